@@ -1,0 +1,1 @@
+"""Flows: the steps wired into pipelines."""

@@ -1,0 +1,1 @@
+"""Presets: settings files that `--preset NAME` finds by their name."""

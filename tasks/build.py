@@ -1,0 +1,104 @@
+"""Build: the network, layer by layer, with its first weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.environment import store_root
+from tasks.core.models import save_model
+from tasks.core.padded import read_vocabulary_size
+from tasks.core.settings import ModelSettings
+from tasks.core.store import Artifact, Store
+
+# Keras is imported inside the functions that need it: a cached run never pays for it.
+if TYPE_CHECKING:
+    import keras
+
+
+def make_model(settings: ModelSettings, vocabulary_size: int) -> "keras.Model":
+    """Return the network with seeded weights, not compiled.
+
+    Args:
+        settings: the defaults give the case study's: Embedding, Bidirectional(LSTM), Flatten, Dense, Dropout, Dense.
+        vocabulary_size: rows of the embedding.
+
+    Returns:
+        (batch, length) int32 token ids -> (batch, 1) float32 probability of a positive review; any length.
+    """
+    import keras
+
+    keras.utils.set_random_seed(settings.seed)
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    vectors = keras.layers.Embedding(vocabulary_size, settings.embedding_dim, name="embedding")(tokens)
+    if settings.embedding_dropout:
+        vectors = keras.layers.SpatialDropout1D(settings.embedding_dropout, name="embedding_dropout")(vectors)
+    features = keras.layers.Flatten(name="flatten")(read_out(vectors, settings))
+    hidden = keras.layers.Dense(settings.dense_units, activation="relu", name="dense")(features)
+    hidden = keras.layers.Dropout(settings.dense_dropout, name="dropout")(hidden)
+    probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(hidden)
+    return keras.Model(tokens, probability, name="recurrent_classifier")
+
+
+def read_out(vectors: Any, settings: ModelSettings) -> Any:
+    """Run the recurrent layers over (batch, length, dim) vectors and return (batch, features) by `readout`.
+
+    features is `units`, twice that when bidirectional, and for the readout "state" of an LSTM, which joins h
+    and c, twice that again.
+    """
+    import keras
+
+    for number in range(1, settings.layers):
+        vectors = recurrent_layer(settings, number, return_sequences=True)(vectors)
+    if settings.readout == "last":
+        return recurrent_layer(settings, settings.layers)(vectors)
+    if settings.readout == "state":
+        _last, *states = recurrent_layer(settings, settings.layers, return_state=True)(vectors)
+        return states[0] if len(states) == 1 else keras.layers.Concatenate(name="state")(states)
+    sequence = recurrent_layer(settings, settings.layers, return_sequences=True)(vectors)
+    if settings.readout == "max":
+        return keras.layers.GlobalMaxPooling1D(name="max_over_time")(sequence)
+    return keras.layers.GlobalAveragePooling1D(name="mean_over_time")(sequence)
+
+
+def recurrent_layer(
+    settings: ModelSettings, number: int, *, return_sequences: bool = False, return_state: bool = False
+) -> Any:
+    """Return the recurrent layer with the given number, from 1, both ways if the settings say so."""
+    import keras
+
+    kind = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+    gates = {"recurrent_activation": settings.recurrent_activation} if settings.recurrent_activation else {}
+    layer = kind[settings.cell](
+        settings.units,
+        activation=settings.activation,
+        dropout=settings.dropout,
+        recurrent_dropout=settings.recurrent_dropout,
+        return_sequences=return_sequences,
+        return_state=return_state,
+        name=f"{settings.cell}_{number}",
+        **gates,
+    )
+    return keras.layers.Bidirectional(layer, name=f"bidirectional_{number}") if settings.bidirectional else layer
+
+
+def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str, int]:
+    """Write model.keras and summary.txt and return the number of parameters."""
+    model = make_model(settings, read_vocabulary_size(padded / "train.parquet"))
+    save_model(model, folder / "model.keras")
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=100)
+    (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {"parameters": model.count_params()}
+
+
+@task(
+    cache_policy=BY_CONTENT,
+    result_serializer="json",
+    task_run_name="build {settings.cell} of {settings.units}",
+)
+def build(padded: Artifact, settings: ModelSettings) -> Artifact:
+    """Make the network for the words of `padded`."""
+    path = Store(store_root()).path(padded)
+    return keep(lambda folder: build_model(path, settings, folder))

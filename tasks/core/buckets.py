@@ -1,0 +1,69 @@
+"""Length buckets: a batch holds reviews whose own padded length is the same, so no score depends on neighbours."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+BUCKET_WIDTH = 32
+
+
+def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) -> np.ndarray:
+    """Return the length to which each review is padded: the next multiple of 32, at least 32, at most maxlen.
+
+    Args:
+        lengths: (n,) words kept of each review.
+        maxlen: the longest that a review may be.
+        bucketing: False pads all to maxlen.
+
+    Returns:
+        (n,) int64.
+    """
+    if not bucketing:
+        return np.full(len(lengths), maxlen, np.int64)
+    rounded = -(-lengths.astype(np.int64) // BUCKET_WIDTH) * BUCKET_WIDTH
+    return np.clip(rounded, min(BUCKET_WIDTH, maxlen), maxlen)
+
+
+def plan_batches(
+    padded_lengths: np.ndarray, batch_size: int, rng: np.random.Generator | None = None
+) -> list[np.ndarray]:
+    """Group rows of equal padded length into batches.
+
+    Args:
+        padded_lengths: (n,) as `bucket_lengths` returns them.
+        batch_size: rows a batch; the last of each length may have fewer.
+        rng: shuffles the rows within each length and then the batches; None keeps rows and lengths in order.
+
+    Returns:
+        Arrays of row numbers, int64; each row is in exactly one.
+    """
+    batches: list[np.ndarray] = []
+    for length in np.unique(padded_lengths):
+        rows = np.flatnonzero(padded_lengths == length)
+        if rng is not None:
+            rng.shuffle(rows)
+        batches.extend(rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+def batch_tokens(
+    tokens: np.ndarray, padded_lengths: np.ndarray, batches: list[np.ndarray], padding: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each batch's row numbers and its tokens, cut to the batch's padded length.
+
+    Args:
+        tokens: (n, maxlen) integers, 0 for padding.
+        padded_lengths: (n,) the length of each row; the same within a batch.
+        batches: arrays of row numbers.
+        padding: the side, "pre" or "post", on which rows were padded.
+
+    Yields:
+        (rows,) int64 and (rows, length) int32.
+    """
+    maxlen = tokens.shape[1]
+    for rows in batches:
+        length = padded_lengths[rows[0]]
+        columns = slice(maxlen - length, maxlen) if padding == "pre" else slice(0, length)
+        yield rows, tokens[rows, columns].astype(np.int32)

@@ -1,0 +1,174 @@
+"""The command line: flags, environment and presets to settings, mistakes in one line each, and what a run came to."""
+
+import argparse
+import difflib
+import importlib.resources
+import inspect
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
+from tasks.core.errors import PipelineError, StoreError
+from tasks.core.journal import unfinished_step
+from tasks.core.screen import print_summary, show_expected_errors_without_traceback
+from tasks.core.settings import RunSettings
+
+PRESETS = importlib.resources.files("flows.presets")
+
+
+class Mistake(Exception):
+    """What the user typed cannot be run; one line for each thing to mend."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message, with the flag that was probably meant."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in message.split():
+            near = difflib.get_close_matches(word.partition("=")[0], known, 1) if word.startswith("--") else []
+            if near and near[0] != word:
+                message += f"; did you mean {near[0]}?"
+        raise Mistake(message)
+
+
+class PresetSource(PydanticBaseSettingsSource):
+    """The settings of the preset that a flag, the environment or the default names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one section of the preset."""
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the preset's settings."""
+        default = self.settings_cls.model_fields["preset"].default
+        return read_preset(str(self.current_state.get("preset", default)))
+
+
+class CommandLine(RunSettings, BaseSettings):
+    """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IMDB_",
+        env_nested_delimiter="__",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_parse_none_str="none",
+        env_parse_none_str="none",
+        nested_model_default_partial_update=True,
+    )
+
+    preset: str = Field("case-study", description="a preset's name (case-study, quick) or a TOML file")
+    store: Path | None = Field(
+        None,
+        description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the preset below the flags and the environment."""
+        return init_settings, env_settings, PresetSource(settings_cls)
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings in a preset.
+
+    Args:
+        name: a file in flows/presets without its ending, or a path to a TOML file.
+
+    Raises:
+        Mistake: there is none, or it is not TOML.
+    """
+    known = {path.name.removesuffix(".toml"): path for path in PRESETS.iterdir() if path.name.endswith(".toml")}
+    try:
+        content = known[name].read_text() if name in known else Path(name).expanduser().read_text()
+        return tomllib.loads(content)
+    except OSError as error:
+        names = ", ".join(sorted(known))
+        raise Mistake(f"--preset {name}: no such preset ({names}) and no such file ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
+
+
+def parse_command_line(arguments: Sequence[str], program: str, description: str) -> RunSettings:
+    """Return the settings that flags, environment and preset give.
+
+    Raises:
+        Mistake: with one line for each mistake.
+        SystemExit: after `--help`.
+    """
+    parser = Parser(prog=program, description=description, allow_abbrev=False)
+    flags = CliSettingsSource[Any](CommandLine, root_parser=parser, cli_parse_args=list(arguments))
+    try:
+        parsed = CommandLine(_cli_settings_source=flags)
+    except ValidationError as error:
+        raise Mistake("\n".join(describe_mistake(mistake) for mistake in error.errors())) from error
+    except SettingsError as error:
+        raise Mistake(f"{error}: {error.__cause__}") from error
+    if parsed.store and parsed.store.expanduser().absolute() != store_root():
+        raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
+    return RunSettings.model_validate({name: getattr(parsed, name) for name in RunSettings.model_fields})
+
+
+def describe_mistake(mistake: ErrorDetails) -> str:
+    """Return one line for a value that a setting cannot hold: the flag, what was given, what is wrong."""
+    flag = "--" + ".".join(str(part).replace("_", "-") for part in mistake["loc"])
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        section = RunSettings.model_fields.get(str(mistake["loc"][0]))
+        known = list(getattr(section.annotation, "model_fields", {})) if section else list(RunSettings.model_fields)
+        near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
+        return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    given = mistake["input"]
+    shown = f" {given}" if isinstance(given, str | int | float) and "://" not in str(given) else ""
+    return f"{flag}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def run_from_command_line(flow: Callable[[RunSettings], Path]) -> int:
+    """Run `flow` with the settings on this process's command line.
+
+    Returns:
+        The exit status: 0, 1 when a step failed, or 2 when the command line cannot be run.
+    """
+    program = Path(sys.argv[0]).name
+    try:
+        settings = parse_command_line(sys.argv[1:], program, inspect.getdoc(flow) or "")
+        make_folders()
+    except (Mistake, StoreError) as mistake:
+        for line in str(mistake).splitlines():
+            print(f"{program}: error: {line}", file=sys.stderr)
+        return 2
+    show_expected_errors_without_traceback()
+    try:
+        folder = flow(settings)
+    except Exception as error:
+        # Prefect has logged the traceback of what was not foreseen; this line is the last thing on the screen.
+        kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
+        print(f"{program}: {unfinished_step() or 'the run'} failed: {kind}{error}", file=sys.stderr)
+        return 1
+    print_summary(folder)
+    return 0

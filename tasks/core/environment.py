@@ -1,0 +1,90 @@
+"""Where a run lives: the store's folder, and the switches that must stand before Prefect and Keras are imported."""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.core.errors import StoreError
+
+STORE_VARIABLE = "ARTIFACTS_STORE"
+DEFAULT_STORE = Path(__file__).resolve().parents[2] / "artifacts"
+
+
+def store_root() -> Path:
+    """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/."""
+    return Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).expanduser().absolute()
+
+
+def result_folder() -> Path:
+    """Return the folder of Prefect's records of finished steps."""
+    return store_root() / "results"
+
+
+def named_store(arguments: Sequence[str]) -> str | None:
+    """Return the value of `--store` among command-line `arguments`, or None."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith("--store="):
+            return argument.removeprefix("--store=")
+        if argument == "--store" and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def prepare(arguments: Sequence[str] | None = None) -> None:
+    """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
+
+    Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
+    looked for here, ahead of the command line proper. Variables that the user has set stay as they are.
+
+    Args:
+        arguments: the command line, without the program's name; None takes this process's.
+    """
+    named = named_store(sys.argv[1:] if arguments is None else arguments)
+    if named:
+        os.environ[STORE_VARIABLE] = str(Path(named).expanduser().absolute())
+    root = store_root()
+    home = root / "prefect"
+    defaults = {
+        STORE_VARIABLE: str(root),
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(result_folder()),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "DO_NOT_TRACK": "1",
+        "KERAS_HOME": str(root / "keras"),
+        "KERAS_BACKEND": "tensorflow",
+        "MPLCONFIGDIR": str(root / "matplotlib"),
+        # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are no news to a reader of the run.
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    own_profiles = Path("~/.prefect/profiles.toml").expanduser()
+    if "PREFECT_HOME" not in os.environ and own_profiles.exists():
+        defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
+    # the command line says so in words (`make_folders`), before anything runs.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+    with contextlib.suppress(StoreError):
+        make_folders()
+
+
+def make_folders() -> None:
+    """Make the store's folder and Prefect's home within it, which Prefect's server needs at its start.
+
+    Raises:
+        StoreError: the place is a file, or may not be written.
+    """
+    for folder in (store_root(), result_folder(), Path(os.environ["PREFECT_HOME"])):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: cannot make this folder for the store ({error.strerror}); "
+                "name a folder that you may write with --store DIR"
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"{folder}: no right to write here; mend its mode or name another with --store DIR")

@@ -1,0 +1,25 @@
+"""Errors that a user can mend: each message says what was found, what was expected and what to do."""
+
+
+class PipelineError(Exception):
+    """An expected failure with a remedy: it is shown as its message, without a traceback."""
+
+
+class SourceError(PipelineError):
+    """The data's source gave something that is not the data."""
+
+
+class SourceUnreachable(SourceError):
+    """The data's source could not be reached, or broke off: trying again later may help."""
+
+
+class StoreError(PipelineError):
+    """The artifact store cannot be read or written."""
+
+
+class DataError(PipelineError):
+    """Reviews, labels or tokens are not what a step can work with."""
+
+
+class TrainingError(PipelineError):
+    """Training cannot go on."""

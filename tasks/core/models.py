@@ -1,0 +1,108 @@
+"""Models on disk and at work: .keras files that are equal byte for byte, dropout's seeds, and scoring in buckets."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.core.buckets import batch_tokens, bucket_lengths, plan_batches
+from tasks.core.padded import Padded
+
+# TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def save_model(model: "keras.Model", path: Path) -> None:
+    """Save a model so that equal models give equal bytes: Keras's own file, without times and memory addresses."""
+    raw = path.with_name(f".{path.stem}.raw.keras")
+    try:
+        model.save(raw)
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as target:
+            for entry in source.infolist():
+                content = source.read(entry)
+                if entry.filename == "metadata.json":
+                    content = json.dumps({**json.loads(content), "date_saved": ""}).encode()
+                elif entry.filename == "config.json":
+                    content = number_shared_objects(content.decode()).encode()
+                target.writestr(zipfile.ZipInfo(entry.filename, ZIP_EPOCH), content)
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def number_shared_objects(config: str) -> str:
+    """Return a model's configuration with its shared objects numbered from 1, not by their memory addresses."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f'"shared_object_id": {numbers.setdefault(found[1], len(numbers) + 1)}'
+
+    return re.sub(r'"shared_object_id": (\d+)', number, config)
+
+
+def load_model(path: Path) -> "keras.Model":
+    """Load a .keras file; one that brings code of its own, such as a Lambda layer, is refused by Keras."""
+    import keras
+
+    return keras.models.load_model(path, safe_mode=True)
+
+
+def seed_dropout(model: "keras.Model", *numbers: int) -> None:
+    """Set the state of every random generator in `model` from `numbers` and the generator's place.
+
+    A .keras file does not keep that state. Set anew before each epoch, from the run's seed and the epoch, it
+    makes training that goes on from a file equal to training that was never interrupted.
+    """
+    generators = [layer for layer in all_layers(model) if hasattr(layer, "seed_generator")]
+    for place, layer in enumerate(generators):
+        state = np.random.SeedSequence([*numbers, place]).generate_state(2, np.uint32)
+        layer.seed_generator.state.assign(state)
+
+
+def all_layers(model: "keras.Model") -> list[Any]:
+    """Return the layers of a model and those within them, such as the cells of a recurrent layer."""
+    return model._flatten_layers(include_self=False, recursive=True)  # type: ignore[no-any-return]
+
+
+def bucketed_dataset(
+    padded: Padded, batch_size: int, *, bucketing: bool, rng: np.random.Generator | None = None
+) -> "tuple[tf.data.Dataset, list[np.ndarray]]":
+    """Return batches of equal padded length as a dataset, and the row numbers of each batch.
+
+    Args:
+        padded: n reviews.
+        batch_size: reviews a batch, at most.
+        bucketing: False pads all to maxlen.
+        rng: shuffles rows and batches; None keeps them in order.
+
+    Returns:
+        A dataset of (rows, length) int32 tokens and (rows, 1) float32 labels, and the list of (rows,) int64.
+    """
+    import tensorflow as tf
+
+    lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=bucketing)
+    batches = plan_batches(lengths, batch_size, rng)
+
+    def generate() -> Any:
+        for rows, tokens in batch_tokens(padded.tokens, lengths, batches, padded.padding):
+            yield tokens, padded.labels[rows, None].astype(np.float32)
+
+    # The signature is explicit: Keras would infer a fixed length from the first batches.
+    signature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return dataset.prefetch(tf.data.AUTOTUNE), batches
+
+
+def predict_probabilities(model: "keras.Model", padded: Padded, batch_size: int, *, bucketing: bool) -> np.ndarray:
+    """Return each review's probability of being positive: (n,) float32, whatever the batch size."""
+    dataset, batches = bucketed_dataset(padded, batch_size, bucketing=bucketing)
+    probabilities = np.empty(len(padded.labels), np.float32)
+    probabilities[np.concatenate(batches)] = model.predict(dataset, verbose=0)[:, 0]
+    return probabilities

@@ -1,0 +1,58 @@
+"""The screen: what a person sees of a run in the terminal."""
+
+import json
+import logging
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.core.errors import PipelineError
+
+SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
+
+
+def print_summary(folder: Path) -> None:
+    """Print what a run came to: what was cached, seconds a step, test metrics, where the report is."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    console = Console()
+    dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
+
+    table = Table(title=f"{dataset['name']}: {dataset['test']:,} test reviews", title_justify="left")
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    table.add_column("from the cache")
+    for step in steps:
+        table.add_row(step["name"], f"{step['seconds']:.2f}", "yes" if step["cached"] else "no")
+    console.print(table)
+
+    table = Table(*SHOWN)
+    table.add_row(*(f"{test[name]:.4f}" for name in SHOWN))
+    console.print(table)
+    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+class WithoutTraceback(logging.Formatter):
+    """Another formatter's output, but of an error that a user can mend only the message."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        """Format by `formatter`."""
+        super().__init__()
+        self.formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one text."""
+        if record.exc_info and isinstance(record.exc_info[1], PipelineError):
+            record = logging.makeLogRecord(record.__dict__ | {"exc_info": None, "exc_text": None})
+        return self.formatter.format(record)
+
+
+def show_expected_errors_without_traceback() -> None:
+    """Keep tracebacks of expected errors off the terminal; Prefect's server keeps them."""
+    import prefect.context  # noqa: F401 - sets up Prefect's logging
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, PrefectConsoleHandler) and handler.formatter:
+                handler.setFormatter(WithoutTraceback(handler.formatter))

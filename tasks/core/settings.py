@@ -1,0 +1,168 @@
+"""What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu", "selu"]
+
+
+class Settings(BaseModel):
+    """Frozen, and an unknown key is an error: a misspelt setting never passes for a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class SourceSettings(Settings):
+    """What `download` reads."""
+
+    dataset: Literal["imdb", "rotten-tomatoes"] = "imdb"
+    """the reviews: imdb (the Keras host's arrays) or rotten-tomatoes (critics' lines from a Python package)"""
+    source: str | None = Field(None, min_length=1)
+    """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    """the sha256 that the .npz must have; default: the published file's"""
+    word_index: str | None = Field(None, min_length=1)
+    """where imdb_word_index.json is; default: beside the .npz"""
+
+    @model_validator(mode="after")
+    def _source_is_imdbs(self) -> Self:
+        if self.dataset != "imdb" and (self.source or self.sha256 or self.word_index):
+            raise ValueError("source, sha256 and word_index are for the dataset imdb; leave them out")
+        return self
+
+
+class EncodeSettings(Settings):
+    """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
+
+    num_words: int | None = Field(10_000, ge=1, lt=2**31)
+    """ids at or above this become oov_char (none: keep every word)"""
+    skip_top: int = Field(0, ge=0)
+    """ids below this become oov_char"""
+    start_char: int | None = Field(1, ge=1)
+    """the id put before each review (none: no start mark)"""
+    oov_char: int | None = Field(2, ge=1)
+    """the id of a word left out (none: drop the word)"""
+    index_from: int = Field(3, ge=0)
+    """added to each word's rank, to leave room for the marks"""
+    shuffle_seed: Seed = 113
+    """seed of the order of the reviews"""
+    max_reviews: int | None = Field(None, ge=10)
+    """keep at most this many reviews of each split, after the shuffle (none: all)"""
+
+    @model_validator(mode="after")
+    def _ids_fit(self) -> Self:
+        if self.num_words is not None:
+            for name in ("start_char", "oov_char", "skip_top"):
+                value = getattr(self, name)
+                if value is not None and value >= self.num_words:
+                    raise ValueError(f"{name} is {value}, but ids end below num_words = {self.num_words}")
+        return self
+
+
+class PadSettings(Settings):
+    """What `pad` reads; the names mean what they mean in keras.utils.pad_sequences."""
+
+    maxlen: int = Field(256, ge=1, le=65_535)
+    """words kept of a review"""
+    padding: Literal["pre", "post"] = "pre"
+    """the side on which a short review is filled up with 0"""
+    truncating: Literal["pre", "post"] = "pre"
+    """the side on which a long review is cut"""
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """the share of the training reviews, from their end, that validates"""
+
+
+class DataSettings(PadSettings, EncodeSettings, SourceSettings):
+    """The reviews: where they come from, how words become ids, how ids become a rectangle."""
+
+    on_unreachable: Literal["sample", "fail"] = "sample"
+    """when the Keras host cannot be reached: go on with the rotten-tomatoes sample, or fail"""
+
+
+class ModelSettings(Settings):
+    """The network: what `build` reads."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
+    """the recurrent layer"""
+    bidirectional: bool = True
+    """read each review both ways"""
+    units: int = Field(64, ge=1, le=4096)
+    """width of the recurrent state, each way"""
+    layers: int = Field(1, ge=1, le=8)
+    """recurrent layers, stacked through return_sequences"""
+    activation: Activation = "tanh"
+    """activation of the state"""
+    recurrent_activation: Activation | None = None
+    """activation of the gates (none: the cell's own, sigmoid); simple_rnn has no gates"""
+    readout: Literal["last", "max", "mean", "state"] = "last"
+    """what the classifier sees: the last output, the max or mean over time, or the state (h, and c of an LSTM)"""
+    embedding_dim: int = Field(128, ge=1, le=4096)
+    """width of a word's vector"""
+    embedding_dropout: Share = 0.0
+    """share of the embedding's channels dropped, over a whole review"""
+    dropout: Share = 0.0
+    """share of the recurrent layer's inputs dropped"""
+    recurrent_dropout: Share = 0.0
+    """share of the recurrent state dropped at each step"""
+    dense_units: int = Field(64, ge=1, le=65_536)
+    """width of the dense layer"""
+    dense_dropout: Share = 0.3
+    """share of the dense layer's outputs dropped"""
+    seed: Seed = 113
+    """seed of the first weights"""
+
+    @model_validator(mode="after")
+    def _simple_rnn_has_no_gates(self) -> Self:
+        if self.cell == "simple_rnn" and self.recurrent_activation is not None:
+            raise ValueError("recurrent_activation is for the gates of lstm and gru; simple_rnn has none")
+        return self
+
+
+class TrainingSettings(Settings):
+    """How the network is fitted: what `train` reads."""
+
+    epochs: int = Field(5, ge=1, le=10_000)
+    """passes over the training reviews"""
+    batch_size: int = Field(128, ge=1)
+    """reviews a step"""
+    learning_rate: float = Field(0.001, gt=0, le=10)
+    """Adam's step size"""
+    bucketing: bool = True
+    """batch reviews of like length, padded to the next multiple of 32 only (no: all to maxlen)"""
+    early_stopping_patience: int | None = Field(None, ge=1)
+    """stop after this many epochs without a better validation loss (none: never)"""
+    keep_best: bool = False
+    """keep the weights of the epoch with the best validation loss, not the last"""
+    seed: Seed = 113
+    """seed of the order of batches and of dropout"""
+
+
+class EvaluationSettings(Settings):
+    """How the network is judged: what `evaluate` reads."""
+
+    batch_size: int = Field(512, ge=1)
+    """reviews scored at once"""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """probability from which a review counts as positive"""
+    calibration_bins: int = Field(15, ge=2, le=1000)
+    """bins of equal width for the expected calibration error"""
+    bootstrap_resamples: int = Field(2000, ge=100, le=1_000_000)
+    """resamples for the 95% interval of the accuracy"""
+    seed: Seed = 113
+    """seed of the resamples"""
+
+
+class RunSettings(Settings):
+    """Everything that defines a run."""
+
+    data: DataSettings = DataSettings()
+    """the reviews"""
+    model: ModelSettings = ModelSettings()
+    """the network"""
+    training: TrainingSettings = TrainingSettings()
+    """how the network is fitted"""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """how the network is judged"""

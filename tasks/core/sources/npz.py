@@ -1,0 +1,171 @@
+"""The safe .npz reader: Keras's IMDB arrays are pickles, and are read here so that no pickle can run code."""
+
+import io
+import itertools
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib import format as npy
+
+from tasks.core.errors import SourceError
+
+# The published file's largest member has 14 MB; this bounds what a file that lies about itself can cost.
+LARGEST_MEMBER = 256 << 20
+NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int8")
+
+
+class ArrayStandIn:
+    """What a pickled NumPy array becomes: a shape and a flat list, never an array made by the pickle."""
+
+    shape: tuple[int, ...]
+    values: list[Any]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take the state that NumPy pickles: version, shape, dtype, order, and the list of objects."""
+        _version, shape, _dtype, _fortran_order, values = state
+        if not isinstance(values, list) or shape != (len(values),):
+            raise pickle.UnpicklingError("an array that is not one list of objects")
+        self.shape, self.values = shape, values
+
+
+class DtypeStandIn:
+    """What a pickled NumPy dtype becomes: nothing that is used."""
+
+    def __init__(self, *_description: object) -> None:
+        """Ignore the description."""
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore the state."""
+
+
+def stand_in_for_reconstruct(_kind: object, _shape: object, _typecode: object) -> ArrayStandIn:
+    """Return an empty stand-in, where NumPy would make an empty array."""
+    return ArrayStandIn()
+
+
+def stand_in_for_encode(_text: object, _encoding: object) -> bytes:
+    """Return no bytes, where Python would encode a string."""
+    return b""
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Admits lists, ints and the names by which NumPy pickles an array, each replaced by a stand-in."""
+
+    ADMITTED = {  # noqa: RUF012 - a constant, as the base class has no room for one
+        ("numpy._core.multiarray", "_reconstruct"): stand_in_for_reconstruct,
+        ("numpy.core.multiarray", "_reconstruct"): stand_in_for_reconstruct,
+        ("numpy", "ndarray"): ArrayStandIn,
+        ("numpy", "dtype"): DtypeStandIn,
+        # Protocol 2, which older NumPy wrote, has no bytes: the typecode is an encoded string.
+        ("_codecs", "encode"): stand_in_for_encode,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a stand-in, or refuse."""
+        if (module, name) not in self.ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array of reviews needs")
+        return self.ADMITTED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Refuse references to outside."""
+        raise pickle.UnpicklingError("it refers to an object outside the file")
+
+
+def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
+    """Read one split of Keras's imdb.npz.
+
+    Args:
+        path: the .npz file.
+        split: "train" or "test".
+
+    Returns:
+        n lists of int32 word ranks, each at least 1, and their labels, (n,) int8 of 0 and 1.
+
+    Raises:
+        SourceError: the file is not such an .npz, or tries to be more than that.
+    """
+    lists = read_lists(path, f"x_{split}.npy")
+    labels = read_labels(path, f"y_{split}.npy")
+    if len(lists) != len(labels):
+        raise SourceError(f"{path}: x_{split} has {len(lists)} reviews, y_{split} has {len(labels)} labels")
+    return lists, labels
+
+
+def read_lists(path: Path, member: str) -> pa.ListArray:
+    """Read a member that is an object array of lists of ints."""
+    content = open_member(path, member)
+    shape, dtype = read_header(content, path, member)
+    if dtype != np.dtype(object):
+        raise SourceError(f"{path}: {member} holds {dtype}, expected lists of word ranks")
+    try:
+        array = ArrayUnpickler(content).load()
+    except (MemoryError, ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
+            pickle.UnpicklingError) as error:  # fmt: skip
+        raise SourceError(f"{path}: {member} was refused: {error or type(error).__name__}") from error
+    if not isinstance(array, ArrayStandIn) or getattr(array, "shape", None) != shape:
+        raise SourceError(f"{path}: {member} is not an array of {shape} lists, as its header says")
+    return flatten_lists(array.values, f"{path}: {member}")
+
+
+def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
+    """Return lists of Python ints as Arrow lists of int32."""
+    if not all(type(review) is list for review in reviews):
+        raise SourceError(f"{place} holds something else than lists of word ranks")
+    lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    # NumPy would round floats and parse strings without a word.
+    if kinds := set(map(type, itertools.chain.from_iterable(reviews))) - {int}:
+        raise SourceError(f"{place} holds something else than word ranks: {min(kind.__name__ for kind in kinds)}")
+    try:
+        ranks = np.fromiter(itertools.chain.from_iterable(reviews), np.int32, int(offsets[-1]))
+    except OverflowError as error:
+        raise SourceError(f"{place} holds something else than word ranks: {error}") from error
+    if len(ranks) and ranks.min() < 1:
+        row = int(np.searchsorted(offsets, int(ranks.argmin()), side="right")) - 1
+        raise SourceError(f"{place}: review {row} has the rank {ranks.min()}; ranks begin at 1")
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(ranks))
+
+
+def read_labels(path: Path, member: str) -> np.ndarray:
+    """Read a member that is a plain array of 0 and 1."""
+    content = open_member(path, member)
+    shape, dtype = read_header(content, path, member)
+    rest = content.read()
+    if dtype not in NUMBERS or len(shape) != 1 or len(rest) != shape[0] * dtype.itemsize:
+        raise SourceError(f"{path}: {member} holds {dtype} of shape {shape}, expected one row of 0 and 1")
+    labels = np.frombuffer(rest, dtype)
+    strange = np.flatnonzero((labels != 0) & (labels != 1))
+    if len(strange):
+        raise SourceError(f"{path}: {member} has the label {labels[strange[0]]} in row {strange[0]}, expected 0 or 1")
+    return labels.astype(np.int8)
+
+
+def open_member(path: Path, member: str) -> io.BytesIO:
+    """Read one member of a zip file into memory, at most `LARGEST_MEMBER` bytes of it."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            content = stream.read(LARGEST_MEMBER + 1)
+    except KeyError as error:
+        raise SourceError(f"{path}: holds no {member}; expected x_train, y_train, x_test and y_test") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise SourceError(f"{path}: is not an .npz file ({error})") from error
+    if len(content) > LARGEST_MEMBER:
+        raise SourceError(f"{path}: {member} inflates to more than {LARGEST_MEMBER} bytes; refused")
+    return io.BytesIO(content)
+
+
+def read_header(content: BinaryIO, path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read the header of the .npy format and leave `content` at the data."""
+    try:
+        version = npy.read_magic(content)
+        if version not in ((1, 0), (2, 0)):
+            raise SourceError(f"{path}: {member} has the .npy format {version}, expected 1.0 or 2.0")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _fortran_order, dtype = read(content)
+    except ValueError as error:
+        raise SourceError(f"{path}: {member} has no .npy header ({error})") from error
+    return shape, dtype

@@ -1,0 +1,160 @@
+"""Text: the tokenising rule, the vocabulary, and words to ids and back; NumPy and Arrow only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.core.errors import DataError
+
+# The rule by which the IMDB reviews were tokenised: Keras's text preprocessing with its default filters.
+RULE = "lower-case; punctuation but the apostrophe, tabs and newlines to spaces; split on spaces"
+FILTERED = r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]'
+
+START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
+
+
+def tokenise(texts: pa.Array) -> pa.ListArray:
+    """Split reviews into words by `RULE`.
+
+    Args:
+        texts: n strings, no nulls.
+
+    Returns:
+        n lists of words; a review without a word gives an empty list.
+    """
+    spaced = pc.replace_substring_regex(pc.utf8_lower(texts), FILTERED, " ")
+    pieces = pc.split_pattern(spaced, " ")
+    if isinstance(pieces, pa.ChunkedArray):
+        pieces = pieces.combine_chunks()
+    words = pieces.flatten()
+    return select(pieces, np.asarray(pc.not_equal(words, "")), words)
+
+
+def rank_words(tokens: pa.ListArray) -> list[str]:
+    """Return every word of `tokens`, the most frequent first; of equals, the one that appears first."""
+    counted = pc.value_counts(tokens.flatten())
+    by_frequency = np.argsort(-counted.field("counts").to_numpy(), kind="stable")
+    words: list[str] = counted.field("values").take(pa.array(by_frequency)).to_pylist()
+    return words
+
+
+def words_to_ranks(tokens: pa.ListArray, vocabulary: Sequence[str]) -> pa.ListArray:
+    """Replace words by their rank, 1 for the most frequent, and leave out words that have none.
+
+    Args:
+        tokens: n lists of words.
+        vocabulary: the words in order of rank.
+
+    Returns:
+        n lists of int32 ranks, none longer than its list of words.
+    """
+    found = pc.index_in(tokens.flatten(), value_set=pa.array(vocabulary, pa.string()))
+    known = np.asarray(pc.is_valid(found))
+    ranks = pc.add(found.fill_null(0), pa.scalar(1, pa.int32()))
+    return select(tokens, known, ranks)
+
+
+def select(lists: pa.ListArray, kept: np.ndarray, values: pa.Array) -> pa.ListArray:
+    """Return `lists` with `values` for content, and of these the `kept` ones only.
+
+    Args:
+        lists: n lists of v values in all.
+        kept: (v,) bool.
+        values: (v,) what stands in the lists' places.
+    """
+    before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+    offsets = before[list_offsets(lists)].astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values.filter(pa.array(kept)))
+
+
+def list_offsets(lists: pa.ListArray) -> np.ndarray:
+    """Return where each list begins in `lists.flatten()`, and where the last ends: (n + 1,) int64."""
+    offsets: np.ndarray = lists.offsets.to_numpy().astype(np.int64)
+    from_zero: np.ndarray = offsets - offsets[0]
+    return from_zero
+
+
+def highest_id(ranks: pa.ListArray, start_char: int | None, index_from: int) -> int:
+    """Return the highest id that `ranks_to_ids` meets before it applies limits; 0 where there are no words."""
+    highest = pc.max(ranks.flatten()).as_py()
+    marks = start_char if start_char is not None and len(ranks) else 0
+    return max(marks, 0 if highest is None else highest + index_from)
+
+
+def ranks_to_ids(
+    ranks: pa.ListArray,
+    *,
+    num_words: int,
+    skip_top: int = 0,
+    start_char: int | None = 1,
+    oov_char: int | None = 2,
+    index_from: int = 3,
+) -> pa.ListArray:
+    """Turn word ranks into token ids by the rules of keras.datasets.imdb.load_data.
+
+    Each rank is moved up by `index_from`, each review gets `start_char` in front, and every id below
+    `skip_top` or not below `num_words` (the start mark's too) becomes `oov_char`, or is dropped if that is None.
+
+    Args:
+        ranks: n lists of ranks, 1 for the most frequent word.
+        num_words: ids end below this.
+        skip_top: ids begin here.
+        start_char: the id put before each review; None puts none.
+        oov_char: the id of a word left out; None drops the word.
+        index_from: added to each rank.
+
+    Returns:
+        n lists of ids, uint16 where every id fits, else int32.
+    """
+    offsets = list_offsets(ranks)
+    ids = ranks.flatten().to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(index_from)
+    if start_char is not None:
+        starts = offsets[:-1] + np.arange(len(ranks))
+        is_word = np.ones(len(ids) + len(ranks), bool)
+        is_word[starts] = False
+        marked = np.full(len(is_word), start_char, np.int32)
+        marked[is_word] = ids
+        ids, offsets = marked, offsets + np.arange(len(offsets))
+    kept = (ids >= skip_top) & (ids < num_words)
+    largest = max(num_words - 1, start_char or 0, oov_char or 0)
+    dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32
+    if oov_char is None:
+        offsets = np.concatenate([[0], np.cumsum(kept)])[offsets]
+        ids = ids[kept]
+    else:
+        ids = np.where(kept, ids, np.int32(oov_char))
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(ids.astype(dtype)))
+
+
+def ids_to_words(
+    ids: np.ndarray,
+    vocabulary: Sequence[str],
+    *,
+    start_char: int | None = 1,
+    oov_char: int | None = 2,
+    index_from: int = 3,
+) -> list[str]:
+    """Return the words of one review's token ids.
+
+    Args:
+        ids: (length,) integers; 0 is padding and is left out.
+        vocabulary: the words in order of rank.
+        start_char: the id of the start mark.
+        oov_char: the id of a word left out.
+        index_from: what was added to each rank.
+
+    Raises:
+        DataError: an id is neither a mark nor a word's.
+    """
+    marks = {start_char: START, oov_char: LEFT_OUT}
+    words = []
+    for number in ids.tolist():
+        if number in marks:
+            words.append(marks[number])
+        elif 0 <= (place := number - index_from - 1) < len(vocabulary):
+            words.append(vocabulary[place])
+        elif number:
+            raise DataError(f"token id {number} has no word among {len(vocabulary)}; is it another vocabulary's?")
+    return words

@@ -1,0 +1,49 @@
+"""Download: the reviews as their source has them, checked and kept."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.errors import SourceUnreachable
+from tasks.core.settings import SourceSettings
+from tasks.core.sources.imdb import fetch_imdb
+from tasks.core.sources.rotten_tomatoes import fetch_rotten_tomatoes
+from tasks.core.store import Artifact
+
+
+def fetch_reviews(settings: SourceSettings, folder: Path) -> dict[str, Any]:
+    """Write the dataset's files into `folder`.
+
+    Returns:
+        {"dataset": {"name", "source", "sha256"}}.
+
+    Raises:
+        SourceUnreachable: another try may help.
+        SourceError: another try will not.
+    """
+    if settings.dataset == "imdb":
+        return {"dataset": fetch_imdb(settings, folder)}
+    return {"dataset": fetch_rotten_tomatoes(folder)}
+
+
+def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Tell whether a failed download is worth a retry."""
+    return isinstance(state.result(raise_on_failure=False), SourceUnreachable)
+
+
+@task(
+    cache_policy=BY_CONTENT,
+    result_serializer="json",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=1),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=another_try_may_help,
+    task_run_name="download {settings.dataset}",
+)
+def download(settings: SourceSettings) -> Artifact:
+    """Fetch the reviews named by `settings`, and keep them as they came."""
+    return keep(lambda folder: fetch_reviews(settings, folder))

@@ -1,0 +1,151 @@
+"""Evaluate: the trained network on the test and validation reviews, in numbers that people compare."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import task
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.environment import store_root
+from tasks.core.models import load_model, predict_probabilities
+from tasks.core.padded import read_padded
+from tasks.core.settings import EvaluationSettings
+from tasks.core.store import Artifact, Store
+
+# scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
+
+LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
+
+
+def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSettings) -> dict[str, Any]:
+    """Return how well probabilities tell positive from negative reviews.
+
+    Args:
+        labels: (n,) 0 or 1, both present.
+        probabilities: (n,) of a positive review.
+        settings: the threshold, and the bins and resamples of what is estimated.
+
+    Returns:
+        accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion,
+        [[true negatives, false positives], [false negatives, true positives]].
+    """
+    from sklearn import metrics
+
+    scores = probabilities.astype(np.float64)
+    predicted = (scores >= settings.threshold).astype(np.int8)
+    return {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "precision": metrics.precision_score(labels, predicted, zero_division=0.0),
+        "recall": metrics.recall_score(labels, predicted),
+        "f1": metrics.f1_score(labels, predicted),
+        "roc_auc": metrics.roc_auc_score(labels, scores),
+        "log_loss": metrics.log_loss(labels, scores),
+        "brier": metrics.brier_score_loss(labels, scores),
+        "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
+        "ci95": bootstrap_interval(labels == predicted, settings.bootstrap_resamples, settings.seed),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=[0, 1]).tolist(),
+    }
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Return the mean gap between probability and share of positive reviews, weighted by bin.
+
+    ECE = sum over bins of (n_bin / n) * |mean(labels) - mean(probabilities)|, with bins of equal width, as in
+    Naeini, Cooper and Hauskrecht (2015) for binary classifiers.
+
+    Args:
+        labels: (n,) 0 or 1.
+        probabilities: (n,) in 0 to 1.
+        bins: their number.
+    """
+    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=labels - probabilities, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def bootstrap_interval(is_right: np.ndarray, resamples: int, seed: int) -> list[float]:
+    """Return the 95% percentile bootstrap interval of the share of right answers.
+
+    Args:
+        is_right: (n,) bool.
+        resamples: how often n answers are drawn with replacement.
+        seed: of the draws.
+    """
+    from scipy import stats
+
+    if is_right.all() or not is_right.any():
+        return [float(is_right.mean())] * 2  # every resample is the same
+    interval = stats.bootstrap(
+        (is_right.astype(np.float64),),
+        np.mean,
+        n_resamples=resamples,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return [float(interval.low), float(interval.high)]
+
+
+def accuracy_by_length(
+    labels: np.ndarray, probabilities: np.ndarray, lengths: np.ndarray, threshold: float
+) -> list[dict[str, Any]]:
+    """Return the accuracy of short and long reviews apart.
+
+    Args:
+        labels: (n,) 0 or 1.
+        probabilities: (n,) of a positive review.
+        lengths: (n,) words kept.
+        threshold: probability from which a review counts as positive.
+
+    Returns:
+        One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy"}.
+    """
+    is_right = labels == (probabilities >= threshold)
+    edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        inside = (lengths > low) & (lengths <= high) if low else lengths <= high
+        if inside.any():
+            rows.append(
+                {
+                    "from": low + 1,
+                    "to": high,
+                    "reviews": int(inside.sum()),
+                    "accuracy": float(is_right[inside].mean()),
+                }
+            )
+    return rows
+
+
+def evaluate_model(trained: Path, padded: Path, settings: EvaluationSettings, folder: Path) -> dict[str, Any]:
+    """Write metrics.json, and for each split the probability of every review as <split>.parquet.
+
+    Returns:
+        What metrics.json holds: for "test" and "validation" what `judge` returns, and "by_length".
+    """
+    model = load_model(trained / "model.keras")
+    bucketing = json.loads((trained / "training.json").read_text())["bucketing"]
+    judged = {}
+    for split in ("test", "validation"):
+        reviews = read_padded(padded / f"{split}.parquet")
+        probabilities = predict_probabilities(model, reviews, settings.batch_size, bucketing=bucketing)
+        columns = {"label": reviews.labels, "probability": probabilities, "length": reviews.lengths}
+        pq.write_table(pa.table(columns), folder / f"{split}.parquet", compression="zstd")
+        judged[split] = judge(reviews.labels, probabilities, settings) | {
+            "by_length": accuracy_by_length(reviews.labels, probabilities, reviews.lengths, settings.threshold)
+        }
+    (folder / "metrics.json").write_text(json.dumps(judged, indent=1))
+    return judged
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="evaluate")
+def evaluate(trained: Artifact, padded: Artifact, settings: EvaluationSettings) -> Artifact:
+    """Score the test and validation reviews with the trained network, and judge the scores."""
+    store = Store(store_root())
+    paths = store.path(trained), store.path(padded)
+    return keep(lambda folder: evaluate_model(*paths, settings, folder))

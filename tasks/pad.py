@@ -1,0 +1,98 @@
+"""Pad: token lists of any length to one rectangle, split three ways, kept as Parquet."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from prefect import task
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding
+from tasks.core.environment import store_root
+from tasks.core.errors import DataError
+from tasks.core.padded import padded_schema, write_padded
+from tasks.core.settings import PadSettings
+from tasks.core.store import Artifact, Store
+from tasks.core.text import list_offsets
+
+
+def pad_tokens(
+    tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay token lists into a rectangle, equal to keras.utils.pad_sequences.
+
+    Args:
+        tokens: n lists of token ids, any length, no nulls.
+        maxlen: columns of the result; at least 1.
+        padding: the side on which a short list is filled up with 0.
+        truncating: the side on which a long list is cut.
+
+    Returns:
+        (n, maxlen) of the lists' own integer type, and (n,) int32 tokens kept of each.
+    """
+    offsets, values = list_offsets(tokens), tokens.flatten().to_numpy()
+    lengths = np.diff(offsets)
+    kept = np.minimum(lengths, maxlen)
+    # Keras cuts from the front by default: a reviewer's verdict stands at the end.
+    first = offsets[:-1] + (lengths - kept if truncating == "pre" else 0)
+    place_in_row = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    column = np.arange(maxlen)
+    is_filled = column >= (maxlen - kept)[:, None] if padding == "pre" else column < kept[:, None]
+    padded = np.zeros((len(tokens), maxlen), values.dtype)
+    padded[is_filled] = values[np.repeat(first, kept) + place_in_row]
+    return padded, kept.astype(np.int32)
+
+
+def split_bounds(train_rows: int, test_rows: int, validation_split: float) -> dict[str, tuple[str, int, int]]:
+    """Return, for each split, the encoded split it is cut from and its first and last row, the latter excluded.
+
+    Validation takes the end of the training reviews, as Keras's `validation_split` does.
+
+    Raises:
+        DataError: a split would be empty.
+    """
+    cut = math.floor(train_rows * (1 - validation_split))
+    bounds = {
+        "train": ("train", 0, cut),
+        "validation": ("train", cut, train_rows),
+        "test": ("test", 0, test_rows),
+    }
+    for split, (_source, start, stop) in bounds.items():
+        if start >= stop:
+            raise DataError(
+                f"the {split} split would be empty: {train_rows} training and {test_rows} test reviews, "
+                f"validation_split {validation_split}; give more reviews or another share"
+            )
+    return bounds
+
+
+def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
+    """Write train, validation and test.parquet and return how many reviews each holds."""
+    train_rows, test_rows = (count_encoded(encoded / f"{split}.parquet") for split in ("train", "test"))
+    vocabulary_size = read_encoding(encoded).vocabulary_size
+    schema = padded_schema(settings.maxlen, vocabulary_size, settings.padding, settings.truncating)
+    rows = {}
+    for split, (source, start, stop) in split_bounds(train_rows, test_rows, settings.validation_split).items():
+        path = encoded / f"{source}.parquet"
+        rows[split] = write_padded(folder / f"{split}.parquet", schema, pad_rows(path, start, stop, settings))
+    return rows
+
+
+def pad_rows(
+    path: Path, start: int, stop: int, settings: PadSettings
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield tokens, lengths and labels of encoded rows, part by part."""
+    for batch in iterate_encoded(path, start, stop):
+        tokens, lengths = pad_tokens(
+            batch.column("tokens"), settings.maxlen, padding=settings.padding, truncating=settings.truncating
+        )
+        yield tokens, lengths, batch.column("label").to_numpy()
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="pad to {settings.maxlen}")
+def pad(encoded: Artifact, settings: PadSettings) -> Artifact:
+    """Pad every split of `encoded` to `settings.maxlen` and keep it as Parquet."""
+    path = Store(store_root()).path(encoded)
+    return keep(lambda folder: pad_splits(path, settings, folder))

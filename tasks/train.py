@@ -1,0 +1,169 @@
+"""Train: fit the network epoch by epoch, each kept, so that a run cut short goes on where it stopped."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from prefect import get_run_logger, task
+
+from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep
+from tasks.core.checkpoint import Checkpoint, Epoch, best_epoch
+from tasks.core.environment import store_root
+from tasks.core.errors import PipelineError, TrainingError
+from tasks.core.models import bucketed_dataset, load_model, save_model, seed_dropout
+from tasks.core.padded import Padded, read_padded
+from tasks.core.settings import TrainingSettings
+from tasks.core.store import Artifact, Store
+
+# TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
+if TYPE_CHECKING:
+    import keras
+
+
+def compile_model(model: "keras.Model", settings: TrainingSettings) -> None:
+    """Give the model Adam, binary cross-entropy, and accuracy, precision and recall at 0.5."""
+    import keras
+
+    model.compile(
+        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        loss=keras.losses.BinaryCrossentropy(),
+        metrics=[
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+            keras.metrics.Precision(name="precision"),
+            keras.metrics.Recall(name="recall"),
+        ],
+    )
+
+
+def fit_epoch(model: "keras.Model", train: Padded, validation: Padded, settings: TrainingSettings, epoch: int) -> Epoch:
+    """Fit one epoch and validate.
+
+    The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
+
+    Raises:
+        TrainingError: the loss is not a number.
+    """
+    import keras
+
+    started = time.perf_counter()
+    seed_dropout(model, settings.seed, epoch)
+    batches, _rows = bucketed_dataset(
+        train,
+        settings.batch_size,
+        bucketing=settings.bucketing,
+        rng=np.random.default_rng([settings.seed, epoch]),
+    )
+    held_out, _rows = bucketed_dataset(validation, max(settings.batch_size, 512), bucketing=settings.bucketing)
+    logs = model.fit(batches, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()], shuffle=False).history
+    judged = model.evaluate(held_out, verbose=0, return_dict=True)
+    numbers = {name: float(values[-1]) for name, values in logs.items()}
+    numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
+    if not all(math.isfinite(value) for value in numbers.values()):
+        raise TrainingError(
+            f"epoch {epoch}: the loss is {numbers['loss']}; the last sound epoch is kept. "
+            f"Lower --training.learning-rate (it is {settings.learning_rate})"
+        )
+    return Epoch.model_validate({"epoch": epoch, **numbers, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def fit(
+    built: Path,
+    train: Padded,
+    validation: Padded,
+    settings: TrainingSettings,
+    checkpoint: Checkpoint,
+    say: Callable[[str], None],
+) -> tuple["keras.Model", list[Epoch]]:
+    """Fit the model in `built`, going on from `checkpoint` where it holds finished epochs.
+
+    Returns:
+        The model with the weights to keep, and its epochs.
+    """
+    state = checkpoint.read(warn=say)
+    if state is None:
+        history: list[Epoch] = []
+        model = load_model(built)
+        compile_model(model, settings)
+    else:
+        history = state.history
+        model = load_model(checkpoint.folder / state.last)
+        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+    while not is_done(history, settings):
+        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1)]
+        state = checkpoint.write(model, history)
+        say(describe(history, settings))
+    if settings.keep_best and state and state.best != state.last:
+        model = load_model(checkpoint.folder / state.best)
+    return model, history
+
+
+def is_done(history: list[Epoch], settings: TrainingSettings) -> bool:
+    """Tell whether training has had its epochs, or has gone without a better one for as long as it may."""
+    if len(history) >= settings.epochs:
+        return True
+    patience = settings.early_stopping_patience
+    return bool(history) and patience is not None and len(history) - best_epoch(history) >= patience
+
+
+def describe(history: list[Epoch], settings: TrainingSettings) -> str:
+    """Return a line about the last epoch, with the time left at the pace so far."""
+    last = history[-1].model_dump()
+    pace = sum(epoch.seconds for epoch in history) / len(history)
+    left = pace * (settings.epochs - len(history))
+    return (
+        f"Epoch {last['epoch']}/{settings.epochs}: loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}, "
+        f"precision {last['precision']:.4f}, recall {last['recall']:.4f}; validation loss {last['val_loss']:.4f}, "
+        f"accuracy {last['val_accuracy']:.4f}; {last['seconds']:.1f} s, at most {left:.0f} s left"
+    )
+
+
+def train_model(
+    built: Path,
+    padded: Path,
+    settings: TrainingSettings,
+    checkpoint: Path,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write model.keras, without its optimizer, and training.json.
+
+    Returns:
+        {"seconds": of each epoch}.
+    """
+    train, validation = (read_padded(padded / f"{split}.parquet") for split in ("train", "validation"))
+    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say)
+    bare = load_model(built / "model.keras")
+    bare.set_weights(model.get_weights())
+    save_model(bare, folder / "model.keras")
+    epochs = [epoch.model_dump(exclude={"seconds"}) for epoch in history]
+    best = best_epoch(history)
+    kept = best if settings.keep_best else history[-1].epoch
+    facts = {"bucketing": settings.bucketing, "best_epoch": best, "kept_epoch": kept, "history": epochs}
+    (folder / "training.json").write_text(json.dumps(facts, indent=1))
+    return {"seconds": [epoch.seconds for epoch in history]}
+
+
+def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
+    """Tell whether a failed training is worth a retry: not if a user has to mend something first."""
+    return not isinstance(state.result(raise_on_failure=False), PipelineError)
+
+
+@task(
+    cache_policy=BY_CONTENT,
+    result_serializer="json",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=another_try_may_help,
+    task_run_name="train for {settings.epochs} epochs",
+)
+def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Artifact:
+    """Fit the network; a retry, or a later run, goes on from the last whole epoch."""
+    store, checkpoint = Store(store_root()), checkpoint_folder()
+    paths = store.path(built), store.path(padded)
+    trained = keep(lambda folder: train_model(*paths, settings, checkpoint, folder, get_run_logger().info))
+    Checkpoint(checkpoint).remove()
+    return trained

@@ -1,0 +1,64 @@
+import pytest
+from pydantic import ValidationError
+
+from tasks.core.settings import (
+    DataSettings,
+    EncodeSettings,
+    ModelSettings,
+    PadSettings,
+    RunSettings,
+    SourceSettings,
+    TrainingSettings,
+)
+
+
+def test_the_defaults_are_the_case_studys():
+    settings = RunSettings()
+    assert (settings.data.num_words, settings.data.maxlen, settings.data.validation_split) == (
+        10_000,
+        256,
+        0.2,
+    )
+    model = settings.model
+    assert (model.cell, model.bidirectional, model.units, model.embedding_dim) == ("lstm", True, 64, 128)
+    assert (model.dense_units, model.dense_dropout, model.readout, model.layers) == (64, 0.3, "last", 1)
+    assert (settings.training.epochs, settings.training.batch_size) == (5, 128)
+    assert settings.training.early_stopping_patience is None
+    assert settings.training.keep_best is False
+
+
+def test_settings_are_frozen_and_misspelt_keys_are_errors():
+    with pytest.raises(ValidationError):
+        RunSettings().data.maxlen = 3
+    with pytest.raises(ValidationError, match="maxlin"):
+        RunSettings.model_validate({"data": {"maxlin": 3}})
+
+
+def test_what_steps_read_does_not_overlap():
+    parts = [set(part.model_fields) for part in (SourceSettings, EncodeSettings, PadSettings)]
+    assert set(DataSettings.model_fields) == set.union(*parts) | {"on_unreachable"}
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (PadSettings, {"maxlen": -1}, "maxlen"),
+        (PadSettings, {"validation_split": 1.0}, "validation_split"),
+        (ModelSettings, {"cell": "transformer"}, "simple_rnn"),
+        (ModelSettings, {"cell": "simple_rnn", "recurrent_activation": "tanh"}, "simple_rnn has none"),
+        (EncodeSettings, {"num_words": 2}, "ids end below num_words = 2"),
+        (SourceSettings, {"sha256": "abc"}, "sha256"),
+        (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
+        (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
+    ],
+)
+def test_a_value_that_cannot_be_run_is_refused(kind, values, message):
+    with pytest.raises(ValidationError, match=message):
+        kind.model_validate(values)
+
+
+def test_every_setting_is_explained():
+    for section in RunSettings.model_fields.values():
+        for name, field in section.annotation.model_fields.items():
+            assert field.description, name

@@ -1,0 +1,83 @@
+import socket
+
+import pytest
+from prefect import flow
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.core.settings import SourceSettings
+from tasks.download import download
+from tests.reviews import Hostile, object_array, write_imdb
+from tests.web import serving
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    sha256 = write_imdb(folder)
+    with serving(folder) as (url, seen):
+        yield url, seen, sha256
+
+
+@pytest.fixture
+def run_download(store, prefect_server):
+    """The task as it is, but with back-off of milliseconds."""
+
+    @flow(result_storage=store / "results", result_serializer="json")
+    def downloading(settings: SourceSettings):
+        return download.with_options(retry_delay_seconds=0.01)(settings)
+
+    return downloading
+
+
+def test_two_failures_and_a_success_are_a_success(run_download, store, mirror):
+    url, seen, sha256 = mirror
+    made = run_download(SourceSettings(source=f"{url}/flaky/imdb.npz", sha256=sha256))
+    assert seen["/flaky/imdb.npz"] == 3
+    assert set(made.files) == {"imdb.npz", "imdb_word_index.json"}
+    assert made.meta["dataset"]["sha256"] == sha256
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "tries", "error"),
+    [
+        ("short", 4, SourceUnreachable),
+        ("broken", 4, SourceUnreachable),
+        ("gone", 1, SourceError),
+        ("stranger", 1, SourceError),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(run_download, store, mirror, behaviour, tries, error):
+    url, seen, sha256 = mirror
+    with pytest.raises(error) as raised:
+        run_download(SourceSettings(source=f"{url}/{behaviour}/imdb.npz", sha256=sha256))
+    assert type(raised.value) is error
+    assert seen[f"/{behaviour}/imdb.npz"] == tries
+    assert list((store / "download").iterdir()) == []
+
+
+def test_a_refused_connection_is_tried_again(run_download, store, caplog):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/imdb.npz"
+        with pytest.raises(SourceUnreachable):
+            run_download(SourceSettings(source=url))
+
+
+def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_download, store, mirror, tmp_path):
+    import hashlib
+
+    import numpy as np
+
+    from tasks.encode import read_ranks
+
+    url, _, _ = mirror
+    hostile = object_array([[1], [2]])
+    hostile[0] = Hostile(f"touch {tmp_path / 'ran'}")
+    path = tmp_path / "mirror" / "imdb.npz"
+    np.savez(path, x_train=hostile, y_train=np.array([0, 1]), x_test=hostile, y_test=np.array([0, 1]))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    made = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
+    with pytest.raises(SourceError, match="was refused: it asks for"):
+        read_ranks(store / made.key)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.encoded import read_encoding, read_vocabulary
+from tasks.core.errors import DataError
+from tasks.core.settings import EncodeSettings
+from tasks.encode import encode_download, encode_reviews, rank_texts
+from tests.reviews import WORDS
+
+
+@pytest.fixture
+def keras_load_data(imdb, monkeypatch):
+    """keras.datasets.imdb.load_data itself, reading the generated file instead of the host's."""
+    from keras.src.datasets import imdb as keras_imdb
+
+    monkeypatch.setattr(keras_imdb, "get_file", lambda **_options: str(imdb / "imdb.npz"))
+    return keras_imdb.load_data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_words": 100},
+        {"num_words": 100, "skip_top": 20},
+        {"num_words": 50, "oov_char": None},
+        {"num_words": 50, "start_char": None},
+        {"num_words": None},
+        {"num_words": None, "skip_top": 12, "oov_char": None},
+        {"num_words": 80, "start_char": 3, "oov_char": 4, "index_from": 5, "shuffle_seed": 1},
+        {"num_words": 80, "start_char": None, "index_from": 0},
+    ],
+)
+def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, options):
+    settings = EncodeSettings(**options)
+    encode_download(imdb, settings, tmp_path)
+    rules = settings.model_dump(exclude={"shuffle_seed", "max_reviews"})
+    expected = keras_load_data(seed=settings.shuffle_seed, **rules)
+    for split, (x, y) in zip(("train", "test"), expected, strict=True):
+        table = pq.read_table(tmp_path / f"{split}.parquet")
+        assert table["tokens"].to_pylist() == [list(review) for review in x]
+        assert table["label"].to_pylist() == y.tolist()
+
+
+def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
+    counts = encode_download(imdb, EncodeSettings(num_words=100), tmp_path)
+    assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
+    assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
+    assert read_encoding(tmp_path).vocabulary_size == 100
+    assert json.loads((tmp_path / "encoding.json").read_text())["index_from"] == 3
+
+
+def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path):
+    encode_download(imdb, EncodeSettings(num_words=None), tmp_path)
+    highest = max(
+        pq.read_table(tmp_path / f"{s}.parquet")["tokens"].combine_chunks().flatten().to_numpy().max()
+        for s in ("train", "test")
+    )
+    assert read_encoding(tmp_path).vocabulary_size == highest + 1
+
+
+def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuffle(imdb, tmp_path):
+    for name, most in (("all", None), ("few", 30)):
+        (tmp_path / name).mkdir()
+        encode_download(imdb, EncodeSettings(max_reviews=most), tmp_path / name)
+    few, all_of_them = (pq.read_table(tmp_path / name / "train.parquet") for name in ("few", "all"))
+    assert few.num_rows == 30
+    assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
+
+
+def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone():
+    reviews = pa.table(
+        {
+            "split": ["train", "test", "train"],
+            "label": [1, 0, 0],
+            "text": ["Good, good film", "unseen good", "bad film"],
+        }
+    )
+    splits, vocabulary = rank_texts(reviews)
+    assert vocabulary == ["good", "film", "bad"]
+    assert splits["train"][0].to_pylist() == [[1, 1, 2], [3, 2]]
+    assert splits["test"][0].to_pylist() == [[1]]
+    assert splits["train"][1].tolist() == [1, 0]
+
+
+def test_one_label_alone_is_refused():
+    ranks = pa.array([[1], [2]], pa.list_(pa.int32()))
+    with pytest.raises(DataError, match="the test reviews have 0 negative and 2 positive ones"):
+        encode_reviews({"train": (ranks, np.array([0, 1])), "test": (ranks, np.array([1, 1]))}, EncodeSettings())

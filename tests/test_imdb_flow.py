@@ -1,0 +1,208 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prefect import get_client
+
+import tasks.download
+from flows.imdb_flow import imdb_flow
+from tasks.core.errors import SourceUnreachable
+from tasks.core.settings import RunSettings
+from tasks.core.store import hash_file
+
+PROJECT = Path(__file__).parents[1]
+STEPS = ["download", "encode", "pad", "build", "train", "evaluate", "report"]
+
+
+def small(imdb: Path | None, **sections) -> RunSettings:
+    """Settings of a run of seconds on the generated reviews."""
+    own = {"source": str(imdb / "imdb.npz"), "sha256": hash_file(imdb / "imdb.npz")} if imdb else {}
+    settings = {
+        "data": {"maxlen": 64, "num_words": 200} | own,
+        "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+        "evaluation": {"bootstrap_resamples": 100},
+    }
+    for section, values in sections.items():
+        settings[section] |= values
+    return RunSettings.model_validate(settings)
+
+
+@pytest.fixture
+def run(store, prefect_server):
+    """The flow, with its records in the test's store; returns metrics.json."""
+    flow = imdb_flow.with_options(result_storage=store / "results")
+
+    def run_it(settings: RunSettings) -> dict:
+        folder = flow(settings)
+        return json.loads((folder / "metrics.json").read_text()) | {"folder": folder}
+
+    return run_it
+
+
+def made(metrics: dict) -> list[str]:
+    """The steps that were done, not taken from the cache."""
+    assert [step["name"] for step in metrics["steps"]] == STEPS
+    return [step["name"] for step in metrics["steps"] if not step["cached"]]
+
+
+def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store):
+    first = run(small(imdb))
+    assert made(first) == STEPS
+    second = run(small(imdb))
+    assert made(second) == []
+    assert second["test"] == first["test"]
+    assert second["history"] == first["history"]
+    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "build", "train", "evaluate", "report"]
+    assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", "train", "evaluate", "report"]
+    assert made(run(small(imdb, training={"seed": 5}))) == ["train", "evaluate", "report"]
+    assert made(run(small(imdb, evaluation={"threshold": 0.4})))[0] == "evaluate"
+    assert not list((store / "checkpoints").rglob("*.keras"))
+
+
+def test_the_run_folder_holds_what_a_run_was_and_came_to(run, imdb, store):
+    metrics = run(small(imdb))
+    folder = metrics["folder"]
+    assert folder.parent == store / "runs"
+    assert (store / "runs" / "latest").resolve() == folder
+    assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
+    dataset = metrics["dataset"]
+    assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
+        "imdb",
+        192,
+        48,
+        80,
+    )
+    assert dataset["sha256"] == hash_file(imdb / "imdb.npz")
+    assert set(metrics["test"]) >= {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "log_loss",
+        "brier",
+        "ece",
+        "ci95",
+    }
+    assert [
+        set(epoch) >= {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+        for epoch in metrics["history"]
+    ] == [True] * 2
+    assert metrics["versions"]["tensorflow"]
+    page = (folder / "report.html").read_text()
+    assert f"{metrics['test']['accuracy']:.4f}" in page
+    assert page.count("<svg") == len(list((folder / "figures").iterdir())) == 2
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "https://matplotlib.org", ""
+    ).replace("http://creativecommons.org", "")
+
+
+def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, store):
+    first = run(small(imdb))
+    path = store / first["artifacts"]["pad"]["key"] / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    second = run(small(imdb))
+    assert made(second) == ["pad"]
+    assert second["artifacts"] == first["artifacts"]
+
+
+@pytest.fixture
+def no_host(monkeypatch):
+    """An address where nobody listens, and a sample set that needs no package index."""
+
+    def write_sample(folder: Path) -> dict:
+        rows = [
+            (
+                "train" if number % 5 else "test",
+                number % 2,
+                f"{'good' if number % 2 else 'bad'} film {number}",
+            )
+            for number in range(200)
+        ]
+        columns = [pa.array(column) for column in zip(*rows, strict=True)]
+        pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "reviews.parquet")
+        return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64}
+
+    monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)
+    monkeypatch.setattr(tasks.download.download, "retry_delay_seconds", [0.01] * 3)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}/imdb.npz"
+
+
+def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
+    metrics = run(small(None, data={"source": no_host}))
+    assert metrics["dataset"]["name"] == "rotten-tomatoes"
+    assert "THIS IS NOT IMDB" in caplog.text
+    name = metrics["folder"].name.split("-", 1)[1]
+    with get_client(sync_client=True) as client:
+        (flow_run,) = [flow_run for flow_run in client.read_flow_runs() if flow_run.name == name]
+    assert "dataset:rotten-tomatoes" in flow_run.tags
+    caplog.clear()
+    assert made(run(small(None, data={"source": no_host}))) == []
+    assert "Retry 1/3" not in caplog.text
+
+
+def test_without_the_host_a_deployment_fails_and_names_the_ways_out(run, no_host):
+    with pytest.raises(SourceUnreachable, match=r"(?s)Three ways out:.*--data.source.*--data.dataset.*HTTPS_PROXY"):
+        run(small(None, data={"source": no_host, "on_unreachable": "fail"}))
+
+
+def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
+    """Run the flow of a copy of the project as a process of its own, and return metrics.json."""
+    flags = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz")]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            str(copy / "flows" / "imdb_flow.py"),
+            "--preset",
+            "quick",
+            *flags,
+        ],
+        env=os.environ
+        | {"PYTHONPATH": str(copy), "ARTIFACTS_STORE": str(store), "PREFECT_HOME": str(store / "prefect")},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        cwd=store.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    return metrics | {"imported": imported, "printed": done.stdout}
+
+
+def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb):
+    """And a run from the cache imports no TensorFlow."""
+    copy, store = tmp_path / "copy", tmp_path / "store"
+    for package in ("flows", "tasks"):
+        shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    first = run_copy(copy, store, imdb)
+    assert made(first) == STEPS
+    assert {"prefect", "tensorflow", "keras", "matplotlib"} <= first["imported"]
+
+    def edit(old: str, new: str) -> None:
+        helper = copy / "tasks" / "core" / "checkpoint.py"
+        assert old in helper.read_text()
+        helper.write_text(helper.read_text().replace(old, new))
+
+    edit('"""Checkpoints: ', '"""Checkpoints, in other words: ')
+    second = run_copy(copy, store, imdb)
+    assert made(second) == []
+    assert not second["imported"] & {"tensorflow", "keras", "sklearn", "scipy", "matplotlib"}
+    assert "Report: " in second["printed"]
+
+    edit('f"epoch-{epoch:05d}.keras"', 'f"after-{epoch:05d}.keras"')
+    third = run_copy(copy, store, imdb)
+    assert made(third) == ["train"]
+    assert third["artifacts"]["train"]["sha256"] == first["artifacts"]["train"]["sha256"]

@@ -1,0 +1,58 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.errors import DataError
+from tasks.core.padded import read_padded
+from tasks.core.settings import EncodeSettings, PadSettings
+from tasks.encode import encode_download
+from tasks.pad import pad_splits, pad_tokens, split_bounds
+
+SIDE = st.sampled_from(["pre", "post"])
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 9_999), max_size=30), min_size=1, max_size=20),
+    st.integers(1, 40),
+    SIDE,
+    SIDE,
+)
+def test_padding_equals_keras_own_value_by_value(reviews, maxlen, padding, truncating):
+    from keras.utils import pad_sequences
+
+    tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating=truncating)
+    assert (tokens == pad_sequences(reviews, maxlen=maxlen, padding=padding, truncating=truncating)).all()
+    assert kept.tolist() == [min(len(review), maxlen) for review in reviews]
+    assert tokens.dtype == np.uint16
+
+
+@pytest.mark.parametrize(("rows", "share"), [(25_000, 0.2), (101, 0.2), (10, 0.33), (7, 0.5)])
+def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, share):
+    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+    bounds = split_bounds(rows, 5, share)
+    (expected_train,), (expected_validation,) = train_validation_split((np.arange(rows),), share)
+    assert np.arange(rows)[slice(*bounds["train"][1:])].tolist() == expected_train.tolist()
+    assert np.arange(rows)[slice(*bounds["validation"][1:])].tolist() == expected_validation.tolist()
+    assert bounds["test"] == ("test", 0, 5)
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(DataError, match="the train split would be empty: 1 training and 5 test reviews"):
+        split_bounds(1, 5, 0.2)
+    with pytest.raises(DataError, match="the test split would be empty"):
+        split_bounds(10, 0, 0.2)
+
+
+def test_every_review_is_in_one_split(imdb, tmp_path):
+    (tmp_path / "encoded").mkdir()
+    encode_download(imdb, EncodeSettings(), tmp_path / "encoded")
+    rows = pad_splits(tmp_path / "encoded", PadSettings(maxlen=40), tmp_path)
+    assert rows == {"train": 192, "validation": 48, "test": 80}
+    for split, count in rows.items():
+        padded = read_padded(tmp_path / f"{split}.parquet")
+        assert padded.tokens.shape == (count, 40)
+        assert padded.vocabulary_size == 10_000
+        assert ((padded.tokens != 0).sum(1) == padded.lengths).all()

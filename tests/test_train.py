@@ -1,0 +1,123 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tasks.build import make_model
+from tasks.core.checkpoint import Checkpoint
+from tasks.core.errors import TrainingError
+from tasks.core.models import load_model, save_model
+from tasks.core.padded import padded_schema, write_padded
+from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.train import fit, is_done, train_model
+from tests.core.test_checkpoint import epochs
+from tests.reviews import WORDS
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    path = tmp_path_factory.mktemp("built") / "model.keras"
+    settings = ModelSettings(units=8, embedding_dim=8, dense_units=8, dropout=0.1, embedding_dropout=0.1)
+    save_model(make_model(settings, WORDS), path)
+    return path
+
+
+def settings(**values) -> TrainingSettings:
+    return TrainingSettings(**({"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | values))
+
+
+def run(built, padded, folder, said=None, **values):
+    say = [].append if said is None else said.append
+    return fit(built, padded, padded, settings(**values), Checkpoint(folder), say)
+
+
+def weights_equal(one, other) -> bool:
+    return all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_a_network_learns_what_words_mean(built, padded, tmp_path):
+    said = []
+    _, history = run(built, padded, tmp_path, said, epochs=8, learning_rate=0.02)
+    assert history[-1].val_loss < history[0].val_loss
+    assert history[-1].model_dump()["val_accuracy"] > 0.8
+    assert len(said) == 8
+    assert said[0].startswith("Epoch 1/8: loss ")
+    assert "s left" in said[0]
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padded, tmp_path, bucketing):
+    models = [
+        run(built, padded, tmp_path / str(number), seed=seed, bucketing=bucketing)[0]
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert weights_equal(models[0], models[1])
+    assert not weights_equal(models[0], models[2])
+
+
+def test_training_that_was_cut_short_ends_as_if_it_was_not(built, padded, tmp_path):
+    straight, history = run(built, padded, tmp_path / "straight", epochs=4)
+    run(built, padded, tmp_path / "cut", epochs=2)
+    said = []
+    resumed, resumed_history = run(built, padded, tmp_path / "cut", said, epochs=4)
+    assert said[0].startswith("Going on after epoch 2")
+    assert weights_equal(straight, resumed)
+    without_seconds = [[epoch.model_dump(exclude={"seconds"}) for epoch in its] for its in (history, resumed_history)]
+    assert without_seconds[0] == without_seconds[1]
+
+
+def test_early_stopping_waits_for_its_patience():
+    assert not is_done(epochs(0.5, 0.3, 0.4), settings(epochs=9, early_stopping_patience=2))
+    assert is_done(epochs(0.5, 0.3, 0.4, 0.4), settings(epochs=9, early_stopping_patience=2))
+    assert not is_done(epochs(0.5, 0.6, 0.7), settings(epochs=9))
+    assert is_done(epochs(0.5, 0.4), settings(epochs=2))
+
+
+def test_the_best_epoch_is_kept_if_asked_for(built, padded, tmp_path):
+    contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
+    options = settings(epochs=4, learning_rate=0.05, keep_best=True)
+    best, history = fit(built, padded, contrary, options, Checkpoint(tmp_path), [].append)
+    losses = [epoch.val_loss for epoch in history]
+    assert losses.index(min(losses)) < 3
+    only_the_best = settings(epochs=losses.index(min(losses)) + 1, learning_rate=0.05)
+    expected, _ = fit(built, padded, contrary, only_the_best, Checkpoint(tmp_path / "b"), [].append)
+    assert weights_equal(best, expected)
+
+
+def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(padded, built, tmp_path):
+    run(built, padded, tmp_path, epochs=1)
+    state = Checkpoint(tmp_path).read(warn=pytest.fail)
+    model = load_model(tmp_path / state.last)
+    model.optimizer.learning_rate = float("nan")
+    Checkpoint(tmp_path).write(model, state.history)
+    before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
+    with pytest.raises(TrainingError, match=r"epoch 2: the loss is nan; the last sound epoch is kept.*learning-rate"):
+        run(built, padded, tmp_path, epochs=3)
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
+
+
+def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded, tmp_path):
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    for split in ("train", "validation"):
+        write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
+    files = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        meta = train_model(built.parent, tmp_path, settings(), tmp_path / f"c{number}", folder, [].append)
+        files.append([(folder / name).read_bytes() for name in ("model.keras", "training.json")])
+    assert files[0] == files[1]
+    assert len(meta["seconds"]) == 2
+    training = json.loads(files[0][1])
+    assert [epoch["epoch"] for epoch in training["history"]] == [1, 2]
+    assert set(training["history"][0]) >= {
+        "loss",
+        "accuracy",
+        "precision",
+        "recall",
+        "val_loss",
+        "val_accuracy",
+    }
+    assert getattr(load_model(tmp_path / "1" / "model.keras"), "optimizer", None) is None
+    assert np.isfinite(training["history"][0]["loss"])

@@ -1,0 +1,57 @@
+"""A real HTTP server on loopback that serves a folder, and misbehaves where a path asks for it."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves files; the first part of the path says how: plain, flaky, short, broken, stranger, gone."""
+
+    folder: Path
+    seen: Counter[str]
+
+    def do_GET(self) -> None:
+        self.seen[self.path] += 1
+        behaviour, _, name = self.path.strip("/").partition("/")
+        file = self.folder / name
+        if behaviour == "redirect":
+            self.send_response(302)
+            self.send_header("Location", (self.folder / name).as_uri())
+            self.end_headers()
+        elif behaviour == "flaky" and self.seen.total() <= 2:
+            self.send_error(503)
+        elif behaviour == "broken":
+            self.send_error(500)
+        elif behaviour == "gone" or not file.is_file():
+            self.send_error(404)
+        else:
+            self.send_body(file.read_bytes(), short=behaviour == "short", strange=behaviour == "stranger")
+
+    def send_body(self, content: bytes, *, short: bool, strange: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if short else content[::-1] if strange else content)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
+    """Serve `folder` and give the server's address and how often each path was asked for."""
+    seen: Counter[str] = Counter()
+    handler = type("FolderHandler", (Handler,), {"folder": folder, "seen": seen})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
