@@ -73,6 +73,7 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import run_from_command_line
+    from tasks.core.command_line import RunCommandLine, run_from_command_line
+    from tasks.core.screen import show_run
 
-    raise SystemExit(run_from_command_line(imdb_flow))
+    raise SystemExit(run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run))

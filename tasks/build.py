@@ -7,7 +7,7 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.models import save_model
+from tasks.core.models import save_model, start_tensorflow
 from tasks.core.padded import read_vocabulary_size
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact, Store
@@ -27,6 +27,7 @@ def make_model(settings: ModelSettings, vocabulary_size: int) -> "keras.Model":
     Returns:
         (batch, length) int32 token ids -> (batch, 1) float32 probability of a positive review; any length.
     """
+    start_tensorflow()
     import keras
 
     keras.utils.set_random_seed(settings.seed)

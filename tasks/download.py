@@ -1,9 +1,10 @@
 """Download: the reviews as their source has them, checked and kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
@@ -15,7 +16,7 @@ from tasks.core.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.core.store import Artifact
 
 
-def fetch_reviews(settings: SourceSettings, folder: Path) -> dict[str, Any]:
+def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
     """Write the dataset's files into `folder`.
 
     Returns:
@@ -26,7 +27,7 @@ def fetch_reviews(settings: SourceSettings, folder: Path) -> dict[str, Any]:
         SourceError: another try will not.
     """
     if settings.dataset == "imdb":
-        return {"dataset": fetch_imdb(settings, folder)}
+        return {"dataset": fetch_imdb(settings, folder, warn)}
     return {"dataset": fetch_rotten_tomatoes(folder)}
 
 
@@ -46,4 +47,4 @@ def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]
 )
 def download(settings: SourceSettings) -> Artifact:
     """Fetch the reviews named by `settings`, and keep them as they came."""
-    return keep(lambda folder: fetch_reviews(settings, folder))
+    return keep(lambda folder: fetch_reviews(settings, folder, get_run_logger().warning))

@@ -21,15 +21,15 @@ Split = tuple[pa.ListArray, np.ndarray]
 
 
 def read_ranks(downloaded: Path) -> tuple[dict[str, Split], list[str]]:
-    """Return the word ranks and labels of each split, and the words in order of rank.
+    """Return the word ranks and labels of each split, and the words in order of rank, none if they are not known.
 
     Args:
         downloaded: a folder with imdb.npz and its word index, or with reviews.parquet.
     """
     if (downloaded / imdb.NPZ).exists():
         index = downloaded / imdb.WORD_INDEX
-        splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}
-        return splits, imdb.read_word_index(index, str(index))
+        words = imdb.read_word_index(index, str(index)) if index.exists() else []
+        return {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}, words
     return rank_texts(pq.read_table(downloaded / rotten_tomatoes.REVIEWS))
 
 

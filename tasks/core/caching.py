@@ -23,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tasks.core.environment import result_folder, store_root
 from tasks.core.journal import noting
 from tasks.core.store import Artifact, RotError, Store, digest
+from tasks.core.usage import announce_use, mark_used
 
 PROJECT = ("tasks", "flows")
 
@@ -163,13 +164,16 @@ def has_whole_record(key: str) -> bool:
     """Tell whether Prefect has a record under `key` whose artifact is whole; a rotten record is removed."""
     storage = get_result_store().result_storage
     record = Path(getattr(storage, "basepath", None) or result_folder()) / key
+    store = Store(store_root())
+    announce_use(store.root)
     if not record.exists():
         return False
-    store = Store(store_root())
     try:
-        # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
-        if store.find(key) != read_record(record, key):
-            raise RotError(f"{store.root / key}: missing or not what {record} describes")
+        with store.locked(key):
+            # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
+            if store.find(key) != read_record(record, key):
+                raise RotError(f"{store.root / key}: missing or not what {record} describes")
+            mark_used(store.root / key)
     except RotError as rot:
         get_logger("prefect.cache").warning("%s; making it again", rot)
         record.unlink()

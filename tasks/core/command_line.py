@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,8 +24,11 @@ from pydantic_settings import (
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError, StoreError
 from tasks.core.journal import unfinished_step
-from tasks.core.screen import print_summary, show_expected_errors_without_traceback
-from tasks.core.settings import RunSettings
+from tasks.core.screen import show_expected_errors_without_traceback
+from tasks.core.settings import HousekeepingSettings, RunSettings, Settings
+
+Chosen = TypeVar("Chosen", bound=Settings)
+Result = TypeVar("Result")
 
 PRESETS = importlib.resources.files("flows.presets")
 
@@ -47,21 +50,8 @@ class Parser(argparse.ArgumentParser):
         raise Mistake(message)
 
 
-class PresetSource(PydanticBaseSettingsSource):
-    """The settings of the preset that a flag, the environment or the default names."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return one section of the preset."""
-        return self().get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the preset's settings."""
-        default = self.settings_cls.model_fields["preset"].default
-        return read_preset(str(self.current_state.get("preset", default)))
-
-
-class CommandLine(RunSettings, BaseSettings):
-    """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
+class CommandLine(BaseSettings):
+    """What every command line has: settings as flags, the environment below them, and the store."""
 
     model_config = SettingsConfigDict(
         env_prefix="IMDB_",
@@ -75,11 +65,28 @@ class CommandLine(RunSettings, BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    preset: str = Field("case-study", description="a preset's name (case-study, quick) or a TOML file")
     store: Path | None = Field(
-        None,
-        description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/",
+        None, description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/"
     )
+
+
+class PresetSource(PydanticBaseSettingsSource):
+    """The settings of the preset that a flag, the environment or the default names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one section of the preset."""
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the preset's settings."""
+        default = self.settings_cls.model_fields["preset"].default
+        return read_preset(str(self.current_state.get("preset", default)))
+
+
+class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
+    """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
+
+    preset: str = Field("case-study", description="a preset's name (case-study, quick) or a TOML file")
 
     @classmethod
     def settings_customise_sources(
@@ -92,6 +99,10 @@ class CommandLine(RunSettings, BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the preset below the flags and the environment."""
         return init_settings, env_settings, PresetSource(settings_cls)
+
+
+class HousekeepingCommandLine(HousekeepingSettings, CommandLine):  # type: ignore[misc]
+    """Settings of housekeeping as flags."""
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -114,33 +125,42 @@ def read_preset(name: str) -> dict[str, Any]:
         raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
 
 
-def parse_command_line(arguments: Sequence[str], program: str, description: str) -> RunSettings:
+def parse_command_line(
+    command_line: type[CommandLine], settings: type[Chosen], arguments: Sequence[str], program: str, about: str
+) -> Chosen:
     """Return the settings that flags, environment and preset give.
+
+    Args:
+        command_line: the settings as flags.
+        settings: the settings alone.
+        arguments: what stands after the program's name.
+        program: the program's name.
+        about: what `--help` says of the program.
 
     Raises:
         Mistake: with one line for each mistake.
         SystemExit: after `--help`.
     """
-    parser = Parser(prog=program, description=description, allow_abbrev=False)
-    flags = CliSettingsSource[Any](CommandLine, root_parser=parser, cli_parse_args=list(arguments))
+    parser = Parser(prog=program, description=about, allow_abbrev=False)
+    flags = CliSettingsSource[Any](command_line, root_parser=parser, cli_parse_args=list(arguments))
     try:
-        parsed = CommandLine(_cli_settings_source=flags)
+        parsed = command_line(_cli_settings_source=flags)
     except ValidationError as error:
-        raise Mistake("\n".join(describe_mistake(mistake) for mistake in error.errors())) from error
+        raise Mistake("\n".join(describe_mistake(mistake, settings) for mistake in error.errors())) from error
     except SettingsError as error:
         raise Mistake(f"{error}: {error.__cause__}") from error
     if parsed.store and parsed.store.expanduser().absolute() != store_root():
         raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
-    return RunSettings.model_validate({name: getattr(parsed, name) for name in RunSettings.model_fields})
+    return settings.model_validate({name: getattr(parsed, name) for name in settings.model_fields})
 
 
-def describe_mistake(mistake: ErrorDetails) -> str:
+def describe_mistake(mistake: ErrorDetails, settings: type[Settings]) -> str:
     """Return one line for a value that a setting cannot hold: the flag, what was given, what is wrong."""
     flag = "--" + ".".join(str(part).replace("_", "-") for part in mistake["loc"])
     message = mistake["msg"].removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
-        section = RunSettings.model_fields.get(str(mistake["loc"][0]))
-        known = list(getattr(section.annotation, "model_fields", {})) if section else list(RunSettings.model_fields)
+        section = settings.model_fields.get(str(mistake["loc"][0]))
+        known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings.model_fields)
         near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
         return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
     given = mistake["input"]
@@ -148,15 +168,27 @@ def describe_mistake(mistake: ErrorDetails) -> str:
     return f"{flag}{shown}: {message[0].lower()}{message[1:]}"
 
 
-def run_from_command_line(flow: Callable[[RunSettings], Path]) -> int:
-    """Run `flow` with the settings on this process's command line.
+def run_from_command_line(
+    flow: Callable[[Chosen], Result],
+    command_line: type[CommandLine],
+    settings: type[Chosen],
+    show: Callable[[Result], int],
+) -> int:
+    """Run `flow` with the settings on this process's command line, and show what it came to.
+
+    Args:
+        flow: takes settings.
+        command_line: the settings as flags.
+        settings: the settings alone.
+        show: prints the flow's result and returns the exit status.
 
     Returns:
-        The exit status: 0, 1 when a step failed, or 2 when the command line cannot be run.
+        The exit status: what `show` returns, 1 when a step failed, 2 when the command line cannot be run, or
+        130 or 143 when a signal stopped it.
     """
     program = Path(sys.argv[0]).name
     try:
-        settings = parse_command_line(sys.argv[1:], program, inspect.getdoc(flow) or "")
+        chosen = parse_command_line(command_line, settings, sys.argv[1:], program, inspect.getdoc(flow) or "")
         make_folders()
     except (Mistake, StoreError) as mistake:
         for line in str(mistake).splitlines():
@@ -164,11 +196,9 @@ def run_from_command_line(flow: Callable[[RunSettings], Path]) -> int:
         return 2
     show_expected_errors_without_traceback()
     try:
-        folder = flow(settings)
+        return show(flow(chosen))
     except Exception as error:
         # Prefect has logged the traceback of what was not foreseen; this line is the last thing on the screen.
         kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
         print(f"{program}: {unfinished_step() or 'the run'} failed: {kind}{error}", file=sys.stderr)
         return 1
-    print_summary(folder)
-    return 0

@@ -1,7 +1,10 @@
 """Models on disk and at work: .keras files that are equal byte for byte, dropout's seeds, and scoring in buckets."""
 
 import json
+import os
 import re
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,35 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+# No GPU, oneDNN's rounding, instructions that this build leaves unused: no news to a reader of the run.
+NOTICE = re.compile(
+    rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
+    rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
+)
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and find its devices, without the notices that it prints for its own developers.
+
+    They are written by C++ before any log level is read, so they are caught where they come out; whatever is not
+    such a notice is passed on.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            caught.seek(0)
+            sys.stderr.writelines(line.decode(errors="replace") for line in caught if not NOTICE.search(line))
 
 
 def save_model(model: "keras.Model", path: Path) -> None:
@@ -48,6 +79,7 @@ def number_shared_objects(config: str) -> str:
 
 def load_model(path: Path) -> "keras.Model":
     """Load a .keras file; one that brings code of its own, such as a Lambda layer, is refused by Keras."""
+    start_tensorflow()
     import keras
 
     return keras.models.load_model(path, safe_mode=True)

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,7 @@ from tasks.core.errors import PipelineError
 SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 
 
-def print_summary(folder: Path) -> None:
+def show_run(folder: Path) -> int:
     """Print what a run came to: what was cached, seconds a step, test metrics, where the report is."""
     metrics = json.loads((folder / "metrics.json").read_text())
     console = Console()
@@ -30,6 +31,35 @@ def print_summary(folder: Path) -> None:
     table.add_row(*(f"{test[name]:.4f}" for name in SHOWN))
     console.print(table)
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def show_house(findings: dict[str, Any]) -> int:
+    """Print what housekeeping found; the exit status is 1 where something is not whole."""
+    console = Console()
+    artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
+    table = Table(title=f"{findings['action']}: {len(artifacts)} artifacts", title_justify="left")
+    table.add_column("artifact")
+    for name in ("MB", "days since use", "runs"):
+        table.add_column(name, justify="right")
+    table.add_column("last run")
+    table.add_column("whole")
+    for entry in artifacts:
+        step, _, key = entry["key"].partition("/")
+        table.add_row(
+            f"{step}/{key[:12]}",
+            f"{entry['size'] / 1e6:.1f}",
+            f"{entry['days']:.1f}",
+            str(len(entry["runs"])),
+            entry["runs"][-1].partition("-")[0] if entry["runs"] else "none",
+            "NO" if entry["rot"] else "yes" if findings["action"] == "verify" else "",
+        )
+    console.print(table)
+    total = sum(entry["size"] for entry in artifacts)
+    console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}", highlight=False)
+    for name in damaged:
+        console.print(f"Damaged run folder: {name}", highlight=False)
+    return 1 if damaged or any(entry["rot"] for entry in artifacts) else 0
 
 
 class WithoutTraceback(logging.Formatter):

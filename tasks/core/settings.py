@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import CliPositionalArg
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -166,3 +167,12 @@ class RunSettings(Settings):
     """how the network is fitted"""
     evaluation: EvaluationSettings = EvaluationSettings()
     """how the network is judged"""
+
+
+class HousekeepingSettings(Settings):
+    """What to do with the store."""
+
+    action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
+    """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
+    days: int = Field(30, ge=0)
+    """prune: keep what a run of the last so many days has used"""

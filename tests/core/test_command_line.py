@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.command_line import Mistake, parse_command_line
+from tasks.core.command_line import Mistake, RunCommandLine, parse_command_line
 from tasks.core.settings import RunSettings
 
 
 def parse(*arguments: str) -> RunSettings:
-    return parse_command_line(arguments, "imdb_flow.py", "The pipeline.")
+    return parse_command_line(RunCommandLine, RunSettings, arguments, "imdb_flow.py", "The pipeline.")
 
 
 def test_without_flags_the_case_study_is_run():

@@ -1,0 +1,34 @@
+"""Housekeeping: list, verify and prune the artifacts that runs have left behind."""
+
+from typing import Any
+
+from tasks.core import environment
+
+environment.prepare()  # Prefect reads where it lives while it is imported
+
+from prefect import flow  # noqa: E402
+
+from tasks.core.settings import HousekeepingSettings  # noqa: E402
+from tasks.housekeeping import keep_house  # noqa: E402
+
+
+@flow(name="housekeeping", persist_result=False)
+def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:  # noqa: B008
+    """List the store's artifacts, verify their hashes, or prune those that no run uses any longer.
+
+    Args:
+        settings: what to do.
+
+    Returns:
+        The artifacts concerned, and for `verify` what is wrong with them.
+    """
+    return keep_house(settings)
+
+
+if __name__ == "__main__":
+    from tasks.core.command_line import HousekeepingCommandLine, run_from_command_line
+    from tasks.core.screen import show_house
+
+    raise SystemExit(
+        run_from_command_line(housekeeping_flow, HousekeepingCommandLine, HousekeepingSettings, show_house)
+    )

@@ -1,0 +1,65 @@
+"""Usage: which artifacts are in use, by runs that have ended and by those that have not."""
+
+import functools
+import json
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tasks.core.store import MANIFEST
+
+
+@functools.cache
+def announce_use(root: Path) -> FileLock:
+    """Tell that this process uses the store from now on, until it ends, however it ends.
+
+    What it uses is marked with the time (`mark_used`), so whatever is unmarked since its start is free.
+    """
+    folder = root / "locks" / "in-use"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}.lock")
+    lock.acquire()
+    return lock
+
+
+def oldest_live_use(root: Path) -> float:
+    """Return when the oldest process that now uses the store began to, in seconds since 1970; now if none does."""
+    oldest = time.time()
+    for path in (root / "locks" / "in-use").glob("*.lock"):
+        lock = FileLock(path)
+        try:
+            with lock.acquire(blocking=False):
+                path.unlink(missing_ok=True)  # its process is gone
+        except Timeout:
+            oldest = min(oldest, path.stat().st_ctime)
+    return oldest
+
+
+def mark_used(artifact: Path) -> None:
+    """Note on an artifact's manifest that it was used just now."""
+    os.utime(artifact / MANIFEST)
+
+
+def last_used(artifact: Path) -> float:
+    """Return when an artifact was made or last used, in seconds since 1970; 0 for what is no artifact."""
+    manifest = artifact / MANIFEST
+    return manifest.stat().st_mtime if manifest.exists() else 0.0
+
+
+def runs_by_artifact(root: Path) -> dict[str, list[str]]:
+    """Return the names of the run folders that name each artifact's key, the newest last."""
+    users = defaultdict(list)
+    for metrics in sorted((root / "runs").glob("[!.]*/metrics.json")):
+        if metrics.parent.is_symlink():
+            continue
+        try:
+            made = json.loads(metrics.read_bytes())["artifacts"]
+            keys = [artifact["key"] for artifact in made.values()]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            keys = []  # a damaged run folder uses nothing; `verify` names it
+        for key in keys:
+            users[key].append(metrics.parent.name)
+    return dict(users)
