@@ -4,6 +4,7 @@ import argparse
 import difflib
 import importlib.resources
 import inspect
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError, StoreError
 from tasks.core.journal import unfinished_step
 from tasks.core.screen import show_expected_errors_without_traceback
+from tasks.core.server import prepare_server
 from tasks.core.settings import HousekeepingSettings, RunSettings, Settings
 
 Chosen = TypeVar("Chosen", bound=Settings)
@@ -195,8 +197,14 @@ def run_from_command_line(
             print(f"{program}: error: {line}", file=sys.stderr)
         return 2
     show_expected_errors_without_traceback()
+    prepare_server(warn=lambda message: print(f"{program}: {message}", file=sys.stderr))
+    # Prefect marks the run and hands SIGTERM on; an exit, unlike the signal's default, stops its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return show(flow(chosen))
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; finished steps and epochs are kept, run again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
     except Exception as error:
         # Prefect has logged the traceback of what was not foreseen; this line is the last thing on the screen.
         kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "

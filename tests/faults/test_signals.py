@@ -1,0 +1,69 @@
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.core.server import APPLICATION
+from tests.faults.driver import Driver, assert_nothing_torn, contents, end
+
+pytestmark = pytest.mark.faults
+
+
+def servers(home: Path) -> list[psutil.Process]:
+    """The Prefect servers that keep their database in `home`."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if APPLICATION in (process.info["cmdline"] or []) and process.environ().get("PREFECT_HOME") == str(home)
+    ]
+
+
+def stop_in_training(driver: Driver, store: Path, number: int) -> tuple[int, float]:
+    """Start a long run, send it a signal in its second epoch; return its exit status and seconds to it."""
+    run = driver.start(store, "--training.epochs", "5000")
+    try:
+        began = time.monotonic()
+        while "Epoch 2/5000" not in driver.log():
+            assert run.poll() is None, driver.log()
+            assert time.monotonic() - began < 120
+            time.sleep(0.05)
+        sent = time.monotonic()
+        os.kill(run.pid, number)
+        return run.wait(30), time.monotonic() - sent
+    finally:
+        end(run)
+
+
+@pytest.mark.parametrize(("number", "status", "state"), [(signal.SIGTERM, 143, "Crashed"), (signal.SIGINT, 130, "")])
+def test_a_signal_stops_a_run_within_seconds_with_its_state_kept(imdb, tmp_path, undisturbed, number, status, state):
+    driver, store = Driver(imdb, tmp_path), tmp_path / "store"  # with Prefect's own temporary server
+    stopped, seconds = stop_in_training(driver, store, number)
+    assert stopped == status, driver.log()
+    assert seconds < 10
+    assert servers(store / "prefect") == []
+    assert list((store / "checkpoints" / "train").glob("*/state.json"))
+    with sqlite3.connect(store / "prefect" / "prefect.db") as database:
+        ((found,),) = database.execute("select state_name from flow_run")
+    assert found not in ("Running", "Pending")
+    assert state in found
+    assert_nothing_torn(store)
+    assert contents(driver.finish(store)) == contents(undisturbed[0])
+
+
+def test_the_server_of_a_killed_run_is_stopped_by_the_next(imdb, tmp_path):
+    driver, store = Driver(imdb, tmp_path), tmp_path / "store"
+    run = driver.start(store)
+    began = time.monotonic()
+    while "Beginning flow run" not in driver.log():
+        assert time.monotonic() - began < 120, driver.log()
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGKILL)  # the run alone, not its server
+    run.wait(10)
+    (orphan,) = servers(store / "prefect")
+    driver.finish(store)
+    assert not orphan.is_running()
+    assert servers(store / "prefect") == []
