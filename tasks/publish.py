@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from prefect.runtime import flow_run
 from tasks.core.environment import store_root
 from tasks.core.journal import Step, steps_of
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, flush, list_files
+from tasks.core.store import Artifact, Store, flush, list_files, naming_the_place
 
+DRAFT_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
@@ -70,8 +72,14 @@ def render_report(name: str, settings: RunSettings, metrics: dict[str, Any], fig
 def write_run_folder(
     runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], figures: list[Path]
 ) -> Path:
-    """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it."""
+    """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
+
+    Drafts that killed runs left are removed; a draft of this very second may be of a run beside this one.
+    """
     runs.mkdir(parents=True, exist_ok=True)
+    for left in runs.glob(".*.draft"):
+        if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     final = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}"
     draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=runs))
     try:
@@ -107,4 +115,6 @@ def publish(settings: RunSettings, made: list[Artifact]) -> Path:
     by_step = {artifact.step: artifact for artifact in made}
     metrics = gather_metrics(by_step, steps_of(str(flow_run.id)), store)
     figures = [store.path(by_step["report"], name) for name in by_step["report"].meta["figures"]]
-    return write_run_folder(store.root / "runs", flow_run.name or "run", settings, metrics, figures)
+    runs = store.root / "runs"
+    with naming_the_place(runs):
+        return write_run_folder(runs, flow_run.name or "run", settings, metrics, figures)

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow to draw examples; that is no failure.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Before Prefect and Keras are imported: nothing that a test leaves behind goes into artifacts/.
 os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="tests-store-")
 os.environ.pop("PREFECT_API_URL", None)
 
-from tasks.core import environment
+from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 

@@ -10,7 +10,7 @@ from tasks.core.errors import TrainingError
 from tasks.core.models import load_model, save_model
 from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import ModelSettings, TrainingSettings
-from tasks.train import fit, is_done, train_model
+from tasks.train import fit, fit_epoch, is_done, train_model
 from tests.core.test_checkpoint import epochs
 from tests.reviews import WORDS
 
@@ -121,3 +121,22 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
     }
     assert getattr(load_model(tmp_path / "1" / "model.keras"), "optimizer", None) is None
     assert np.isfinite(training["history"][0]["loss"])
+
+
+def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect_server, monkeypatch):
+    from flows.imdb_flow import imdb_flow
+    from tasks import train as room
+    from tests.test_imdb_flow import small
+
+    begun = []
+
+    def fail_once(model, train, validation, settings, epoch):
+        begun.append(epoch)
+        if begun == [1, 2, 3, 4]:
+            raise RuntimeError("the machine hiccups")
+        return fit_epoch(model, train, validation, settings, epoch)
+
+    monkeypatch.setattr(room, "fit_epoch", fail_once)
+    monkeypatch.setattr(room.train, "retry_delay_seconds", 0)
+    imdb_flow.with_options(result_storage=store / "results")(small(imdb, training={"epochs": 5}))
+    assert begun == [1, 2, 3, 4, 4, 5]

@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that serves a folder, and misbehaves where a path asks for it."""
 
+import base64
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -7,9 +8,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
+
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves files; the first part of the path says how: plain, flaky, short, broken, stranger, gone."""
+    """Serves files; the first part of the path says how: plain, or one of the misdeeds below."""
 
     folder: Path
     seen: Counter[str]
@@ -26,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(503)
         elif behaviour == "broken":
             self.send_error(500)
+        elif behaviour == "locked" and self.headers.get("Authorization") != BASIC:
+            self.send_error(401)
         elif behaviour == "gone" or not file.is_file():
             self.send_error(404)
         else:

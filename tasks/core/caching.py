@@ -21,8 +21,9 @@ from prefect.transactions import get_transaction
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.core.environment import result_folder, store_root
+from tasks.core.errors import StoreError
 from tasks.core.journal import noting
-from tasks.core.store import Artifact, RotError, Store, digest
+from tasks.core.store import Artifact, RotError, Store, digest, naming_the_place
 from tasks.core.usage import announce_use, mark_used
 
 PROJECT = ("tasks", "flows")
@@ -165,10 +166,11 @@ def has_whole_record(key: str) -> bool:
     storage = get_result_store().result_storage
     record = Path(getattr(storage, "basepath", None) or result_folder()) / key
     store = Store(store_root())
-    announce_use(store.root)
-    if not record.exists():
-        return False
     try:
+        with naming_the_place(store.root):
+            announce_use(store.root)
+        if not record.exists():
+            return False
         with store.locked(key):
             # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
             if store.find(key) != read_record(record, key):
@@ -177,6 +179,10 @@ def has_whole_record(key: str) -> bool:
     except RotError as rot:
         get_logger("prefect.cache").warning("%s; making it again", rot)
         record.unlink()
+        return False
+    except StoreError as trouble:
+        # Prefect would go on without a key. The step itself meets the trouble again, and raises it.
+        get_logger("prefect.cache").warning("%s", trouble)
         return False
     return True
 

@@ -1,8 +1,9 @@
 """What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -27,6 +28,13 @@ class SourceSettings(Settings):
     """the sha256 that the .npz must have; default: the published file's"""
     word_index: str | None = Field(None, min_length=1)
     """where imdb_word_index.json is; default: beside the .npz"""
+
+    @field_validator("source", "word_index")
+    @classmethod
+    def _address_has_no_password(cls, address: str | None) -> str | None:
+        if address and "@" in urlsplit(address).netloc:
+            raise ValueError("has a password in it, which runs would keep; put it into ~/.netrc, which is read")
+        return address
 
     @model_validator(mode="after")
     def _source_is_imdbs(self) -> Self:

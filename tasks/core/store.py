@@ -179,7 +179,7 @@ class Store:
                         return found
                 except RotError as rot:
                     warn(f"{rot}; making it again")
-            with self._naming_the_place(key):
+            with naming_the_place(self.root / key):
                 self._sweep(key)
                 return self._write(key, fill)
 
@@ -187,7 +187,7 @@ class Store:
     def locked(self, key: str) -> Iterator[None]:
         """Hold the lock of `key`; the operating system frees it when its process ends, however it ends."""
         path = self.root / "locks" / f"{key.replace('/', '-')}.lock"
-        with self._naming_the_place(key):
+        with naming_the_place(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
             lock.acquire()
@@ -195,17 +195,6 @@ class Store:
             yield
         finally:
             lock.release()
-
-    @contextlib.contextmanager
-    def _naming_the_place(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            place = error.filename or self.root / key
-            raise StoreError(
-                f"{place}: cannot write the artifact {key} ({error.strerror or error}); "
-                "free space or mend the folder's rights, then run again: finished steps are kept"
-            ) from error
 
     def _write(self, key: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
         final = self.root / key
@@ -231,6 +220,22 @@ class Store:
         final = self.root / key
         for left in final.parent.glob(f".{final.name}.*"):
             shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def naming_the_place(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into errors that name the place and the remedy.
+
+    Args:
+        place: what is being written, for refusals that do not name a file themselves.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or place}: cannot write here ({error.strerror or error}); free space or mend the "
+            "folder's rights, then run again: finished steps and epochs are kept"
+        ) from error
 
 
 def list_files(folder: Path) -> list[Path]:

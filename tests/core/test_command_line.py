@@ -57,6 +57,12 @@ def test_a_mistake_is_one_line(arguments, lines):
     assert all(line in text for line, text in zip(lines, said, strict=True))
 
 
+def test_a_password_is_not_printed():
+    with pytest.raises(Mistake, match="has a password in it") as raised:
+        parse("--data.source", "https://me:secret@mirror/imdb.npz")
+    assert "secret" not in str(raised.value)
+
+
 def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
     preset = tmp_path / "mine.toml"
     preset.write_text("[data]\nmaxlin = 10\n")

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.core.settings import (
@@ -62,3 +64,28 @@ def test_every_setting_is_explained():
     for section in RunSettings.model_fields.values():
         for name, field in section.annotation.model_fields.items():
             assert field.description, name
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just([]), st.just({}),
+    st.sampled_from(["lstm", "gru", "pre", "post", "imdb", "max", "tanh", "file:///a", "http://u:p@h/x"]),
+)  # fmt: skip
+SECTION = {
+    name: st.dictionaries(st.sampled_from(sorted(field.annotation.model_fields)), ANYTHING, max_size=4)
+    for name, field in RunSettings.model_fields.items()
+}
+
+
+@given(st.fixed_dictionaries({}, optional=SECTION))
+def test_any_values_are_refused_or_make_settings_that_survive_json(values):
+    try:
+        settings = RunSettings.model_validate(values)
+    except ValidationError:
+        return
+    assert RunSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_a_password_is_refused_and_not_repeated():
+    with pytest.raises(ValidationError, match="has a password in it") as raised:
+        SourceSettings(source="https://me:secret@mirror/imdb.npz")
+    assert "secret" not in str(raised.value)

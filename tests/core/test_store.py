@@ -124,7 +124,7 @@ def test_two_makers_at_once_make_it_once(shop):
 
 def test_a_store_that_is_a_file_is_named(tmp_path):
     (tmp_path / "store").write_text("I am a file")
-    with pytest.raises(StoreError, match=r"store.*cannot write the artifact pad/abc"):
+    with pytest.raises(StoreError, match=r"store.*cannot write here"):
         make(Store(tmp_path / "store"))
 
 

@@ -1,6 +1,7 @@
 """Fetching: one file from http(s), file:// or a path, streamed, bounded and checked by its hash."""
 
 import hashlib
+import os
 import shutil
 import time
 import urllib.parse
@@ -22,7 +23,6 @@ from rich.progress import (
 
 from tasks.core.errors import SourceError, SourceUnreachable
 
-CHUNK = 1 << 16
 TIMEOUT = httpx.Timeout(30, connect=5)
 LONGEST_SECONDS = 3600
 LARGEST_BYTES = 1 << 30
@@ -92,7 +92,7 @@ def copy_local(path: Path, target: Path) -> None:
 def fetch_over_http(url: str, target: Path) -> None:
     """Stream `url` to `target`, with a progress bar where standard error is a terminal."""
     try:
-        with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response:
+        with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth()) as response:
             if response.status_code >= 500 or response.status_code == 429:
                 raise SourceUnreachable(f"{url}: the server answered {response.status_code}; try again later")
             if response.status_code >= 400:
@@ -106,12 +106,18 @@ def fetch_over_http(url: str, target: Path) -> None:
         raise SourceUnreachable(f"{url}: cannot be fetched ({reason})") from error
 
 
+def netrc_auth() -> httpx.Auth | None:
+    """Return the passwords in $NETRC, else ~/.netrc, by host; None where there is no such file."""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    return httpx.NetRCAuth(str(path)) if path.is_file() else None
+
+
 def write_stream(response: httpx.Response, url: str, target: Path) -> None:
     """Write a response's body to `target`, within bounds of size and time."""
     declared = int(response.headers.get("Content-Length", 0)) or None
     started, written = time.monotonic(), 0
     with target.open("wb") as file, progress_bar(target.name, declared) as (progress, bar):
-        for chunk in response.iter_bytes(CHUNK):
+        for chunk in response.iter_bytes():
             written += len(chunk)
             if written > LARGEST_BYTES:
                 raise SourceError(f"{url}: more than {LARGEST_BYTES} bytes; this is not the data set")

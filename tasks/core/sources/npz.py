@@ -4,10 +4,13 @@ import io
 import itertools
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from numpy.lib import format as npy
 
@@ -15,6 +18,8 @@ from tasks.core.errors import SourceError
 
 # The published file's largest member has 14 MB; this bounds what a file that lies about itself can cost.
 LARGEST_MEMBER = 256 << 20
+# The published file's lists take 0.3 GB as Python objects.
+LARGEST_GROWTH = 8 << 30
 NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int8")
 
 
@@ -102,13 +107,36 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
     if dtype != np.dtype(object):
         raise SourceError(f"{path}: {member} holds {dtype}, expected lists of word ranks")
     try:
-        array = ArrayUnpickler(content).load()
+        with bounded_memory(LARGEST_GROWTH):
+            array = ArrayUnpickler(content).load()
     except (MemoryError, ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
             pickle.UnpicklingError) as error:  # fmt: skip
-        raise SourceError(f"{path}: {member} was refused: {error or type(error).__name__}") from error
+        raise SourceError(f"{path}: {member} was refused: {str(error) or type(error).__name__}") from error
     if not isinstance(array, ArrayStandIn) or getattr(array, "shape", None) != shape:
         raise SourceError(f"{path}: {member} is not an array of {shape} lists, as its header says")
     return flatten_lists(array.values, f"{path}: {member}")
+
+
+@contextmanager
+def bounded_memory(growth: int) -> Iterator[None]:
+    """Let this process's memory grow by at most so many bytes; what asks for more gets a MemoryError.
+
+    One byte of a pickle can ask for a table of gigabytes. Where the system knows no such limit, there is none.
+    """
+    try:
+        import resource
+    except ImportError:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = psutil.Process().memory_info().vms + growth
+    if before[1] != resource.RLIM_INFINITY:
+        limit = min(limit, before[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:

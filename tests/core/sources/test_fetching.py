@@ -78,3 +78,25 @@ def test_an_unknown_scheme_is_refused():
 def test_the_word_index_is_looked_for_beside_the_arrays():
     assert beside("http://host/a/imdb.npz", "index.json") == "http://host/a/index.json"
     assert beside("/data/imdb.npz", "index.json") == "/data/index.json"
+
+
+def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(SourceUnreachable, match=r"cannot be fetched \(timed out\)"):
+            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/imdb.npz", tmp_path / "got")
+
+
+def test_a_server_that_drips_is_given_up(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "LONGEST_SECONDS", 0.0)
+    with pytest.raises(SourceUnreachable, match=r"not whole after 0.0 s; try a nearer mirror"):
+        fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
+
+
+def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(SourceError, match="answered 401"):
+        fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)

@@ -125,3 +125,11 @@ def test_what_is_no_npz_is_named(tmp_path):
     np.savez(tmp_path / "b.npz", x_test=np.arange(3))
     with pytest.raises(SourceError, match=r"holds no x_train\.npy"):
         read_ranks(tmp_path / "b.npz", "train")
+
+
+def test_a_pickle_that_asks_for_a_table_of_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "LARGEST_GROWTH", 1 << 30)
+    bomb = b"\x80\x04]r\xff\xff\xff\x7f."  # an empty list, remembered at place 2,147,483,647
+    with pytest.raises(SourceError, match="was refused: MemoryError"):
+        read_ranks(save_member(tmp_path / "a.npz", header((2,)) + bomb), "train")
+    read_ranks(save(tmp_path / "b.npz"), "train")

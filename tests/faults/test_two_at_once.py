@@ -1,0 +1,58 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tasks.core.store import Store
+from tests.faults.driver import Driver, assert_nothing_torn, contents, end, made
+
+pytestmark = pytest.mark.faults
+
+STEPS = ["build", "download", "encode", "evaluate", "pad", "report", "train"]
+
+
+def run_both(driver: Driver, store, *flags: list[str]) -> list[dict]:
+    """Start a run for each list of flags at once, and return their metrics in the order in which they published."""
+    import json
+
+    runs = [driver.start(store, *own) for own in flags]
+    try:
+        assert [run.wait(240) for run in runs] == [0] * len(runs), driver.log()
+    finally:
+        for run in runs:
+            end(run)
+    assert_nothing_torn(store)
+    return [json.loads(path.read_text()) for path in sorted(store.glob("runs/[!l.]*/metrics.json"))]
+
+
+def test_two_equal_runs_do_each_step_once(imdb, tmp_path, undisturbed):
+    """Each with a temporary server of its own, as two terminals would have."""
+    driver, store = Driver(imdb, tmp_path), tmp_path / "store"
+    metrics = run_both(driver, store, [], [])
+    assert sorted(made(metrics[0]) + made(metrics[1])) == STEPS
+    assert contents(metrics[0]) == contents(metrics[1]) == contents(undisturbed[0])
+
+
+def test_two_different_runs_do_not_disturb_each_other(driver, tmp_path, undisturbed):
+    store = tmp_path / "store"
+    metrics = run_both(driver, store, [], ["--model.cell", "gru"])
+    shared = {"download", "encode", "pad"}
+    assert sorted(step for its in metrics for step in made(its) if step in shared) == sorted(shared)
+    assert contents(undisturbed[0]) in [contents(its) for its in metrics]
+    assert contents(metrics[0])["train"] != contents(metrics[1])["train"]
+
+
+def test_a_lock_whose_holder_was_killed_is_free(tmp_path):
+    script = (
+        "import sys, time; from pathlib import Path; from tasks.core.store import Store;"
+        "lock = Store(Path(sys.argv[1])).locked('pad/abc'); lock.__enter__(); print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert holder.stdout.readline() == "held\n"
+    holder.stdout.close()
+    end(holder)
+    began = time.monotonic()
+    with Store(tmp_path).locked("pad/abc"):
+        assert time.monotonic() - began < 1
