@@ -29,6 +29,18 @@ def load_and_pad(path):
     return padded
 
 
+def predict_texts(model, texts, ranks):
+    """Return the probability of each raw text: tokenised word by word, padded to 256, scored with Keras's defaults."""
+    import keras
+
+    to_space = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+    reviews = []
+    for text in texts:
+        known = (ranks[word] + 3 for word in text.lower().translate(to_space).split() if word in ranks)
+        reviews.append([1] + [word if word < NUM_WORDS else 2 for word in known])
+    return model.predict(keras.utils.pad_sequences(reviews, maxlen=MAXLEN), verbose=0)[:, 0]
+
+
 def make_model():
     """Return the case study's network, compiled."""
     import keras

@@ -33,9 +33,9 @@ PROJECT = ("tasks", "flows")
 NOT_FINGERPRINTED = {"tasks.core.settings"}
 
 # The libraries that shape what a step writes, by the name they are imported under.
-SHAPING_LIBRARIES = {
-    name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "pyarrow", "scipy", "tensorflow")
-} | {"sklearn": "scikit-learn"}
+SHAPING_LIBRARIES = {name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "pyarrow", "tensorflow")} | {
+    "sklearn": "scikit-learn"
+}
 
 
 class ByContent(CachePolicy):

@@ -1,3 +1,4 @@
+import os
 import random
 import shutil
 import time
@@ -9,7 +10,7 @@ from tests.faults.driver import Driver, assert_nothing_torn, contents, made
 
 pytestmark = pytest.mark.faults
 
-ROUNDS, FILES = 5, 4
+ROUNDS, FILES = int(os.environ.get("FAULT_ROUNDS", 5)), 4
 
 
 def damageable(store: Path) -> list[Path]:

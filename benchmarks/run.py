@@ -1,0 +1,286 @@
+"""The pipeline beside the case study's plain script: step by step, in turn, on one machine, as ratios.
+
+    python benchmarks/run.py --data PATH/imdb.npz                # the whole set, three rounds: about half an hour
+    python benchmarks/run.py --data PATH/imdb.npz --quick        # fewer reviews, five minutes at most
+
+A ratio is the pipeline's seconds over the plain script's, taken in pairs within a round; the table gives the median
+and the spread. imdb_word_index.json lies beside imdb.npz.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+FLOW = HERE.parent / "flows" / "imdb_flow.py"
+
+TARGETS = {
+    "epoch_ratio": 0.62,
+    "evaluate_ratio": 0.45,
+    "prepare_ratio": 1.0,
+    "load_ratio": 0.05,
+    "predict_ratio": 0.6,
+    "cold_ratio": 0.75,
+    "warm_ratio": 0.05,
+    "warm_alone_ratio": 0.12,
+    "memory_ratio": 1.0,
+}
+
+
+def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[float, Any]:
+    """Return the wall seconds of a call and what it returned."""
+    started = time.perf_counter()
+    result = work(*arguments, **options)
+    return time.perf_counter() - started, result
+
+
+class Figures:
+    """Pairs of seconds (or bytes), plain and pipeline, by name."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def add(self, name: str, plain: float, pipeline: float) -> None:
+        self.pairs[name].append((plain, pipeline))
+        print(f"  {name}: plain {plain:.2f}, pipeline {pipeline:.2f}, ratio {pipeline / plain:.3f}", flush=True)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        rows = {}
+        for name, pairs in self.pairs.items():
+            ratios = [pipeline / plain for plain, pipeline in pairs]
+            plain, pipeline = (statistics.median(its) for its in zip(*pairs, strict=True))
+            rows[name] = {
+                "plain": plain,
+                "pipeline": pipeline,
+                "ratio": statistics.median(ratios),
+                "low": min(ratios),
+                "high": max(ratios),
+            }
+        return rows
+
+
+def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures, scratch: Path) -> None:
+    """Time the steps inside this process, in turn."""
+    from benchmarks import case_study
+    from tasks.build import make_model
+    from tasks.core.models import start_tensorflow
+    from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
+    from tasks.train import compile_model, fit_epoch
+
+    start_tensorflow()
+    training, evaluation = TrainingSettings(), EvaluationSettings()
+    model = make_model(ModelSettings(), case_study.NUM_WORDS)
+    compile_model(model, training)
+    plain_model = case_study.make_model()
+    texts, ranks = raw_texts(data, reviews), word_ranks(data)
+    download = link_download(data, scratch)
+
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", flush=True)
+        folder = scratch / f"round-{number}"
+        plain_load, arrays = timed(case_study.load_and_pad, data)
+        x_train, y_train, x_test, y_test = (part[:reviews] for part in arrays)
+        figures.add("prepare", plain_load, timed(prepare, download, reviews, folder)[0])
+        seconds, (train, validation, test) = timed(load, folder)
+        figures.add("load", plain_load, seconds)
+
+        options = {"batch_size": case_study.BATCH_SIZE, "validation_split": 0.2, "verbose": 0}
+        plain, _ = timed(plain_model.fit, x_train, y_train, **options)
+        seconds, _ = timed(fit_epoch, model, train, validation, training, number + 1)
+        if number:  # the first epoch of each traces its graph, once a process
+            figures.add("epoch", plain, seconds)
+
+        plain, _ = timed(plain_model.evaluate, x_test, y_test, verbose=0)
+        figures.add("evaluate", plain, timed(evaluate, model, test, evaluation)[0])
+        plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
+        seconds, by_pipeline = timed(predict_texts, model, texts, folder)
+        figures.add("predict", plain, seconds)
+        assert by_plain.shape == by_pipeline.shape == (len(texts),)
+
+
+def link_download(data: Path, scratch: Path) -> Path:
+    """Return a folder that looks like what `download` leaves."""
+    download = scratch / "download"
+    download.mkdir()
+    for name in ("imdb.npz", "imdb_word_index.json"):
+        (download / name).symlink_to(data.parent / name)
+    return download
+
+
+def prepare(download: Path, reviews: int | None, folder: Path) -> None:
+    """From the .npz file to padded Parquet files, as the steps encode and pad do it."""
+    from tasks.core.settings import EncodeSettings, PadSettings
+    from tasks.encode import encode_download
+    from tasks.pad import pad_splits
+
+    folder.mkdir()
+    encode_download(download, EncodeSettings(max_reviews=reviews), folder)
+    (folder / "padded").mkdir()
+    pad_splits(folder, PadSettings(), folder / "padded")
+
+
+def load(folder: Path) -> list[Any]:
+    """From padded Parquet files to arrays."""
+    from tasks.core.padded import read_padded
+
+    return [read_padded(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")]
+
+
+def evaluate(model: Any, test: Any, settings: Any) -> dict[str, Any]:
+    """Score and judge, as the step evaluate does it."""
+    from tasks.core.models import predict_probabilities
+    from tasks.evaluate import judge
+
+    return judge(test.labels, predict_probabilities(model, test, settings.batch_size, bucketing=True), settings)
+
+
+def word_ranks(data: Path) -> dict[str, int]:
+    """Return the word index beside the arrays."""
+    return json.loads((data.parent / "imdb_word_index.json").read_text())
+
+
+def raw_texts(data: Path, reviews: int | None) -> list[str]:
+    """Return the test reviews as raw text, put together from the arrays and the word index."""
+    from tasks.core.sources.npz import read_ranks
+
+    words = ["", *sorted(ranks := word_ranks(data), key=ranks.__getitem__)]
+    lists, _ = read_ranks(data, "test")
+    return [" ".join(words[rank] for rank in review) + "." for review in lists[:reviews].to_pylist()]
+
+
+def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
+    """Score raw text by the pipeline's own parts: tokenise, encode, pad, predict in buckets."""
+    import numpy as np
+    import pyarrow as pa
+
+    from tasks.core.encoded import read_encoding, read_vocabulary
+    from tasks.core.models import predict_probabilities
+    from tasks.core.padded import Padded
+    from tasks.core.text import ranks_to_ids, tokenise, words_to_ranks
+    from tasks.pad import pad_tokens
+
+    encoding = read_encoding(folder)
+    ranks = words_to_ranks(tokenise(pa.array(texts)), read_vocabulary(folder))
+    rules = encoding.model_dump(exclude={"vocabulary_size"})
+    tokens, lengths = pad_tokens(ranks_to_ids(ranks, num_words=encoding.vocabulary_size, **rules), 256)
+    reviews = Padded(tokens, lengths, np.zeros(len(texts), np.int8), "pre", encoding.vocabulary_size)
+    return predict_probabilities(model, reviews, 512, bucketing=True)
+
+
+def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, int, str]:
+    """Run a program and return its wall seconds, its peak memory in kB and what it printed."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(command, env=environment, stdout=printed, stderr=subprocess.DEVNULL)
+        _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - started
+        printed.seek(0)
+        output = printed.read()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
+    return seconds, usage.ru_maxrss, output
+
+
+@contextmanager
+def prefect_server(home: Path) -> Any:
+    """Run a Prefect server for the runs that are to find one, and give its address."""
+    os.environ["PREFECT_HOME"] = str(home)
+    home.mkdir()
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    server.start(timeout=120)
+    try:
+        yield server.api_url
+    finally:
+        server.stop()
+
+
+def compare_processes(
+    data: Path, reviews: int | None, epochs: int, rounds: int, figures: Figures, scratch: Path
+) -> Any:
+    """Time whole runs as processes, in turn, a seed each round; return both accuracies by round."""
+    from tasks.core.store import hash_file
+
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
+    limit = ["--data.max-reviews", str(reviews)] if reviews else []
+    accuracies = []
+    for number in range(rounds):
+        print(f"whole runs, round {number + 1} of {rounds}", flush=True)
+        seed = str(113 + number)
+        script = [sys.executable, str(HERE / "case_study.py"), "--data", str(data), "--epochs", str(epochs)]
+        plain, plain_memory, printed = run_process(
+            [*script, "--seed", seed, *(["--reviews", str(reviews)] if reviews else [])], clean
+        )
+        accuracy = json.loads(printed.splitlines()[-1])["test"]["accuracy"]
+        store = scratch / f"store-{number}"
+        flow = [sys.executable, str(FLOW), "--store", str(store), "--data.source", str(data), *limit]
+        flow += ["--data.sha256", hash_file(data), "--training.epochs", str(epochs)]
+        flow += ["--model.seed", seed, "--training.seed", seed]
+        cold, memory, _ = run_process(flow, clean)
+        figures.add("cold", plain, cold)
+        figures.add("memory", plain_memory / 1024, memory / 1024)
+        metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
+        accuracies.append((accuracy, metrics["test"]["accuracy"]))
+        figures.add("warm_alone", plain, run_process(flow, clean)[0])
+        with prefect_server(scratch / f"prefect-{number}") as url:
+            served = clean | {"PREFECT_API_URL": url}
+            run_process(flow, served)  # the server's first run fills its own caches
+            figures.add("warm", plain, run_process(flow, served)[0])
+    return accuracies
+
+
+def print_table(rows: dict[str, dict[str, float]]) -> None:
+    print(f"\n{'':12} {'plain':>9} {'pipeline':>9} {'ratio':>7} {'low':>7} {'high':>7} {'target':>7}")
+    for name, row in rows.items():
+        target = TARGETS[f"{name}_ratio"]
+        figures = f"{row['plain']:9.2f} {row['pipeline']:9.2f} {row['ratio']:7.3f} {row['low']:7.3f} {row['high']:7.3f}"
+        print(f"{name:12} {figures} {target:7.2f} {'met' if row['ratio'] <= target else 'MISSED'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, its word index beside it")
+    parser.add_argument("--quick", action="store_true", help="fewer reviews and rounds")
+    parser.add_argument("--reviews", type=int, help="reviews of each split; default: all, with --quick 4,000")
+    parser.add_argument("--rounds", type=int, help="default: 4, of which the first warms the graphs up; quick: 2")
+    parser.add_argument("--epochs", type=int, help="of whole runs; default: 5, quick: 1")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    reviews = arguments.reviews or (4_000 if arguments.quick else None)
+    rounds = arguments.rounds or (2 if arguments.quick else 4)
+    epochs = arguments.epochs or (1 if arguments.quick else 5)
+    whole_rounds = 1 if arguments.quick else 3
+
+    data, figures = arguments.data.resolve(), Figures()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["ARTIFACTS_STORE"] = str(Path(scratch) / "store")
+        from tasks.core import environment
+
+        environment.prepare([])
+        accuracies = compare_processes(data, reviews, epochs, whole_rounds, figures, Path(scratch))
+        compare_steps(data, reviews, rounds, figures, Path(scratch))
+    rows = figures.summary()
+    print_table(rows)
+    plain, pipeline = (statistics.mean(its) for its in zip(*accuracies, strict=True))
+    print(f"\ntest accuracy after {epochs} epochs, mean of {whole_rounds}: plain {plain:.4f}, pipeline {pipeline:.4f}")
+    if arguments.json:
+        ratios = {f"{name}_ratio": row["ratio"] for name, row in rows.items()}
+        accuracy = {"accuracy_plain": plain, "accuracy_pipeline": pipeline}
+        arguments.json.write_text(json.dumps(ratios | accuracy | {"figures": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))
+    main()
