@@ -174,7 +174,7 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
     rules = encoding.model_dump(exclude={"vocabulary_size"})
     tokens, lengths = pad_tokens(ranks_to_ids(ranks, num_words=encoding.vocabulary_size, **rules), 256)
     reviews = Padded(tokens, lengths, np.zeros(len(texts), np.int8), "pre", encoding.vocabulary_size)
-    return predict_probabilities(model, reviews, 512, bucketing=True)
+    return predict_probabilities(model, reviews, 256, bucketing=True)
 
 
 def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, int, str]:

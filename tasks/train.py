@@ -57,7 +57,7 @@ def fit_epoch(model: "keras.Model", train: Padded, validation: Padded, settings:
         bucketing=settings.bucketing,
         rng=np.random.default_rng([settings.seed, epoch]),
     )
-    held_out, _rows = bucketed_dataset(validation, max(settings.batch_size, 512), bucketing=settings.bucketing)
+    held_out, _rows = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
     logs = model.fit(batches, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()], shuffle=False).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}

@@ -1,7 +1,5 @@
 """Length buckets: a batch holds reviews whose own padded length is the same, so no score depends on neighbours."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 BUCKET_WIDTH = 32
@@ -48,22 +46,18 @@ def plan_batches(
     return batches
 
 
-def batch_tokens(
-    tokens: np.ndarray, padded_lengths: np.ndarray, batches: list[np.ndarray], padding: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield each batch's row numbers and its tokens, cut to the batch's padded length.
+def cut_batch(tokens: np.ndarray, rows: np.ndarray, length: int, padding: str) -> np.ndarray:
+    """Return the tokens of a batch, cut to its padded length.
 
     Args:
         tokens: (n, maxlen) integers, 0 for padding.
-        padded_lengths: (n,) the length of each row; the same within a batch.
-        batches: arrays of row numbers.
+        rows: (rows,) row numbers.
+        length: the padded length that all of them have.
         padding: the side, "pre" or "post", on which rows were padded.
 
-    Yields:
-        (rows,) int64 and (rows, length) int32.
+    Returns:
+        (rows, length) int32.
     """
     maxlen = tokens.shape[1]
-    for rows in batches:
-        length = padded_lengths[rows[0]]
-        columns = slice(maxlen - length, maxlen) if padding == "pre" else slice(0, length)
-        yield rows, tokens[rows, columns].astype(np.int32)
+    columns = slice(maxlen - length, maxlen) if padding == "pre" else slice(0, length)
+    return tokens[rows, columns].astype(np.int32)

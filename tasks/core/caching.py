@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from prefect import get_run_logger
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
@@ -222,9 +223,11 @@ def keep(fill: Callable[[Path], dict[str, Any]]) -> Artifact:
             step["cached"] = False
             return fill(folder)
 
-        return Store(store_root()).make(
+        made = Store(store_root()).make(
             transaction.key, fill_and_note, warn=get_run_logger().warning, refresh=bool(transaction.overwrite)
         )
+    pa.default_memory_pool().release_unused()  # the next step may need it
+    return made
 
 
 def checkpoint_folder() -> Path:

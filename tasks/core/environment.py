@@ -54,6 +54,8 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "1",
+        # Arrow's own allocator keeps what it has freed; TensorFlow needs it next.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         "KERAS_HOME": str(root / "keras"),
         "KERAS_BACKEND": "tensorflow",
         "MPLCONFIGDIR": str(root / "matplotlib"),

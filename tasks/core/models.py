@@ -6,12 +6,13 @@ import re
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.buckets import batch_tokens, bucket_lengths, plan_batches
+from tasks.core.buckets import bucket_lengths, cut_batch, plan_batches
 from tasks.core.padded import Padded
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
@@ -122,7 +123,8 @@ def bucketed_dataset(
     batches = plan_batches(lengths, batch_size, rng)
 
     def generate() -> Any:
-        for rows, tokens in batch_tokens(padded.tokens, lengths, batches, padded.padding):
+        for rows in batches:
+            tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
             yield tokens, padded.labels[rows, None].astype(np.float32)
 
     # The signature is explicit: Keras would infer a fixed length from the first batches.
@@ -133,8 +135,33 @@ def bucketed_dataset(
 
 
 def predict_probabilities(model: "keras.Model", padded: Padded, batch_size: int, *, bucketing: bool) -> np.ndarray:
-    """Return each review's probability of being positive: (n,) float32, whatever the batch size."""
-    dataset, batches = bucketed_dataset(padded, batch_size, bucketing=bucketing)
+    """Return each review's probability of being positive, whatever the batch size.
+
+    A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
+
+    Args:
+        model: (rows, length) int32 -> (rows, 1) float32.
+        padded: n reviews.
+        batch_size: reviews a batch, at most.
+        bucketing: False pads all to maxlen.
+
+    Returns:
+        (n,) float32.
+    """
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None), tf.int32)]
+    score = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+    lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=bucketing)
     probabilities = np.empty(len(padded.labels), np.float32)
-    probabilities[np.concatenate(batches)] = model.predict(dataset, verbose=0)[:, 0]
+
+    def score_batch(rows: np.ndarray) -> None:
+        tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
+        probabilities[rows] = score(tokens).numpy()[:, 0]
+
+    # The longest first, so that no thread is left with a long one at the end.
+    batches = plan_batches(lengths, batch_size)[::-1]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
+            done.result()
     return probabilities

@@ -152,8 +152,8 @@ class TrainingSettings(Settings):
 class EvaluationSettings(Settings):
     """How the network is judged: what `evaluate` reads."""
 
-    batch_size: int = Field(512, ge=1)
-    """reviews scored at once"""
+    batch_size: int = Field(256, ge=1)
+    """reviews scored at once, on each processor"""
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a review counts as positive"""
     calibration_bins: int = Field(15, ge=2, le=1000)
