@@ -131,17 +131,18 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 def load(folder: Path) -> list[Any]:
     """From padded Parquet files to arrays."""
-    from tasks.core.padded import read_padded
+    from tasks.core.padded import PaddedFile
 
-    return [read_padded(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")]
+    return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
 
 
-def evaluate(model: Any, test: Any, settings: Any) -> dict[str, Any]:
+def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the step evaluate does it."""
-    from tasks.core.models import predict_probabilities
+    from tasks.core.models import Scorer
     from tasks.evaluate import judge
 
-    return judge(test.labels, predict_probabilities(model, test, settings.batch_size, bucketing=True), settings)
+    score = Scorer(model, settings.batch_size, bucketing=True)
+    return [judge(part.labels, score(part), settings) for part in test]
 
 
 def word_ranks(data: Path) -> dict[str, int]:
@@ -164,17 +165,17 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
     import pyarrow as pa
 
     from tasks.core.encoded import read_encoding, read_vocabulary
-    from tasks.core.models import predict_probabilities
+    from tasks.core.models import Scorer
     from tasks.core.padded import Padded
     from tasks.core.text import ranks_to_ids, tokenise, words_to_ranks
     from tasks.pad import pad_tokens
 
     encoding = read_encoding(folder)
-    ranks = words_to_ranks(tokenise(pa.array(texts)), read_vocabulary(folder))
+    ranks = words_to_ranks(tokenise(pa.array(texts)), pa.array(read_vocabulary(folder)))
     rules = encoding.model_dump(exclude={"vocabulary_size"})
     tokens, lengths = pad_tokens(ranks_to_ids(ranks, num_words=encoding.vocabulary_size, **rules), 256)
     reviews = Padded(tokens, lengths, np.zeros(len(texts), np.int8), "pre", encoding.vocabulary_size)
-    return predict_probabilities(model, reviews, 256, bucketing=True)
+    return Scorer(model, 256, bucketing=True)(reviews)
 
 
 def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, int, str]:

@@ -1,105 +1,138 @@
 """Encode: words to token ids by frequency, shuffled, kept as Parquet."""
 
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import SPLITS, Encoding, write_encoded, write_encoding, write_vocabulary
+from tasks.core.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
+from tasks.core.ranked import Ranked, read_ranked
 from tasks.core.settings import EncodeSettings
-from tasks.core.sources import imdb, npz, rotten_tomatoes
 from tasks.core.store import Artifact, Store
-from tasks.core.text import highest_id, rank_words, ranks_to_ids, tokenise, words_to_ranks
-
-Split = tuple[pa.ListArray, np.ndarray]
+from tasks.core.text import highest_id, ranks_to_ids
 
 
-def read_ranks(downloaded: Path) -> tuple[dict[str, Split], list[str]]:
-    """Return the word ranks and labels of each split, and the words in order of rank, none if they are not known.
+def check_labels(labels: dict[str, np.ndarray]) -> None:
+    """Refuse splits that lack one of the two labels.
 
     Args:
-        downloaded: a folder with imdb.npz and its word index, or with reviews.parquet.
-    """
-    if (downloaded / imdb.NPZ).exists():
-        index = downloaded / imdb.WORD_INDEX
-        words = imdb.read_word_index(index, str(index)) if index.exists() else []
-        return {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}, words
-    return rank_texts(pq.read_table(downloaded / rotten_tomatoes.REVIEWS))
-
-
-def rank_texts(reviews: pa.Table) -> tuple[dict[str, Split], list[str]]:
-    """Return the word ranks of raw reviews; the vocabulary is built from the training reviews alone.
-
-    Args:
-        reviews: the columns split ("train" or "test"), label (0 or 1) and text.
-    """
-    tables = {split: reviews.filter(pc.equal(reviews["split"], split)) for split in SPLITS}
-    words = {split: tokenise(table["text"].combine_chunks()) for split, table in tables.items()}
-    vocabulary = rank_words(words["train"])
-    splits = {
-        split: (words_to_ranks(words[split], vocabulary), table["label"].to_numpy()) for split, table in tables.items()
-    }
-    return splits, vocabulary
-
-
-def shuffle(splits: dict[str, Split], seed: int, max_reviews: int | None) -> dict[str, Split]:
-    """Put the reviews of each split into the order of keras.datasets.imdb.load_data, and keep the first ones."""
-    rng = np.random.RandomState(seed)
-    shuffled = {}
-    for split, (ranks, labels) in splits.items():
-        order = np.arange(len(labels))
-        rng.shuffle(order)
-        order = order[:max_reviews]
-        shuffled[split] = ranks.take(pa.array(order)), labels[order]
-    return shuffled
-
-
-def encode_reviews(splits: dict[str, Split], settings: EncodeSettings) -> dict[str, Split]:
-    """Return token ids and labels of each split, equal to those of keras.datasets.imdb.load_data.
-
-    Args:
-        splits: n lists of word ranks and (n,) labels, by split.
-        settings: num_words and the marks; without num_words the highest id of all splits takes its
-            place, and so becomes oov_char, as it does in load_data.
+        labels: (n,) 0 or 1, by split.
 
     Raises:
-        DataError: a split has no reviews, or only one of the two labels.
+        DataError: naming the split and what it has.
     """
-    for split, (_ranks, labels) in splits.items():
-        counts = np.bincount(labels, minlength=2)
+    for split, its in labels.items():
+        counts = np.bincount(its, minlength=2)
         if not counts.all():
             raise DataError(
                 f"the {split} reviews have {counts[0]} negative and {counts[1]} positive ones; "
                 "both are needed to train and judge a classifier"
             )
-    limit = settings.num_words or max(
-        highest_id(ranks, settings.start_char, settings.index_from) for ranks, _labels in splits.values()
+
+
+def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
+    """Return which rows each split has, in the order of keras.datasets.imdb.load_data, the first `max_reviews` only.
+
+    Args:
+        rows: how many reviews each split has, in the order in which they are shuffled.
+        seed: of both shuffles.
+        max_reviews: how many are kept of each; None keeps all.
+    """
+    rng = np.random.RandomState(seed)
+    orders = {}
+    for split, count in rows.items():
+        order = np.arange(count)
+        rng.shuffle(order)
+        orders[split] = order[:max_reviews]
+    return orders
+
+
+def limit_of(ranked: Ranked, settings: EncodeSettings) -> int:
+    """Return the number below which ids end.
+
+    Without `num_words` the highest id of all splits takes its place, and so becomes oov_char, as it does in load_data.
+    """
+    if settings.num_words:
+        return settings.num_words
+    return max(
+        highest_id(part, settings.start_char, settings.index_from)
+        for parts in ranked.parts.values()
+        for part in parts()
     )
-    rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    return {split: (ranks_to_ids(ranks, num_words=limit, **rules), labels) for split, (ranks, labels) in splits.items()}
+
+
+def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
+    """Yield the rows of `parts` in another order, with one part in memory at a time.
+
+    Rows are first dealt to a file for each part of the result, then each file is read and sorted.
+
+    Args:
+        parts: lists, n rows in all.
+        order: (m,) row numbers of the result, each at most once; rows that it leaves out are left out.
+        scratch: an empty folder for the files.
+
+    Yields:
+        The m rows, at most 32,768 at a time.
+    """
+    piles = -(-len(order) // ROWS_A_GROUP)
+    place_of_row = np.full(order.max(initial=-1) + 1, -1, np.int64)
+    place_of_row[order] = np.arange(len(order))
+    first = 0
+    with contextlib.ExitStack() as files:
+        writers: dict[int, pa.RecordBatchWriter] = {}
+        for part in parts:
+            places = np.full(len(part), -1, np.int64)
+            known = place_of_row[first : first + len(part)]
+            places[: len(known)] = known
+            first += len(part)
+            batch = pa.record_batch({"place": places, "tokens": part})
+            for pile in range(piles):
+                dealt = batch.filter(pa.array((places // ROWS_A_GROUP == pile) & (places >= 0)))
+                if pile not in writers:
+                    writers[pile] = files.enter_context(pa.ipc.new_file(str(scratch / f"{pile}.arrow"), batch.schema))
+                writers[pile].write_batch(dealt)
+    for pile in range(piles):
+        path = scratch / f"{pile}.arrow"
+        with pa.OSFile(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all().sort_by("place")
+        path.unlink()
+        yield table["tokens"].combine_chunks()
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
     """Write train.parquet, test.parquet, vocabulary.json and encoding.json.
 
+    Ids and labels are equal to those of keras.datasets.imdb.load_data.
+
     Returns:
         How many reviews each split has, and how many words are known.
     """
-    splits, vocabulary = read_ranks(downloaded)
-    encoded = encode_reviews(shuffle(splits, settings.shuffle_seed, settings.max_reviews), settings)
-    for split, (tokens, labels) in encoded.items():
-        write_encoded(folder / f"{split}.parquet", tokens, labels)
-    highest = max(pc.max(tokens.flatten()).as_py() or 0 for tokens, _labels in encoded.values())
+    ranked = read_ranked(downloaded)
+    check_labels(ranked.labels)
+    limit = limit_of(ranked, settings)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
+    rows = {split: len(labels) for split, labels in ranked.labels.items()}
+    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+    highest = 0
+    for split, order in orders.items():
+        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in ranked.parts[split]())
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            highest = max(
+                highest,
+                write_encoded(
+                    folder / f"{split}.parquet", reorder(ids, order, Path(scratch)), ranked.labels[split][order]
+                ),
+            )
     write_encoding(folder, Encoding(vocabulary_size=max(settings.num_words or 0, highest + 1), **rules))
-    write_vocabulary(folder, vocabulary)
-    return {split: len(labels) for split, (_tokens, labels) in encoded.items()} | {"words": len(vocabulary)}
+    write_vocabulary(folder, ranked.vocabulary)
+    return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}
 
 
 @task(

@@ -12,8 +12,8 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.models import load_model, predict_probabilities
-from tasks.core.padded import read_padded
+from tasks.core.models import Scorer, load_model
+from tasks.core.padded import Padded, PaddedFile
 from tasks.core.settings import EvaluationSettings
 from tasks.core.store import Artifact, Store
 
@@ -115,6 +115,11 @@ def accuracy_by_length(
     return rows
 
 
+def score_part(reviews: Padded, score: Scorer) -> pa.Table:
+    """Return the label, probability and length of each review of a part."""
+    return pa.table({"label": reviews.labels, "probability": score(reviews), "length": reviews.lengths})
+
+
 def evaluate_model(trained: Path, padded: Path, settings: EvaluationSettings, folder: Path) -> dict[str, Any]:
     """Write metrics.json, and for each split the probability of every review as <split>.parquet.
 
@@ -123,14 +128,14 @@ def evaluate_model(trained: Path, padded: Path, settings: EvaluationSettings, fo
     """
     model = load_model(trained / "model.keras")
     bucketing = json.loads((trained / "training.json").read_text())["bucketing"]
+    score = Scorer(model, settings.batch_size, bucketing=bucketing)
     judged = {}
     for split in ("test", "validation"):
-        reviews = read_padded(padded / f"{split}.parquet")
-        probabilities = predict_probabilities(model, reviews, settings.batch_size, bucketing=bucketing)
-        columns = {"label": reviews.labels, "probability": probabilities, "length": reviews.lengths}
-        pq.write_table(pa.table(columns), folder / f"{split}.parquet", compression="zstd")
-        judged[split] = judge(reviews.labels, probabilities, settings) | {
-            "by_length": accuracy_by_length(reviews.labels, probabilities, reviews.lengths, settings.threshold)
+        scored = pa.concat_tables(score_part(part, score) for part in PaddedFile(padded / f"{split}.parquet"))
+        pq.write_table(scored, folder / f"{split}.parquet", compression="zstd")
+        labels, probabilities, lengths = (column.to_numpy() for column in scored.columns)
+        judged[split] = judge(labels, probabilities, settings) | {
+            "by_length": accuracy_by_length(labels, probabilities, lengths, settings.threshold)
         }
     (folder / "metrics.json").write_text(json.dumps(judged, indent=1))
     return judged

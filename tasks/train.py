@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from tasks.core.checkpoint import Checkpoint, Epoch, best_epoch
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.models import bucketed_dataset, load_model, save_model, seed_dropout
-from tasks.core.padded import Padded, read_padded
+from tasks.core.padded import Padded, PaddedFile
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
 
@@ -39,7 +39,9 @@ def compile_model(model: "keras.Model", settings: TrainingSettings) -> None:
     )
 
 
-def fit_epoch(model: "keras.Model", train: Padded, validation: Padded, settings: TrainingSettings, epoch: int) -> Epoch:
+def fit_epoch(
+    model: "keras.Model", train: Sequence[Padded], validation: Sequence[Padded], settings: TrainingSettings, epoch: int
+) -> Epoch:
     """Fit one epoch and validate.
 
     The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
@@ -51,13 +53,9 @@ def fit_epoch(model: "keras.Model", train: Padded, validation: Padded, settings:
 
     started = time.perf_counter()
     seed_dropout(model, settings.seed, epoch)
-    batches, _rows = bucketed_dataset(
-        train,
-        settings.batch_size,
-        bucketing=settings.bucketing,
-        rng=np.random.default_rng([settings.seed, epoch]),
-    )
-    held_out, _rows = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
+    rng = np.random.default_rng([settings.seed, epoch])
+    batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng)
+    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
     logs = model.fit(batches, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()], shuffle=False).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
@@ -72,8 +70,8 @@ def fit_epoch(model: "keras.Model", train: Padded, validation: Padded, settings:
 
 def fit(
     built: Path,
-    train: Padded,
-    validation: Padded,
+    train: Sequence[Padded],
+    validation: Sequence[Padded],
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
@@ -134,7 +132,7 @@ def train_model(
     Returns:
         {"seconds": of each epoch}.
     """
-    train, validation = (read_padded(padded / f"{split}.parquet") for split in ("train", "validation"))
+    train, validation = (PaddedFile(padded / f"{split}.parquet") for split in ("train", "validation"))
     model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say)
     bare = load_model(built / "model.keras")
     bare.set_weights(model.get_weights())

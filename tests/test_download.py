@@ -69,7 +69,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
 
     import numpy as np
 
-    from tasks.encode import read_ranks
+    from tasks.core.ranked import read_ranked
 
     url, _, _ = mirror
     hostile = object_array([[1], [2]])
@@ -79,5 +79,5 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     made = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
     with pytest.raises(SourceError, match="was refused: it asks for"):
-        read_ranks(store / made.key)
+        read_ranked(store / made.key)
     assert not (tmp_path / "ran").exists()

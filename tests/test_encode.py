@@ -5,10 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import tasks.encode
 from tasks.core.encoded import read_encoding, read_vocabulary
 from tasks.core.errors import DataError
+from tasks.core.ranked import read_ranked
 from tasks.core.settings import EncodeSettings
-from tasks.encode import encode_download, encode_reviews, rank_texts
+from tasks.encode import check_labels, encode_download, reorder
 from tests.reviews import WORDS
 
 
@@ -72,22 +74,28 @@ def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuff
     assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
 
 
-def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone():
-    reviews = pa.table(
-        {
-            "split": ["train", "test", "train"],
-            "label": [1, 0, 0],
-            "text": ["Good, good film", "unseen good", "bad film"],
-        }
-    )
-    splits, vocabulary = rank_texts(reviews)
-    assert vocabulary == ["good", "film", "bad"]
-    assert splits["train"][0].to_pylist() == [[1, 1, 2], [3, 2]]
-    assert splits["test"][0].to_pylist() == [[1]]
-    assert splits["train"][1].tolist() == [1, 0]
+@pytest.mark.parametrize("most", [None, 7])
+def test_rows_are_reordered_part_by_part_as_at_once(tmp_path, monkeypatch, rng, most):
+    monkeypatch.setattr(tasks.encode, "ROWS_A_GROUP", 8)
+    lists = pa.array([rng.integers(1, 99, rng.integers(0, 9)).tolist() for _ in range(50)], pa.list_(pa.uint16()))
+    order = rng.permutation(50)[:most]
+    parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
+    assert [len(part) for part in parts] == ([8] * 6 + [2] if most is None else [7])
+    assert pa.concat_arrays(parts).to_pylist() == lists.take(pa.array(order)).to_pylist()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
+    texts = ["Good, good film", "unseen good", "bad film"]
+    reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
+    pq.write_table(reviews, tmp_path / "reviews.parquet")
+    ranked = read_ranked(tmp_path)
+    assert ranked.vocabulary == ["good", "film", "bad"]
+    ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
+    assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[1]]}
+    assert ranked.labels["train"].tolist() == [1, 0]
 
 
 def test_one_label_alone_is_refused():
-    ranks = pa.array([[1], [2]], pa.list_(pa.int32()))
     with pytest.raises(DataError, match="the test reviews have 0 negative and 2 positive ones"):
-        encode_reviews({"train": (ranks, np.array([0, 1])), "test": (ranks, np.array([1, 1]))}, EncodeSettings())
+        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])})

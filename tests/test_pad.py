@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.padded import read_padded
+from tasks.core.padded import PaddedFile
 from tasks.core.settings import EncodeSettings, PadSettings
 from tasks.encode import encode_download
 from tasks.pad import pad_splits, pad_tokens, split_bounds
@@ -52,7 +52,7 @@ def test_every_review_is_in_one_split(imdb, tmp_path):
     rows = pad_splits(tmp_path / "encoded", PadSettings(maxlen=40), tmp_path)
     assert rows == {"train": 192, "validation": 48, "test": 80}
     for split, count in rows.items():
-        padded = read_padded(tmp_path / f"{split}.parquet")
+        (padded,) = PaddedFile(tmp_path / f"{split}.parquet")
         assert padded.tokens.shape == (count, 40)
         assert padded.vocabulary_size == 10_000
         assert ((padded.tokens != 0).sum(1) == padded.lengths).all()

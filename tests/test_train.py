@@ -29,7 +29,7 @@ def settings(**values) -> TrainingSettings:
 
 def run(built, padded, folder, said=None, **values):
     say = [].append if said is None else said.append
-    return fit(built, padded, padded, settings(**values), Checkpoint(folder), say)
+    return fit(built, [padded], [padded], settings(**values), Checkpoint(folder), say)
 
 
 def weights_equal(one, other) -> bool:
@@ -77,11 +77,11 @@ def test_early_stopping_waits_for_its_patience():
 def test_the_best_epoch_is_kept_if_asked_for(built, padded, tmp_path):
     contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
     options = settings(epochs=4, learning_rate=0.05, keep_best=True)
-    best, history = fit(built, padded, contrary, options, Checkpoint(tmp_path), [].append)
+    best, history = fit(built, [padded], [contrary], options, Checkpoint(tmp_path), [].append)
     losses = [epoch.val_loss for epoch in history]
     assert losses.index(min(losses)) < 3
     only_the_best = settings(epochs=losses.index(min(losses)) + 1, learning_rate=0.05)
-    expected, _ = fit(built, padded, contrary, only_the_best, Checkpoint(tmp_path / "b"), [].append)
+    expected, _ = fit(built, [padded], [contrary], only_the_best, Checkpoint(tmp_path / "b"), [].append)
     assert weights_equal(best, expected)
 
 

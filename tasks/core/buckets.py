@@ -46,6 +46,12 @@ def plan_batches(
     return batches
 
 
+def count_batches(padded_lengths: np.ndarray, batch_size: int) -> int:
+    """Return how many batches `plan_batches` makes."""
+    _lengths, counts = np.unique(padded_lengths, return_counts=True)
+    return int((-(-counts // batch_size)).sum())
+
+
 def cut_batch(tokens: np.ndarray, rows: np.ndarray, length: int, padding: str) -> np.ndarray:
     """Return the tokens of a batch, cut to its padded length.
 

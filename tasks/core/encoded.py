@@ -1,11 +1,13 @@
 """Encoded reviews: Parquet files of token lists and labels, and beside them the vocabulary and the rules."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
@@ -14,10 +16,26 @@ VOCABULARY, ENCODING = "vocabulary.json", "encoding.json"
 ROWS_A_GROUP = 32_768
 
 
-def write_encoded(path: Path, tokens: pa.ListArray, labels: np.ndarray) -> None:
-    """Write reviews as rows of `tokens` (list of ids) and `label` (int8)."""
-    table = pa.table({"tokens": tokens, "label": pa.array(labels, pa.int8())})
-    pq.write_table(table, path, compression="zstd", row_group_size=ROWS_A_GROUP)
+def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
+    """Write reviews as rows of `tokens` (list of ids) and `label` (int8), a row group a part.
+
+    Args:
+        path: the file to write.
+        parts: lists of ids, n in all, of one type.
+        labels: (n,) 0 or 1.
+
+    Returns:
+        The highest id that occurs; 0 where there is none.
+    """
+    highest, first, writer = 0, 0, None
+    with contextlib.ExitStack() as files:
+        for tokens in parts:
+            part = pa.table({"tokens": tokens, "label": pa.array(labels[first : first + len(tokens)], pa.int8())})
+            first += len(tokens)
+            writer = writer or files.enter_context(pq.ParquetWriter(path, part.schema, compression="zstd"))
+            writer.write_table(part)
+            highest = max(highest, pc.max(tokens.flatten()).as_py() or 0)
+    return highest
 
 
 def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:

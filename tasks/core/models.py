@@ -6,14 +6,15 @@ import re
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.buckets import bucket_lengths, cut_batch, plan_batches
-from tasks.core.padded import Padded
+from tasks.core.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
+from tasks.core.padded import Padded, lengths_of
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
@@ -104,64 +105,74 @@ def all_layers(model: "keras.Model") -> list[Any]:
 
 
 def bucketed_dataset(
-    padded: Padded, batch_size: int, *, bucketing: bool, rng: np.random.Generator | None = None
-) -> "tuple[tf.data.Dataset, list[np.ndarray]]":
-    """Return batches of equal padded length as a dataset, and the row numbers of each batch.
+    parts: Sequence[Padded], batch_size: int, *, bucketing: bool, rng: np.random.Generator | None = None
+) -> "tf.data.Dataset":
+    """Return batches of equal padded length as a dataset.
 
     Args:
-        padded: n reviews.
+        parts: reviews, one part in memory at a time.
         batch_size: reviews a batch, at most.
         bucketing: False pads all to maxlen.
-        rng: shuffles rows and batches; None keeps them in order.
+        rng: shuffles the parts, and in each part rows and batches; None keeps them in order.
 
     Returns:
-        A dataset of (rows, length) int32 tokens and (rows, 1) float32 labels, and the list of (rows,) int64.
+        A dataset of (rows, length) int32 tokens and (rows, 1) float32 labels.
     """
     import tensorflow as tf
 
-    lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=bucketing)
-    batches = plan_batches(lengths, batch_size, rng)
+    order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
+    maxlen = parts[0].tokens.shape[1]
 
-    def generate() -> Any:
-        for rows in batches:
-            tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
-            yield tokens, padded.labels[rows, None].astype(np.float32)
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for place in order:
+            part = parts[place]
+            lengths = bucket_lengths(part.lengths, part.tokens.shape[1], bucketing=bucketing)
+            for rows in plan_batches(lengths, batch_size, rng):
+                tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
+                yield tokens, part.labels[rows, None].astype(np.float32)
 
     # The signature is explicit: Keras would infer a fixed length from the first batches.
     signature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-    return dataset.prefetch(tf.data.AUTOTUNE), batches
+    # And so is the number of batches: Keras would warn that the data ran out.
+    count = sum(
+        count_batches(bucket_lengths(lengths, maxlen, bucketing=bucketing), batch_size) for lengths in lengths_of(parts)
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
 
 
-def predict_probabilities(model: "keras.Model", padded: Padded, batch_size: int, *, bucketing: bool) -> np.ndarray:
-    """Return each review's probability of being positive, whatever the batch size.
+class Scorer:
+    """A model ready to score: traced once, for batches of any length."""
 
-    A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
+    def __init__(self, model: "keras.Model", batch_size: int, *, bucketing: bool) -> None:
+        """Make a scorer.
 
-    Args:
-        model: (rows, length) int32 -> (rows, 1) float32.
-        padded: n reviews.
-        batch_size: reviews a batch, at most.
-        bucketing: False pads all to maxlen.
+        Args:
+            model: (rows, length) int32 -> (rows, 1) float32.
+            batch_size: reviews a batch, at most.
+            bucketing: False pads all to maxlen.
+        """
+        import tensorflow as tf
 
-    Returns:
-        (n,) float32.
-    """
-    import tensorflow as tf
+        signature = [tf.TensorSpec((None, None), tf.int32)]
+        self.score = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+        self.batch_size, self.bucketing = batch_size, bucketing
 
-    signature = [tf.TensorSpec((None, None), tf.int32)]
-    score = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
-    lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=bucketing)
-    probabilities = np.empty(len(padded.labels), np.float32)
+    def __call__(self, padded: Padded) -> np.ndarray:
+        """Return each review's probability of being positive, whatever the batch size: (n,) float32.
 
-    def score_batch(rows: np.ndarray) -> None:
-        tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
-        probabilities[rows] = score(tokens).numpy()[:, 0]
+        A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
+        """
+        lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=self.bucketing)
+        probabilities = np.empty(len(padded.labels), np.float32)
 
-    # The longest first, so that no thread is left with a long one at the end.
-    batches = plan_batches(lengths, batch_size)[::-1]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
-            done.result()
-    return probabilities
+        def score_batch(rows: np.ndarray) -> None:
+            tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
+            probabilities[rows] = self.score(tokens).numpy()[:, 0]
+
+        # The longest first, so that no thread is left with a long one at the end.
+        batches = plan_batches(lengths, self.batch_size)[::-1]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
+                done.result()
+        return probabilities

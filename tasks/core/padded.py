@@ -1,8 +1,9 @@
 """Padded reviews: the Parquet file that training and evaluation read, one row a review, as a rectangle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,22 +70,52 @@ def write_padded(path: Path, schema: pa.Schema, parts: Iterable[tuple[np.ndarray
     return rows
 
 
-def read_padded(path: Path) -> Padded:
-    """Read a padded file; up to 32,768 reviews without a copy after decoding.
+class PaddedFile(Sequence[Padded]):
+    """A padded file as a sequence of parts, each read when it is asked for, so that one alone is in memory.
 
-    Raises:
-        DataError: the file was made otherwise than `write_padded` makes it.
+    A part is a row group, at most 32,768 reviews, and is read without a copy after decoding.
     """
-    with pq.ParquetFile(path, memory_map=True) as file:
-        made = read_making(path, file.schema_arrow)
-        table = file.read()
-    return Padded(
-        tokens=join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks]).reshape(-1, int(made["maxlen"])),
-        lengths=join([chunk.to_numpy() for chunk in table["length"].chunks]),
-        labels=join([chunk.to_numpy() for chunk in table["label"].chunks]),
-        padding=made["padding"],
-        vocabulary_size=int(made["vocabulary_size"]),
-    )
+
+    def __init__(self, path: Path) -> None:
+        """Open a padded file.
+
+        Raises:
+            DataError: it was made otherwise than `write_padded` makes it.
+        """
+        self.path = path
+        metadata = pq.read_metadata(path)
+        self.making = read_making(path, metadata.schema.to_arrow_schema())
+        self.rows: int = metadata.num_rows
+        self._parts: int = metadata.num_row_groups
+
+    def __len__(self) -> int:
+        """Return the number of parts."""
+        return self._parts
+
+    def __getitem__(self, part: Any) -> Any:
+        """Read a part."""
+        if not 0 <= part < self._parts:
+            raise IndexError(part)
+        with pq.ParquetFile(self.path) as file:
+            table = file.read_row_group(part)
+        return Padded(
+            tokens=join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks]).reshape(
+                -1, int(self.making["maxlen"])
+            ),
+            lengths=join([chunk.to_numpy() for chunk in table["length"].chunks]),
+            labels=join([chunk.to_numpy() for chunk in table["label"].chunks]),
+            padding=self.making["padding"],
+            vocabulary_size=int(self.making["vocabulary_size"]),
+        )
+
+
+def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
+    """Return the words kept of each review, part by part, without reading the tokens of a file."""
+    if not isinstance(parts, PaddedFile):
+        return [part.lengths for part in parts]
+    with pq.ParquetFile(parts.path) as file:
+        groups = (file.read_row_group(part, columns=["length"]) for part in range(len(parts)))
+        return [group["length"].to_numpy() for group in groups]
 
 
 def read_vocabulary_size(path: Path) -> int:

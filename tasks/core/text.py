@@ -32,25 +32,50 @@ def tokenise(texts: pa.Array) -> pa.ListArray:
     return select(pieces, np.asarray(pc.not_equal(words, "")), words)
 
 
+class WordCounts:
+    """How often each word occurs, counted part by part."""
+
+    def __init__(self) -> None:
+        """Count nothing yet."""
+        self._words = pa.array([], pa.string())
+        self._counts = np.zeros(0, np.int64)
+
+    def add(self, tokens: pa.ListArray) -> None:
+        """Count the words of n lists."""
+        counted = pc.value_counts(tokens.flatten())
+        words, counts = counted.field("values"), counted.field("counts").to_numpy()
+        places = pc.index_in(words, value_set=self._words)
+        is_new = np.asarray(places.is_null())
+        self._counts[places.drop_null().to_numpy()] += counts[~is_new]
+        # New words go to the end: the order of first appearance breaks ties of frequency.
+        self._words = pa.concat_arrays([self._words, words.filter(pa.array(is_new))])
+        self._counts = np.concatenate([self._counts, counts[is_new]])
+
+    def ranked(self) -> list[str]:
+        """Return every word, the most frequent first; of equals, the one that appeared first."""
+        by_frequency = np.argsort(-self._counts, kind="stable")
+        words: list[str] = self._words.take(pa.array(by_frequency)).to_pylist()
+        return words
+
+
 def rank_words(tokens: pa.ListArray) -> list[str]:
-    """Return every word of `tokens`, the most frequent first; of equals, the one that appears first."""
-    counted = pc.value_counts(tokens.flatten())
-    by_frequency = np.argsort(-counted.field("counts").to_numpy(), kind="stable")
-    words: list[str] = counted.field("values").take(pa.array(by_frequency)).to_pylist()
-    return words
+    """Return every word of `tokens` in order of rank."""
+    counts = WordCounts()
+    counts.add(tokens)
+    return counts.ranked()
 
 
-def words_to_ranks(tokens: pa.ListArray, vocabulary: Sequence[str]) -> pa.ListArray:
+def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     """Replace words by their rank, 1 for the most frequent, and leave out words that have none.
 
     Args:
         tokens: n lists of words.
-        vocabulary: the words in order of rank.
+        vocabulary: strings, the words in order of rank.
 
     Returns:
         n lists of int32 ranks, none longer than its list of words.
     """
-    found = pc.index_in(tokens.flatten(), value_set=pa.array(vocabulary, pa.string()))
+    found = pc.index_in(tokens.flatten(), value_set=vocabulary)
     known = np.asarray(pc.is_valid(found))
     ranks = pc.add(found.fill_null(0), pa.scalar(1, pa.int32()))
     return select(tokens, known, ranks)

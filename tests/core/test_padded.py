@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import DataError
-from tasks.core.padded import padded_schema, read_padded, write_padded
+from tasks.core.padded import PaddedFile, lengths_of, padded_schema, write_padded
 
 
 def part(rows: int, rng: np.random.Generator, dtype=np.uint16):
@@ -20,7 +20,7 @@ def test_what_is_written_is_read(tmp_path, rng, vocabulary_size, dtype):
     tokens, lengths, labels = part(50, rng, dtype)
     schema = padded_schema(16, vocabulary_size, "post", "pre")
     assert write_padded(tmp_path / "p.parquet", schema, [(tokens, lengths, labels)]) == 50
-    read = read_padded(tmp_path / "p.parquet")
+    (read,) = PaddedFile(tmp_path / "p.parquet")
     assert read.tokens.dtype == dtype
     assert (read.tokens == tokens).all()
     assert (read.lengths == lengths).all()
@@ -28,15 +28,19 @@ def test_what_is_written_is_read(tmp_path, rng, vocabulary_size, dtype):
     assert (read.padding, read.vocabulary_size) == ("post", vocabulary_size)
 
 
-def test_parts_are_read_as_one(tmp_path, rng):
+def test_each_part_is_read_by_itself(tmp_path, rng):
     parts = [part(rows, rng) for rows in (3, 5)]
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), parts)
-    assert (read_padded(tmp_path / "p.parquet").tokens == np.concatenate([parts[0][0], parts[1][0]])).all()
+    file = PaddedFile(tmp_path / "p.parquet")
+    assert (file.rows, len(file)) == (8, 2)
+    assert [its.tolist() for its in lengths_of(file)] == [its.lengths.tolist() for its in file]
+    for read, (tokens, _lengths, _labels) in zip(file, parts, strict=True):
+        assert (read.tokens == tokens).all()
 
 
 def test_one_part_is_read_without_a_copy(tmp_path, rng):
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), [part(50, rng)])
-    tokens = read_padded(tmp_path / "p.parquet").tokens
+    tokens = PaddedFile(tmp_path / "p.parquet")[0].tokens
     assert not tokens.flags.owndata
     assert not tokens.flags.writeable
 
@@ -52,9 +56,9 @@ def test_the_schema_says_how_it_was_made(tmp_path, rng):
 def test_a_file_made_otherwise_is_refused(tmp_path, rng):
     pq.write_table(pa.table({"tokens": [[1]], "length": [1], "label": [1]}), tmp_path / "other.parquet")
     with pytest.raises(DataError, match="its format is 'not given'"):
-        read_padded(tmp_path / "other.parquet")
+        PaddedFile(tmp_path / "other.parquet")
     schema = padded_schema(16, 100, "pre", "pre")
     schema = schema.with_metadata(schema.metadata | {b"rule": b"split on commas"})
     write_padded(tmp_path / "rule.parquet", schema, [part(2, rng)])
     with pytest.raises(DataError, match="its rule is 'split on commas'"):
-        read_padded(tmp_path / "rule.parquet")
+        PaddedFile(tmp_path / "rule.parquet")

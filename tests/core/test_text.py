@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.text import ids_to_words, rank_words, ranks_to_ids, tokenise, words_to_ranks
+from tasks.core.text import WordCounts, ids_to_words, rank_words, ranks_to_ids, tokenise, words_to_ranks
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
@@ -33,17 +33,25 @@ def test_words_rank_by_frequency_and_ties_by_first_appearance():
     assert rank_words(tokens) == ["a", "c", "b"]
 
 
+@given(REVIEWS, REVIEWS)
+def test_words_counted_in_parts_rank_as_if_counted_at_once(first, second):
+    counts = WordCounts()
+    for part in (first, second):
+        counts.add(pa.array(part, pa.list_(pa.string())))
+    assert counts.ranked() == rank_words(pa.array(first + second, pa.list_(pa.string())))
+
+
 @given(REVIEWS)
 def test_known_words_survive_encoding_and_decoding(reviews):
     tokens = pa.array(reviews, pa.list_(pa.string()))
     vocabulary = rank_words(tokens)
-    ids = ranks_to_ids(words_to_ranks(tokens, vocabulary), num_words=len(vocabulary) + 4)
+    ids = ranks_to_ids(words_to_ranks(tokens, pa.array(vocabulary, pa.string())), num_words=len(vocabulary) + 4)
     decoded = [ids_to_words(np.array(review, np.int64), vocabulary) for review in ids.to_pylist()]
     assert decoded == [["[START]", *review] for review in reviews]
 
 
 def test_words_that_training_never_saw_are_left_out():
-    ranks = words_to_ranks(pa.array([["known", "unknown", "known"], ["unknown"]]), ["known"])
+    ranks = words_to_ranks(pa.array([["known", "unknown", "known"], ["unknown"]]), pa.array(["known"]))
     assert ranks.to_pylist() == [[1, 1], []]
 
 
