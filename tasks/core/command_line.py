@@ -88,7 +88,7 @@ class PresetSource(PydanticBaseSettingsSource):
 class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
     """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
 
-    preset: str = Field("case-study", description="a preset's name (case-study, quick) or a TOML file")
+    preset: str = Field("case-study", description="a preset's name (case-study, fast, quick) or a TOML file")
 
     @classmethod
     def settings_customise_sources(

@@ -155,7 +155,9 @@ class Scorer:
         import tensorflow as tf
 
         signature = [tf.TensorSpec((None, None), tf.int32)]
-        self.score = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+        # Traced here and not at the first call: threads that all come first would each trace it.
+        traced = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+        self.score, self.tensor = traced.get_concrete_function(), tf.constant
         self.batch_size, self.bucketing = batch_size, bucketing
 
     def __call__(self, padded: Padded) -> np.ndarray:
@@ -168,7 +170,7 @@ class Scorer:
 
         def score_batch(rows: np.ndarray) -> None:
             tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
-            probabilities[rows] = self.score(tokens).numpy()[:, 0]
+            probabilities[rows] = self.score(self.tensor(tokens)).numpy()[:, 0]
 
         # The longest first, so that no thread is left with a long one at the end.
         batches = plan_batches(lengths, self.batch_size)[::-1]

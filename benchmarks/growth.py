@@ -1,0 +1,148 @@
+"""Time and peak memory of encode, pad and evaluate on 1, 4 and 16 times the reviews, each in a process of its own.
+
+    python benchmarks/growth.py --data PATH/imdb.npz --json growth.json --figure growth.svg
+
+The reviews are put together as raw text from the arrays and the word index, and repeated. The network that evaluates
+them is a small one: what is measured is how cost grows, not what it is.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+STEPS = ("encode", "pad", "evaluate")
+FACTORS = (1, 4, 16)
+
+
+def write_texts(data: Path, reviews: int | None, path: Path) -> None:
+    """Write the reviews of imdb.npz as raw text: the columns split, label and text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tasks.core.sources.npz import read_ranks
+
+    ranks = json.loads((data.parent / "imdb_word_index.json").read_text())
+    words = pa.array(["", *sorted(ranks, key=ranks.__getitem__)])
+    tables = []
+    for split in ("train", "test"):
+        lists, labels = read_ranks(data, split)
+        if reviews:  # they are in order of label
+            rows = [*range(reviews // 2), *range(len(labels) - reviews // 2, len(labels))]
+            lists, labels = lists.take(pa.array(rows)), labels[rows]
+        spelt = pa.ListArray.from_arrays(lists.offsets, words.take(lists.values))
+        texts = pa.compute.binary_join(spelt, " ")
+        tables.append(pa.table({"split": pa.array([split] * len(labels)), "label": labels, "text": texts}))
+    pq.write_table(pa.concat_tables(tables), path, compression="zstd", row_group_size=8192)
+
+
+def repeat(source: Path, factor: int, target: Path) -> None:
+    """Write every row group of `source` `factor` times."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source) as file, pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
+        for _ in range(factor):
+            for group in range(file.num_row_groups):
+                writer.write_table(file.read_row_group(group))
+
+
+def run_step(step: str, folder: Path) -> dict[str, float]:
+    """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
+    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings
+
+    target = folder / step
+    target.mkdir()
+    if step == "encode":
+        from tasks.encode import encode_download
+
+        started = time.perf_counter()
+        encode_download(folder, EncodeSettings(), target)
+    elif step == "pad":
+        from tasks.pad import pad_splits
+
+        started = time.perf_counter()
+        pad_splits(folder / "encode", PadSettings(), target)
+    else:
+        from tasks.build import make_model
+        from tasks.core.models import save_model
+        from tasks.evaluate import evaluate_model
+
+        save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
+        (target / "training.json").write_text('{"bucketing": true}')
+        started = time.perf_counter()
+        evaluate_model(target, folder / "pad", EvaluationSettings(), target)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Return seconds and peak memory by step and factor."""
+    figures: dict[str, dict[str, dict[str, float]]] = {step: {} for step in STEPS}
+    write_texts(data, reviews, scratch / "once.parquet")
+    for factor in FACTORS:
+        folder = scratch / str(factor)
+        folder.mkdir()
+        repeat(scratch / "once.parquet", factor, folder / "reviews.parquet")
+        for step in STEPS:
+            command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(done.stderr)
+            figures[step][str(factor)] = row = json.loads(done.stdout.splitlines()[-1])
+            print(f"{step:9} {factor:3}x: {row['seconds']:7.2f} s, {row['peak_mb']:7.0f} MB", flush=True)
+    for step, rows in figures.items():
+        time_ratio = rows["16"]["seconds"] / rows["4"]["seconds"]
+        memory_ratio = rows["16"]["peak_mb"] / rows["4"]["peak_mb"]
+        print(f"{step:9} 16x over 4x: time {time_ratio:.2f}, peak memory {memory_ratio:.2f}")
+    return figures
+
+
+def draw(figures: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+    """Draw time and peak memory against size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, key, label in zip(figure.subplots(1, 2), ("seconds", "peak_mb"), ("seconds", "peak, MB"), strict=True):
+        for step, rows in figures.items():
+            axes.plot(FACTORS, [rows[str(factor)][key] for factor in FACTORS], "o-", label=step)
+        axes.set(xlabel="times the reviews", ylabel=label, xticks=FACTORS, ylim=(0, None))
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="imdb.npz, its word index beside it")
+    parser.add_argument("--reviews", type=int, help="reviews of each split at 1x; default: all")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--figure", type=Path, help="draw them here, as SVG")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ.setdefault("ARTIFACTS_STORE", str(Path(scratch) / "store"))
+        from tasks.core import environment
+
+        environment.prepare([])
+        if arguments.step:
+            print(json.dumps(run_step(arguments.step, arguments.folder)))
+            return
+        if arguments.data is None:
+            parser.error("--data is needed")
+        figures = measure(arguments.data.resolve(), arguments.reviews, Path(scratch))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if arguments.figure:
+        draw(figures, arguments.figure)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    main()
