@@ -25,18 +25,14 @@ def write_texts(data: Path, reviews: int | None, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tasks.core.sources.npz import read_ranks
+    from benchmarks.texts import spell
 
-    ranks = json.loads((data.parent / "imdb_word_index.json").read_text())
-    words = pa.array(["", *sorted(ranks, key=ranks.__getitem__)])
     tables = []
     for split in ("train", "test"):
-        lists, labels = read_ranks(data, split)
+        texts, labels = spell(data, split)
         if reviews:  # they are in order of label
             rows = [*range(reviews // 2), *range(len(labels) - reviews // 2, len(labels))]
-            lists, labels = lists.take(pa.array(rows)), labels[rows]
-        spelt = pa.ListArray.from_arrays(lists.offsets, words.take(lists.values))
-        texts = pa.compute.binary_join(spelt, " ")
+            texts, labels = texts.take(pa.array(rows)), labels[rows]
         tables.append(pa.table({"split": pa.array([split] * len(labels)), "label": labels, "text": texts}))
     pq.write_table(pa.concat_tables(tables), path, compression="zstd", row_group_size=8192)
 

@@ -72,6 +72,7 @@ class Figures:
 def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures, scratch: Path) -> None:
     """Time the steps inside this process, in turn."""
     from benchmarks import case_study
+    from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
     from tasks.core.models import start_tensorflow
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
@@ -82,7 +83,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     model = make_model(ModelSettings(), case_study.NUM_WORDS)
     compile_model(model, training)
     plain_model = case_study.make_model()
-    texts, ranks = raw_texts(data, reviews), word_ranks(data)
+    texts, ranks = spell(data, "test")[0][:reviews].to_pylist(), word_ranks(data)
     download = link_download(data, scratch)
 
     for number in range(rounds):
@@ -143,20 +144,6 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
 
     score = Scorer(model, settings.batch_size, bucketing=True)
     return [judge(part.labels, score(part), settings) for part in test]
-
-
-def word_ranks(data: Path) -> dict[str, int]:
-    """Return the word index beside the arrays."""
-    return json.loads((data.parent / "imdb_word_index.json").read_text())
-
-
-def raw_texts(data: Path, reviews: int | None) -> list[str]:
-    """Return the test reviews as raw text, put together from the arrays and the word index."""
-    from tasks.core.sources.npz import read_ranks
-
-    words = ["", *sorted(ranks := word_ranks(data), key=ranks.__getitem__)]
-    lists, _ = read_ranks(data, "test")
-    return [" ".join(words[rank] for rank in review) + "." for review in lists[:reviews].to_pylist()]
 
 
 def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:

@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.settings import HousekeepingSettings
-from tasks.core.store import RotError, Store
-from tasks.core.usage import last_used, oldest_live_use, runs_by_artifact
+from tasks.core.store import RotError, Store, last_used
+from tasks.core.usage import oldest_live_use, runs_by_artifact
 
 NO_STEPS = {"checkpoints", "keras", "locks", "matplotlib", "prefect", "results", "runs"}
 DAY = 86_400

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from prefect.runtime import flow_run
 from tasks.core.environment import store_root
 from tasks.core.journal import Step, steps_of
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, flush, list_files, naming_the_place
+from tasks.core.store import Artifact, Store, naming_the_place, written_whole
 
 DRAFT_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
@@ -76,13 +75,11 @@ def write_run_folder(
 
     Drafts that killed runs left are removed; a draft of this very second may be of a run beside this one.
     """
-    runs.mkdir(parents=True, exist_ok=True)
     for left in runs.glob(".*.draft"):
         if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     final = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}"
-    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=runs))
-    try:
+    with written_whole(final) as draft:
         (draft / "figures").mkdir()
         for figure in figures:
             shutil.copyfile(figure, draft / "figures" / figure.name)
@@ -90,12 +87,6 @@ def write_run_folder(
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=1))
         page = render_report(name, settings, metrics, {path.name: path.read_text() for path in figures})
         (draft / "report.html").write_text(page, encoding="utf-8")
-        draft.chmod(0o755)
-        for path in [*list_files(draft), draft]:
-            flush(path)
-        draft.rename(final)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     point_to(final, runs / "latest")
     return final
 

@@ -9,8 +9,8 @@ import pytest
 
 from flows.housekeeping_flow import housekeeping_flow
 from tasks.core.settings import HousekeepingSettings
-from tasks.core.store import MANIFEST, Store
-from tasks.core.usage import mark_used, oldest_live_use
+from tasks.core.store import MANIFEST, Store, mark_used
+from tasks.core.usage import oldest_live_use
 from tasks.housekeeping import DAY, damaged_runs, list_artifacts, prune_artifacts, verify_artifacts
 
 
@@ -58,6 +58,12 @@ def test_what_was_not_used_for_long_is_removed_with_its_record(house):
     assert [path.name for path in (house / "pad").iterdir()] == ["used"]
     assert [path.name for path in (house / "results" / "pad").iterdir()] == ["used"]
     assert prune_artifacts(house, days=9) == []
+
+
+def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(house):
+    taken = Store(house).make("pad/unused", lambda _folder: pytest.fail("made again"), warn=pytest.fail)
+    assert [entry["key"] for entry in prune_artifacts(house, days=9)] == ["pad/used"]
+    assert Store(house).find("pad/unused") == taken
 
 
 def test_nothing_is_removed_that_a_live_run_may_use(house):

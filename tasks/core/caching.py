@@ -25,7 +25,7 @@ from tasks.core.environment import result_folder, store_root
 from tasks.core.errors import StoreError
 from tasks.core.journal import noting
 from tasks.core.store import Artifact, RotError, Store, digest, naming_the_place
-from tasks.core.usage import announce_use, mark_used
+from tasks.core.usage import announce_use
 
 PROJECT = ("tasks", "flows")
 
@@ -174,9 +174,8 @@ def has_whole_record(key: str) -> bool:
             return False
         with store.locked(key):
             # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
-            if store.find(key) != read_record(record, key):
+            if store.use(key) != read_record(record, key):
                 raise RotError(f"{store.root / key}: missing or not what {record} describes")
-            mark_used(store.root / key)
     except RotError as rot:
         get_logger("prefect.cache").warning("%s; making it again", rot)
         record.unlink()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
-from tasks.core.padded import Padded, lengths_of
+from tasks.core.padded import Padded, lengths_of, maxlen_of
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
@@ -121,12 +121,12 @@ def bucketed_dataset(
     import tensorflow as tf
 
     order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
-    maxlen = parts[0].tokens.shape[1]
+    maxlen = maxlen_of(parts)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for place in order:
             part = parts[place]
-            lengths = bucket_lengths(part.lengths, part.tokens.shape[1], bucketing=bucketing)
+            lengths = bucket_lengths(part.lengths, maxlen, bucketing=bucketing)
             for rows in plan_batches(lengths, batch_size, rng):
                 tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
                 yield tokens, part.labels[rows, None].astype(np.float32)

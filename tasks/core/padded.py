@@ -109,6 +109,11 @@ class PaddedFile(Sequence[Padded]):
         )
 
 
+def maxlen_of(parts: Sequence[Padded]) -> int:
+    """Return the columns that the tokens of every part have, without reading the tokens of a file."""
+    return int(parts.making["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])
+
+
 def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
     """Return the words kept of each review, part by part, without reading the tokens of a file."""
     if not isinstance(parts, PaddedFile):

@@ -14,8 +14,6 @@ from tasks.core.encoded import ROWS_A_GROUP, SPLITS
 from tasks.core.sources import imdb, npz, rotten_tomatoes
 from tasks.core.text import WordCounts, tokenise, words_to_ranks
 
-Part = tuple[pa.ListArray, np.ndarray]
-
 
 @dataclass(frozen=True)
 class Ranked:

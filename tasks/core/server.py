@@ -36,7 +36,7 @@ def stop_orphans(home: Path) -> int:
     """
     orphans = [
         process
-        for process in psutil.process_iter(["cmdline", "ppid", "uids"])
+        for process in psutil.process_iter(["cmdline", "ppid"])
         if APPLICATION in (process.info["cmdline"] or []) and process.info["ppid"] == 1 and serves(process, home)
     ]
     for process in orphans:

@@ -83,11 +83,12 @@ def unseal(path: Path, kind: type[Record]) -> Record:
         RotError: it is missing, or not as it was written.
     """
     try:
-        sealed = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        sealed = json.loads(content)
         record = kind.model_validate(sealed["content"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise RotError(f"{path}: missing or unreadable") from error
-    if path.read_bytes() != seal(record):
+    if content != seal(record):
         raise RotError(f"{path}: altered")
     return record
 
@@ -150,6 +151,19 @@ class Store:
         self.verify(artifact)
         return artifact
 
+    def use(self, key: str) -> Artifact | None:
+        """Return what `find` returns, and note on it that it was used just now; call it under the key's lock.
+
+        Raises:
+            RotError: something lies there, but it is not whole.
+            StoreError: the note cannot be written.
+        """
+        artifact = self.find(key)
+        if artifact:
+            with naming_the_place(self.root / key):
+                mark_used(self.root / key)
+        return artifact
+
     def make(
         self,
         key: str,
@@ -175,7 +189,7 @@ class Store:
         with self.locked(key):
             if not refresh:
                 try:
-                    if found := self.find(key):
+                    if found := self.use(key):
                         return found
                 except RotError as rot:
                     warn(f"{rot}; making it again")
@@ -197,22 +211,11 @@ class Store:
             lock.release()
 
     def _write(self, key: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
-        final = self.root / key
-        final.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
-        try:
+        with written_whole(self.root / key) as draft:
             meta = fill(draft)
             artifact = Artifact(key=key, files=record_files(draft), meta=meta)
             (draft / MANIFEST).write_bytes(seal(artifact))
-            draft.chmod(0o755)
-            for path in [*list_files(draft), draft]:
-                flush(path)
-            if final.exists():
-                final.rename(draft.with_suffix(".replaced"))
-            draft.rename(final)
-            flush(final.parent)
-        finally:
-            self._sweep(key)
+        self._sweep(key)
         return artifact
 
     def _sweep(self, key: str) -> None:
@@ -220,6 +223,38 @@ class Store:
         final = self.root / key
         for left in final.parent.glob(f".{final.name}.*"):
             shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def written_whole(final: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which becomes `final` at the end, flushed and at once, or vanishes on an error.
+
+    What stood at `final` before is set aside, beside it, under a hidden name.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        for path in [*list_files(draft), draft]:
+            flush(path)
+        if final.exists():
+            final.rename(draft.with_suffix(".replaced"))
+        draft.rename(final)
+        flush(final.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def mark_used(artifact: Path) -> None:
+    """Note on an artifact's manifest that it was used just now."""
+    os.utime(artifact / MANIFEST)
+
+
+def last_used(artifact: Path) -> float:
+    """Return when an artifact was made or last used, in seconds since 1970; 0 for what is no artifact."""
+    manifest = artifact / MANIFEST
+    return manifest.stat().st_mtime if manifest.exists() else 0.0
 
 
 @contextlib.contextmanager

@@ -58,13 +58,6 @@ class WordCounts:
         return words
 
 
-def rank_words(tokens: pa.ListArray) -> list[str]:
-    """Return every word of `tokens` in order of rank."""
-    counts = WordCounts()
-    counts.add(tokens)
-    return counts.ranked()
-
-
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     """Replace words by their rank, 1 for the most frequent, and leave out words that have none.
 

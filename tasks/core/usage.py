@@ -9,14 +9,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tasks.core.store import MANIFEST
-
 
 @functools.cache
 def announce_use(root: Path) -> FileLock:
     """Tell that this process uses the store from now on, until it ends, however it ends.
 
-    What it uses is marked with the time (`mark_used`), so whatever is unmarked since its start is free.
+    What it uses is marked with the time (`Store.use`), so whatever is unmarked since its start is free.
     """
     folder = root / "locks" / "in-use"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,17 +34,6 @@ def oldest_live_use(root: Path) -> float:
         except Timeout:
             oldest = min(oldest, path.stat().st_ctime)
     return oldest
-
-
-def mark_used(artifact: Path) -> None:
-    """Note on an artifact's manifest that it was used just now."""
-    os.utime(artifact / MANIFEST)
-
-
-def last_used(artifact: Path) -> float:
-    """Return when an artifact was made or last used, in seconds since 1970; 0 for what is no artifact."""
-    manifest = artifact / MANIFEST
-    return manifest.stat().st_mtime if manifest.exists() else 0.0
 
 
 def runs_by_artifact(root: Path) -> dict[str, list[str]]:

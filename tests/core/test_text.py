@@ -5,10 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.text import WordCounts, ids_to_words, rank_words, ranks_to_ids, tokenise, words_to_ranks
+from tasks.core.text import WordCounts, ids_to_words, ranks_to_ids, tokenise, words_to_ranks
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
+
+
+def rank_words(tokens: pa.ListArray) -> list[str]:
+    """The words of `tokens` in order of rank, counted at once."""
+    counts = WordCounts()
+    counts.add(tokens)
+    return counts.ranked()
 
 
 def keras_rule(text: str) -> list[str]:

@@ -1,0 +1,24 @@
+"""Raw text for the benchmarks: the reviews of imdb.npz, put together from its ranks and the word index beside it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.core.sources.npz import read_ranks
+
+
+def word_ranks(data: Path) -> dict[str, int]:
+    """Return the word index beside the arrays."""
+    return json.loads((data.parent / "imdb_word_index.json").read_text())
+
+
+def spell(data: Path, split: str) -> tuple[pa.Array, np.ndarray]:
+    """Return the texts of one split of `data`, in the file's order, and their labels."""
+    ranks = word_ranks(data)
+    words = pa.array(["", *sorted(ranks, key=ranks.__getitem__)])
+    lists, labels = read_ranks(data, split)
+    spelt = pa.ListArray.from_arrays(lists.offsets, words.take(lists.values))
+    return pc.binary_join(spelt, " "), labels
