@@ -206,3 +206,25 @@ def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb):
     third = run_copy(copy, store, imdb)
     assert made(third) == ["train"]
     assert third["artifacts"]["train"]["sha256"] == first["artifacts"]["train"]["sha256"]
+
+
+def test_from_the_command_line_a_failed_step_is_named_without_a_traceback(tmp_path, imdb):
+    store = tmp_path / "store"
+    flags = ["--store", str(store), "--data.source", str(imdb / "imdb.npz"), "--data.sha256", "0" * 64]
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "flows" / "imdb_flow.py"), *flags],
+        env={key: value for key, value in os.environ.items() if not key.startswith("PREFECT")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    message = (
+        f"imdb_flow.py: download failed: {imdb / 'imdb.npz'}: sha256 is {hash_file(imdb / 'imdb.npz')}, expected 000"
+    )
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("imdb_flow.py: ")]
+    assert last.startswith(message)
+    assert "--data.sha256 HEX" in last
+    assert list((store / "download").iterdir()) == []
+    assert not (store / "runs").exists()

@@ -79,10 +79,10 @@ class WithoutTraceback(logging.Formatter):
 
 def show_expected_errors_without_traceback() -> None:
     """Keep tracebacks of expected errors off the terminal; Prefect's server keeps them."""
-    import prefect.context  # noqa: F401 - sets up Prefect's logging
+    from prefect.logging.configuration import setup_logging
     from prefect.logging.handlers import PrefectConsoleHandler
 
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, PrefectConsoleHandler) and handler.formatter:
-                handler.setFormatter(WithoutTraceback(handler.formatter))
+    setup_logging()  # Prefect does it only when a flow begins, and has no handlers before
+    for handler in logging.root.handlers:
+        if isinstance(handler, PrefectConsoleHandler) and handler.formatter:
+            handler.setFormatter(WithoutTraceback(handler.formatter))
