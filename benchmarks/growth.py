@@ -9,7 +9,7 @@ them is a small one: what is measured is how cost grows, not what it is.
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,7 +73,13 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         started = time.perf_counter()
         evaluate_model(target, folder / "pad", EvaluationSettings(), target)
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "peak_mb": peak_memory()}
+
+
+def peak_memory() -> float:
+    """Return the most memory in MB that this process has had; getrusage would count that of its parent too."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:

@@ -81,7 +81,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     start_tensorflow()
     training, evaluation = TrainingSettings(), EvaluationSettings()
     model = make_model(ModelSettings(), case_study.NUM_WORDS)
-    compile_model(model, training)
+    compile_model(model, training, steps=1)  # the step size stays, whatever their number
     plain_model = case_study.make_model()
     texts, ranks = spell(data, "test")[0][:reviews].to_pylist(), word_ranks(data)
     download = link_download(data, scratch)

@@ -45,8 +45,8 @@ def make_model(settings: ModelSettings, vocabulary_size: int) -> "keras.Model":
 def read_out(vectors: Any, settings: ModelSettings) -> Any:
     """Run the recurrent layers over (batch, length, dim) vectors and return (batch, features) by `readout`.
 
-    features is `units`, twice that when bidirectional, and for the readout "state" of an LSTM, which joins h
-    and c, twice that again.
+    features is `units`, twice that when bidirectional, and twice that again for the readout "max_mean" and for the
+    readout "state" of an LSTM, which joins h and c.
     """
     import keras
 
@@ -58,9 +58,12 @@ def read_out(vectors: Any, settings: ModelSettings) -> Any:
         _last, *states = recurrent_layer(settings, settings.layers, return_state=True)(vectors)
         return states[0] if len(states) == 1 else keras.layers.Concatenate(name="state")(states)
     sequence = recurrent_layer(settings, settings.layers, return_sequences=True)(vectors)
-    if settings.readout == "max":
-        return keras.layers.GlobalMaxPooling1D(name="max_over_time")(sequence)
-    return keras.layers.GlobalAveragePooling1D(name="mean_over_time")(sequence)
+    pooled = []
+    if settings.readout in ("max", "max_mean"):
+        pooled.append(keras.layers.GlobalMaxPooling1D(name="max_over_time")(sequence))
+    if settings.readout in ("mean", "max_mean"):
+        pooled.append(keras.layers.GlobalAveragePooling1D(name="mean_over_time")(sequence))
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="max_and_mean")(pooled)
 
 
 def recurrent_layer(

@@ -14,7 +14,7 @@ from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep
 from tasks.core.checkpoint import Checkpoint, Epoch, best_epoch
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.models import bucketed_dataset, load_model, save_model, seed_dropout
+from tasks.core.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
 from tasks.core.padded import Padded, PaddedFile
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
@@ -24,12 +24,21 @@ if TYPE_CHECKING:
     import keras
 
 
-def compile_model(model: "keras.Model", settings: TrainingSettings) -> None:
-    """Give the model Adam, binary cross-entropy, and accuracy, precision and recall at 0.5."""
+def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
+    """Give the model Adam, binary cross-entropy, and accuracy, precision and recall at 0.5.
+
+    Args:
+        model: (rows, length) int32 -> (rows, 1) float32.
+        settings: the step size and how it falls.
+        steps: batches of the whole training, after which a falling step size is 0.
+    """
     import keras
 
+    rate: Any = settings.learning_rate
+    if settings.learning_rate_decay == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.BinaryCrossentropy(),
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy"),
@@ -85,7 +94,11 @@ def fit(
     if state is None:
         history: list[Epoch] = []
         model = load_model(built)
-        compile_model(model, settings)
+        compile_model(
+            model,
+            settings,
+            settings.epochs * batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing),
+        )
     else:
         history = state.history
         model = load_model(checkpoint.folder / state.last)

@@ -48,6 +48,7 @@ def test_the_documented_parameter_count_is_the_layers_own(cell, units, dim):
         ({"readout": "last"}, 8),
         ({"readout": "max"}, 8),
         ({"readout": "mean"}, 8),
+        ({"readout": "max_mean"}, 16),
         ({"readout": "state"}, 16),
         ({"readout": "state", "cell": "gru"}, 8),
         ({"readout": "state", "cell": "simple_rnn", "bidirectional": False}, 4),

@@ -67,6 +67,20 @@ def test_training_that_was_cut_short_ends_as_if_it_was_not(built, padded, tmp_pa
     assert without_seconds[0] == without_seconds[1]
 
 
+def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, tmp_path):
+    falling = {"epochs": 3, "learning_rate_decay": "cosine"}
+    straight, _ = run(built, padded, tmp_path / "straight", **falling)
+    assert float(straight.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+    def stop_after_the_first(line):
+        raise KeyboardInterrupt(line)
+
+    with pytest.raises(KeyboardInterrupt, match="Epoch 1/3"):
+        fit(built, [padded], [padded], settings(**falling), Checkpoint(tmp_path / "cut"), stop_after_the_first)
+    resumed, _ = run(built, padded, tmp_path / "cut", **falling)
+    assert weights_equal(straight, resumed)
+
+
 def test_early_stopping_waits_for_its_patience():
     assert not is_done(epochs(0.5, 0.3, 0.4), settings(epochs=9, early_stopping_patience=2))
     assert is_done(epochs(0.5, 0.3, 0.4, 0.4), settings(epochs=9, early_stopping_patience=2))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 SPLITS = ("train", "test")
 VOCABULARY, ENCODING = "vocabulary.json", "encoding.json"
-ROWS_A_GROUP = 32_768
+ROWS_A_GROUP = 8192
 
 
 def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
@@ -41,12 +41,17 @@ def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray)
 def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:
     """Yield the rows from `start` up to `stop` in batches, so that only one batch is in memory."""
     position = 0
-    with pq.ParquetFile(path) as file:
+    with open_streaming(path) as file:
         for batch in file.iter_batches(ROWS_A_GROUP):
             first, last = max(start - position, 0), min(stop - position, len(batch))
             if first < last:
                 yield batch.slice(first, last - first)
             position += len(batch)
+
+
+def open_streaming(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file to be read once, without Arrow's read-ahead, which keeps all that it has read."""
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
 def count_encoded(path: Path) -> int:

@@ -135,14 +135,19 @@ def bucketed_dataset(
     signature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     # And so is the number of batches: Keras would warn that the data ran out.
-    count = sum(
-        count_batches(bucket_lengths(lengths, maxlen, bucketing=bucketing), batch_size) for lengths in lengths_of(parts)
-    )
+    count = batches_an_epoch(parts, batch_size, bucketing=bucketing)
     options = tf.data.Options()
     # Its tuner has nothing to tune here, yet in every other epoch it leaves the two directions of the recurrent
     # layer a single processor between them, and the epoch takes 1.7 times as long (docs/performance.md).
     options.autotune.enabled = False
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
+
+
+def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
+    """Return how many batches `bucketed_dataset` gives."""
+    maxlen = maxlen_of(parts)
+    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in lengths_of(parts))
+    return sum(count_batches(lengths, batch_size) for lengths in padded_lengths)
 
 
 class Scorer:

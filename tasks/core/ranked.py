@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.encoded import ROWS_A_GROUP, SPLITS
+from tasks.core.encoded import ROWS_A_GROUP, SPLITS, open_streaming
 from tasks.core.sources import imdb, npz, rotten_tomatoes
 from tasks.core.text import WordCounts, tokenise, words_to_ranks
 
@@ -22,7 +22,7 @@ class Ranked:
     Attributes:
         vocabulary: the words in order of rank; empty if they are not known.
         labels: for each split the label of every review, (n,) int8, in the order of the parts.
-        parts: for each split a function that yields its reviews anew, at most 32,768 at a time: lists of int32 ranks.
+        parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
     """
 
     vocabulary: list[str]
@@ -75,7 +75,7 @@ def read_texts(path: Path) -> Ranked:
 
 def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:
     """Yield the texts of one split, part by part."""
-    with pq.ParquetFile(path) as file:
+    with open_streaming(path) as file:
         for batch in file.iter_batches(4096, columns=["split", "text"]):
             yield batch.filter(pc.equal(batch["split"], split))["text"]
 

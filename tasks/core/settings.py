@@ -106,8 +106,8 @@ class ModelSettings(Settings):
     """activation of the state"""
     recurrent_activation: Activation | None = None
     """activation of the gates (none: the cell's own, sigmoid); simple_rnn has no gates"""
-    readout: Literal["last", "max", "mean", "state"] = "last"
-    """what the classifier sees: the last output, the max or mean over time, or the state (h, and c of an LSTM)"""
+    readout: Literal["last", "max", "mean", "max_mean", "state"] = "last"
+    """what the classifier sees: the last output, the max or mean over time or both, or the state (an LSTM's c too)"""
     embedding_dim: int = Field(128, ge=1, le=4096)
     """width of a word's vector"""
     embedding_dropout: Share = 0.0
@@ -139,6 +139,8 @@ class TrainingSettings(Settings):
     """reviews a step"""
     learning_rate: float = Field(0.001, gt=0, le=10)
     """Adam's step size"""
+    learning_rate_decay: Literal["none", "cosine"] = "none"
+    """how the step size falls: none, or to 0 at the end of the last epoch, as a cosine does"""
     bucketing: bool = True
     """batch reviews of like length, padded to the next multiple of 32 only (no: all to maxlen)"""
     early_stopping_patience: int | None = Field(None, ge=1)
