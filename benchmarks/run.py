@@ -139,8 +139,8 @@ def load(folder: Path) -> list[Any]:
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the step evaluate does it."""
+    from tasks.core.judging import judge
     from tasks.core.models import Scorer
-    from tasks.evaluate import judge
 
     score = Scorer(model, settings.batch_size, bucketing=True)
     return [judge(part.labels, score(part), settings) for part in test]

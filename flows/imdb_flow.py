@@ -8,9 +8,11 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow, get_run_logger  # noqa: E402
 
+from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
-from tasks.core.errors import SourceUnreachable  # noqa: E402
+from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
+from tasks.core.registry import tracking_uri  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.core.tagging import tag_flow_run  # noqa: E402
@@ -18,8 +20,10 @@ from tasks.download import download  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
 from tasks.pad import pad  # noqa: E402
+from tasks.promote import promote  # noqa: E402
 from tasks.publish import publish  # noqa: E402
 from tasks.report import report  # noqa: E402
+from tasks.track import track  # noqa: E402
 from tasks.train import train  # noqa: E402
 
 
@@ -41,8 +45,10 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     built = build(padded, settings.model)
     trained = train(built, padded, settings.training)
     evaluated = evaluate(trained, padded, settings.evaluation)
-    drawn = report(trained, evaluated)
-    return publish(settings, [downloaded, encoded, padded, built, trained, evaluated, drawn])
+    compared = baseline(encoded, padded, settings.baseline, settings.evaluation)
+    drawn = report(trained, evaluated, compared, encoded, settings.evaluation)
+    made = [downloaded, encoded, padded, built, trained, evaluated, compared, drawn]
+    return publish(settings, made, register(settings, made))
 
 
 def download_reviews(data: DataSettings) -> Artifact:
@@ -60,6 +66,22 @@ def download_reviews(data: DataSettings) -> Artifact:
     tag_flow_run(f"dataset:{downloaded.meta['dataset']['name']}")
     return downloaded
 
+
+def register(settings: RunSettings, made: list[Artifact]) -> list[Artifact]:
+    """Log the run and decide on its model, or go on without where nobody answers and the run's own folder is enough."""
+    if not settings.tracking.enabled:
+        return []
+    try:
+        tracked = track(settings, made, tracking_uri())
+        return [tracked, promote(tracked, settings.promotion)]
+    except RegistryUnreachable as unreachable:
+        get_run_logger().warning(UNTRACKED_NOTICE, unreachable)
+        return []
+
+
+UNTRACKED_NOTICE = """%s.
+  The run is complete but for this: it is not logged, and its model is neither registered nor promoted.
+  When MLflow is back, run the same again: all other steps come from the cache."""
 
 WAYS_OUT = """Three ways out:
   1. take the files from elsewhere: --data.source PATH_OR_URL/imdb.npz (and --data.sha256 HEX)

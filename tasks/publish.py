@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
+from tasks.core.errors import RegistryUnreachable
 from tasks.core.journal import Step, steps_of
+from tasks.core.registry import registry
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store, naming_the_place, written_whole
 
 DRAFT_SECONDS = 3600  # no run folder takes so long to write
-VERSIONS = ("imdb-pipeline", "keras", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
+VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
 def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
@@ -32,14 +34,20 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
         steps: the run's journal.
         store: where the artifacts lie.
     """
-    training = json.loads(store.path(made["train"], "training.json").read_text())
-    judged = json.loads(store.path(made["evaluate"], "metrics.json").read_text())
+
+    def read(artifact: Artifact, name: str) -> Any:
+        return json.loads(store.path(artifact, name).read_text())
+
+    training, judged = read(made["train"], "training.json"), read(made["evaluate"], "metrics.json")
+    findings = read(made["report"], "findings.json")
     seconds = made["train"].meta["seconds"]
     return {
         "dataset": made["download"].meta["dataset"] | made["pad"].meta,
         "test": judged["test"],
         "validation": judged["validation"],
-        "baseline": None,
+        "baseline": read(made["baseline"], "metrics.json") | {"comparison": findings["comparison"]},
+        "promotion": read(made["promote"], "promotion.json") if "promote" in made else None,
+        "tracking": read(made["track"], "tracking.json") if "track" in made else None,
         "model": made["build"].meta | {name: training[name] for name in ("best_epoch", "kept_epoch", "bucketing")},
         "history": [epoch | {"seconds": second} for epoch, second in zip(training["history"], seconds, strict=True)],
         "steps": steps,
@@ -49,13 +57,16 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
     }
 
 
-def render_report(name: str, settings: RunSettings, metrics: dict[str, Any], figures: dict[str, str]) -> str:
+def render_report(
+    name: str, settings: RunSettings, metrics: dict[str, Any], findings: dict[str, Any], figures: dict[str, str]
+) -> str:
     """Return the report as one HTML page that needs nothing beside it.
 
     Args:
         name: the run's name.
         settings: the run's settings.
         metrics: as `gather_metrics` returns them.
+        findings: what the step report put into words.
         figures: SVG by file name.
     """
     environment = jinja2.Environment(
@@ -64,16 +75,24 @@ def render_report(name: str, settings: RunSettings, metrics: dict[str, Any], fig
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("publish.html.jinja").render(
-        name=name, settings=settings.model_dump(mode="json"), metrics=metrics, figures=figures
+        name=name, settings=settings.model_dump(mode="json"), metrics=metrics, findings=findings, figures=figures
     )
 
 
 def write_run_folder(
-    runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], figures: list[Path]
+    runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path, figures: list[str]
 ) -> Path:
     """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
 
     Drafts that killed runs left are removed; a draft of this very second may be of a run beside this one.
+
+    Args:
+        runs: the folder of run folders.
+        name: the run's name.
+        settings: the run's settings.
+        metrics: as `gather_metrics` returns them.
+        drawn: the folder that the step report wrote.
+        figures: the figures in it, in the order in which they are shown.
     """
     for left in runs.glob(".*.draft"):
         if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
@@ -82,10 +101,13 @@ def write_run_folder(
     with written_whole(final) as draft:
         (draft / "figures").mkdir()
         for figure in figures:
-            shutil.copyfile(figure, draft / "figures" / figure.name)
+            shutil.copyfile(drawn / figure, draft / "figures" / figure)
         (draft / "config.json").write_text(settings.model_dump_json(indent=1))
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=1))
-        page = render_report(name, settings, metrics, {path.name: path.read_text() for path in figures})
+        findings = json.loads((drawn / "findings.json").read_text())
+        page = render_report(
+            name, settings, metrics, findings, {figure: read_svg(drawn / figure) for figure in figures}
+        )
         (draft / "report.html").write_text(page, encoding="utf-8")
     point_to(final, runs / "latest")
     return final
@@ -99,13 +121,35 @@ def point_to(folder: Path, link: Path) -> None:
     draft.replace(link)
 
 
+def read_svg(path: Path) -> str:
+    """Return a figure as it may stand within a page: without the lines that only a file of its own has."""
+    text = path.read_text(encoding="utf-8")
+    return text[text.index("<svg") :]
+
+
+def log_report(tracking: dict[str, Any], folder: Path) -> None:
+    """Put the run folder's page beside the run in MLflow.
+
+    Raises:
+        RegistryUnreachable: nobody answers there.
+    """
+    with registry(tracking["uri"]) as client:
+        client.log_artifact(tracking["run_id"], str(folder / "report.html"))
+
+
 @task(cache_policy=NO_CACHE, task_run_name="publish")
-def publish(settings: RunSettings, made: list[Artifact]) -> Path:
+def publish(settings: RunSettings, made: list[Artifact], registered: list[Artifact]) -> Path:
     """Write the run folder from what the run made, and return where it is."""
-    store = Store(store_root())
-    by_step = {artifact.step: artifact for artifact in made}
-    metrics = gather_metrics(by_step, steps_of(str(flow_run.id)), store)
-    figures = [store.path(by_step["report"], name) for name in by_step["report"].meta["figures"]]
+    store, steps = Store(store_root()), steps_of(str(flow_run.id))
+    by_step = {artifact.step: artifact for artifact in [*made, *registered]}
+    metrics = gather_metrics(by_step, steps, store)
     runs = store.root / "runs"
     with naming_the_place(runs):
-        return write_run_folder(runs, flow_run.name or "run", settings, metrics, figures)
+        name, drawn = flow_run.name or "run", store.path(by_step["report"])
+        folder = write_run_folder(runs, name, settings, metrics, drawn, by_step["report"].meta["figures"])
+    if any(step["name"] == "track" and not step["cached"] for step in steps) and metrics["tracking"]:
+        try:
+            log_report(metrics["tracking"], folder)
+        except RegistryUnreachable as unreachable:
+            get_run_logger().warning("%s; the report is not in MLflow, but in %s", unreachable, folder)
+    return folder

@@ -1,87 +1,143 @@
-"""Report: the figures of a run, drawn once for what was trained and how it was judged."""
+"""Report: the figures of a run, its worst mistakes as text, and how it compares with the baseline."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary
 from tasks.core.environment import store_root
+from tasks.core.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
+from tasks.core.judging import compare
+from tasks.core.settings import EvaluationSettings
 from tasks.core.store import Artifact, Store
+from tasks.core.text import START, ids_to_words
 
-# Matplotlib is imported inside the functions that need it: a cached run never pays for it.
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-TRAINING, VALIDATION = "#3b6ea8", "#d1662c"
+MISTAKES, LONGEST_TEXT = 10, 150
 
 
-def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Figure":
-    """Draw loss and accuracy against epochs, training beside validation, the best epoch marked."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    epochs = [epoch["epoch"] for epoch in history]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, [epoch[name] for epoch in history], "o-", color=TRAINING, label="training")
-        axes.plot(epochs, [epoch[f"val_{name}"] for epoch in history], "o-", color=VALIDATION, label="validation")
-        axes.axvline(best_epoch, color="#888888", linestyle=":", label=f"best epoch ({best_epoch})")
-        axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
-    return figure
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as SVG whose bytes depend on its content alone."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "path"}):
-        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
-
-
-def draw_roc(labels: np.ndarray, probabilities: np.ndarray) -> "Figure":
-    """Draw the true positive rate against the false positive rate over all thresholds.
+def worst_mistakes(
+    encoded: Path, labels: np.ndarray, probabilities: np.ndarray, threshold: float
+) -> list[dict[str, Any]]:
+    """Return the reviews that the network got wrong with the most confidence, the worst first.
 
     Args:
+        encoded: a folder with test.parquet, its rows in the order of the labels, and the vocabulary.
         labels: (n,) 0 or 1.
         probabilities: (n,) of a positive review.
+        threshold: probability from which a review counts as positive.
+
+    Returns:
+        At most ten of {"row", "label", "probability", "words", "text"}; the text is the end of a long review, and null
+        where the download had no word index.
     """
-    from matplotlib.figure import Figure
-    from sklearn.metrics import auc, roc_curve
+    wrong = np.flatnonzero((probabilities >= threshold) != labels)
+    gaps = np.abs(probabilities[wrong].astype(np.float64) - labels[wrong])
+    worst = wrong[np.argsort(-gaps, kind="stable")][:MISTAKES]
+    ids = read_rows(encoded / "test.parquet", worst)
+    vocabulary, encoding = read_vocabulary(encoded), read_encoding(encoded)
+    marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
+    mistakes = []
+    for row in worst.tolist():
+        words = [word for word in ids_to_words(ids[row], vocabulary, **marks) if word != START] if vocabulary else []
+        shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
+        mistakes.append(
+            {
+                "row": row,
+                "label": int(labels[row]),
+                "probability": float(probabilities[row]),
+                "words": len(ids[row]) - (encoding.start_char is not None),
+                "text": " ".join(shown) if vocabulary else None,
+            }
+        )
+    return mistakes
 
-    false_positive, true_positive, _thresholds = roc_curve(labels, probabilities)
-    figure = Figure(figsize=(4.4, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], ":", color="#888888", label="chance")
-    label = f"area {auc(false_positive, true_positive):.3f}"
-    axes.plot(false_positive, true_positive, color=TRAINING, label=label)
-    axes.set(title="ROC, test reviews", xlabel="false positive rate", ylabel="true positive rate")
-    axes.legend(frameon=False)
-    return figure
+
+def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the token ids of some rows of an encoded file, by row number."""
+    found, first = {}, 0
+    for batch in iterate_encoded(path, 0, count_encoded(path)):
+        for row in rows[(rows >= first) & (rows < first + len(batch))].tolist():
+            found[row] = np.asarray(batch.column("tokens")[row - first].values)
+        first += len(batch)
+    return found
 
 
-def draw_figures(trained: Path, evaluated: Path, folder: Path) -> dict[str, Any]:
-    """Write every figure of a run into `folder`, and return their names in the order in which they are shown."""
+def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
+    """Say in words whether training went on too long, or not long enough."""
+    best, last = history[best_epoch - 1], history[-1]
+    if best_epoch < len(history):
+        return (
+            f"It overfits after epoch {best_epoch}: by epoch {last['epoch']} the loss on the validation reviews has "
+            f"risen from {best['val_loss']:.3f} to {last['val_loss']:.3f}, while on the training reviews it fell from "
+            f"{best['loss']:.3f} to {last['loss']:.3f}. --training.keep-best keeps the weights of epoch {best_epoch}."
+        )
+    if len(history) == 1:
+        return "One epoch tells nothing of overfitting yet."
+    return (
+        f"The loss on the validation reviews was still falling at the last epoch ({last['val_loss']:.3f}): "
+        "more epochs may do better."
+    )
+
+
+def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0.05) -> str:
+    """Say in words whether the network is better than another classifier of the same reviews."""
+    points, p_value = 100 * comparison["difference"], comparison["p_value"]
+    test = f"McNemar's exact test, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+    counts = (
+        f"it alone is right on {comparison['only_first']:,} reviews, {other} alone on {comparison['only_second']:,}"
+    )
+    if p_value >= alpha:
+        return f"The network and {other} cannot be told apart ({points:+.2f} points; {counts}; {test})."
+    verdict = "better" if points > 0 else "worse"
+    return f"The network is {verdict} than {other} by {abs(points):.2f} points of accuracy: {counts} ({test})."
+
+
+def draw_report(
+    trained: Path, evaluated: Path, baselined: Path, encoded: Path, settings: EvaluationSettings, folder: Path
+) -> dict[str, Any]:
+    """Write every figure of a run, and findings.json: "mistakes", "comparison" with the baseline, "sentences".
+
+    Returns:
+        {"figures": their names in the order in which they are shown}.
+    """
     training = json.loads((trained / "training.json").read_text())
+    judged = json.loads((evaluated / "metrics.json").read_text())["test"]
     test = pq.read_table(evaluated / "test.parquet")
+    labels, probabilities = test["label"].to_numpy(), test["probability"].to_numpy()
+    by_baseline = pq.read_table(baselined / "test.parquet")["probability"].to_numpy()
+    threshold = settings.threshold
+    classifiers = [("network", labels, probabilities), ("linear baseline", labels, by_baseline)]
     figures = {
-        "learning_curves.svg": draw_learning_curves(training["history"], training["best_epoch"]),
-        "roc.svg": draw_roc(test["label"].to_numpy(), test["probability"].to_numpy()),
+        "learning_curves": draw_learning_curves(training["history"], training["best_epoch"]),
+        "rankings": draw_rankings(classifiers),
+        "verdicts": draw_verdicts(judged["confusion"], labels, probabilities, settings.calibration_bins),
+        "scores": draw_scores(labels, probabilities, threshold, judged["by_length"]),
     }
     for name, figure in figures.items():
-        save_figure(figure, folder / name)
-    return {"figures": list(figures)}
+        save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
+    comparison = compare(labels, probabilities >= threshold, by_baseline >= threshold)
+    findings = {
+        "comparison": comparison,
+        "sentences": {
+            "fit": describe_fit(training["history"], training["best_epoch"]),
+            "baseline": describe_comparison(comparison, "the linear baseline"),
+        },
+        "mistakes": worst_mistakes(encoded, labels, probabilities, threshold),
+    }
+    (folder / "findings.json").write_text(json.dumps(findings, indent=1))
+    return {"figures": [f"{name}.svg" for name in figures]}
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="report")
-def report(trained: Artifact, evaluated: Artifact) -> Artifact:
-    """Draw the figures of a run."""
+def report(
+    trained: Artifact, evaluated: Artifact, baselined: Artifact, encoded: Artifact, settings: EvaluationSettings
+) -> Artifact:
+    """Draw the figures of a run, and put into words what they show."""
     store = Store(store_root())
-    paths = store.path(trained), store.path(evaluated)
-    return keep(lambda folder: draw_figures(*paths, folder))
+    paths = store.path(trained), store.path(evaluated), store.path(baselined), store.path(encoded)
+    return keep(lambda folder: draw_report(*paths, settings, folder))

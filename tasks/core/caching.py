@@ -34,9 +34,9 @@ PROJECT = ("tasks", "flows")
 NOT_FINGERPRINTED = {"tasks.core.settings"}
 
 # The libraries that shape what a step writes, by the name they are imported under.
-SHAPING_LIBRARIES = {name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "pyarrow", "tensorflow")} | {
-    "sklearn": "scikit-learn"
-}
+SHAPING_LIBRARIES = {
+    name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "pyarrow", "scipy", "tensorflow")
+} | {"sklearn": "scikit-learn"}
 
 
 class ByContent(CachePolicy):
@@ -88,8 +88,10 @@ def reduce_input(value: Any, annotation: Any) -> Any:
     """Return what of a task's input counts for its key: the read settings, or an artifact's hash."""
     if isinstance(value, Artifact):
         return value.sha256
+    if isinstance(value, list):
+        return [reduce_input(part, None) for part in value]
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", include=set(annotation.model_fields))
+        return value.model_dump(mode="json", include=set(getattr(annotation, "model_fields", type(value).model_fields)))
     return TypeAdapter(Any).dump_python(value, mode="json")
 
 

@@ -27,7 +27,7 @@ from tasks.core.errors import PipelineError, StoreError
 from tasks.core.journal import unfinished_step
 from tasks.core.screen import show_expected_errors_without_traceback
 from tasks.core.server import prepare_server
-from tasks.core.settings import HousekeepingSettings, RunSettings, Settings
+from tasks.core.settings import HousekeepingSettings, PromoteSettings, RunSettings, Settings
 
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")
@@ -105,6 +105,10 @@ class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
 
 class HousekeepingCommandLine(HousekeepingSettings, CommandLine):  # type: ignore[misc]
     """Settings of housekeeping as flags."""
+
+
+class PromoteCommandLine(PromoteSettings, CommandLine):  # type: ignore[misc]
+    """Settings of a promotion by hand as flags."""
 
 
 def read_preset(name: str) -> dict[str, Any]:

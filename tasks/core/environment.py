@@ -54,6 +54,10 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A run waits for its numbers to be logged, but not for minutes where nobody answers.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         # Arrow's own allocator keeps what it has freed; TensorFlow needs it next.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "KERAS_HOME": str(root / "keras"),

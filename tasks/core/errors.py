@@ -23,3 +23,11 @@ class DataError(PipelineError):
 
 class TrainingError(PipelineError):
     """Training cannot go on."""
+
+
+class RegistryError(PipelineError):
+    """MLflow refused what was asked of it."""
+
+
+class RegistryUnreachable(RegistryError):
+    """Nobody answers where MLflow should be."""

@@ -27,10 +27,20 @@ def show_run(folder: Path) -> int:
         table.add_row(step["name"], f"{step['seconds']:.2f}", "yes" if step["cached"] else "no")
     console.print(table)
 
-    table = Table(*SHOWN)
-    table.add_row(*(f"{test[name]:.4f}" for name in SHOWN))
+    table = Table("", *SHOWN)
+    table.add_row("network", *(f"{test[name]:.4f}" for name in SHOWN))
+    table.add_row("baseline", *(f"{metrics['baseline'][name]:.4f}" for name in SHOWN))
     console.print(table)
+    if promotion := metrics["promotion"]:
+        console.print(f"{promotion['decision'].capitalize()} of {promotion['model']}: {promotion['reason']}")
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def show_promotion(record: dict[str, Any]) -> int:
+    """Print that a version was promoted, and which one it replaced."""
+    replaced = f", in place of version {record['against']}" if record["against"] else ""
+    print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
     return 0
 
 

@@ -166,6 +166,35 @@ class EvaluationSettings(Settings):
     """seed of the resamples"""
 
 
+class BaselineSettings(Settings):
+    """The linear model beside the network: what `baseline` reads."""
+
+    min_documents: int = Field(2, ge=1)
+    """training reviews that a phrase must stand in to count"""
+    inverse_penalty: float = Field(10.0, gt=0)
+    """how freely the linear model may weigh phrases: scikit-learn's C"""
+
+
+class TrackingSettings(Settings):
+    """What `track` logs in MLflow, which lives in the store or at $MLFLOW_TRACKING_URI."""
+
+    enabled: bool = True
+    """log the run and register its model"""
+    experiment: str = Field("imdb-pipeline", min_length=1)
+    """MLflow's experiment"""
+    registered_model: str | None = Field(None, min_length=1)
+    """the name to register the model under (none: the dataset's name and -classifier)"""
+
+
+class PromotionSettings(Settings):
+    """When a newly registered model takes the place of the champion: what `promote` reads."""
+
+    min_accuracy: float = Field(0.7, ge=0, le=1)
+    """the test accuracy that a champion must have"""
+    alpha: float = Field(0.05, gt=0, lt=1)
+    """the p-value of McNemar's test below which a model counts as better"""
+
+
 class RunSettings(Settings):
     """Everything that defines a run."""
 
@@ -177,6 +206,23 @@ class RunSettings(Settings):
     """how the network is fitted"""
     evaluation: EvaluationSettings = EvaluationSettings()
     """how the network is judged"""
+    baseline: BaselineSettings = BaselineSettings()
+    """the linear model beside the network"""
+    tracking: TrackingSettings = TrackingSettings()
+    """what is logged in MLflow"""
+    promotion: PromotionSettings = PromotionSettings()
+    """when the model becomes the champion"""
+
+
+class PromoteSettings(Settings):
+    """A version to make the champion by hand."""
+
+    version: int = Field(ge=1)
+    """the version to promote, or to roll back to"""
+    registered_model: str = Field("imdb-classifier", min_length=1)
+    """the model's name in the registry"""
+    reason: str = Field("promoted by hand", min_length=1)
+    """what to write beside the decision"""
 
 
 class HousekeepingSettings(Settings):

@@ -1,0 +1,133 @@
+"""Judging: labels and probabilities to the numbers that people compare, and two classifiers on the same reviews."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from tasks.core.settings import EvaluationSettings
+
+# scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
+
+LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
+
+
+def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSettings) -> dict[str, Any]:
+    """Return how well probabilities tell positive from negative reviews.
+
+    Args:
+        labels: (n,) 0 or 1, both present.
+        probabilities: (n,) of a positive review.
+        settings: the threshold, and the bins and resamples of what is estimated.
+
+    Returns:
+        accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion,
+        [[true negatives, false positives], [false negatives, true positives]].
+    """
+    from sklearn import metrics
+
+    scores = probabilities.astype(np.float64)
+    predicted = (scores >= settings.threshold).astype(np.int8)
+    return {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "precision": metrics.precision_score(labels, predicted, zero_division=0.0),
+        "recall": metrics.recall_score(labels, predicted),
+        "f1": metrics.f1_score(labels, predicted),
+        "roc_auc": metrics.roc_auc_score(labels, scores),
+        "log_loss": metrics.log_loss(labels, scores),
+        "brier": metrics.brier_score_loss(labels, scores),
+        "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
+        "ci95": bootstrap_interval(labels == predicted, settings.bootstrap_resamples, settings.seed),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=[0, 1]).tolist(),
+    }
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Return the mean gap between probability and share of positive reviews, weighted by bin.
+
+    ECE = sum over bins of (n_bin / n) * |mean(labels) - mean(probabilities)|, with bins of equal width, as in
+    Naeini, Cooper and Hauskrecht (2015) for binary classifiers.
+
+    Args:
+        labels: (n,) 0 or 1.
+        probabilities: (n,) in 0 to 1.
+        bins: their number.
+    """
+    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=labels - probabilities, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def bootstrap_interval(is_right: np.ndarray, resamples: int, seed: int) -> list[float]:
+    """Return the 95% percentile bootstrap interval of the share of right answers.
+
+    To draw n answers with replacement and count the right ones is to draw from the binomial distribution of n and
+    the share of right answers (Efron and Tibshirani, 1993, chapter 13), so that is what is drawn.
+
+    Args:
+        is_right: (n,) bool.
+        resamples: how often n answers are drawn.
+        seed: of the draws.
+    """
+    drawn = np.random.default_rng(seed).binomial(len(is_right), is_right.mean(), resamples) / len(is_right)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def accuracy_by_length(
+    labels: np.ndarray, probabilities: np.ndarray, lengths: np.ndarray, threshold: float
+) -> list[dict[str, Any]]:
+    """Return the accuracy of short and long reviews apart.
+
+    Args:
+        labels: (n,) 0 or 1.
+        probabilities: (n,) of a positive review.
+        lengths: (n,) words kept.
+        threshold: probability from which a review counts as positive.
+
+    Returns:
+        One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy"}.
+    """
+    is_right = labels == (probabilities >= threshold)
+    edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
+    rows = []
+    for low, high in itertools.pairwise(edges):
+        inside = (lengths > low) & (lengths <= high) if low else lengths <= high
+        if inside.any():
+            rows.append(
+                {
+                    "from": low + 1,
+                    "to": high,
+                    "reviews": int(inside.sum()),
+                    "accuracy": float(is_right[inside].mean()),
+                }
+            )
+    return rows
+
+
+def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    """Return how the verdicts of one classifier compare with another's on the same reviews.
+
+    The p-value is of McNemar's exact test (McNemar, 1947; a two-sided binomial test of the reviews on which one
+    alone is right): how likely so uneven a share of them is, if both were equally good.
+
+    Args:
+        labels: (n,) 0 or 1.
+        predicted: (n,) 0 or 1, the first classifier's verdicts.
+        other: (n,) 0 or 1, the second's.
+
+    Returns:
+        difference, first accuracy minus second; only_first and only_second, the reviews that one alone got right;
+        p_value.
+    """
+    from scipy.stats import binomtest
+
+    first, second = predicted == labels, other == labels
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    disputed = only_first + only_second
+    return {
+        "difference": float(first.mean() - second.mean()),
+        "only_first": only_first,
+        "only_second": only_second,
+        "p_value": float(binomtest(only_first, disputed).pvalue) if disputed else 1.0,
+    }

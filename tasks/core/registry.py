@@ -1,0 +1,105 @@
+"""The registry: runs and models in MLflow, under the store by default or wherever MLFLOW_TRACKING_URI points."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tasks.core.environment import store_root
+from tasks.core.errors import RegistryError, RegistryUnreachable
+from tasks.core.store import Store
+
+# MLflow is imported inside the functions that need it: a cached run never pays for it.
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+PROMOTION = "promotion"
+CLASSIFIER, EVALUATION = "classifier", "evaluation"
+
+
+def tracking_uri() -> str:
+    """Return where MLflow keeps runs and models: $MLFLOW_TRACKING_URI, else SQLite in the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_root() / 'mlflow' / 'mlflow.db'}"
+
+
+@contextlib.contextmanager
+def registry(uri: str) -> Iterator["MlflowClient"]:
+    """Give a client of the registry at `uri`, and turn its failures into errors that name the place and the remedy.
+
+    Raises:
+        RegistryUnreachable: nobody answers there.
+        RegistryError: it answers that the request cannot be done.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    shown = uri if "@" not in urlsplit(uri).netloc else uri.replace(urlsplit(uri).netloc.partition("@")[0], "***")
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield MlflowClient(uri, uri)
+    except MlflowException as error:
+        message = str(error).splitlines()[0]
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        if "API request to" in message or status >= 502:
+            raise RegistryUnreachable(f"MLflow at {shown} does not answer ({message})") from error
+        raise RegistryError(f"MLflow at {shown}: {message}") from error
+
+
+def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
+    """Return the experiment's id; it is made where there is none, its files in the store if the registry is there."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    is_own = uri.startswith(f"sqlite:///{store_root()}")
+    location = (store_root() / "mlflow" / "artifacts").as_uri() if is_own else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def version_under(client: "MlflowClient", model: str, alias: str) -> "ModelVersion | None":
+    """Return the version of `model` that has an alias, or None where no version has it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model, alias)
+    except MlflowException as error:
+        # A missing model is one thing to MLflow, a missing alias another.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@contextlib.contextmanager
+def deciding(model: str) -> Iterator[None]:
+    """Hold the right to move the aliases of `model`: of two runs on one store, one decides after the other."""
+    with Store(store_root()).locked(f"{PROMOTION}/{model}"):
+        yield
+
+
+def record_decision(client: "MlflowClient", version: "ModelVersion", decision: str, reason: str, **facts: Any) -> None:
+    """Give a version the alias that was decided on, and write the reason on it; call it within `deciding`.
+
+    Args:
+        client: of the registry.
+        version: the version that was decided on.
+        decision: "champion" or "challenger".
+        reason: in words.
+        facts: what the decision was made from, as JSON values.
+    """
+    model = version.name
+    before = version_under(client, model, CHAMPION)
+    record = facts | {"decision": decision, "reason": reason, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    client.set_model_version_tag(model, version.version, PROMOTION, json.dumps(record))
+    client.set_registered_model_alias(model, decision, version.version)
+    if decision == CHAMPION:
+        if before is not None and before.version != version.version:
+            client.set_model_version_tag(model, before.version, "replaced_by", str(version.version))
+        beside = version_under(client, model, CHALLENGER)
+        if beside is not None and beside.version == version.version:
+            client.delete_registered_model_alias(model, CHALLENGER)
