@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -18,6 +17,7 @@ from prefect.runtime import flow_run
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.journal import Step, steps_of
+from tasks.core.pages import read_svg, render, show_in_prefect
 from tasks.core.registry import registry
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store, naming_the_place, written_whole
@@ -26,12 +26,15 @@ DRAFT_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
-def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
+def gather_metrics(
+    made: dict[str, Artifact], steps: list[Step], findings: dict[str, Any], store: Store
+) -> dict[str, Any]:
     """Return what metrics.json holds; docs/metrics.md describes it.
 
     Args:
         made: the artifact of each step, by the step's name.
         steps: the run's journal.
+        findings: what the step report put into words.
         store: where the artifacts lie.
     """
 
@@ -39,7 +42,6 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
         return json.loads(store.path(artifact, name).read_text())
 
     training, judged = read(made["train"], "training.json"), read(made["evaluate"], "metrics.json")
-    findings = read(made["report"], "findings.json")
     seconds = made["train"].meta["seconds"]
     return {
         "dataset": made["download"].meta["dataset"] | made["pad"].meta,
@@ -57,30 +59,14 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
     }
 
 
-def render_report(
-    name: str, settings: RunSettings, metrics: dict[str, Any], findings: dict[str, Any], figures: dict[str, str]
-) -> str:
-    """Return the report as one HTML page that needs nothing beside it.
-
-    Args:
-        name: the run's name.
-        settings: the run's settings.
-        metrics: as `gather_metrics` returns them.
-        findings: what the step report put into words.
-        figures: SVG by file name.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("publish.html.jinja").render(
-        name=name, settings=settings.model_dump(mode="json"), metrics=metrics, findings=findings, figures=figures
-    )
-
-
 def write_run_folder(
-    runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path, figures: list[str]
+    runs: Path,
+    name: str,
+    settings: RunSettings,
+    metrics: dict[str, Any],
+    findings: dict[str, Any],
+    drawn: Path,
+    figures: list[str],
 ) -> Path:
     """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
 
@@ -91,6 +77,7 @@ def write_run_folder(
         name: the run's name.
         settings: the run's settings.
         metrics: as `gather_metrics` returns them.
+        findings: what the step report put into words.
         drawn: the folder that the step report wrote.
         figures: the figures in it, in the order in which they are shown.
     """
@@ -104,9 +91,13 @@ def write_run_folder(
             shutil.copyfile(drawn / figure, draft / "figures" / figure)
         (draft / "config.json").write_text(settings.model_dump_json(indent=1))
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=1))
-        findings = json.loads((drawn / "findings.json").read_text())
-        page = render_report(
-            name, settings, metrics, findings, {figure: read_svg(drawn / figure) for figure in figures}
+        page = render(
+            "publish.html.jinja",
+            name=name,
+            settings=settings.model_dump(mode="json"),
+            metrics=metrics,
+            findings=findings,
+            figures={figure: read_svg(drawn / figure) for figure in figures},
         )
         (draft / "report.html").write_text(page, encoding="utf-8")
     point_to(final, runs / "latest")
@@ -119,12 +110,6 @@ def point_to(folder: Path, link: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(folder.name)
     draft.replace(link)
-
-
-def read_svg(path: Path) -> str:
-    """Return a figure as it may stand within a page: without the lines that only a file of its own has."""
-    text = path.read_text(encoding="utf-8")
-    return text[text.index("<svg") :]
 
 
 def log_report(tracking: dict[str, Any], folder: Path) -> None:
@@ -142,11 +127,13 @@ def publish(settings: RunSettings, made: list[Artifact], registered: list[Artifa
     """Write the run folder from what the run made, and return where it is."""
     store, steps = Store(store_root()), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in [*made, *registered]}
-    metrics = gather_metrics(by_step, steps, store)
-    runs = store.root / "runs"
+    findings = json.loads(store.path(by_step["report"], "findings.json").read_text())
+    metrics = gather_metrics(by_step, steps, findings, store)
+    runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
     with naming_the_place(runs):
-        name, drawn = flow_run.name or "run", store.path(by_step["report"])
-        folder = write_run_folder(runs, name, settings, metrics, drawn, by_step["report"].meta["figures"])
+        figures = by_step["report"].meta["figures"]
+        folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
+    show_in_prefect(name, folder, metrics, findings)
     if any(step["name"] == "track" and not step["cached"] for step in steps) and metrics["tracking"]:
         try:
             log_report(metrics["tracking"], folder)

@@ -16,6 +16,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
 from tasks.core.padded import Padded, PaddedFile
+from tasks.core.progress import OnBatch, showing_progress
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
 
@@ -49,11 +50,24 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
 
 
 def fit_epoch(
-    model: "keras.Model", train: Sequence[Padded], validation: Sequence[Padded], settings: TrainingSettings, epoch: int
+    model: "keras.Model",
+    train: Sequence[Padded],
+    validation: Sequence[Padded],
+    settings: TrainingSettings,
+    epoch: int,
+    on_batch: OnBatch | None = None,
 ) -> Epoch:
     """Fit one epoch and validate.
 
     The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
+
+    Args:
+        model: compiled.
+        train: reviews to learn from.
+        validation: reviews to judge the epoch by.
+        settings: the batches and their seed.
+        epoch: from 1.
+        on_batch: told of each batch that is done.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -65,7 +79,13 @@ def fit_epoch(
     rng = np.random.default_rng([settings.seed, epoch])
     batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng)
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
-    logs = model.fit(batches, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()], shuffle=False).history
+    callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
+    if on_batch:
+        count = len(batches)
+        callbacks.append(
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: on_batch(epoch, batch + 1, count))
+        )
+    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
     numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
@@ -84,6 +104,7 @@ def fit(
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
+    on_batch: OnBatch | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
     """Fit the model in `built`, going on from `checkpoint` where it holds finished epochs.
 
@@ -104,7 +125,7 @@ def fit(
         model = load_model(checkpoint.folder / state.last)
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     while not is_done(history, settings):
-        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1)]
+        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, on_batch)]
         state = checkpoint.write(model, history)
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
@@ -139,6 +160,7 @@ def train_model(
     checkpoint: Path,
     folder: Path,
     say: Callable[[str], None],
+    on_batch: OnBatch | None = None,
 ) -> dict[str, Any]:
     """Write model.keras, without its optimizer, and training.json.
 
@@ -146,7 +168,7 @@ def train_model(
         {"seconds": of each epoch}.
     """
     train, validation = (PaddedFile(padded / f"{split}.parquet") for split in ("train", "validation"))
-    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say)
+    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say, on_batch)
     bare = load_model(built / "model.keras")
     bare.set_weights(model.get_weights())
     save_model(bare, folder / "model.keras")
@@ -175,6 +197,12 @@ def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Arti
     """Fit the network; a retry, or a later run, goes on from the last whole epoch."""
     store, checkpoint = Store(store_root()), checkpoint_folder()
     paths = store.path(built), store.path(padded)
-    trained = keep(lambda folder: train_model(*paths, settings, checkpoint, folder, get_run_logger().info))
+    say = get_run_logger().info
+
+    def fill(folder: Path) -> dict[str, Any]:
+        with showing_progress(settings.epochs) as on_batch:
+            return train_model(*paths, settings, checkpoint, folder, say, on_batch)
+
+    trained = keep(fill)
     Checkpoint(checkpoint).remove()
     return trained
