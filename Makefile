@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check server worker deploy clean
+.PHONY: run test check server worker deploy notify clean
 
 run: .venv/installed
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
@@ -32,6 +32,9 @@ worker: .venv/installed
 
 deploy: .venv/installed
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
+
+notify: .venv/installed  ## make notify WEBHOOK=https://… tells it of failed runs and new champions
+	DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py $(WEBHOOK)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

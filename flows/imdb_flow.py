@@ -12,6 +12,7 @@ from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
+from tasks.core.failure import leave_report  # noqa: E402
 from tasks.core.registry import tracking_uri  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
@@ -27,7 +28,12 @@ from tasks.track import track  # noqa: E402
 from tasks.train import train  # noqa: E402
 
 
-@flow(name="imdb", result_storage=environment.result_folder(), result_serializer="json")
+@flow(
+    name="imdb",
+    result_storage=environment.result_folder(),
+    result_serializer="json",
+    on_failure=[leave_report],
+)
 def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - frozen, and Prefect shows it
     """Train and judge a recurrent classifier of movie reviews.
 

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
+from tasks.core.events import announce_champion
 from tasks.core.judging import compare
 from tasks.core.registry import CHALLENGER, CHAMPION, EVALUATION, deciding, record_decision, registry, version_under
 from tasks.core.settings import PromoteSettings, PromotionSettings
@@ -152,7 +153,14 @@ def promote_by_hand(uri: str, settings: PromoteSettings) -> dict[str, Any]:
 def promote(tracked: Artifact, settings: PromotionSettings) -> Artifact:
     """Decide once whether the registered model becomes the champion."""
     tracking = json.loads(Store(store_root()).path(tracked, "tracking.json").read_text())
-    promoted = keep(lambda folder: promote_version(tracking, settings, folder))
+
+    def fill(folder: Path) -> dict[str, Any]:
+        verdict = promote_version(tracking, settings, folder)
+        if verdict["decision"] == CHAMPION:
+            announce_champion(verdict)
+        return verdict
+
+    promoted = keep(fill)
     get_run_logger().info("%(decision)s: %(reason)s", promoted.meta)
     return promoted
 
@@ -160,4 +168,6 @@ def promote(tracked: Artifact, settings: PromotionSettings) -> Artifact:
 @task(cache_policy=NO_CACHE, task_run_name="promote version {settings.version}")
 def promote_hand(settings: PromoteSettings, uri: str) -> dict[str, Any]:
     """Make a version the champion by hand."""
-    return promote_by_hand(uri, settings)
+    verdict = promote_by_hand(uri, settings)
+    announce_champion(verdict)
+    return verdict

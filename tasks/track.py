@@ -28,7 +28,7 @@ TRACKING = "tracking.json"
 LOGGED = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 
 
-def test_set_of(downloaded: Artifact, settings: RunSettings) -> str:
+def identify_test_set(downloaded: Artifact, settings: RunSettings) -> str:
     """Return a hash that two runs share only if they test on the same reviews in the same order."""
     chosen = settings.data.model_dump(include={"shuffle_seed", "max_reviews"})
     return digest({"reviews": downloaded.sha256} | chosen)
@@ -162,7 +162,7 @@ def track_run(uri: str, made: list[Artifact], settings: RunSettings, folder: Pat
         ),
         "dataset": dataset["name"],
         "dataset_sha256": dataset["sha256"],
-        "test_set": test_set_of(by_step["download"], settings),
+        "test_set": identify_test_set(by_step["download"], settings),
         "trial": str(settings.data.max_reviews is not None).lower(),
         "threshold": str(settings.evaluation.threshold),
     }

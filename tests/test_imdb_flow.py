@@ -18,7 +18,7 @@ from tasks.core.settings import RunSettings
 from tasks.core.store import hash_file
 
 PROJECT = Path(__file__).parents[1]
-STEPS = ["download", "encode", "pad", "build", "train", "evaluate", "report"]
+STEPS = ["download", "encode", "pad", "build", "train", "evaluate", "baseline", "report"]
 
 
 def small(imdb: Path | None, **sections) -> RunSettings:
@@ -29,6 +29,7 @@ def small(imdb: Path | None, **sections) -> RunSettings:
         "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
         "evaluation": {"bootstrap_resamples": 100},
+        "tracking": {"enabled": False},
     }
     for section, values in sections.items():
         settings[section] |= values
@@ -60,7 +61,7 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store)
     assert made(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "build", "train", "evaluate", "report"]
+    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "build", "train", "evaluate", "baseline", "report"]
     assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", "train", "evaluate", "report"]
     assert made(run(small(imdb, training={"seed": 5}))) == ["train", "evaluate", "report"]
     assert made(run(small(imdb, evaluation={"threshold": 0.4})))[0] == "evaluate"
@@ -99,10 +100,11 @@ def test_the_run_folder_holds_what_a_run_was_and_came_to(run, imdb, store):
     assert metrics["versions"]["tensorflow"]
     page = (folder / "report.html").read_text()
     assert f"{metrics['test']['accuracy']:.4f}" in page
-    assert page.count("<svg") == len(list((folder / "figures").iterdir())) == 2
-    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "https://matplotlib.org", ""
-    ).replace("http://creativecommons.org", "")
+    assert page.count("<svg") == len(list((folder / "figures").iterdir())) == 4
+    assert metrics["baseline"]["comparison"]["difference"] == pytest.approx(
+        metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"]
+    )
+    assert (metrics["promotion"], metrics["tracking"]) == (None, None)
 
 
 def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, store):

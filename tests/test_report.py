@@ -1,27 +1,62 @@
+import re
+
 import numpy as np
+import pyarrow as pa
+import pytest
 
-from tasks.report import draw_learning_curves, draw_roc, save_figure
-
-HISTORY = [
-    {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.7, "val_loss": 0.9, "val_accuracy": 0.6} for epoch in (1, 2, 3)
-]
-
-
-def test_learning_curves_show_every_epoch_and_mark_the_best():
-    loss, accuracy = draw_learning_curves(HISTORY, 2).axes
-    assert list(loss.lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
-    assert [line.get_label() for line in accuracy.lines] == ["training", "validation", "best epoch (2)"]
+from tasks.core.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
+from tasks.report import LONGEST_TEXT, describe_comparison, describe_fit, worst_mistakes
 
 
-def test_the_area_under_a_perfect_curve_is_one():
-    (axes,) = draw_roc(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])).axes
-    assert "area 1.000" in [line.get_label() for line in axes.lines]
+@pytest.fixture
+def encoded(tmp_path):
+    """Four test reviews: ids 4 and up are words, 2 a word left out, 1 the start."""
+    reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
+    write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
+    rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
+    write_encoding(tmp_path, Encoding(vocabulary_size=7, **rules))
+    write_vocabulary(tmp_path, ["good", "film", "<b>"])
+    return tmp_path
 
 
-def test_equal_figures_have_equal_bytes(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        save_figure(draw_learning_curves(HISTORY, 2), tmp_path / name / "curves.svg")
-    first, second = ((tmp_path / name / "curves.svg").read_bytes() for name in ("a", "b"))
-    assert first == second
-    assert b"<svg" in first
+def test_the_worst_mistakes_come_first_and_as_text(encoded):
+    mistakes = worst_mistakes(encoded, np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1]), 0.5)
+    assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
+    assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
+    assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
+    assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
+
+
+def test_without_a_word_index_a_mistake_has_no_text(encoded):
+    write_vocabulary(encoded, [])
+    (mistake,) = worst_mistakes(encoded, np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9]), 0.5)
+    assert mistake["text"] is None
+
+
+def history(*losses: float) -> list[dict]:
+    return [{"epoch": place + 1, "loss": 1 / (place + 1), "val_loss": loss} for place, loss in enumerate(losses)]
+
+
+def test_overfitting_is_said_in_words_where_it_is_there_and_only_there():
+    text = describe_fit(history(0.5, 0.4, 0.6), 2)
+    assert text.startswith(
+        "It overfits after epoch 2: by epoch 3 the loss on the validation reviews has risen from 0.400"
+    )
+    assert "still falling" in describe_fit(history(0.5, 0.4), 2)
+    assert "overfits" not in describe_fit(history(0.5, 0.4), 2)
+    assert "One epoch" in describe_fit(history(0.5), 1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "expected"),
+    [
+        (-0.05, 1e-9, r"is worse than the baseline by 5.00 points.*p < 0.001"),
+        (0.02, 0.01, r"is better than the baseline by 2.00 points.*p = 0.010"),
+        (0.02, 0.2, r"cannot be told apart \(\+2.00 points.*p = 0.200"),
+    ],
+)
+def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):
+    compared = {"difference": difference, "p_value": p_value, "only_first": 1000, "only_second": 20}
+    text = describe_comparison(compared, "the baseline")
+    assert "1,000 reviews" in text
+    assert re.search(expected, text)

@@ -24,7 +24,8 @@ def show_run(folder: Path) -> int:
     table.add_column("seconds", justify="right")
     table.add_column("from the cache")
     for step in steps:
-        table.add_row(step["name"], f"{step['seconds']:.2f}", "yes" if step["cached"] else "no")
+        seconds = "failed" if step["seconds"] is None else f"{step['seconds']:.2f}"
+        table.add_row(step["name"], seconds, "yes" if step["cached"] else "no")
     console.print(table)
 
     table = Table("", *SHOWN)

@@ -1,0 +1,147 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from flows.promote_flow import promote_flow
+from tasks.core.errors import RegistryError
+from tasks.core.registry import tracking_uri
+from tasks.core.settings import PromoteSettings
+from tests.test_imdb_flow import run, small  # noqa: F401 - a fixture
+
+MODEL = "imdb-classifier"
+
+
+def tracked(imdb, **sections):
+    sections = {"promotion": {"min_accuracy": 0.4}} | sections
+    settings = small(imdb).model_dump()
+    for section, values in {"tracking": {"enabled": True}, **sections}.items():
+        settings[section] |= values
+    return type(small(imdb)).model_validate(settings)
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+def logged(uri: str) -> list:
+    client = MlflowClient(uri, uri)
+    (experiment,) = [its for its in client.search_experiments() if its.name == "imdb-pipeline"]
+    return client.search_runs([experiment.experiment_id])
+
+
+def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store):  # noqa: F811
+    metrics = run(tracked(imdb))
+    client = MlflowClient(tracking_uri(), tracking_uri())
+    (logged_run,) = logged(tracking_uri())
+    assert logged_run.info.status == "FINISHED"
+    assert logged_run.data.params["data.maxlen"] == "64"
+    assert logged_run.data.tags["dataset_sha256"] == metrics["dataset"]["sha256"]
+    assert logged_run.data.metrics["test_accuracy"] == pytest.approx(metrics["test"]["accuracy"])
+    losses = client.get_metric_history(logged_run.info.run_id, "val_loss")
+    assert [(loss.step, loss.value) for loss in losses] == [
+        (epoch["epoch"], pytest.approx(epoch["val_loss"])) for epoch in metrics["history"]
+    ]
+    assert {file.path for file in client.list_artifacts(logged_run.info.run_id)} == {
+        "classifier",
+        "evaluation",
+        "figures",
+        "report.html",
+    }
+    assert metrics["promotion"]["decision"] == "champion"
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    assert champion.run_id == metrics["tracking"]["run_id"] == logged_run.info.run_id
+    assert str(store) in champion.source
+
+    mlflow.set_tracking_uri(tracking_uri())
+    network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
+    assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
+
+    again = run(tracked(imdb))
+    assert [step["name"] for step in again["steps"] if not step["cached"]] == []
+    assert again["tracking"] == metrics["tracking"]
+    # A store that has lost its record of it finds it in MLflow.
+    for record in (store / "results" / "track").iterdir():
+        record.unlink()
+    for folder in (store / "track").iterdir():
+        folder.rename(store / f"gone-{folder.name}")
+    assert run(tracked(imdb))["tracking"]["run_id"] == metrics["tracking"]["run_id"]
+    assert len(logged(tracking_uri())) == 1
+    assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
+
+
+def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, store):  # noqa: F811
+    run(tracked(imdb))
+    second = run(tracked(imdb, training={"seed": 5}))
+    assert second["promotion"]["decision"] == "challenger"
+    assert "Version 2 is not better" in second["promotion"]["reason"]
+    assert second["promotion"]["reason"] in (second["folder"] / "report.html").read_text()
+    client = MlflowClient(tracking_uri(), tracking_uri())
+    assert client.get_model_version_by_alias(MODEL, "challenger").version == 2
+    for version, before in ((2, 1), (1, 2)):
+        record = promote_flow(PromoteSettings(version=version, reason="a person says so"))
+        assert (record["decision"], record["against"]) == ("champion", before)
+        champion = client.get_model_version_by_alias(MODEL, "champion")
+        assert champion.version == version
+        assert json.loads(champion.tags["promotion"])["reason"] == "a person says so"
+        assert client.get_model_version(MODEL, str(before)).tags["replaced_by"] == str(version)
+    with pytest.raises(RegistryError, match=r"imdb-classifier has no version 9; it has 1, 2"):
+        promote_flow(PromoteSettings(version=9))
+
+
+def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, monkeypatch, caplog, tmp_path):  # noqa: F811
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    metrics = run(tracked(imdb))
+    assert (metrics["tracking"], metrics["promotion"]) == (None, None)
+    assert f"MLflow at http://127.0.0.1:{port} does not answer" in caplog.text
+    assert "run the same again" in caplog.text
+
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/server.db",
+        "--artifacts-destination",
+        str(tmp_path / "a"),
+    ]
+    server = subprocess.Popen(
+        [*command, "--workers", "1"],
+        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        metrics = run(tracked(imdb))
+        assert [step["name"] for step in metrics["steps"] if not step["cached"]] == ["track", "promote"]
+        assert metrics["promotion"]["decision"] == "champion"
+        (logged_run,) = logged(f"http://127.0.0.1:{port}")
+        assert logged_run.info.run_id == metrics["tracking"]["run_id"]
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def wait_for(address: str) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.URLError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(address)
