@@ -48,7 +48,9 @@ def registry(uri: str) -> Iterator["MlflowClient"]:
         message = str(error).splitlines()[0]
         status = error.get_http_status_code()  # type: ignore[no-untyped-call]
         if "API request to" in message or status >= 502:
-            raise RegistryUnreachable(f"MLflow at {shown} does not answer ({message.partition(' failed with')[0]})") from error
+            raise RegistryUnreachable(
+                f"MLflow at {shown} does not answer ({message.partition(' failed with')[0]})"
+            ) from error
         raise RegistryError(f"MLflow at {shown}: {message}") from error
 
 

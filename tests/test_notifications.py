@@ -1,0 +1,107 @@
+"""The automations, on a real Prefect server, with a real webhook receiver."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.test_track import free_port, wait_for
+
+PROJECT = Path(__file__).parents[1]
+
+FAILING = """
+from tasks.core import environment; environment.prepare([])
+from flows.imdb_flow import imdb_flow
+from tasks.core.events import announce_champion
+from tasks.core.settings import RunSettings
+announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
+imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))
+"""
+
+
+@pytest.fixture
+def webhook():
+    """An address, and the queue of what is posted there."""
+    posted: queue.Queue[str] = queue.Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", posted
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """An environment that knows no server."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    clean |= {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "ARTIFACTS_STORE": str(tmp_path / "store"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(PROJECT),
+    }
+    (tmp_path / "prefect").mkdir()
+    return clean
+
+
+@pytest.fixture
+def served(alone):
+    """The environment of a real server of its own, which runs the services that act on events."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
+        env=alone,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        yield alone | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def run_python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
+    address, posted = webhook
+    for _ in range(2):  # the second time it replaces what the first made
+        done = run_python(served, "flows/notifications.py", address)
+        assert done.returncode == 0, done.stderr
+    failed = run_python(served, "-c", FAILING)
+    assert "SourceError" in failed.stderr
+    told = sorted(posted.get(timeout=60) for _ in range(2))
+    assert told[0] == "imdb: a new champion: Version 3 is better."
+    assert told[1].startswith("imdb: a run failed: Run ")
+    assert "/nowhere/imdb.npz" in told[1]
+    assert posted.empty()
+
+
+def test_without_a_server_nothing_is_set_up(alone):
+    done = run_python(alone, "flows/notifications.py", "http://127.0.0.1:1/")
+    assert done.returncode == 1
+    assert "PREFECT_API_URL names no server" in done.stderr
