@@ -5,44 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
-from tasks.core.padded import padded_schema, write_padded
+from tasks.core.padded import pad_tokens, padded_schema, write_padded
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact, Store
-from tasks.core.text import list_offsets
-
-
-def pad_tokens(
-    tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lay token lists into a rectangle, equal to keras.utils.pad_sequences.
-
-    Args:
-        tokens: n lists of token ids, any length, no nulls.
-        maxlen: columns of the result; at least 1.
-        padding: the side on which a short list is filled up with 0.
-        truncating: the side on which a long list is cut.
-
-    Returns:
-        (n, maxlen) of the lists' own integer type, and (n,) int32 tokens kept of each.
-    """
-    offsets, values = list_offsets(tokens), tokens.flatten().to_numpy()
-    lengths = np.diff(offsets)
-    kept = np.minimum(lengths, maxlen)
-    # Keras cuts from the front by default: a reviewer's verdict stands at the end.
-    first = offsets[:-1] + (lengths - kept if truncating == "pre" else 0)
-    place_in_row = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-    column = np.arange(maxlen)
-    is_filled = column >= (maxlen - kept)[:, None] if padding == "pre" else column < kept[:, None]
-    padded = np.zeros((len(tokens), maxlen), values.dtype)
-    padded[is_filled] = values[np.repeat(first, kept) + place_in_row]
-    return padded, kept.astype(np.int32)
 
 
 def split_bounds(train_rows: int, test_rows: int, validation_split: float) -> dict[str, tuple[str, int, int]]:

@@ -68,7 +68,12 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def log_run(
-    client: "MlflowClient", experiment: str, made: dict[str, Path], settings: RunSettings, tags: dict[str, str]
+    client: "MlflowClient",
+    experiment: str,
+    made: dict[str, Path],
+    settings: RunSettings,
+    labels: list[str],
+    tags: dict[str, str],
 ) -> "Run":
     """Log parameters, the metrics of every epoch and of both judged splits, the figures and the model.
 
@@ -77,6 +82,7 @@ def log_run(
         experiment: its id.
         made: the folder of each step.
         settings: the run's.
+        labels: the name of the negative label and of the positive one.
         tags: of the run; dataset and test_set among them.
 
     Returns:
@@ -105,7 +111,8 @@ def log_run(
                 "bucketing": training["bucketing"],
                 "threshold": settings.evaluation.threshold,
                 "dataset": tags["dataset"],
-                "test_set": tags["test_set"],
+                "dataset_sha256": tags["dataset_sha256"],
+                "labels": labels,
             }
             write_classifier(made, facts, Path(scratch) / CLASSIFIER)
             client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)
@@ -172,7 +179,7 @@ def track_run(uri: str, made: list[Artifact], settings: RunSettings, folder: Pat
         run = find_logged(client, experiment, tags["content"])
         if run is None:
             paths = {step: store.path(artifact) for step, artifact in by_step.items()}
-            run = log_run(client, experiment, paths, settings, tags)
+            run = log_run(client, experiment, paths, settings, dataset["labels"], tags)
         version = register(client, run, model, {name: tags[name] for name in tags if name != "content"})
     tracking = {
         "uri": uri,

@@ -131,7 +131,7 @@ def no_host(monkeypatch):
         ]
         columns = [pa.array(column) for column in zip(*rows, strict=True)]
         pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "reviews.parquet")
-        return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64}
+        return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64, "labels": ["bad", "good"]}
 
     monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)
     monkeypatch.setattr(tasks.download.download, "retry_delay_seconds", [0.01] * 3)

@@ -27,7 +27,7 @@ from tasks.core.errors import PipelineError, StoreError
 from tasks.core.journal import unfinished_step
 from tasks.core.screen import show_expected_errors_without_traceback
 from tasks.core.server import prepare_server
-from tasks.core.settings import HousekeepingSettings, PromoteSettings, RunSettings, Settings
+from tasks.core.settings import HousekeepingSettings, PredictSettings, PromoteSettings, RunSettings, Settings
 
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")
@@ -109,6 +109,10 @@ class HousekeepingCommandLine(HousekeepingSettings, CommandLine):  # type: ignor
 
 class PromoteCommandLine(PromoteSettings, CommandLine):  # type: ignore[misc]
     """Settings of a promotion by hand as flags."""
+
+
+class PredictCommandLine(PredictSettings, CommandLine):  # type: ignore[misc]
+    """What to score as flags."""
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -31,3 +31,11 @@ class RegistryError(PipelineError):
 
 class RegistryUnreachable(RegistryError):
     """Nobody answers where MLflow should be."""
+
+
+class ModelError(PipelineError):
+    """There is no such model, or it cannot do what is asked of it."""
+
+
+class InputError(PipelineError):
+    """What the user gave to be scored or trained on is not what it should be."""

@@ -1,4 +1,4 @@
-"""Padded reviews: the Parquet file that training and evaluation read, one row a review, as a rectangle."""
+"""Padded reviews: token lists of any length as a rectangle, and the Parquet file that training and evaluation read."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.core.text import RULE
+from tasks.core.text import RULE, list_offsets
 
 SPLITS = ("train", "validation", "test")
 GROUPS_A_PART = 4
@@ -35,6 +35,33 @@ class Padded:
     labels: np.ndarray
     padding: str
     vocabulary_size: int
+
+
+def pad_tokens(
+    tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay token lists into a rectangle, equal to keras.utils.pad_sequences.
+
+    Args:
+        tokens: n lists of token ids, any length, no nulls.
+        maxlen: columns of the result; at least 1.
+        padding: the side on which a short list is filled up with 0.
+        truncating: the side on which a long list is cut.
+
+    Returns:
+        (n, maxlen) of the lists' own integer type, and (n,) int32 tokens kept of each.
+    """
+    offsets, values = list_offsets(tokens), tokens.flatten().to_numpy()
+    lengths = np.diff(offsets)
+    kept = np.minimum(lengths, maxlen)
+    # Keras cuts from the front by default: a reviewer's verdict stands at the end.
+    first = offsets[:-1] + (lengths - kept if truncating == "pre" else 0)
+    place_in_row = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    column = np.arange(maxlen)
+    is_filled = column >= (maxlen - kept)[:, None] if padding == "pre" else column < kept[:, None]
+    padded = np.zeros((len(tokens), maxlen), values.dtype)
+    padded[is_filled] = values[np.repeat(first, kept) + place_in_row]
+    return padded, kept.astype(np.int32)
 
 
 def padded_schema(maxlen: int, vocabulary_size: int, padding: str, truncating: str) -> pa.Schema:

@@ -45,6 +45,19 @@ def show_promotion(record: dict[str, Any]) -> int:
     return 0
 
 
+def show_prediction(result: dict[str, Any]) -> int:
+    """Print the label and probability of one review, or where the scores of many lie."""
+    if "probability" in result:
+        print(f"{result['label']} {result['probability']:.4f}")
+        for word, moved in result["words"]:
+            print(f"  {moved:+.4f} {word}")
+    for file in result.get("files", []):
+        print(f"{file['rows']:,} rows scored by {result['model']}: {file['output']}")
+    if result.get("files") == []:
+        print("Nothing new to score")
+    return 0
+
+
 def show_house(findings: dict[str, Any]) -> int:
     """Print what housekeeping found; the exit status is 1 where something is not whole."""
     console = Console()

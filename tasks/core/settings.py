@@ -225,6 +225,33 @@ class PromoteSettings(Settings):
     """what to write beside the decision"""
 
 
+class PredictSettings(Settings):
+    """What to score, and with which model."""
+
+    text: str | None = None
+    """one review to score"""
+    input: str | None = Field(None, min_length=1)
+    """reviews to score: a .csv, .parquet, .jsonl or .txt file (one review a line), or a folder of them"""
+    output: str | None = Field(None, min_length=1)
+    """where to write the scores: a .parquet file, or for a folder a folder"""
+    text_column: str = Field("text", min_length=1)
+    """the column that holds the reviews"""
+    model: str | None = Field(None, min_length=1)
+    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
+    registered_model: str = Field("imdb-classifier", min_length=1)
+    """the model's name in the registry"""
+    explain: int = Field(0, ge=0, le=100)
+    """name this many words that moved the score most"""
+
+    @model_validator(mode="after")
+    def _one_thing_to_score(self) -> Self:
+        if (self.text is None) == (self.input is None):
+            raise ValueError("give either text or input")
+        if (self.input is None) != (self.output is None):
+            raise ValueError("input and output go together")
+        return self
+
+
 class HousekeepingSettings(Settings):
     """What to do with the store."""
 

@@ -48,7 +48,7 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
     else:
         read_word_index(folder / WORD_INDEX, index)
     source = npz if is_remote(npz) else local_path(npz).resolve().as_uri()
-    return {"name": "imdb", "source": source, "sha256": sha256.lower()}
+    return {"name": "imdb", "source": source, "sha256": sha256.lower(), "labels": ["negative", "positive"]}
 
 
 def read_word_index(path: Path, source: str) -> list[str]:

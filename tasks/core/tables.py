@@ -1,0 +1,156 @@
+"""Tables: CSV, Parquet, JSON lines and plain text as record batches, streamed, with errors that name file and line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+
+from tasks.core.encoded import open_streaming
+from tasks.core.errors import InputError
+
+ROWS_A_BATCH = 8192
+BLOCK = 8 << 20  # bytes of CSV or JSON parsed at once
+LONGEST_LINE = 64 << 20
+
+SUFFIXES = (".csv", ".parquet", ".jsonl", ".txt")
+
+
+def table_files(path: Path) -> list[Path]:
+    """Return the file, or the files of a folder, that can be read as a table, in order of name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+        if not files:
+            raise InputError(f"{path}: holds no file that ends in {', '.join(SUFFIXES)}")
+        return files
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
+    return [path]
+
+
+def read_batches(path: Path, text_column: str = "text") -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, at most 8,192 at a time.
+
+    Args:
+        path: CSV with a header, Parquet, one JSON object a line, or one text a line.
+        text_column: the name that the lines of a .txt file get.
+
+    Raises:
+        InputError: the file cannot be read as what its ending says; it names the place.
+    """
+    reader = {".csv": read_csv, ".parquet": read_parquet, ".jsonl": read_json}.get(path.suffix)
+    batches = reader(path) if reader else read_lines(path, text_column)
+    try:
+        for batch in batches:
+            for start in range(0, len(batch), ROWS_A_BATCH):
+                yield batch.slice(start, ROWS_A_BATCH)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, UnicodeDecodeError) as error:
+        kind = {".csv": "a CSV file in UTF-8, fields with commas or line breaks in double quotes",
+                ".parquet": "a Parquet file", ".jsonl": "one JSON object a line, in UTF-8"}  # fmt: skip
+        raise InputError(f"{path}: {error}; expected {kind.get(path.suffix, 'text in UTF-8')}") from error
+
+
+def read_csv(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the blocks of a CSV file; every column is text, so that no block guesses another type."""
+    names = csv_columns(path)
+    refused: list[pyarrow.csv.InvalidRow] = []
+
+    def refuse(row: pyarrow.csv.InvalidRow) -> str:
+        refused.append(row)
+        return "error"
+
+    reader = pyarrow.csv.open_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=BLOCK, use_threads=False),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""],
+            quoted_strings_can_be_null=False,
+        ),
+    )  # fmt: skip
+    try:
+        with reader:
+            yield from reader
+    except pa.ArrowInvalid as error:
+        if not refused:
+            raise
+        row = refused[0]
+        raise InputError(
+            f"{path}: row {row.number} has {row.actual_columns} columns, expected {row.expected_columns} "
+            f"({', '.join(names)}); put a field with a comma in it into double quotes"
+        ) from error
+
+
+def csv_columns(path: Path) -> list[str]:
+    """Return the names in the header of a CSV file."""
+    import csv
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = file.readline(LONGEST_LINE)
+    names = next(csv.reader([line]), [])
+    if not names:
+        raise InputError(f"{path}: is empty; expected a header with the names of the columns")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: the header names a column twice: {', '.join(names)}")
+    return names
+
+
+def read_parquet(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the row groups of a Parquet file in parts."""
+    with open_streaming(path) as file:
+        yield from file.iter_batches(ROWS_A_BATCH)
+
+
+def read_json(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the blocks of a file with one JSON object a line."""
+    with pyarrow.json.open_json(path, pyarrow.json.ReadOptions(block_size=BLOCK, use_threads=False)) as reader:
+        yield from reader
+
+
+def read_lines(path: Path, column: str) -> Iterator[pa.RecordBatch]:
+    """Yield the lines of a text file as one column."""
+    lines: list[str] = []
+    with path.open(encoding="utf-8-sig") as file:
+        number = 0
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise InputError(f"{path}: line {number} is longer than {LONGEST_LINE:,} characters")
+            lines.append(line.rstrip("\n"))
+            if len(lines) == ROWS_A_BATCH:
+                yield pa.record_batch({column: pa.array(lines, pa.string())})
+                lines = []
+    if lines:
+        yield pa.record_batch({column: pa.array(lines, pa.string())})
+
+
+def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.Array:
+    """Return the texts of a batch.
+
+    Args:
+        batch: rows of `path`.
+        column: the column that holds them.
+        path: for messages.
+        first: the row of the file that the batch begins with, from 0.
+
+    Raises:
+        InputError: there is no such column, or a row has no text.
+    """
+    if column not in batch.schema.names:
+        raise InputError(
+            f"{path}: has no column {column!r}, only {', '.join(batch.schema.names)}; name it with --text-column"
+        )
+    texts = batch.column(column)
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        raise InputError(f"{path}: the column {column!r} holds {texts.type}, expected text")
+    if texts.null_count:
+        row = first + texts.is_null().to_pylist().index(True)
+        raise InputError(f"{path}: row {row + 1} has no text in {column!r}; fill it in or remove the row")
+    return texts.cast(pa.string())

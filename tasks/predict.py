@@ -1,0 +1,176 @@
+"""Predict: score raw text with the champion, or with the model that is named."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.core.classifier import Classifier, load_classifier
+from tasks.core.environment import store_root
+from tasks.core.errors import InputError
+from tasks.core.settings import PredictSettings
+from tasks.core.store import digest, hash_file, naming_the_place, replace_file
+from tasks.core.tables import read_batches, table_files, texts_of
+from tasks.core.text import tokenise
+
+ADDED = ("predicted_label", "probability", "words")
+STATE = "state.json"
+
+
+def explain(classifier: Classifier, text: str, count: int) -> list[tuple[str, float]]:
+    """Return the words that move the score of a text most, by occlusion.
+
+    Each different word is taken out of the text wherever it stands, and the text scored again: a word's share is how
+    far the probability of the positive label falls without it.
+
+    Args:
+        classifier: scores the text.
+        text: one review.
+        count: how many words to return at most.
+
+    Returns:
+        (word, share), the largest share first, whatever its sign.
+    """
+    words = tokenise(pa.array([text]))[0].as_py()
+    different = list(dict.fromkeys(words))
+    without = [" ".join(its for its in words if its != word) for word in different]
+    whole, *rest = classifier.predict(pa.array([" ".join(words), *without])).astype(np.float64)
+    shares = [(word, float(whole - score)) for word, score in zip(different, rest, strict=True)]
+    return sorted(shares, key=lambda share: -abs(share[1]))[:count]
+
+
+def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> pa.Table:
+    """Return a batch's columns with predicted_label and probability, and words if asked for, added."""
+    probabilities = classifier.predict(texts)
+    table = pa.Table.from_batches([batch])
+    table = table.append_column("predicted_label", classifier.verdict(probabilities))
+    table = table.append_column("probability", pa.array(probabilities))
+    if words:
+        named = [", ".join(f"{word} {share:+.4f}" for word, share in explain(classifier, text, words))
+                 for text in texts.to_pylist()]  # fmt: skip
+        table = table.append_column("words", pa.array(named, pa.string()))
+    return table
+
+
+def score_parts(
+    classifier: Classifier, source: Path, column: str, words: int, parts: Path, say: Callable[[str], None]
+) -> int:
+    """Score a file part by part, each written to a file of its own; parts that are there already are kept.
+
+    Args:
+        classifier: scores.
+        source: the file to score.
+        column: of the texts.
+        words: how many words to name for each review.
+        parts: the folder of the parts.
+        say: told how many rows are done, after each part.
+
+    Returns:
+        The number of rows.
+    """
+    rows = 0
+    for number, batch in enumerate(read_batches(source, column)):
+        taken = set(ADDED[: 3 if words else 2]) & set(batch.schema.names)
+        if taken:
+            raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
+        path = parts / f"{number:06d}.parquet"
+        texts = texts_of(batch, column, source, rows)
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            pq.write_table(score_batch(classifier, batch, texts, words), draft, compression="zstd")
+            draft.rename(path)
+        rows += len(batch)
+        say(f"{source}: {rows:,} rows")
+    if not rows:
+        raise InputError(f"{source}: has no rows to score")
+    return rows
+
+
+def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
+    """Write all parts to one Parquet file, at once, with facts about the model in its metadata."""
+    files = sorted(parts.glob("*.parquet"))
+    schema = pa.unify_schemas([pq.read_schema(file) for file in files])
+    schema = schema.with_metadata({**(schema.metadata or {}), **about})
+    draft = output.with_name(f".{output.name}.draft")
+    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for file in files:
+            writer.write_table(pq.read_table(file).cast(schema))
+    draft.replace(output)
+
+
+def score_file(
+    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
+
+    Returns:
+        {"input", "output", "rows"}.
+
+    Raises:
+        InputError: the input is not what it should be; it names file and row.
+    """
+    if output.suffix != ".parquet":
+        raise InputError(f"{output}: scores are written as Parquet; give a name that ends in .parquet")
+    parts = output.with_name(f".{output.name}.parts")
+    about = {
+        "model": classifier.name,
+        "dataset": classifier.facts["dataset"],
+        "dataset_sha256": classifier.facts["dataset_sha256"],
+        "input_sha256": hash_file(source),
+    }
+    state = digest(about | {"column": settings.text_column, "words": settings.explain}).encode()
+    with naming_the_place(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if parts.exists() and ((parts / STATE).read_bytes() if (parts / STATE).exists() else b"") != state:
+            shutil.rmtree(parts)  # of another input, or another model
+        parts.mkdir(exist_ok=True)
+        replace_file(parts / STATE, state)
+        rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, say)
+        join_parts(parts, output, about)
+        shutil.rmtree(parts)
+    return {"input": str(source), "output": str(output), "rows": rows}
+
+
+def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
+    """Yield each file to score and where its scores go; of a folder, those that have no scores yet."""
+    source, output = Path(settings.input or "").expanduser(), Path(settings.output or "").expanduser()
+    if not source.is_dir():
+        yield from ((file, output) for file in table_files(source))
+        return
+    for file in table_files(source):
+        target = output / f"{file.name}.parquet"
+        if not target.exists():
+            yield file, target
+
+
+def predict_all(settings: PredictSettings, uri: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Score what the settings name.
+
+    Returns:
+        "model", its name, and for a text "label", "probability" and "words", or for files "files".
+    """
+    todo = [] if settings.text is not None else list(pairs(settings))
+    if settings.text is None and not todo:
+        return {"files": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        classifier = load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+    if settings.text is not None:
+        probabilities = classifier.predict(pa.array([settings.text]))
+        words = explain(classifier, settings.text, settings.explain) if settings.explain else []
+        label = classifier.verdict(probabilities)[0].as_py()
+        return {"model": classifier.name, "label": label, "probability": float(probabilities[0]), "words": words}
+    files = [score_file(classifier, source, output, settings, say) for source, output in todo]
+    return {"model": classifier.name, "files": files}
+
+
+@task(cache_policy=NO_CACHE, task_run_name="predict")
+def predict(settings: PredictSettings, uri: str) -> dict[str, Any]:
+    """Score a text, a file, or what is new in a folder."""
+    return predict_all(settings, uri, get_run_logger().info)
