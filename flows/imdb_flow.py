@@ -17,7 +17,7 @@ from tasks.core.registry import tracking_uri  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.core.tagging import tag_flow_run  # noqa: E402
-from tasks.download import download  # noqa: E402
+from tasks.download import download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
 from tasks.pad import pad  # noqa: E402
@@ -59,7 +59,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
 
 def download_reviews(data: DataSettings) -> Artifact:
     """Download the dataset, or the sample set where the host cannot be reached and the settings allow it."""
-    sample = SourceSettings(dataset="rotten-tomatoes")
+    data, sample = pin(data), SourceSettings(dataset="rotten-tomatoes")
     # With the sample at hand, one try at the host is enough: an offline run starts at once.
     attempt = download.with_options(retries=0) if is_kept(download, settings=sample) else download
     try:

@@ -10,8 +10,9 @@ from prefect.tasks import Task, exponential_backoff
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
-from tasks.core.settings import SourceSettings
+from tasks.core.settings import DataSettings, SourceSettings
 from tasks.core.sources.imdb import fetch_imdb
+from tasks.core.sources.own import fetch_own, hash_files
 from tasks.core.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.core.store import Artifact
 
@@ -23,12 +24,22 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
         {"dataset": {"name", "source", "sha256"}}.
 
     Raises:
+        InputError: the user's own files are not what can be trained on.
         SourceUnreachable: another try may help.
         SourceError: another try will not.
     """
     if settings.dataset == "imdb":
         return {"dataset": fetch_imdb(settings, folder, warn)}
+    if settings.is_own:
+        return {"dataset": fetch_own(settings, folder)}
     return {"dataset": fetch_rotten_tomatoes(folder)}
+
+
+def pin(settings: DataSettings) -> DataSettings:
+    """Return the settings with the hash of the user's own files in them, so that what is kept is of this content."""
+    if not settings.is_own:
+        return settings
+    return settings.model_copy(update={"sha256": hash_files(Path(settings.dataset).expanduser())})
 
 
 def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

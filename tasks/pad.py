@@ -8,7 +8,7 @@ import numpy as np
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding
+from tasks.core.encoded import VALIDATION, count_encoded, iterate_encoded, read_encoding
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
 from tasks.core.padded import pad_tokens, padded_schema, write_padded
@@ -16,18 +16,20 @@ from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact, Store
 
 
-def split_bounds(train_rows: int, test_rows: int, validation_split: float) -> dict[str, tuple[str, int, int]]:
+def split_bounds(
+    train_rows: int, test_rows: int, validation_split: float, validation_rows: int = 0
+) -> dict[str, tuple[str, int, int]]:
     """Return, for each split, the encoded split it is cut from and its first and last row, the latter excluded.
 
-    Validation takes the end of the training reviews, as Keras's `validation_split` does.
+    Validation takes the end of the training reviews, as Keras's `validation_split` does, where it has none of its own.
 
     Raises:
         DataError: a split would be empty.
     """
-    cut = math.floor(train_rows * (1 - validation_split))
+    cut = train_rows if validation_rows else math.floor(train_rows * (1 - validation_split))
     bounds = {
         "train": ("train", 0, cut),
-        "validation": ("train", cut, train_rows),
+        "validation": (VALIDATION, 0, validation_rows) if validation_rows else ("train", cut, train_rows),
         "test": ("test", 0, test_rows),
     }
     for split, (_source, start, stop) in bounds.items():
@@ -42,10 +44,12 @@ def split_bounds(train_rows: int, test_rows: int, validation_split: float) -> di
 def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet and return how many reviews each holds."""
     train_rows, test_rows = (count_encoded(encoded / f"{split}.parquet") for split in ("train", "test"))
+    own = encoded / f"{VALIDATION}.parquet"
+    bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
     vocabulary_size = read_encoding(encoded).vocabulary_size
     schema = padded_schema(settings.maxlen, vocabulary_size, settings.padding, settings.truncating)
     rows = {}
-    for split, (source, start, stop) in split_bounds(train_rows, test_rows, settings.validation_split).items():
+    for split, (source, start, stop) in bounds.items():
         path = encoded / f"{source}.parquet"
         rows[split] = write_padded(folder / f"{split}.parquet", schema, pad_rows(path, start, stop, settings))
     return rows

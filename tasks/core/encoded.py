@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 SPLITS = ("train", "test")
+VALIDATION = "validation"  # only of data that brings its own
 VOCABULARY, ENCODING = "vocabulary.json", "encoding.json"
 ROWS_A_GROUP = 8192
 

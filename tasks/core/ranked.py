@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.encoded import ROWS_A_GROUP, SPLITS, open_streaming
+from tasks.core.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
 from tasks.core.sources import imdb, npz, rotten_tomatoes
 from tasks.core.text import WordCounts, tokenise, words_to_ranks
 
@@ -64,13 +64,14 @@ def read_texts(path: Path) -> Ranked:
         counts.add(tokenise(texts))
     vocabulary = counts.ranked()
     table = pq.read_table(path, columns=["split", "label"])
-    return Ranked(
-        vocabulary=vocabulary,
-        labels={
-            split: table.filter(pc.equal(table["split"], split))["label"].to_numpy().astype(np.int8) for split in SPLITS
-        },
-        parts={split: partial(rank_texts, path, split, pa.array(vocabulary, pa.string())) for split in SPLITS},
-    )
+    labels = {
+        split: table.filter(pc.equal(table["split"], split))["label"].to_numpy().astype(np.int8)
+        for split in (*SPLITS, VALIDATION)
+    }
+    if not len(labels[VALIDATION]):
+        del labels[VALIDATION]  # pad cuts it from the end of the training reviews
+    words = pa.array(vocabulary, pa.string())
+    return Ranked(vocabulary, labels, parts={split: partial(rank_texts, path, split, words) for split in labels})
 
 
 def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:

