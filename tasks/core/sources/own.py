@@ -48,7 +48,7 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
     names, labels, groups, splits = read_columns(path, settings)
     negative, positive = name_labels(names, labels, settings.positive_label, path)
     is_positive = labels == names.index(positive)
-    split = split_rows(is_positive, groups, splits, settings)
+    split = split_rows(is_positive, groups, splits, settings, path)
     check = check_classes(is_positive, split, settings, path) | write_reviews(
         path, settings, is_positive, split, folder / REVIEWS
     )
@@ -136,7 +136,7 @@ def name_labels(names: list[str], labels: np.ndarray, positive: str | None, path
 
 
 def split_rows(
-    is_positive: np.ndarray, groups: list[str] | None, splits: list[str] | None, settings: SourceSettings
+    is_positive: np.ndarray, groups: list[str] | None, splits: list[str] | None, settings: SourceSettings, path: Path
 ) -> np.ndarray:
     """Return the split of each row: (n,) of "train", "validation" or "test".
 
@@ -149,9 +149,9 @@ def split_rows(
         named = np.array([SPLIT_NAMES.get(name.strip().lower(), "") for name in splits])
         if (named == "").any():
             row = int(np.flatnonzero(named == "")[0])
-            raise InputError(f"row {row + 1} has the split {splits[row]!r}; expected train, validation or test")
+            raise InputError(f"{path}: row {row + 1} has the split {splits[row]!r}; expected train, validation or test")
         if not {"train", "test"} <= set(named.tolist()):
-            raise InputError(f"the column {settings.split_column!r} names no train or no test reviews")
+            raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
         return named
     result = np.full(len(is_positive), "train", "U10")
     for number, split in enumerate(("test", "validation")):

@@ -1,0 +1,153 @@
+import hashlib
+import itertools
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tasks.core.tables
+import tasks.predict
+from tasks.build import make_model
+from tasks.core.classifier import assemble
+from tasks.core.encoded import Encoding, write_encoding, write_vocabulary
+from tasks.core.errors import InputError, ModelError
+from tasks.core.models import save_model
+from tasks.core.settings import ModelSettings, PredictSettings
+from tasks.predict import explain, predict_all, score_file
+
+WORDS = ["good", "bad", "film", "the", "a", "it's"]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    save_model(make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10), folder / "model.keras")
+    write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
+    write_vocabulary(folder, WORDS)
+    facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
+    facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
+    return assemble("imdb-classifier version 1", folder / "model.keras", folder, facts)
+
+
+def ask(source, output, **values) -> PredictSettings:
+    return PredictSettings(input=str(source), output=str(output), **values)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=1, max_size=40), st.data())
+def test_a_text_scores_the_same_alone_and_in_any_company(classifier, texts, data):
+    together = classifier.predict(pa.array(texts, pa.string()))
+    order = data.draw(st.permutations(range(len(texts))))
+    shuffled = classifier.predict(pa.array([texts[row] for row in order], pa.string()))
+    assert np.abs(shuffled - together[order]).max() <= 1e-6
+    alone = classifier.predict(pa.array(texts[:1], pa.string()))
+    assert abs(alone[0] - together[0]) <= 1e-6
+
+
+def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifier, tmp_path):
+    its = [{"id": str(row), "text": "good film" if row % 2 else "bad, bad film"} for row in range(20)]
+    (tmp_path / "a.csv").write_text("id,text\n" + "".join(f'{row["id"]},"{row["text"]}"\n' for row in its))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
+    pq.write_table(pa.Table.from_pylist(its), tmp_path / "c.parquet")
+    (tmp_path / "d.txt").write_text("".join(row["text"] + "\n" for row in its))
+    tables = []
+    for name in ("a.csv", "b.jsonl", "c.parquet", "d.txt"):
+        output = tmp_path / f"{name}.scored.parquet"
+        assert score_file(classifier, tmp_path / name, output, ask(name, output), [].append)["rows"] == 20
+        tables.append(pq.read_table(output))
+    expected = classifier.predict(pa.array([row["text"] for row in its]))
+    for table in tables:
+        assert np.allclose(table["probability"].to_numpy(), expected, atol=1e-6)
+        assert set(table["predicted_label"].to_pylist()) <= {"negative", "positive"}
+        assert table.schema.metadata[b"model"] == b"imdb-classifier version 1"
+        assert table.schema.metadata[b"dataset_sha256"] == b"0" * 64
+    assert [table.column_names[:-2] for table in tables] == [["id", "text"]] * 3 + [["text"]]
+    assert tables[0].select(["id", "text"]).to_pylist() == its
+    sha256 = hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest()
+    assert tables[0].schema.metadata[b"input_sha256"] == sha256.encode()
+
+
+def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.core.tables, "ROWS_A_BATCH", 5)
+    source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
+    source.write_text("".join(f"{WORDS[row % 6]} film\n" for row in range(23)))
+    scored, number = [], itertools.count(1)
+
+    def cut_short(_classifier, batch, *arguments):
+        if next(number) == 3:
+            raise KeyboardInterrupt
+        scored.append(len(batch))
+        return real(_classifier, batch, *arguments)
+
+    real = tasks.predict.score_batch
+    monkeypatch.setattr(tasks.predict, "score_batch", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        score_file(classifier, source, output, ask(source, output), [].append)
+    assert not output.exists()
+    assert score_file(classifier, source, output, ask(source, output), [].append)["rows"] == 23
+    assert scored == [5, 5, 5, 5, 3]
+    texts = source.read_text().splitlines()
+    assert pq.read_table(output)["text"].to_pylist() == texts
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "scored.parquet"]
+
+
+def test_a_folder_is_scored_file_by_file_and_each_once(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a.txt").write_text("good\n")
+    first = predict_all(ask(inbox, outbox), "", [].append)
+    (inbox / "b.txt").write_text("bad\nfilm\n")
+    second = predict_all(ask(inbox, outbox), "", [].append)
+    assert [[file["rows"] for file in its["files"]] for its in (first, second)] == [[1], [2]]
+    assert predict_all(ask(inbox, outbox), "", [].append) == {"files": []}
+    assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
+
+
+def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(classifier):
+    text = "The good, good film"
+    shares = explain(classifier, text, 2)
+    whole, without = classifier.predict(pa.array(["the good good film", "the film"]))
+    named = dict(explain(classifier, text, 9))
+    assert named["good"] == pytest.approx(whole - without, abs=1e-6)
+    assert set(named) == {"the", "good", "film"}
+    assert len(shares) == 2
+    assert abs(shares[0][1]) >= abs(shares[1][1])
+    assert explain(classifier, "", 3) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "id,words\n1,good\n", "has no column 'text', only id, words; name it with --text-column"),
+        ("a.csv", "text,probability\ngood,1\n", "has a column 'probability' already; rename it"),
+        ("a.jsonl", '{"text": "good"}\n{"text": null}\n', "row 2 has no text"),
+        ("a.jsonl", '{"text": "good"}\nno json\n', "expected one JSON object a line"),
+        ("a.parquet", "no parquet", "expected a Parquet file"),
+        ("a.txt", "", "has no rows to score"),
+        ("a.doc", "good", r"expected a file that ends in \.csv"),
+    ],
+)
+def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
+    classifier, tmp_path, monkeypatch, name, content, message
+):
+    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+    (tmp_path / name).write_text(content)
+    output = tmp_path / "scored.parquet"
+    with pytest.raises(InputError, match=message):
+        predict_all(ask(tmp_path / name, output), "", [].append)
+    assert not output.exists()
+
+
+def test_without_a_champion_the_error_says_how_to_get_one(store, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from tasks.core.registry import tracking_uri
+
+    with pytest.raises(ModelError, match=r"no champion yet: train one with python flows/imdb_flow.py, promote"):
+        predict_all(PredictSettings(text="good"), tracking_uri(), [].append)
+    with pytest.raises(ModelError, match="is no run folder"):
+        predict_all(PredictSettings(text="good", model=str(store)), tracking_uri(), [].append)
