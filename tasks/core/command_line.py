@@ -27,7 +27,14 @@ from tasks.core.errors import PipelineError, StoreError
 from tasks.core.journal import unfinished_step
 from tasks.core.screen import show_expected_errors_without_traceback
 from tasks.core.server import prepare_server
-from tasks.core.settings import HousekeepingSettings, PredictSettings, PromoteSettings, RunSettings, Settings
+from tasks.core.settings import (
+    ExportSettings,
+    HousekeepingSettings,
+    PredictSettings,
+    PromoteSettings,
+    RunSettings,
+    Settings,
+)
 
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")
@@ -113,6 +120,10 @@ class PromoteCommandLine(PromoteSettings, CommandLine):  # type: ignore[misc]
 
 class PredictCommandLine(PredictSettings, CommandLine):  # type: ignore[misc]
     """What to score as flags."""
+
+
+class ExportCommandLine(ExportSettings, CommandLine):  # type: ignore[misc]
+    """Which model to write as flags."""
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def show_prediction(result: dict[str, Any]) -> int:
     return 0
 
 
+def show_export(result: dict[str, Any]) -> int:
+    """Print where a model was written."""
+    print(f"{result['model']}: {result['output']}")
+    return 0
+
+
 def show_house(findings: dict[str, Any]) -> int:
     """Print what housekeeping found; the exit status is 1 where something is not whole."""
     console = Console()

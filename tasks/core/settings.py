@@ -288,6 +288,17 @@ class PredictSettings(Settings):
         return self
 
 
+class ExportSettings(Settings):
+    """Which model to write, and where."""
+
+    output: str = Field(min_length=1)
+    """the new folder to write the SavedModel to"""
+    model: str | None = Field(None, min_length=1)
+    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
+    registered_model: str = Field("imdb-classifier", min_length=1)
+    """the model's name in the registry"""
+
+
 class HousekeepingSettings(Settings):
     """What to do with the store."""
 

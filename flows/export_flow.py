@@ -1,0 +1,33 @@
+"""Export: the champion, or the model that is named, as a SavedModel from text to probability."""
+
+from typing import Any
+
+from tasks.core import environment
+
+environment.prepare()  # Prefect reads where it lives while it is imported
+
+from prefect import flow  # noqa: E402
+
+from tasks.core.registry import tracking_uri  # noqa: E402
+from tasks.core.settings import ExportSettings  # noqa: E402
+from tasks.export import export  # noqa: E402
+
+
+@flow(name="export", persist_result=False)
+def export_flow(settings: ExportSettings) -> dict[str, Any]:
+    """Write a SavedModel that TensorFlow, or TensorFlow Serving, runs without this project.
+
+    Args:
+        settings: where to write, and which model.
+
+    Returns:
+        The model's name, and the folder.
+    """
+    return export(settings, tracking_uri())
+
+
+if __name__ == "__main__":
+    from tasks.core.command_line import ExportCommandLine, run_from_command_line
+    from tasks.core.screen import show_export
+
+    raise SystemExit(run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export))

@@ -1,0 +1,71 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from tasks.core.errors import ModelError
+from tasks.export import export_classifier
+from tests.test_predict import classifier  # noqa: F401 - a fixture
+
+TEXTS = [
+    "Good, GOOD film!",
+    "",
+    "bad-film it's\tthe\nend",
+    "unheard words",
+    *(f"{'the film ' * n}bad" for n in (7, 20, 40, 99)),
+]
+
+ALONE = """
+import sys
+import tensorflow as tf
+served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+assert list(served.structured_outputs) == ["probability"]
+print(*served(text=tf.constant(sys.argv[2:]))["probability"].numpy().tolist())
+assert "tasks" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules"),
+    [
+        ({}, {}),
+        ({"padding": "post", "truncating": "post", "maxlen": 40}, {}),
+        ({"bucketing": False}, {"oov_char": None}),
+        ({}, {"start_char": None, "skip_top": 5}),
+        ({"maxlen": 20}, {"vocabulary_size": 7}),
+    ],
+)
+def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):  # noqa: F811
+    other = dataclasses.replace(
+        classifier,
+        facts=classifier.facts | facts,
+        encoding=classifier.encoding.model_copy(update=rules),
+    )
+    other.score.bucketing = other.facts["bucketing"]
+    try:
+        assert export_classifier(other, tmp_path / "exported") <= 1e-6
+        served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
+        for texts in (TEXTS, TEXTS[::-1], TEXTS[:1]):
+            ours, theirs = other.predict(pa.array(texts)), served(text=tf.constant(texts))["probability"].numpy()
+            assert np.abs(ours - theirs).max() <= 1e-6
+    finally:
+        classifier.score.bucketing = True
+
+
+def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):  # noqa: F811
+    export_classifier(classifier, tmp_path / "exported")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path / "exported"), *TEXTS],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.allclose([float(word) for word in done.stdout.split()], classifier.predict(pa.array(TEXTS)), atol=1e-6)
+    with pytest.raises(ModelError, match="exists already; name a new folder"):
+        export_classifier(classifier, tmp_path / "exported")
