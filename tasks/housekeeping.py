@@ -15,7 +15,21 @@ from tasks.core.settings import HousekeepingSettings
 from tasks.core.store import RotError, Store, last_used
 from tasks.core.usage import oldest_live_use, runs_by_artifact
 
-NO_STEPS = {"checkpoints", "failures", "keras", "locks", "matplotlib", "mlflow", "prefect", "results", "runs"}
+NO_STEPS = frozenset(
+    [
+        "checkpoints",
+        "failures",
+        "inbox",
+        "keras",
+        "locks",
+        "matplotlib",
+        "mlflow",
+        "prefect",
+        "results",
+        "runs",
+        "scored",
+    ]
+)
 DAY = 86_400
 
 

@@ -1,5 +1,6 @@
 """Predict: score raw text with the champion, or with the model that is named."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,14 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.classifier import Classifier, load_classifier
+from tasks.core.drift import Profile, add, measure_drift, profile
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
+from tasks.core.events import announce_drift
 from tasks.core.settings import PredictSettings
 from tasks.core.store import digest, hash_file, naming_the_place, replace_file
-from tasks.core.tables import read_batches, table_files, texts_of
+from tasks.core.tables import files_within, read_batches, table_files, texts_of
 from tasks.core.text import tokenise
 
 ADDED = ("predicted_label", "probability", "words")
@@ -46,9 +50,12 @@ def explain(classifier: Classifier, text: str, count: int) -> list[tuple[str, fl
     return sorted(shares, key=lambda share: -abs(share[1]))[:count]
 
 
-def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> pa.Table:
-    """Return a batch's columns with predicted_label and probability, and words if asked for, added."""
-    probabilities = classifier.predict(texts)
+def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
+    """Return a batch's columns with predicted_label and probability, and words if asked for, added; and its profile."""
+    padded = classifier.encode(texts)
+    probabilities = classifier.score(padded)
+    edges = classifier.facts["reference"]["length_edges"]
+    counted = profile(padded, probabilities, classifier.encoding.oov_char, edges)
     table = pa.Table.from_batches([batch])
     table = table.append_column("predicted_label", classifier.verdict(probabilities))
     table = table.append_column("probability", pa.array(probabilities))
@@ -56,7 +63,7 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
         named = [", ".join(f"{word} {share:+.4f}" for word, share in explain(classifier, text, words))
                  for text in texts.to_pylist()]  # fmt: skip
         table = table.append_column("words", pa.array(named, pa.string()))
-    return table
+    return table, counted
 
 
 def score_parts(
@@ -83,8 +90,10 @@ def score_parts(
         path = parts / f"{number:06d}.parquet"
         texts = texts_of(batch, column, source, rows)
         if not path.exists():
+            table, counted = score_batch(classifier, batch, texts, words)
+            path.with_suffix(".json").write_text(json.dumps(counted))
             draft = path.with_suffix(".draft")
-            pq.write_table(score_batch(classifier, batch, texts, words), draft, compression="zstd")
+            pq.write_table(table, draft, compression="zstd")
             draft.rename(path)
         rows += len(batch)
         say(f"{source}: {rows:,} rows")
@@ -111,7 +120,8 @@ def score_file(
     """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
 
     Returns:
-        {"input", "output", "rows"}.
+        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
+        is beyond the limit}.
 
     Raises:
         InputError: the input is not what it should be; it names file and row.
@@ -133,9 +143,12 @@ def score_file(
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
         rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, say)
-        join_parts(parts, output, about)
+        counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
+        drift = measure_drift(classifier.facts["reference"], counted)
+        join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
         shutil.rmtree(parts)
-    return {"input": str(source), "output": str(output), "rows": rows}
+    is_beyond = rows >= settings.min_drift_rows and max(drift.values()) > settings.max_drift
+    return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
 
 
 def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
@@ -144,7 +157,7 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
     if not source.is_dir():
         yield from ((file, output) for file in table_files(source))
         return
-    for file in table_files(source):
+    for file in files_within(source):
         target = output / f"{file.name}.parquet"
         if not target.exists():
             yield file, target
@@ -170,7 +183,25 @@ def predict_all(settings: PredictSettings, uri: str, say: Callable[[str], None])
     return {"model": classifier.name, "files": files}
 
 
+def describe_drift(drift: dict[str, float]) -> str:
+    """Return the indices as words."""
+    return ", ".join(f"{name} {index:.2f}" for name, index in drift.items())
+
+
+DRIFT_NOTICE = """%s is unlike what %s was trained on.
+  Stability index: %s; the limit is %g. Its scores are less sure than the report says: train again on newer reviews."""
+
+
 @task(cache_policy=NO_CACHE, task_run_name="predict")
 def predict(settings: PredictSettings, uri: str) -> dict[str, Any]:
-    """Score a text, a file, or what is new in a folder."""
-    return predict_all(settings, uri, get_run_logger().info)
+    """Score a text, a file, or what is new in a folder; say so where the reviews have changed."""
+    say = get_run_logger()
+    result = predict_all(settings, uri, say.info)
+    if result.get("files"):
+        table = [{"file": file["input"], "rows": file["rows"]} | file["drift"] for file in result["files"]]
+        create_table_artifact(table, key="drift", description=f"Stability index; the limit is {settings.max_drift}.")
+    for file in result.get("files", []):
+        if file["drifted"]:
+            say.warning(DRIFT_NOTICE, file["input"], result["model"], describe_drift(file["drift"]), settings.max_drift)
+            announce_drift(result["model"], Path(file["input"]).name, file["drift"])
+    return result

@@ -67,6 +67,20 @@ def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
     return found
 
 
+def describe_words(encoded: Path) -> list[dict[str, Any]]:
+    """Return for each encoded split its reviews, the mean number of words and the share of words left out."""
+    oov_char, rows = read_encoding(encoded).oov_char, []
+    for path in sorted(encoded.glob("*.parquet"), key=lambda path: path.stem != "train"):
+        words = unknown = 0
+        reviews = count_encoded(path)
+        for batch in iterate_encoded(path, 0, reviews):
+            ids = batch.column("tokens").flatten().to_numpy()
+            words += len(ids)
+            unknown += int((ids == oov_char).sum()) if oov_char is not None else 0
+        rows.append({"split": path.stem, "reviews": reviews, "words": words / reviews, "unknown": unknown / words})
+    return rows
+
+
 def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
     """Say in words whether training went on too long, or not long enough."""
     best, last = history[best_epoch - 1], history[-1]
@@ -100,7 +114,7 @@ def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0
 def draw_report(
     trained: Path, evaluated: Path, baselined: Path, encoded: Path, settings: EvaluationSettings, folder: Path
 ) -> dict[str, Any]:
-    """Write every figure of a run, and findings.json: "mistakes", "comparison" with the baseline, "sentences".
+    """Write every figure of a run, and findings.json: mistakes, words, sentences, the baseline comparison.
 
     Returns:
         {"figures": their names in the order in which they are shown}.
@@ -127,6 +141,7 @@ def draw_report(
             "fit": describe_fit(training["history"], training["best_epoch"]),
             "baseline": describe_comparison(comparison, "the linear baseline"),
         },
+        "words": describe_words(encoded),
         "mistakes": worst_mistakes(encoded, labels, probabilities, threshold),
     }
     (folder / "findings.json").write_text(json.dumps(findings, indent=1))

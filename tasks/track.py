@@ -12,6 +12,8 @@ import numpy as np
 from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.drift import reference_of
+from tasks.core.encoded import read_encoding
 from tasks.core.environment import store_root
 from tasks.core.models import load_model, start_tensorflow
 from tasks.core.registry import CLASSIFIER, EVALUATION, experiment_id, registry
@@ -113,6 +115,7 @@ def log_run(
                 "dataset": tags["dataset"],
                 "dataset_sha256": tags["dataset_sha256"],
                 "labels": labels,
+                "reference": reference_of(made["pad"], made["evaluate"], read_encoding(made["encode"]).oov_char),
             }
             write_classifier(made, facts, Path(scratch) / CLASSIFIER)
             client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)

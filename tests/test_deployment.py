@@ -23,6 +23,7 @@ DEPLOYMENTS = {
         ("nightly", {"data": {"maxlin": 3}}),
         ("nightly", {"data": {"maxlen": -3}}),
         ("weekly", {"action": "burn"}),
+        ("hourly", {"max_drift": 0}),
         ("weekly", {"days": -1}),
     ],
 )
@@ -41,7 +42,9 @@ def test_a_nightly_model_is_never_one_of_the_sample():
     assert DEPLOYMENTS["nightly"]["parameters"]["settings"]["data"]["on_unreachable"] == "fail"
 
 
-@pytest.mark.parametrize(("name", "cron"), [("nightly", r"\d+ \d+ \* \* \*"), ("weekly", r"\d+ \d+ \* \* 0")])
+@pytest.mark.parametrize(
+    ("name", "cron"), [("nightly", r"\d+ \d+ \* \* \*"), ("weekly", r"\d+ \d+ \* \* 0"), ("hourly", r"\d+ \* \* \* \*")]
+)
 def test_one_run_at_a_time_on_its_schedule(name, cron):
     (schedule,) = DEPLOYMENTS[name]["schedules"]
     assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])

@@ -30,6 +30,7 @@ def classifier(tmp_path_factory):
     write_vocabulary(folder, WORDS)
     facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
     facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
+    facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
     return assemble("imdb-classifier version 1", folder / "model.keras", folder, facts)
 
 
@@ -99,6 +100,7 @@ def test_a_folder_is_scored_file_by_file_and_each_once(classifier, tmp_path, mon
     monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
+    assert predict_all(ask(inbox, outbox), "", [].append) == {"files": []}
     (inbox / "a.txt").write_text("good\n")
     first = predict_all(ask(inbox, outbox), "", [].append)
     (inbox / "b.txt").write_text("bad\nfilm\n")
@@ -106,6 +108,20 @@ def test_a_folder_is_scored_file_by_file_and_each_once(classifier, tmp_path, mon
     assert [[file["rows"] for file in its["files"]] for its in (first, second)] == [[1], [2]]
     assert predict_all(ask(inbox, outbox), "", [].append) == {"files": []}
     assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
+
+
+def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
+    source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
+    source.write_text("good film the a bad it's film\n" * 300)
+    scored = score_file(classifier, source, output, ask(source, output), [].append)
+    assert scored["drifted"]
+    assert scored["drift"]["length"] > 0.25
+    metadata = pq.read_schema(output).metadata
+    assert json.loads(metadata[b"drift"]) == scored["drift"]
+    assert json.loads(metadata[b"profile"])["lengths"] == [0, 0, 300]
+    few = score_file(classifier, source, output, ask(source, output, min_drift_rows=301), [].append)
+    assert not few["drifted"]
+    assert not score_file(classifier, source, output, ask(source, output, max_drift=99), [].append)["drifted"]
 
 
 def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(classifier):

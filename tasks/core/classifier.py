@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.drift import reference_of
 from tasks.core.encoded import Encoding, read_encoding, read_vocabulary
 from tasks.core.errors import ModelError
 from tasks.core.models import Scorer, load_model
@@ -32,7 +33,8 @@ class Classifier:
         network: (rows, length) int32 -> (rows, 1) float32.
         vocabulary: strings, the words in order of rank.
         encoding: how ids were given.
-        facts: maxlen, padding, truncating, bucketing, threshold, labels, dataset and dataset_sha256.
+        facts: maxlen, padding, truncating, bucketing, threshold, labels, dataset, dataset_sha256 and reference, the
+            profile of the reviews that it was trained and tested on.
         score: the network, traced.
     """
 
@@ -125,10 +127,11 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
     try:
         metrics = json.loads((folder / "metrics.json").read_bytes())
         settings = json.loads((folder / "config.json").read_bytes())
-        trained, encoded = (store / metrics["artifacts"][step]["key"] for step in ("train", "encode"))
+        steps = ("train", "encode", "pad", "evaluate")
+        trained, encoded, padded, evaluated = (store / metrics["artifacts"][step]["key"] for step in steps)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{folder}: is no run folder with metrics.json and config.json ({error})") from error
-    if not (trained / "model.keras").exists() or not (encoded / "vocabulary.json").exists():
+    if not all(its.exists() for its in (trained, encoded, padded, evaluated)):
         raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
     facts = {name: settings["data"][name] for name in ("maxlen", "padding", "truncating")} | {
         "bucketing": metrics["model"]["bucketing"],
@@ -136,6 +139,7 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
         "dataset": metrics["dataset"]["name"],
         "dataset_sha256": metrics["dataset"]["sha256"],
         "labels": metrics["dataset"]["labels"],
+        "reference": reference_of(padded, evaluated, read_encoding(encoded).oov_char),
     }
     return assemble(f"run {folder.name}", trained / "model.keras", encoded, facts)
 

@@ -5,6 +5,7 @@ from typing import Any
 from prefect.events import emit_event
 
 PROMOTED = "imdb-pipeline.model.promoted"
+DRIFTED = "imdb-pipeline.reviews.drifted"
 
 
 def announce_champion(verdict: dict[str, Any]) -> None:
@@ -19,3 +20,15 @@ def announce_champion(verdict: dict[str, Any]) -> None:
     }
     facts = {name: verdict[name] for name in ("model", "version", "against", "reason")}
     emit_event(PROMOTED, resource, payload=facts)
+
+
+def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
+    """Tell Prefect's server that scored reviews are unlike those that the model was trained on.
+
+    Args:
+        model: which model it is.
+        file: what was scored.
+        drift: the stability index of each thing that is compared.
+    """
+    resource = {"prefect.resource.id": f"imdb-pipeline.reviews.{file}", "prefect.resource.name": file}
+    emit_event(DRIFTED, resource, payload={"model": model, "drift": drift})

@@ -53,6 +53,8 @@ def show_prediction(result: dict[str, Any]) -> int:
             print(f"  {moved:+.4f} {word}")
     for file in result.get("files", []):
         print(f"{file['rows']:,} rows scored by {result['model']}: {file['output']}")
+        if file["drifted"]:
+            print("  unlike the reviews that the model was trained on; the log above says how far")
     if result.get("files") == []:
         print("Nothing new to score")
     return 0

@@ -278,6 +278,10 @@ class PredictSettings(Settings):
     """the model's name in the registry"""
     explain: int = Field(0, ge=0, le=100)
     """name this many words that moved the score most"""
+    max_drift: float = Field(0.25, gt=0)
+    """the population stability index of lengths, unknown words or scores beyond which a warning is given"""
+    min_drift_rows: int = Field(200, ge=1)
+    """rows below which there are too few to tell"""
 
     @model_validator(mode="after")
     def _one_thing_to_score(self) -> Self:

@@ -24,7 +24,7 @@ def table_files(path: Path) -> list[Path]:
         InputError: there is none.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+        files = files_within(path)
         if not files:
             raise InputError(f"{path}: holds no file that ends in {', '.join(SUFFIXES)}")
         return files
@@ -33,6 +33,11 @@ def table_files(path: Path) -> list[Path]:
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
     return [path]
+
+
+def files_within(folder: Path) -> list[Path]:
+    """Return the files of a folder that can be read as a table, in order of name."""
+    return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
 
 
 def read_batches(path: Path, text_column: str = "text") -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,91 @@
+"""Drift: how far the reviews that are scored are from those that the model was trained on."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.core.padded import Padded, PaddedFile
+
+SCORE_BINS, LENGTH_BINS = 10, 10
+# What an empty bin counts as: the index has a logarithm in it.
+LEAST_SHARE = 1e-4
+
+
+class Profile(TypedDict):
+    """Reviews in counts.
+
+    length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
+    words that are known and those that are not; scores the reviews in each tenth of the probability.
+    """
+
+    length_edges: list[float]
+    lengths: list[int]
+    words: list[int]
+    scores: list[int]
+
+
+def profile(padded: Padded, probabilities: np.ndarray, oov_char: int | None, edges: list[float]) -> Profile:
+    """Count n reviews.
+
+    Args:
+        padded: their tokens.
+        probabilities: (n,) as the model scores them.
+        oov_char: the id of a word left out.
+        edges: the inner edges of the bins of length.
+    """
+    place = np.searchsorted(edges, padded.lengths, side="left")
+    unknown = int((padded.tokens == oov_char).sum()) if oov_char is not None else 0
+    bins = np.minimum((probabilities * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    return Profile(
+        length_edges=edges,
+        lengths=np.bincount(place, minlength=len(edges) + 1).tolist(),
+        words=[int(padded.lengths.sum()) - unknown, unknown],
+        scores=np.bincount(bins, minlength=SCORE_BINS).tolist(),
+    )
+
+
+def add(profiles: list[Profile]) -> Profile:
+    """Return the counts of several profiles with the same edges together."""
+    return Profile(
+        length_edges=profiles[0]["length_edges"],
+        lengths=np.sum([its["lengths"] for its in profiles], axis=0).tolist(),
+        words=np.sum([its["words"] for its in profiles], axis=0).tolist(),
+        scores=np.sum([its["scores"] for its in profiles], axis=0).tolist(),
+    )
+
+
+def reference_of(padded: Path, evaluated: Path, oov_char: int | None) -> Profile:
+    """Return the profile to compare with: lengths and words of the training reviews, scores of the test reviews.
+
+    Scores of reviews that the model has learnt would be surer than any to come. The bins of length hold a tenth of the
+    training reviews each, as far as lengths differ.
+    """
+    train = PaddedFile(padded / "train.parquet")
+    lengths = np.concatenate([part.lengths for part in train])
+    edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
+    counted = add([profile(part, np.zeros(len(part.lengths)), oov_char, edges) for part in train])
+    scores = pq.read_table(evaluated / "test.parquet", columns=["probability"])["probability"].to_numpy()
+    bins = np.minimum((scores * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    counted["scores"] = np.bincount(bins, minlength=SCORE_BINS).tolist()
+    return counted
+
+
+def stability_index(expected: list[int], found: list[int]) -> float:
+    """Return the population stability index of two counts over the same bins.
+
+    PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
+    Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
+    """
+    e, f = (np.maximum(np.array(its) / max(sum(its), 1), LEAST_SHARE) for its in (expected, found))
+    return float(((f - e) * np.log(f / e)).sum())
+
+
+def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
+    """Return the stability index of review length, of known and unknown words, and of scores."""
+    return {
+        "length": stability_index(reference["lengths"], found["lengths"]),
+        "unknown words": stability_index(reference["words"], found["words"]),
+        "score": stability_index(reference["scores"], found["scores"]),
+    }
