@@ -126,7 +126,7 @@ def export_classifier(classifier: Classifier, output: Path) -> float:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="export")
-def export(settings: ExportSettings, uri: str) -> dict[str, Any]:
+def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion, or the model that is named, as a SavedModel."""
     output = Path(settings.output).expanduser().absolute()
     with tempfile.TemporaryDirectory() as scratch:

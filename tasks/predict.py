@@ -163,7 +163,7 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
             yield file, target
 
 
-def predict_all(settings: PredictSettings, uri: str, say: Callable[[str], None]) -> dict[str, Any]:
+def predict_all(settings: PredictSettings, uri: str | None, say: Callable[[str], None]) -> dict[str, Any]:
     """Score what the settings name.
 
     Returns:
@@ -193,7 +193,7 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict")
-def predict(settings: PredictSettings, uri: str) -> dict[str, Any]:
+def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score a text, a file, or what is new in a folder; say so where the reviews have changed."""
     say = get_run_logger()
     result = predict_all(settings, uri, say.info)

@@ -129,7 +129,7 @@ def promote_version(tracking: dict[str, Any], settings: PromotionSettings, folde
     return verdict
 
 
-def promote_by_hand(uri: str, settings: PromoteSettings) -> dict[str, Any]:
+def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any]:
     """Make a version the champion because a person says so, and return the record of it.
 
     Raises:
@@ -166,7 +166,7 @@ def promote(tracked: Artifact, settings: PromotionSettings) -> Artifact:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote version {settings.version}")
-def promote_hand(settings: PromoteSettings, uri: str) -> dict[str, Any]:
+def promote_hand(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Make a version the champion by hand."""
     verdict = promote_by_hand(uri, settings)
     announce_champion(verdict)

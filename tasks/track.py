@@ -154,7 +154,7 @@ def register(client: "MlflowClient", run: "Run", model: str, tags: dict[str, str
     return str(made.version)
 
 
-def track_run(uri: str, made: list[Artifact], settings: RunSettings, folder: Path) -> dict[str, Any]:
+def track_run(uri: str | None, made: list[Artifact], settings: RunSettings, folder: Path) -> dict[str, Any]:
     """Log the run and register its model, unless that is done, and write tracking.json.
 
     Returns:
@@ -196,7 +196,7 @@ def track_run(uri: str, made: list[Artifact], settings: RunSettings, folder: Pat
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="track")
-def track(settings: RunSettings, made: list[Artifact], uri: str) -> Artifact:
+def track(settings: RunSettings, made: list[Artifact], uri: str | None) -> Artifact:
     """Log the run in MLflow and register its model; a run that is logged already is not logged again."""
     tracked = keep(lambda folder: track_run(uri, made, settings, folder))
     get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracked.meta)

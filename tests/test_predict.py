@@ -159,11 +159,8 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
     assert not output.exists()
 
 
-def test_without_a_champion_the_error_says_how_to_get_one(store, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from tasks.core.registry import tracking_uri
-
+def test_without_a_champion_the_error_says_how_to_get_one(store):
     with pytest.raises(ModelError, match=r"no champion yet: train one with python flows/imdb_flow.py, promote"):
-        predict_all(PredictSettings(text="good"), tracking_uri(), [].append)
+        predict_all(PredictSettings(text="good"), None, [].append)
     with pytest.raises(ModelError, match="is no run folder"):
-        predict_all(PredictSettings(text="good", model=str(store)), tracking_uri(), [].append)
+        predict_all(PredictSettings(text="good", model=str(store)), None, [].append)

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
-from tasks.core.registry import tracking_uri
+from tasks.core.registry import address_of
 from tasks.core.settings import PromoteSettings
 from tests.test_imdb_flow import run, small  # noqa: F401 - a fixture
 
@@ -42,10 +42,10 @@ def logged(uri: str) -> list:
     return client.search_runs([experiment.experiment_id])
 
 
-def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store):  # noqa: F811
+def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeypatch):  # noqa: F811
     metrics = run(tracked(imdb))
-    client = MlflowClient(tracking_uri(), tracking_uri())
-    (logged_run,) = logged(tracking_uri())
+    client = MlflowClient(address_of(None), address_of(None))
+    (logged_run,) = logged(address_of(None))
     assert logged_run.info.status == "FINISHED"
     assert logged_run.data.params["data.maxlen"] == "64"
     assert logged_run.data.tags["dataset_sha256"] == metrics["dataset"]["sha256"]
@@ -65,8 +65,9 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store):  # noq
     assert champion.run_id == metrics["tracking"]["run_id"] == logged_run.info.run_id
     assert str(store) in champion.source
 
-    mlflow.set_tracking_uri(tracking_uri())
-    network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address_of(None))
+        network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
     assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
 
     again = run(tracked(imdb))
@@ -78,7 +79,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store):  # noq
     for folder in (store / "track").iterdir():
         folder.rename(store / f"gone-{folder.name}")
     assert run(tracked(imdb))["tracking"]["run_id"] == metrics["tracking"]["run_id"]
-    assert len(logged(tracking_uri())) == 1
+    assert len(logged(address_of(None))) == 1
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
@@ -88,7 +89,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not better" in second["promotion"]["reason"]
     assert second["promotion"]["reason"] in (second["folder"] / "report.html").read_text()
-    client = MlflowClient(tracking_uri(), tracking_uri())
+    client = MlflowClient(address_of(None), address_of(None))
     assert client.get_model_version_by_alias(MODEL, "challenger").version == 2
     for version, before in ((2, 1), (1, 2)):
         record = promote_flow(PromoteSettings(version=version, reason="a person says so"))

@@ -87,7 +87,7 @@ def assemble(name: str, network: Path, encoded: Path, facts: dict[str, Any]) -> 
     return Classifier(name, model, pa.array(vocabulary, pa.string()), read_encoding(encoded), facts, score)
 
 
-def load_registered(uri: str, model: str, version: int | None, scratch: Path) -> Classifier:
+def load_registered(uri: str | None, model: str, version: int | None, scratch: Path) -> Classifier:
     """Return a registered version of `model`, or its champion.
 
     Args:
@@ -144,7 +144,9 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
     return assemble(f"run {folder.name}", trained / "model.keras", encoded, facts)
 
 
-def load_classifier(model: str | None, registered_model: str, uri: str, store: Path, scratch: Path) -> Classifier:
+def load_classifier(
+    model: str | None, registered_model: str, uri: str | None, store: Path, scratch: Path
+) -> Classifier:
     """Return the classifier that `model` names.
 
     Args:

@@ -34,7 +34,7 @@ def as_address(path: Path) -> str:
 
 def mlflow_page(tracking: dict[str, Any]) -> str | None:
     """Return the address of a run in MLflow's UI, or None where MLflow has no server."""
-    if not tracking["uri"].startswith("http"):
+    if not (tracking["uri"] or "").startswith("http"):
         return None
     return f"{tracking['uri'].rstrip('/')}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 

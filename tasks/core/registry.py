@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError, RegistryUnreachable
-from tasks.core.store import Store
+from tasks.core.store import Store, naming_the_place
 
 # MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
@@ -23,14 +23,24 @@ PROMOTION = "promotion"
 CLASSIFIER, EVALUATION = "classifier", "evaluation"
 
 
-def tracking_uri() -> str:
-    """Return where MLflow keeps runs and models: $MLFLOW_TRACKING_URI, else SQLite in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_root() / 'mlflow' / 'mlflow.db'}"
+def tracking_uri() -> str | None:
+    """Return the address that MLFLOW_TRACKING_URI names, or None, which stands for the store's own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def own_database() -> Path:
+    """Return where the store's own database is."""
+    return store_root() / "mlflow" / "mlflow.db"
+
+
+def address_of(uri: str | None) -> str:
+    """Return the address of a registry as MLflow takes it."""
+    return uri or f"sqlite:///{own_database()}"
 
 
 @contextlib.contextmanager
-def registry(uri: str) -> Iterator["MlflowClient"]:
-    """Give a client of the registry at `uri`, and turn its failures into errors that name the place and the remedy.
+def registry(uri: str | None) -> Iterator["MlflowClient"]:
+    """Give a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
 
     Raises:
         RegistryUnreachable: nobody answers there.
@@ -38,12 +48,15 @@ def registry(uri: str) -> Iterator["MlflowClient"]:
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import DatabaseError
 
-    shown = uri if "@" not in urlsplit(uri).netloc else uri.replace(urlsplit(uri).netloc.partition("@")[0], "***")
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    address = address_of(uri)
+    netloc = urlsplit(address).netloc
+    shown = address.replace(netloc.rpartition("@")[0], "***") if "@" in netloc else address
     try:
-        yield MlflowClient(uri, uri)
+        if uri is None:
+            make_database(own_database())
+        yield MlflowClient(address, address)
     except MlflowException as error:
         message = str(error).splitlines()[0]
         status = error.get_http_status_code()  # type: ignore[no-untyped-call]
@@ -52,15 +65,34 @@ def registry(uri: str) -> Iterator["MlflowClient"]:
                 f"MLflow at {shown} does not answer ({message.partition(' failed with')[0]})"
             ) from error
         raise RegistryError(f"MLflow at {shown}: {message}") from error
+    except DatabaseError as error:
+        raise RegistryError(
+            f"MLflow at {shown}: its database cannot be used ({error.orig}); bring back a copy of it, or move it "
+            "away to begin anew: models that it named are then no longer registered"
+        ) from error
 
 
-def experiment_id(client: "MlflowClient", uri: str, name: str) -> str:
+def make_database(path: Path) -> None:
+    """Make MLflow's SQLite database where there is none, whole or not at all, one process at a time."""
+    from mlflow.tracking import MlflowClient
+
+    with Store(store_root()).locked("mlflow/database"), naming_the_place(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return
+        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        draft.unlink(missing_ok=True)
+        uri = f"sqlite:///{draft}"
+        MlflowClient(uri, uri).search_experiments(max_results=1)
+        draft.replace(path)
+
+
+def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
     """Return the experiment's id; it is made where there is none, its files in the store if the registry is there."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    is_own = uri.startswith(f"sqlite:///{store_root()}")
-    location = (store_root() / "mlflow" / "artifacts").as_uri() if is_own else None
+    location = (store_root() / "mlflow" / "artifacts").as_uri() if uri is None else None
     return str(client.create_experiment(name, artifact_location=location))
 
 

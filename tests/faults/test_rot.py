@@ -14,8 +14,9 @@ ROUNDS, FILES = int(os.environ.get("FAULT_ROUNDS", 5)), 4
 
 
 def damageable(store: Path) -> list[Path]:
-    """Every file below the store but the lock files, which are empty."""
-    return sorted(path for path in store.rglob("*") if path.is_file() and "locks" not in path.parts)
+    """Every file below the store but the lock files, which are empty, and MLflow's, which no step can make again."""
+    kept_out = {"locks", "mlflow"}
+    return sorted(path for path in store.rglob("*") if path.is_file() and not kept_out & set(path.parts))
 
 
 def damage(path: Path, dice: random.Random) -> str:
