@@ -9,7 +9,7 @@ run: .venv/installed
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
 
 test: .venv/installed
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 3 $(ARGS)
 
 check: .venv/installed  ## lint and types, as CI runs them
 	$(BIN)/ruff check .

@@ -4,8 +4,8 @@ import pytest
 from prefect import flow
 
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.core.settings import SourceSettings
-from tasks.download import download
+from tasks.core.settings import DataSettings, SourceSettings
+from tasks.download import download, pin
 from tests.reviews import Hostile, object_array, write_imdb
 from tests.web import serving
 
@@ -81,3 +81,13 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
     with pytest.raises(SourceError, match="was refused: it asks for"):
         read_ranked(store / made.key)
     assert not (tmp_path / "ran").exists()
+
+
+def test_own_files_are_known_by_their_content_and_not_by_their_name(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\ngood,1\n")
+    first = pin(DataSettings(dataset=str(path)))
+    assert pin(DataSettings(dataset=str(path))) == first
+    path.write_text("text,label\nbad,0\n")
+    assert pin(DataSettings(dataset=str(path))).sha256 != first.sha256
+    assert pin(DataSettings()) == DataSettings()

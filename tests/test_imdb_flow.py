@@ -18,7 +18,7 @@ from tasks.core.settings import RunSettings
 from tasks.core.store import hash_file
 
 PROJECT = Path(__file__).parents[1]
-STEPS = ["download", "encode", "pad", "build", "train", "evaluate", "baseline", "report"]
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "report"]
 
 
 def small(imdb: Path | None, **sections) -> RunSettings:
@@ -61,10 +61,10 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store)
     assert made(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "build", "train", "evaluate", "baseline", "report"]
+    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "baseline", "build", "train", "evaluate", "report"]
     assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", "train", "evaluate", "report"]
     assert made(run(small(imdb, training={"seed": 5}))) == ["train", "evaluate", "report"]
-    assert made(run(small(imdb, evaluation={"threshold": 0.4})))[0] == "evaluate"
+    assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == ["baseline", "evaluate", "report"]
     assert not list((store / "checkpoints").rglob("*.keras"))
 
 
@@ -230,3 +230,5 @@ def test_from_the_command_line_a_failed_step_is_named_without_a_traceback(tmp_pa
     assert "--data.sha256 HEX" in last
     assert list((store / "download").iterdir()) == []
     assert not (store / "runs").exists()
+    (page,) = (store / "failures").glob("*/report.html")
+    assert "--data.sha256 HEX" in page.read_text()
