@@ -28,7 +28,7 @@ def read_svg(path: Path) -> str:
 
 
 def as_address(path: Path) -> str:
-    """Return a figure as an address that holds all of it, on white: Prefect's UI may be dark, and its letters are not."""
+    """Return a figure as an address that holds all of it, on white: Prefect's UI may be dark, its letters are not."""
     svg = read_svg(path).replace("<svg ", '<svg style="background: #fff" ', 1)
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
