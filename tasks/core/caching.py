@@ -28,6 +28,7 @@ from tasks.core.store import Artifact, RotError, Store, digest, naming_the_place
 from tasks.core.usage import announce_use
 
 PROJECT = ("tasks", "flows")
+PARSE_ATTEMPTS = 5
 
 # Settings hold no logic, and those that a step reads are in its key by value: to hash the file too would
 # retrain every model whenever any step gets a new setting.
@@ -136,12 +137,26 @@ def is_module(name: str) -> bool:
 @functools.cache
 def parse(path: Path) -> ast.Module:
     """Parse a source file, without its docstrings: words about the code change no result."""
-    tree = ast.parse(path.read_bytes())
+    tree = parse_beside_threads(path.read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not is_bare_string(part)]  # type: ignore[attr-defined]
     return tree
+
+
+def parse_beside_threads(source: bytes) -> ast.Module:
+    """Parse source code, again where another thread that parses just then has disturbed it.
+
+    CPython up to 3.12 counts the depth of a syntax tree for all threads at once, and raises SystemError when two
+    that count together come to another sum.
+    """
+    for _attempt in range(PARSE_ATTEMPTS - 1):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
 
 
 def is_bare_string(node: ast.AST) -> bool:

@@ -123,3 +123,17 @@ def test_a_rotten_record_is_dropped_and_the_whole_artifact_taken(run_count, stor
     assert run_count() == (made, False)
     assert (store / made.key / "made.txt").stat().st_mtime_ns == time_made
     assert run_count() == (made, True)
+
+
+def test_a_parse_that_another_thread_disturbs_is_tried_again(monkeypatch):
+    real, disturbed = caching.ast.parse, iter([True, True, False])
+
+    def parse(source):
+        if next(disturbed, True):
+            raise SystemError("AST constructor recursion depth mismatch")
+        return real(source)
+
+    monkeypatch.setattr(caching.ast, "parse", parse)
+    assert caching.parse_beside_threads(b"a = 1").body
+    with pytest.raises(SystemError):
+        caching.parse_beside_threads(b"a = 1")
