@@ -22,7 +22,6 @@ from prefect.settings import PREFECT_API_URL  # noqa: E402
 from tasks.core.events import PROMOTED  # noqa: E402
 
 BLOCK = "imdb-pipeline"
-FLOWS = ["prefect.resource.name=imdb"]
 
 FAILURE = "imdb: a run failed"
 PROMOTION = "imdb: a new champion"

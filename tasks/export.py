@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.buckets import BUCKET_WIDTH
-from tasks.core.classifier import Classifier, load_classifier
+from tasks.core.classifier import FACTS, Classifier, load_classifier
 from tasks.core.environment import store_root
 from tasks.core.errors import ModelError
 from tasks.core.settings import ExportSettings
@@ -117,7 +117,7 @@ def export_classifier(classifier: Classifier, output: Path) -> float:
         module = make_module(classifier)
         tf.saved_model.save(module, str(draft), signatures={"serving_default": module.serve})
         about = classifier.facts | {"model": classifier.name}
-        (draft / "classifier.json").write_text(json.dumps(about, indent=1))
+        (draft / FACTS).write_text(json.dumps(about, indent=1))
         served = tf.saved_model.load(str(draft)).signatures["serving_default"](text=tf.constant(PROBES))
         gap = float(np.abs(served["probability"].numpy() - classifier.predict(pa.array(PROBES))).max())
         if gap > TOLERANCE:

@@ -13,10 +13,18 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.errors import RegistryError
 from tasks.core.events import announce_champion
 from tasks.core.judging import compare
-from tasks.core.registry import CHALLENGER, CHAMPION, EVALUATION, deciding, record_decision, registry, version_under
+from tasks.core.registry import (
+    CHALLENGER,
+    CHAMPION,
+    EVALUATION,
+    deciding,
+    numbered_version,
+    record_decision,
+    registry,
+    version_under,
+)
 from tasks.core.settings import PromoteSettings, PromotionSettings
 from tasks.core.store import Artifact, Store
 
@@ -137,15 +145,11 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
     """
     model = settings.registered_model
     with registry(uri) as client, deciding(model):
-        found = client.search_model_versions(f"name = '{model}'")
-        versions = {int(version.version): version for version in found}
-        if settings.version not in versions:
-            known = ", ".join(map(str, sorted(versions))) or "none"
-            raise RegistryError(f"{model} has no version {settings.version}; it has {known}")
+        version = numbered_version(client, model, settings.version)
         before = version_under(client, model, CHAMPION)
         against = int(before.version) if before is not None else None
         facts: dict[str, Any] = {"decision": CHAMPION, "reason": settings.reason, "against": against}
-        record_decision(client, versions[settings.version], **facts, by="hand")
+        record_decision(client, version, **facts, by="hand")
     return facts | {"model": model, "version": settings.version}
 
 

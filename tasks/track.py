@@ -12,9 +12,11 @@ import numpy as np
 from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.classifier import FACTS
 from tasks.core.drift import reference_of
 from tasks.core.encoded import read_encoding
 from tasks.core.environment import store_root
+from tasks.core.judging import NUMBERS
 from tasks.core.models import load_model, start_tensorflow
 from tasks.core.registry import CLASSIFIER, EVALUATION, experiment_id, registry
 from tasks.core.settings import RunSettings
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 TRACKING = "tracking.json"
-# The metrics of a split that are one number.
-LOGGED = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 
 
 def identify_test_set(downloaded: Artifact, settings: RunSettings) -> str:
@@ -58,7 +58,7 @@ def write_classifier(made: dict[str, Path], facts: dict[str, Any], folder: Path)
     mlflow.keras.save_model(model, str(folder), signature=signature, pip_requirements=requirements)
     for name in ("vocabulary.json", "encoding.json"):
         shutil.copyfile(made["encode"] / name, folder / name)
-    (folder / "classifier.json").write_text(json.dumps(facts, indent=1))
+    (folder / FACTS).write_text(json.dumps(facts, indent=1))
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -102,7 +102,7 @@ def log_run(
         for name, value in epoch.items()
         if name != "epoch"
     ]
-    metrics += [Metric(f"{part}_{name}", its[name], now, 0) for part, its in judged.items() for name in LOGGED]
+    metrics += [Metric(f"{part}_{name}", its[name], now, 0) for part, its in judged.items() for name in NUMBERS]
     params = [Param(name, value) for name, value in flatten(settings.model_dump(mode="json")).items()]
     run = client.create_run(experiment, run_name=f"{tags['dataset']} {settings.model.cell}")
     name = run.info.run_id

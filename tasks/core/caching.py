@@ -92,7 +92,7 @@ def reduce_input(value: Any, annotation: Any) -> Any:
     if isinstance(value, list):
         return [reduce_input(part, None) for part in value]
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", include=set(getattr(annotation, "model_fields", type(value).model_fields)))
+        return value.model_dump(mode="json", include=set(annotation.model_fields))
     return TypeAdapter(Any).dump_python(value, mode="json")
 
 

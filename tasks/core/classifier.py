@@ -13,7 +13,7 @@ from tasks.core.encoded import Encoding, read_encoding, read_vocabulary
 from tasks.core.errors import ModelError
 from tasks.core.models import Scorer, load_model
 from tasks.core.padded import Padded, pad_tokens
-from tasks.core.registry import CHAMPION, registry, version_under
+from tasks.core.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
 from tasks.core.text import ranks_to_ids, tokenise, words_to_ranks
 
 # TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
@@ -97,7 +97,8 @@ def load_registered(uri: str | None, model: str, version: int | None, scratch: P
         scratch: an empty folder, for what is fetched.
 
     Raises:
-        ModelError: there is no champion, or no such version.
+        ModelError: there is no champion.
+        RegistryError: there is no such version.
     """
     with registry(uri) as client:
         if version is None:
@@ -108,12 +109,8 @@ def load_registered(uri: str | None, model: str, version: int | None, scratch: P
                     "python flows/promote_flow.py --version N, or name a model with --model"
                 )
         else:
-            versions = {int(its.version): its for its in client.search_model_versions(f"name = '{model}'")}
-            if version not in versions:
-                known = ", ".join(map(str, sorted(versions))) or "none"
-                raise ModelError(f"{model} has no version {version}; it has {known}")
-            found = versions[version]
-        folder = Path(client.download_artifacts(str(found.run_id), "classifier", str(scratch)))
+            found = numbered_version(client, model, version)
+        folder = Path(client.download_artifacts(str(found.run_id), CLASSIFIER, str(scratch)))
     facts = json.loads((folder / FACTS).read_text())
     return assemble(f"{model} version {found.version}", folder / "data" / "model.keras", folder, facts)
 
@@ -158,6 +155,7 @@ def load_classifier(
 
     Raises:
         ModelError: there is no such model.
+        RegistryError: there is no such version.
     """
     if model is None or model.isdecimal():
         return load_registered(uri, registered_model, int(model) if model else None, scratch)

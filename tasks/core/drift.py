@@ -6,7 +6,8 @@ from typing import TypedDict
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.core.padded import Padded, PaddedFile
+from tasks.core.judging import bin_of
+from tasks.core.padded import Padded, PaddedFile, lengths_of
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # What an empty bin counts as: the index has a logarithm in it.
@@ -37,13 +38,18 @@ def profile(padded: Padded, probabilities: np.ndarray, oov_char: int | None, edg
     """
     place = np.searchsorted(edges, padded.lengths, side="left")
     unknown = int((padded.tokens == oov_char).sum()) if oov_char is not None else 0
-    bins = np.minimum((probabilities * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
     return Profile(
         length_edges=edges,
         lengths=np.bincount(place, minlength=len(edges) + 1).tolist(),
         words=[int(padded.lengths.sum()) - unknown, unknown],
-        scores=np.bincount(bins, minlength=SCORE_BINS).tolist(),
+        scores=count_scores(probabilities),
     )
+
+
+def count_scores(probabilities: np.ndarray) -> list[int]:
+    """Return how many probabilities fall into each tenth."""
+    counts: list[int] = np.bincount(bin_of(probabilities, SCORE_BINS), minlength=SCORE_BINS).tolist()
+    return counts
 
 
 def add(profiles: list[Profile]) -> Profile:
@@ -63,12 +69,11 @@ def reference_of(padded: Path, evaluated: Path, oov_char: int | None) -> Profile
     training reviews each, as far as lengths differ.
     """
     train = PaddedFile(padded / "train.parquet")
-    lengths = np.concatenate([part.lengths for part in train])
+    lengths = np.concatenate(lengths_of(train))
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
     counted = add([profile(part, np.zeros(len(part.lengths)), oov_char, edges) for part in train])
     scores = pq.read_table(evaluated / "test.parquet", columns=["probability"])["probability"].to_numpy()
-    bins = np.minimum((scores * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
-    counted["scores"] = np.bincount(bins, minlength=SCORE_BINS).tolist()
+    counted["scores"] = count_scores(scores)
     return counted
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.core.judging import bin_of
+
 # Matplotlib and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +89,7 @@ def draw_verdicts(confusion: list[list[int]], labels: np.ndarray, probabilities:
     matrix.set_xticklabels(names)
     matrix.set_yticklabels(names, rotation=90, va="center")
 
-    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    place = bin_of(probabilities, bins)
     number = np.bincount(place, minlength=bins)
     filled = number > 0
     given = np.bincount(place, weights=probabilities, minlength=bins)[filled] / number[filled]

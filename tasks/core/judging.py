@@ -9,6 +9,8 @@ from tasks.core.settings import EvaluationSettings
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 
+# What `judge` returns that is one number.
+NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
@@ -42,6 +44,11 @@ def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSet
     }
 
 
+def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
+    """Return in which of `bins` bins of equal width, from 0, each probability falls: (n,) int64."""
+    return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+
+
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
     """Return the mean gap between probability and share of positive reviews, weighted by bin.
 
@@ -53,8 +60,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
         probabilities: (n,) in 0 to 1.
         bins: their number.
     """
-    place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(place, weights=labels - probabilities, minlength=bins)
+    gaps = np.bincount(bin_of(probabilities, bins), weights=labels - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
 
 

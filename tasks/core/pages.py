@@ -7,8 +7,9 @@ from typing import Any
 import jinja2
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from tasks.core.judging import NUMBERS
+
 TEMPLATES = Path(__file__).resolve().parents[1]
-SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 
 
 def render(template: str, **values: Any) -> str:
@@ -43,7 +44,7 @@ def mlflow_page(tracking: dict[str, Any]) -> str | None:
 def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: dict[str, Any]) -> None:
     """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
-    table = [{"reviews": row} | {key: round(its[key], 4) for key in SHOWN} for row, its in rows.items()]
+    table = [{"reviews": row} | {key: round(its[key], 4) for key in NUMBERS} for row, its in rows.items()]
     create_table_artifact(table, key="metrics", description="The test reviews decide.")
     images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / "figures").iterdir())}
     markdown = render("publish.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)

@@ -109,6 +109,19 @@ def version_under(client: "MlflowClient", model: str, alias: str) -> "ModelVersi
         raise
 
 
+def numbered_version(client: "MlflowClient", model: str, number: int) -> "ModelVersion":
+    """Return a version of `model` by its number.
+
+    Raises:
+        RegistryError: there is none; the message names those that there are.
+    """
+    versions = {int(version.version): version for version in client.search_model_versions(f"name = '{model}'")}
+    if number not in versions:
+        known = ", ".join(map(str, sorted(versions))) or "none"
+        raise RegistryError(f"{model} has no version {number}; it has {known}")
+    return versions[number]
+
+
 @contextlib.contextmanager
 def deciding(model: str) -> Iterator[None]:
     """Hold the right to move the aliases of `model`: of two runs on one store, one decides after the other."""

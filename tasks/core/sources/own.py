@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
+from tasks.core.padded import SPLITS
 from tasks.core.settings import SourceSettings
 from tasks.core.sources.rotten_tomatoes import REVIEWS
 from tasks.core.sources.splitting import split_by_group
 from tasks.core.store import digest, hash_file
 from tasks.core.tables import read_batches, table_files, texts_of
 
-SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
                "val": "validation", "dev": "validation", "test": "test"}  # fmt: skip
 # What labels are called where nobody says which one is the positive one: negative, positive.
@@ -46,7 +46,7 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed while the run began; run again")
     names, labels, groups, splits = read_columns(path, settings)
-    negative, positive = name_labels(names, labels, settings.positive_label, path)
+    negative, positive = name_labels(names, settings.positive_label, path)
     is_positive = labels == names.index(positive)
     split = split_rows(is_positive, groups, splits, settings, path)
     check = check_classes(is_positive, split, settings, path) | write_reviews(
@@ -102,7 +102,7 @@ def rows_of(path: Path, text_column: str) -> Iterator[tuple[Path, int, pa.Record
 
 
 def filled(batch: pa.RecordBatch, column: str, file: Path, first: int, flag: str) -> list[str]:
-    """Return a column as text, lower-case and stripped where it is a truth value, or refuse a row without one."""
+    """Return a column as text, or refuse a row that has nothing there."""
     if column not in batch.schema.names:
         raise InputError(f"{file}: has no column {column!r}, only {', '.join(batch.schema.names)}; name it with {flag}")
     values = batch.column(column)
@@ -113,7 +113,7 @@ def filled(batch: pa.RecordBatch, column: str, file: Path, first: int, flag: str
     return texts
 
 
-def name_labels(names: list[str], labels: np.ndarray, positive: str | None, path: Path) -> tuple[str, str]:
+def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str, str]:
     """Return the names of the negative and the positive label.
 
     Raises:
