@@ -122,7 +122,6 @@ def promote_version(tracking: dict[str, Any], settings: PromotionSettings, folde
     with registry(tracking["uri"]) as client, deciding(model):
         version = client.get_model_version(model, str(tracking["version"]))
         before = version_under(client, model, CHAMPION)
-        champion = read_candidate(client, before) if before is not None else None
         if before is not None and before.version == version.version:
             verdict: dict[str, Any] = {
                 "decision": CHAMPION,
@@ -130,6 +129,7 @@ def promote_version(tracking: dict[str, Any], settings: PromotionSettings, folde
                 "against": None,
             }
         else:
+            champion = read_candidate(client, before) if before is not None else None
             verdict = decide(read_candidate(client, version), champion, settings)
             record_decision(client, version, **verdict, by="run")
     verdict |= {"model": model, "version": int(version.version)}
