@@ -11,13 +11,14 @@ import pyarrow as pa
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary
+from tasks.core.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary, write_words
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
 from tasks.core.ranked import Ranked, read_ranked
 from tasks.core.settings import EncodeSettings
 from tasks.core.store import Artifact, Store
 from tasks.core.text import highest_id, ranks_to_ids
+from tasks.core.word_check import WordCheck
 
 
 def check_labels(labels: dict[str, np.ndarray]) -> None:
@@ -108,12 +109,15 @@ def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> 
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
-    """Write train.parquet, test.parquet, vocabulary.json and encoding.json.
+    """Write train.parquet, test.parquet, vocabulary.json, encoding.json and words.json, what `WordCheck` counts.
 
     Ids and labels are equal to those of keras.datasets.imdb.load_data.
 
     Returns:
         How many reviews each split has, and how many words are known.
+
+    Raises:
+        DataError: a split lacks a label, or its words are beyond a limit.
     """
     ranked = read_ranked(downloaded)
     check_labels(ranked.labels)
@@ -121,9 +125,10 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
     rows = {split: len(labels) for split, labels in ranked.labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
-    highest = 0
+    highest, words = 0, {}
     for split, order in orders.items():
-        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in ranked.parts[split]())
+        check = WordCheck(split, order, settings)
+        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in check.watch(ranked.parts[split](), limit))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             highest = max(
                 highest,
@@ -131,6 +136,9 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
                     folder / f"{split}.parquet", reorder(ids, order, Path(scratch)), ranked.labels[split][order]
                 ),
             )
+        check.enforce(ranked.name_row)
+        words[split] = check.summary()
+    write_words(folder, words)
     write_encoding(folder, Encoding(vocabulary_size=max(settings.num_words or 0, highest + 1), **rules))
     write_vocabulary(folder, ranked.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}

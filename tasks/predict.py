@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from tasks.core.drift import Profile, add, measure_drift, profile
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.events import announce_drift
+from tasks.core.progress import Advance, showing_progress
 from tasks.core.settings import PredictSettings
 from tasks.core.store import digest, hash_file, naming_the_place, replace_file
-from tasks.core.tables import files_within, read_batches, table_files, texts_of
+from tasks.core.tables import OnRead, files_within, read_batches, table_files, texts_of
 from tasks.core.text import tokenise
 
 ADDED = ("predicted_label", "probability", "words")
@@ -52,10 +53,10 @@ def explain(classifier: Classifier, text: str, count: int) -> list[tuple[str, fl
 
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
     """Return a batch's columns with predicted_label and probability, and words if asked for, added; and its profile."""
-    padded = classifier.encode(texts)
+    padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
     edges = classifier.facts["reference"]["length_edges"]
-    counted = profile(padded, probabilities, classifier.encoding.oov_char, edges)
+    counted = profile(padded.lengths, known_and_unknown, probabilities, edges)
     table = pa.Table.from_batches([batch])
     table = table.append_column("predicted_label", classifier.verdict(probabilities))
     table = table.append_column("probability", pa.array(probabilities))
@@ -66,9 +67,7 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     return table, counted
 
 
-def score_parts(
-    classifier: Classifier, source: Path, column: str, words: int, parts: Path, say: Callable[[str], None]
-) -> int:
+def score_parts(classifier: Classifier, source: Path, column: str, words: int, parts: Path, on_read: OnRead) -> int:
     """Score a file part by part, each written to a file of its own; parts that are there already are kept.
 
     Args:
@@ -77,13 +76,13 @@ def score_parts(
         column: of the texts.
         words: how many words to name for each review.
         parts: the folder of the parts.
-        say: told how many rows are done, after each part.
+        on_read: told which share of the file has been read.
 
     Returns:
         The number of rows.
     """
     rows = 0
-    for number, batch in enumerate(read_batches(source, column)):
+    for number, batch in enumerate(read_batches(source, column, on_read)):
         taken = set(ADDED[: 3 if words else 2]) & set(batch.schema.names)
         if taken:
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
@@ -96,7 +95,6 @@ def score_parts(
             pq.write_table(table, draft, compression="zstd")
             draft.rename(path)
         rows += len(batch)
-        say(f"{source}: {rows:,} rows")
     if not rows:
         raise InputError(f"{source}: has no rows to score")
     return rows
@@ -115,7 +113,7 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
 
 
 def score_file(
-    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, say: Callable[[str], None]
+    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
 ) -> dict[str, Any]:
     """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
 
@@ -142,7 +140,7 @@ def score_file(
             shutil.rmtree(parts)  # of another input, or another model
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
-        rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, say)
+        rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, on_read)
         counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
         drift = measure_drift(classifier.facts["reference"], counted)
         join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
@@ -163,8 +161,13 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
             yield file, target
 
 
-def predict_all(settings: PredictSettings, uri: str | None, say: Callable[[str], None]) -> dict[str, Any]:
+def predict_all(settings: PredictSettings, uri: str | None, advance: Advance) -> dict[str, Any]:
     """Score what the settings name.
+
+    Args:
+        settings: what to score, and with which model.
+        uri: of the registry.
+        advance: told how far the files are.
 
     Returns:
         "model", its name, and for a text "label", "probability" and "words", or for files "files".
@@ -179,7 +182,13 @@ def predict_all(settings: PredictSettings, uri: str | None, say: Callable[[str],
         words = explain(classifier, settings.text, settings.explain) if settings.explain else []
         label = classifier.verdict(probabilities)[0].as_py()
         return {"model": classifier.name, "label": label, "probability": float(probabilities[0]), "words": words}
-    files = [score_file(classifier, source, output, settings, say) for source, output in todo]
+    files = []
+    for number, (source, output) in enumerate(todo):
+
+        def on_read(share: float, number: int = number, name: str = source.name) -> None:
+            advance((number + share) / len(todo), name)
+
+        files.append(score_file(classifier, source, output, settings, on_read))
     return {"model": classifier.name, "files": files}
 
 
@@ -196,11 +205,15 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score a text, a file, or what is new in a folder; say so where the reviews have changed."""
     say = get_run_logger()
-    result = predict_all(settings, uri, say.info)
-    if result.get("files"):
+    if settings.text is not None:
+        return predict_all(settings, uri, lambda _share, _name: None)
+    with showing_progress("scoring", f"{settings.input} to {settings.output}") as advance:
+        result = predict_all(settings, uri, advance)
+    if result["files"]:
         table = [{"file": file["input"], "rows": file["rows"]} | file["drift"] for file in result["files"]]
         create_table_artifact(table, key="drift", description=f"Stability index; the limit is {settings.max_drift}.")
-    for file in result.get("files", []):
+    for file in result["files"]:
+        say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
         if file["drifted"]:
             say.warning(DRIFT_NOTICE, file["input"], result["model"], describe_drift(file["drift"]), settings.max_drift)
             announce_drift(result["model"], Path(file["input"]).name, file["drift"])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary
+from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary, read_words
 from tasks.core.environment import store_root
 from tasks.core.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
 from tasks.core.judging import compare
@@ -65,20 +65,6 @@ def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
             found[row] = np.asarray(batch.column("tokens")[row - first].values)
         first += len(batch)
     return found
-
-
-def describe_words(encoded: Path) -> list[dict[str, Any]]:
-    """Return for each encoded split its reviews, the mean number of words and the share of words left out."""
-    oov_char, rows = read_encoding(encoded).oov_char, []
-    for path in sorted(encoded.glob("*.parquet"), key=lambda path: path.stem != "train"):
-        words = unknown = 0
-        reviews = count_encoded(path)
-        for batch in iterate_encoded(path, 0, reviews):
-            ids = batch.column("tokens").flatten().to_numpy()
-            words += len(ids)
-            unknown += int((ids == oov_char).sum()) if oov_char is not None else 0
-        rows.append({"split": path.stem, "reviews": reviews, "words": words / reviews, "unknown": unknown / words})
-    return rows
 
 
 def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
@@ -141,7 +127,7 @@ def draw_report(
             "fit": describe_fit(training["history"], training["best_epoch"]),
             "baseline": describe_comparison(comparison, "the linear baseline"),
         },
-        "words": describe_words(encoded),
+        "words": read_words(encoded),
         "mistakes": worst_mistakes(encoded, labels, probabilities, threshold),
     }
     (folder / "findings.json").write_text(json.dumps(findings, indent=1))

@@ -14,7 +14,6 @@ from prefect import get_run_logger, task
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.classifier import FACTS
 from tasks.core.drift import reference_of
-from tasks.core.encoded import read_encoding
 from tasks.core.environment import store_root
 from tasks.core.judging import NUMBERS
 from tasks.core.models import load_model, start_tensorflow
@@ -115,7 +114,7 @@ def log_run(
                 "dataset": tags["dataset"],
                 "dataset_sha256": tags["dataset_sha256"],
                 "labels": labels,
-                "reference": reference_of(made["pad"], made["evaluate"], read_encoding(made["encode"]).oov_char),
+                "reference": reference_of(made["encode"], made["pad"], made["evaluate"]),
             }
             write_classifier(made, facts, Path(scratch) / CLASSIFIER)
             client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)

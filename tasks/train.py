@@ -16,7 +16,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
 from tasks.core.padded import Padded, PaddedFile
-from tasks.core.progress import OnBatch, showing_progress
+from tasks.core.progress import Advance, showing_progress
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
 
@@ -55,7 +55,7 @@ def fit_epoch(
     validation: Sequence[Padded],
     settings: TrainingSettings,
     epoch: int,
-    on_batch: OnBatch | None = None,
+    advance: Advance | None = None,
 ) -> Epoch:
     """Fit one epoch and validate.
 
@@ -67,7 +67,7 @@ def fit_epoch(
         validation: reviews to judge the epoch by.
         settings: the batches and their seed.
         epoch: from 1.
-        on_batch: told of each batch that is done.
+        advance: told of each batch that is done.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -80,11 +80,13 @@ def fit_epoch(
     batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng)
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
-    if on_batch:
+    if advance:
         count = len(batches)
-        callbacks.append(
-            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: on_batch(epoch, batch + 1, count))
-        )
+
+        def on_batch(batch: int, logs: Any) -> None:
+            advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
+
+        callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=on_batch))
     logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
@@ -104,7 +106,7 @@ def fit(
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
-    on_batch: OnBatch | None = None,
+    advance: Advance | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
     """Fit the model in `built`, going on from `checkpoint` where it holds finished epochs.
 
@@ -125,7 +127,7 @@ def fit(
         model = load_model(checkpoint.folder / state.last)
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     while not is_done(history, settings):
-        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, on_batch)]
+        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance)]
         state = checkpoint.write(model, history)
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
@@ -160,7 +162,7 @@ def train_model(
     checkpoint: Path,
     folder: Path,
     say: Callable[[str], None],
-    on_batch: OnBatch | None = None,
+    advance: Advance | None = None,
 ) -> dict[str, Any]:
     """Write model.keras, without its optimizer, and training.json.
 
@@ -168,7 +170,7 @@ def train_model(
         {"seconds": of each epoch}.
     """
     train, validation = (PaddedFile(padded / f"{split}.parquet") for split in ("train", "validation"))
-    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say, on_batch)
+    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say, advance)
     bare = load_model(built / "model.keras")
     bare.set_weights(model.get_weights())
     save_model(bare, folder / "model.keras")
@@ -200,8 +202,8 @@ def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Arti
     say = get_run_logger().info
 
     def fill(folder: Path) -> dict[str, Any]:
-        with showing_progress(settings.epochs) as on_batch:
-            return train_model(*paths, settings, checkpoint, folder, say, on_batch)
+        with showing_progress("training", f"{settings.epochs} epochs") as advance:
+            return train_model(*paths, settings, checkpoint, folder, say, advance)
 
     trained = keep(fill)
     Checkpoint(checkpoint).remove()

@@ -6,7 +6,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
+
+from tasks.core.events import DRIFTED
 
 PROJECT = Path(__file__).parents[1]
 
@@ -52,3 +55,10 @@ def test_one_run_at_a_time_on_its_schedule(name, cron):
     assert re.fullmatch(cron, schedule["cron"])
     assert DEPLOYMENTS[name]["concurrency_limit"]["limit"] == 1
     assert DEPLOYMENTS[name]["work_pool"]["name"] == "local"
+
+
+def test_reviews_that_have_drifted_start_a_retraining():
+    (trigger,) = DEPLOYMENTS["nightly"]["triggers"]
+    automation = DeploymentEventTrigger.model_validate(trigger)
+    assert automation.enabled
+    assert automation.expect == {DRIFTED}

@@ -6,12 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import tasks.encode
-from tasks.core.encoded import read_encoding, read_vocabulary
+from tasks.core.encoded import read_encoding, read_vocabulary, read_words
 from tasks.core.errors import DataError
 from tasks.core.ranked import read_ranked
 from tasks.core.settings import EncodeSettings
+from tasks.core.text import UNRANKED
 from tasks.encode import check_labels, encode_download, reorder
 from tests.reviews import WORDS
+
+UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
 
 
 @pytest.fixture
@@ -38,9 +41,9 @@ def keras_load_data(imdb, monkeypatch):
     ],
 )
 def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, options):
-    settings = EncodeSettings(**options)
+    settings = EncodeSettings(**options, **UNLIMITED)
     encode_download(imdb, settings, tmp_path)
-    rules = settings.model_dump(exclude={"shuffle_seed", "max_reviews"})
+    rules = settings.model_dump(include={"num_words", "skip_top", "start_char", "oov_char", "index_from"})
     expected = keras_load_data(seed=settings.shuffle_seed, **rules)
     for split, (x, y) in zip(("train", "test"), expected, strict=True):
         table = pq.read_table(tmp_path / f"{split}.parquet")
@@ -49,7 +52,7 @@ def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, opt
 
 
 def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
-    counts = encode_download(imdb, EncodeSettings(num_words=100), tmp_path)
+    counts = encode_download(imdb, EncodeSettings(num_words=100, **UNLIMITED), tmp_path)
     assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
     assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
     assert read_encoding(tmp_path).vocabulary_size == 100
@@ -92,10 +95,23 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
     ranked = read_ranked(tmp_path)
     assert ranked.vocabulary == ["good", "film", "bad"]
     ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
-    assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[1]]}
+    assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[UNRANKED, 1]]}
     assert ranked.labels["train"].tolist() == [1, 0]
 
 
 def test_one_label_alone_is_refused():
     with pytest.raises(DataError, match="the test reviews have 0 negative and 2 positive ones"):
         check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])})
+
+
+def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
+    texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
+    columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
+    pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "reviews.parquet")
+    folder = tmp_path / "encoded"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"85.7% of the words of the test reviews .*a\.csv row 4 \(2 of 2\)"):
+        encode_download(tmp_path, EncodeSettings(), folder)
+    counts = encode_download(tmp_path, EncodeSettings(max_unknown=0.9), folder)
+    assert counts == {"train": 2, "test": 2, "words": 3}
+    assert read_words(folder)["test"]["unknown"] == 6 / 7

@@ -34,6 +34,10 @@ def classifier(tmp_path_factory):
     return assemble("imdb-classifier version 1", folder / "model.keras", folder, facts)
 
 
+def ignore(_share, _name) -> None:
+    """Show no progress."""
+
+
 def ask(source, output, **values) -> PredictSettings:
     return PredictSettings(input=str(source), output=str(output), **values)
 
@@ -100,13 +104,13 @@ def test_a_folder_is_scored_file_by_file_and_each_once(classifier, tmp_path, mon
     monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
-    assert predict_all(ask(inbox, outbox), "", [].append) == {"files": []}
+    assert predict_all(ask(inbox, outbox), "", ignore) == {"files": []}
     (inbox / "a.txt").write_text("good\n")
-    first = predict_all(ask(inbox, outbox), "", [].append)
+    first = predict_all(ask(inbox, outbox), "", ignore)
     (inbox / "b.txt").write_text("bad\nfilm\n")
-    second = predict_all(ask(inbox, outbox), "", [].append)
+    second = predict_all(ask(inbox, outbox), "", ignore)
     assert [[file["rows"] for file in its["files"]] for its in (first, second)] == [[1], [2]]
-    assert predict_all(ask(inbox, outbox), "", [].append) == {"files": []}
+    assert predict_all(ask(inbox, outbox), "", ignore) == {"files": []}
     assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
 
 
@@ -155,12 +159,12 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
     (tmp_path / name).write_text(content)
     output = tmp_path / "scored.parquet"
     with pytest.raises(InputError, match=message):
-        predict_all(ask(tmp_path / name, output), "", [].append)
+        predict_all(ask(tmp_path / name, output), "", ignore)
     assert not output.exists()
 
 
 def test_without_a_champion_the_error_says_how_to_get_one(store):
     with pytest.raises(ModelError, match=r"no champion yet: train one with python flows/imdb_flow.py, promote"):
-        predict_all(PredictSettings(text="good"), None, [].append)
+        predict_all(PredictSettings(text="good"), None, ignore)
     with pytest.raises(ModelError, match="is no run folder"):
-        predict_all(PredictSettings(text="good", model=str(store)), None, [].append)
+        predict_all(PredictSettings(text="good", model=str(store)), None, ignore)

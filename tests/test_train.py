@@ -144,11 +144,11 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect
 
     begun = []
 
-    def fail_once(model, train, validation, settings, epoch, on_batch):
+    def fail_once(model, train, validation, settings, epoch, advance):
         begun.append(epoch)
         if begun == [1, 2, 3, 4]:
             raise RuntimeError("the machine hiccups")
-        return fit_epoch(model, train, validation, settings, epoch, on_batch)
+        return fit_epoch(model, train, validation, settings, epoch, advance)
 
     monkeypatch.setattr(room, "fit_epoch", fail_once)
     monkeypatch.setattr(room.train, "retry_delay_seconds", 0)

@@ -14,7 +14,7 @@ from tasks.core.errors import ModelError
 from tasks.core.models import Scorer, load_model
 from tasks.core.padded import Padded, pad_tokens
 from tasks.core.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
-from tasks.core.text import ranks_to_ids, tokenise, words_to_ranks
+from tasks.core.text import count_words, ranks_to_ids, tokenise, words_to_ranks
 
 # TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
 if TYPE_CHECKING:
@@ -45,14 +45,20 @@ class Classifier:
     facts: dict[str, Any]
     score: Scorer
 
-    def encode(self, texts: pa.Array) -> Padded:
-        """Turn n texts into padded token ids, by the rules that the network was trained with."""
+    def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
+        """Turn n texts into padded token ids, by the rules that the network was trained with.
+
+        Returns:
+            The reviews, and how many of all their words are known, and how many are not.
+        """
         ranks = words_to_ranks(tokenise(texts), self.vocabulary)
-        rules = self.encoding.model_dump(exclude={"vocabulary_size"})
-        ids = ranks_to_ids(ranks, num_words=self.encoding.vocabulary_size, **rules)
+        limit = self.encoding.vocabulary_size
+        words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
+        ids = ranks_to_ids(ranks, num_words=limit, **self.encoding.model_dump(exclude={"vocabulary_size"}))
         sides = {"padding": self.facts["padding"], "truncating": self.facts["truncating"]}
         tokens, lengths = pad_tokens(ids, self.facts["maxlen"], **sides)
-        return Padded(tokens, lengths, np.zeros(len(texts), np.int8), sides["padding"], self.encoding.vocabulary_size)
+        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), sides["padding"], limit)
+        return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def predict(self, texts: pa.Array) -> np.ndarray:
         """Return the probability of the positive label of each text: (n,) float32.
@@ -62,7 +68,7 @@ class Classifier:
         Args:
             texts: n strings, no nulls.
         """
-        return self.score(self.encode(texts)) if len(texts) else np.zeros(0, np.float32)
+        return self.score(self.encode(texts)[0]) if len(texts) else np.zeros(0, np.float32)
 
     def verdict(self, probabilities: np.ndarray) -> pa.Array:
         """Return the name of the label that each probability stands for."""
@@ -136,7 +142,7 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
         "dataset": metrics["dataset"]["name"],
         "dataset_sha256": metrics["dataset"]["sha256"],
         "labels": metrics["dataset"]["labels"],
-        "reference": reference_of(padded, evaluated, read_encoding(encoded).oov_char),
+        "reference": reference_of(encoded, padded, evaluated),
     }
     return assemble(f"run {folder.name}", trained / "model.keras", encoded, facts)
 

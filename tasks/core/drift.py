@@ -6,8 +6,9 @@ from typing import TypedDict
 import numpy as np
 import pyarrow.parquet as pq
 
+from tasks.core.encoded import read_words
 from tasks.core.judging import bin_of
-from tasks.core.padded import Padded, PaddedFile, lengths_of
+from tasks.core.padded import PaddedFile, lengths_of
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # What an empty bin counts as: the index has a logarithm in it.
@@ -18,7 +19,7 @@ class Profile(TypedDict):
     """Reviews in counts.
 
     length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
-    words that are known and those that are not; scores the reviews in each tenth of the probability.
+    words that the network knows and those that it does not; scores the reviews in each tenth of the probability.
     """
 
     length_edges: list[float]
@@ -27,23 +28,28 @@ class Profile(TypedDict):
     scores: list[int]
 
 
-def profile(padded: Padded, probabilities: np.ndarray, oov_char: int | None, edges: list[float]) -> Profile:
+def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
     """Count n reviews.
 
     Args:
-        padded: their tokens.
+        lengths: (n,) words kept of each.
+        words: how many of all their words are known, and how many are not.
         probabilities: (n,) as the model scores them.
-        oov_char: the id of a word left out.
         edges: the inner edges of the bins of length.
     """
-    place = np.searchsorted(edges, padded.lengths, side="left")
-    unknown = int((padded.tokens == oov_char).sum()) if oov_char is not None else 0
     return Profile(
         length_edges=edges,
-        lengths=np.bincount(place, minlength=len(edges) + 1).tolist(),
-        words=[int(padded.lengths.sum()) - unknown, unknown],
+        lengths=count_lengths(lengths, edges),
+        words=words,
         scores=count_scores(probabilities),
     )
+
+
+def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
+    """Return how many reviews fall into each bin of length."""
+    place = np.searchsorted(edges, lengths, side="left")
+    counts: list[int] = np.bincount(place, minlength=len(edges) + 1).tolist()
+    return counts
 
 
 def count_scores(probabilities: np.ndarray) -> list[int]:
@@ -62,19 +68,19 @@ def add(profiles: list[Profile]) -> Profile:
     )
 
 
-def reference_of(padded: Path, evaluated: Path, oov_char: int | None) -> Profile:
+def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
     """Return the profile to compare with: lengths and words of the training reviews, scores of the test reviews.
 
     Scores of reviews that the model has learnt would be surer than any to come. The bins of length hold a tenth of the
     training reviews each, as far as lengths differ.
     """
-    train = PaddedFile(padded / "train.parquet")
-    lengths = np.concatenate(lengths_of(train))
+    lengths = np.concatenate(lengths_of(PaddedFile(padded / "train.parquet")))
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
-    counted = add([profile(part, np.zeros(len(part.lengths)), oov_char, edges) for part in train])
+    found = read_words(encoded)["train"]
+    words = round(found["words"] * found["reviews"])
+    unknown = round(found["unknown"] * words)
     scores = pq.read_table(evaluated / "test.parquet", columns=["probability"])["probability"].to_numpy()
-    counted["scores"] = count_scores(scores)
-    return counted
+    return profile(lengths, [words - unknown, unknown], scores, edges)
 
 
 def stability_index(expected: list[int], found: list[int]) -> float:

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 SPLITS = ("train", "test")
 VALIDATION = "validation"  # only of data that brings its own
-VOCABULARY, ENCODING = "vocabulary.json", "encoding.json"
+VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
 ROWS_A_GROUP = 8192
 
 
@@ -90,4 +91,15 @@ def write_vocabulary(folder: Path, words: list[str]) -> None:
 def read_vocabulary(folder: Path) -> list[str]:
     """Return the words in order of rank: the first has rank 1."""
     words: list[str] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    return words
+
+
+def write_words(folder: Path, words: dict[str, dict[str, Any]]) -> None:
+    """Write what was counted of the words of each split."""
+    (folder / WORDS).write_text(json.dumps(words, indent=1))
+
+
+def read_words(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return for each split its reviews, mean words a review, share of unknown words, shortest and longest review."""
+    words: dict[str, dict[str, Any]] = json.loads((folder / WORDS).read_bytes())
     return words

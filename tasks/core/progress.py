@@ -1,4 +1,4 @@
-"""Progress: how far training is, as a bar in the terminal and in Prefect's UI."""
+"""Progress: how far a long step is, as a bar in the terminal and in Prefect's UI."""
 
 import contextlib
 import logging
@@ -18,8 +18,8 @@ from rich.theme import Theme
 
 SECONDS_BETWEEN_UPDATES = 2.0
 
-# Told the epoch, from 1, the batch within it, from 1, and how many batches it has.
-OnBatch = Callable[[int, int, int], None]
+# Told which share of the work is done, from 0 to 1, and what is being done.
+Advance = Callable[[float, str], None]
 
 
 def log_console() -> Console:
@@ -31,35 +31,33 @@ def log_console() -> Console:
 
 
 @contextlib.contextmanager
-def showing_progress(epochs: int) -> Iterator[OnBatch]:
-    """Give a function to call after each batch, and show in the terminal and in Prefect's UI how far training is.
+def showing_progress(key: str, description: str) -> Iterator[Advance]:
+    """Give a function to call as work gets on, and show in the terminal and in Prefect's UI how far it is.
 
-    Where output is no terminal there is no bar: a line an epoch is enough. Where Prefect's server stops answering,
-    training goes on without it.
+    Where output is no terminal there is no bar. Where Prefect's server stops answering, the work goes on without it.
 
     Args:
-        epochs: of the whole training.
+        key: of the artifact in Prefect's UI.
+        description: of the whole work.
     """
     say = get_run_logger().warning
     # In a task that is no coroutine, neither is this.
-    shown = cast(UUID, create_progress_artifact(progress=0.0, key="training", description=f"{epochs} epochs"))
+    shown = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
     console, next_update, is_told = log_console(), 0.0, True
-    columns = TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"), BarColumn(), TaskProgressColumn()
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with console.use_theme(Theme()), bar:  # Prefect's console knows no style of a bar
-        line = bar.add_task("", total=float(epochs), epoch=1, epochs=epochs)
+        line = bar.add_task("", total=1.0)
 
-        def on_batch(epoch: int, batch: int, batches: int) -> None:
+        def advance(share: float, doing: str) -> None:
             nonlocal next_update, is_told
-            done = epoch - 1 + batch / batches
-            bar.update(line, completed=done, epoch=epoch)
-            is_last = done >= epochs
-            if is_told and (time.monotonic() >= next_update or is_last):
+            bar.update(line, completed=share, description=doing)
+            if is_told and (time.monotonic() >= next_update or share >= 1):
                 next_update = time.monotonic() + SECONDS_BETWEEN_UPDATES
                 try:
-                    update_progress_artifact(shown, progress=round(100 * done / epochs, 1))
+                    update_progress_artifact(shown, progress=round(100 * share, 1))
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
-                    say("Prefect's server is not told of the progress any more (%s); training goes on", error)
+                    say("Prefect's server is not told of the progress any more (%s); the work goes on", error)
 
-        yield on_batch
+        yield advance

@@ -23,11 +23,13 @@ class Ranked:
         vocabulary: the words in order of rank; empty if they are not known.
         labels: for each split the label of every review, (n,) int8, in the order of the parts.
         parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
+        name_row: says where a row of a split comes from, for messages.
     """
 
     vocabulary: list[str]
     labels: dict[str, np.ndarray]
     parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
+    name_row: Callable[[str, int], str]
 
 
 def read_ranked(downloaded: Path) -> Ranked:
@@ -45,6 +47,7 @@ def read_arrays(downloaded: Path) -> Ranked:
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
         labels={split: labels for split, (_lists, labels) in splits.items()},
         parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
+        name_row=lambda split, row: f"review {row} of x_{split}",
     )
 
 
@@ -71,7 +74,20 @@ def read_texts(path: Path) -> Ranked:
     if not len(labels[VALIDATION]):
         del labels[VALIDATION]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
-    return Ranked(vocabulary, labels, parts={split: partial(rank_texts, path, split, words) for split in labels})
+    return Ranked(
+        vocabulary,
+        labels,
+        parts={split: partial(rank_texts, path, split, words) for split in labels},
+        name_row=partial(name_text, path),
+    )
+
+
+def name_text(path: Path, split: str, row: int) -> str:
+    """Return the file and row that the text in the given row of a split comes from, if reviews.parquet says so."""
+    if not {"file", "row"} <= set(pq.read_schema(path).names):
+        return f"{split} review {row + 1}"
+    place = pq.read_table(path, columns=["file", "row"], filters=[("split", "=", split)]).slice(row, 1).to_pylist()[0]
+    return f"{place['file']} row {place['row']}"
 
 
 def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:
@@ -82,6 +98,6 @@ def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:
 
 
 def rank_texts(path: Path, split: str, vocabulary: pa.Array) -> Iterator[pa.ListArray]:
-    """Yield the word ranks of one split's texts."""
+    """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
     for texts in iterate_texts(path, split):
         yield words_to_ranks(tokenise(texts), vocabulary)

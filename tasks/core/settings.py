@@ -96,6 +96,14 @@ class EncodeSettings(Settings):
     """seed of the order of the reviews"""
     max_reviews: int | None = Field(None, ge=10)
     """keep at most this many reviews of each split, after the shuffle (none: all)"""
+    min_words: int = Field(1, ge=0)
+    """a review with fewer words is of odd length"""
+    max_words: int = Field(100_000, ge=1)
+    """and so is one with more"""
+    max_odd_lengths: Share = 0.01
+    """the share of a split's reviews that may be of odd length"""
+    max_unknown: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """the share of a split's words that may be unknown, because num_words or training leaves them out"""
 
     @model_validator(mode="after")
     def _ids_fit(self) -> Self:

@@ -13,6 +13,7 @@ RULE = "lower-case; punctuation but the apostrophe, tabs and newlines to spaces;
 FILTERED = r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]'
 
 START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
+UNRANKED = 0  # in place of a word's rank, where the vocabulary does not have it
 
 
 def tokenise(texts: pa.Array) -> pa.ListArray:
@@ -59,19 +60,35 @@ class WordCounts:
 
 
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
-    """Replace words by their rank, 1 for the most frequent, and leave out words that have none.
+    """Replace words by their rank, 1 for the most frequent, and by `UNRANKED` where they have none.
 
     Args:
         tokens: n lists of words.
         vocabulary: strings, the words in order of rank.
 
     Returns:
-        n lists of int32 ranks, none longer than its list of words.
+        n lists of int32 ranks, each as long as its list of words.
     """
     found = pc.index_in(tokens.flatten(), value_set=vocabulary)
-    known = np.asarray(pc.is_valid(found))
-    ranks = pc.add(found.fill_null(0), pa.scalar(1, pa.int32()))
-    return select(tokens, known, ranks)
+    ranks = pc.add(found, pa.scalar(1, pa.int32())).fill_null(UNRANKED)
+    return pa.ListArray.from_arrays(pa.array(list_offsets(tokens).astype(np.int32)), ranks)
+
+
+def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
+    """Count the words of each review, and those that the network will not know.
+
+    Args:
+        ranks: n lists of ranks, as `words_to_ranks` returns them.
+        num_words: ids end below this.
+        index_from: added to each rank.
+
+    Returns:
+        (n,) int64 words, and (n,) int64 words without a rank or with an id not below `num_words`.
+    """
+    offsets, values = list_offsets(ranks), ranks.flatten().to_numpy()
+    is_unknown = (values == UNRANKED) | (values >= num_words - index_from)
+    before = np.concatenate([[0], np.cumsum(is_unknown, dtype=np.int64)])
+    return np.diff(offsets), np.diff(before[offsets])
 
 
 def select(lists: pa.ListArray, kept: np.ndarray, values: pa.Array) -> pa.ListArray:
@@ -114,9 +131,10 @@ def ranks_to_ids(
 
     Each rank is moved up by `index_from`, each review gets `start_char` in front, and every id below
     `skip_top` or not below `num_words` (the start mark's too) becomes `oov_char`, or is dropped if that is None.
+    Words without a rank are dropped, as Keras's Tokenizer, which made those arrays, drops them.
 
     Args:
-        ranks: n lists of ranks, 1 for the most frequent word.
+        ranks: n lists of ranks, 1 for the most frequent word, or `UNRANKED`.
         num_words: ids end below this.
         skip_top: ids begin here.
         start_char: the id put before each review; None puts none.
@@ -126,6 +144,9 @@ def ranks_to_ids(
     Returns:
         n lists of ids, uint16 where every id fits, else int32.
     """
+    is_ranked = pc.not_equal(ranks.flatten(), UNRANKED)
+    if not pc.all(is_ranked).as_py():
+        ranks = select(ranks, np.asarray(is_ranked), ranks.flatten())
     offsets = list_offsets(ranks)
     ids = ranks.flatten().to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(index_from)
     if start_char is not None:

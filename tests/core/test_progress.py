@@ -12,33 +12,33 @@ def artifacts_of(key: str) -> list:
 
 
 @pytest.fixture
-def train(prefect_server):
-    """Train for two epochs of two batches within a flow, and do something between them."""
+def work(prefect_server):
+    """Work in four parts within a flow, and do something between them."""
 
-    def train(between=lambda: None):
+    def work(between=lambda: None):
         @flow
-        def training():
-            with showing_progress(2) as on_batch:
-                on_batch(1, 1, 2)
-                on_batch(1, 2, 2)
+        def working():
+            with showing_progress("work", "four parts") as advance:
+                advance(0.25, "first")
+                advance(0.5, "second")
                 between()
-                on_batch(2, 1, 2)
-                on_batch(2, 2, 2)
+                advance(0.75, "third")
+                advance(1.0, "fourth")
 
-        training()
+        working()
 
-    return train
-
-
-def test_prefect_is_told_when_training_is_done(train):
-    train()
-    assert [float(its.data) for its in artifacts_of("training")][-1:] == [100.0]
+    return work
 
 
-def test_training_goes_on_where_prefects_server_stops_answering(train, monkeypatch, caplog):
+def test_prefect_is_told_when_the_work_is_done(work):
+    work()
+    assert [float(its.data) for its in artifacts_of("work")][-1:] == [100.0]
+
+
+def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, caplog):
     def refuse(*_arguments, **_options):
         raise httpx.ConnectError("gone")
 
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0)
-    train(lambda: monkeypatch.setattr(progress, "update_progress_artifact", refuse))
+    work(lambda: monkeypatch.setattr(progress, "update_progress_artifact", refuse))
     assert caplog.text.count("is not told of the progress any more (gone)") == 1

@@ -34,3 +34,44 @@ def test_of_a_folder_hidden_and_other_files_are_left_out(tmp_path):
     for name in ("b.csv", "a.jsonl", ".c.csv", "d.doc"):
         (tmp_path / name).write_text("")
     assert [path.name for path in table_files(tmp_path)] == ["a.jsonl", "b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\n" + "good,1\n" * 700 + "bad\n", "row 701 has 1 columns, expected 2; put a text"),
+        ("a.csv", "text,label\ngood,1\n" + "x" * 9000 + ",1\n", "after row 1 comes one longer than"),
+        ("a.csv", 'text,label\ngood,1\n"never closed,1\n' + "bad,0\n" * 9000, "or a double quote that is never closed"),
+        (
+            "a.csv",
+            'text,label\ngood,1\n"never closed,1\nbad,0\n',
+            "row 2 has 1 columns, expected 2; .*close each",
+        ),
+        ("a.csv", "x" * 200_000, "its first line is no header"),
+        ("a.jsonl", '{"text": "good"}\n' + '{"text": "' + "x" * 9000 + '"}\n', "after row 1 comes one longer than"),
+        ("a.jsonl", '{"text": "good"}\n' * 400 + '{"text"\n', r"row 401: JSON parse error: .*expected one JSON object"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.setattr(tasks.core.tables, "BLOCK", 4000)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_batches(tmp_path / name))
+    assert str(caught.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt", "a.parquet"])
+def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tasks.core.tables, "BLOCK", 4000)
+    monkeypatch.setattr(tasks.core.tables, "ROWS_A_BATCH", 400)
+    line = {"a.csv": '"some words",1\n', "a.jsonl": '{"text": "some words"}\n', "a.txt": "some words\n"}
+    if name == "a.parquet":
+        pq.write_table(pa.table({"text": ["some words"] * 2000}), tmp_path / name)
+    else:
+        (tmp_path / name).write_text(("text,label\n" if name == "a.csv" else "") + line[name] * 2000)
+    shares: list[float] = []
+    assert sum(map(len, read_batches(tmp_path / name, on_read=shares.append))) == 2000
+    assert len(shares) > 3
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5
+    assert shares[-1] == 1

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.text import WordCounts, ids_to_words, ranks_to_ids, tokenise, words_to_ranks
+from tasks.core.text import UNRANKED, WordCounts, count_words, ids_to_words, ranks_to_ids, tokenise, words_to_ranks
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
@@ -59,7 +59,11 @@ def test_known_words_survive_encoding_and_decoding(reviews):
 
 def test_words_that_training_never_saw_are_left_out():
     ranks = words_to_ranks(pa.array([["known", "unknown", "known"], ["unknown"]]), pa.array(["known"]))
-    assert ranks.to_pylist() == [[1, 1], []]
+    assert ranks.to_pylist() == [[1, UNRANKED, 1], [UNRANKED]]
+    assert ranks_to_ids(ranks, num_words=9, start_char=None).to_pylist() == [[4, 4], []]
+    words, unknown = count_words(ranks, num_words=9, index_from=3)
+    assert words.tolist() == [3, 1]
+    assert unknown.tolist() == [1, 1]
 
 
 def test_ids_need_no_more_bytes_than_they_must():

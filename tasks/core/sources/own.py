@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from tasks.core.errors import InputError
 from tasks.core.padded import SPLITS
 from tasks.core.settings import SourceSettings
 from tasks.core.sources.rotten_tomatoes import REVIEWS
-from tasks.core.sources.splitting import split_by_group
+from tasks.core.sources.splitting import draw_groups
 from tasks.core.store import digest, hash_file
 from tasks.core.tables import read_batches, table_files, texts_of
 
-SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation",
-               "val": "validation", "dev": "validation", "test": "test"}  # fmt: skip
+SPLIT_NAMES = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2}  # as in SPLITS
+UNKNOWN_SPLIT = -1
+SCHEMA = pa.schema(
+    [("split", pa.string()), ("label", pa.int8()), ("text", pa.string()), ("file", pa.string()), ("row", pa.int64())]
+)
 # What labels are called where nobody says which one is the positive one: negative, positive.
 KNOWN_LABELS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
 ROWS_NAMED = 5
@@ -34,9 +38,10 @@ def hash_files(path: Path) -> str:
 
 
 def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
-    """Write reviews.parquet (split, label, text) into `folder`, and return where it came from and what it holds.
+    """Write reviews.parquet (split, label, text, file, row) into `folder`; return where it came from and what it holds.
 
-    The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts.
+    The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts. What stays in
+    memory is a few numbers a row.
 
     Raises:
         InputError: naming file and row of what cannot be trained on.
@@ -45,10 +50,12 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed while the run began; run again")
-    names, labels, groups, splits = read_columns(path, settings)
-    negative, positive = name_labels(names, settings.positive_label, path)
-    is_positive = labels == names.index(positive)
-    split = split_rows(is_positive, groups, splits, settings, path)
+    columns = read_columns(path, settings)
+    negative, positive = name_labels(columns.label_names, settings.positive_label, path)
+    is_positive = columns.labels == columns.label_names.index(positive)
+    split = columns.splits
+    if split is None:
+        split = deal_out(is_positive, columns.groups, settings)
     check = check_classes(is_positive, split, settings, path) | write_reviews(
         path, settings, is_positive, split, folder / REVIEWS
     )
@@ -61,35 +68,71 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
     }
 
 
-def read_columns(
-    path: Path, settings: SourceSettings
-) -> tuple[list[str], np.ndarray, list[str] | None, list[str] | None]:
-    """Return the labels' names, each row's label as a place among them, and its group and split if these are named.
+@dataclass(frozen=True)
+class Columns:
+    """What the rows have beside their texts.
+
+    Attributes:
+        label_names: in order of appearance.
+        labels: (n,) int8 places among them.
+        groups: (n,) int64 numbers, equal for rows of one group, in order of the groups' names; None without a column.
+        splits: (n,) int8 places in SPLITS; None without a column.
+    """
+
+    label_names: list[str]
+    labels: np.ndarray
+    groups: np.ndarray | None
+    splits: np.ndarray | None
+
+
+def read_columns(path: Path, settings: SourceSettings) -> Columns:
+    """Return labels, groups and splits of every row.
 
     Raises:
-        InputError: a column is missing, or a row has no text, label, group or split.
+        InputError: a column is missing, a row has no text, label, group or split, or has one that cannot be.
     """
     names: dict[str, int] = {}
-    labels: list[int] = []
-    columns: dict[str, list[str]] = {name: [] for name in (settings.group_column, settings.split_column) if name}
+    group_names: dict[str, int] = {}
+    labels, groups, splits = [], [], []
     for file, first, batch in rows_of(path, settings.text_column):
         texts_of(batch, settings.text_column, file, first)
-        for label in filled(batch, settings.label_column, file, first, "--data.label-column"):
-            labels.append(names.setdefault(label, len(names)))
-        for name, values in columns.items():
-            values += filled(batch, name, file, first, "--data.group-column or --data.split-column")
+        its = filled(batch, settings.label_column, file, first, "--data.label-column")
+        labels.append(np.array([names.setdefault(label, len(names)) for label in its], np.int64))
         if len(names) > 2:
-            row = first + labels[len(labels) - len(batch) :].index(2) + 1
+            row = first + int((labels[-1] == 2).argmax()) + 1
             raise InputError(
                 f"{file}: row {row} has the label {list(names)[2]!r}, a third beside "
                 f"{' and '.join(map(repr, list(names)[:2]))}; this pipeline tells two classes apart"
             )
-    return (
-        list(names),
-        np.array(labels),
-        columns.get(str(settings.group_column)),
-        columns.get(str(settings.split_column)),
+        labels[-1] = labels[-1].astype(np.int8)
+        if settings.group_column:
+            its = filled(batch, settings.group_column, file, first, "--data.group-column")
+            groups.append(np.array([group_names.setdefault(group, len(group_names)) for group in its], np.int64))
+        if settings.split_column:
+            its = filled(batch, settings.split_column, file, first, "--data.split-column")
+            splits.append(named_splits(its, file, first))
+    column = np.concatenate(splits) if splits else None
+    if column is not None and not {SPLITS.index("train"), SPLITS.index("test")} <= set(np.unique(column).tolist()):
+        raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
+    place = np.empty(len(group_names), np.int64)
+    place[[group_names[name] for name in sorted(group_names)]] = np.arange(len(group_names))
+    return Columns(
+        label_names=list(names),
+        labels=np.concatenate([np.zeros(0, np.int8), *labels]),
+        groups=place[np.concatenate(groups)] if groups else None,
+        splits=column,
     )
+
+
+def named_splits(names: list[str], file: Path, first: int) -> np.ndarray:
+    """Return the place in SPLITS of each name: (n,) int8, or refuse a name that is not known."""
+    places = np.array([SPLIT_NAMES.get(name.strip().lower(), UNKNOWN_SPLIT) for name in names], np.int8)
+    if (places == UNKNOWN_SPLIT).any():
+        row = int((places == UNKNOWN_SPLIT).argmax())
+        raise InputError(
+            f"{file}: row {first + row + 1} has the split {names[row]!r}; expected train, validation or test"
+        )
+    return places
 
 
 def rows_of(path: Path, text_column: str) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
@@ -135,36 +178,23 @@ def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str
     )
 
 
-def split_rows(
-    is_positive: np.ndarray, groups: list[str] | None, splits: list[str] | None, settings: SourceSettings, path: Path
-) -> np.ndarray:
-    """Return the split of each row: (n,) of "train", "validation" or "test".
+def deal_out(is_positive: np.ndarray, groups: np.ndarray | None, settings: SourceSettings) -> np.ndarray:
+    """Return the split of each row: (n,) int8 places in SPLITS.
 
-    A split column decides; else groups are kept together; else each label is dealt out by itself.
-
-    Raises:
-        InputError: a split has a name that is not known, or no test reviews are among them.
+    Groups are kept together; where there are none, each label is dealt out by itself.
     """
-    if splits is not None:
-        named = np.array([SPLIT_NAMES.get(name.strip().lower(), "") for name in splits])
-        if (named == "").any():
-            row = int(np.flatnonzero(named == "")[0])
-            raise InputError(f"{path}: row {row + 1} has the split {splits[row]!r}; expected train, validation or test")
-        if not {"train", "test"} <= set(named.tolist()):
-            raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
-        return named
-    result = np.full(len(is_positive), "train", "U10")
+    result = np.full(len(is_positive), SPLITS.index("train"), np.int8)
     for number, split in enumerate(("test", "validation")):
-        rows = np.flatnonzero(result == "train")
+        rows = np.flatnonzero(result == SPLITS.index("train"))
         seed = settings.split_seed + number
         if groups is not None:
-            drawn = np.array(split_by_group([groups[row] for row in rows], settings.held_out, seed)) == "test"
-            result[rows[drawn]] = split
+            drawn = draw_groups(groups[rows], settings.held_out, seed)
+            result[rows[drawn]] = SPLITS.index(split)
         else:
             rng = np.random.default_rng(seed)
             for label in (False, True):
                 its = rng.permutation(rows[is_positive[rows] == label])
-                result[its[: round(settings.held_out * len(its))]] = split
+                result[its[: round(settings.held_out * len(its))]] = SPLITS.index(split)
     return result
 
 
@@ -175,8 +205,8 @@ def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSe
         InputError: one label is rarer than the limit.
     """
     found = {}
-    for name in SPLITS:
-        rows = split == name
+    for place, name in enumerate(SPLITS):
+        rows = split == place
         if rows.any():
             found[name] = {"rows": int(rows.sum()), "positive": float(is_positive[rows].mean())}
     for name, its in found.items():
@@ -200,29 +230,45 @@ def write_reviews(
     Raises:
         InputError: there are more leaks than the limit, naming the first of them.
     """
-    seen: dict[str, set[bytes]] = {name: set() for name in SPLITS}
-    duplicates = place = 0
-    schema = pa.schema([("split", pa.string()), ("label", pa.int8()), ("text", pa.string())])
-    held_out: list[tuple[str, bytes]] = []
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+    names = pa.array(SPLITS)
+    short = np.empty(len(split), np.uint64)
+    beginnings: list[tuple[int, str]] = []  # the first row of each file among all rows
+    place = 0
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file, first, batch in rows_of(path, settings.text_column):
+            if not first:
+                beginnings.append((place, file.name))
             texts = texts_of(batch, settings.text_column, file, first)
             rows = slice(place, place + len(batch))
-            for number, text in enumerate(texts.to_pylist()):
-                short = hashlib.blake2b(text.strip().lower().encode(), digest_size=8).digest()
-                its = str(split[place + number])
-                duplicates += short in seen[its]
-                seen[its].add(short)
-                if its != "train":
-                    held_out.append((f"{file.name} row {first + number + 1}", short))
-            columns = [pa.array(split[rows]), pa.array(is_positive[rows].astype(np.int8)), texts]
-            writer.write_table(pa.table(columns, schema=schema))
+            short[rows] = [hash_text(text) for text in texts.to_pylist()]
+            columns = [
+                names.take(pa.array(split[rows])),
+                pa.array(is_positive[rows].astype(np.int8)),
+                texts,
+                pa.array([file.name] * len(batch)),
+                pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
+            ]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
             place += len(batch)
-    leaks = [where for where, short in held_out if short in seen["train"]]
-    if len(leaks) > settings.max_leaks * max(len(held_out), 1):
+    is_train = split == SPLITS.index("train")
+    leaks = np.flatnonzero(~is_train & np.isin(short, short[is_train]))
+    held_out = int((~is_train).sum())
+    if len(leaks) > settings.max_leaks * max(held_out, 1):
+        starts = [start for start, _name in beginnings]
+        files = np.searchsorted(starts, leaks[:ROWS_NAMED], side="right") - 1
+        named = [
+            f"{beginnings[file][1]} row {row - starts[file] + 1}"
+            for file, row in zip(files.tolist(), leaks[:ROWS_NAMED].tolist(), strict=True)
+        ]
         raise InputError(
-            f"{path}: {len(leaks):,} of {len(held_out):,} validation and test rows have a text that a training row has "
-            f"too ({', '.join(leaks[:ROWS_NAMED])}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split by "
+            f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have a text that a training row has "
+            f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split by "
             f"--data.group-column, or raise --data.max-leaks (it is {settings.max_leaks})"
         )
-    return {"leaks": len(leaks), "duplicates": duplicates}
+    different = sum(len(np.unique(short[split == place])) for place in range(len(SPLITS)))
+    return {"leaks": len(leaks), "duplicates": len(split) - different}
+
+
+def hash_text(text: str) -> int:
+    """Return 64 bits of a text, equal for texts that differ in case and outer spaces only."""
+    return int.from_bytes(hashlib.blake2b(text.strip().lower().encode(), digest_size=8).digest())

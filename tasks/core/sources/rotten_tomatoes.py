@@ -11,12 +11,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.sources.fetching import check_hash
-from tasks.core.sources.splitting import split_by_group
+from tasks.core.sources.splitting import draw_groups
 
 REVIEWS = "reviews.parquet"
 
@@ -43,7 +44,7 @@ def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
     pq.write_table(
         pa.table(
             {
-                "split": pa.array(split_by_group(films, TEST_SHARE, SPLIT_SEED)),
+                "split": pa.array(np.where(draw_groups(np.array(films), TEST_SHARE, SPLIT_SEED), "test", "train")),
                 "label": pa.array([LABELS[row["category"]] for row in rows], pa.int8()),
                 "group": pa.array(films),
                 "text": pa.array([row["text"] for row in rows]),

