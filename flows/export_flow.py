@@ -1,4 +1,4 @@
-"""Export: the champion, or the model that is named, as a SavedModel from text to probability."""
+"""Export: the champion, or the model that is named, for others to run: as a SavedModel or as ONNX."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tasks.export import export  # noqa: E402
 
 @flow(name="export", persist_result=False)
 def export_flow(settings: ExportSettings) -> dict[str, Any]:
-    """Write a SavedModel that TensorFlow, or TensorFlow Serving, runs without this project.
+    """Write a SavedModel for TensorFlow or TensorFlow Serving, or an ONNX model, that runs without this project.
 
     Args:
         settings: where to write, and which model.

@@ -1,14 +1,21 @@
 import dataclasses
+import json
 import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from tasks.build import make_model
+from tasks.core.encoded import read_vocabulary
 from tasks.core.errors import ModelError
-from tasks.export import export_classifier
+from tasks.core.models import Scorer
+from tasks.core.onnx_model import score_with_onnx
+from tasks.core.settings import ModelSettings
+from tasks.export import FORMATS, export_classifier
 from tests.test_predict import classifier  # noqa: F401 - a fixture
 
 TEXTS = [
@@ -54,6 +61,40 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
             assert np.abs(ours - theirs).max() <= 1e-6
     finally:
         classifier.score.bucketing = True
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"cell": "gru", "readout": "max_mean"},
+        {"cell": "simple_rnn", "bidirectional": False},
+        {"layers": 2, "readout": "state"},
+        {"activation": "softsign", "recurrent_activation": "hard_sigmoid", "readout": "mean"},
+        {"cell": "gru", "activation": "selu", "readout": "max"},
+    ],
+)
+def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, settings):  # noqa: F811
+    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **settings), 10)
+    other = dataclasses.replace(classifier, network=network, score=Scorer(network, 8, bucketing=True))
+    assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "exported" / "model.onnx")
+    assert [(its.name, its.type, len(its.shape)) for its in session.get_inputs()] == [("tokens", "tensor(int32)", 2)]
+    assert [(its.name, its.type, len(its.shape)) for its in session.get_outputs()] == [
+        ("probability", "tensor(float)", 1)
+    ]
+    scores = score_with_onnx(other, tmp_path / "exported", pa.array(TEXTS))
+    assert np.abs(scores - other.predict(pa.array(TEXTS))).max() <= 1e-5
+    assert read_vocabulary(tmp_path / "exported") == classifier.vocabulary.to_pylist()
+    assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
+
+
+def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monkeypatch):  # noqa: F811
+    write, score, _tolerance = FORMATS["onnx"]
+    monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))
+    with pytest.raises(ModelError, match="scores differ by 2e-05; it is not kept"):
+        export_classifier(classifier, tmp_path / "exported", "onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):  # noqa: F811

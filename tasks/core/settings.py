@@ -304,7 +304,9 @@ class ExportSettings(Settings):
     """Which model to write, and where."""
 
     output: str = Field(min_length=1)
-    """the new folder to write the SavedModel to"""
+    """the new folder to write to"""
+    format: Literal["saved_model", "onnx"] = "saved_model"
+    """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
     registered_model: str = Field("imdb-classifier", min_length=1)
