@@ -1,4 +1,4 @@
-"""Time and peak memory of encode, pad and evaluate on 1, 4 and 16 times the reviews, each in a process of its own.
+"""Time and peak memory of encode, pad, evaluate and predict on 1, 4 and 16 times the reviews, a process each.
 
     python benchmarks/growth.py --data PATH/imdb.npz --json growth.json --figure growth.svg
 
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-STEPS = ("encode", "pad", "evaluate")
+STEPS = ("encode", "pad", "evaluate", "predict")
 FACTORS = (1, 4, 16)
 
 
@@ -49,7 +49,7 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 
 def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
-    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings
+    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings, PredictSettings
 
     target = folder / step
     target.mkdir()
@@ -63,7 +63,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
         started = time.perf_counter()
         pad_splits(folder / "encode", PadSettings(), target)
-    else:
+    elif step == "evaluate":
         from tasks.build import make_model
         from tasks.core.models import save_model
         from tasks.evaluate import evaluate_model
@@ -72,6 +72,23 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         (target / "training.json").write_text('{"bucketing": true}')
         started = time.perf_counter()
         evaluate_model(target, folder / "pad", EvaluationSettings(), target)
+    else:
+        from tasks.core.classifier import assemble
+        from tasks.core.drift import reference_of
+        from tasks.predict import score_file
+
+        facts = PadSettings().model_dump(include={"maxlen", "padding", "truncating"}) | {
+            "bucketing": True,
+            "threshold": 0.5,
+            "labels": ["negative", "positive"],
+            "dataset": "imdb",
+            "dataset_sha256": "",
+            "reference": reference_of(folder / "encode", folder / "pad", folder / "evaluate"),
+        }
+        classifier = assemble("benchmark", folder / "evaluate" / "model.keras", folder / "encode", facts)
+        asked = PredictSettings(input=str(folder / "reviews.parquet"), output=str(target / "scored.parquet"))
+        started = time.perf_counter()
+        score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "peak_mb": peak_memory()}
 

@@ -147,22 +147,23 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
 
 
 def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
-    """Score raw text by the pipeline's own parts: tokenise, encode, pad, predict in buckets."""
-    import numpy as np
+    """Score raw text as predict_flow does it: tokenise, encode, pad, predict in buckets."""
     import pyarrow as pa
 
+    from tasks.core.classifier import BATCH_SIZE, Classifier
     from tasks.core.encoded import read_encoding, read_vocabulary
     from tasks.core.models import Scorer
-    from tasks.core.padded import Padded
-    from tasks.core.text import ranks_to_ids, tokenise, words_to_ranks
-    from tasks.pad import pad_tokens
+    from tasks.core.settings import PadSettings
 
-    encoding = read_encoding(folder)
-    ranks = words_to_ranks(tokenise(pa.array(texts)), pa.array(read_vocabulary(folder)))
-    rules = encoding.model_dump(exclude={"vocabulary_size"})
-    tokens, lengths = pad_tokens(ranks_to_ids(ranks, num_words=encoding.vocabulary_size, **rules), 256)
-    reviews = Padded(tokens, lengths, np.zeros(len(texts), np.int8), "pre", encoding.vocabulary_size)
-    return Scorer(model, 256, bucketing=True)(reviews)
+    classifier = Classifier(
+        name="benchmark",
+        network=model,
+        vocabulary=pa.array(read_vocabulary(folder)),
+        encoding=read_encoding(folder),
+        facts=PadSettings().model_dump(),
+        score=Scorer(model, BATCH_SIZE, bucketing=True),
+    )
+    return classifier.predict(pa.array(texts))
 
 
 def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, int, str]:

@@ -98,6 +98,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         assert champion.version == version
         assert json.loads(champion.tags["promotion"])["reason"] == "a person says so"
         assert client.get_model_version(MODEL, str(before)).tags["replaced_by"] == str(version)
+    assert promote_flow(PromoteSettings(version=1, reason="once more"))["against"] is None
     with pytest.raises(RegistryError, match=r"imdb-classifier has no version 9; it has 1, 2"):
         promote_flow(PromoteSettings(version=9))
 

@@ -80,8 +80,8 @@ def make_database(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-        draft.unlink(missing_ok=True)
+        draft = path.with_name(f".{path.name}.draft")
+        draft.unlink(missing_ok=True)  # of a process that was killed
         uri = f"sqlite:///{draft}"
         MlflowClient(uri, uri).search_experiments(max_results=1)
         draft.replace(path)
