@@ -14,7 +14,8 @@ from tasks.core.encoded import open_streaming
 from tasks.core.errors import InputError
 
 ROWS_A_BATCH = 8192
-BLOCK = 8 << 20  # bytes of CSV or JSON parsed at once
+LARGEST_BATCH = 64 << 20  # bytes
+BLOCK = 2 << 20  # bytes of CSV or JSON parsed at once, and so of the longest row; Arrow reads 32 of them ahead
 LONGEST_LINE = 64 << 20
 LONGEST_HEADER = 1 << 20
 
@@ -62,15 +63,36 @@ def read_batches(path: Path, text_column: str = "text", on_read: OnRead | None =
     readers = {".csv": read_csv, ".parquet": read_parquet, ".jsonl": read_json}
     reader = readers.get(path.suffix)
     rows = 0
-    try:
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
         for batch, share in reader(path) if reader else read_lines(path, text_column):
             if on_read:
                 on_read(share)
-            for start in range(0, len(batch), ROWS_A_BATCH):
-                yield batch.slice(start, ROWS_A_BATCH)
+            yield batch
             rows += len(batch)
+
+    try:
+        yield from regroup(blocks())
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {explain_error(str(error), path.suffix, rows)}") from error
+
+
+def regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows 8,192 at a time, or fewer where they are large."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            piece = batch.slice(start, ROWS_A_BATCH - rows)
+            waiting.append(piece)
+            start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
+            if rows == ROWS_A_BATCH or size >= LARGEST_BATCH:
+                yield pa.concat_batches(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def explain_error(message: str, suffix: str, rows: int) -> str:

@@ -22,12 +22,15 @@ def test_quotes_commas_and_line_breaks_stay_within_their_field(tmp_path):
 
 def test_large_files_come_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.core.tables, "BLOCK", 2000)
+    monkeypatch.setattr(tasks.core.tables, "ROWS_A_BATCH", 300)
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"review {row},1\n" for row in range(1000)))
     batches = list(read_batches(tmp_path / "a.csv"))
-    assert len(batches) > 3
+    assert [len(batch) for batch in batches] == [300, 300, 300, 100]
     assert [row["text"] for batch in batches for row in batch.to_pylist()] == [f"review {row}" for row in range(1000)]
     pq.write_table(pa.Table.from_batches(batches), tmp_path / "b.parquet")
     assert sum(map(len, read_batches(tmp_path / "b.parquet"))) == 1000
+    monkeypatch.setattr(tasks.core.tables, "LARGEST_BATCH", 1500)
+    assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
 
 
 def test_of_a_folder_hidden_and_other_files_are_left_out(tmp_path):
