@@ -31,6 +31,7 @@ worker: .venv/installed
 	DO_NOT_TRACK=1 $(BIN)/prefect worker start --pool local --type process
 
 deploy: .venv/installed
+	mkdir -p artifacts/inbox
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 
 notify: .venv/installed  ## make notify WEBHOOK=https://… tells it of failed runs and new champions

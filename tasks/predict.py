@@ -161,8 +161,31 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
             yield file, target
 
 
-def predict_all(settings: PredictSettings, uri: str | None, advance: Advance) -> dict[str, Any]:
-    """Score what the settings name.
+def load(settings: PredictSettings, uri: str | None) -> Classifier:
+    """Return the classifier that the settings name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+
+
+def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
+    """Score one text.
+
+    Returns:
+        "model", its name, "label", "probability" and "words", those that moved it most with their shares.
+    """
+    classifier = load(settings, uri)
+    text = settings.text or ""
+    probabilities = classifier.predict(pa.array([text]))
+    return {
+        "model": classifier.name,
+        "label": classifier.verdict(probabilities)[0].as_py(),
+        "probability": float(probabilities[0]),
+        "words": explain(classifier, text, settings.explain) if settings.explain else [],
+    }
+
+
+def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) -> dict[str, Any]:
+    """Score a file, or those of a folder that have no scores yet; one that cannot be scored does not stop the others.
 
     Args:
         settings: what to score, and with which model.
@@ -170,26 +193,23 @@ def predict_all(settings: PredictSettings, uri: str | None, advance: Advance) ->
         advance: told how far the files are.
 
     Returns:
-        "model", its name, and for a text "label", "probability" and "words", or for files "files".
+        "model", its name, "files", what `score_file` returns of each, and "refused", what is wrong with the others.
     """
-    todo = [] if settings.text is not None else list(pairs(settings))
-    if settings.text is None and not todo:
-        return {"files": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        classifier = load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
-    if settings.text is not None:
-        probabilities = classifier.predict(pa.array([settings.text]))
-        words = explain(classifier, settings.text, settings.explain) if settings.explain else []
-        label = classifier.verdict(probabilities)[0].as_py()
-        return {"model": classifier.name, "label": label, "probability": float(probabilities[0]), "words": words}
-    files = []
+    todo = list(pairs(settings))
+    result: dict[str, Any] = {"files": [], "refused": []}
+    if not todo:
+        return result
+    classifier = load(settings, uri)
     for number, (source, output) in enumerate(todo):
 
         def on_read(share: float, number: int = number, name: str = source.name) -> None:
             advance((number + share) / len(todo), name)
 
-        files.append(score_file(classifier, source, output, settings, on_read))
-    return {"model": classifier.name, "files": files}
+        try:
+            result["files"].append(score_file(classifier, source, output, settings, on_read))
+        except InputError as error:
+            result["refused"].append(str(error))
+    return result | {"model": classifier.name}
 
 
 def describe_drift(drift: dict[str, float]) -> str:
@@ -203,18 +223,24 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 
 @task(cache_policy=NO_CACHE, task_run_name="predict")
 def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
-    """Score a text, a file, or what is new in a folder; say so where the reviews have changed."""
-    say = get_run_logger()
+    """Score a text, a file, or what is new in a folder; say so where the reviews have changed.
+
+    Raises:
+        InputError: files that cannot be scored; the others are.
+    """
     if settings.text is not None:
-        return predict_all(settings, uri, lambda _share, _name: None)
+        return predict_text(settings, uri)
     with showing_progress("scoring", f"{settings.input} to {settings.output}") as advance:
-        result = predict_all(settings, uri, advance)
+        result = predict_files(settings, uri, advance)
     if result["files"]:
         table = [{"file": file["input"], "rows": file["rows"]} | file["drift"] for file in result["files"]]
         create_table_artifact(table, key="drift", description=f"Stability index; the limit is {settings.max_drift}.")
+    say = get_run_logger()
     for file in result["files"]:
         say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
         if file["drifted"]:
             say.warning(DRIFT_NOTICE, file["input"], result["model"], describe_drift(file["drift"]), settings.max_drift)
             announce_drift(result["model"], Path(file["input"]).name, file["drift"])
+    if result["refused"]:
+        raise InputError("\n".join(result["refused"]))
     return result

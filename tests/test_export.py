@@ -2,19 +2,26 @@ import dataclasses
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.build import make_model
 from tasks.core.encoded import read_vocabulary
 from tasks.core.errors import ModelError
-from tasks.core.models import Scorer
+from tasks.core.models import Scorer, save_model
 from tasks.core.onnx_model import score_with_onnx
-from tasks.core.settings import ModelSettings
+from tasks.core.padded import padded_schema, write_padded
+from tasks.core.settings import EvaluationSettings, ModelSettings
+from tasks.evaluate import evaluate_model
 from tasks.export import FORMATS, export_classifier
 from tests.test_predict import classifier  # noqa: F401 - a fixture
 
@@ -63,8 +70,42 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
         classifier.score.bucketing = True
 
 
+@pytest.fixture(scope="module")
+def everywhere(classifier, tmp_path_factory):  # noqa: F811
+    """Return what evaluation, prediction and the exported model make of texts, in that order."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    save_model(classifier.network, folder / "model.keras")
+    (folder / "training.json").write_text('{"bucketing": true}')
+    export_classifier(classifier, folder / "exported")
+    serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
+    schema = padded_schema(classifier.facts["maxlen"], classifier.encoding.vocabulary_size, "pre", "pre")
+    fast = EvaluationSettings(batch_size=5, bootstrap_resamples=100)
+
+    def everywhere(texts: list[str]) -> list[np.ndarray]:
+        reviews, _words = classifier.encode(pa.array(texts, pa.string()))
+        labels = np.arange(len(texts)) % 2
+        for split in ("validation", "test"):
+            write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
+        with tempfile.TemporaryDirectory() as evaluated:
+            evaluate_model(folder, folder, fast, Path(evaluated))
+            probabilities = pq.read_table(Path(evaluated) / "test.parquet")["probability"].to_numpy()
+        served = serve(text=tf.constant(texts))["probability"].numpy()
+        return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
+
+    return everywhere
+
+
+@settings(max_examples=12)
+@given(st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=2, max_size=20), st.data())
+def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier, everywhere, texts, data):  # noqa: F811
+    order = data.draw(st.permutations(range(len(texts))))
+    for scores in (*everywhere(texts), *(its[np.argsort(order)] for its in everywhere([texts[row] for row in order]))):
+        for text, score in zip(texts[:3], scores, strict=False):
+            assert abs(classifier.predict(pa.array([text]))[0] - score) <= 1e-6
+
+
 @pytest.mark.parametrize(
-    "settings",
+    "its",
     [
         {},
         {"cell": "gru", "readout": "max_mean"},
@@ -74,8 +115,8 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
         {"cell": "gru", "activation": "selu", "readout": "max"},
     ],
 )
-def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, settings):  # noqa: F811
-    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **settings), 10)
+def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):  # noqa: F811
+    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **its), 10)
     other = dataclasses.replace(classifier, network=network, score=Scorer(network, 8, bucketing=True))
     assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "model.onnx")

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 import tasks.core.tables
 import tasks.predict
+from flows.predict_flow import predict_flow
 from tasks.build import make_model
 from tasks.core.classifier import assemble
 from tasks.core.encoded import Encoding, write_encoding, write_vocabulary
 from tasks.core.errors import InputError, ModelError
 from tasks.core.models import save_model
 from tasks.core.settings import ModelSettings, PredictSettings
-from tasks.predict import explain, predict_all, score_file
+from tasks.predict import explain, predict_files, predict_text, score_file
 
 WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
@@ -100,18 +101,42 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "scored.parquet"]
 
 
-def test_a_folder_is_scored_file_by_file_and_each_once(classifier, tmp_path, monkeypatch):
+@pytest.fixture
+def championed(classifier, monkeypatch):
+    """The classifier, as the champion of the registry."""
     monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+
+
+def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
-    assert predict_all(ask(inbox, outbox), "", ignore) == {"files": []}
+    assert predict_files(ask(inbox, outbox), "", ignore) == {"files": [], "refused": []}
     (inbox / "a.txt").write_text("good\n")
-    first = predict_all(ask(inbox, outbox), "", ignore)
+    first = predict_files(ask(inbox, outbox), "", ignore)
     (inbox / "b.txt").write_text("bad\nfilm\n")
-    second = predict_all(ask(inbox, outbox), "", ignore)
+    second = predict_files(ask(inbox, outbox), "", ignore)
     assert [[file["rows"] for file in its["files"]] for its in (first, second)] == [[1], [2]]
-    assert predict_all(ask(inbox, outbox), "", ignore) == {"files": []}
+    assert predict_files(ask(inbox, outbox), "", ignore) == {"files": [], "refused": []}
     assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
+
+
+def test_a_file_that_cannot_be_scored_does_not_stop_those_after_it(championed, tmp_path, prefect_server):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a.csv").write_text("words\ngood\n")
+    (inbox / "b.txt").write_text("bad\n")
+    with pytest.raises(InputError, match=r"a\.csv: has no column 'text'"):
+        predict_flow(ask(inbox, outbox))
+    assert [path.name for path in outbox.glob("[!.]*")] == ["b.txt.parquet"]
+
+
+def test_progress_is_told_over_all_files(championed, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.txt").write_text("good\n")
+    told: list = []
+    predict_files(ask(tmp_path / "in", tmp_path / "out"), "", lambda *its: told.append(its))
+    assert told == [(0.5, "a.txt"), (1.0, "b.txt")]
 
 
 def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
@@ -153,18 +178,24 @@ def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(class
     ],
 )
 def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
-    classifier, tmp_path, monkeypatch, name, content, message
+    championed, tmp_path, prefect_server, name, content, message
 ):
-    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
     (tmp_path / name).write_text(content)
     output = tmp_path / "scored.parquet"
     with pytest.raises(InputError, match=message):
-        predict_all(ask(tmp_path / name, output), "", ignore)
+        predict_flow(ask(tmp_path / name, output))
     assert not output.exists()
+
+
+def test_one_text_gets_its_label_probability_and_words(championed, classifier):
+    found = predict_text(PredictSettings(text="Good film", explain=1), None)
+    assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)
+    assert found["label"] == ("positive" if found["probability"] >= 0.5 else "negative")
+    assert found["words"] == explain(classifier, "Good film", 1)
 
 
 def test_without_a_champion_the_error_says_how_to_get_one(store):
     with pytest.raises(ModelError, match=r"no champion yet: train one with python flows/imdb_flow.py, promote"):
-        predict_all(PredictSettings(text="good"), None, ignore)
+        predict_text(PredictSettings(text="good"), None)
     with pytest.raises(ModelError, match="is no run folder"):
-        predict_all(PredictSettings(text="good", model=str(store)), None, ignore)
+        predict_text(PredictSettings(text="good", model=str(store)), None)
