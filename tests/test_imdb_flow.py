@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prefect import get_client
+from prefect.settings import PREFECT_API_URL
 
 import tasks.download
 from flows.imdb_flow import imdb_flow
@@ -172,7 +173,8 @@ def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
             *flags,
         ],
         env=os.environ
-        | {"PYTHONPATH": str(copy), "ARTIFACTS_STORE": str(store), "PREFECT_HOME": str(store / "prefect")},
+        | {"PYTHONPATH": str(copy), "ARTIFACTS_STORE": str(store), "PREFECT_HOME": str(store / "prefect")}
+        | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
         capture_output=True,
         text=True,
         timeout=180,
@@ -184,7 +186,7 @@ def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
     return metrics | {"imported": imported, "printed": done.stdout}
 
 
-def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb):
+def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, prefect_server):
     """And a run from the cache imports no TensorFlow."""
     copy, store = tmp_path / "copy", tmp_path / "store"
     for package in ("flows", "tasks"):
