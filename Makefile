@@ -32,6 +32,7 @@ worker: .venv/installed
 
 deploy: .venv/installed
 	mkdir -p artifacts/inbox
+	@$(BIN)/prefect work-pool inspect local >/dev/null 2>&1 || $(BIN)/prefect work-pool create local --type process
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 
 notify: .venv/installed  ## make notify WEBHOOK=https://… tells it of failed runs and new champions

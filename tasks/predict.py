@@ -140,7 +140,11 @@ def score_file(
             shutil.rmtree(parts)  # of another input, or another model
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
-        rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, on_read)
+        try:
+            rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, on_read)
+        except InputError:
+            shutil.rmtree(parts)  # mended, it is another file
+            raise
         counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
         drift = measure_drift(classifier.facts["reference"], counted)
         join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
@@ -233,7 +237,10 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     with showing_progress("scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance)
     if result["files"]:
-        table = [{"file": file["input"], "rows": file["rows"]} | file["drift"] for file in result["files"]]
+        table = [
+            {"file": file["input"], "rows": file["rows"]} | {name: round(its, 4) for name, its in file["drift"].items()}
+            for file in result["files"]
+        ]
         create_table_artifact(table, key="drift", description=f"Stability index; the limit is {settings.max_drift}.")
     say = get_run_logger()
     for file in result["files"]:

@@ -49,7 +49,7 @@ def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Fig
         axes.plot(epochs, [epoch[f"val_{name}"] for epoch in history], "o-", color=ORANGE, label="validation")
         axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
         axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False)
     return figure
 
