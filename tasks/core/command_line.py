@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import gc
 import importlib.resources
 import inspect
 import signal
@@ -229,3 +230,6 @@ def run_from_command_line(
         kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
         print(f"{program}: {unfinished_step() or 'the run'} failed: {kind}{error}", file=sys.stderr)
         return 1
+    finally:
+        # Python's last act is to look through all objects for garbage, two seconds with TensorFlow's among them.
+        gc.freeze()
