@@ -12,6 +12,7 @@ from tasks.core import environment
 
 environment.prepare()  # Prefect reads where it lives while it is imported
 
+import httpx  # noqa: E402
 from prefect import get_client  # noqa: E402
 from prefect.automations import Automation  # noqa: E402
 from prefect.blocks.notifications import CustomWebhookNotificationBlock  # noqa: E402
@@ -72,5 +73,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if not PREFECT_API_URL.value():
         sys.exit("notifications.py: PREFECT_API_URL names no server; a temporary one would forget the automations")
-    set_up(arguments.address)
+    try:
+        set_up(arguments.address)
+    except httpx.ConnectError:
+        sys.exit(f"notifications.py: no server answers at {PREFECT_API_URL.value()}; start one with make server")
     print(f"{arguments.address} is told of failed runs and new champions")

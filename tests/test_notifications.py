@@ -105,3 +105,13 @@ def test_without_a_server_nothing_is_set_up(alone):
     done = run_python(alone, "flows/notifications.py", "http://127.0.0.1:1/")
     assert done.returncode == 1
     assert "PREFECT_API_URL names no server" in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_named(alone):
+    gone = alone | {"PREFECT_API_URL": "http://127.0.0.1:1/api"}
+    done = run_python(gone, "flows/notifications.py", "http://127.0.0.1:1/")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "notifications.py: no server answers at http://127.0.0.1:1/api; start one with make server"
+    )
+    assert "Traceback" not in done.stderr
