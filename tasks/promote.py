@@ -147,8 +147,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
     with registry(uri) as client, deciding(model):
         version = numbered_version(client, model, settings.version)
         before = version_under(client, model, CHAMPION)
-        is_replaced = before is not None and before.version != version.version
-        against = int(before.version) if before is not None and is_replaced else None
+        against = int(before.version) if before is not None and before.version != version.version else None
         facts: dict[str, Any] = {"decision": CHAMPION, "reason": settings.reason, "against": against}
         record_decision(client, version, **facts, by="hand")
     return facts | {"model": model, "version": settings.version}

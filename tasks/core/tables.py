@@ -201,14 +201,17 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.A
     Raises:
         InputError: there is no such column, or a row has no text.
     """
-    if column not in batch.schema.names:
-        raise InputError(
-            f"{path}: has no column {column!r}, only {', '.join(batch.schema.names)}; name it with --text-column"
-        )
-    texts = batch.column(column)
+    texts = column_of(batch, column, path, "--text-column")
     if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
         raise InputError(f"{path}: the column {column!r} holds {texts.type}, expected text")
     if texts.null_count:
         row = first + texts.is_null().to_pylist().index(True)
         raise InputError(f"{path}: row {row + 1} has no text in {column!r}; fill it in or remove the row")
     return texts.cast(pa.string())
+
+
+def column_of(batch: pa.RecordBatch, column: str, path: Path, flag: str) -> pa.Array:
+    """Return a column of a batch of `path`, or say that there is none, and with which flag to name another."""
+    if column not in batch.schema.names:
+        raise InputError(f"{path}: has no column {column!r}, only {', '.join(batch.schema.names)}; name it with {flag}")
+    return batch.column(column)

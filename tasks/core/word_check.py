@@ -52,8 +52,8 @@ class WordCheck:
         self._reviews += len(counted)
         self._words += int(words.sum())
         self._unknown += int(counted[:, 2].sum())
-        self._shortest = min(self._shortest, int(words.min(initial=self._shortest)))
-        self._longest = max(self._longest, int(words.max(initial=0)))
+        self._shortest = int(words.min(initial=self._shortest))
+        self._longest = int(words.max(initial=self._longest))
         odd = counted[(words < self.settings.min_words) | (words > self.settings.max_words)]
         self._odd += len(odd)
         self._odd_rows = np.concatenate([self._odd_rows, odd])[:ROWS_NAMED]

@@ -51,7 +51,12 @@ def test_beyond_a_limit_the_rows_are_named(order, values, message):
 
 
 def test_within_a_limit_that_was_raised_nothing_is_refused():
-    watch([0, 1, 2, 3], max_odd_lengths=0.25, max_unknown=1).enforce(name_row)
+    limits = {"max_odd_lengths": 0.25, "max_unknown": 1}
+    for name in limits:
+        with pytest.raises(DataError):
+            watch([0, 1, 2, 3], max_words=3, **limits | {name: 0.01}).enforce(name_row)
+    watch([0, 1, 2, 3], **limits).enforce(name_row)
+    assert watch([0, 1, 2, 3], **limits).summary()["odd_lengths"] == 1
 
 
 def test_a_split_without_reviews_has_no_words():

@@ -16,9 +16,11 @@ from tasks.core.settings import SourceSettings
 from tasks.core.sources.rotten_tomatoes import REVIEWS
 from tasks.core.sources.splitting import draw_groups
 from tasks.core.store import digest, hash_file
-from tasks.core.tables import read_batches, table_files, texts_of
+from tasks.core.tables import column_of, read_batches, table_files, texts_of
 
-SPLIT_NAMES = {"train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2}  # as in SPLITS
+TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
+SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
+               "dev": VALIDATION, "test": TEST}  # fmt: skip
 UNKNOWN_SPLIT = -1
 SCHEMA = pa.schema(
     [("split", pa.string()), ("label", pa.int8()), ("text", pa.string()), ("file", pa.string()), ("row", pa.int64())]
@@ -112,7 +114,7 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
             its = filled(batch, settings.split_column, file, first, "--data.split-column")
             splits.append(named_splits(its, file, first))
     column = np.concatenate(splits) if splits else None
-    if column is not None and not {SPLITS.index("train"), SPLITS.index("test")} <= set(np.unique(column).tolist()):
+    if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
         raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
     place = np.empty(len(group_names), np.int64)
     place[[group_names[name] for name in sorted(group_names)]] = np.arange(len(group_names))
@@ -146,9 +148,7 @@ def rows_of(path: Path, text_column: str) -> Iterator[tuple[Path, int, pa.Record
 
 def filled(batch: pa.RecordBatch, column: str, file: Path, first: int, flag: str) -> list[str]:
     """Return a column as text, or refuse a row that has nothing there."""
-    if column not in batch.schema.names:
-        raise InputError(f"{file}: has no column {column!r}, only {', '.join(batch.schema.names)}; name it with {flag}")
-    values = batch.column(column)
+    values = column_of(batch, column, file, flag)
     if values.null_count:
         row = first + values.is_null().to_pylist().index(True) + 1
         raise InputError(f"{file}: row {row} has nothing in {column!r}; fill it in or remove the row")
@@ -183,18 +183,18 @@ def deal_out(is_positive: np.ndarray, groups: np.ndarray | None, settings: Sourc
 
     Groups are kept together; where there are none, each label is dealt out by itself.
     """
-    result = np.full(len(is_positive), SPLITS.index("train"), np.int8)
-    for number, split in enumerate(("test", "validation")):
-        rows = np.flatnonzero(result == SPLITS.index("train"))
+    result = np.full(len(is_positive), TRAIN, np.int8)
+    for number, split in enumerate((TEST, VALIDATION)):
+        rows = np.flatnonzero(result == TRAIN)
         seed = settings.split_seed + number
         if groups is not None:
             drawn = draw_groups(groups[rows], settings.held_out, seed)
-            result[rows[drawn]] = SPLITS.index(split)
+            result[rows[drawn]] = split
         else:
             rng = np.random.default_rng(seed)
             for label in (False, True):
                 its = rng.permutation(rows[is_positive[rows] == label])
-                result[its[: round(settings.held_out * len(its))]] = SPLITS.index(split)
+                result[its[: round(settings.held_out * len(its))]] = split
     return result
 
 
@@ -232,12 +232,9 @@ def write_reviews(
     """
     names = pa.array(SPLITS)
     short = np.empty(len(split), np.uint64)
-    beginnings: list[tuple[int, str]] = []  # the first row of each file among all rows
     place = 0
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file, first, batch in rows_of(path, settings.text_column):
-            if not first:
-                beginnings.append((place, file.name))
             texts = texts_of(batch, settings.text_column, file, first)
             rows = slice(place, place + len(batch))
             short[rows] = [hash_text(text) for text in texts.to_pylist()]
@@ -250,16 +247,12 @@ def write_reviews(
             ]
             writer.write_table(pa.table(columns, schema=SCHEMA))
             place += len(batch)
-    is_train = split == SPLITS.index("train")
+    is_train = split == TRAIN
     leaks = np.flatnonzero(~is_train & np.isin(short, short[is_train]))
     held_out = int((~is_train).sum())
     if len(leaks) > settings.max_leaks * max(held_out, 1):
-        starts = [start for start, _name in beginnings]
-        files = np.searchsorted(starts, leaks[:ROWS_NAMED], side="right") - 1
-        named = [
-            f"{beginnings[file][1]} row {row - starts[file] + 1}"
-            for file, row in zip(files.tolist(), leaks[:ROWS_NAMED].tolist(), strict=True)
-        ]
+        first_ones = pq.read_table(target, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
+        named = [f"{its['file']} row {its['row']}" for its in first_ones]
         raise InputError(
             f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have a text that a training row has "
             f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split by "
