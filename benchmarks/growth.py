@@ -49,7 +49,8 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 
 def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
-    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings, PredictSettings
+    from tasks.core.flow_settings import PredictSettings
+    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings
 
     target = folder / step
     target.mkdir()

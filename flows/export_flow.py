@@ -8,8 +8,8 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow  # noqa: E402
 
+from tasks.core.flow_settings import ExportSettings  # noqa: E402
 from tasks.core.registry import tracking_uri  # noqa: E402
-from tasks.core.settings import ExportSettings  # noqa: E402
 from tasks.export import export  # noqa: E402
 
 

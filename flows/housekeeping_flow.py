@@ -8,7 +8,7 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow  # noqa: E402
 
-from tasks.core.settings import HousekeepingSettings  # noqa: E402
+from tasks.core.flow_settings import HousekeepingSettings  # noqa: E402
 from tasks.housekeeping import keep_house  # noqa: E402
 
 

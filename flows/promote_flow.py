@@ -8,8 +8,8 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow  # noqa: E402
 
+from tasks.core.flow_settings import PromoteSettings  # noqa: E402
 from tasks.core.registry import tracking_uri  # noqa: E402
-from tasks.core.settings import PromoteSettings  # noqa: E402
 from tasks.promote import promote_hand  # noqa: E402
 
 

@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
-from tasks.core.settings import HousekeepingSettings
+from tasks.core.flow_settings import HousekeepingSettings
 from tasks.core.store import RotError, Store, last_used
 from tasks.core.usage import oldest_live_use, runs_by_artifact
 

@@ -19,8 +19,8 @@ from tasks.core.drift import Profile, add, measure_drift, profile
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.events import announce_drift
+from tasks.core.flow_settings import PredictSettings
 from tasks.core.progress import Advance, showing_progress
-from tasks.core.settings import PredictSettings
 from tasks.core.store import digest, hash_file, naming_the_place, replace_file
 from tasks.core.tables import OnRead, files_within, read_batches, table_files, texts_of
 from tasks.core.text import tokenise

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.housekeeping_flow import housekeeping_flow
-from tasks.core.settings import HousekeepingSettings
+from tasks.core.flow_settings import HousekeepingSettings
 from tasks.core.store import MANIFEST, Store, mark_used
 from tasks.core.usage import oldest_live_use
 from tasks.housekeeping import DAY, damaged_runs, list_artifacts, prune_artifacts, verify_artifacts

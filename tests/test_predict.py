@@ -16,8 +16,9 @@ from tasks.build import make_model
 from tasks.core.classifier import assemble
 from tasks.core.encoded import Encoding, write_encoding, write_vocabulary
 from tasks.core.errors import InputError, ModelError
+from tasks.core.flow_settings import PredictSettings
 from tasks.core.models import save_model
-from tasks.core.settings import ModelSettings, PredictSettings
+from tasks.core.settings import ModelSettings
 from tasks.predict import explain, predict_files, predict_text, score_file
 
 WORDS = ["good", "bad", "film", "the", "a", "it's"]

@@ -25,17 +25,11 @@ from pydantic_settings import (
 
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError, StoreError
+from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
 from tasks.core.journal import unfinished_step
 from tasks.core.screen import show_expected_errors_without_traceback
 from tasks.core.server import prepare_server
-from tasks.core.settings import (
-    ExportSettings,
-    HousekeepingSettings,
-    PredictSettings,
-    PromoteSettings,
-    RunSettings,
-    Settings,
-)
+from tasks.core.settings import RunSettings, Settings
 
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")

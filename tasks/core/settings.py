@@ -4,7 +4,6 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import CliPositionalArg
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -256,67 +255,3 @@ class RunSettings(Settings):
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()
     """when the model becomes the champion"""
-
-
-class PromoteSettings(Settings):
-    """A version to make the champion by hand."""
-
-    version: int = Field(ge=1)
-    """the version to promote, or to roll back to"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
-    reason: str = Field("promoted by hand", min_length=1)
-    """what to write beside the decision"""
-
-
-class PredictSettings(Settings):
-    """What to score, and with which model."""
-
-    text: str | None = None
-    """one review to score"""
-    input: str | None = Field(None, min_length=1)
-    """reviews to score: a .csv, .parquet, .jsonl or .txt file (one review a line), or a folder of them"""
-    output: str | None = Field(None, min_length=1)
-    """where to write the scores: a .parquet file, or for a folder a folder"""
-    text_column: str = Field("text", min_length=1)
-    """the column that holds the reviews"""
-    model: str | None = Field(None, min_length=1)
-    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
-    explain: int = Field(0, ge=0, le=100)
-    """name this many words that moved the score most"""
-    max_drift: float = Field(0.25, gt=0)
-    """the population stability index of lengths, unknown words or scores beyond which a warning is given"""
-    min_drift_rows: int = Field(200, ge=1)
-    """rows below which there are too few to tell"""
-
-    @model_validator(mode="after")
-    def _one_thing_to_score(self) -> Self:
-        if (self.text is None) == (self.input is None):
-            raise ValueError("give either text or input")
-        if (self.input is None) != (self.output is None):
-            raise ValueError("input and output go together")
-        return self
-
-
-class ExportSettings(Settings):
-    """Which model to write, and where."""
-
-    output: str = Field(min_length=1)
-    """the new folder to write to"""
-    format: Literal["saved_model", "onnx"] = "saved_model"
-    """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""
-    model: str | None = Field(None, min_length=1)
-    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
-
-
-class HousekeepingSettings(Settings):
-    """What to do with the store."""
-
-    action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
-    """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
-    days: int = Field(30, ge=0)
-    """prune: keep what a run of the last so many days has used"""
