@@ -66,16 +66,16 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         pad_splits(folder / "encode", PadSettings(), target)
     elif step == "evaluate":
         from tasks.build import make_model
-        from tasks.core.models import save_model
         from tasks.evaluate import evaluate_model
+        from tasks.network.models import save_model
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
         (target / "training.json").write_text('{"bucketing": true}')
         started = time.perf_counter()
         evaluate_model(target, folder / "pad", EvaluationSettings(), target)
     else:
-        from tasks.core.classifier import assemble
-        from tasks.core.drift import reference_of
+        from tasks.judging.drift import reference_of
+        from tasks.network.classifier import assemble
         from tasks.predict import score_file
 
         facts = PadSettings().model_dump(include={"maxlen", "padding", "truncating"}) | {

@@ -74,8 +74,8 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from benchmarks import case_study
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
-    from tasks.core.models import start_tensorflow
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
+    from tasks.network.models import start_tensorflow
     from tasks.train import compile_model, fit_epoch
 
     start_tensorflow()
@@ -132,15 +132,15 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 def load(folder: Path) -> list[Any]:
     """From padded Parquet files to arrays."""
-    from tasks.core.padded import PaddedFile
+    from tasks.reviews.padded import PaddedFile
 
     return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
 
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the step evaluate does it."""
-    from tasks.core.judging import judge
-    from tasks.core.models import Scorer
+    from tasks.judging.metrics import judge
+    from tasks.network.models import Scorer
 
     score = Scorer(model, settings.batch_size, bucketing=True)
     return [judge(part.labels, score(part), settings) for part in test]
@@ -150,10 +150,10 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
     """Score raw text as predict_flow does it: tokenise, encode, pad, predict in buckets."""
     import pyarrow as pa
 
-    from tasks.core.classifier import BATCH_SIZE, Classifier
-    from tasks.core.encoded import read_encoding, read_vocabulary
-    from tasks.core.models import Scorer
     from tasks.core.settings import PadSettings
+    from tasks.network.classifier import BATCH_SIZE, Classifier
+    from tasks.network.models import Scorer
+    from tasks.reviews.encoded import read_encoding, read_vocabulary
 
     classifier = Classifier(
         name="benchmark",

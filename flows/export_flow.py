@@ -9,8 +9,8 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import ExportSettings  # noqa: E402
-from tasks.core.registry import tracking_uri  # noqa: E402
 from tasks.export import export  # noqa: E402
+from tasks.judging.registry import tracking_uri  # noqa: E402
 
 
 @flow(name="export", persist_result=False)
@@ -27,7 +27,7 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import ExportCommandLine, run_from_command_line
-    from tasks.core.screen import show_export
+    from tasks.showing.command_line import ExportCommandLine, run_from_command_line
+    from tasks.showing.screen import show_export
 
     raise SystemExit(run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export))

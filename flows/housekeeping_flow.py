@@ -26,8 +26,8 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import HousekeepingCommandLine, run_from_command_line
-    from tasks.core.screen import show_house
+    from tasks.showing.command_line import HousekeepingCommandLine, run_from_command_line
+    from tasks.showing.screen import show_house
 
     raise SystemExit(
         run_from_command_line(housekeeping_flow, HousekeepingCommandLine, HousekeepingSettings, show_house)

@@ -12,18 +12,18 @@ from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
-from tasks.core.failure import leave_report  # noqa: E402
-from tasks.core.registry import tracking_uri  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
-from tasks.core.tagging import tag_flow_run  # noqa: E402
 from tasks.download import download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
+from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.pad import pad  # noqa: E402
 from tasks.promote import promote  # noqa: E402
 from tasks.publish import publish  # noqa: E402
 from tasks.report import report  # noqa: E402
+from tasks.showing.failure import leave_report  # noqa: E402
+from tasks.showing.tagging import tag_flow_run  # noqa: E402
 from tasks.track import track  # noqa: E402
 from tasks.train import train  # noqa: E402
 
@@ -102,7 +102,7 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import RunCommandLine, run_from_command_line
-    from tasks.core.screen import show_run
+    from tasks.showing.command_line import RunCommandLine, run_from_command_line
+    from tasks.showing.screen import show_run
 
     raise SystemExit(run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run))

@@ -20,7 +20,7 @@ from prefect.events import EventTrigger, Posture, ResourceSpecification  # noqa:
 from prefect.events.actions import SendNotification  # noqa: E402
 from prefect.settings import PREFECT_API_URL  # noqa: E402
 
-from tasks.core.events import PROMOTED  # noqa: E402
+from tasks.showing.events import PROMOTED  # noqa: E402
 
 BLOCK = "imdb-pipeline"
 

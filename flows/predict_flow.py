@@ -9,7 +9,7 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import PredictSettings  # noqa: E402
-from tasks.core.registry import tracking_uri  # noqa: E402
+from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.predict import predict  # noqa: E402
 
 
@@ -27,7 +27,7 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import PredictCommandLine, run_from_command_line
-    from tasks.core.screen import show_prediction
+    from tasks.showing.command_line import PredictCommandLine, run_from_command_line
+    from tasks.showing.screen import show_prediction
 
     raise SystemExit(run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction))

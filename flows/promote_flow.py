@@ -9,7 +9,7 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import PromoteSettings  # noqa: E402
-from tasks.core.registry import tracking_uri  # noqa: E402
+from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.promote import promote_hand  # noqa: E402
 
 
@@ -27,7 +27,7 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tasks.core.command_line import PromoteCommandLine, run_from_command_line
-    from tasks.core.screen import show_promotion
+    from tasks.showing.command_line import PromoteCommandLine, run_from_command_line
+    from tasks.showing.screen import show_promotion
 
     raise SystemExit(run_from_command_line(promote_flow, PromoteCommandLine, PromoteSettings, show_promotion))

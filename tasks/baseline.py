@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding
 from tasks.core.environment import store_root
-from tasks.core.judging import judge
-from tasks.core.padded import PaddedFile
 from tasks.core.settings import BaselineSettings, EvaluationSettings
 from tasks.core.store import Artifact, Store
-from tasks.core.text import list_offsets
+from tasks.judging.metrics import judge
+from tasks.reviews.encoded import count_encoded, iterate_encoded, read_encoding
+from tasks.reviews.padded import PaddedFile
+from tasks.reviews.text import list_offsets
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.models import save_model, start_tensorflow
-from tasks.core.padded import read_vocabulary_size
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact, Store
+from tasks.network.models import save_model, start_tensorflow
+from tasks.reviews.padded import read_vocabulary_size
 
 # Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:

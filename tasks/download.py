@@ -11,10 +11,10 @@ from prefect.tasks import Task, exponential_backoff
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
 from tasks.core.settings import DataSettings, SourceSettings
-from tasks.core.sources.imdb import fetch_imdb
-from tasks.core.sources.own import fetch_own, hash_files
-from tasks.core.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.core.store import Artifact
+from tasks.reviews.sources.imdb import fetch_imdb
+from tasks.reviews.sources.own import fetch_own, hash_files
+from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 
 def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:

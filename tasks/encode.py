@@ -11,14 +11,14 @@ import pyarrow as pa
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary, write_words
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
-from tasks.core.ranked import Ranked, read_ranked
 from tasks.core.settings import EncodeSettings
 from tasks.core.store import Artifact, Store
-from tasks.core.text import highest_id, ranks_to_ids
-from tasks.core.word_check import WordCheck
+from tasks.reviews.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary, write_words
+from tasks.reviews.ranked import Ranked, read_ranked
+from tasks.reviews.text import highest_id, ranks_to_ids
+from tasks.reviews.word_check import WordCheck
 
 
 def check_labels(labels: dict[str, np.ndarray]) -> None:

@@ -10,11 +10,11 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.judging import accuracy_by_length, judge
-from tasks.core.models import Scorer, load_model
-from tasks.core.padded import Padded, PaddedFile
 from tasks.core.settings import EvaluationSettings
 from tasks.core.store import Artifact, Store
+from tasks.judging.metrics import accuracy_by_length, judge
+from tasks.network.models import Scorer, load_model
+from tasks.reviews.padded import Padded, PaddedFile
 
 
 def score_part(reviews: Padded, score: Scorer) -> pa.Table:

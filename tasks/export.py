@@ -10,13 +10,13 @@ import pyarrow as pa
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.classifier import FACTS, Classifier, load_classifier
 from tasks.core.environment import store_root
 from tasks.core.errors import ModelError
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.onnx_model import score_with_onnx, write_onnx
-from tasks.core.saved_model import score_with_saved_model, write_saved_model
 from tasks.core.store import naming_the_place, written_whole
+from tasks.network.classifier import FACTS, Classifier, load_classifier
+from tasks.network.onnx_model import score_with_onnx, write_onnx
+from tasks.network.saved_model import score_with_saved_model, write_saved_model
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
 

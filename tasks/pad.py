@@ -8,12 +8,12 @@ import numpy as np
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import VALIDATION, count_encoded, iterate_encoded, read_encoding
 from tasks.core.environment import store_root
 from tasks.core.errors import DataError
-from tasks.core.padded import pad_tokens, padded_schema, write_padded
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact, Store
+from tasks.reviews.encoded import VALIDATION, count_encoded, iterate_encoded, read_encoding
+from tasks.reviews.padded import pad_tokens, padded_schema, write_padded
 
 
 def split_bounds(

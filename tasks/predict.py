@@ -14,16 +14,16 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.classifier import Classifier, load_classifier
-from tasks.core.drift import Profile, add, measure_drift, profile
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
-from tasks.core.events import announce_drift
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.progress import Advance, showing_progress
 from tasks.core.store import digest, hash_file, naming_the_place, replace_file
-from tasks.core.tables import OnRead, files_within, read_batches, table_files, texts_of
-from tasks.core.text import tokenise
+from tasks.judging.drift import Profile, add, measure_drift, profile
+from tasks.network.classifier import Classifier, load_classifier
+from tasks.reviews.tables import OnRead, files_within, read_batches, table_files, texts_of
+from tasks.reviews.text import tokenise
+from tasks.showing.events import announce_drift
+from tasks.showing.progress import Advance, showing_progress
 
 ADDED = ("predicted_label", "probability", "words")
 STATE = "state.json"

@@ -13,10 +13,11 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.events import announce_champion
 from tasks.core.flow_settings import PromoteSettings
-from tasks.core.judging import compare
-from tasks.core.registry import (
+from tasks.core.settings import PromotionSettings
+from tasks.core.store import Artifact, Store
+from tasks.judging.metrics import compare
+from tasks.judging.registry import (
     CHALLENGER,
     CHAMPION,
     EVALUATION,
@@ -26,8 +27,7 @@ from tasks.core.registry import (
     registry,
     version_under,
 )
-from tasks.core.settings import PromotionSettings
-from tasks.core.store import Artifact, Store
+from tasks.showing.events import announce_champion
 
 # MLflow and SciPy are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

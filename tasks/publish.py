@@ -17,10 +17,10 @@ from prefect.runtime import flow_run
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.journal import Step, steps_of
-from tasks.core.pages import read_svg, render, show_in_prefect
-from tasks.core.registry import registry
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store, naming_the_place, written_whole
+from tasks.judging.registry import registry
+from tasks.showing.pages import read_svg, render, show_in_prefect
 
 DRAFT_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary, read_words
 from tasks.core.environment import store_root
-from tasks.core.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
-from tasks.core.judging import compare
 from tasks.core.settings import EvaluationSettings
 from tasks.core.store import Artifact, Store
-from tasks.core.text import START, ids_to_words
+from tasks.judging.metrics import compare
+from tasks.reviews.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary, read_words
+from tasks.reviews.text import START, ids_to_words
+from tasks.showing.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
 
 MISTAKES, LONGEST_TEXT = 10, 150
 

@@ -12,14 +12,14 @@ import numpy as np
 from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.classifier import FACTS
-from tasks.core.drift import reference_of
 from tasks.core.environment import store_root
-from tasks.core.judging import NUMBERS
-from tasks.core.models import load_model, start_tensorflow
-from tasks.core.registry import CLASSIFIER, EVALUATION, experiment_id, registry
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store, digest
+from tasks.judging.drift import reference_of
+from tasks.judging.metrics import NUMBERS
+from tasks.judging.registry import CLASSIFIER, EVALUATION, experiment_id, registry
+from tasks.network.classifier import FACTS
+from tasks.network.models import load_model, start_tensorflow
 
 # MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:

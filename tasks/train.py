@@ -11,14 +11,14 @@ import numpy as np
 from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep
-from tasks.core.checkpoint import Checkpoint, Epoch, best_epoch
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
-from tasks.core.padded import Padded, PaddedFile
-from tasks.core.progress import Advance, showing_progress
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
+from tasks.network.checkpoint import Checkpoint, Epoch, best_epoch
+from tasks.network.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
+from tasks.reviews.padded import Padded, PaddedFile
+from tasks.showing.progress import Advance, showing_progress
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
-from tests.reviews import make_padded, write_imdb  # noqa: E402
+from tests.small_reviews import make_padded, write_imdb  # noqa: E402
 
 
 @pytest.fixture

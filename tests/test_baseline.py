@@ -5,10 +5,10 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tasks.baseline import count_phrases, judge_baseline, phrases_of, to_matrix
-from tasks.core.encoded import Encoding, write_encoded, write_encoding
-from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import BaselineSettings, EvaluationSettings
-from tests.reviews import WORDS, make_reviews
+from tasks.reviews.encoded import Encoding, write_encoded, write_encoding
+from tasks.reviews.padded import padded_schema, write_padded
+from tests.small_reviews import WORDS, make_reviews
 
 
 def lists(reviews) -> pa.ListArray:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tasks.build import build_model, make_model
-from tasks.core.models import load_model
-from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import ModelSettings
+from tasks.network.models import load_model
+from tasks.reviews.padded import padded_schema, write_padded
 
 DOCS = Path(__file__).parents[1] / "docs" / "recurrent-layers.md"
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 
-from tasks.core.events import DRIFTED
+from tasks.showing.events import DRIFTED
 
 PROJECT = Path(__file__).parents[1]
 

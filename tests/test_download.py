@@ -6,7 +6,7 @@ from prefect import flow
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.settings import DataSettings, SourceSettings
 from tasks.download import download, pin
-from tests.reviews import Hostile, object_array, write_imdb
+from tests.small_reviews import Hostile, object_array, write_imdb
 from tests.web import serving
 
 
@@ -69,7 +69,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
 
     import numpy as np
 
-    from tasks.core.ranked import read_ranked
+    from tasks.reviews.ranked import read_ranked
 
     url, _, _ = mirror
     hostile = object_array([[1], [2]])

@@ -6,13 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import tasks.encode
-from tasks.core.encoded import read_encoding, read_vocabulary, read_words
 from tasks.core.errors import DataError
-from tasks.core.ranked import read_ranked
 from tasks.core.settings import EncodeSettings
-from tasks.core.text import UNRANKED
 from tasks.encode import check_labels, encode_download, reorder
-from tests.reviews import WORDS
+from tasks.reviews.encoded import read_encoding, read_vocabulary, read_words
+from tasks.reviews.ranked import read_ranked
+from tasks.reviews.text import UNRANKED
+from tests.small_reviews import WORDS
 
 UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
 

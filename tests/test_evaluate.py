@@ -2,11 +2,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.build import make_model
-from tasks.core.models import save_model
-from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import EvaluationSettings, ModelSettings
 from tasks.evaluate import evaluate_model
-from tests.reviews import WORDS
+from tasks.network.models import save_model
+from tasks.reviews.padded import padded_schema, write_padded
+from tests.small_reviews import WORDS
 
 SETTINGS = EvaluationSettings(bootstrap_resamples=200)
 

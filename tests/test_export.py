@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.build import make_model
-from tasks.core.encoded import read_vocabulary
 from tasks.core.errors import ModelError
-from tasks.core.models import Scorer, save_model
-from tasks.core.onnx_model import score_with_onnx
-from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import EvaluationSettings, ModelSettings
 from tasks.evaluate import evaluate_model
 from tasks.export import FORMATS, export_classifier
+from tasks.network.models import Scorer, save_model
+from tasks.network.onnx_model import score_with_onnx
+from tasks.reviews.encoded import read_vocabulary
+from tasks.reviews.padded import padded_schema, write_padded
 from tests.test_predict import classifier  # noqa: F401 - a fixture
 
 TEXTS = [

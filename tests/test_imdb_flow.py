@@ -196,7 +196,7 @@ def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, prefe
     assert {"prefect", "tensorflow", "matplotlib"} <= first["imported"]
 
     def edit(old: str, new: str) -> None:
-        helper = copy / "tasks" / "core" / "checkpoint.py"
+        helper = copy / "tasks" / "network" / "checkpoint.py"
         assert old in helper.read_text()
         helper.write_text(helper.read_text().replace(old, new))
 

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 FAILING = """
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
-from tasks.core.events import announce_champion
+from tasks.showing.events import announce_champion
 from tasks.core.settings import RunSettings
 announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
 imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))

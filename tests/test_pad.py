@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.core.padded import PaddedFile
 from tasks.core.settings import EncodeSettings, PadSettings
 from tasks.encode import encode_download
 from tasks.pad import pad_splits, pad_tokens, split_bounds
+from tasks.reviews.padded import PaddedFile
 
 SIDE = st.sampled_from(["pre", "post"])
 

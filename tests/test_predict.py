@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.core.tables
 import tasks.predict
+import tasks.reviews.tables
 from flows.predict_flow import predict_flow
 from tasks.build import make_model
-from tasks.core.classifier import assemble
-from tasks.core.encoded import Encoding, write_encoding, write_vocabulary
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.models import save_model
 from tasks.core.settings import ModelSettings
+from tasks.network.classifier import assemble
+from tasks.network.models import save_model
 from tasks.predict import explain, predict_files, predict_text, score_file
+from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
 
 WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
@@ -79,7 +79,7 @@ def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifie
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.core.tables, "ROWS_A_BATCH", 5)
+    monkeypatch.setattr(tasks.reviews.tables, "ROWS_A_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.core.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
 from tasks.report import LONGEST_TEXT, describe_comparison, describe_fit, worst_mistakes
+from tasks.reviews.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
-from tasks.core.registry import address_of
+from tasks.judging.registry import address_of
 from tests.test_imdb_flow import run, small  # noqa: F401 - a fixture
 
 MODEL = "imdb-classifier"

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from tasks.build import make_model
-from tasks.core.checkpoint import Checkpoint
 from tasks.core.errors import TrainingError
-from tasks.core.models import load_model, save_model
-from tasks.core.padded import padded_schema, write_padded
 from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.network.checkpoint import Checkpoint
+from tasks.network.models import load_model, save_model
+from tasks.reviews.padded import padded_schema, write_padded
 from tasks.train import fit, fit_epoch, is_done, train_model
-from tests.core.test_checkpoint import epochs
-from tests.reviews import WORDS
+from tests.network.test_checkpoint import epochs
+from tests.small_reviews import WORDS
 
 
 @pytest.fixture(scope="module")

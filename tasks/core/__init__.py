@@ -1,1 +1,1 @@
-"""What the steps stand on: settings, the artifact store, text, sources and caching."""
+"""Core: what every step stands on: settings, errors, environment, server, store, caching, journal, usage."""

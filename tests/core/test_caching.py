@@ -37,10 +37,10 @@ def test_a_step_depends_on_the_content_of_what_it_is_given_not_on_its_name():
 
 
 def test_a_step_depends_on_the_modules_that_it_imports_and_no_others():
-    assert {"tasks.pad", "tasks.core.text", "tasks.core.store"} <= set(project_modules("tasks.pad"))
-    assert not {"tasks.train", "tasks.core.models", "flows.imdb_flow"} & set(project_modules("tasks.pad"))
-    assert "tasks.core.checkpoint" in project_modules("tasks.train")
-    assert "tasks.core.checkpoint" not in project_modules("tasks.report")
+    assert {"tasks.pad", "tasks.reviews.text", "tasks.core.store"} <= set(project_modules("tasks.pad"))
+    assert not {"tasks.train", "tasks.network.models", "flows.imdb_flow"} & set(project_modules("tasks.pad"))
+    assert "tasks.network.checkpoint" in project_modules("tasks.train")
+    assert "tasks.network.checkpoint" not in project_modules("tasks.report")
 
 
 def test_a_changed_module_changes_the_keys_of_what_imports_it(monkeypatch):

@@ -1,0 +1,1 @@
+"""Judging: numbers that people compare, drift, the registry and its champion."""

@@ -1,0 +1,102 @@
+"""Drift: how far the reviews that are scored are from those that the model was trained on."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.judging.metrics import bin_of
+from tasks.reviews.encoded import read_words
+from tasks.reviews.padded import PaddedFile, lengths_of
+
+SCORE_BINS, LENGTH_BINS = 10, 10
+# What an empty bin counts as: the index has a logarithm in it.
+LEAST_SHARE = 1e-4
+
+
+class Profile(TypedDict):
+    """Reviews in counts.
+
+    length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
+    words that the network knows and those that it does not; scores the reviews in each tenth of the probability.
+    """
+
+    length_edges: list[float]
+    lengths: list[int]
+    words: list[int]
+    scores: list[int]
+
+
+def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
+    """Count n reviews.
+
+    Args:
+        lengths: (n,) words kept of each.
+        words: how many of all their words are known, and how many are not.
+        probabilities: (n,) as the model scores them.
+        edges: the inner edges of the bins of length.
+    """
+    return Profile(
+        length_edges=edges,
+        lengths=count_lengths(lengths, edges),
+        words=words,
+        scores=count_scores(probabilities),
+    )
+
+
+def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
+    """Return how many reviews fall into each bin of length."""
+    place = np.searchsorted(edges, lengths, side="left")
+    counts: list[int] = np.bincount(place, minlength=len(edges) + 1).tolist()
+    return counts
+
+
+def count_scores(probabilities: np.ndarray) -> list[int]:
+    """Return how many probabilities fall into each tenth."""
+    counts: list[int] = np.bincount(bin_of(probabilities, SCORE_BINS), minlength=SCORE_BINS).tolist()
+    return counts
+
+
+def add(profiles: list[Profile]) -> Profile:
+    """Return the counts of several profiles with the same edges together."""
+    return Profile(
+        length_edges=profiles[0]["length_edges"],
+        lengths=np.sum([its["lengths"] for its in profiles], axis=0).tolist(),
+        words=np.sum([its["words"] for its in profiles], axis=0).tolist(),
+        scores=np.sum([its["scores"] for its in profiles], axis=0).tolist(),
+    )
+
+
+def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
+    """Return the profile to compare with: lengths and words of the training reviews, scores of the test reviews.
+
+    Scores of reviews that the model has learnt would be surer than any to come. The bins of length hold a tenth of the
+    training reviews each, as far as lengths differ.
+    """
+    lengths = np.concatenate(lengths_of(PaddedFile(padded / "train.parquet")))
+    edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
+    found = read_words(encoded)["train"]
+    words = round(found["words"] * found["reviews"])
+    unknown = round(found["unknown"] * words)
+    scores = pq.read_table(evaluated / "test.parquet", columns=["probability"])["probability"].to_numpy()
+    return profile(lengths, [words - unknown, unknown], scores, edges)
+
+
+def stability_index(expected: list[int], found: list[int]) -> float:
+    """Return the population stability index of two counts over the same bins.
+
+    PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
+    Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
+    """
+    e, f = (np.maximum(np.array(its) / max(sum(its), 1), LEAST_SHARE) for its in (expected, found))
+    return float(((f - e) * np.log(f / e)).sum())
+
+
+def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
+    """Return the stability index of review length, of known and unknown words, and of scores."""
+    return {
+        "length": stability_index(reference["lengths"], found["lengths"]),
+        "unknown words": stability_index(reference["words"], found["words"]),
+        "score": stability_index(reference["scores"], found["scores"]),
+    }

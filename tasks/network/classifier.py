@@ -1,0 +1,180 @@
+"""The classifier: raw text in, probability out; a network with the vocabulary and rules it was trained with."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.core.errors import ModelError
+from tasks.judging.drift import reference_of
+from tasks.judging.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
+from tasks.network.models import Scorer, load_model
+from tasks.reviews.encoded import Encoding, read_encoding, read_vocabulary
+from tasks.reviews.padded import Padded, pad_tokens
+from tasks.reviews.text import count_words, ranks_to_ids, tokenise, words_to_ranks
+
+# TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
+if TYPE_CHECKING:
+    import keras
+
+FACTS = "classifier.json"
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network, and all that raw text needs on the way to it.
+
+    Attributes:
+        name: which model it is, for people.
+        network: (rows, length) int32 -> (rows, 1) float32.
+        vocabulary: strings, the words in order of rank.
+        encoding: how ids were given.
+        facts: maxlen, padding, truncating, bucketing, threshold, labels, dataset, dataset_sha256 and reference, the
+            profile of the reviews that it was trained and tested on.
+        score: the network, traced.
+    """
+
+    name: str
+    network: "keras.Model"
+    vocabulary: pa.Array
+    encoding: Encoding
+    facts: dict[str, Any]
+    score: Scorer
+
+    def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
+        """Turn n texts into padded token ids, by the rules that the network was trained with.
+
+        Returns:
+            The reviews, and how many of all their words are known, and how many are not.
+        """
+        ranks = words_to_ranks(tokenise(texts), self.vocabulary)
+        limit = self.encoding.vocabulary_size
+        words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
+        ids = ranks_to_ids(ranks, num_words=limit, **self.encoding.model_dump(exclude={"vocabulary_size"}))
+        sides = {"padding": self.facts["padding"], "truncating": self.facts["truncating"]}
+        tokens, lengths = pad_tokens(ids, self.facts["maxlen"], **sides)
+        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), sides["padding"], limit)
+        return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
+
+    def predict(self, texts: pa.Array) -> np.ndarray:
+        """Return the probability of the positive label of each text: (n,) float32.
+
+        It depends on the text alone, not on the others.
+
+        Args:
+            texts: n strings, no nulls.
+        """
+        return self.score(self.encode(texts)[0]) if len(texts) else np.zeros(0, np.float32)
+
+    def verdict(self, probabilities: np.ndarray) -> pa.Array:
+        """Return the name of the label that each probability stands for."""
+        negative, positive = self.facts["labels"]
+        return pa.array(np.where(probabilities >= self.facts["threshold"], positive, negative), pa.string())
+
+
+def assemble(name: str, network: Path, encoded: Path, facts: dict[str, Any]) -> Classifier:
+    """Return the classifier made of a .keras file, a folder with vocabulary and rules, and the facts.
+
+    Raises:
+        ModelError: the vocabulary is not known.
+    """
+    vocabulary = read_vocabulary(encoded)
+    if not vocabulary:
+        raise ModelError(
+            f"{name}: trained on a download without a word index, so raw text cannot be turned into its token ids; "
+            "train again with --data.word-index"
+        )
+    model = load_model(network)
+    score = Scorer(model, BATCH_SIZE, bucketing=facts["bucketing"])
+    return Classifier(name, model, pa.array(vocabulary, pa.string()), read_encoding(encoded), facts, score)
+
+
+def load_registered(uri: str | None, model: str, version: int | None, scratch: Path) -> Classifier:
+    """Return a registered version of `model`, or its champion.
+
+    Args:
+        uri: of the registry.
+        model: its name there.
+        version: None takes the champion.
+        scratch: an empty folder, for what is fetched.
+
+    Raises:
+        ModelError: there is no champion.
+        RegistryError: there is no such version.
+    """
+    with registry(uri) as client:
+        if version is None:
+            found = version_under(client, model, CHAMPION)
+            if found is None:
+                raise ModelError(
+                    f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
+                    "python flows/promote_flow.py --version N, or name a model with --model"
+                )
+        else:
+            found = numbered_version(client, model, version)
+        folder = Path(client.download_artifacts(str(found.run_id), CLASSIFIER, str(scratch)))
+    facts = json.loads((folder / FACTS).read_text())
+    return assemble(f"{model} version {found.version}", folder / "data" / "model.keras", folder, facts)
+
+
+def load_from_run(folder: Path, store: Path) -> Classifier:
+    """Return the classifier of a run folder, from the artifacts that its metrics.json names.
+
+    Raises:
+        ModelError: it is no run folder, or its artifacts have been pruned.
+    """
+    try:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+        settings = json.loads((folder / "config.json").read_bytes())
+        steps = ("train", "encode", "pad", "evaluate")
+        trained, encoded, padded, evaluated = (store / metrics["artifacts"][step]["key"] for step in steps)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: is no run folder with metrics.json and config.json ({error})") from error
+    if not all(its.exists() for its in (trained, encoded, padded, evaluated)):
+        raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
+    facts = {name: settings["data"][name] for name in ("maxlen", "padding", "truncating")} | {
+        "bucketing": metrics["model"]["bucketing"],
+        "threshold": settings["evaluation"]["threshold"],
+        "dataset": metrics["dataset"]["name"],
+        "dataset_sha256": metrics["dataset"]["sha256"],
+        "labels": metrics["dataset"]["labels"],
+        "reference": reference_of(encoded, padded, evaluated),
+    }
+    return assemble(f"run {folder.name}", trained / "model.keras", encoded, facts)
+
+
+def load_classifier(
+    model: str | None, registered_model: str, uri: str | None, store: Path, scratch: Path
+) -> Classifier:
+    """Return the classifier that `model` names.
+
+    Args:
+        model: None for the champion, a version's number, a run folder, or a model.keras in the store.
+        registered_model: the name in the registry.
+        uri: of the registry.
+        store: the store's root.
+        scratch: an empty folder, for what is fetched.
+
+    Raises:
+        ModelError: there is no such model.
+        RegistryError: there is no such version.
+    """
+    if model is None or model.isdecimal():
+        return load_registered(uri, registered_model, int(model) if model else None, scratch)
+    path = Path(model).expanduser().resolve()
+    if path.suffix == ".keras":
+        return load_from_run(run_that_made(path, store), store)
+    return load_from_run(path, store)
+
+
+def run_that_made(network: Path, store: Path) -> Path:
+    """Return the newest run folder whose model is the given .keras file of the store."""
+    key = f"train/{network.parent.name}"
+    for metrics in sorted((store / "runs").glob("[!.]*/metrics.json"), reverse=True):
+        if json.loads(metrics.read_bytes()).get("artifacts", {}).get("train", {}).get("key") == key:
+            return metrics.parent
+    raise ModelError(f"{network}: no run under {store / 'runs'} has made it, so its vocabulary is not known")

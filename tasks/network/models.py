@@ -1,0 +1,189 @@
+"""Models on disk and at work: .keras files that are equal byte for byte, dropout's seeds, and scoring in buckets."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
+from tasks.reviews.padded import Padded, lengths_of, maxlen_of
+
+# TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# No GPU, oneDNN's rounding, instructions that this build leaves unused: no news to a reader of the run.
+NOTICE = re.compile(
+    rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
+    rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
+)
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and find its devices, without the notices that it prints for its own developers.
+
+    They are written by C++ before any log level is read, so they are caught where they come out; whatever is not
+    such a notice is passed on.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+            caught.seek(0)
+            sys.stderr.writelines(line.decode(errors="replace") for line in caught if not NOTICE.search(line))
+
+
+def save_model(model: "keras.Model", path: Path) -> None:
+    """Save a model so that equal models give equal bytes: Keras's own file, without times and memory addresses."""
+    raw = path.with_name(f".{path.stem}.raw.keras")
+    try:
+        model.save(raw)
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as target:
+            for entry in source.infolist():
+                content = source.read(entry)
+                if entry.filename == "metadata.json":
+                    content = json.dumps({**json.loads(content), "date_saved": ""}).encode()
+                elif entry.filename == "config.json":
+                    content = number_shared_objects(content.decode()).encode()
+                target.writestr(zipfile.ZipInfo(entry.filename, ZIP_EPOCH), content)
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def number_shared_objects(config: str) -> str:
+    """Return a model's configuration with its shared objects numbered from 1, not by their memory addresses."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f'"shared_object_id": {numbers.setdefault(found[1], len(numbers) + 1)}'
+
+    return re.sub(r'"shared_object_id": (\d+)', number, config)
+
+
+def load_model(path: Path) -> "keras.Model":
+    """Load a .keras file; one that brings code of its own, such as a Lambda layer, is refused by Keras."""
+    start_tensorflow()
+    import keras
+
+    return keras.models.load_model(path, safe_mode=True)
+
+
+def seed_dropout(model: "keras.Model", *numbers: int) -> None:
+    """Set the state of every random generator in `model` from `numbers` and the generator's place.
+
+    A .keras file does not keep that state. Set anew before each epoch, from the run's seed and the epoch, it
+    makes training that goes on from a file equal to training that was never interrupted.
+    """
+    generators = [layer for layer in all_layers(model) if hasattr(layer, "seed_generator")]
+    for place, layer in enumerate(generators):
+        state = np.random.SeedSequence([*numbers, place]).generate_state(2, np.uint32)
+        layer.seed_generator.state.assign(state)
+
+
+def all_layers(model: "keras.Model") -> list[Any]:
+    """Return the layers of a model and those within them, such as the cells of a recurrent layer."""
+    return model._flatten_layers(include_self=False, recursive=True)  # type: ignore[no-any-return]
+
+
+def bucketed_dataset(
+    parts: Sequence[Padded], batch_size: int, *, bucketing: bool, rng: np.random.Generator | None = None
+) -> "tf.data.Dataset":
+    """Return batches of equal padded length as a dataset.
+
+    Args:
+        parts: reviews, one part in memory at a time.
+        batch_size: reviews a batch, at most.
+        bucketing: False pads all to maxlen.
+        rng: shuffles the parts, and in each part rows and batches; None keeps them in order.
+
+    Returns:
+        A dataset of (rows, length) int32 tokens and (rows, 1) float32 labels.
+    """
+    import tensorflow as tf
+
+    order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
+    maxlen = maxlen_of(parts)
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for place in order:
+            part = parts[place]
+            lengths = bucket_lengths(part.lengths, maxlen, bucketing=bucketing)
+            for rows in plan_batches(lengths, batch_size, rng):
+                tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
+                yield tokens, part.labels[rows, None].astype(np.float32)
+
+    # The signature is explicit: Keras would infer a fixed length from the first batches.
+    signature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    # And so is the number of batches: Keras would warn that the data ran out.
+    count = batches_an_epoch(parts, batch_size, bucketing=bucketing)
+    options = tf.data.Options()
+    # Its tuner has nothing to tune here, yet in every other epoch it leaves the two directions of the recurrent
+    # layer a single processor between them, and the epoch takes 1.7 times as long (docs/performance.md).
+    options.autotune.enabled = False
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
+
+
+def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
+    """Return how many batches `bucketed_dataset` gives."""
+    maxlen = maxlen_of(parts)
+    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in lengths_of(parts))
+    return sum(count_batches(lengths, batch_size) for lengths in padded_lengths)
+
+
+class Scorer:
+    """A model ready to score: traced once, for batches of any length."""
+
+    def __init__(self, model: "keras.Model", batch_size: int, *, bucketing: bool) -> None:
+        """Make a scorer.
+
+        Args:
+            model: (rows, length) int32 -> (rows, 1) float32.
+            batch_size: reviews a batch, at most.
+            bucketing: False pads all to maxlen.
+        """
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec((None, None), tf.int32)]
+        # Traced here and not at the first call: threads that all come first would each trace it.
+        traced = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+        self.score, self.tensor = traced.get_concrete_function(), tf.constant
+        self.batch_size, self.bucketing = batch_size, bucketing
+
+    def __call__(self, padded: Padded) -> np.ndarray:
+        """Return each review's probability of being positive, whatever the batch size: (n,) float32.
+
+        A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
+        """
+        lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=self.bucketing)
+        probabilities = np.empty(len(padded.labels), np.float32)
+
+        def score_batch(rows: np.ndarray) -> None:
+            tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
+            probabilities[rows] = self.score(self.tensor(tokens)).numpy()[:, 0]
+
+        # The longest first, so that no thread is left with a long one at the end.
+        batches = plan_batches(lengths, self.batch_size)[::-1]
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
+                done.result()
+        return probabilities

@@ -1,0 +1,108 @@
+"""The SavedModel: a classifier as one TensorFlow graph from text to probability, which needs nothing but TensorFlow."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.network.classifier import Classifier
+from tasks.reviews.buckets import BUCKET_WIDTH
+from tasks.reviews.text import FILTERED
+
+# TensorFlow is imported inside the functions that need it: other steps never pay for it.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def write_saved_model(classifier: Classifier, folder: Path) -> None:
+    """Write a SavedModel into `folder`; its signature fits TensorFlow Serving's."""
+    import tensorflow as tf
+
+    module = make_module(classifier)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+
+
+def score_with_saved_model(_classifier: Classifier, folder: Path, texts: pa.Array) -> np.ndarray:
+    """Return the probability that the SavedModel in `folder` gives each text: (n,) float32."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    probabilities: np.ndarray = serve(text=tf.constant(texts.to_pylist()))["probability"].numpy()
+    return probabilities
+
+
+def encode_in_graph(classifier: Classifier) -> Any:
+    """Return a function of (n,) strings to ragged int32 token ids (n, up to maxlen), by the classifier's own rules."""
+    import tensorflow as tf
+
+    rules, facts = classifier.encoding, classifier.facts
+    words = tf.constant(classifier.vocabulary.to_pylist())
+    ranks = tf.range(1, len(classifier.vocabulary) + 1, dtype=tf.int32)
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ranks), default_value=0)
+    largest = rules.vocabulary_size
+
+    def encode(texts: "tf.Tensor") -> "tf.RaggedTensor":
+        spaced = tf.strings.regex_replace(tf.strings.lower(texts, encoding="utf-8"), FILTERED, " ")
+        found = tf.ragged.map_flat_values(table.lookup, tf.strings.split(spaced, sep=" "))
+        ids = tf.ragged.boolean_mask(found, found > 0) + rules.index_from
+        if rules.start_char is not None:
+            starts = tf.fill([tf.shape(texts)[0], 1], rules.start_char)
+            ids = tf.concat([starts, ids], axis=1)
+        is_kept = tf.logical_and(ids >= rules.skip_top, ids < largest)
+        if rules.oov_char is None:
+            ids = tf.ragged.boolean_mask(ids, is_kept)
+        else:
+            ids = ids.with_flat_values(tf.where(is_kept.flat_values, ids.flat_values, rules.oov_char))
+        maxlen = facts["maxlen"]
+        return ids[:, -maxlen:] if facts["truncating"] == "pre" else ids[:, :maxlen]
+
+    return encode, table
+
+
+def make_module(classifier: Classifier) -> "tf.Module":
+    """Return a module whose `serve` takes (n,) strings and returns {"probability": (n,) float32}.
+
+    Each review is scored at its own padded length, as everywhere in this pipeline, so its score is its own.
+    """
+    import tensorflow as tf
+
+    encode, table = encode_in_graph(classifier)
+    network, facts = classifier.network, classifier.facts
+    maxlen, bucketing = facts["maxlen"], facts["bucketing"]
+
+    def serve(texts: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+        ids = encode(texts)
+        lengths = tf.cast(ids.row_lengths(), tf.int32)
+        rounded = -(-lengths // BUCKET_WIDTH) * BUCKET_WIDTH
+        narrowest = min(BUCKET_WIDTH, maxlen)
+        padded_lengths = tf.clip_by_value(rounded, narrowest if bucketing else maxlen, maxlen)
+        right = ids.to_tensor(shape=(None, maxlen))
+        if facts["padding"] == "pre":
+            # Each row is turned round by what it lacks: the words come to stand at its end.
+            columns = (tf.range(maxlen)[None, :] - (maxlen - lengths)[:, None]) % maxlen
+            right = tf.gather(right, columns, batch_dims=1)
+        buckets, _places = tf.unique(padded_lengths)
+
+        def score_bucket(number: "tf.Tensor", scores: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+            length = buckets[number]
+            rows = tf.cast(tf.where(padded_lengths == length), tf.int32)
+            tokens = tf.gather(right, rows[:, 0])
+            tokens = tokens[:, maxlen - length :] if facts["padding"] == "pre" else tokens[:, :length]
+            scored = network(tokens, training=False)[:, 0]
+            return number + 1, tf.tensor_scatter_nd_update(scores, rows, scored)
+
+        _number, probability = tf.while_loop(
+            lambda number, _scores: number < tf.size(buckets),
+            score_bucket,
+            (tf.constant(0), tf.zeros_like(lengths, tf.float32)),
+            parallel_iterations=1,
+        )
+        return {"probability": probability}
+
+    signature = [tf.TensorSpec((None,), tf.string, name="text")]
+    module = tf.Module(name="classifier")
+    # Plain TensorFlow variables and the table: whoever loads the module needs no Keras.
+    module.weights = [variable.value for variable in network.variables]
+    module.table, module.serve = table, tf.function(serve, input_signature=signature)
+    return module

@@ -1,0 +1,1 @@
+"""Reviews: a review on its way: sources, tables, text, ranks, ids, rectangles, buckets."""

@@ -1,0 +1,103 @@
+"""Ranked reviews: word ranks and labels of a download, part by part, whatever form the download has."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.reviews.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
+from tasks.reviews.sources import imdb, npz, rotten_tomatoes
+from tasks.reviews.text import WordCounts, tokenise, words_to_ranks
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Reviews as word ranks.
+
+    Attributes:
+        vocabulary: the words in order of rank; empty if they are not known.
+        labels: for each split the label of every review, (n,) int8, in the order of the parts.
+        parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
+        name_row: says where a row of a split comes from, for messages.
+    """
+
+    vocabulary: list[str]
+    labels: dict[str, np.ndarray]
+    parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
+    name_row: Callable[[str, int], str]
+
+
+def read_ranked(downloaded: Path) -> Ranked:
+    """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet."""
+    if (downloaded / imdb.NPZ).exists():
+        return read_arrays(downloaded)
+    return read_texts(downloaded / rotten_tomatoes.REVIEWS)
+
+
+def read_arrays(downloaded: Path) -> Ranked:
+    """Return the reviews of Keras's arrays: each split is one pickle, so it is in memory whole."""
+    index = downloaded / imdb.WORD_INDEX
+    splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}
+    return Ranked(
+        vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
+        labels={split: labels for split, (_lists, labels) in splits.items()},
+        parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
+        name_row=lambda split, row: f"review {row} of x_{split}",
+    )
+
+
+def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
+    """Yield lists in parts."""
+    for start in range(0, len(lists), ROWS_A_GROUP):
+        yield lists.slice(start, ROWS_A_GROUP)
+
+
+def read_texts(path: Path) -> Ranked:
+    """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
+
+    The vocabulary is built from the training reviews alone.
+    """
+    counts = WordCounts()
+    for texts in iterate_texts(path, "train"):
+        counts.add(tokenise(texts))
+    vocabulary = counts.ranked()
+    table = pq.read_table(path, columns=["split", "label"])
+    labels = {
+        split: table.filter(pc.equal(table["split"], split))["label"].to_numpy().astype(np.int8)
+        for split in (*SPLITS, VALIDATION)
+    }
+    if not len(labels[VALIDATION]):
+        del labels[VALIDATION]  # pad cuts it from the end of the training reviews
+    words = pa.array(vocabulary, pa.string())
+    return Ranked(
+        vocabulary,
+        labels,
+        parts={split: partial(rank_texts, path, split, words) for split in labels},
+        name_row=partial(name_text, path),
+    )
+
+
+def name_text(path: Path, split: str, row: int) -> str:
+    """Return the file and row that the text in the given row of a split comes from, if reviews.parquet says so."""
+    if not {"file", "row"} <= set(pq.read_schema(path).names):
+        return f"{split} review {row + 1}"
+    place = pq.read_table(path, columns=["file", "row"], filters=[("split", "=", split)]).slice(row, 1).to_pylist()[0]
+    return f"{place['file']} row {place['row']}"
+
+
+def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:
+    """Yield the texts of one split, part by part."""
+    with open_streaming(path) as file:
+        for batch in file.iter_batches(4096, columns=["split", "text"]):
+            yield batch.filter(pc.equal(batch["split"], split))["text"]
+
+
+def rank_texts(path: Path, split: str, vocabulary: pa.Array) -> Iterator[pa.ListArray]:
+    """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
+    for texts in iterate_texts(path, split):
+        yield words_to_ranks(tokenise(texts), vocabulary)

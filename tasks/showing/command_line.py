@@ -1,0 +1,229 @@
+"""The command line: flags, environment and presets to settings, mistakes in one line each, and what a run came to."""
+
+import argparse
+import difflib
+import gc
+import importlib.resources
+import inspect
+import signal
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
+from tasks.core.errors import PipelineError, StoreError
+from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
+from tasks.core.journal import unfinished_step
+from tasks.core.server import prepare_server
+from tasks.core.settings import RunSettings, Settings
+from tasks.showing.screen import show_expected_errors_without_traceback
+
+Chosen = TypeVar("Chosen", bound=Settings)
+Result = TypeVar("Result")
+
+PRESETS = importlib.resources.files("flows.presets")
+
+
+class Mistake(Exception):
+    """What the user typed cannot be run; one line for each thing to mend."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, not the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message, with the flag that was probably meant."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in message.split():
+            near = difflib.get_close_matches(word.partition("=")[0], known, 1) if word.startswith("--") else []
+            if near and near[0] != word:
+                message += f"; did you mean {near[0]}?"
+        raise Mistake(message)
+
+
+class CommandLine(BaseSettings):
+    """What every command line has: settings as flags, the environment below them, and the store."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IMDB_",
+        env_nested_delimiter="__",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_parse_none_str="none",
+        env_parse_none_str="none",
+        nested_model_default_partial_update=True,
+    )
+
+    store: Path | None = Field(
+        None, description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/"
+    )
+
+
+class PresetSource(PydanticBaseSettingsSource):
+    """The settings of the preset that a flag, the environment or the default names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return one section of the preset."""
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the preset's settings."""
+        default = self.settings_cls.model_fields["preset"].default
+        return read_preset(str(self.current_state.get("preset", default)))
+
+
+class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
+    """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
+
+    preset: str = Field("case-study", description="a preset's name (case-study, fast, quick) or a TOML file")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the preset below the flags and the environment."""
+        return init_settings, env_settings, PresetSource(settings_cls)
+
+
+class HousekeepingCommandLine(HousekeepingSettings, CommandLine):  # type: ignore[misc]
+    """Settings of housekeeping as flags."""
+
+
+class PromoteCommandLine(PromoteSettings, CommandLine):  # type: ignore[misc]
+    """Settings of a promotion by hand as flags."""
+
+
+class PredictCommandLine(PredictSettings, CommandLine):  # type: ignore[misc]
+    """What to score as flags."""
+
+
+class ExportCommandLine(ExportSettings, CommandLine):  # type: ignore[misc]
+    """Which model to write as flags."""
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings in a preset.
+
+    Args:
+        name: a file in flows/presets without its ending, or a path to a TOML file.
+
+    Raises:
+        Mistake: there is none, or it is not TOML.
+    """
+    known = {path.name.removesuffix(".toml"): path for path in PRESETS.iterdir() if path.name.endswith(".toml")}
+    try:
+        content = known[name].read_text() if name in known else Path(name).expanduser().read_text()
+        return tomllib.loads(content)
+    except OSError as error:
+        names = ", ".join(sorted(known))
+        raise Mistake(f"--preset {name}: no such preset ({names}) and no such file ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
+
+
+def parse_command_line(
+    command_line: type[CommandLine], settings: type[Chosen], arguments: Sequence[str], program: str, about: str
+) -> Chosen:
+    """Return the settings that flags, environment and preset give.
+
+    Args:
+        command_line: the settings as flags.
+        settings: the settings alone.
+        arguments: what stands after the program's name.
+        program: the program's name.
+        about: what `--help` says of the program.
+
+    Raises:
+        Mistake: with one line for each mistake.
+        SystemExit: after `--help`.
+    """
+    parser = Parser(prog=program, description=about, allow_abbrev=False)
+    flags = CliSettingsSource[Any](command_line, root_parser=parser, cli_parse_args=list(arguments))
+    try:
+        parsed = command_line(_cli_settings_source=flags)
+    except ValidationError as error:
+        raise Mistake("\n".join(describe_mistake(mistake, settings) for mistake in error.errors())) from error
+    except SettingsError as error:
+        raise Mistake(f"{error}: {error.__cause__}") from error
+    if parsed.store and parsed.store.expanduser().absolute() != store_root():
+        raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
+    return settings.model_validate({name: getattr(parsed, name) for name in settings.model_fields})
+
+
+def describe_mistake(mistake: ErrorDetails, settings: type[Settings]) -> str:
+    """Return one line for a value that a setting cannot hold: the flag, what was given, what is wrong."""
+    flag = "--" + ".".join(str(part).replace("_", "-") for part in mistake["loc"])
+    message = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        section = settings.model_fields.get(str(mistake["loc"][0]))
+        known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings.model_fields)
+        near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
+        return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    given = mistake["input"]
+    shown = f" {given}" if isinstance(given, str | int | float) and "://" not in str(given) else ""
+    return f"{flag}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def run_from_command_line(
+    flow: Callable[[Chosen], Result],
+    command_line: type[CommandLine],
+    settings: type[Chosen],
+    show: Callable[[Result], int],
+) -> int:
+    """Run `flow` with the settings on this process's command line, and show what it came to.
+
+    Args:
+        flow: takes settings.
+        command_line: the settings as flags.
+        settings: the settings alone.
+        show: prints the flow's result and returns the exit status.
+
+    Returns:
+        The exit status: what `show` returns, 1 when a step failed, 2 when the command line cannot be run, or
+        130 or 143 when a signal stopped it.
+    """
+    program = Path(sys.argv[0]).name
+    try:
+        chosen = parse_command_line(command_line, settings, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        make_folders()
+    except (Mistake, StoreError) as mistake:
+        for line in str(mistake).splitlines():
+            print(f"{program}: error: {line}", file=sys.stderr)
+        return 2
+    show_expected_errors_without_traceback()
+    prepare_server(warn=lambda message: print(f"{program}: {message}", file=sys.stderr))
+    # Prefect marks the run and hands SIGTERM on; an exit, unlike the signal's default, stops its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return show(flow(chosen))
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; finished steps and epochs are kept, run again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        # Prefect has logged the traceback of what was not foreseen; this line is the last thing on the screen.
+        kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
+        print(f"{program}: {unfinished_step() or 'the run'} failed: {kind}{error}", file=sys.stderr)
+        return 1
+    finally:
+        # Python's last act is to look through all objects for garbage, two seconds with TensorFlow's among them.
+        gc.freeze()

@@ -1,0 +1,54 @@
+"""Pages: what a run came to, as HTML for the run folder and as artifacts for Prefect's UI."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tasks.judging.metrics import NUMBERS
+
+TEMPLATES = Path(__file__).resolve().parent
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template of this folder filled in; what it lacks is an error, and HTML is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.jinja"),
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def read_svg(path: Path) -> str:
+    """Return a figure as it may stand within a page: without the lines that only a file of its own has."""
+    text = path.read_text(encoding="utf-8")
+    return text[text.index("<svg") :]
+
+
+def as_address(path: Path) -> str:
+    """Return a figure as an address that holds all of it, on white: Prefect's UI may be dark, its letters are not."""
+    svg = read_svg(path).replace("<svg ", '<svg style="background: #fff" ', 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def mlflow_page(tracking: dict[str, Any]) -> str | None:
+    """Return the address of a run in MLflow's UI, or None where MLflow has no server."""
+    if not (tracking["uri"] or "").startswith("http"):
+        return None
+    return f"{tracking['uri'].rstrip('/')}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
+
+
+def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: dict[str, Any]) -> None:
+    """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
+    rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
+    table = [{"reviews": row} | {key: round(its[key], 4) for key in NUMBERS} for row, its in rows.items()]
+    create_table_artifact(table, key="metrics", description="The test reviews decide.")
+    images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / "figures").iterdir())}
+    markdown = render("publish.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
+    create_markdown_artifact(markdown, key="report")
+    create_link_artifact(folder.as_uri(), link_text=folder.name, key="run-folder", description="On this run's machine.")
+    if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
+        create_link_artifact(page, link_text="The run in MLflow", key="mlflow-run")

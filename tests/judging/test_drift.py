@@ -1,0 +1,40 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.judging.drift import add, measure_drift, profile, reference_of, stability_index
+from tasks.reviews.encoded import write_words
+from tasks.reviews.padded import padded_schema, write_padded
+from tests.small_reviews import WORDS
+
+
+def test_the_stability_index_is_as_by_hand():
+    expected = (0.5 - 0.25) * np.log(0.5 / 0.25) + (0.5 - 0.75) * np.log(0.5 / 0.75)
+    assert stability_index([1, 3], [50, 50]) == pytest.approx(expected)
+    assert stability_index([5, 5], [10, 10]) == 0
+    assert np.isfinite(stability_index([10, 0], [0, 10]))
+
+
+def test_a_profile_counts_every_review_once(padded, rng):
+    whole = profile(padded.lengths, [7, 3], rng.random(len(padded.labels)), edges=[10.0, 20.0])
+    assert sum(whole["lengths"]) == sum(whole["scores"]) == len(padded.labels)
+    assert whole["lengths"][0] == (padded.lengths <= 10).sum()
+    twice = add([whole, whole])
+    assert twice["words"] == [14, 6]
+    assert twice["lengths"] == [2 * count for count in whole["lengths"]]
+
+
+def test_the_training_reviews_themselves_are_no_drift_and_longer_ones_are(padded, tmp_path, rng):
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
+    write_words(tmp_path, {"train": {"reviews": 10, "words": 8.0, "unknown": 0.25}})
+    scores = rng.random(len(padded.labels)).astype(np.float32)
+    pq.write_table(pa.table({"probability": scores}), tmp_path / "test.parquet")
+    reference = reference_of(tmp_path, tmp_path, tmp_path)
+    assert reference["words"] == [60, 20]
+    same = profile(padded.lengths, [60, 20], scores, reference["length_edges"])
+    assert measure_drift(reference, same) == {"length": 0, "unknown words": 0, "score": 0}
+    moved = {"lengths": [*same["lengths"][:-1], sum(same["lengths"])], "words": [20, 60]}
+    assert measure_drift(reference, same | moved)["length"] > 0.1
+    assert measure_drift(reference, same | moved)["unknown words"] > 0.5

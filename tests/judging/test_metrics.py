@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from tasks.core.settings import EvaluationSettings
+from tasks.judging.metrics import accuracy_by_length, bootstrap_interval, compare, expected_calibration_error, judge
+
+SETTINGS = EvaluationSettings(bootstrap_resamples=200)
+
+
+def test_a_small_case_is_judged_as_by_hand():
+    labels = np.array([1, 1, 1, 0, 0])
+    judged = judge(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32), SETTINGS)
+    assert judged["accuracy"] == pytest.approx(3 / 5)
+    assert judged["precision"] == pytest.approx(2 / 3)
+    assert judged["recall"] == pytest.approx(2 / 3)
+    assert judged["f1"] == pytest.approx(2 / 3)
+    assert judged["confusion"] == [[1, 1], [1, 2]]
+    assert judged["roc_auc"] == pytest.approx(5 / 6)
+    assert judged["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36 + 0.01) / 5)
+    assert judged["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.4, 0.9]).mean())
+    assert judged["ci95"][0] <= judged["accuracy"] <= judged["ci95"][1]
+
+
+def test_a_network_that_says_no_to_all_is_judged_too():
+    judged = judge(np.array([0, 1]), np.array([0.1, 0.2]), SETTINGS)
+    assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
+
+
+def test_the_threshold_moves_the_verdicts():
+    labels, probabilities = np.array([0, 1]), np.array([0.4, 0.45])
+    assert judge(labels, probabilities, SETTINGS)["accuracy"] == 0.5
+    assert judge(labels, probabilities, EvaluationSettings(threshold=0.42))["accuracy"] == 1
+
+
+def test_calibration_error_is_the_weighted_gap_of_each_bin():
+    labels = np.array([1, 0, 1, 1])
+    probabilities = np.array([0.2, 0.2, 0.9, 1.0])
+    assert expected_calibration_error(labels, probabilities, 2) == pytest.approx((0.5 * abs(0.5 - 0.2)) + 0.5 * 0.05)
+    assert expected_calibration_error(labels, labels.astype(float), 10) == 0
+
+
+def test_the_interval_narrows_with_more_reviews_and_is_seeded(rng):
+    few, many = rng.random(100) < 0.8, rng.random(10_000) < 0.8
+    widths = [np.diff(bootstrap_interval(answers, 500, 1))[0] for answers in (few, many)]
+    assert widths[1] < widths[0] / 5
+    # The normal approximation: 2 * 1.96 * sqrt(0.8 * 0.2 / 10,000) = 0.0157
+    assert widths[1] == pytest.approx(0.0157, rel=0.2)
+    assert bootstrap_interval(few, 500, 1) == bootstrap_interval(few, 500, 1)
+    assert bootstrap_interval(np.ones(5, bool), 100, 1) == [1.0, 1.0]
+
+
+def test_every_review_counts_in_one_range_of_lengths(rng):
+    lengths = rng.integers(0, 257, 500)
+    rows = accuracy_by_length(rng.integers(0, 2, 500), rng.random(500), lengths, 0.5)
+    assert sum(row["reviews"] for row in rows) == 500
+    assert [row["from"] for row in rows] == [1, 65, 129, 193]
+    assert rows[-1]["to"] == lengths.max()
+
+
+def test_two_classifiers_are_compared_by_the_reviews_that_one_alone_got_right():
+    labels = np.array([1, 1, 1, 1, 0, 0])
+    first, second = np.array([1, 1, 1, 1, 0, 1]), np.array([1, 0, 0, 0, 0, 0])
+    compared = compare(labels, first, second)
+    assert (compared["only_first"], compared["only_second"]) == (3, 1)
+    assert compared["difference"] == pytest.approx(2 / 6)
+    # Of 4 disputed reviews 3 or more, or 1 or fewer, go to one side: (4 + 1 + 4 + 1) / 16 of all ways.
+    assert compared["p_value"] == pytest.approx(10 / 16)
+    assert compare(labels, second, first)["p_value"] == compared["p_value"]
+    assert compare(labels, first, first) == {"difference": 0, "only_first": 0, "only_second": 0, "p_value": 1}
+
+
+def test_with_many_reviews_the_exact_test_agrees_with_mcnemars_chi_squared(rng):
+    labels = rng.integers(0, 2, 20_000)
+    first = np.where(rng.random(20_000) < 0.86, labels, 1 - labels)
+    second = np.where(rng.random(20_000) < 0.85, labels, 1 - labels)
+    compared = compare(labels, first, second)
+    one, other = compared["only_first"], compared["only_second"]
+    statistic = (abs(one - other) - 1) ** 2 / (one + other)  # with the correction for continuity
+    assert compared["p_value"] == pytest.approx(chi2.sf(statistic, 1), rel=0.02)

