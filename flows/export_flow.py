@@ -13,7 +13,7 @@ from tasks.export import export  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
 
 
-@flow(name="export", persist_result=False)
+@flow(name="imdb-pipeline-export", persist_result=False)
 def export_flow(settings: ExportSettings) -> dict[str, Any]:
     """Write a SavedModel for TensorFlow or TensorFlow Serving, or an ONNX model, that runs without this project.
 

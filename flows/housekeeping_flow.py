@@ -12,7 +12,7 @@ from tasks.core.flow_settings import HousekeepingSettings  # noqa: E402
 from tasks.housekeeping import keep_house  # noqa: E402
 
 
-@flow(name="housekeeping", persist_result=False)
+@flow(name="imdb-pipeline-housekeeping", persist_result=False)
 def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:  # noqa: B008
     """List the store's artifacts, verify their hashes, or prune those that no run uses any longer.
 

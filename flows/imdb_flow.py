@@ -29,7 +29,7 @@ from tasks.train import train  # noqa: E402
 
 
 @flow(
-    name="imdb",
+    name="imdb-pipeline",
     result_storage=environment.result_folder(),
     result_serializer="json",
     on_failure=[leave_report],

@@ -24,8 +24,8 @@ from tasks.showing.events import PROMOTED  # noqa: E402
 
 BLOCK = "imdb-pipeline"
 
-FAILURE = "imdb: a run failed"
-PROMOTION = "imdb: a new champion"
+FAILURE = "imdb-pipeline: a run failed"
+PROMOTION = "imdb-pipeline: a new champion"
 
 
 def automations(block_id: object) -> list[Automation]:
@@ -40,7 +40,7 @@ def automations(block_id: object) -> list[Automation]:
         notify = SendNotification(block_document_id=block_id, subject=name, body=body)
         return Automation(name=name, trigger=trigger, actions=[notify])
 
-    imdb_runs = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb"})
+    imdb_runs = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline"})
     return [
         when(
             "prefect.flow-run.Failed",

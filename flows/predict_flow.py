@@ -13,7 +13,7 @@ from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.predict import predict  # noqa: E402
 
 
-@flow(name="predict", persist_result=False)
+@flow(name="imdb-pipeline-predict", persist_result=False)
 def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     """Score one text, the rows of a file, or the files of a folder that have no scores yet.
 

@@ -13,7 +13,7 @@ from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.promote import promote_hand  # noqa: E402
 
 
-@flow(name="promote", persist_result=False)
+@flow(name="imdb-pipeline-promote", persist_result=False)
 def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
     """Make a registered version the champion, and keep a record of who it replaced and why.
 

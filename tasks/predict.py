@@ -234,14 +234,15 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """
     if settings.text is not None:
         return predict_text(settings, uri)
-    with showing_progress("scoring", f"{settings.input} to {settings.output}") as advance:
+    with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance)
     if result["files"]:
         table = [
             {"file": file["input"], "rows": file["rows"]} | {name: round(its, 4) for name, its in file["drift"].items()}
             for file in result["files"]
         ]
-        create_table_artifact(table, key="drift", description=f"Stability index; the limit is {settings.max_drift}.")
+        about = f"Stability index; the limit is {settings.max_drift}."
+        create_table_artifact(table, key="imdb-pipeline-drift", description=about)
     say = get_run_logger()
     for file in result["files"]:
         say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])

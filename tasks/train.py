@@ -202,7 +202,7 @@ def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Arti
     say = get_run_logger().info
 
     def fill(folder: Path) -> dict[str, Any]:
-        with showing_progress("training", f"{settings.epochs} epochs") as advance:
+        with showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
             return train_model(*paths, settings, checkpoint, folder, say, advance)
 
     trained = keep(fill)

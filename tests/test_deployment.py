@@ -33,6 +33,7 @@ DEPLOYMENTS = {
 def test_the_entry_point_is_the_flow_and_its_parameters_fit_the_schema(name, wrong, monkeypatch):
     monkeypatch.chdir(PROJECT)
     flow = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
+    assert flow.name.startswith("imdb-pipeline")  # the server may have other projects' flows too
     schema = flow.parameters.model_dump()
     schema["definitions"] = schema.get("definitions") or {}
     validator = Draft202012Validator(schema)

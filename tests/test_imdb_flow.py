@@ -69,7 +69,7 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store)
     assert not list((store / "checkpoints").rglob("*.keras"))
 
 
-def test_the_run_folder_holds_what_a_run_was_and_came_to(run, imdb, store):
+def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):
     metrics = run(small(imdb))
     folder = metrics["folder"]
     assert folder.parent == store / "runs"
@@ -106,6 +106,16 @@ def test_the_run_folder_holds_what_a_run_was_and_came_to(run, imdb, store):
         metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"]
     )
     assert (metrics["promotion"], metrics["tracking"]) == (None, None)
+    # Flows and keys are named after the project: a Prefect server may serve others too.
+    with get_client(sync_client=True) as client:
+        (flow_run,) = [its for its in client.read_flow_runs() if its.name == folder.name.partition("-")[2]]
+        assert client.read_flow(flow_run.flow_id).name == "imdb-pipeline"
+        assert {its.key for its in client.read_artifacts() if its.flow_run_id == flow_run.id and its.key} == {
+            "imdb-pipeline-metrics",
+            "imdb-pipeline-report",
+            "imdb-pipeline-run-folder",
+            "imdb-pipeline-training",
+        }
 
 
 def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, store):

@@ -95,8 +95,8 @@ def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
     failed = run_python(served, "-c", FAILING)
     assert "SourceError" in failed.stderr
     told = sorted(posted.get(timeout=60) for _ in range(2))
-    assert told[0] == "imdb: a new champion: Version 3 is better."
-    assert told[1].startswith("imdb: a run failed: Run ")
+    assert told[0] == "imdb-pipeline: a new champion: Version 3 is better."
+    assert told[1].startswith("imdb-pipeline: a run failed: Run ")
     assert "/nowhere/imdb.npz" in told[1]
     assert posted.empty()
 

@@ -45,10 +45,12 @@ def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: 
     """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
     table = [{"reviews": row} | {key: round(its[key], 4) for key in NUMBERS} for row, its in rows.items()]
-    create_table_artifact(table, key="metrics", description="The test reviews decide.")
+    create_table_artifact(table, key="imdb-pipeline-metrics", description="The test reviews decide.")
     images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / "figures").iterdir())}
     markdown = render("publish.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
-    create_markdown_artifact(markdown, key="report")
-    create_link_artifact(folder.as_uri(), link_text=folder.name, key="run-folder", description="On this run's machine.")
+    create_markdown_artifact(markdown, key="imdb-pipeline-report")
+    create_link_artifact(
+        folder.as_uri(), link_text=folder.name, key="imdb-pipeline-run-folder", description="On this run's machine."
+    )
     if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
-        create_link_artifact(page, link_text="The run in MLflow", key="mlflow-run")
+        create_link_artifact(page, link_text="The run in MLflow", key="imdb-pipeline-mlflow-run")
