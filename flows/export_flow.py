@@ -26,8 +26,13 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
     return export(settings, tracking_uri())
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import ExportCommandLine, run_from_command_line
     from tasks.showing.screen import show_export
 
-    raise SystemExit(run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export))
+    return run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

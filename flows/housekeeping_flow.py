@@ -25,10 +25,13 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
     return keep_house(settings)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import HousekeepingCommandLine, run_from_command_line
     from tasks.showing.screen import show_house
 
-    raise SystemExit(
-        run_from_command_line(housekeeping_flow, HousekeepingCommandLine, HousekeepingSettings, show_house)
-    )
+    return run_from_command_line(housekeeping_flow, HousekeepingCommandLine, HousekeepingSettings, show_house)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

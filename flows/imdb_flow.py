@@ -101,8 +101,13 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import RunCommandLine, run_from_command_line
     from tasks.showing.screen import show_run
 
-    raise SystemExit(run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run))
+    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

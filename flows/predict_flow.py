@@ -26,8 +26,13 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     return predict(settings, tracking_uri())
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import PredictCommandLine, run_from_command_line
     from tasks.showing.screen import show_prediction
 
-    raise SystemExit(run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction))
+    return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

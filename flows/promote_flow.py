@@ -26,8 +26,13 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
     return promote_hand(settings, tracking_uri())
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import PromoteCommandLine, run_from_command_line
     from tasks.showing.screen import show_promotion
 
-    raise SystemExit(run_from_command_line(promote_flow, PromoteCommandLine, PromoteSettings, show_promotion))
+    return run_from_command_line(promote_flow, PromoteCommandLine, PromoteSettings, show_promotion)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

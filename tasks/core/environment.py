@@ -14,12 +14,17 @@ STORE_VARIABLE = "ARTIFACTS_STORE"
 # Prefect and TensorFlow make a million objects while they are imported, and hardly any garbage: to look for it at every
 # 700th, as Python does, takes a fifth of that time.
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
-DEFAULT_STORE = Path(__file__).resolve().parents[2] / "artifacts"
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def store_root() -> Path:
-    """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/."""
-    return Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE).expanduser().absolute()
+    """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
+
+    In a checkout artifacts/ stands beside flows/. An installed package must not fill site-packages: there it is the
+    current folder's.
+    """
+    home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
+    return Path(os.environ.get(STORE_VARIABLE) or home / "artifacts").expanduser().absolute()
 
 
 def result_folder() -> Path:

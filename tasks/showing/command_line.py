@@ -9,6 +9,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -21,6 +22,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
+    TomlConfigSettingsSource,
 )
 
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
@@ -34,7 +36,12 @@ from tasks.showing.screen import show_expected_errors_without_traceback
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")
 
-PRESETS = importlib.resources.files("flows.presets")
+PRESETS = {
+    path.name.removesuffix(".toml"): path
+    for path in importlib.resources.files("flows.presets").iterdir()
+    if path.name.endswith(".toml")
+}
+CASE_STUDY = "case-study"  # the preset that has no file: it is what the settings' defaults say
 
 
 class Mistake(Exception):
@@ -74,23 +81,54 @@ class CommandLine(BaseSettings):
     )
 
 
+def preset_names() -> list[str]:
+    """Return the presets that have a name."""
+    return sorted([CASE_STUDY, *PRESETS])
+
+
+def find_preset(name: str) -> Path | Traversable:
+    """Return a preset's file.
+
+    Args:
+        name: a file in flows/presets without its ending, or a path to a TOML file.
+
+    Raises:
+        Mistake: there is none.
+    """
+    path = PRESETS.get(name) or Path(name).expanduser()
+    if not path.is_file():
+        raise Mistake(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
+    return path
+
+
 class PresetSource(PydanticBaseSettingsSource):
-    """The settings of the preset that a flag, the environment or the default names."""
+    """The settings of the preset that a flag or the environment names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return one section of the preset."""
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return the preset's settings."""
-        default = self.settings_cls.model_fields["preset"].default
-        return read_preset(str(self.current_state.get("preset", default)))
+        """Return the preset's settings.
+
+        Raises:
+            Mistake: there is no such preset, or it is not TOML.
+        """
+        name = str(self.current_state.get("preset", CASE_STUDY))
+        if name == CASE_STUDY:
+            return {}
+        try:
+            return TomlConfigSettingsSource(self.settings_cls, find_preset(name))()
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
+        except OSError as error:
+            raise Mistake(f"--preset {name}: cannot be read ({error.strerror})") from error
 
 
 class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
     """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
 
-    preset: str = Field("case-study", description="a preset's name (case-study, fast, quick) or a TOML file")
+    preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
 
     @classmethod
     def settings_customise_sources(
@@ -119,26 +157,6 @@ class PredictCommandLine(PredictSettings, CommandLine):  # type: ignore[misc]
 
 class ExportCommandLine(ExportSettings, CommandLine):  # type: ignore[misc]
     """Which model to write as flags."""
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Return the settings in a preset.
-
-    Args:
-        name: a file in flows/presets without its ending, or a path to a TOML file.
-
-    Raises:
-        Mistake: there is none, or it is not TOML.
-    """
-    known = {path.name.removesuffix(".toml"): path for path in PRESETS.iterdir() if path.name.endswith(".toml")}
-    try:
-        content = known[name].read_text() if name in known else Path(name).expanduser().read_text()
-        return tomllib.loads(content)
-    except OSError as error:
-        names = ", ".join(sorted(known))
-        raise Mistake(f"--preset {name}: no such preset ({names}) and no such file ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
 
 
 def parse_command_line(

@@ -32,6 +32,10 @@ def test_none_and_switches_can_be_typed():
     assert settings.training.keep_best is True
 
 
+def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
+    assert parse("--preset", "case-study") == RunSettings()
+
+
 def test_the_quick_preset_is_small():
     assert parse("--preset", "quick").data.max_reviews == 1_000
 

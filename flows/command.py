@@ -1,0 +1,42 @@
+"""The command `imdb-pipeline`: its first word names a flow, and the flow reads the rest."""
+
+import difflib
+import sys
+from importlib import import_module
+
+PROGRAM = "imdb-pipeline"
+
+# Each word, the module whose `main` it runs (imported only when it is asked for), and what `--help` says of it.
+COMMANDS = {
+    "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
+    "predict": ("flows.predict_flow", "score a text, a file or a folder"),
+    "export": ("flows.export_flow", "write a model for others to run"),
+    "promote": ("flows.promote_flow", "make a registered version the champion by hand"),
+    "housekeeping": ("flows.housekeeping_flow", "list, verify and prune what runs have left"),
+}
+
+
+def usage() -> str:
+    """Return what `--help` prints."""
+    lines = [f"  {word:<14}{about}" for word, (_module, about) in COMMANDS.items()]
+    return "\n".join([f"usage: {PROGRAM} COMMAND [--help] [...]", "", *lines])
+
+
+def main() -> int:
+    """Run the flow that the first word of the command line names.
+
+    Returns:
+        The exit status: the flow's, or 2 where the word names none.
+    """
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in ("-h", "--help"):
+        print(usage())
+        return 0
+    if word not in COMMANDS:
+        near = difflib.get_close_matches(word, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(COMMANDS)}"
+        print(f"{PROGRAM}: error: {word or 'no command'}: {hint}", file=sys.stderr)
+        return 2
+    module, _about = COMMANDS[word]
+    sys.argv[:2] = [f"{PROGRAM} {word}"]
+    return int(import_module(module).main())
