@@ -3,15 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check server worker deploy notify clean
+.PHONY: help run test check server worker deploy notify clean
+.DEFAULT_GOAL := help
 
-run: .venv/installed
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed  ## train and judge the case study's model; ARGS="--model.cell gru" hands flags on
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
 
-test: .venv/installed
+test: .venv/installed  ## the tests; ARGS=tests/test_pad.py for some
 	$(BIN)/pytest -n 3 $(ARGS)
 
-check: .venv/installed  ## lint and types, as CI runs them
+check: .venv/installed  ## lint, format, types and the floors of the house, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,20 +28,20 @@ check: .venv/installed  ## lint and types, as CI runs them
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# A server, a worker and the nightly deployment, each in a terminal of its own; README.md has the whole story.
-server: .venv/installed
+# A server, a worker and the deployments, each in a terminal of its own; docs/schedule.md has the whole story.
+server: .venv/installed  ## Prefect's server and UI, on http://127.0.0.1:4200
 	DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false $(BIN)/prefect server start
 
-worker: .venv/installed
+worker: .venv/installed  ## runs what is scheduled
 	DO_NOT_TRACK=1 $(BIN)/prefect worker start --pool local --type process
 
-deploy: .venv/installed
+deploy: .venv/installed  ## tell the server what to run and when: deployment.yaml
 	mkdir -p artifacts/inbox
 	@$(BIN)/prefect work-pool inspect local >/dev/null 2>&1 || $(BIN)/prefect work-pool create local --type process
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 
-notify: .venv/installed  ## make notify WEBHOOK=https://… tells it of failed runs and new champions
+notify: .venv/installed  ## tell WEBHOOK=https://... of failed runs and new champions
 	DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py $(WEBHOOK)
 
-clean:
+clean:  ## remove .venv and what tools have left; artifacts/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
