@@ -200,7 +200,7 @@ def compare_processes(
     data: Path, reviews: int | None, epochs: int, rounds: int, figures: Figures, scratch: Path
 ) -> Any:
     """Time whole runs as processes, in turn, a seed each round; return both accuracies by round."""
-    from tasks.core.store import hash_file
+    from tasks.core.files import hash_file
 
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
     limit = ["--data.max-reviews", str(reviews)] if reviews else []

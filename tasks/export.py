@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.errors import ModelError
+from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.store import naming_the_place, written_whole
 from tasks.network.classifier import FACTS, Classifier, load_classifier
 from tasks.network.onnx_model import score_with_onnx, write_onnx
 from tasks.network.saved_model import score_with_saved_model, write_saved_model

@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.core.store import RotError, Store, last_used
+from tasks.core.sealed import RotError
+from tasks.core.store import Store, last_used
 from tasks.core.usage import oldest_live_use, runs_by_artifact
 
 NO_STEPS = frozenset(

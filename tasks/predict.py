@@ -16,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
+from tasks.core.files import hash_file, naming_the_place, replace_file
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.store import digest, hash_file, naming_the_place, replace_file
+from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
 from tasks.network.classifier import Classifier, load_classifier
 from tasks.reviews.tables import OnRead, files_within, read_batches, table_files, texts_of

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
+from tasks.core.files import naming_the_place, stamped, written_whole
 from tasks.core.journal import Step, steps_of
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, naming_the_place, written_whole
+from tasks.core.store import Artifact, Store
 from tasks.judging.registry import registry
 from tasks.showing.pages import read_svg, render, show_in_prefect
 
@@ -84,7 +84,7 @@ def write_run_folder(
     for left in runs.glob(".*.draft"):
         if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    final = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}"
+    final = runs / stamped(name)
     with written_whole(final) as draft:
         (draft / "figures").mkdir()
         for figure in figures:

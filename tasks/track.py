@@ -13,8 +13,9 @@ from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
+from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, digest
+from tasks.core.store import Artifact, Store
 from tasks.judging.drift import reference_of
 from tasks.judging.metrics import NUMBERS
 from tasks.judging.registry import CLASSIFIER, EVALUATION, experiment_id, registry

@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_API_URL
 import tasks.download
 from flows.imdb_flow import imdb_flow
 from tasks.core.errors import SourceUnreachable
+from tasks.core.files import hash_file
 from tasks.core.settings import RunSettings
-from tasks.core.store import hash_file
 
 PROJECT = Path(__file__).parents[1]
 STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "report"]

@@ -23,8 +23,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.core.environment import result_folder, store_root
 from tasks.core.errors import StoreError
+from tasks.core.files import naming_the_place
 from tasks.core.journal import noting
-from tasks.core.store import Artifact, RotError, Store, digest, naming_the_place
+from tasks.core.sealed import RotError, digest
+from tasks.core.store import Artifact, Store
 from tasks.core.usage import announce_use
 
 PROJECT = ("tasks", "flows")

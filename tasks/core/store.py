@@ -1,27 +1,19 @@
 """The artifact store: what a step made, kept whole or not at all, and checked before it is used again."""
 
-import contextlib
-import hashlib
-import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from tasks.core.errors import StoreError
+from tasks.core.files import hash_file, left_overs, list_files, naming_the_place, written_whole
+from tasks.core.locks import lock_file, locked
+from tasks.core.sealed import RotError, digest, seal, unseal
 
 MANIFEST = "artifact.json"
-
-Record = TypeVar("Record", bound=BaseModel)
-
-
-class RotError(StoreError):
-    """A kept artifact is not what its record says it is."""
 
 
 class FileRecord(BaseModel):
@@ -65,40 +57,6 @@ class Artifact(BaseModel):
         return digest({name: record.sha256 for name, record in self.files.items()})
 
 
-def digest(value: Any) -> str:
-    """Return the sha256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def seal(value: BaseModel) -> bytes:
-    """Return a record as JSON with a hash of itself."""
-    content = value.model_dump(mode="json")
-    return json.dumps({"content": content, "sha256": digest(content)}, indent=1).encode()
-
-
-def unseal(path: Path, kind: type[Record]) -> Record:
-    """Return the record that `seal` wrote to `path`.
-
-    Raises:
-        RotError: it is missing, or not as it was written.
-    """
-    try:
-        content = path.read_bytes()
-        sealed = json.loads(content)
-        record = kind.model_validate(sealed["content"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise RotError(f"{path}: missing or unreadable") from error
-    if content != seal(record):
-        raise RotError(f"{path}: altered")
-    return record
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Store:
     """A folder of artifacts."""
 
@@ -116,6 +74,18 @@ class Store:
             raise RotError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
         return self.root / artifact.key / name
 
+    def read(self, key: str) -> Artifact:
+        """Return the record of what lies under `key`; its files are not looked at.
+
+        Raises:
+            RotError: there is none, or it was altered, or is of another key.
+        """
+        path = self.root / key / MANIFEST
+        artifact = unseal(path, Artifact)
+        if artifact.key != key:
+            raise RotError(f"{path}: is of {artifact.key}")
+        return artifact
+
     def verify(self, artifact: Artifact) -> None:
         """Check that every file of `artifact` is there with its size and sha256, and nothing else is.
 
@@ -125,16 +95,24 @@ class Store:
         folder = self.root / artifact.key
         for name, record in artifact.files.items():
             path = folder / name
-            if not path.is_file():
-                raise RotError(f"{path}: missing")
-            if path.stat().st_size != record.size:
-                raise RotError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
-            if hash_file(path) != record.sha256:
-                raise RotError(f"{path}: sha256 differs from its record")
-        strangers = {path.relative_to(folder).as_posix() for path in list_files(folder)}
-        strangers -= {MANIFEST, *artifact.files}
+            try:
+                if not path.is_file():
+                    raise RotError(f"{path}: missing")
+                if path.stat().st_size != record.size:
+                    raise RotError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
+                if hash_file(path) != record.sha256:
+                    raise RotError(f"{path}: sha256 differs from its record")
+            except OSError as error:
+                raise RotError(f"{path}: cannot be read ({error.strerror or error})") from error
+        strangers = self.strangers(artifact)
         if strangers:
-            raise RotError(f"{folder / min(strangers)}: not part of the artifact")
+            raise RotError(f"{strangers[0]}: not part of the artifact")
+
+    def strangers(self, artifact: Artifact) -> list[Path]:
+        """Return what lies among the files of `artifact` and is none of them."""
+        folder = self.root / artifact.key
+        own = {folder / name for name in (MANIFEST, *artifact.files)}
+        return [path for path in list_files(folder) if path not in own]
 
     def find(self, key: str) -> Artifact | None:
         """Return the whole artifact under `key`, or None where there is none.
@@ -145,9 +123,7 @@ class Store:
         folder = self.root / key
         if not folder.exists():
             return None
-        artifact = unseal(folder / MANIFEST, Artifact)
-        if artifact.key != key:
-            raise RotError(f"{folder / MANIFEST}: is of {artifact.key}")
+        artifact = self.read(key)
         self.verify(artifact)
         return artifact
 
@@ -197,18 +173,9 @@ class Store:
                 self._sweep(key)
                 return self._write(key, fill)
 
-    @contextlib.contextmanager
-    def locked(self, key: str) -> Iterator[None]:
-        """Hold the lock of `key`; the operating system frees it when its process ends, however it ends."""
-        path = self.root / "locks" / f"{key.replace('/', '-')}.lock"
-        with naming_the_place(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self, key: str) -> AbstractContextManager[None]:
+        """Hold the lock of `key`; where another process holds it, say so and wait."""
+        return locked(lock_file(self.root, key), key)
 
     def _write(self, key: str, fill: Callable[[Path], dict[str, Any]]) -> Artifact:
         with written_whole(self.root / key) as draft:
@@ -221,29 +188,9 @@ class Store:
     def _sweep(self, key: str) -> None:
         """Remove drafts of `key` that a killed or failed maker left; call it only under the key's lock."""
         final = self.root / key
-        for left in final.parent.glob(f".{final.name}.*"):
-            shutil.rmtree(left)
-
-
-@contextlib.contextmanager
-def written_whole(final: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which becomes `final` at the end, flushed and at once, or vanishes on an error.
-
-    What stood at `final` before is set aside, beside it, under a hidden name.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)
-        for path in [*list_files(draft), draft]:
-            flush(path)
-        if final.exists():
-            final.rename(draft.with_suffix(".replaced"))
-        draft.rename(final)
-        flush(final.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        for left, name in left_overs(final.parent):
+            if name == final.name:
+                shutil.rmtree(left)
 
 
 def mark_used(artifact: Path) -> None:
@@ -257,51 +204,9 @@ def last_used(artifact: Path) -> float:
     return manifest.stat().st_mtime if manifest.exists() else 0.0
 
 
-@contextlib.contextmanager
-def naming_the_place(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into errors that name the place and the remedy.
-
-    Args:
-        place: what is being written, for refusals that do not name a file themselves.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{error.filename or place}: cannot write here ({error.strerror or error}); free space or mend the "
-            "folder's rights, then run again: finished steps and epochs are kept"
-        ) from error
-
-
-def list_files(folder: Path) -> list[Path]:
-    """Return all files below `folder`, in order of their paths."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
 def record_files(folder: Path) -> dict[str, FileRecord]:
     """Return the size and hash of every file below `folder`."""
     return {
         path.relative_to(folder).as_posix(): FileRecord(size=path.stat().st_size, sha256=hash_file(path))
         for path in list_files(folder)
     }
-
-
-def flush(path: Path) -> None:
-    """Make the operating system write a file, or a folder's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the new one, whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        draft.write_bytes(content)
-        flush(draft)
-        draft.replace(path)
-        flush(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError, RegistryUnreachable
-from tasks.core.store import Store, naming_the_place
+from tasks.core.files import naming_the_place
+from tasks.core.store import Store
 
 # MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:

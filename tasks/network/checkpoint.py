@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.core.store import RotError, flush, hash_file, replace_file, seal, unseal
+from tasks.core.files import flush, hash_file, replace_file
+from tasks.core.sealed import RotError, seal, unseal
 from tasks.network.models import save_model
 
 if TYPE_CHECKING:

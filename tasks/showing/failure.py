@@ -1,7 +1,6 @@
 """Failure: what a failed run leaves for a person: the step, the error and the remedy, on one page."""
 
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from prefect.logging import get_logger
 
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, StoreError
+from tasks.core.files import naming_the_place, stamped, written_whole
 from tasks.core.journal import steps_of, unfinished_step
-from tasks.core.store import naming_the_place, written_whole
 from tasks.showing.pages import render
 
 UNFORESEEN = (
@@ -32,7 +31,7 @@ def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, 
         error: what it raised; the message of a `PipelineError` names the remedy.
         steps: the run's journal.
     """
-    final = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}"
+    final = folder / stamped(name)
     is_expected = isinstance(error, PipelineError)
     page = render(
         "failure.html.jinja",

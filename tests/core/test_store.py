@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import StoreError
-from tasks.core.store import MANIFEST, RotError, Store
+from tasks.core.sealed import RotError
+from tasks.core.store import MANIFEST, Store
 
 KEY = "pad/abc"
 
@@ -99,11 +100,50 @@ def test_a_failed_maker_leaves_nothing_behind(shop):
 
 
 def test_drafts_of_a_killed_maker_are_swept(shop):
-    left = shop.root / "pad" / ".abc.xyz.draft"
+    left = shop.root / "pad" / ".abc.x1y2_z3w.draft"
     left.mkdir(parents=True)
     (left / "half").write_text("...")
     make(shop)
     assert not left.exists()
+
+
+def test_what_only_begins_like_a_draft_stays(shop):
+    note = shop.root / "pad" / ".abc.notes" / "mine.txt"
+    note.parent.mkdir(parents=True)
+    note.write_text("keep me")
+    make(shop)
+    assert note.read_text() == "keep me"
+
+
+def test_who_waits_for_another_says_so(shop, caplog):
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with shop.locked(KEY):
+            held.set()
+            go_on.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    with caplog.at_level("INFO", "prefect.locks"):
+        make(shop)
+    holder.join(10)
+    assert f"{KEY}: another run is at it; waiting until it is done" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_is_rot_and_named(shop, monkeypatch):
+    made, _ = make(shop)
+
+    def fail(path):
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.core.store.hash_file", fail)
+        with pytest.raises(RotError, match=r"cannot be read \(Input/output error\)"):
+            shop.find(KEY)
+    assert shop.find(KEY) == made
 
 
 def test_two_makers_at_once_make_it_once(shop):

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tasks.core.store import Store, hash_file
+from tasks.core.files import hash_file
+from tasks.core.store import Store
 from tasks.housekeeping import artifact_keys
 
 PROJECT = Path(__file__).parents[2]

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
+from tasks.core.files import hash_file
+from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
-from tasks.core.store import digest, hash_file
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.sources.splitting import draw_groups

@@ -1,0 +1,107 @@
+"""Files: folders and files that are written whole or not at all, flushed to the disk, hashed, and named by the time."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.core.errors import StoreError
+
+# What is not under its final name yet, or no longer: .<final name>.<eight random characters>.draft
+LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(draft|replaced|removed)")
+STAMPED = re.compile(r"\d{8}T\d{6}Z-.+")
+
+
+@contextlib.contextmanager
+def written_whole(final: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which becomes `final` at the end, flushed and at once, or vanishes on an error.
+
+    What stood at `final` before is set aside, beside it, under a hidden name.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        for path in [*list_files(draft), draft]:
+            flush(path)
+        if final.exists():
+            final.rename(draft.with_suffix(".replaced"))
+        draft.rename(final)
+        flush(final.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder so that a reader sees it whole or not at all, even if this process is killed meanwhile."""
+    gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def left_overs(place: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the folders in `place` that killed processes left, or live ones fill, and what they were to be called."""
+    for path in sorted(place.glob(".*")):
+        match = LEFT_OVER.fullmatch(path.name)
+        if match and path.is_dir() and not path.is_symlink():
+            yield path, match["name"]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        draft.write_bytes(content)
+        flush(draft)
+        draft.replace(path)
+        flush(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Make the operating system write a file, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def naming_the_place(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into errors that name the place and the remedy.
+
+    Args:
+        place: what is being written, for refusals that do not name a file themselves.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or place}: cannot write here ({error.strerror or error}); free space or mend the "
+            "folder's rights, then run again: finished steps and epochs are kept"
+        ) from error
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Return all files below `folder`, in order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamped(name: str) -> str:
+    """Return `<UTC time>-<name>`, a name for a folder; those of one place sort by their age."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name.replace('/', '-')}"
