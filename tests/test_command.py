@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import command
-from tasks.core.store import hash_file
+from tasks.core.files import hash_file
 
 PROJECT = Path(__file__).parents[1]
 

@@ -1,1 +1,1 @@
-"""Core: what every step stands on: settings, errors, environment, server, the store and its files, seals and locks, caching, journal, usage."""
+"""Core: what every step stands on: settings, errors, environment, server, store, locks, caching, journal, usage."""
