@@ -41,7 +41,7 @@ deploy: .venv/installed  ## tell the server what to run and when: deployment.yam
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 
 notify: .venv/installed  ## tell WEBHOOK=https://... of failed runs and new champions
-	DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py $(WEBHOOK)
+	@DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py
 
 clean:  ## remove .venv and what tools have left; artifacts/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -45,6 +45,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     Returns:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
+    uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     downloaded = download_reviews(settings.data)
     encoded = encode(downloaded, settings.data)
     padded = pad(encoded, settings.data)
@@ -55,7 +56,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     evaluated = evaluate(trained, padded, settings.evaluation)
     drawn = report(trained, evaluated, compared, encoded, settings.evaluation)
     made = [downloaded, encoded, padded, compared, built, trained, evaluated, drawn]
-    return publish(settings, made, register(settings, made))
+    return publish(settings, made, register(settings, made, uri))
 
 
 def download_reviews(data: DataSettings) -> Artifact:
@@ -74,12 +75,12 @@ def download_reviews(data: DataSettings) -> Artifact:
     return downloaded
 
 
-def register(settings: RunSettings, made: list[Artifact]) -> list[Artifact]:
+def register(settings: RunSettings, made: list[Artifact], uri: str | None) -> list[Artifact]:
     """Log the run and decide on its model, or go on without where nobody answers and the run's own folder is enough."""
     if not settings.tracking.enabled:
         return []
     try:
-        tracked = track(settings, made, tracking_uri())
+        tracked = track(settings, made, uri)
         return [tracked, promote(tracked, settings.promotion)]
     except RegistryUnreachable as unreachable:
         get_run_logger().warning(UNTRACKED_NOTICE, unreachable)

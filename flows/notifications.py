@@ -1,11 +1,13 @@
 """Notifications: a webhook that is called when a run fails and when a model becomes the champion.
 
-    python flows/notifications.py https://hooks.example.org/imdb
+    WEBHOOK=https://hooks.example.org/imdb python flows/notifications.py
 
-Run it once against the server that PREFECT_API_URL names; run it again with another address to change it.
+Run it once against the server that PREFECT_API_URL names; run it again with another address to change it. Whoever has a
+webhook's address may post there, so it is a secret: only its host is printed, and Prefect keeps it as one.
 """
 
 import argparse
+import os
 import sys
 
 from tasks.core import environment
@@ -20,7 +22,9 @@ from prefect.events import EventTrigger, Posture, ResourceSpecification  # noqa:
 from prefect.events.actions import SendNotification  # noqa: E402
 from prefect.settings import PREFECT_API_URL  # noqa: E402
 
-from tasks.showing.events import PROMOTED  # noqa: E402
+from tasks.core.addresses import has_password, site_of  # noqa: E402
+from tasks.core.errors import InputError  # noqa: E402
+from tasks.showing.events import MODEL_PROMOTED  # noqa: E402
 
 BLOCK = "imdb-pipeline"
 
@@ -48,14 +52,18 @@ def automations(block_id: object) -> list[Automation]:
             "Run {{ flow_run.name }} of {{ flow.name }} failed: {{ flow_run.state.message }}",
             match_related=imdb_runs,
         ),
-        when(PROMOTED, PROMOTION, "{{ event.payload.reason }}"),
+        when(MODEL_PROMOTED, PROMOTION, "{{ event.payload.reason }}"),
     ]
 
 
 def set_up(address: str) -> None:
-    """Make, or make anew, the webhook block and both automations."""
+    """Make, or make anew, the webhook block, with the address as its secret, and both automations."""
     block = CustomWebhookNotificationBlock(
-        name=BLOCK, url=address, method="POST", json_data={"text": "{{subject}}: {{body}}"}
+        name=BLOCK,
+        url="{{address}}",
+        method="POST",
+        json_data={"text": "{{subject}}: {{body}}"},
+        secrets={"address": address},
     )
     block_id = block.save(BLOCK, overwrite=True)
     made = automations(block_id)
@@ -67,14 +75,45 @@ def set_up(address: str) -> None:
         automation.create()
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address", help='where to POST {"text": …}')
-    arguments = parser.parse_args()
-    if not PREFECT_API_URL.value():
-        sys.exit("notifications.py: PREFECT_API_URL names no server; a temporary one would forget the automations")
+def check(address: str, server: str | None) -> str:
+    """Return what may be printed of a webhook's address.
+
+    Args:
+        address: the webhook's.
+        server: the address of Prefect's server.
+
+    Raises:
+        InputError: one of them is missing, or is not an address, or has a password in it.
+    """
+    if not server:
+        raise InputError("PREFECT_API_URL names no server; a temporary one would forget the automations")
+    if has_password(server):
+        raise InputError("PREFECT_API_URL has a password in it; take it out, and set PREFECT_API_AUTH_STRING")
+    if not address:
+        raise InputError("no webhook: set WEBHOOK=https://…")
     try:
-        set_up(arguments.address)
+        site = site_of(address)
+    except ValueError as error:
+        raise InputError(f"WEBHOOK is no address: {error}") from None
+    if not site.startswith(("http://", "https://")):
+        raise InputError("WEBHOOK is no address that can be posted to; it begins with https://")
+    return site
+
+
+def main() -> None:
+    """Set up what the command line asks for, or exit with a line that says why not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("address", nargs="?", help='where to POST {"text": …}; better in $WEBHOOK, which no one sees')
+    address, server = parser.parse_args().address or os.environ.get("WEBHOOK", ""), PREFECT_API_URL.value()
+    try:
+        site = check(address, server)
+        set_up(address)
+    except InputError as error:
+        sys.exit(f"notifications.py: {error}")
     except httpx.ConnectError:
-        sys.exit(f"notifications.py: no server answers at {PREFECT_API_URL.value()}; start one with make server")
-    print(f"{arguments.address} is told of failed runs and new champions")
+        sys.exit(f"notifications.py: no server answers at {server}; start one with make server")
+    print(f"The webhook at {site} is told of failed runs and new champions")
+
+
+if __name__ == "__main__":
+    main()

@@ -179,7 +179,7 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
         "model", its name, "label", "probability" and "words", those that moved it most with their shares.
     """
     classifier = load(settings, uri)
-    text = settings.text or ""
+    text = settings.text.get_secret_value() if settings.text else ""
     probabilities = classifier.predict(pa.array([text]))
     return {
         "model": classifier.name,

@@ -134,7 +134,8 @@ def publish(settings: RunSettings, made: list[Artifact], registered: list[Artifa
         figures = by_step["report"].meta["figures"]
         folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     show_in_prefect(name, folder, metrics, findings)
-    if any(step["name"] == "track" and not step["cached"] for step in steps) and metrics["tracking"]:
+    was_logged = any(step["name"] == "track" and not step["cached"] for step in steps)
+    if was_logged and metrics["tracking"] and settings.tracking.texts:
         try:
             log_report(metrics["tracking"], folder)
         except RegistryUnreachable as unreachable:

@@ -121,7 +121,8 @@ def log_run(
             client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)
         for file in ("test.parquet", "metrics.json"):
             client.log_artifact(name, str(made["evaluate"] / file), EVALUATION)
-        client.log_artifacts(name, str(made["report"]), "figures")
+        for figure in sorted(made["report"].glob("*.svg")):
+            client.log_artifact(name, str(figure), "figures")
     except BaseException:
         client.set_terminated(name, "FAILED")
         raise

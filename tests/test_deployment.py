@@ -9,7 +9,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 
-from tasks.showing.events import DRIFTED
+from tasks.showing.events import REVIEWS_DRIFTED
 
 PROJECT = Path(__file__).parents[1]
 
@@ -62,4 +62,4 @@ def test_reviews_that_have_drifted_start_a_retraining():
     (trigger,) = DEPLOYMENTS["nightly"]["triggers"]
     automation = DeploymentEventTrigger.model_validate(trigger)
     assert automation.enabled
-    assert automation.expect == {DRIFTED}
+    assert automation.expect == {REVIEWS_DRIFTED}

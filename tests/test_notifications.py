@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.notifications import check
+from tasks.core.errors import InputError
 from tests.test_track import free_port, wait_for
 
 PROJECT = Path(__file__).parents[1]
@@ -90,8 +92,10 @@ def run_python(environment: dict[str, str], *arguments: str) -> subprocess.Compl
 def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
     address, posted = webhook
     for _ in range(2):  # the second time it replaces what the first made
-        done = run_python(served, "flows/notifications.py", address)
+        done = run_python(served | {"WEBHOOK": address}, "flows/notifications.py")
         assert done.returncode == 0, done.stderr
+        assert address.removesuffix("/hook") in done.stdout
+        assert "/hook" not in done.stdout + done.stderr
     failed = run_python(served, "-c", FAILING)
     assert "SourceError" in failed.stderr
     told = sorted(posted.get(timeout=60) for _ in range(2))
@@ -115,3 +119,15 @@ def test_a_server_that_does_not_answer_is_named(alone):
         "notifications.py: no server answers at http://127.0.0.1:1/api; start one with make server"
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])
+def test_a_webhook_that_is_no_address_is_refused_and_not_printed(address):
+    with pytest.raises(InputError, match="WEBHOOK") as raised:
+        check(address, "http://127.0.0.1:1/api")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_servers_password_is_refused():
+    with pytest.raises(InputError, match="PREFECT_API_AUTH_STRING"):
+        check("https://hooks.example.org/x", "http://me:secret@127.0.0.1:1/api")

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prefect import get_client
 
 import tasks.predict
 import tasks.reviews.tables
@@ -193,6 +194,14 @@ def test_one_text_gets_its_label_probability_and_words(championed, classifier):
     assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)
     assert found["label"] == ("positive" if found["probability"] >= 0.5 else "negative")
     assert found["words"] == explain(classifier, "Good film", 1)
+
+
+def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
+    predict_flow(PredictSettings(text="Good film"))
+    with get_client(sync_client=True) as client:
+        told = json.dumps([flow_run.parameters for flow_run in client.read_flow_runs()])
+    assert "**********" in told
+    assert "Good film" not in told
 
 
 def test_without_a_champion_the_error_says_how_to_get_one(store):

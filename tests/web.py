@@ -25,6 +25,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", (self.folder / name).as_uri())
             self.end_headers()
+        elif behaviour == "moved":
+            self.send_response(301)
+            self.send_header("Location", f"/plain/{name}")
+            self.end_headers()
+        elif behaviour == "unlimited":
+            self.send_response(200)
+            self.send_header("Content-Length", "many")
+            self.end_headers()
         elif behaviour == "flaky" and self.seen.total() <= 2:
             self.send_error(503)
         elif behaviour == "broken":

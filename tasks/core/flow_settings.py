@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.settings import Settings
@@ -22,8 +22,8 @@ class PromoteSettings(Settings):
 class PredictSettings(Settings):
     """What to score, and with which model."""
 
-    text: str | None = None
-    """one review to score"""
+    text: SecretStr | None = None  # Prefect's server is told of the parameters of every run
+    """one review to score; Prefect is not told what it says"""
     input: str | None = Field(None, min_length=1)
     """reviews to score: a .csv, .parquet, .jsonl or .txt file (one review a line), or a folder of them"""
     output: str | None = Field(None, min_length=1)

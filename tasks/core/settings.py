@@ -1,9 +1,10 @@
 """What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
 
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tasks.core.addresses import has_password
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -65,7 +66,7 @@ class SourceSettings(Settings):
     @field_validator("source", "word_index")
     @classmethod
     def _address_has_no_password(cls, address: str | None) -> str | None:
-        if address and "@" in urlsplit(address).netloc:
+        if address and has_password(address):
             raise ValueError("has a password in it, which runs would keep; put it into ~/.netrc, which is read")
         return address
 
@@ -227,6 +228,8 @@ class TrackingSettings(Settings):
     """MLflow's experiment"""
     registered_model: str | None = Field(None, min_length=1)
     """the name to register the model under (none: the dataset's name and -classifier)"""
+    texts: bool = True
+    """log the report too, which quotes the reviews that the network got most wrong (no: figures and numbers alone)"""
 
 
 class PromotionSettings(Settings):

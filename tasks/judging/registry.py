@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from tasks.core.addresses import has_password
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError, RegistryUnreachable
 from tasks.core.files import naming_the_place
@@ -25,8 +25,18 @@ CLASSIFIER, EVALUATION = "classifier", "evaluation"
 
 
 def tracking_uri() -> str | None:
-    """Return the address that MLFLOW_TRACKING_URI names, or None, which stands for the store's own database."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or None
+    """Return the address that MLFLOW_TRACKING_URI names, or None, which stands for the store's own database.
+
+    Raises:
+        RegistryError: there is a password in it, which every run would keep.
+    """
+    address = os.environ.get("MLFLOW_TRACKING_URI") or None
+    if address and has_password(address):
+        raise RegistryError(
+            "MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, which are read"
+        )
+    return address
 
 
 def own_database() -> Path:
@@ -52,8 +62,6 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
     from sqlalchemy.exc import DatabaseError
 
     address = address_of(uri)
-    netloc = urlsplit(address).netloc
-    shown = address.replace(netloc.rpartition("@")[0], "***") if "@" in netloc else address
     try:
         if uri is None:
             make_database(own_database())
@@ -63,12 +71,12 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         status = error.get_http_status_code()  # type: ignore[no-untyped-call]
         if "API request to" in message or status >= 502:
             raise RegistryUnreachable(
-                f"MLflow at {shown} does not answer ({message.partition(' failed with')[0]})"
+                f"MLflow at {address} does not answer ({message.partition(' failed with')[0]})"
             ) from error
-        raise RegistryError(f"MLflow at {shown}: {message}") from error
+        raise RegistryError(f"MLflow at {address}: {message}") from error
     except DatabaseError as error:
         raise RegistryError(
-            f"MLflow at {shown}: its database cannot be used ({error.orig}); bring back a copy of it, or move it "
+            f"MLflow at {address}: its database cannot be used ({error.orig}); bring back a copy of it, or move it "
             "away to begin anew: models that it named are then no longer registered"
         ) from error
 

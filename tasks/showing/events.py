@@ -4,8 +4,8 @@ from typing import Any
 
 from prefect.events import emit_event
 
-PROMOTED = "imdb-pipeline.model.promoted"
-DRIFTED = "imdb-pipeline.reviews.drifted"
+MODEL_PROMOTED = "imdb-pipeline.model.promoted"
+REVIEWS_DRIFTED = "imdb-pipeline.reviews.drifted"
 
 
 def announce_champion(verdict: dict[str, Any]) -> None:
@@ -19,7 +19,7 @@ def announce_champion(verdict: dict[str, Any]) -> None:
         "prefect.resource.name": f"{verdict['model']} version {verdict['version']}",
     }
     facts = {name: verdict[name] for name in ("model", "version", "against", "reason")}
-    emit_event(PROMOTED, resource, payload=facts)
+    emit_event(MODEL_PROMOTED, resource, payload=facts)
 
 
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
@@ -31,4 +31,4 @@ def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
         drift: the stability index of each thing that is compared.
     """
     resource = {"prefect.resource.id": f"imdb-pipeline.reviews.{file}", "prefect.resource.name": file}
-    emit_event(DRIFTED, resource, payload={"model": model, "drift": drift})
+    emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "drift": drift})

@@ -1,6 +1,7 @@
 """Fetching: one file from http(s), file:// or a path, streamed, bounded and checked by its hash."""
 
 import hashlib
+import netrc
 import os
 import shutil
 import time
@@ -8,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -92,7 +94,11 @@ def copy_local(path: Path, target: Path) -> None:
 def fetch_over_http(url: str, target: Path) -> None:
     """Stream `url` to `target`, with a progress bar where standard error is a terminal."""
     try:
-        with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth()) as response:
+        hooks = {"request": [partial(refuse_downgrade, url)]}
+        with (
+            httpx.Client(timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth(), event_hooks=hooks) as client,
+            client.stream("GET", url) as response,
+        ):
             if response.status_code >= 500 or response.status_code == 429:
                 raise SourceUnreachable(f"{url}: the server answered {response.status_code}; try again later")
             if response.status_code >= 400:
@@ -106,15 +112,36 @@ def fetch_over_http(url: str, target: Path) -> None:
         raise SourceUnreachable(f"{url}: cannot be fetched ({reason})") from error
 
 
+def refuse_downgrade(url: str, request: httpx.Request) -> None:
+    """Refuse to follow an https address to one that anybody on the way may read and change.
+
+    Raises:
+        SourceError: the request is such a one.
+    """
+    if url.lower().startswith("https://") and request.url.scheme != "https":
+        raise SourceError(f"{url}: redirects to {request.url.scheme}://{request.url.host}, which is not encrypted")
+
+
 def netrc_auth() -> httpx.Auth | None:
-    """Return the passwords in $NETRC, else ~/.netrc, by host; None where there is no such file."""
+    """Return the passwords in $NETRC, else ~/.netrc, by host; None where there is no such file.
+
+    Raises:
+        SourceError: the file cannot be read as one.
+    """
     path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    try:
+        return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    except netrc.NetrcParseError as error:
+        # Its message quotes the line, which may hold a password.
+        raise SourceError(f"{path}: line {error.lineno} is not what a .netrc file may hold; mend it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); mend it, or name another with NETRC") from error
 
 
 def write_stream(response: httpx.Response, url: str, target: Path) -> None:
     """Write a response's body to `target`, within bounds of size and time."""
-    declared = int(response.headers.get("Content-Length", 0)) or None
+    length = response.headers.get("Content-Length", "")
+    declared = int(length) if length.isdecimal() else None
     started, written = time.monotonic(), 0
     with target.open("wb") as file, progress_bar(target.name, declared) as (progress, bar):
         for chunk in response.iter_bytes():

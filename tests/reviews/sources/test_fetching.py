@@ -1,11 +1,12 @@
 import hashlib
 import socket
 
+import httpx
 import pytest
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.reviews.sources import fetching
-from tasks.reviews.sources.fetching import beside, fetch, local_path
+from tasks.reviews.sources.fetching import beside, fetch, local_path, refuse_downgrade
 from tests.web import serving
 
 CONTENT = b"reviews" * 50_000
@@ -41,6 +42,7 @@ def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
         ("gone", SourceError, "answered 404; check the address"),
         ("stranger", SourceError, f"expected {SHA256}; nothing of it was opened"),
         ("redirect", SourceError, "check the address"),
+        ("unlimited", SourceUnreachable, "cannot be fetched"),
     ],
 )
 def test_what_goes_wrong_is_named_and_leaves_no_file(mirror, tmp_path, behaviour, error, message):
@@ -100,3 +102,28 @@ def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with pytest.raises(SourceError, match="answered 401"):
         fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
+
+
+def test_an_https_address_is_never_followed_to_http():
+    refuse_downgrade("http://a.org/x", httpx.Request("GET", "http://b.org/x"))
+    refuse_downgrade("https://a.org/x", httpx.Request("GET", "https://b.org/x"))
+    with pytest.raises(SourceError, match=r"redirects to http://b\.org, which is not encrypted"):
+        refuse_downgrade("https://a.org/x", httpx.Request("GET", "http://b.org/x?key=1"))
+
+
+def test_a_redirect_is_looked_at_before_it_is_followed(mirror, tmp_path, monkeypatch):
+    """The server has no certificate, so the one scheme stands for the other."""
+    asked = []
+    monkeypatch.setattr(fetching, "refuse_downgrade", lambda url, request: asked.append((url, str(request.url))))
+    fetch(f"{mirror}/moved/imdb.npz", tmp_path / "got", expected=SHA256)
+    assert asked == [(f"{mirror}/moved/imdb.npz", f"{mirror}/{way}/imdb.npz") for way in ("moved", "plain")]
+
+
+@pytest.mark.parametrize("content", [b"machine 127.0.0.1 logn me password secret\n", b"\xff\xfe"])
+def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(mirror, tmp_path, monkeypatch, content):
+    (tmp_path / "netrc").write_bytes(content)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(SourceError, match="netrc: ") as raised:
+        fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
