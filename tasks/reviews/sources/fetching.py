@@ -7,10 +7,11 @@ import shutil
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -94,7 +95,7 @@ def copy_local(path: Path, target: Path) -> None:
 def fetch_over_http(url: str, target: Path) -> None:
     """Stream `url` to `target`, with a progress bar where standard error is a terminal."""
     try:
-        hooks = {"request": [partial(refuse_downgrade, url)]}
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(refuse_downgrade, url)]}
         with (
             httpx.Client(timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth(), event_hooks=hooks) as client,
             client.stream("GET", url) as response,
