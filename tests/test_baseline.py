@@ -59,7 +59,7 @@ def test_the_linear_model_learns_what_words_mean(tmp_path, rng):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded.parquet").rename(tmp_path / "padded" / "train.parquet")
     (tmp_path / "out").mkdir()
-    evaluation = EvaluationSettings(bootstrap_resamples=100)
+    evaluation = EvaluationSettings()
     meta = judge_baseline(tmp_path, tmp_path / "padded", BaselineSettings(), evaluation, tmp_path / "out")
     assert meta["accuracy"] > 0.9
     scored = pq.read_table(tmp_path / "out" / "test.parquet")

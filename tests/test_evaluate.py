@@ -8,7 +8,7 @@ from tasks.network.models import save_model
 from tasks.reviews.padded import padded_schema, write_padded
 from tests.small_reviews import WORDS
 
-SETTINGS = EvaluationSettings(bootstrap_resamples=200)
+SETTINGS = EvaluationSettings()
 
 
 def test_every_review_gets_its_probability(padded, tmp_path):

@@ -79,7 +79,7 @@ def everywhere(classifier, tmp_path_factory):  # noqa: F811
     export_classifier(classifier, folder / "exported")
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
     schema = padded_schema(classifier.facts["maxlen"], classifier.encoding.vocabulary_size, "pre", "pre")
-    fast = EvaluationSettings(batch_size=5, bootstrap_resamples=100)
+    fast = EvaluationSettings(batch_size=5)
 
     def everywhere(texts: list[str]) -> list[np.ndarray]:
         reviews, _words = classifier.encode(pa.array(texts, pa.string()))

@@ -29,11 +29,10 @@ def small(imdb: Path | None, **sections) -> RunSettings:
         "data": {"maxlen": 64, "num_words": 200} | own,
         "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-        "evaluation": {"bootstrap_resamples": 100},
         "tracking": {"enabled": False},
     }
     for section, values in sections.items():
-        settings[section] |= values
+        settings[section] = settings.get(section, {}) | values
     return RunSettings.model_validate(settings)
 
 

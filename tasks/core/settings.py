@@ -204,10 +204,6 @@ class EvaluationSettings(Settings):
     """probability from which a review counts as positive"""
     calibration_bins: int = Field(15, ge=2, le=1000)
     """bins of equal width for the expected calibration error"""
-    bootstrap_resamples: int = Field(2000, ge=100, le=1_000_000)
-    """resamples for the 95% interval of the accuracy"""
-    seed: Seed = 113
-    """seed of the resamples"""
 
 
 class BaselineSettings(Settings):

@@ -1,6 +1,7 @@
 """Judging: labels and probabilities to the numbers that people compare, and two classifiers on the same reviews."""
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tasks.core.settings import EvaluationSettings
 
 # What `judge` returns that is one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
+Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
@@ -20,7 +22,7 @@ def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSet
     Args:
         labels: (n,) 0 or 1, both present.
         probabilities: (n,) of a positive review.
-        settings: the threshold, and the bins and resamples of what is estimated.
+        settings: the threshold, and the bins of the calibration error.
 
     Returns:
         accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion,
@@ -39,7 +41,7 @@ def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSet
         "log_loss": metrics.log_loss(labels, scores),
         "brier": metrics.brier_score_loss(labels, scores),
         "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
-        "ci95": bootstrap_interval(labels == predicted, settings.bootstrap_resamples, settings.seed),
+        "ci95": wilson_interval(int((labels == predicted).sum()), len(labels)),
         "confusion": metrics.confusion_matrix(labels, predicted, labels=[0, 1]).tolist(),
     }
 
@@ -64,20 +66,20 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def bootstrap_interval(is_right: np.ndarray, resamples: int, seed: int) -> list[float]:
-    """Return the 95% percentile bootstrap interval of the share of right answers.
+def wilson_interval(right: int, reviews: int) -> list[float]:
+    """Return the 95% interval of an accuracy: [low, high], within 0 and 1.
 
-    To draw n answers with replacement and count the right ones is to draw from the binomial distribution of n and
-    the share of right answers (Efron and Tibshirani, 1993, chapter 13), so that is what is drawn.
+    The shares p that |share - p| <= z * sqrt(p * (1 - p) / n) leaves possible (Wilson, 1927). Unlike the bootstrap's
+    and Wald's intervals it does not shrink to a point where every answer is right.
 
     Args:
-        is_right: (n,) bool.
-        resamples: how often n answers are drawn.
-        seed: of the draws.
+        right: how many answers are right.
+        reviews: how many there are, n; at least 1.
     """
-    drawn = np.random.default_rng(seed).binomial(len(is_right), is_right.mean(), resamples) / len(is_right)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return [float(low), float(high)]
+    share, shrink = right / reviews, Z_95**2 / reviews
+    centre = (share + shrink / 2) / (1 + shrink)
+    reach = math.sqrt(shrink * share * (1 - share) + shrink**2 / 4) / (1 + shrink)
+    return [max(centre - reach, 0.0), min(centre + reach, 1.0)]
 
 
 def accuracy_by_length(
@@ -92,7 +94,8 @@ def accuracy_by_length(
         threshold: probability from which a review counts as positive.
 
     Returns:
-        One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy"}.
+        One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy",
+        "ci95"}.
     """
     is_right = labels == (probabilities >= threshold)
     edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
@@ -106,6 +109,7 @@ def accuracy_by_length(
                     "to": high,
                     "reviews": int(inside.sum()),
                     "accuracy": float(is_right[inside].mean()),
+                    "ci95": wilson_interval(int(is_right[inside].sum()), int(inside.sum())),
                 }
             )
     return rows

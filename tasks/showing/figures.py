@@ -107,7 +107,7 @@ def draw_verdicts(confusion: list[list[int]], labels: np.ndarray, probabilities:
 def draw_scores(
     labels: np.ndarray, probabilities: np.ndarray, threshold: float, by_length: list[dict[str, Any]]
 ) -> "Figure":
-    """Draw how scores are spread by label, and accuracy by review length with its 95% interval (Wald)."""
+    """Draw how scores are spread by label, and accuracy by review length with its 95% interval (Wilson)."""
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
     for label, name, color in ((0, "negative reviews", ORANGE), (1, "positive reviews", BLUE)):
@@ -117,10 +117,10 @@ def draw_scores(
     spread.legend(frameon=False, loc="upper center", fontsize=8)
 
     accuracy = np.array([row["accuracy"] for row in by_length])
-    reviews = np.array([row["reviews"] for row in by_length])
-    error = 1.96 * np.sqrt(accuracy * (1 - accuracy) / reviews)
+    low, high = np.array([row["ci95"] for row in by_length]).T
+    error = accuracy - low, high - accuracy
     lengths.bar(np.arange(len(by_length)), accuracy, yerr=error, color=BLUE, alpha=0.75, capsize=3, width=0.7)
-    lengths.set(title="Accuracy by length", xlabel="words kept", ylim=(max(0, (accuracy - error).min() - 0.05), 1))
+    lengths.set(title="Accuracy by length", xlabel="words kept", ylim=(max(0, low.min() - 0.05), 1))
     lengths.set_xticks(
         np.arange(len(by_length)), [f"{row['from']} to {row['to']}\n{row['reviews']:,}" for row in by_length]
     )

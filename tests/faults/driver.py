@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[2]
 EPOCHS = 5
 SETTINGS = [
     *("--data.maxlen", "64", "--data.num-words", "300", "--model.units", "8", "--model.embedding-dim", "8"),
-    *("--training.epochs", str(EPOCHS), "--training.batch-size", "16", "--evaluation.bootstrap-resamples", "100"),
+    *("--training.epochs", str(EPOCHS), "--training.batch-size", "16"),
 ]
 
 

@@ -3,9 +3,9 @@ import pytest
 from scipy.stats import chi2
 
 from tasks.core.settings import EvaluationSettings
-from tasks.judging.metrics import accuracy_by_length, bootstrap_interval, compare, expected_calibration_error, judge
+from tasks.judging.metrics import accuracy_by_length, compare, expected_calibration_error, judge, wilson_interval
 
-SETTINGS = EvaluationSettings(bootstrap_resamples=200)
+SETTINGS = EvaluationSettings()
 
 
 def test_a_small_case_is_judged_as_by_hand():
@@ -40,14 +40,29 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin():
     assert expected_calibration_error(labels, labels.astype(float), 10) == 0
 
 
-def test_the_interval_narrows_with_more_reviews_and_is_seeded(rng):
-    few, many = rng.random(100) < 0.8, rng.random(10_000) < 0.8
-    widths = [np.diff(bootstrap_interval(answers, 500, 1))[0] for answers in (few, many)]
-    assert widths[1] < widths[0] / 5
+def test_the_interval_is_the_textbooks():
+    # Newcombe (1998), table I: 81 of 263, and 0 of 20.
+    assert wilson_interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx([0, 0.1611], abs=5e-5)
+
+
+def test_five_right_of_five_is_no_certainty():
+    assert wilson_interval(5, 5) == pytest.approx([0.5655, 1.0], abs=5e-5)
+
+
+def test_the_interval_narrows_with_more_reviews():
+    few, many = (np.diff(wilson_interval(round(0.8 * n), n))[0] for n in (100, 10_000))
+    assert many < few / 5
     # The normal approximation: 2 * 1.96 * sqrt(0.8 * 0.2 / 10,000) = 0.0157
-    assert widths[1] == pytest.approx(0.0157, rel=0.2)
-    assert bootstrap_interval(few, 500, 1) == bootstrap_interval(few, 500, 1)
-    assert bootstrap_interval(np.ones(5, bool), 100, 1) == [1.0, 1.0]
+    assert many == pytest.approx(0.0157, rel=0.01)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
+    for share in (0.5, 0.85, 0.98):
+        right = rng.binomial(200, share, 2000)
+        bounds = np.array([wilson_interval(int(count), 200) for count in right])
+        covered = ((bounds[:, 0] <= share) & (share <= bounds[:, 1])).mean()
+        assert 0.92 <= covered <= 0.98, share
 
 
 def test_every_review_counts_in_one_range_of_lengths(rng):
@@ -56,6 +71,7 @@ def test_every_review_counts_in_one_range_of_lengths(rng):
     assert sum(row["reviews"] for row in rows) == 500
     assert [row["from"] for row in rows] == [1, 65, 129, 193]
     assert rows[-1]["to"] == lengths.max()
+    assert all(row["ci95"][0] < row["accuracy"] < row["ci95"][1] for row in rows)
 
 
 def test_two_classifiers_are_compared_by_the_reviews_that_one_alone_got_right():

@@ -33,10 +33,12 @@ def test_verdicts_show_each_count_and_the_share_of_positive_reviews():
 
 
 def test_scores_show_every_review_once_and_accuracy_by_length():
-    by_length = [{"from": 1, "to": 64, "reviews": 100, "accuracy": 0.8}]
+    by_length = [{"from": 1, "to": 64, "reviews": 100, "accuracy": 0.8, "ci95": [0.71, 0.87]}]
     spread, lengths = draw_scores(LABELS, SCORES, 0.5, by_length).axes
     assert sum(patch.get_height() for patch in spread.patches) == len(LABELS)
     assert [patch.get_height() for patch in lengths.patches] == [0.8]
+    (bar,) = lengths.collections[0].get_segments()
+    assert np.allclose(bar[:, 1], [0.71, 0.87])
 
 
 def test_equal_figures_have_equal_bytes(tmp_path):
