@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from tasks.core.flow_settings import PredictSettings
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
 from tasks.network.classifier import Classifier, load_classifier
-from tasks.reviews.tables import OnRead, files_within, read_batches, table_files, texts_of
+from tasks.reviews.tables.columns import texts_of
+from tasks.reviews.tables.files import files_within, table_files
+from tasks.reviews.tables.reading import OnRead, read_batches
+from tasks.reviews.tables.wanted import Wanted
 from tasks.reviews.text import tokenise
 from tasks.showing.events import announce_drift
 from tasks.showing.progress import Advance, showing_progress
@@ -68,13 +72,13 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     return table, counted
 
 
-def score_parts(classifier: Classifier, source: Path, column: str, words: int, parts: Path, on_read: OnRead) -> int:
+def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int, parts: Path, on_read: OnRead) -> int:
     """Score a file part by part, each written to a file of its own; parts that are there already are kept.
 
     Args:
         classifier: scores.
         source: the file to score.
-        column: of the texts.
+        wanted: how to read it, and which column holds the texts.
         words: how many words to name for each review.
         parts: the folder of the parts.
         on_read: told which share of the file has been read.
@@ -83,12 +87,12 @@ def score_parts(classifier: Classifier, source: Path, column: str, words: int, p
         The number of rows.
     """
     rows = 0
-    for number, batch in enumerate(read_batches(source, column, on_read)):
+    for number, batch in enumerate(read_batches(source, wanted, on_read)):
         taken = set(ADDED[: 3 if words else 2]) & set(batch.schema.names)
         if taken:
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
-        texts = texts_of(batch, column, source, rows)
+        texts = texts_of(batch, wanted.text_column, source, rows)
         if not path.exists():
             table, counted = score_batch(classifier, batch, texts, words)
             path.with_suffix(".json").write_text(json.dumps(counted))
@@ -134,7 +138,8 @@ def score_file(
         "dataset_sha256": classifier.facts["dataset_sha256"],
         "input_sha256": hash_file(source),
     }
-    state = digest(about | {"column": settings.text_column, "words": settings.explain}).encode()
+    wanted = Wanted(settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter)
+    state = digest(about | asdict(wanted) | {"words": settings.explain}).encode()
     with naming_the_place(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         if parts.exists() and ((parts / STATE).read_bytes() if (parts / STATE).exists() else b"") != state:
@@ -142,7 +147,7 @@ def score_file(
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
         try:
-            rows = score_parts(classifier, source, settings.text_column, settings.explain, parts, on_read)
+            rows = score_parts(classifier, source, wanted, settings.explain, parts, on_read)
         except InputError:
             shutil.rmtree(parts)  # mended, it is another file
             raise

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prefect import get_client
 
 import tasks.predict
-import tasks.reviews.tables
+import tasks.reviews.tables.reading
 from flows.predict_flow import predict_flow
 from tasks.build import make_model
 from tasks.core.errors import InputError, ModelError
@@ -80,7 +80,7 @@ def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifie
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.reviews.tables, "ROWS_A_BATCH", 5)
+    monkeypatch.setattr(tasks.reviews.tables.reading, "ROWS_A_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.settings import Settings
+from tasks.core.settings import Delimiter, EncodingName, Settings
 
 
 class PromoteSettings(Settings):
@@ -25,11 +25,15 @@ class PredictSettings(Settings):
     text: SecretStr | None = None  # Prefect's server is told of the parameters of every run
     """one review to score; Prefect is not told what it says"""
     input: str | None = Field(None, min_length=1)
-    """reviews to score: a .csv, .parquet, .jsonl or .txt file (one review a line), or a folder of them"""
+    """reviews to score: CSV, Parquet, JSON or one review a line (.txt), .gz and .zst too; or a folder of them"""
     output: str | None = Field(None, min_length=1)
     """where to write the scores: a .parquet file, or for a folder a folder"""
     text_column: str = Field("text", min_length=1)
     """the column that holds the reviews"""
+    encoding: EncodingName = "utf-8"
+    """the encoding of CSV, JSON and text, as utf-16 or windows-1252"""
+    delimiter: Delimiter | None = None
+    """between the fields of CSV (none: the one that the header shows, of comma, semicolon, tab and bar)"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
     registered_model: str = Field("imdb-classifier", min_length=1)

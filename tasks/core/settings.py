@@ -1,14 +1,36 @@
 """What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
 
+import codecs
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.core.addresses import has_password
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu", "selu"]
+
+
+def named_encoding(name: str) -> str:
+    """Return Python's name of an encoding of text, or refuse one that it does not know."""
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError("no encoding has this name; utf-8, utf-16 and windows-1252 are usual ones") from None
+    return codecs.lookup(name).name
+
+
+def one_character(delimiter: str) -> str:
+    """Return a delimiter; a tab may be written as \\t, as shells hand it on."""
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise ValueError("expected one character, as ; or \\t for a tab")
+    return delimiter
+
+
+EncodingName = Annotated[str, AfterValidator(named_encoding)]
+Delimiter = Annotated[str, AfterValidator(one_character)]
 
 
 class Settings(BaseModel):
@@ -22,13 +44,17 @@ class SourceSettings(Settings):
 
     dataset: str = "imdb"
     """the reviews: imdb (the Keras host's arrays), rotten-tomatoes (critics' lines from a Python package), or your own:
-    a .csv, .parquet or .jsonl file, or a folder of them"""
+    a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them"""
     source: str | None = Field(None, min_length=1)
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
     """the sha256 that the .npz must have; default: the published file's"""
     word_index: str | None = Field(None, min_length=1)
     """where imdb_word_index.json is; default: beside the .npz"""
+    encoding: EncodingName = "utf-8"
+    """own reviews: the encoding of CSV, JSON and text, as utf-16 or windows-1252"""
+    delimiter: Delimiter | None = None
+    """own reviews: between the fields of CSV (none: the one that the header shows, of comma, semicolon, tab and bar)"""
     text_column: str = Field("text", min_length=1)
     """own reviews: the column of the text"""
     label_column: str = Field("label", min_length=1)
@@ -56,10 +82,10 @@ class SourceSettings(Settings):
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, dataset: str) -> str:
-        looks_like_a_place = "/" in dataset or dataset.endswith((".csv", ".parquet", ".jsonl"))
+        looks_like_a_place = "/" in dataset or "." in dataset
         if dataset not in ("imdb", "rotten-tomatoes") and not looks_like_a_place:
             raise ValueError(
-                "expected imdb, rotten-tomatoes, a file that ends in .csv, .parquet or .jsonl, or a folder (with a /)"
+                "expected imdb, rotten-tomatoes, a file (with its ending, as .csv), or a folder (with a /)"
             )
         return dataset
 

@@ -17,7 +17,10 @@ from tasks.core.settings import SourceSettings
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.sources.splitting import draw_groups
-from tasks.reviews.tables import column_of, read_batches, table_files, texts_of
+from tasks.reviews.tables.columns import filled, texts_of
+from tasks.reviews.tables.files import table_files
+from tasks.reviews.tables.reading import read_batches
+from tasks.reviews.tables.wanted import Wanted
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -97,9 +100,9 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     names: dict[str, int] = {}
     group_names: dict[str, int] = {}
     labels, groups, splits = [], [], []
-    for file, first, batch in rows_of(path, settings.text_column):
+    for file, first, batch in rows_of(path, settings):
         texts_of(batch, settings.text_column, file, first)
-        its = filled(batch, settings.label_column, file, first, "--data.label-column")
+        its = filled(batch, settings.label_column, file, first)
         labels.append(np.array([names.setdefault(label, len(names)) for label in its], np.int64))
         if len(names) > 2:
             row = first + int((labels[-1] == 2).argmax()) + 1
@@ -109,10 +112,10 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
             )
         labels[-1] = labels[-1].astype(np.int8)
         if settings.group_column:
-            its = filled(batch, settings.group_column, file, first, "--data.group-column")
+            its = filled(batch, settings.group_column, file, first)
             groups.append(np.array([group_names.setdefault(group, len(group_names)) for group in its], np.int64))
         if settings.split_column:
-            its = filled(batch, settings.split_column, file, first, "--data.split-column")
+            its = filled(batch, settings.split_column, file, first)
             splits.append(named_splits(its, file, first))
     column = np.concatenate(splits) if splits else None
     if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
@@ -138,23 +141,25 @@ def named_splits(names: list[str], file: Path, first: int) -> np.ndarray:
     return places
 
 
-def rows_of(path: Path, text_column: str) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
+def rows_of(path: Path, settings: SourceSettings) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
     """Yield the batches of every file, each with its file and the row of the file that it begins with."""
+    wanted = Wanted(settings.text_column, columns_of(settings), settings.encoding, settings.delimiter, "--data.")
     for file in table_files(path):
         first = 0
-        for batch in read_batches(file, text_column):
+        for batch in read_batches(file, wanted):
             yield file, first, batch
             first += len(batch)
 
 
-def filled(batch: pa.RecordBatch, column: str, file: Path, first: int, flag: str) -> list[str]:
-    """Return a column as text, or refuse a row that has nothing there."""
-    values = column_of(batch, column, file, flag)
-    if values.null_count:
-        row = first + values.is_null().to_pylist().index(True) + 1
-        raise InputError(f"{file}: row {row} has nothing in {column!r}; fill it in or remove the row")
-    texts: list[str] = values.cast(pa.string()).to_pylist()
-    return texts
+def columns_of(settings: SourceSettings) -> dict[str, str]:
+    """Return the columns that are read, each with the setting that names it."""
+    named = {
+        settings.text_column: "text-column",
+        settings.label_column: "label-column",
+        settings.split_column: "split-column",
+        settings.group_column: "group-column",
+    }
+    return {column: setting for column, setting in named.items() if column}
 
 
 def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str, str]:
@@ -235,7 +240,7 @@ def write_reviews(
     short = np.empty(len(split), np.uint64)
     place = 0
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-        for file, first, batch in rows_of(path, settings.text_column):
+        for file, first, batch in rows_of(path, settings):
             texts = texts_of(batch, settings.text_column, file, first)
             rows = slice(place, place + len(batch))
             short[rows] = [hash_text(text) for text in texts.to_pylist()]
