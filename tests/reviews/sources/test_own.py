@@ -6,17 +6,19 @@ import pytest
 
 from tasks.core.errors import InputError
 from tasks.core.settings import SourceSettings
-from tasks.reviews.sources.own import fetch_own
+from tasks.reviews.sources import own
+from tasks.reviews.sources.own import fetch_own, read_columns
+from tasks.reviews.sources.splitting import TEST, deal_out, hash_texts
 
 HEADER = "text,label,film\n"
 
 
-def rows(count: int) -> list[dict]:
+def rows(count: int, films: int = 9) -> list[dict]:
     return [
         {
             "text": f'{"good" if row % 2 else "bad"}, "film" {row}',
             "label": "pos" if row % 2 else "neg",
-            "film": f"f{row % 9}",
+            "film": f"f{row % films}",
         }
         for row in range(count)
     ]
@@ -53,22 +55,60 @@ def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
     assert [row["label"] for row in read[0]] == [row % 2 for row in range(60)]
 
 
-def test_each_label_is_dealt_out_by_itself_and_by_seed(tmp_path):
-    path = write_csv(tmp_path / "a.csv", rows(100))
+def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
+    path = write_csv(tmp_path / "a.csv", rows(1000))
     facts, read = fetch(tmp_path, path)
-    assert facts["check"]["splits"] == {
-        "train": {"rows": 64, "positive": 0.5},
-        "validation": {"rows": 16, "positive": 0.5},
-        "test": {"rows": 20, "positive": 0.5},
-    }
+    found = {name: its["rows"] / 1000 for name, its in facts["check"]["splits"].items()}
+    assert found == pytest.approx({"train": 0.64, "validation": 0.16, "test": 0.2}, abs=0.04)
     assert facts["labels"] == ["neg", "pos"]
     assert fetch(tmp_path, path)[1] == read
     assert fetch(tmp_path, path, split_seed=5)[1] != read
     assert fetch(tmp_path, path, positive_label="neg")[0]["labels"] == ["pos", "neg"]
 
 
-def test_no_group_is_in_two_splits(tmp_path):
+@pytest.mark.parametrize("group_column", [None, "film"])
+def test_a_row_keeps_its_split_whatever_is_added_before_it(tmp_path, group_column):
+    old, new = rows(300, films=60), [row | {"film": row["film"] + " II"} for row in rows(400, films=60)[300:]]
+    splits = [
+        {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / name, its), **values)[1]}
+        for values in ({"group_column": group_column},)
+        for name, its in (("old.csv", old), ("grown.csv", new + old[::-1]))
+    ]
+    assert len(splits[1]) == 400
+    assert splits[0].items() <= splits[1].items()
+
+
+def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
     its = rows(200)
+    twice = [row | {"text": row["text"].upper()} for row in its]
+    facts, _ = fetch(tmp_path, write_csv(tmp_path / "a.csv", its + twice), max_leaks=0)
+    assert (facts["check"]["leaks"], facts["check"]["duplicates"]) == (0, 200)
+
+
+def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
+    its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
+    path = write_csv(tmp_path / "a.csv", its)
+    seed = next(seed for seed in range(99) if deal_out(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
+    with pytest.raises(InputError, match=r"17\d of 200 rows were dealt out to test, where about 40 .*split-seed"):
+        fetch(tmp_path, path, group_column="film", split_seed=seed)
+
+
+@pytest.mark.parametrize("then", [50, 61, 70])
+def test_files_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch, then):
+    path = write_csv(tmp_path / "a.csv", rows(60))
+
+    def read_and_change(*arguments):
+        columns = read_columns(*arguments)
+        write_csv(path, rows(then))
+        return columns
+
+    monkeypatch.setattr(own, "read_columns", read_and_change)
+    with pytest.raises(InputError, match=r"a\.csv: its content has changed while it was read; run again"):
+        fetch(tmp_path, path)
+
+
+def test_no_group_is_in_two_splits(tmp_path):
+    its = rows(400, films=60)
     _, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), group_column="film")
     splits = {}
     for row, its_split in zip(its, read, strict=True):

