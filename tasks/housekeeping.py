@@ -1,69 +1,19 @@
 """Housekeeping: what is in the store, whether it is whole, and the removal of what no run uses any longer."""
 
 import json
-import shutil
-import time
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
+from tasks.core.inventory import Entry, list_artifacts, strangers
+from tasks.core.pruning import Pruned, prune
 from tasks.core.sealed import RotError
-from tasks.core.store import Store, last_used
-from tasks.core.usage import oldest_live_use, runs_by_artifact
-
-NO_STEPS = frozenset(
-    [
-        "checkpoints",
-        "failures",
-        "inbox",
-        "keras",
-        "locks",
-        "matplotlib",
-        "mlflow",
-        "prefect",
-        "results",
-        "runs",
-        "scored",
-    ]
-)
-DAY = 86_400
-
-
-class Entry(TypedDict):
-    """One artifact: its bytes, days since it was last used, the runs that name it, and what is wrong with it."""
-
-    key: str
-    size: int
-    days: float
-    runs: list[str]
-    rot: str | None
-
-
-def artifact_keys(root: Path) -> Iterator[str]:
-    """Yield the key of everything that stands in an artifact's place, in order."""
-    for step in sorted(root.glob("[!.]*/")):
-        if step.name not in NO_STEPS and step.is_dir():
-            yield from (f"{step.name}/{folder.name}" for folder in sorted(step.glob("[!.]*/")) if folder.is_dir())
-
-
-def list_artifacts(root: Path) -> list[Entry]:
-    """Return every artifact with its size, age and the runs that use it, unverified."""
-    users, now = runs_by_artifact(root), time.time()
-    return [
-        Entry(
-            key=key,
-            size=sum(path.stat().st_size for path in (root / key).rglob("*") if path.is_file()),
-            days=(now - last_used(root / key)) / DAY,
-            runs=users.get(key, []),
-            rot=None,
-        )
-        for key in artifact_keys(root)
-    ]
+from tasks.core.store import Store
 
 
 def verify_artifacts(root: Path) -> list[Entry]:
@@ -89,49 +39,37 @@ def damaged_runs(root: Path) -> list[str]:
     return damaged
 
 
-def prune_artifacts(root: Path, days: int) -> list[Entry]:
-    """Remove what was last used more than `days` ago and before any run that is going on, and return it.
-
-    An artifact is removed under its lock, and only if it is still unused then: a run that begins meanwhile
-    either finds it gone and makes it again, or marks it used first and keeps it.
-    """
-    store, removed = Store(root), []
-    cutoff = min(time.time() - days * DAY, oldest_live_use(root))
-    for entry in list_artifacts(root):
-        with store.locked(entry["key"]):
-            folder = root / entry["key"]
-            if last_used(folder) < cutoff:
-                gone = folder.with_name(f".{folder.name}.pruned")
-                folder.rename(gone)
-                shutil.rmtree(gone)
-                (root / "results" / entry["key"]).unlink(missing_ok=True)
-                removed.append(entry)
-    prune_checkpoints(root, cutoff)
-    return removed
+NAMED = 20
+NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, and are left as they are:
+  %s"""
 
 
-def prune_checkpoints(root: Path, cutoff: float) -> None:
-    """Remove the checkpoints of training runs that were given up before `cutoff`, in seconds since 1970."""
-    for folder in (root / "checkpoints").glob("*/*/"):
-        with Store(root).locked(folder.relative_to(root / "checkpoints").as_posix()):
-            if max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) < cutoff:
-                shutil.rmtree(folder)
+def name_some(names: list[str]) -> str:
+    """Return the first names, a line each, and how many more there are."""
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return "\n  ".join([*names[:NAMED], *more])
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{settings.action}")
 def keep_house(settings: HousekeepingSettings) -> dict[str, Any]:
     """List, verify or prune the store's artifacts."""
-    root, say = store_root(), get_run_logger()
+    root, say, damaged = store_root(), get_run_logger(), []
+    found = Pruned(strangers=strangers(root))
     if settings.action == "prune":
-        artifacts, damaged = prune_artifacts(root, settings.days), []
+        found = prune(root, settings.days)
     elif settings.action == "verify":
-        artifacts, damaged = verify_artifacts(root), damaged_runs(root)
+        found.artifacts, damaged = verify_artifacts(root), damaged_runs(root)
     else:
-        artifacts, damaged = list_artifacts(root), []
-    for entry in artifacts:
+        found.artifacts = list_artifacts(root)
+    for entry in found.artifacts:
         if entry["rot"]:
             say.warning("%s; the next run that needs it makes it again", entry["rot"])
     for name in damaged:
         say.warning("%s: config.json or metrics.json is missing or unreadable", root / "runs" / name)
-    say.info("%s: %d artifacts, %d bytes", settings.action, len(artifacts), sum(entry["size"] for entry in artifacts))
-    return {"action": settings.action, "artifacts": artifacts, "damaged_runs": damaged}
+    for key in found.held:
+        say.info("%s is held by a run that is going on, and stays", key)
+    if found.strangers:
+        say.warning(NOT_OURS, len(found.strangers), root, name_some(found.strangers))
+    freed = sum(entry["size"] for entry in found.artifacts)
+    say.info("%s: %d artifacts, %d bytes", settings.action, len(found.artifacts), freed)
+    return {"action": settings.action, "damaged_runs": damaged} | asdict(found)

@@ -15,14 +15,14 @@ from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
-from tasks.core.files import naming_the_place, stamped, written_whole
+from tasks.core.files import naming_the_place, stamped, sweep, written_whole
 from tasks.core.journal import Step, steps_of
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
 from tasks.judging.registry import registry
 from tasks.showing.pages import read_svg, render, show_in_prefect
 
-DRAFT_SECONDS = 3600  # no run folder takes so long to write
+UNFINISHED_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
@@ -81,9 +81,7 @@ def write_run_folder(
         drawn: the folder that the step report wrote.
         figures: the figures in it, in the order in which they are shown.
     """
-    for left in runs.glob(".*.draft"):
-        if time.time() - left.stat().st_mtime > DRAFT_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+    sweep(runs, time.time() - UNFINISHED_SECONDS)
     final = runs / stamped(name)
     with written_whole(final) as draft:
         (draft / "figures").mkdir()

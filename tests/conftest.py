@@ -1,7 +1,9 @@
 """What all tests share: a store of their own, small generated reviews, and Prefect's test server."""
 
+import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
+from tasks.core.inventory import DAY  # noqa: E402
+from tasks.core.store import MANIFEST, Store  # noqa: E402
 from tests.small_reviews import make_padded, write_imdb  # noqa: E402
 
 
@@ -29,6 +33,23 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "store"
     monkeypatch.setenv("ARTIFACTS_STORE", str(root))
     return root
+
+
+@pytest.fixture
+def house(store: Path) -> Path:
+    """A store with two artifacts, one used by a run and one by none, both ten days old."""
+    then = time.time() - 10 * DAY
+    for key in ("pad/used", "pad/unused"):
+        made = Store(store).make(key, lambda folder: {"n": (folder / "a.txt").write_text("abc")}, warn=pytest.fail)
+        os.utime(store / made.key / MANIFEST, (then, then))
+        (store / "results" / "pad").mkdir(parents=True, exist_ok=True)
+        (store / "results" / key).write_text("{}")
+    run = store / "runs" / "20261101T000000Z-lucky-cat"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    (run / "metrics.json").write_text(json.dumps({"artifacts": {"pad": {"key": "pad/used", "sha256": "0"}}}))
+    (store / "runs" / "latest").symlink_to(run.name)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,19 @@ def left_overs(place: Path) -> Iterator[tuple[Path, str]]:
             yield path, match["name"]
 
 
+def sweep(place: Path, before: float) -> list[Path]:
+    """Remove the left-overs in `place` that nobody has written to since `before`, and return them.
+
+    Args:
+        place: a folder of folders that `written_whole` makes under no lock.
+        before: in seconds since 1970, long enough ago that no live process fills them still.
+    """
+    left = [path for path, _name in left_overs(place) if path.stat().st_mtime < before]
+    for path in left:
+        shutil.rmtree(path)
+    return left
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")

@@ -73,4 +73,4 @@ class HousekeepingSettings(Settings):
     action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
     """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
     days: int = Field(30, ge=0)
-    """prune: keep what a run of the last so many days has used"""
+    """prune: keep what a run of the last so many days has used, and the folders of those runs"""

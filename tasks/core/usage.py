@@ -26,7 +26,7 @@ def announce_use(root: Path) -> FileLock:
 def oldest_live_use(root: Path) -> float:
     """Return when the oldest process that now uses the store began to, in seconds since 1970; now if none does."""
     oldest = time.time()
-    for path in (root / "locks" / "in-use").glob("*.lock"):
+    for path in (root / "locks" / "in-use").glob("[0-9]*-[0-9]*.lock"):
         lock = FileLock(path)
         try:
             with lock.acquire(blocking=False):

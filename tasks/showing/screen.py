@@ -89,6 +89,8 @@ def show_house(findings: dict[str, Any]) -> int:
     console.print(table)
     total = sum(entry["size"] for entry in artifacts)
     console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}", highlight=False)
+    for name in findings["swept"]:
+        console.print(f"Removed too: {name}", highlight=False)
     for name in damaged:
         console.print(f"Damaged run folder: {name}", highlight=False)
     return 1 if damaged or any(entry["rot"] for entry in artifacts) else 0

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core.files import hash_file
+from tasks.core.inventory import artifact_keys
 from tasks.core.store import Store
-from tasks.housekeeping import artifact_keys
 
 PROJECT = Path(__file__).parents[2]
 EPOCHS = 5
