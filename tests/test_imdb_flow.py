@@ -15,7 +15,8 @@ from prefect.settings import PREFECT_API_URL
 import tasks.download
 from flows.imdb_flow import imdb_flow
 from tasks.core.errors import SourceUnreachable
-from tasks.core.files import hash_file
+from tasks.core.files import hash_file, list_files
+from tasks.core.pruning import RUN_FILES
 from tasks.core.settings import RunSettings
 
 PROJECT = Path(__file__).parents[1]
@@ -73,6 +74,8 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, s
     folder = metrics["folder"]
     assert folder.parent == store / "runs"
     assert (store / "runs" / "latest").resolve() == folder
+    files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
+    assert all(map(RUN_FILES.fullmatch, files)), "pruning takes a run folder with other files for someone else's"
     assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
     dataset = metrics["dataset"]
     assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
