@@ -61,7 +61,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
 
 def download_reviews(data: DataSettings) -> Artifact:
     """Download the dataset, or the sample set where the host cannot be reached and the settings allow it."""
-    data, sample = pin(data), SourceSettings(dataset="rotten-tomatoes")
+    data, sample = pin(data, get_run_logger().warning), SourceSettings(dataset="rotten-tomatoes")
     # With the sample at hand, one try at the host is enough: an offline run starts at once.
     attempt = download.with_options(retries=0) if is_kept(download, settings=sample) else download
     try:

@@ -15,6 +15,7 @@ from tasks.core.store import Artifact
 from tasks.reviews.sources.imdb import fetch_imdb
 from tasks.reviews.sources.own import fetch_own, hash_files
 from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
+from tasks.reviews.tables.folders import LABELLED, describe_passed_over
 
 
 def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -35,11 +36,20 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
     return {"dataset": fetch_rotten_tomatoes(folder)}
 
 
-def pin(settings: DataSettings) -> DataSettings:
-    """Return the settings with the hash of the user's own files in them, so that what is kept is of this content."""
+def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
+    """Return the settings with the hash of the user's own files in them, so that what is kept is of this content.
+
+    Args:
+        settings: name the dataset.
+        warn: told what lies in its folder and is not read, in every run.
+    """
     if not settings.is_own:
         return settings
-    return settings.model_copy(update={"sha256": hash_files(Path(settings.dataset).expanduser())})
+    path = Path(settings.dataset).expanduser()
+    sha256 = hash_files(path)
+    if passed_over := describe_passed_over(path, LABELLED):
+        warn(passed_over)
+    return settings.model_copy(update={"sha256": sha256})
 
 
 def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

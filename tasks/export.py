@@ -11,9 +11,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
-from tasks.core.errors import ModelError
+from tasks.core.errors import InputError, ModelError
 from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
+from tasks.core.places import check_place
 from tasks.network.classifier import FACTS, Classifier, load_classifier
 from tasks.network.onnx_model import score_with_onnx, write_onnx
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
@@ -27,14 +28,25 @@ FORMATS = {
 }
 
 
+def check_output(output: Path) -> None:
+    """Refuse a place where something stands already, or where nothing can be written.
+
+    Raises:
+        InputError: naming the place, before a model is loaded.
+    """
+    check_place(output)
+    if output.exists():
+        raise InputError(f"{output}: exists already; name a new folder with --output")
+
+
 def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_model") -> float:
     """Write the classifier and classifier.json to `output`, and return how far its scores are from the classifier's.
 
     Raises:
-        ModelError: they are further apart than they may be, or something stands there already; nothing is left behind.
+        InputError: something stands there already, or nothing can be written there.
+        ModelError: they are further apart than they may be; nothing is left behind.
     """
-    if output.exists():
-        raise ModelError(f"{output}: exists already; name a new folder with --output")
+    check_output(output)
     write, score, tolerance = FORMATS[kind]
     with naming_the_place(output), written_whole(output) as draft:
         write(classifier, draft)
@@ -50,6 +62,7 @@ def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_m
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion, or the model that is named."""
     output = Path(settings.output).expanduser().absolute()
+    check_output(output)
     with tempfile.TemporaryDirectory() as scratch:
         classifier = load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
     gap = export_classifier(classifier, output, settings.format)

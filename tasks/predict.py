@@ -19,11 +19,13 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file, naming_the_place, replace_file
 from tasks.core.flow_settings import PredictSettings
+from tasks.core.places import check_place, is_same
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
 from tasks.network.classifier import Classifier, load_classifier
 from tasks.reviews.tables.columns import texts_of
-from tasks.reviews.tables.files import files_within, table_files
+from tasks.reviews.tables.files import form_of
+from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
 from tasks.reviews.tables.reading import OnRead, read_batches
 from tasks.reviews.tables.wanted import Wanted
 from tasks.reviews.text import tokenise
@@ -129,8 +131,7 @@ def score_file(
     Raises:
         InputError: the input is not what it should be; it names file and row.
     """
-    if output.suffix != ".parquet":
-        raise InputError(f"{output}: scores are written as Parquet; give a name that ends in .parquet")
+    check_readable(source)
     parts = output.with_name(f".{output.name}.parts")
     about = {
         "model": classifier.name,
@@ -159,9 +160,42 @@ def score_file(
     return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
 
 
+def places(settings: PredictSettings) -> tuple[Path, Path]:
+    """Return what is scored and where its scores go."""
+    return Path(settings.input or "").expanduser(), Path(settings.output or "").expanduser()
+
+
+def check_places(settings: PredictSettings) -> None:
+    """Refuse reviews that are not there, and an output that would replace them, be taken for them, or has no room.
+
+    Raises:
+        InputError: naming the place, before a model is loaded.
+    """
+    if settings.input is None:
+        return
+    source, output = places(settings)
+    if source.is_dir():
+        if is_same(source, output):
+            raise InputError(
+                f"{output}: the scores would lie among the reviews, and be scored the next time; "
+                "name another folder with --output"
+            )
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{output}: is a file, and {source} is a folder; name a folder with --output")
+    else:
+        table_files(source)
+        if output.is_dir():
+            raise InputError(f"{output}: is a folder; name a file in it: --output {output / source.stem}.parquet")
+        if form_of(output) != (".parquet", None):
+            raise InputError(f"{output}: scores are written as Parquet; give a name that ends in .parquet")
+        if is_same(source, output):
+            raise InputError(f"{output}: the scores would replace the reviews; name another file with --output")
+    check_place(output)
+
+
 def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
     """Yield each file to score and where its scores go; of a folder, those that have no scores yet."""
-    source, output = Path(settings.input or "").expanduser(), Path(settings.output or "").expanduser()
+    source, output = places(settings)
     if not source.is_dir():
         yield from ((file, output) for file in table_files(source))
         return
@@ -204,7 +238,11 @@ def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) 
 
     Returns:
         "model", its name, "files", what `score_file` returns of each, and "refused", what is wrong with the others.
+
+    Raises:
+        InputError: input and output are not places to read and write, before anything is scored.
     """
+    check_places(settings)
     todo = list(pairs(settings))
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
@@ -240,6 +278,9 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """
     if settings.text is not None:
         return predict_text(settings, uri)
+    say = get_run_logger()
+    if passed_over := describe_passed_over(places(settings)[0]):
+        say.warning(passed_over)
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance)
     if result["files"]:
@@ -249,7 +290,6 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
         ]
         about = f"Stability index; the limit is {settings.max_drift}."
         create_table_artifact(table, key="imdb-pipeline-drift", description=about)
-    say = get_run_logger()
     for file in result["files"]:
         say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
         if file["drifted"]:

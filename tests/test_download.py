@@ -1,5 +1,6 @@
 import socket
 
+import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 
@@ -86,8 +87,24 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
 def test_own_files_are_known_by_their_content_and_not_by_their_name(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood,1\n")
-    first = pin(DataSettings(dataset=str(path)))
-    assert pin(DataSettings(dataset=str(path))) == first
+    first = pin(DataSettings(dataset=str(path)), pytest.fail)
+    assert pin(DataSettings(dataset=str(path)), pytest.fail) == first
     path.write_text("text,label\nbad,0\n")
-    assert pin(DataSettings(dataset=str(path))).sha256 != first.sha256
-    assert pin(DataSettings()) == DataSettings()
+    assert pin(DataSettings(dataset=str(path)), pytest.fail).sha256 != first.sha256
+    assert pin(DataSettings(), pytest.fail) == DataSettings()
+
+
+def test_all_tables_of_a_folder_are_trained_on_and_what_is_passed_over_is_named(run_download, store, tmp_path):
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for name in ("a.csv", "B.CSV"):
+        rows = [f"{name} film {row},{row % 2}\n" for row in range(40)]
+        (folder / name).write_text("text,label\n" + "".join(rows))
+    for name in ("c.csv.zip", "README.txt"):
+        (folder / name).write_text("")
+    said: list[str] = []
+    made = run_download(pin(DataSettings(dataset=str(folder)), said.append))
+    assert sorted(set(pq.read_table(store / made.key / "reviews.parquet")["file"].to_pylist())) == ["B.CSV", "a.csv"]
+    assert said == [
+        f"{folder}: README.txt, c.csv.zip passed over; expected files in .csv, .tsv, .parquet, .jsonl, .json"
+    ]

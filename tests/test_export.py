@@ -14,11 +14,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tasks.export
 from tasks.build import make_model
-from tasks.core.errors import ModelError
+from tasks.core.errors import InputError, ModelError
+from tasks.core.flow_settings import ExportSettings
 from tasks.core.settings import EvaluationSettings, ModelSettings
 from tasks.evaluate import evaluate_model
-from tasks.export import FORMATS, export_classifier
+from tasks.export import FORMATS, export, export_classifier
 from tasks.network.models import Scorer, save_model
 from tasks.network.onnx_model import score_with_onnx
 from tasks.reviews.encoded import read_vocabulary
@@ -149,5 +151,17 @@ def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):  #
     )
     assert done.returncode == 0, done.stderr
     assert np.allclose([float(word) for word in done.stdout.split()], classifier.predict(pa.array(TEXTS)), atol=1e-6)
-    with pytest.raises(ModelError, match="exists already; name a new folder"):
-        export_classifier(classifier, tmp_path / "exported")
+
+
+def test_a_place_that_cannot_take_a_model_is_refused_before_one_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.export, "load_classifier", pytest.fail)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "file").write_text("I am a file")
+    for output, reason in (
+        ("old", "exists already; name a new folder with --output"),
+        ("file", "exists already"),
+        ("file/new/1", f"cannot be written, since {tmp_path / 'file'} is a file; name another place with --output"),
+    ):
+        with pytest.raises(InputError, match=f"{tmp_path / output}: {reason}"):
+            export.fn(ExportSettings(output=str(tmp_path / output)), None)
+    assert (tmp_path / "file").read_text() == "I am a file"

@@ -189,6 +189,44 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("in", "in", "in: the scores would lie among the reviews, and be scored the next time; name another folder"),
+        ("in", "link", "the scores would lie among the reviews"),
+        ("in", "in/a.parquet", "is a file, and .*in is a folder; name a folder with --output"),
+        ("in/a.parquet", "in/a.parquet", "the scores would replace the reviews; name another file with --output"),
+        ("in/a.parquet", "link/a.parquet", "the scores would replace the reviews"),
+        ("in/a.parquet", "in", r"in: is a folder; name a file in it: --output .*/in/a\.parquet"),
+        ("in/a.parquet", "in/a.parquet/b.parquet", r"since .*in/a\.parquet is a file; name another place"),
+        ("in", "in/a.parquet/out", r"since .*in/a\.parquet is a file; name another place"),
+        ("in/a.parquet", "scores.csv", "scores are written as Parquet; give a name that ends in .parquet"),
+        ("nowhere", "out", "nowhere: no such file or folder"),
+    ],
+)
+def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
+    tmp_path, monkeypatch, source, output, message
+):
+    monkeypatch.setattr(tasks.predict, "load_classifier", pytest.fail)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    pq.write_table(pa.table({"text": ["good"]}), tmp_path / "in" / "a.parquet")
+    before = (tmp_path / "in" / "a.parquet").read_bytes()
+    with pytest.raises(InputError, match=message):
+        predict_files(ask(tmp_path / source, tmp_path / output), "", ignore)
+    assert (tmp_path / "in" / "a.parquet").read_bytes() == before
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.parquet"]
+
+
+def test_endings_in_any_case_are_scored_and_what_is_passed_over_is_named(championed, tmp_path, prefect_server, caplog):
+    (tmp_path / "in").mkdir()
+    for name in ("a.txt", "B.TXT", "c.txt.zip"):
+        (tmp_path / "in" / name).write_text("good\n")
+    assert [file["rows"] for file in predict_flow(ask(tmp_path / "in", tmp_path / "out"))["files"]] == [1, 1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["B.TXT.parquet", "a.txt.parquet"]
+    assert "c.txt.zip passed over; expected files in .csv, .tsv, .parquet, .jsonl, .json, .txt" in caplog.text
+
+
 def test_one_text_gets_its_label_probability_and_words(championed, classifier):
     found = predict_text(PredictSettings(text="Good film", explain=1), None)
     assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)

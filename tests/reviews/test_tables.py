@@ -13,7 +13,7 @@ import tasks.reviews.tables.reading
 from tasks.core.errors import InputError
 from tasks.reviews.tables.columns import filled, texts_of
 from tasks.reviews.tables.encodings import guess_encoding
-from tasks.reviews.tables.files import form_of, table_files
+from tasks.reviews.tables.files import form_of
 from tasks.reviews.tables.reading import read_batches
 from tasks.reviews.tables.wanted import Wanted
 
@@ -166,12 +166,6 @@ def test_large_files_come_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.reviews.tables.reading, "LARGEST_BATCH", 1500)
     monkeypatch.setattr(tasks.reviews.tables.opening, "CHARACTERS_A_PART", 500)
     assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
-
-
-def test_of_a_folder_hidden_and_other_files_are_left_out(tmp_path):
-    for name in ("b.csv", "a.jsonl", ".c.csv", "d.doc"):
-        (tmp_path / name).write_text("")
-    assert [path.name for path in table_files(tmp_path)] == ["a.jsonl", "b.csv"]
 
 
 @pytest.mark.parametrize(

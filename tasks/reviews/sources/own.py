@@ -17,7 +17,7 @@ from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
 from tasks.reviews.tables.columns import filled, texts_of
-from tasks.reviews.tables.files import table_files
+from tasks.reviews.tables.folders import LABELLED, table_files
 from tasks.reviews.tables.reading import read_batches
 from tasks.reviews.tables.wanted import Wanted
 
@@ -38,7 +38,7 @@ def hash_files(path: Path) -> str:
     Raises:
         InputError: there is nothing to read.
     """
-    return digest({file.name: hash_file(file) for file in table_files(path)})
+    return digest({file.name: hash_file(file) for file in table_files(path, LABELLED)})
 
 
 def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def named_splits(names: list[str], file: Path, first: int) -> np.ndarray:
 def rows_of(path: Path, settings: SourceSettings) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
     """Yield the batches of every file, each with its file and the row of the file that it begins with."""
     wanted = Wanted(settings.text_column, columns_of(settings), settings.encoding, settings.delimiter, "--data.")
-    for file in table_files(path):
+    for file in table_files(path, LABELLED):
         first = 0
         for batch in read_batches(file, wanted):
             yield file, first, batch
