@@ -50,7 +50,7 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
     from tasks.core.flow_settings import PredictSettings
-    from tasks.core.settings import EncodeSettings, EvaluationSettings, ModelSettings, PadSettings
+    from tasks.core.settings import EncodeSettings, ModelSettings, PadSettings, ScoringSettings, ThresholdSettings
 
     target = folder / step
     target.mkdir()
@@ -67,26 +67,25 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     elif step == "evaluate":
         from tasks.build import make_model
         from tasks.evaluate import evaluate_model
+        from tasks.network.checkpoint import Epoch
         from tasks.network.models import save_model
+        from tasks.network.trained import write_training
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
-        (target / "training.json").write_text('{"bucketing": true}')
+        epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)
+        write_training(target, [epoch], bucketing=True, keep_best=False)
         started = time.perf_counter()
-        evaluate_model(target, folder / "pad", EvaluationSettings(), target)
+        evaluate_model(target, folder / "pad", ScoringSettings(), target)
     else:
-        from tasks.judging.drift import reference_of
         from tasks.network.classifier import assemble
+        from tasks.package import package_classifier
         from tasks.predict import score_file
+        from tasks.reviews.dataset import Dataset, write_dataset
 
-        facts = PadSettings().model_dump(include={"maxlen", "padding", "truncating"}) | {
-            "bucketing": True,
-            "threshold": 0.5,
-            "labels": ["negative", "positive"],
-            "dataset": "imdb",
-            "dataset_sha256": "",
-            "reference": reference_of(folder / "encode", folder / "pad", folder / "evaluate"),
-        }
-        classifier = assemble("benchmark", folder / "evaluate" / "model.keras", folder / "encode", facts)
+        write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+        made = folder / "encode", folder / "pad", folder / "evaluate", folder / "evaluate"
+        package_classifier(folder, *made, ThresholdSettings(), target)
+        classifier = assemble("benchmark", target)
         asked = PredictSettings(input=str(folder / "reviews.parquet"), output=str(target / "scored.parquet"))
         started = time.perf_counter()
         score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)

@@ -138,12 +138,13 @@ def load(folder: Path) -> list[Any]:
 
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
-    """Score and judge, as the step evaluate does it."""
-    from tasks.judging.metrics import judge
+    """Score and judge, as the steps evaluate and judge do it."""
+    from tasks.judging.metrics import judge_scores
+    from tasks.judging.scores import Scores
     from tasks.network.models import Scorer
 
     score = Scorer(model, settings.batch_size, bucketing=True)
-    return [judge(part.labels, score(part), settings) for part in test]
+    return [judge_scores(Scores(part.labels, score(part)), settings) for part in test]
 
 
 def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
@@ -153,14 +154,18 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
     from tasks.core.settings import PadSettings
     from tasks.network.classifier import BATCH_SIZE, Classifier
     from tasks.network.models import Scorer
+    from tasks.network.packaged import Facts
     from tasks.reviews.encoded import read_encoding, read_vocabulary
 
+    sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
+    reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # no drift is measured here
+    source = {"labels": ("negative", "positive"), "dataset": "imdb", "dataset_sha256": "", "reference": reference}
     classifier = Classifier(
         name="benchmark",
         network=model,
         vocabulary=pa.array(read_vocabulary(folder)),
         encoding=read_encoding(folder),
-        facts=PadSettings().model_dump(),
+        facts=Facts(**sides, bucketing=True, threshold=0.5, **source),
         score=Scorer(model, BATCH_SIZE, bucketing=True),
     )
     return classifier.predict(pa.array(texts))

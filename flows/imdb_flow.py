@@ -17,7 +17,9 @@ from tasks.core.store import Artifact  # noqa: E402
 from tasks.download import download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
+from tasks.judge import judge  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
+from tasks.package import package  # noqa: E402
 from tasks.pad import pad  # noqa: E402
 from tasks.promote import promote  # noqa: E402
 from tasks.publish import publish  # noqa: E402
@@ -50,12 +52,14 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     encoded = encode(downloaded, settings.data)
     padded = pad(encoded, settings.data)
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
-    compared = baseline(encoded, padded, settings.baseline, settings.evaluation)
+    compared = baseline(encoded, padded, settings.baseline)
     built = build(padded, settings.model)
     trained = train(built, padded, settings.training)
     evaluated = evaluate(trained, padded, settings.evaluation)
-    drawn = report(trained, evaluated, compared, encoded, settings.evaluation)
-    made = [downloaded, encoded, padded, compared, built, trained, evaluated, drawn]
+    judged = judge(evaluated, compared, padded, settings.evaluation)
+    drawn = report(trained, evaluated, compared, judged, encoded, settings.evaluation)
+    packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
+    made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
     return publish(settings, made, register(settings, made, uri))
 
 

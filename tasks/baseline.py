@@ -1,22 +1,20 @@
 """Baseline: a linear model on phrases of the same encoded words, the yardstick beside every recurrent network."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.settings import BaselineSettings, EvaluationSettings
+from tasks.core.settings import BaselineSettings
 from tasks.core.store import Artifact, Store
-from tasks.judging.metrics import judge
-from tasks.reviews.encoded import count_encoded, iterate_encoded, read_encoding
-from tasks.reviews.padded import PaddedFile
+from tasks.judging.scores import Scores, write_scores
+from tasks.reviews.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding, read_labels
+from tasks.reviews.padded import PaddedFile, padded_file
 from tasks.reviews.text import list_offsets
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
@@ -73,7 +71,7 @@ def to_matrix(counted: tuple[np.ndarray, np.ndarray, np.ndarray], known: np.ndar
     return csr_matrix((values, (rows[found], columns[found])), shape=(reviews, len(known)))
 
 
-def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> np.ndarray:
+def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Scores:
     """Fit a logistic regression on the TF-IDF of phrases, and score the test reviews.
 
     It learns from the reviews that the network learns from, at their full length.
@@ -84,44 +82,37 @@ def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> np.
         settings: which phrases count, and how strongly weights are held down.
 
     Returns:
-        (n,) float32 probability of a positive review, for each test review.
+        The scores of the test reviews.
     """
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
 
     size = read_encoding(encoded).vocabulary_size
-    train_rows = PaddedFile(padded / "train.parquet").rows
-    counted = count_phrases(iterate_encoded(encoded / "train.parquet", 0, train_rows), size)
+    train, test = encoded_file(encoded, "train"), encoded_file(encoded, "test")
+    train_rows = PaddedFile(padded_file(padded, "train")).rows
+    counted = count_phrases(iterate_encoded(train, 0, train_rows), size)
     codes, documents = np.unique(counted[0], return_counts=True)
     known = codes[documents >= settings.min_documents]
     weighting = TfidfTransformer(sublinear_tf=True)
     features = weighting.fit_transform(to_matrix(counted, known, train_rows))
     model = LogisticRegression(C=settings.inverse_penalty, max_iter=1000)
-    labels = pq.read_table(encoded / "train.parquet", columns=["label"])["label"].to_numpy()[:train_rows]
-    model.fit(features, labels)
-    test_rows = count_encoded(encoded / "test.parquet")
-    counted = count_phrases(iterate_encoded(encoded / "test.parquet", 0, test_rows), size)
-    probabilities: np.ndarray = model.predict_proba(weighting.transform(to_matrix(counted, known, test_rows)))[:, 1]
-    return probabilities.astype(np.float32)
+    model.fit(features, read_labels(train)[:train_rows])
+    test_rows = count_encoded(test)
+    counted = count_phrases(iterate_encoded(test, 0, test_rows), size)
+    probabilities = model.predict_proba(weighting.transform(to_matrix(counted, known, test_rows)))[:, 1]
+    return Scores(read_labels(test), probabilities.astype(np.float32))
 
 
-def judge_baseline(
-    encoded: Path, padded: Path, settings: BaselineSettings, evaluation: EvaluationSettings, folder: Path
-) -> dict[str, Any]:
-    """Write test.parquet, the probability of each test review, and metrics.json, what `judge` returns of them."""
-    probabilities = fit_baseline(encoded, padded, settings)
-    labels = pq.read_table(encoded / "test.parquet", columns=["label"])["label"].to_numpy()
-    pq.write_table(pa.table({"label": labels, "probability": probabilities}), folder / "test.parquet")
-    judged = judge(labels, probabilities, evaluation)
-    (folder / "metrics.json").write_text(json.dumps(judged, indent=1))
-    return {"accuracy": judged["accuracy"]}
+def score_baseline(encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
+    """Write the scores of the test reviews, and return how many there are."""
+    scores = fit_baseline(encoded, padded, settings)
+    write_scores(folder, "test", scores)
+    return {"test": len(scores.labels)}
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="baseline")
-def baseline(
-    encoded: Artifact, padded: Artifact, settings: BaselineSettings, evaluation: EvaluationSettings
-) -> Artifact:
-    """Fit the linear model, and judge it on the test reviews."""
+def baseline(encoded: Artifact, padded: Artifact, settings: BaselineSettings) -> Artifact:
+    """Fit the linear model, and score the test reviews with it."""
     store = Store(store_root())
     paths = store.path(encoded), store.path(padded)
-    return keep(lambda folder: judge_baseline(*paths, settings, evaluation, folder))
+    return keep(lambda folder: score_baseline(*paths, settings, folder))

@@ -9,8 +9,8 @@ from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact, Store
-from tasks.network.models import save_model, start_tensorflow
-from tasks.reviews.padded import read_vocabulary_size
+from tasks.network.models import MODEL, save_model, start_tensorflow
+from tasks.reviews.padded import padded_file, read_vocabulary_size
 
 # Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def recurrent_layer(
 
 def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str, int]:
     """Write model.keras and summary.txt and return the number of parameters."""
-    model = make_model(settings, read_vocabulary_size(padded / "train.parquet"))
-    save_model(model, folder / "model.keras")
+    model = make_model(settings, read_vocabulary_size(padded_file(padded, "train")))
+    save_model(model, folder / MODEL)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)
     (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
 from tasks.core.settings import DataSettings, SourceSettings
 from tasks.core.store import Artifact
+from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.sources.imdb import fetch_imdb
 from tasks.reviews.sources.own import fetch_own, hash_files
 from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
@@ -19,7 +20,7 @@ from tasks.reviews.tables.folders import LABELLED, describe_passed_over
 
 
 def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write the dataset's files into `folder`.
+    """Write the dataset's files into `folder`, and its name tag.
 
     Returns:
         {"dataset": {"name", "source", "sha256"}}.
@@ -30,10 +31,13 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
         SourceError: another try will not.
     """
     if settings.dataset == "imdb":
-        return {"dataset": fetch_imdb(settings, folder, warn)}
-    if settings.is_own:
-        return {"dataset": fetch_own(settings, folder)}
-    return {"dataset": fetch_rotten_tomatoes(folder)}
+        dataset = fetch_imdb(settings, folder, warn)
+    elif settings.is_own:
+        dataset = fetch_own(settings, folder)
+    else:
+        dataset = fetch_rotten_tomatoes(folder)
+    write_dataset(folder, Dataset.model_validate(dataset))
+    return {"dataset": dataset}
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:

@@ -15,7 +15,15 @@ from tasks.core.environment import store_root
 from tasks.core.errors import DataError
 from tasks.core.settings import EncodeSettings
 from tasks.core.store import Artifact, Store
-from tasks.reviews.encoded import ROWS_A_GROUP, Encoding, write_encoded, write_encoding, write_vocabulary, write_words
+from tasks.reviews.encoded import (
+    ROWS_A_GROUP,
+    Encoding,
+    encoded_file,
+    write_encoded,
+    write_encoding,
+    write_vocabulary,
+    write_words,
+)
 from tasks.reviews.ranked import Ranked, read_ranked
 from tasks.reviews.text import highest_id, ranks_to_ids
 from tasks.reviews.word_check import WordCheck
@@ -133,7 +141,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
             highest = max(
                 highest,
                 write_encoded(
-                    folder / f"{split}.parquet", reorder(ids, order, Path(scratch)), ranked.labels[split][order]
+                    encoded_file(folder, split), reorder(ids, order, Path(scratch)), ranked.labels[split][order]
                 ),
             )
         check.enforce(ranked.name_row)

@@ -1,6 +1,5 @@
 """Export: the classifier for others to run, as a SavedModel from text to probability or as ONNX."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.places import check_place
-from tasks.network.classifier import FACTS, Classifier, load_classifier
+from tasks.network.classifier import Classifier, load_classifier
 from tasks.network.onnx_model import score_with_onnx, write_onnx
+from tasks.network.packaged import write_facts
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
@@ -50,8 +50,7 @@ def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_m
     write, score, tolerance = FORMATS[kind]
     with naming_the_place(output), written_whole(output) as draft:
         write(classifier, draft)
-        about = classifier.facts | {"model": classifier.name}
-        (draft / FACTS).write_text(json.dumps(about, indent=1))
+        write_facts(draft, classifier.facts)
         gap = float(np.abs(score(classifier, draft, PROBES) - classifier.predict(PROBES)).max())
         if gap > tolerance:
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")

@@ -12,8 +12,8 @@ from tasks.core.environment import store_root
 from tasks.core.errors import DataError
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact, Store
-from tasks.reviews.encoded import VALIDATION, count_encoded, iterate_encoded, read_encoding
-from tasks.reviews.padded import pad_tokens, padded_schema, write_padded
+from tasks.reviews.encoded import VALIDATION, count_encoded, encoded_file, iterate_encoded, read_encoding
+from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
 
 
 def split_bounds(
@@ -43,15 +43,15 @@ def split_bounds(
 
 def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet and return how many reviews each holds."""
-    train_rows, test_rows = (count_encoded(encoded / f"{split}.parquet") for split in ("train", "test"))
-    own = encoded / f"{VALIDATION}.parquet"
+    train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
+    own = encoded_file(encoded, VALIDATION)
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
     vocabulary_size = read_encoding(encoded).vocabulary_size
     schema = padded_schema(settings.maxlen, vocabulary_size, settings.padding, settings.truncating)
     rows = {}
     for split, (source, start, stop) in bounds.items():
-        path = encoded / f"{source}.parquet"
-        rows[split] = write_padded(folder / f"{split}.parquet", schema, pad_rows(path, start, stop, settings))
+        path = encoded_file(encoded, source)
+        rows[split] = write_padded(padded_file(folder, split), schema, pad_rows(path, start, stop, settings))
     return rows
 
 

@@ -62,7 +62,7 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     """Return a batch's columns with predicted_label and probability, and words if asked for, added; and its profile."""
     padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
-    edges = classifier.facts["reference"]["length_edges"]
+    edges = classifier.facts.reference["length_edges"]
     counted = profile(padded.lengths, known_and_unknown, probabilities, edges)
     table = pa.Table.from_batches([batch])
     table = table.append_column("predicted_label", classifier.verdict(probabilities))
@@ -135,8 +135,8 @@ def score_file(
     parts = output.with_name(f".{output.name}.parts")
     about = {
         "model": classifier.name,
-        "dataset": classifier.facts["dataset"],
-        "dataset_sha256": classifier.facts["dataset_sha256"],
+        "dataset": classifier.facts.dataset,
+        "dataset_sha256": classifier.facts.dataset_sha256,
         "input_sha256": hash_file(source),
     }
     wanted = Wanted(settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter)
@@ -153,7 +153,7 @@ def score_file(
             shutil.rmtree(parts)  # mended, it is another file
             raise
         counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
-        drift = measure_drift(classifier.facts["reference"], counted)
+        drift = measure_drift(classifier.facts.reference, counted)
         join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
         shutil.rmtree(parts)
     is_beyond = rows >= settings.min_drift_rows and max(drift.values()) > settings.max_drift

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -27,6 +26,7 @@ from tasks.judging.registry import (
     registry,
     version_under,
 )
+from tasks.judging.scores import read_scores
 from tasks.showing.events import announce_champion
 
 # MLflow and SciPy are imported inside the functions that need them: a cached run never pays for them.
@@ -101,15 +101,15 @@ def decide(challenger: Candidate, champion: Candidate | None, settings: Promotio
 def read_candidate(client: "MlflowClient", version: "ModelVersion") -> Candidate:
     """Return a registered version with its verdicts on its test reviews, from its MLflow run."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = client.download_artifacts(str(version.run_id), f"{EVALUATION}/test.parquet", scratch)
-        scored = pq.read_table(path)
+        folder = client.download_artifacts(str(version.run_id), EVALUATION, scratch)
+        scores = read_scores(Path(folder), "test")
     return Candidate(
         version=int(version.version),
         dataset=version.tags["dataset"],
         test_set=version.tags["test_set"],
         is_trial=version.tags["trial"] == "true",
-        labels=scored["label"].to_numpy(),
-        predicted=(scored["probability"].to_numpy() >= float(version.tags["threshold"])).astype(np.int8),
+        labels=scores.labels,
+        predicted=scores.verdicts(float(version.tags["threshold"])),
     )
 
 

@@ -19,39 +19,38 @@ from tasks.core.files import naming_the_place, stamped, sweep, written_whole
 from tasks.core.journal import Step, steps_of
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
+from tasks.judging.metrics import METRICS
 from tasks.judging.registry import registry
+from tasks.network.trained import read_training
 from tasks.showing.pages import read_svg, render, show_in_prefect
 
 UNFINISHED_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
-def gather_metrics(
-    made: dict[str, Artifact], steps: list[Step], findings: dict[str, Any], store: Store
-) -> dict[str, Any]:
+def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
     """Return what metrics.json holds; docs/metrics.md describes it.
 
     Args:
         made: the artifact of each step, by the step's name.
         steps: the run's journal.
-        findings: what the step report put into words.
         store: where the artifacts lie.
     """
 
     def read(artifact: Artifact, name: str) -> Any:
         return json.loads(store.path(artifact, name).read_text())
 
-    training, judged = read(made["train"], "training.json"), read(made["evaluate"], "metrics.json")
+    training, judged = read_training(store.path(made["train"])), read(made["judge"], METRICS)
     seconds = made["train"].meta["seconds"]
     return {
         "dataset": made["download"].meta["dataset"] | made["pad"].meta,
         "test": judged["test"],
         "validation": judged["validation"],
-        "baseline": read(made["baseline"], "metrics.json") | {"comparison": findings["comparison"]},
+        "baseline": judged["baseline"],
         "promotion": read(made["promote"], "promotion.json") if "promote" in made else None,
         "tracking": read(made["track"], "tracking.json") if "track" in made else None,
-        "model": made["build"].meta | {name: training[name] for name in ("best_epoch", "kept_epoch", "bucketing")},
-        "history": [epoch | {"seconds": second} for epoch, second in zip(training["history"], seconds, strict=True)],
+        "model": made["build"].meta | training.model_dump(exclude={"history"}),
+        "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": steps,
         "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
         "versions": {"python": platform.python_version()}
@@ -88,7 +87,7 @@ def write_run_folder(
         for figure in figures:
             shutil.copyfile(drawn / figure, draft / "figures" / figure)
         (draft / "config.json").write_text(settings.model_dump_json(indent=1))
-        (draft / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        (draft / METRICS).write_text(json.dumps(metrics, indent=1))
         page = render(
             "publish.html.jinja",
             name=name,
@@ -126,7 +125,7 @@ def publish(settings: RunSettings, made: list[Artifact], registered: list[Artifa
     store, steps = Store(store_root()), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in [*made, *registered]}
     findings = json.loads(store.path(by_step["report"], "findings.json").read_text())
-    metrics = gather_metrics(by_step, steps, findings, store)
+    metrics = gather_metrics(by_step, steps, store)
     runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
     with naming_the_place(runs):
         figures = by_step["report"].meta["figures"]

@@ -5,40 +5,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
-from tasks.core.settings import EvaluationSettings
+from tasks.core.settings import JudgingSettings
 from tasks.core.store import Artifact, Store
-from tasks.judging.metrics import compare
-from tasks.reviews.encoded import count_encoded, iterate_encoded, read_encoding, read_vocabulary, read_words
+from tasks.judging.metrics import METRICS
+from tasks.judging.scores import Scores, read_scores
+from tasks.network.trained import read_training
+from tasks.reviews.encoded import (
+    count_encoded,
+    encoded_file,
+    iterate_encoded,
+    read_encoding,
+    read_vocabulary,
+    read_words,
+)
 from tasks.reviews.text import START, ids_to_words
 from tasks.showing.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
 
 MISTAKES, LONGEST_TEXT = 10, 150
 
 
-def worst_mistakes(
-    encoded: Path, labels: np.ndarray, probabilities: np.ndarray, threshold: float
-) -> list[dict[str, Any]]:
+def worst_mistakes(encoded: Path, scores: Scores, threshold: float) -> list[dict[str, Any]]:
     """Return the reviews that the network got wrong with the most confidence, the worst first.
 
     Args:
-        encoded: a folder with test.parquet, its rows in the order of the labels, and the vocabulary.
-        labels: (n,) 0 or 1.
-        probabilities: (n,) of a positive review.
+        encoded: a folder with test.parquet, its rows in the order of the scores, and the vocabulary.
+        scores: of the test reviews.
         threshold: probability from which a review counts as positive.
 
     Returns:
         At most ten of {"row", "label", "probability", "words", "text"}; the text is the end of a long review, and null
         where the download had no word index.
     """
-    wrong = np.flatnonzero((probabilities >= threshold) != labels)
+    labels, probabilities = scores.labels, scores.probabilities
+    wrong = np.flatnonzero(scores.verdicts(threshold) != labels)
     gaps = np.abs(probabilities[wrong].astype(np.float64) - labels[wrong])
     worst = wrong[np.argsort(-gaps, kind="stable")][:MISTAKES]
-    ids = read_rows(encoded / "test.parquet", worst)
+    ids = read_rows(encoded_file(encoded, "test"), worst)
     vocabulary, encoding = read_vocabulary(encoded), read_encoding(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
     mistakes = []
@@ -98,37 +104,38 @@ def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0
 
 
 def draw_report(
-    trained: Path, evaluated: Path, baselined: Path, encoded: Path, settings: EvaluationSettings, folder: Path
+    trained: Path,
+    evaluated: Path,
+    baselined: Path,
+    judged: Path,
+    encoded: Path,
+    settings: JudgingSettings,
+    folder: Path,
 ) -> dict[str, Any]:
-    """Write every figure of a run, and findings.json: mistakes, words, sentences, the baseline comparison.
+    """Write every figure of a run, and findings.json: mistakes, words and sentences.
 
     Returns:
         {"figures": their names in the order in which they are shown}.
     """
-    training = json.loads((trained / "training.json").read_text())
-    judged = json.loads((evaluated / "metrics.json").read_text())["test"]
-    test = pq.read_table(evaluated / "test.parquet")
-    labels, probabilities = test["label"].to_numpy(), test["probability"].to_numpy()
-    by_baseline = pq.read_table(baselined / "test.parquet")["probability"].to_numpy()
-    threshold = settings.threshold
-    classifiers = [("network", labels, probabilities), ("linear baseline", labels, by_baseline)]
+    training, metrics = read_training(trained), json.loads((judged / METRICS).read_text())
+    network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    labels, probabilities, test = network.labels, network.probabilities, metrics["test"]
+    classifiers = [("network", labels, probabilities), ("linear baseline", labels, baseline.probabilities)]
     figures = {
-        "learning_curves": draw_learning_curves(training["history"], training["best_epoch"]),
+        "learning_curves": draw_learning_curves(training.history, training.best_epoch),
         "rankings": draw_rankings(classifiers),
-        "verdicts": draw_verdicts(judged["confusion"], labels, probabilities, settings.calibration_bins),
-        "scores": draw_scores(labels, probabilities, threshold, judged["by_length"]),
+        "verdicts": draw_verdicts(test["confusion"], labels, probabilities, settings.calibration_bins),
+        "scores": draw_scores(labels, probabilities, settings.threshold, test["by_length"]),
     }
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
-    comparison = compare(labels, probabilities >= threshold, by_baseline >= threshold)
     findings = {
-        "comparison": comparison,
         "sentences": {
-            "fit": describe_fit(training["history"], training["best_epoch"]),
-            "baseline": describe_comparison(comparison, "the linear baseline"),
+            "fit": describe_fit(training.history, training.best_epoch),
+            "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
         },
         "words": read_words(encoded),
-        "mistakes": worst_mistakes(encoded, labels, probabilities, threshold),
+        "mistakes": worst_mistakes(encoded, network, settings.threshold),
     }
     (folder / "findings.json").write_text(json.dumps(findings, indent=1))
     return {"figures": [f"{name}.svg" for name in figures]}
@@ -136,9 +143,15 @@ def draw_report(
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="report")
 def report(
-    trained: Artifact, evaluated: Artifact, baselined: Artifact, encoded: Artifact, settings: EvaluationSettings
+    trained: Artifact,
+    evaluated: Artifact,
+    baselined: Artifact,
+    judged: Artifact,
+    encoded: Artifact,
+    settings: JudgingSettings,
 ) -> Artifact:
     """Draw the figures of a run, and put into words what they show."""
     store = Store(store_root())
-    paths = store.path(trained), store.path(evaluated), store.path(baselined), store.path(encoded)
+    scores = store.path(evaluated), store.path(baselined)
+    paths = store.path(trained), *scores, store.path(judged), store.path(encoded)
     return keep(lambda folder: draw_report(*paths, settings, folder))

@@ -16,11 +16,13 @@ from tasks.core.environment import store_root
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
-from tasks.judging.drift import reference_of
-from tasks.judging.metrics import NUMBERS
+from tasks.judging.metrics import METRICS, NUMBERS
 from tasks.judging.registry import CLASSIFIER, EVALUATION, experiment_id, registry
-from tasks.network.classifier import FACTS
-from tasks.network.models import load_model, start_tensorflow
+from tasks.judging.scores import scores_file
+from tasks.network.models import MODEL, load_model, start_tensorflow
+from tasks.network.packaged import FACTS
+from tasks.network.trained import read_training
+from tasks.reviews.encoded import ENCODING, VOCABULARY
 
 # MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
@@ -36,12 +38,11 @@ def identify_test_set(downloaded: Artifact, settings: RunSettings) -> str:
     return digest({"reviews": downloaded.sha256} | chosen)
 
 
-def write_classifier(made: dict[str, Path], facts: dict[str, Any], folder: Path) -> None:
-    """Write all that scoring raw text needs: the model in MLflow's Keras flavour, the vocabulary, the rules.
+def write_classifier(packaged: Path, folder: Path) -> None:
+    """Write all that scoring raw text needs: the model in MLflow's Keras flavour, the vocabulary, rules and facts.
 
     Args:
-        made: the folder of each step.
-        facts: what classifier.json is to hold.
+        packaged: the folder of the packaged classifier.
         folder: where to write; it must not exist.
     """
     start_tensorflow()
@@ -49,16 +50,15 @@ def write_classifier(made: dict[str, Path], facts: dict[str, Any], folder: Path)
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    model = load_model(made["train"] / "model.keras")
+    model = load_model(packaged / MODEL)
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.int32), (-1, -1), "tokens")]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1), "probability")]),
     )
     mlflow.keras.save_model(model, str(folder), signature=signature, pip_requirements=requirements)
-    for name in ("vocabulary.json", "encoding.json"):
-        shutil.copyfile(made["encode"] / name, folder / name)
-    (folder / FACTS).write_text(json.dumps(facts, indent=1))
+    for name in (VOCABULARY, ENCODING, FACTS):
+        shutil.copyfile(packaged / name, folder / name)
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -74,7 +74,6 @@ def log_run(
     experiment: str,
     made: dict[str, Path],
     settings: RunSettings,
-    labels: list[str],
     tags: dict[str, str],
 ) -> "Run":
     """Log parameters, the metrics of every epoch and of both judged splits, the figures and the model.
@@ -84,7 +83,6 @@ def log_run(
         experiment: its id.
         made: the folder of each step.
         settings: the run's.
-        labels: the name of the negative label and of the positive one.
         tags: of the run; dataset and test_set among them.
 
     Returns:
@@ -93,12 +91,10 @@ def log_run(
     from mlflow.entities import Metric, Param, RunTag
 
     now = int(time.time() * 1000)
-    training = json.loads((made["train"] / "training.json").read_text())
-    judged = json.loads((made["evaluate"] / "metrics.json").read_text())
-    judged["baseline"] = json.loads((made["baseline"] / "metrics.json").read_text())
+    judged = json.loads((made["judge"] / METRICS).read_text())
     metrics = [
-        Metric(name, value, now, epoch["epoch"])
-        for epoch in training["history"]
+        Metric(name, value, now, int(epoch["epoch"]))
+        for epoch in read_training(made["train"]).history
         for name, value in epoch.items()
         if name != "epoch"
     ]
@@ -109,18 +105,10 @@ def log_run(
     try:
         client.log_batch(name, metrics, params, [RunTag(key, value) for key, value in tags.items()])
         with tempfile.TemporaryDirectory() as scratch:
-            facts = settings.data.model_dump(include={"maxlen", "padding", "truncating"}) | {
-                "bucketing": training["bucketing"],
-                "threshold": settings.evaluation.threshold,
-                "dataset": tags["dataset"],
-                "dataset_sha256": tags["dataset_sha256"],
-                "labels": labels,
-                "reference": reference_of(made["encode"], made["pad"], made["evaluate"]),
-            }
-            write_classifier(made, facts, Path(scratch) / CLASSIFIER)
+            write_classifier(made["package"], Path(scratch) / CLASSIFIER)
             client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)
-        for file in ("test.parquet", "metrics.json"):
-            client.log_artifact(name, str(made["evaluate"] / file), EVALUATION)
+        for path in (scores_file(made["evaluate"], "test"), made["judge"] / METRICS):
+            client.log_artifact(name, str(path), EVALUATION)
         for figure in sorted(made["report"].glob("*.svg")):
             client.log_artifact(name, str(figure), "figures")
     except BaseException:
@@ -183,7 +171,7 @@ def track_run(uri: str | None, made: list[Artifact], settings: RunSettings, fold
         run = find_logged(client, experiment, tags["content"])
         if run is None:
             paths = {step: store.path(artifact) for step, artifact in by_step.items()}
-            run = log_run(client, experiment, paths, settings, dataset["labels"], tags)
+            run = log_run(client, experiment, paths, settings, tags)
         version = register(client, run, model, {name: tags[name] for name in tags if name != "content"})
     tracking = {
         "uri": uri,

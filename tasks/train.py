@@ -1,6 +1,5 @@
 """Train: fit the network epoch by epoch, each kept, so that a run cut short goes on where it stopped."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,9 @@ from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
 from tasks.network.checkpoint import Checkpoint, Epoch, best_epoch
-from tasks.network.models import batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
-from tasks.reviews.padded import Padded, PaddedFile
+from tasks.network.models import MODEL, batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
+from tasks.network.trained import write_training
+from tasks.reviews.padded import Padded, PaddedFile, padded_file
 from tasks.showing.progress import Advance, showing_progress
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
@@ -169,16 +169,12 @@ def train_model(
     Returns:
         {"seconds": of each epoch}.
     """
-    train, validation = (PaddedFile(padded / f"{split}.parquet") for split in ("train", "validation"))
-    model, history = fit(built / "model.keras", train, validation, settings, Checkpoint(checkpoint), say, advance)
-    bare = load_model(built / "model.keras")
+    train, validation = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
+    model, history = fit(built / MODEL, train, validation, settings, Checkpoint(checkpoint), say, advance)
+    bare = load_model(built / MODEL)
     bare.set_weights(model.get_weights())
-    save_model(bare, folder / "model.keras")
-    epochs = [epoch.model_dump(exclude={"seconds"}) for epoch in history]
-    best = best_epoch(history)
-    kept = best if settings.keep_best else history[-1].epoch
-    facts = {"bucketing": settings.bucketing, "best_epoch": best, "kept_epoch": kept, "history": epochs}
-    (folder / "training.json").write_text(json.dumps(facts, indent=1))
+    save_model(bare, folder / MODEL)
+    write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
     return {"seconds": [epoch.seconds for epoch in history]}
 
 

@@ -1,14 +1,16 @@
-import pyarrow.parquet as pq
-import pytest
+import numpy as np
 
 from tasks.build import make_model
-from tasks.core.settings import EvaluationSettings, ModelSettings
+from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluate import evaluate_model
+from tasks.judging.scores import read_scores
+from tasks.network.checkpoint import Epoch
 from tasks.network.models import save_model
+from tasks.network.trained import write_training
 from tasks.reviews.padded import padded_schema, write_padded
 from tests.small_reviews import WORDS
 
-SETTINGS = EvaluationSettings()
+SETTINGS = ScoringSettings()
 
 
 def test_every_review_gets_its_probability(padded, tmp_path):
@@ -16,11 +18,12 @@ def test_every_review_gets_its_probability(padded, tmp_path):
         parts = [(padded.tokens, padded.lengths, padded.labels)]
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
     save_model(make_model(ModelSettings(units=4, embedding_dim=4), WORDS), tmp_path / "model.keras")
-    (tmp_path / "training.json").write_text('{"bucketing": true}')
+    write_training(tmp_path, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
     (tmp_path / "out").mkdir()
-    judged = evaluate_model(tmp_path, tmp_path, SETTINGS, tmp_path / "out")
-    table = pq.read_table(tmp_path / "out" / "test.parquet")
-    assert table.column_names == ["label", "probability", "length"]
-    right = (table["probability"].to_numpy() >= 0.5) == table["label"].to_numpy()
-    assert right.mean() == pytest.approx(judged["test"]["accuracy"])
-    assert {"test", "validation"} == set(judged)
+    rows = evaluate_model(tmp_path, tmp_path, SETTINGS, tmp_path / "out")
+    assert rows == {"test": 120, "validation": 120}
+    for split in rows:
+        scores = read_scores(tmp_path / "out", split)
+        assert scores.labels.tolist() == padded.labels.tolist()
+        assert scores.probabilities.dtype == np.float32
+        assert ((scores.probabilities > 0) & (scores.probabilities < 1)).all()

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -18,11 +17,14 @@ import tasks.export
 from tasks.build import make_model
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.settings import EvaluationSettings, ModelSettings
+from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluate import evaluate_model
 from tasks.export import FORMATS, export, export_classifier
+from tasks.judging.scores import read_scores
+from tasks.network.checkpoint import Epoch
 from tasks.network.models import Scorer, save_model
 from tasks.network.onnx_model import score_with_onnx
+from tasks.network.trained import write_training
 from tasks.reviews.encoded import read_vocabulary
 from tasks.reviews.padded import padded_schema, write_padded
 from tests.test_predict import classifier  # noqa: F401 - a fixture
@@ -58,10 +60,10 @@ assert "tasks" not in sys.modules
 def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):  # noqa: F811
     other = dataclasses.replace(
         classifier,
-        facts=classifier.facts | facts,
+        facts=classifier.facts.model_copy(update=facts),
         encoding=classifier.encoding.model_copy(update=rules),
     )
-    other.score.bucketing = other.facts["bucketing"]
+    other.score.bucketing = other.facts.bucketing
     try:
         assert export_classifier(other, tmp_path / "exported") <= 1e-6
         served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
@@ -77,11 +79,10 @@ def everywhere(classifier, tmp_path_factory):  # noqa: F811
     """Return what evaluation, prediction and the exported model make of texts, in that order."""
     folder = tmp_path_factory.mktemp("everywhere")
     save_model(classifier.network, folder / "model.keras")
-    (folder / "training.json").write_text('{"bucketing": true}')
+    write_training(folder, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
     export_classifier(classifier, folder / "exported")
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
-    schema = padded_schema(classifier.facts["maxlen"], classifier.encoding.vocabulary_size, "pre", "pre")
-    fast = EvaluationSettings(batch_size=5)
+    schema = padded_schema(classifier.facts.maxlen, classifier.encoding.vocabulary_size, "pre", "pre")
 
     def everywhere(texts: list[str]) -> list[np.ndarray]:
         reviews, _words = classifier.encode(pa.array(texts, pa.string()))
@@ -89,8 +90,8 @@ def everywhere(classifier, tmp_path_factory):  # noqa: F811
         for split in ("validation", "test"):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
-            evaluate_model(folder, folder, fast, Path(evaluated))
-            probabilities = pq.read_table(Path(evaluated) / "test.parquet")["probability"].to_numpy()
+            evaluate_model(folder, folder, ScoringSettings(batch_size=5), Path(evaluated))
+            probabilities = read_scores(Path(evaluated), "test").probabilities
         served = serve(text=tf.constant(texts))["probability"].numpy()
         return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
 

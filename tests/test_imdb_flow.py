@@ -20,7 +20,9 @@ from tasks.core.pruning import RUN_FILES
 from tasks.core.settings import RunSettings
 
 PROJECT = Path(__file__).parents[1]
-STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "report"]
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"]
+
+TRAINED = ["train", "evaluate", "judge", "report", "package"]
 
 
 def small(imdb: Path | None, **sections) -> RunSettings:
@@ -30,6 +32,7 @@ def small(imdb: Path | None, **sections) -> RunSettings:
         "data": {"maxlen": 64, "num_words": 200} | own,
         "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
         "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+        "baseline": {},
         "tracking": {"enabled": False},
     }
     for section, values in sections.items():
@@ -62,10 +65,12 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store)
     assert made(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert made(run(small(imdb, data={"maxlen": 40}))) == ["pad", "baseline", "build", "train", "evaluate", "report"]
-    assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", "train", "evaluate", "report"]
-    assert made(run(small(imdb, training={"seed": 5}))) == ["train", "evaluate", "report"]
-    assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == ["baseline", "evaluate", "report"]
+    assert made(run(small(imdb, data={"maxlen": 40}))) == [step for step in STEPS if step not in ("download", "encode")]
+    assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", *TRAINED]
+    assert made(run(small(imdb, training={"seed": 5}))) == TRAINED
+    assert made(run(small(imdb, baseline={"inverse_penalty": 1}))) == ["baseline", "judge", "report"]
+    assert made(run(small(imdb, evaluation={"batch_size": 7}))) == ["evaluate"]
+    assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == ["judge", "report", "package"]
     assert not list((store / "checkpoints").rglob("*.keras"))
 
 

@@ -19,6 +19,7 @@ from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import ModelSettings
 from tasks.network.classifier import assemble
 from tasks.network.models import save_model
+from tasks.network.packaged import Facts, write_facts
 from tasks.predict import explain, predict_files, predict_text, score_file
 from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
 
@@ -34,7 +35,8 @@ def classifier(tmp_path_factory):
     facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
     facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
     facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
-    return assemble("imdb-classifier version 1", folder / "model.keras", folder, facts)
+    write_facts(folder, Facts.model_validate(facts))
+    return assemble("imdb-classifier version 1", folder)
 
 
 def ignore(_share, _name) -> None:

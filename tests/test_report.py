@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.judging.scores import Scores
 from tasks.report import LONGEST_TEXT, describe_comparison, describe_fit, worst_mistakes
 from tasks.reviews.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
 
@@ -20,7 +21,7 @@ def encoded(tmp_path):
 
 
 def test_the_worst_mistakes_come_first_and_as_text(encoded):
-    mistakes = worst_mistakes(encoded, np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1]), 0.5)
+    mistakes = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), 0.5)
     assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
     assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
     assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
@@ -29,7 +30,7 @@ def test_the_worst_mistakes_come_first_and_as_text(encoded):
 
 def test_without_a_word_index_a_mistake_has_no_text(encoded):
     write_vocabulary(encoded, [])
-    (mistake,) = worst_mistakes(encoded, np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9]), 0.5)
+    (mistake,) = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), 0.5)
     assert mistake["text"] is None
 
 

@@ -221,15 +221,29 @@ class TrainingSettings(Settings):
     """seed of the order of batches and of dropout"""
 
 
-class EvaluationSettings(Settings):
-    """How the network is judged: what `evaluate` reads."""
+class ScoringSettings(Settings):
+    """How reviews are scored: what `evaluate` reads."""
 
     batch_size: int = Field(256, ge=1)
     """reviews scored at once, on each processor"""
+
+
+class ThresholdSettings(Settings):
+    """Where a probability becomes a verdict: what `package` reads."""
+
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a review counts as positive"""
+
+
+class JudgingSettings(ThresholdSettings):
+    """How scores are judged: what `judge` and `report` read."""
+
     calibration_bins: int = Field(15, ge=2, le=1000)
     """bins of equal width for the expected calibration error"""
+
+
+class EvaluationSettings(JudgingSettings, ScoringSettings):
+    """How the network is scored and judged."""
 
 
 class BaselineSettings(Settings):

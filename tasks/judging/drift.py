@@ -1,14 +1,14 @@
 """Drift: how far the reviews that are scored are from those that the model was trained on."""
 
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
-import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from tasks.judging.metrics import bin_of
+from tasks.judging.scores import read_scores
 from tasks.reviews.encoded import read_words
-from tasks.reviews.padded import PaddedFile, lengths_of
+from tasks.reviews.padded import PaddedFile, lengths_of, padded_file
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # What an empty bin counts as: the index has a logarithm in it.
@@ -74,12 +74,12 @@ def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
     Scores of reviews that the model has learnt would be surer than any to come. The bins of length hold a tenth of the
     training reviews each, as far as lengths differ.
     """
-    lengths = np.concatenate(lengths_of(PaddedFile(padded / "train.parquet")))
+    lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, "train"))))
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
     found = read_words(encoded)["train"]
     words = round(found["words"] * found["reviews"])
     unknown = round(found["unknown"] * words)
-    scores = pq.read_table(evaluated / "test.parquet", columns=["probability"])["probability"].to_numpy()
+    scores = read_scores(evaluated, "test").probabilities
     return profile(lengths, [words - unknown, unknown], scores, edges)
 
 

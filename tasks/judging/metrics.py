@@ -6,22 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.settings import EvaluationSettings
+from tasks.core.settings import JudgingSettings
+from tasks.judging.scores import Scores
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 
-# What `judge` returns that is one number.
+METRICS = "metrics.json"
+# What `judge_scores` returns that is one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
-def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSettings) -> dict[str, Any]:
+def judge_scores(its: Scores, settings: JudgingSettings) -> dict[str, Any]:
     """Return how well probabilities tell positive from negative reviews.
 
     Args:
-        labels: (n,) 0 or 1, both present.
-        probabilities: (n,) of a positive review.
+        its: n scores; both labels are present.
         settings: the threshold, and the bins of the calibration error.
 
     Returns:
@@ -30,8 +31,7 @@ def judge(labels: np.ndarray, probabilities: np.ndarray, settings: EvaluationSet
     """
     from sklearn import metrics
 
-    scores = probabilities.astype(np.float64)
-    predicted = (scores >= settings.threshold).astype(np.int8)
+    labels, scores, predicted = its.labels, its.probabilities.astype(np.float64), its.verdicts(settings.threshold)
     return {
         "accuracy": metrics.accuracy_score(labels, predicted),
         "precision": metrics.precision_score(labels, predicted, zero_division=0.0),
@@ -82,14 +82,11 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
     return [max(centre - reach, 0.0), min(centre + reach, 1.0)]
 
 
-def accuracy_by_length(
-    labels: np.ndarray, probabilities: np.ndarray, lengths: np.ndarray, threshold: float
-) -> list[dict[str, Any]]:
+def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) -> list[dict[str, Any]]:
     """Return the accuracy of short and long reviews apart.
 
     Args:
-        labels: (n,) 0 or 1.
-        probabilities: (n,) of a positive review.
+        scores: of n reviews.
         lengths: (n,) words kept.
         threshold: probability from which a review counts as positive.
 
@@ -97,7 +94,7 @@ def accuracy_by_length(
         One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy",
         "ci95"}.
     """
-    is_right = labels == (probabilities >= threshold)
+    is_right = scores.labels == scores.verdicts(threshold)
     edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
     rows = []
     for low, high in itertools.pairwise(edges):

@@ -3,15 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError
-from tasks.judging.drift import reference_of
+from tasks.judging.metrics import METRICS
 from tasks.judging.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
-from tasks.network.models import Scorer, load_model
+from tasks.judging.scores import decide_labels
+from tasks.network.models import MODEL, Scorer, load_model
+from tasks.network.packaged import Facts, read_facts
 from tasks.reviews.encoded import Encoding, read_encoding, read_vocabulary
 from tasks.reviews.padded import Padded, pad_tokens
 from tasks.reviews.text import count_words, ranks_to_ids, tokenise, words_to_ranks
@@ -20,7 +22,6 @@ from tasks.reviews.text import count_words, ranks_to_ids, tokenise, words_to_ran
 if TYPE_CHECKING:
     import keras
 
-FACTS = "classifier.json"
 BATCH_SIZE = 256
 
 
@@ -33,8 +34,7 @@ class Classifier:
         network: (rows, length) int32 -> (rows, 1) float32.
         vocabulary: strings, the words in order of rank.
         encoding: how ids were given.
-        facts: maxlen, padding, truncating, bucketing, threshold, labels, dataset, dataset_sha256 and reference, the
-            profile of the reviews that it was trained and tested on.
+        facts: the rest, as it was packaged.
         score: the network, traced.
     """
 
@@ -42,7 +42,7 @@ class Classifier:
     network: "keras.Model"
     vocabulary: pa.Array
     encoding: Encoding
-    facts: dict[str, Any]
+    facts: Facts
     score: Scorer
 
     def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
@@ -55,9 +55,9 @@ class Classifier:
         limit = self.encoding.vocabulary_size
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
         ids = ranks_to_ids(ranks, num_words=limit, **self.encoding.model_dump(exclude={"vocabulary_size"}))
-        sides = {"padding": self.facts["padding"], "truncating": self.facts["truncating"]}
-        tokens, lengths = pad_tokens(ids, self.facts["maxlen"], **sides)
-        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), sides["padding"], limit)
+        its = self.facts
+        tokens, lengths = pad_tokens(ids, its.maxlen, padding=its.padding, truncating=its.truncating)
+        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), its.padding, limit)
         return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def predict(self, texts: pa.Array) -> np.ndarray:
@@ -72,25 +72,31 @@ class Classifier:
 
     def verdict(self, probabilities: np.ndarray) -> pa.Array:
         """Return the name of the label that each probability stands for."""
-        negative, positive = self.facts["labels"]
-        return pa.array(np.where(probabilities >= self.facts["threshold"], positive, negative), pa.string())
+        negative, positive = self.facts.labels
+        is_positive = decide_labels(probabilities, self.facts.threshold) == 1
+        return pa.array(np.where(is_positive, positive, negative), pa.string())
 
 
-def assemble(name: str, network: Path, encoded: Path, facts: dict[str, Any]) -> Classifier:
-    """Return the classifier made of a .keras file, a folder with vocabulary and rules, and the facts.
+def assemble(name: str, packaged: Path, network: Path | None = None) -> Classifier:
+    """Return the classifier in a folder that `write_packaged` filled.
+
+    Args:
+        name: which model it is, for people.
+        packaged: the folder.
+        network: its .keras file; None takes the folder's own.
 
     Raises:
         ModelError: the vocabulary is not known.
     """
-    vocabulary = read_vocabulary(encoded)
+    vocabulary, facts = read_vocabulary(packaged), read_facts(packaged)
     if not vocabulary:
         raise ModelError(
             f"{name}: trained on a download without a word index, so raw text cannot be turned into its token ids; "
             "train again with --data.word-index"
         )
-    model = load_model(network)
-    score = Scorer(model, BATCH_SIZE, bucketing=facts["bucketing"])
-    return Classifier(name, model, pa.array(vocabulary, pa.string()), read_encoding(encoded), facts, score)
+    model = load_model(network or packaged / MODEL)
+    score = Scorer(model, BATCH_SIZE, bucketing=facts.bucketing)
+    return Classifier(name, model, pa.array(vocabulary, pa.string()), read_encoding(packaged), facts, score)
 
 
 def load_registered(uri: str | None, model: str, version: int | None, scratch: Path) -> Classifier:
@@ -117,8 +123,8 @@ def load_registered(uri: str | None, model: str, version: int | None, scratch: P
         else:
             found = numbered_version(client, model, version)
         folder = Path(client.download_artifacts(str(found.run_id), CLASSIFIER, str(scratch)))
-    facts = json.loads((folder / FACTS).read_text())
-    return assemble(f"{model} version {found.version}", folder / "data" / "model.keras", folder, facts)
+    # As MLflow's Keras flavour lays a model out.
+    return assemble(f"{model} version {found.version}", folder, folder / "data" / MODEL)
 
 
 def load_from_run(folder: Path, store: Path) -> Classifier:
@@ -128,23 +134,13 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
         ModelError: it is no run folder, or its artifacts have been pruned.
     """
     try:
-        metrics = json.loads((folder / "metrics.json").read_bytes())
-        settings = json.loads((folder / "config.json").read_bytes())
-        steps = ("train", "encode", "pad", "evaluate")
-        trained, encoded, padded, evaluated = (store / metrics["artifacts"][step]["key"] for step in steps)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: is no run folder with metrics.json and config.json ({error})") from error
-    if not all(its.exists() for its in (trained, encoded, padded, evaluated)):
+        metrics = json.loads((folder / METRICS).read_bytes())
+        packaged = store / metrics["artifacts"]["package"]["key"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: is no run folder with metrics.json ({error!r})") from error
+    if not packaged.exists():
         raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
-    facts = {name: settings["data"][name] for name in ("maxlen", "padding", "truncating")} | {
-        "bucketing": metrics["model"]["bucketing"],
-        "threshold": settings["evaluation"]["threshold"],
-        "dataset": metrics["dataset"]["name"],
-        "dataset_sha256": metrics["dataset"]["sha256"],
-        "labels": metrics["dataset"]["labels"],
-        "reference": reference_of(encoded, padded, evaluated),
-    }
-    return assemble(f"run {folder.name}", trained / "model.keras", encoded, facts)
+    return assemble(f"run {folder.name}", packaged)
 
 
 def load_classifier(

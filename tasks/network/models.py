@@ -26,6 +26,7 @@ NOTICE = re.compile(
     rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
     rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
 )
+MODEL = "model.keras"
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

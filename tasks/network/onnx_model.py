@@ -43,7 +43,7 @@ def score_with_onnx(classifier: Classifier, folder: Path, texts: pa.Array) -> np
 
     session = onnxruntime.InferenceSession(folder / NETWORK)
     reviews, _words = classifier.encode(texts)
-    lengths = bucket_lengths(reviews.lengths, reviews.tokens.shape[1], bucketing=classifier.facts["bucketing"])
+    lengths = bucket_lengths(reviews.lengths, reviews.tokens.shape[1], bucketing=classifier.facts.bucketing)
     batches = (
         cut_batch(reviews.tokens, np.array([row]), length, reviews.padding) for row, length in enumerate(lengths)
     )

@@ -54,8 +54,8 @@ def encode_in_graph(classifier: Classifier) -> Any:
             ids = tf.ragged.boolean_mask(ids, is_kept)
         else:
             ids = ids.with_flat_values(tf.where(is_kept.flat_values, ids.flat_values, rules.oov_char))
-        maxlen = facts["maxlen"]
-        return ids[:, -maxlen:] if facts["truncating"] == "pre" else ids[:, :maxlen]
+        maxlen = facts.maxlen
+        return ids[:, -maxlen:] if facts.truncating == "pre" else ids[:, :maxlen]
 
     return encode, table
 
@@ -69,7 +69,7 @@ def make_module(classifier: Classifier) -> "tf.Module":
 
     encode, table = encode_in_graph(classifier)
     network, facts = classifier.network, classifier.facts
-    maxlen, bucketing = facts["maxlen"], facts["bucketing"]
+    maxlen, bucketing = facts.maxlen, facts.bucketing
 
     def serve(texts: "tf.Tensor") -> dict[str, "tf.Tensor"]:
         ids = encode(texts)
@@ -78,7 +78,7 @@ def make_module(classifier: Classifier) -> "tf.Module":
         narrowest = min(BUCKET_WIDTH, maxlen)
         padded_lengths = tf.clip_by_value(rounded, narrowest if bucketing else maxlen, maxlen)
         right = ids.to_tensor(shape=(None, maxlen))
-        if facts["padding"] == "pre":
+        if facts.padding == "pre":
             # Each row is turned round by what it lacks: the words come to stand at its end.
             columns = (tf.range(maxlen)[None, :] - (maxlen - lengths)[:, None]) % maxlen
             right = tf.gather(right, columns, batch_dims=1)
@@ -88,7 +88,7 @@ def make_module(classifier: Classifier) -> "tf.Module":
             length = buckets[number]
             rows = tf.cast(tf.where(padded_lengths == length), tf.int32)
             tokens = tf.gather(right, rows[:, 0])
-            tokens = tokens[:, maxlen - length :] if facts["padding"] == "pre" else tokens[:, :length]
+            tokens = tokens[:, maxlen - length :] if facts.padding == "pre" else tokens[:, :length]
             scored = network(tokens, training=False)[:, 0]
             return number + 1, tf.tensor_scatter_nd_update(scores, rows, scored)
 

@@ -18,6 +18,11 @@ VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
 ROWS_A_GROUP = 8192
 
 
+def encoded_file(folder: Path, split: str) -> Path:
+    """Return where the encoded reviews of a split are."""
+    return folder / f"{split}.parquet"
+
+
 def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
     """Write reviews as rows of `tokens` (list of ids) and `label` (int8), a row group a part.
 
@@ -59,6 +64,12 @@ def open_streaming(path: Path) -> pq.ParquetFile:
 def count_encoded(path: Path) -> int:
     """Return how many reviews a file holds."""
     return int(pq.read_metadata(path).num_rows)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Return the label of each review of a file: (n,) int8."""
+    labels: np.ndarray = pq.read_table(path, columns=["label"])["label"].to_numpy()
+    return labels
 
 
 class Encoding(BaseModel):

@@ -37,6 +37,11 @@ class Padded:
     vocabulary_size: int
 
 
+def padded_file(folder: Path, split: str) -> Path:
+    """Return where the padded reviews of a split are."""
+    return folder / f"{split}.parquet"
+
+
 def pad_tokens(
     tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
 ) -> tuple[np.ndarray, np.ndarray]:

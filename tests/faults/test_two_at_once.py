@@ -9,7 +9,10 @@ from tests.faults.driver import Driver, assert_nothing_torn, contents, end, made
 
 pytestmark = pytest.mark.faults
 
-STEPS = ["baseline", "build", "download", "encode", "evaluate", "pad", "promote", "report", "track", "train"]
+STEPS = [
+    *("baseline", "build", "download", "encode", "evaluate", "judge"),
+    *("package", "pad", "promote", "report", "track", "train"),
+]
 
 
 def run_both(driver: Driver, store, *flags: list[str]) -> list[dict]:

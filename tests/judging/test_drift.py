@@ -1,9 +1,8 @@
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tasks.judging.drift import add, measure_drift, profile, reference_of, stability_index
+from tasks.judging.scores import Scores, write_scores
 from tasks.reviews.encoded import write_words
 from tasks.reviews.padded import padded_schema, write_padded
 from tests.small_reviews import WORDS
@@ -29,9 +28,10 @@ def test_the_training_reviews_themselves_are_no_drift_and_longer_ones_are(padded
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
     write_words(tmp_path, {"train": {"reviews": 10, "words": 8.0, "unknown": 0.25}})
+    (tmp_path / "scored").mkdir()
     scores = rng.random(len(padded.labels)).astype(np.float32)
-    pq.write_table(pa.table({"probability": scores}), tmp_path / "test.parquet")
-    reference = reference_of(tmp_path, tmp_path, tmp_path)
+    write_scores(tmp_path / "scored", "test", Scores(padded.labels, scores))
+    reference = reference_of(tmp_path, tmp_path, tmp_path / "scored")
     assert reference["words"] == [60, 20]
     same = profile(padded.lengths, [60, 20], scores, reference["length_edges"])
     assert measure_drift(reference, same) == {"length": 0, "unknown words": 0, "score": 0}

@@ -2,15 +2,22 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from tasks.core.settings import EvaluationSettings
-from tasks.judging.metrics import accuracy_by_length, compare, expected_calibration_error, judge, wilson_interval
+from tasks.core.settings import JudgingSettings
+from tasks.judging.metrics import (
+    accuracy_by_length,
+    compare,
+    expected_calibration_error,
+    judge_scores,
+    wilson_interval,
+)
+from tasks.judging.scores import Scores
 
-SETTINGS = EvaluationSettings()
+SETTINGS = JudgingSettings()
 
 
 def test_a_small_case_is_judged_as_by_hand():
     labels = np.array([1, 1, 1, 0, 0])
-    judged = judge(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32), SETTINGS)
+    judged = judge_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), SETTINGS)
     assert judged["accuracy"] == pytest.approx(3 / 5)
     assert judged["precision"] == pytest.approx(2 / 3)
     assert judged["recall"] == pytest.approx(2 / 3)
@@ -23,14 +30,14 @@ def test_a_small_case_is_judged_as_by_hand():
 
 
 def test_a_network_that_says_no_to_all_is_judged_too():
-    judged = judge(np.array([0, 1]), np.array([0.1, 0.2]), SETTINGS)
+    judged = judge_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), SETTINGS)
     assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
 
 
 def test_the_threshold_moves_the_verdicts():
-    labels, probabilities = np.array([0, 1]), np.array([0.4, 0.45])
-    assert judge(labels, probabilities, SETTINGS)["accuracy"] == 0.5
-    assert judge(labels, probabilities, EvaluationSettings(threshold=0.42))["accuracy"] == 1
+    scores = Scores(np.array([0, 1]), np.array([0.4, 0.45]))
+    assert judge_scores(scores, SETTINGS)["accuracy"] == 0.5
+    assert judge_scores(scores, JudgingSettings(threshold=0.42))["accuracy"] == 1
 
 
 def test_calibration_error_is_the_weighted_gap_of_each_bin():
@@ -67,7 +74,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
 
 def test_every_review_counts_in_one_range_of_lengths(rng):
     lengths = rng.integers(0, 257, 500)
-    rows = accuracy_by_length(rng.integers(0, 2, 500), rng.random(500), lengths, 0.5)
+    rows = accuracy_by_length(Scores(rng.integers(0, 2, 500), rng.random(500)), lengths, 0.5)
     assert sum(row["reviews"] for row in rows) == 500
     assert [row["from"] for row in rows] == [1, 65, 129, 193]
     assert rows[-1]["to"] == lengths.max()

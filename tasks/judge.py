@@ -1,0 +1,49 @@
+"""Judge: the scores of the network and of the baseline, in numbers that people compare."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.environment import store_root
+from tasks.core.settings import JudgingSettings
+from tasks.core.store import Artifact, Store
+from tasks.judging.metrics import METRICS, accuracy_by_length, compare, judge_scores
+from tasks.judging.scores import read_scores
+from tasks.reviews.padded import PaddedFile, lengths_of, padded_file
+
+
+def judge_classifiers(
+    evaluated: Path, baselined: Path, padded: Path, settings: JudgingSettings, folder: Path
+) -> dict[str, float]:
+    """Write metrics.json: how good the network is, how good the baseline, and how the two compare.
+
+    It holds for "test" and "validation" what `judge_scores` returns of the network, and "by_length"; for "baseline"
+    the same of the baseline's test scores, and "comparison", what `compare` returns.
+
+    Returns:
+        The accuracy of both on the test reviews.
+    """
+    judged: dict[str, Any] = {}
+    for split in ("test", "validation"):
+        scores = read_scores(evaluated, split)
+        lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, split))))
+        judged[split] = judge_scores(scores, settings) | {
+            "by_length": accuracy_by_length(scores, lengths, settings.threshold)
+        }
+    network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
+    judged["baseline"] = judge_scores(baseline, settings) | {"comparison": compare(network.labels, *verdicts)}
+    (folder / METRICS).write_text(json.dumps(judged, indent=1))
+    return {"network": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="judge")
+def judge(evaluated: Artifact, baselined: Artifact, padded: Artifact, settings: JudgingSettings) -> Artifact:
+    """Judge the network and the baseline by their scores; neither is fitted or run for it."""
+    store = Store(store_root())
+    paths = store.path(evaluated), store.path(baselined), store.path(padded)
+    return keep(lambda folder: judge_classifiers(*paths, settings, folder))

@@ -1,0 +1,57 @@
+"""Package: the trained network with the vocabulary, rules and labels that raw text needs, as one artifact."""
+
+from pathlib import Path
+
+from prefect import task
+
+from tasks.core.caching import BY_CONTENT, keep
+from tasks.core.environment import store_root
+from tasks.core.settings import ThresholdSettings
+from tasks.core.store import Artifact, Store
+from tasks.judging.drift import reference_of
+from tasks.network.packaged import Facts, write_packaged
+from tasks.network.trained import read_training
+from tasks.reviews.dataset import read_dataset
+from tasks.reviews.padded import PaddedFile, padded_file
+
+
+def package_classifier(
+    downloaded: Path,
+    encoded: Path,
+    padded: Path,
+    trained: Path,
+    evaluated: Path,
+    settings: ThresholdSettings,
+    folder: Path,
+) -> dict[str, str]:
+    """Write the classifier whole, and return the name of its dataset."""
+    dataset, made = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).making
+    facts = Facts(
+        maxlen=int(made["maxlen"]),
+        padding=made["padding"],
+        truncating=made["truncating"],
+        bucketing=read_training(trained).bucketing,
+        threshold=settings.threshold,
+        labels=dataset.labels,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        reference=reference_of(encoded, padded, evaluated),
+    )
+    write_packaged(folder, trained, encoded, facts)
+    return {"dataset": dataset.name}
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="package")
+def package(
+    downloaded: Artifact,
+    encoded: Artifact,
+    padded: Artifact,
+    trained: Artifact,
+    evaluated: Artifact,
+    settings: ThresholdSettings,
+) -> Artifact:
+    """Put together what turns raw text into a verdict; its content is what a registered version stands for."""
+    store = Store(store_root())
+    reviews = store.path(downloaded), store.path(encoded), store.path(padded)
+    paths = *reviews, store.path(trained), store.path(evaluated)
+    return keep(lambda folder: package_classifier(*paths, settings, folder))

@@ -1,0 +1,45 @@
+import json
+
+import numpy as np
+import pytest
+
+from tasks.core.settings import JudgingSettings
+from tasks.judge import judge_classifiers
+from tasks.judging.scores import Scores, write_scores
+from tasks.reviews.padded import padded_file, padded_schema, write_padded
+from tests.small_reviews import WORDS
+
+
+@pytest.fixture
+def scored(padded, tmp_path, rng):
+    """Padded reviews, and the scores that a network and a baseline gave them."""
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    for split in ("test", "validation"):
+        write_padded(padded_file(tmp_path, split), padded_schema(64, WORDS, "pre", "pre"), parts)
+    for classifier, noise in (("network", 0.3), ("baseline", 0.8)):
+        (tmp_path / classifier).mkdir()
+        for split in ("test", "validation"):
+            probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
+            write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
+    return tmp_path
+
+
+def judged(scored, **settings) -> dict:
+    (scored / "out").mkdir(exist_ok=True)
+    paths = scored / "network", scored / "baseline", scored
+    judge_classifiers(*paths, JudgingSettings(**settings), scored / "out")
+    return json.loads((scored / "out" / "metrics.json").read_text())
+
+
+def test_both_classifiers_are_judged_by_the_same_measure_and_compared(scored):
+    metrics = judged(scored)
+    assert metrics["test"]["accuracy"] > metrics["baseline"]["accuracy"] > 0.5
+    comparison = metrics["baseline"]["comparison"]
+    assert comparison["difference"] == pytest.approx(metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"])
+    assert sum(row["reviews"] for row in metrics["validation"]["by_length"]) == 120
+
+
+def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
+    half, strict = judged(scored), judged(scored, threshold=0.9)
+    assert strict["test"]["recall"] < half["test"]["recall"]
+    assert strict["test"]["roc_auc"] == half["test"]["roc_auc"]
