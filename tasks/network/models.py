@@ -94,15 +94,15 @@ def seed_dropout(model: "keras.Model", *numbers: int) -> None:
     A .keras file does not keep that state. Set anew before each epoch, from the run's seed and the epoch, it
     makes training that goes on from a file equal to training that was never interrupted.
     """
-    generators = [layer for layer in all_layers(model) if hasattr(layer, "seed_generator")]
-    for place, layer in enumerate(generators):
-        state = np.random.SeedSequence([*numbers, place]).generate_state(2, np.uint32)
-        layer.seed_generator.state.assign(state)
+    for place, state in enumerate(random_states(model)):
+        state.assign(np.random.SeedSequence([*numbers, place]).generate_state(2, np.uint32))
 
 
-def all_layers(model: "keras.Model") -> list[Any]:
-    """Return the layers of a model and those within them, such as the cells of a recurrent layer."""
-    return model._flatten_layers(include_self=False, recursive=True)  # type: ignore[no-any-return]
+def random_states(model: "keras.Model") -> list[Any]:
+    """Return the state of every random generator in a model, those of recurrent cells too: (2,) uint32 variables."""
+    # Keras counts a generator's state among a layer's variables, but not among its weights.
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def bucketed_dataset(

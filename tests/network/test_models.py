@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
-from tasks.network.models import Scorer, bucketed_dataset, load_model, save_model
+from tasks.network.models import Scorer, bucketed_dataset, load_model, random_states, save_model, seed_dropout
 from tasks.reviews.padded import Padded
 from tests.small_reviews import WORDS, make_padded
 
@@ -48,6 +48,18 @@ def test_parts_come_in_an_order_of_their_own_each_epoch():
     assert (orders[0] == orders[1]).all()
     assert (orders[0] != orders[2]).any()
     assert sorted(orders[0]) == sorted(orders[2])
+
+
+def test_every_dropout_generator_is_seeded_in_the_cells_too():
+    network = make_model(ModelSettings(units=2, embedding_dim=2, embedding_dropout=0.1, dropout=0.1, layers=2), WORDS)
+    network.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    seed_dropout(network, 5, 1)
+    first = [state.numpy().tolist() for state in random_states(network)]
+    assert len(first) == len({tuple(state) for state in first}) == 6  # embedding, two layers both ways, dense
+    seed_dropout(network, 5, 2)
+    assert all(state.numpy().tolist() != before for state, before in zip(random_states(network), first, strict=True))
+    seed_dropout(network, 5, 1)
+    assert [state.numpy().tolist() for state in random_states(network)] == first
 
 
 def test_a_saved_model_is_loaded_with_equal_weights(model, tmp_path):
