@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
-from tasks.core.flow_settings import PromoteSettings
+from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.judging.registry import address_of
-from tests.test_imdb_flow import run, small  # noqa: F401 - a fixture
+from tasks.predict import predict_text
+from tests.test_imdb_flow import STEPS, run, small  # noqa: F401 - a fixture
 
 MODEL = "imdb-classifier"
 
@@ -81,6 +83,24 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeyp
     assert run(tracked(imdb))["tracking"]["run_id"] == metrics["tracking"]["run_id"]
     assert len(logged(address_of(None))) == 1
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
+
+
+def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch, prefect_server):
+    """A whole run in a folder with the worst of names, and the same again after a move."""
+    was, now = tmp_path / "a b#c%20d?e", tmp_path / "100% moved?"
+
+    def run_in(store) -> dict:
+        monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+        folder = imdb_flow.with_options(result_storage=store / "results")(tracked(imdb))
+        return json.loads((folder / "metrics.json").read_text())
+
+    first = run_in(was)
+    was.rename(now)
+    again = run_in(now)
+    assert [step["name"] for step in again["steps"] if not step["cached"] and step["name"] in STEPS] == []
+    assert again["tracking"] == first["tracking"]
+    assert predict_text(PredictSettings(text="good film"), None)["model"] == f"{MODEL} version 1"
+    assert [path.name for path in tmp_path.iterdir()] == [now.name]
 
 
 def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, store):  # noqa: F811

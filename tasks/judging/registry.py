@@ -3,16 +3,16 @@
 import contextlib
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.addresses import has_password
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError, RegistryUnreachable
-from tasks.core.files import naming_the_place
 from tasks.core.store import Store
+from tasks.judging.own_database import open_database, own_artifacts, own_database, sqlite_address
 
 # MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
@@ -39,14 +39,9 @@ def tracking_uri() -> str | None:
     return address
 
 
-def own_database() -> Path:
-    """Return where the store's own database is."""
-    return store_root() / "mlflow" / "mlflow.db"
-
-
 def address_of(uri: str | None) -> str:
     """Return the address of a registry as MLflow takes it."""
-    return uri or f"sqlite:///{own_database()}"
+    return uri or sqlite_address(own_database())
 
 
 @contextlib.contextmanager
@@ -64,7 +59,7 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
     address = address_of(uri)
     try:
         if uri is None:
-            make_database(own_database())
+            open_database()
         yield MlflowClient(address, address)
     except MlflowException as error:
         message = str(error).splitlines()[0]
@@ -74,26 +69,11 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
                 f"MLflow at {address} does not answer ({message.partition(' failed with')[0]})"
             ) from error
         raise RegistryError(f"MLflow at {address}: {message}") from error
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         raise RegistryError(
-            f"MLflow at {address}: its database cannot be used ({error.orig}); bring back a copy of it, or move it "
-            "away to begin anew: models that it named are then no longer registered"
+            f"MLflow at {address}: its database cannot be used ({getattr(error, 'orig', error)}); bring back a copy "
+            "of it, or move it away to begin anew: models that it named are then no longer registered"
         ) from error
-
-
-def make_database(path: Path) -> None:
-    """Make MLflow's SQLite database where there is none, whole or not at all, one process at a time."""
-    from mlflow.tracking import MlflowClient
-
-    with Store(store_root()).locked("mlflow/database"), naming_the_place(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            return
-        draft = path.with_name(f".{path.name}.draft")
-        draft.unlink(missing_ok=True)  # of a process that was killed
-        uri = f"sqlite:///{draft}"
-        MlflowClient(uri, uri).search_experiments(max_results=1)
-        draft.replace(path)
 
 
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
@@ -101,7 +81,7 @@ def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    location = (store_root() / "mlflow" / "artifacts").as_uri() if uri is None else None
+    location = own_artifacts() if uri is None else None
     return str(client.create_experiment(name, artifact_location=location))
 
 
