@@ -64,14 +64,16 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
 
 
 def download_reviews(data: DataSettings) -> Artifact:
-    """Download the dataset, or the sample set where the host cannot be reached and the settings allow it."""
+    """Download the dataset, or the sample set where the Keras host cannot be reached and the settings allow it."""
     data, sample = pin(data, get_run_logger().warning), SourceSettings(dataset="rotten-tomatoes")
+    # Who names a source wants that one, and no other set in its place.
+    may_stand_in = data.dataset == "imdb" and not (data.source or data.word_index) and data.on_unreachable == "sample"
     # With the sample at hand, one try at the host is enough: an offline run starts at once.
-    attempt = download.with_options(retries=0) if is_kept(download, settings=sample) else download
+    attempt = download.with_options(retries=0) if may_stand_in and is_kept(download, settings=sample) else download
     try:
         downloaded = attempt(data)
     except SourceUnreachable as unreachable:
-        if data.dataset != "imdb" or data.on_unreachable == "fail":
+        if not may_stand_in:
             raise SourceUnreachable(f"{unreachable}\n{WAYS_OUT}") from unreachable
         get_run_logger().warning(SAMPLE_NOTICE, unreachable)
         downloaded = download(sample)

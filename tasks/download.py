@@ -10,10 +10,12 @@ from prefect.tasks import Task, exponential_backoff
 
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
+from tasks.core.files import hash_file
 from tasks.core.settings import DataSettings, SourceSettings
 from tasks.core.store import Artifact
 from tasks.reviews.dataset import Dataset, write_dataset
-from tasks.reviews.sources.imdb import fetch_imdb
+from tasks.reviews.sources.fetching import is_remote, local_path
+from tasks.reviews.sources.imdb import fetch_imdb, word_index_of
 from tasks.reviews.sources.own import fetch_own, hash_files
 from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.reviews.tables.folders import LABELLED, describe_passed_over
@@ -41,12 +43,18 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
-    """Return the settings with the hash of the user's own files in them, so that what is kept is of this content.
+    """Return the settings with the hashes of local files in them, so that what is kept is of this content.
+
+    Those are the user's own reviews, or a local word index; an .npz always has the hash that is expected of it.
 
     Args:
         settings: name the dataset.
         warn: told what lies in its folder and is not read, in every run.
     """
+    if settings.dataset == "imdb" and not settings.word_index_sha256:
+        index = word_index_of(settings)
+        if not is_remote(index) and local_path(index).is_file():
+            return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
     path = Path(settings.dataset).expanduser()

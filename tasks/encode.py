@@ -25,8 +25,11 @@ from tasks.reviews.encoded import (
     write_words,
 )
 from tasks.reviews.ranked import Ranked, read_ranked
-from tasks.reviews.text import highest_id, ranks_to_ids
+from tasks.reviews.text import ranks_to_ids
 from tasks.reviews.word_check import WordCheck
+
+# Files that are open at once, and what is gathered before it is dealt to them.
+MOST_PILES, GATHERED_BYTES = 256, 16 << 20
 
 
 def check_labels(labels: dict[str, np.ndarray]) -> None:
@@ -64,6 +67,26 @@ def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) ->
     return orders
 
 
+def check_word_index(ranked: Ranked, limit: int, index_from: int) -> None:
+    """Refuse a word index that ends before the ranks of the reviews do, as far as these become ids.
+
+    Args:
+        ranked: reviews; without a vocabulary their words are not known, and need not be.
+        limit: ids end below this.
+        index_from: added to each rank.
+
+    Raises:
+        DataError: naming the first rank without a word.
+    """
+    highest = min(ranked.highest_rank, limit - 1 - index_from)
+    if ranked.vocabulary and highest > len(ranked.vocabulary):
+        raise DataError(
+            f"the word index has {len(ranked.vocabulary):,} words, but the reviews have the rank {highest:,}: it is "
+            "another data set's, or was cut short. Name the right one with --data.word-index, or remove it from beside "
+            "the .npz: training does without"
+        )
+
+
 def limit_of(ranked: Ranked, settings: EncodeSettings) -> int:
     """Return the number below which ids end.
 
@@ -71,49 +94,90 @@ def limit_of(ranked: Ranked, settings: EncodeSettings) -> int:
     """
     if settings.num_words:
         return settings.num_words
-    return max(
-        highest_id(part, settings.start_char, settings.index_from)
-        for parts in ranked.parts.values()
-        for part in parts()
-    )
+    return max(settings.start_char or 0, ranked.highest_rank + settings.index_from)
 
 
 def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
     """Yield the rows of `parts` in another order, with one part in memory at a time.
 
-    Rows are first dealt to a file for each part of the result, then each file is read and sorted.
-
     Args:
         parts: lists, n rows in all.
         order: (m,) row numbers of the result, each at most once; rows that it leaves out are left out.
-        scratch: an empty folder for the files.
+        scratch: an empty folder for files.
 
     Yields:
         The m rows, at most 8,192 at a time.
     """
-    piles = -(-len(order) // ROWS_A_GROUP)
     place_of_row = np.full(order.max(initial=-1) + 1, -1, np.int64)
     place_of_row[order] = np.arange(len(order))
-    first = 0
-    with contextlib.ExitStack() as files:
-        writers: dict[int, pa.RecordBatchWriter] = {}
+
+    def place_rows() -> Iterator[pa.RecordBatch]:
+        first = 0
         for part in parts:
-            places = np.full(len(part), -1, np.int64)
-            known = place_of_row[first : first + len(part)]
-            places[: len(known)] = known
+            places = place_of_row[first : first + len(part)]
             first += len(part)
-            batch = pa.record_batch({"place": places, "tokens": part}).sort_by("place")
-            bounds = np.searchsorted(batch["place"].to_numpy(), np.arange(piles + 1) * ROWS_A_GROUP)
-            for pile, (start, stop) in enumerate(itertools.pairwise(bounds)):
-                if pile not in writers:
-                    writers[pile] = files.enter_context(pa.ipc.new_file(str(scratch / f"{pile}.arrow"), batch.schema))
-                writers[pile].write_batch(batch.slice(start, stop - start))
-    for pile in range(piles):
-        path = scratch / f"{pile}.arrow"
-        with pa.OSFile(str(path)) as file:
-            table = pa.ipc.open_file(file).read_all().sort_by("place")
-        path.unlink()
-        yield table["tokens"].combine_chunks()
+            kept = np.flatnonzero(places >= 0)
+            yield pa.record_batch({"place": places[kept], "tokens": part.take(pa.array(kept))})
+
+    if len(order):
+        yield from sort_by_place(place_rows(), 0, len(order), scratch)
+
+
+def sort_by_place(batches: Iterable[pa.RecordBatch], first: int, stop: int, scratch: Path) -> Iterator[pa.ListArray]:
+    """Yield the tokens of `batches` in the order of their places, at most 8,192 rows at a time.
+
+    More rows are dealt to piles on the disk, each of which is sorted in the same way: files and memory are bounded
+    whatever the number of rows, and up to two million rows are written once only.
+
+    Args:
+        batches: rows of place and tokens.
+        first: the lowest place.
+        stop: one more than the highest; each place between them occurs once.
+        scratch: an empty folder for files, empty again at the end.
+    """
+    if stop - first <= ROWS_A_GROUP:
+        yield pa.Table.from_batches(batches).sort_by("place")["tokens"].combine_chunks()
+        return
+    rows_a_pile = ROWS_A_GROUP
+    while rows_a_pile * MOST_PILES < stop - first:
+        rows_a_pile *= MOST_PILES
+    bounds = [*range(first, stop, rows_a_pile), stop]
+    piles = [scratch / f"{low}.arrow" for low in bounds[:-1]]
+    with contextlib.ExitStack() as files:
+        writers: list[pa.RecordBatchWriter] = []
+        for rows in gather(batches, GATHERED_BYTES):
+            if not writers:
+                writers = [files.enter_context(pa.ipc.new_file(str(pile), rows.schema)) for pile in piles]
+            cuts = np.searchsorted(rows["place"].to_numpy(), bounds)
+            for writer, (start, end) in zip(writers, itertools.pairwise(cuts), strict=True):
+                if start < end:
+                    writer.write_table(rows.slice(start, end - start))
+    for pile, (low, high) in zip(piles, itertools.pairwise(bounds), strict=True):
+        below = scratch / pile.stem
+        below.mkdir()
+        with pa.OSFile(str(pile)) as file:
+            reader = pa.ipc.open_file(file)
+            dealt = (reader.get_batch(number) for number in range(reader.num_record_batches))
+            yield from sort_by_place(dealt, low, high, below)
+        below.rmdir()
+        pile.unlink()
+
+
+def gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Yield the rows of several batches together, sorted by place, whenever they have `size` bytes.
+
+    Dealt batch by batch, a file would get few rows at a time, and reading them would take longer than sorting.
+    """
+    gathered: list[pa.RecordBatch] = []
+    found = 0
+    for batch in batches:
+        gathered.append(batch)
+        found += batch.nbytes
+        if found >= size:
+            yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
+            gathered, found = [], 0
+    if gathered:
+        yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
@@ -130,6 +194,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     ranked = read_ranked(downloaded)
     check_labels(ranked.labels)
     limit = limit_of(ranked, settings)
+    check_word_index(ranked, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
     rows = {split: len(labels) for split, labels in ranked.labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)

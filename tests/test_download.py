@@ -35,7 +35,7 @@ def test_two_failures_and_a_success_are_a_success(run_download, store, mirror):
     url, seen, sha256 = mirror
     made = run_download(SourceSettings(source=f"{url}/flaky/imdb.npz", sha256=sha256))
     assert seen["/flaky/imdb.npz"] == 3
-    assert set(made.files) == {"imdb.npz", "imdb_word_index.json"}
+    assert set(made.files) == {"imdb.npz", "imdb_word_index.json", "dataset.json"}
     assert made.meta["dataset"]["sha256"] == sha256
 
 
@@ -92,6 +92,18 @@ def test_own_files_are_known_by_their_content_and_not_by_their_name(tmp_path):
     path.write_text("text,label\nbad,0\n")
     assert pin(DataSettings(dataset=str(path)), pytest.fail).sha256 != first.sha256
     assert pin(DataSettings(), pytest.fail) == DataSettings()
+
+
+def test_a_local_word_index_is_known_by_its_content_too(tmp_path):
+    sha256 = write_imdb(tmp_path)
+    settings = DataSettings(source=str(tmp_path / "imdb.npz"), sha256=sha256)
+    first = pin(settings, pytest.fail)
+    assert pin(settings, pytest.fail) == first
+    (tmp_path / "imdb_word_index.json").write_text('{"film": 1}')
+    assert pin(settings, pytest.fail) != first
+    (tmp_path / "imdb_word_index.json").unlink()
+    assert pin(settings, pytest.fail) == settings
+    assert pin(DataSettings(source="https://example.org/imdb.npz"), pytest.fail).word_index_sha256 is None
 
 
 def test_all_tables_of_a_folder_are_trained_on_and_what_is_passed_over_is_named(run_download, store, tmp_path):

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -78,14 +80,46 @@ def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuff
 
 
 @pytest.mark.parametrize("most", [None, 7])
-def test_rows_are_reordered_part_by_part_as_at_once(tmp_path, monkeypatch, rng, most):
-    monkeypatch.setattr(tasks.encode, "ROWS_A_GROUP", 8)
+@pytest.mark.parametrize("piles", [2, 3, 256])
+@pytest.mark.parametrize("gathered", [1, 1 << 20])
+def test_rows_are_reordered_part_by_part_as_at_once(tmp_path, monkeypatch, rng, most, piles, gathered):
+    for name, value in (("ROWS_A_GROUP", 8), ("MOST_PILES", piles), ("GATHERED_BYTES", gathered)):
+        monkeypatch.setattr(tasks.encode, name, value)
     lists = pa.array([rng.integers(1, 99, rng.integers(0, 9)).tolist() for _ in range(50)], pa.list_(pa.uint16()))
     order = rng.permutation(50)[:most]
     parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
     assert [len(part) for part in parts] == ([8] * 6 + [2] if most is None else [7])
     assert pa.concat_arrays(parts).to_pylist() == lists.take(pa.array(order)).to_pylist()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_however_many_rows_there_are_few_files_are_open_at_once(tmp_path, monkeypatch, rng):
+    import resource
+
+    monkeypatch.setattr(tasks.encode, "ROWS_A_GROUP", 1)
+    lists = pa.array([[number] for number in range(600)], pa.list_(pa.uint16()))
+    order = rng.permutation(600)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 300, hard))
+    try:
+        parts = list(reorder([lists], order, tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [part.to_pylist() for part in parts] == [[[number]] for number in order.tolist()]
+
+
+def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(imdb, tmp_path):
+    shutil.copy(imdb / "imdb.npz", tmp_path)
+    words = {f"word{rank}": rank for rank in range(1, 61)}
+    (tmp_path / "imdb_word_index.json").write_text(json.dumps(words))
+    folder = tmp_path / "encoded"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"the word index has 60 words, but the reviews have the rank 96: .*word-index"):
+        encode_download(tmp_path, EncodeSettings(num_words=100, **UNLIMITED), folder)
+    # Words beyond `num_words` need no name.
+    assert encode_download(tmp_path, EncodeSettings(num_words=64, **UNLIMITED), folder)["words"] == 60
+    with pytest.raises(DataError, match="but the reviews have the rank 61"):
+        encode_download(tmp_path, EncodeSettings(num_words=65, **UNLIMITED), folder)
 
 
 def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
@@ -114,4 +148,5 @@ def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
         encode_download(tmp_path, EncodeSettings(), folder)
     counts = encode_download(tmp_path, EncodeSettings(max_unknown=0.9), folder)
     assert counts == {"train": 2, "test": 2, "words": 3}
-    assert read_words(folder)["test"]["unknown"] == 6 / 7
+    its = read_words(folder)["test"]
+    assert (its["unknown"], its["words"]) == (6, 7)

@@ -13,6 +13,7 @@ from prefect import get_client
 from prefect.settings import PREFECT_API_URL
 
 import tasks.download
+import tasks.reviews.sources.imdb
 from flows.imdb_flow import imdb_flow
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
@@ -136,7 +137,7 @@ def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, 
 
 @pytest.fixture
 def no_host(monkeypatch):
-    """An address where nobody listens, and a sample set that needs no package index."""
+    """A Keras host that does not listen, its address, and a sample set that needs no package index."""
 
     def write_sample(folder: Path) -> dict:
         rows = [
@@ -155,11 +156,13 @@ def no_host(monkeypatch):
     monkeypatch.setattr(tasks.download.download, "retry_delay_seconds", [0.01] * 3)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{unused.getsockname()[1]}/imdb.npz"
+        host = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        monkeypatch.setattr(tasks.reviews.sources.imdb, "HOST", host)
+        yield host
 
 
 def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
-    metrics = run(small(None, data={"source": no_host}))
+    metrics = run(small(None))
     assert metrics["dataset"]["name"] == "rotten-tomatoes"
     assert "THIS IS NOT IMDB" in caplog.text
     name = metrics["folder"].name.split("-", 1)[1]
@@ -167,13 +170,16 @@ def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_ho
         (flow_run,) = [flow_run for flow_run in client.read_flow_runs() if flow_run.name == name]
     assert "dataset:rotten-tomatoes" in flow_run.tags
     caplog.clear()
-    assert made(run(small(None, data={"source": no_host}))) == []
+    assert made(run(small(None))) == []
     assert "Retry 1/3" not in caplog.text
 
 
-def test_without_the_host_a_deployment_fails_and_names_the_ways_out(run, no_host):
+def test_without_the_host_a_deployment_or_a_named_source_fails_and_names_the_ways_out(run, no_host):
     with pytest.raises(SourceUnreachable, match=r"(?s)Three ways out:.*--data.source.*--data.dataset.*HTTPS_PROXY"):
-        run(small(None, data={"source": no_host, "on_unreachable": "fail"}))
+        run(small(None, data={"on_unreachable": "fail"}))
+    # Nor does the sample set stand in where the user named a source.
+    with pytest.raises(SourceUnreachable, match="Three ways out"):
+        run(small(None, data={"source": f"{no_host}imdb.npz"}))
 
 
 def run_copy(copy: Path, store: Path, imdb: Path) -> dict:

@@ -9,6 +9,7 @@ from tasks.core.addresses import has_password
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu", "selu"]
 
 
@@ -47,10 +48,12 @@ class SourceSettings(Settings):
     a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them"""
     source: str | None = Field(None, min_length=1)
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
-    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Sha256 | None = None
     """the sha256 that the .npz must have; default: the published file's"""
     word_index: str | None = Field(None, min_length=1)
     """where imdb_word_index.json is; default: beside the .npz"""
+    word_index_sha256: Sha256 | None = None
+    """the sha256 that the word index must have; default: the published file's, any content elsewhere"""
     encoding: EncodingName = "utf-8"
     """own reviews: the encoding of CSV, JSON and text, as utf-16 or windows-1252"""
     delimiter: Delimiter | None = None
@@ -98,8 +101,10 @@ class SourceSettings(Settings):
 
     @model_validator(mode="after")
     def _source_is_imdbs(self) -> Self:
-        if self.dataset != "imdb" and (self.source or self.word_index or (self.sha256 and not self.is_own)):
-            raise ValueError("source, sha256 and word_index are for the dataset imdb; leave them out")
+        if self.dataset != "imdb" and (
+            self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
+        ):
+            raise ValueError("source, sha256 and those of the word index are for the dataset imdb; leave them out")
         if self.split_column and self.group_column:
             raise ValueError("split_column and group_column both say how to split; give one")
         return self

@@ -69,18 +69,17 @@ def add(profiles: list[Profile]) -> Profile:
 
 
 def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
-    """Return the profile to compare with: lengths and words of the training reviews, scores of the test reviews.
+    """Return the profile to compare with: lengths of the training reviews, words and scores of the test reviews.
 
-    Scores of reviews that the model has learnt would be surer than any to come. The bins of length hold a tenth of the
-    training reviews each, as far as lengths differ.
+    Scores of reviews that the model has learnt would be surer than any to come, and the words of the reviews that the
+    vocabulary was made of are better known. The bins of length hold a tenth of the training reviews each, as far as
+    lengths differ.
     """
     lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, "train"))))
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
-    found = read_words(encoded)["train"]
-    words = round(found["words"] * found["reviews"])
-    unknown = round(found["unknown"] * words)
+    found = read_words(encoded)["test"]
     scores = read_scores(evaluated, "test").probabilities
-    return profile(lengths, [words - unknown, unknown], scores, edges)
+    return profile(lengths, [found["words"] - found["unknown"], found["unknown"]], scores, edges)
 
 
 def stability_index(expected: list[int], found: list[int]) -> float:

@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -105,12 +104,12 @@ def read_vocabulary(folder: Path) -> list[str]:
     return words
 
 
-def write_words(folder: Path, words: dict[str, dict[str, Any]]) -> None:
+def write_words(folder: Path, words: dict[str, dict[str, int]]) -> None:
     """Write what was counted of the words of each split."""
     (folder / WORDS).write_text(json.dumps(words, indent=1))
 
 
-def read_words(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return for each split its reviews, mean words a review, share of unknown words, shortest and longest review."""
-    words: dict[str, dict[str, Any]] = json.loads((folder / WORDS).read_bytes())
+def read_words(folder: Path) -> dict[str, dict[str, int]]:
+    """Return for each split what `WordCheck.summary` counted."""
+    words: dict[str, dict[str, int]] = json.loads((folder / WORDS).read_bytes())
     return words

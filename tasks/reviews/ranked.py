@@ -22,12 +22,14 @@ class Ranked:
     Attributes:
         vocabulary: the words in order of rank; empty if they are not known.
         labels: for each split the label of every review, (n,) int8, in the order of the parts.
+        highest_rank: of all splits; 0 where there is no word.
         parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
         name_row: says where a row of a split comes from, for messages.
     """
 
     vocabulary: list[str]
     labels: dict[str, np.ndarray]
+    highest_rank: int
     parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
     name_row: Callable[[str, int], str]
 
@@ -46,6 +48,7 @@ def read_arrays(downloaded: Path) -> Ranked:
     return Ranked(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
         labels={split: labels for split, (_lists, labels) in splits.items()},
+        highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
         parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
         name_row=lambda split, row: f"review {row} of x_{split}",
     )
@@ -63,23 +66,26 @@ def read_texts(path: Path) -> Ranked:
     The vocabulary is built from the training reviews alone.
     """
     counts = WordCounts()
-    for texts in iterate_texts(path, "train"):
+    for texts in iterate_column(path, "train", "text"):
         counts.add(tokenise(texts))
     vocabulary = counts.ranked()
-    table = pq.read_table(path, columns=["split", "label"])
-    labels = {
-        split: table.filter(pc.equal(table["split"], split))["label"].to_numpy().astype(np.int8)
-        for split in (*SPLITS, VALIDATION)
-    }
+    labels = {split: read_labels(path, split) for split in (*SPLITS, VALIDATION)}
     if not len(labels[VALIDATION]):
         del labels[VALIDATION]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
     return Ranked(
         vocabulary,
         labels,
+        highest_rank=len(vocabulary),
         parts={split: partial(rank_texts, path, split, words) for split in labels},
         name_row=partial(name_text, path),
     )
+
+
+def read_labels(path: Path, split: str) -> np.ndarray:
+    """Return the labels of one split's reviews: (n,) int8."""
+    labels = [batch.to_numpy() for batch in iterate_column(path, split, "label")]
+    return np.concatenate([np.zeros(0, np.int8), *labels]).astype(np.int8)
 
 
 def name_text(path: Path, split: str, row: int) -> str:
@@ -90,14 +96,14 @@ def name_text(path: Path, split: str, row: int) -> str:
     return f"{place['file']} row {place['row']}"
 
 
-def iterate_texts(path: Path, split: str) -> Iterator[pa.Array]:
-    """Yield the texts of one split, part by part."""
+def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
+    """Yield a column of one split's rows, part by part."""
     with open_streaming(path) as file:
-        for batch in file.iter_batches(4096, columns=["split", "text"]):
-            yield batch.filter(pc.equal(batch["split"], split))["text"]
+        for batch in file.iter_batches(4096, columns=["split", column]):
+            yield batch.filter(pc.equal(batch["split"], split))[column]
 
 
 def rank_texts(path: Path, split: str, vocabulary: pa.Array) -> Iterator[pa.ListArray]:
     """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
-    for texts in iterate_texts(path, split):
+    for texts in iterate_column(path, split, "text"):
         yield words_to_ranks(tokenise(texts), vocabulary)

@@ -111,13 +111,6 @@ def list_offsets(lists: pa.ListArray) -> np.ndarray:
     return from_zero
 
 
-def highest_id(ranks: pa.ListArray, start_char: int | None, index_from: int) -> int:
-    """Return the highest id that `ranks_to_ids` meets before it applies limits; 0 where there are no words."""
-    highest = pc.max(ranks.flatten()).as_py()
-    marks = start_char if start_char is not None and len(ranks) else 0
-    return max(marks, 0 if highest is None else highest + index_from)
-
-
 def ranks_to_ids(
     ranks: pa.ListArray,
     *,

@@ -1,7 +1,6 @@
 """The check of words: how long the reviews of a split are and how many of their words will be known, within limits."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,12 +60,12 @@ class WordCheck:
         shares = both[:, 2] / np.maximum(both[:, 1], 1)
         self._unknown_rows = both[np.lexsort((-both[:, 1], -shares))[:ROWS_NAMED]]
 
-    def summary(self) -> dict[str, Any]:
-        """Return reviews, words a review, the share of unknown words, shortest, longest, and how many are odd."""
+    def summary(self) -> dict[str, int]:
+        """Return counts: reviews, words, unknown words, words of the shortest and longest, reviews of odd length."""
         return {
             "reviews": self._reviews,
-            "words": self._words / max(self._reviews, 1),
-            "unknown": self._unknown / max(self._words, 1),
+            "words": self._words,
+            "unknown": self._unknown,
             "shortest": min(self._shortest, self._longest),
             "longest": self._longest,
             "odd_lengths": self._odd,
@@ -81,7 +80,7 @@ class WordCheck:
         Raises:
             DataError: naming the rows that are furthest from it.
         """
-        settings, found = self.settings, self.summary()
+        settings, unknown_share = self.settings, self._unknown / max(self._words, 1)
         if self._odd > settings.max_odd_lengths * self._reviews:
             rows = ", ".join(
                 f"{name_row(self.split, row)} ({words:,} words)" for row, words, _ in self._odd_rows.tolist()
@@ -91,13 +90,13 @@ class WordCheck:
                 f"or more than {settings.max_words:,} ({rows}{', …' if self._odd > ROWS_NAMED else ''}); remove them, "
                 f"or change --data.min-words, --data.max-words or --data.max-odd-lengths ({settings.max_odd_lengths})"
             )
-        if found["unknown"] > settings.max_unknown:
+        if unknown_share > settings.max_unknown:
             rows = ", ".join(
                 f"{name_row(self.split, row)} ({unknown:,} of {words:,})"
                 for row, words, unknown in self._unknown_rows.tolist()
             )
             raise DataError(
-                f"{found['unknown']:.1%} of the words of the {self.split} reviews are unknown: they are not among the "
+                f"{unknown_share:.1%} of the words of the {self.split} reviews are unknown: they are not among the "
                 f"most frequent ones of training, as in {rows}. Are these reviews of the same language and kind? "
                 f"Else raise --data.num-words ({settings.num_words}) or --data.max-unknown ({settings.max_unknown})"
             )

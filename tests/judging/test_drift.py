@@ -24,10 +24,10 @@ def test_a_profile_counts_every_review_once(padded, rng):
     assert twice["lengths"] == [2 * count for count in whole["lengths"]]
 
 
-def test_the_training_reviews_themselves_are_no_drift_and_longer_ones_are(padded, tmp_path, rng):
+def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_others_are(padded, tmp_path, rng):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
-    write_words(tmp_path, {"train": {"reviews": 10, "words": 8.0, "unknown": 0.25}})
+    write_words(tmp_path, {"train": {"words": 80, "unknown": 0}, "test": {"words": 80, "unknown": 20}})
     (tmp_path / "scored").mkdir()
     scores = rng.random(len(padded.labels)).astype(np.float32)
     write_scores(tmp_path / "scored", "test", Scores(padded.labels, scores))

@@ -24,8 +24,8 @@ def test_words_are_counted_of_the_rows_that_are_kept():
     check = watch([3, 1, 0])  # ids are ranks + 3 and end below 10: 9 is unknown, as 0 is
     assert check.summary() == {
         "reviews": 3,
-        "words": 8 / 3,
-        "unknown": 4 / 8,
+        "words": 8,
+        "unknown": 4,
         "shortest": 1,
         "longest": 4,
         "odd_lengths": 0,

@@ -181,5 +181,5 @@ def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:
     if found != expected.lower():
         raise SourceError(
             f"{source}: {algorithm} is {found}, expected {expected.lower()}; nothing of it was opened. "
-            f"If you trust this file, name its hash: --data.sha256 HEX"
+            "If you trust this file, name its hash: --data.sha256 HEX (a word index's: --data.word-index-sha256 HEX)"
         )

@@ -34,21 +34,29 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
     """
     npz = settings.source or HOST + NPZ
     sha256 = settings.sha256 or NPZ_SHA256
-    index = settings.word_index or beside(npz, WORD_INDEX)
+    index = word_index_of(settings)
     fetch(npz, folder / NPZ, expected=sha256)
     published = npz.startswith(HOST) and settings.word_index is None
     try:
-        fetch(index, folder / WORD_INDEX, algorithm="md5", expected=WORD_INDEX_MD5 if published else None)
+        if published and not settings.word_index_sha256:
+            fetch(index, folder / WORD_INDEX, algorithm="md5", expected=WORD_INDEX_MD5)
+        else:
+            fetch(index, folder / WORD_INDEX, expected=settings.word_index_sha256)
     except SourceUnreachable:
         raise
     except SourceError as error:
-        if published or settings.word_index:
+        if published or settings.word_index or settings.word_index_sha256:
             raise
         warn(f"{error}; token ids cannot be shown as words. Name the word index with --data.word-index")
     else:
         read_word_index(folder / WORD_INDEX, index)
     source = npz if is_remote(npz) else local_path(npz).resolve().as_uri()
     return {"name": "imdb", "source": source, "sha256": sha256.lower(), "labels": ["negative", "positive"]}
+
+
+def word_index_of(settings: SourceSettings) -> str:
+    """Return where the word index is: as named, else beside the .npz."""
+    return settings.word_index or beside(settings.source or HOST + NPZ, WORD_INDEX)
 
 
 def read_word_index(path: Path, source: str) -> list[str]:

@@ -59,3 +59,10 @@ def test_a_mirror_without_a_word_index_is_warned_about_and_a_named_one_must_be_t
     assert "--data.word-index" in said[0]
     with pytest.raises(SourceError, match="elsewhere"):
         fetch_imdb(SourceSettings(**source, word_index=str(tmp_path / "elsewhere.json")), here, pytest.fail)
+
+
+def test_a_word_index_whose_hash_was_named_must_have_it(tmp_path, tmp_path_factory):
+    source = {"source": str(tmp_path / "imdb.npz"), "sha256": write_imdb(tmp_path)}
+    settings = SourceSettings(**source, word_index_sha256="0" * 64)
+    with pytest.raises(SourceError, match=f"expected {'0' * 64}.*--data.word-index-sha256 HEX"):
+        fetch_imdb(settings, tmp_path_factory.mktemp("here"), pytest.fail)
