@@ -19,6 +19,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file, naming_the_place, replace_file
 from tasks.core.flow_settings import PredictSettings
+from tasks.core.locks import locked
 from tasks.core.places import check_place, is_same
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
@@ -121,17 +122,33 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
 
 def score_file(
     classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
 
+    One process at a time writes to an output: a lock stands beside it, which goes with its holder.
+
     Returns:
-        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
-        is beyond the limit}.
+        What `score_rows` returns, or None where another process scored this file of a folder meanwhile.
 
     Raises:
         InputError: the input is not what it should be; it names file and row.
     """
     check_readable(source)
+    with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
+        if places(settings)[0].is_dir() and output.exists():
+            return None
+        return score_rows(classifier, source, output, settings, on_read)
+
+
+def score_rows(
+    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
+) -> dict[str, Any]:
+    """Score every row of a file, keeping each part until all are joined; call it under the output's lock.
+
+    Returns:
+        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
+        is beyond the limit}.
+    """
     parts = output.with_name(f".{output.name}.parts")
     about = {
         "model": classifier.name,
@@ -254,9 +271,12 @@ def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) 
             advance((number + share) / len(todo), name)
 
         try:
-            result["files"].append(score_file(classifier, source, output, settings, on_read))
+            scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
             result["refused"].append(str(error))
+        else:
+            if scored:
+                result["files"].append(scored)
     return result | {"model": classifier.name}
 
 

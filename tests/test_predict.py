@@ -1,6 +1,9 @@
 import hashlib
 import itertools
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -103,6 +106,41 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
     texts = source.read_text().splitlines()
     assert pq.read_table(output)["text"].to_pylist() == texts
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "scored.parquet"]
+
+
+def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.reviews.tables.reading, "ROWS_A_BATCH", 5)
+    output = tmp_path / "scored.parquet"
+    sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for source, word in zip(sources, ("good", "bad"), strict=True):
+        source.write_text(f"{word} film\n" * 23)
+    real, at_work, most = tasks.predict.score_batch, [], []
+
+    def slow(*arguments):
+        at_work.append(threading.get_ident())
+        most.append(len(set(at_work)))
+        time.sleep(0.02)
+        try:
+            return real(*arguments)
+        finally:
+            at_work.remove(threading.get_ident())
+
+    monkeypatch.setattr(tasks.predict, "score_batch", slow)
+    with ThreadPoolExecutor(2) as both:
+        scoring = [both.submit(score_file, classifier, its, output, ask(its, output), [].append) for its in sources]
+    assert [its.result()["rows"] for its in scoring] == [23, 23]
+    assert max(most) == 1
+    assert len(set(pq.read_table(output)["text"].to_pylist())) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "scored.parquet"]
+
+
+def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(classifier, tmp_path):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a.txt").write_text("good\n")
+    settings = ask(inbox, outbox)
+    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append)["rows"] == 1
+    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append) is None
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.core.environment import result_folder, store_root
 from tasks.core.errors import StoreError
-from tasks.core.files import naming_the_place
 from tasks.core.journal import noting
 from tasks.core.sealed import RotError, digest
 from tasks.core.store import Artifact, Store
@@ -187,17 +186,18 @@ def has_whole_record(key: str) -> bool:
     record = Path(getattr(storage, "basepath", None) or result_folder()) / key
     store = Store(store_root())
     try:
-        with naming_the_place(store.root):
-            announce_use(store.root)
+        announce_use(store.root)
         if not record.exists():
             return False
         with store.locked(key):
+            if not record.exists():
+                return False  # pruned since
             # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
             if store.use(key) != read_record(record, key):
                 raise RotError(f"{store.root / key}: missing or not what {record} describes")
     except RotError as rot:
         get_logger("prefect.cache").warning("%s; making it again", rot)
-        record.unlink()
+        record.unlink(missing_ok=True)
         return False
     except StoreError as trouble:
         # Prefect would go on without a key. The step itself meets the trouble again, and raises it.

@@ -20,12 +20,13 @@ def lock_file(root: Path, key: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
     """Hold the lock in the file `path`; where another process holds it, say so and wait.
 
     Args:
         path: made where it is missing, its folder too. It is touched, so its time tells when it was last held.
         what: that is done under the lock, for the line in the log.
+        passing: remove the file at the end, as beside a user's own files; who waits for it makes it anew.
 
     Raises:
         StoreError: the file cannot be made.
@@ -42,6 +43,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
+        if passing:
+            path.unlink(missing_ok=True)
         lock.release()
 
 

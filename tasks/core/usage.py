@@ -9,18 +9,39 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tasks.core.files import naming_the_place
+from tasks.core.store import Artifact, Store
+
 
 @functools.cache
 def announce_use(root: Path) -> FileLock:
     """Tell that this process uses the store from now on, until it ends, however it ends.
 
     What it uses is marked with the time (`Store.use`), so whatever is unmarked since its start is free.
+
+    Raises:
+        StoreError: the store cannot be written.
     """
     folder = root / "locks" / "in-use"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}.lock")
-    lock.acquire()
+    with naming_the_place(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}.lock")
+        lock.acquire()
     return lock
+
+
+def take(store: Store, key: str) -> Artifact | None:
+    """Return the artifact under `key`, verified and marked as used, so that it is not pruned; or None.
+
+    Raises:
+        RotError: something lies there, but it is not whole.
+        StoreError: the store cannot be written, so the mark cannot be set.
+    """
+    if not (store.root / key).exists():
+        return None
+    announce_use(store.root)
+    with store.locked(key):
+        return store.use(key)
 
 
 def oldest_live_use(root: Path) -> float:

@@ -1,6 +1,7 @@
 """The classifier: raw text in, probability out; a network with the vocabulary and rules it was trained with."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError
+from tasks.core.files import naming_the_place
+from tasks.core.sealed import RotError
+from tasks.core.store import Store
+from tasks.core.usage import take
 from tasks.judging.metrics import METRICS
 from tasks.judging.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
 from tasks.judging.scores import decide_labels
@@ -131,16 +136,25 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
     """Return the classifier of a run folder, from the artifacts that its metrics.json names.
 
     Raises:
-        ModelError: it is no run folder, or its artifacts have been pruned.
+        ModelError: it is no run folder, or its model has been pruned, or is not as it was made.
     """
     try:
-        metrics = json.loads((folder / METRICS).read_bytes())
-        packaged = store / metrics["artifacts"]["package"]["key"]
+        packaged = json.loads((folder / METRICS).read_bytes())["artifacts"]["package"]
+        key, sha256 = packaged["key"], packaged["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: is no run folder with metrics.json ({error!r})") from error
-    if not packaged.exists():
+    try:
+        found = take(Store(store), key)
+    except RotError as rot:
+        raise ModelError(f"{folder}: {rot}; run the same again to make its model anew") from rot
+    if found is None:
         raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
-    return assemble(f"run {folder.name}", packaged)
+    if found.sha256 != sha256:
+        raise ModelError(f"{store / key}: is another model than that of {folder}; run the same again to serve the new")
+    if folder.parent == (store / "runs").resolve():
+        with naming_the_place(folder):
+            os.utime(folder / METRICS)  # pruning goes by it
+    return assemble(f"run {folder.name}", store / key)
 
 
 def load_classifier(

@@ -1,3 +1,5 @@
+import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,23 @@ def test_a_rotten_record_is_dropped_and_the_whole_artifact_taken(run_count, stor
     assert run_count() == (made, False)
     assert (store / made.key / "made.txt").stat().st_mtime_ns == time_made
     assert run_count() == (made, True)
+
+
+def test_what_is_pruned_between_a_runs_look_and_its_lock_is_made_again(run_count, store, monkeypatch):
+    made, _ = run_count()
+    real, prunings = Store.locked, iter([True])
+
+    @contextlib.contextmanager
+    def lock_after_pruning(self, key):
+        with real(self, key):
+            if next(prunings, False):
+                record_of(store, made).unlink()
+                shutil.rmtree(store / made.key)
+            yield
+
+    monkeypatch.setattr(Store, "locked", lock_after_pruning)
+    assert run_count() == (made, False)
+    assert Store(store).find(made.key) == made
 
 
 def test_a_parse_that_another_thread_disturbs_is_tried_again(monkeypatch):
