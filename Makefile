@@ -2,6 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What listens on this machine is never asked for through a proxy, by prefect's own commands neither.
+COMMA := ,
+export NO_PROXY := $(if $(or $(no_proxy),$(NO_PROXY)),$(or $(no_proxy),$(NO_PROXY))$(COMMA),)127.0.0.1,localhost,::1
+export no_proxy := $(NO_PROXY)
 
 .PHONY: help run test check server worker deploy notify clean
 .DEFAULT_GOAL := help

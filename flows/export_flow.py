@@ -9,7 +9,7 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import ExportSettings  # noqa: E402
-from tasks.export import export  # noqa: E402
+from tasks.export import check_place_of, export  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     from tasks.showing.command_line import ExportCommandLine, run_from_command_line
     from tasks.showing.screen import show_export
 
-    return run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export)
+    return run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export, check_place_of)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
-from tasks.download import download, pin  # noqa: E402
+from tasks.download import check_dataset, download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
 from tasks.judge import judge  # noqa: E402
@@ -113,7 +113,7 @@ def main() -> int:
     from tasks.showing.command_line import RunCommandLine, run_from_command_line
     from tasks.showing.screen import show_run
 
-    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run)
+    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run, check_dataset)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import PredictSettings  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.predict import predict  # noqa: E402
+from tasks.predict import check_places, predict  # noqa: E402
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -31,7 +31,7 @@ def main() -> int:
     from tasks.showing.command_line import PredictCommandLine, run_from_command_line
     from tasks.showing.screen import show_prediction
 
-    return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction)
+    return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction, check_places)
 
 
 if __name__ == "__main__":

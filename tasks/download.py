@@ -11,14 +11,14 @@ from prefect.tasks import Task, exponential_backoff
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
-from tasks.core.settings import DataSettings, SourceSettings
+from tasks.core.settings import DataSettings, RunSettings, SourceSettings
 from tasks.core.store import Artifact
 from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.sources.fetching import is_remote, local_path
 from tasks.reviews.sources.imdb import fetch_imdb, word_index_of
 from tasks.reviews.sources.own import fetch_own, hash_files
 from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
-from tasks.reviews.tables.folders import LABELLED, describe_passed_over
+from tasks.reviews.tables.folders import LABELLED, describe_passed_over, table_files
 
 
 def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -40,6 +40,12 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
         dataset = fetch_rotten_tomatoes(folder)
     write_dataset(folder, Dataset.model_validate(dataset))
     return {"dataset": dataset}
+
+
+def check_dataset(settings: RunSettings) -> None:
+    """Refuse a dataset of the user's own that is not there, or holds no table."""
+    if settings.data.is_own:
+        table_files(Path(settings.data.dataset).expanduser(), LABELLED)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:

@@ -39,6 +39,11 @@ def check_output(output: Path) -> None:
         raise InputError(f"{output}: exists already; name a new folder with --output")
 
 
+def check_place_of(settings: ExportSettings) -> None:
+    """Refuse settings whose output cannot be written."""
+    check_output(Path(settings.output).expanduser().absolute())
+
+
 def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_model") -> float:
     """Write the classifier and classifier.json to `output`, and return how far its scores are from the classifier's.
 

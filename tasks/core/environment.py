@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core.errors import StoreError
+from tasks.core.uncaught import DEBUG_VARIABLE, is_debugging, show_uncaught
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
 # Prefect and TensorFlow make a million objects while they are imported, and hardly any garbage: to look for it at every
 # 700th, as Python does, takes a fifth of that time.
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
+# This machine by its own names: no proxy knows what listens there.
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
+BACKEND = "tensorflow"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -42,19 +46,38 @@ def named_store(arguments: Sequence[str]) -> str | None:
     return None
 
 
+def without_proxy(listed: str) -> str:
+    """Return the value of NO_PROXY that keeps what `listed` names, and this machine, away from proxies."""
+    hosts = [host.strip() for host in listed.split(",") if host.strip()]
+    return ",".join(hosts if "*" in hosts else dict.fromkeys([*hosts, *LOOPBACK]))
+
+
 def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
 
     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
-    looked for here, ahead of the command line proper. Variables that the user has set stay as they are.
+    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, but for two:
+    NO_PROXY names this machine too, and KERAS_BACKEND is TensorFlow, which is said where it was another.
 
     Args:
         arguments: the command line, without the program's name; None takes this process's.
     """
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
-    named = named_store(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    named = named_store(given)
     if named:
         os.environ[STORE_VARIABLE] = str(Path(named).expanduser().absolute())
+    if "--debug" in given:
+        os.environ[DEBUG_VARIABLE] = "true"
+    if is_own_program() and not is_debugging():
+        sys.excepthook = show_uncaught
+    # The name in lower case counts where both are set, to curl and to Python alike.
+    no_proxy = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
+    os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
+    backend = os.environ.get("KERAS_BACKEND") or BACKEND
+    if backend != BACKEND:
+        print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = BACKEND
     root = store_root()
     home = root / "prefect"
     defaults = {
@@ -72,11 +95,13 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         # Arrow's own allocator keeps what it has freed; TensorFlow needs it next.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "KERAS_HOME": str(root / "keras"),
-        "KERAS_BACKEND": "tensorflow",
         "MPLCONFIGDIR": str(root / "matplotlib"),
         # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are no news to a reader of the run.
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
+    if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
+        # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
+        defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     own_profiles = Path("~/.prefect/profiles.toml").expanduser()
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
@@ -102,6 +127,12 @@ def database_address(home: Path) -> dict[str, str]:
 
     address = URL.create("sqlite+aiosqlite", database=str(home / "prefect.db"))
     return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": address.render_as_string(hide_password=False)}
+
+
+def is_own_program() -> bool:
+    """Tell whether this process is one of the project's commands, not a program that imports a flow."""
+    name = Path(sys.argv[0]).name
+    return name.startswith("imdb-pipeline") or (PROJECT / "flows" / name).is_file()
 
 
 def make_folders() -> None:

@@ -17,6 +17,10 @@ class StoreError(PipelineError):
     """The artifact store cannot be read or written."""
 
 
+class ServerError(PipelineError):
+    """Prefect's server cannot be had."""
+
+
 class DataError(PipelineError):
     """Reviews, labels or tokens are not what a step can work with."""
 

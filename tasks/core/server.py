@@ -13,13 +13,11 @@ APPLICATION = "prefect.server.api.server:create_app"
 
 
 def prepare_server(warn: Callable[[str], None]) -> None:
-    """Clear the way for Prefect's temporary server; where PREFECT_API_URL names another, there is nothing to do.
+    """Clear the way for Prefect's temporary server.
 
     Args:
         warn: told what was found and done.
     """
-    if os.environ.get("PREFECT_API_URL"):
-        return
     home = Path(os.environ["PREFECT_HOME"])
     stop_orphans(home)
     set_aside_damaged_database(home / "prefect.db", warn)

@@ -5,9 +5,11 @@ import difflib
 import gc
 import importlib.resources
 import inspect
+import os
 import signal
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -26,12 +28,13 @@ from pydantic_settings import (
 )
 
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
-from tasks.core.errors import PipelineError, StoreError
+from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
 from tasks.core.journal import unfinished_step
-from tasks.core.server import prepare_server
 from tasks.core.settings import RunSettings, Settings
-from tasks.showing.screen import show_expected_errors_without_traceback
+from tasks.core.uncaught import describe, is_debugging, say
+from tasks.showing.preflight import check_server
+from tasks.showing.screen import accept_any_character, say_failures_once
 
 Chosen = TypeVar("Chosen", bound=Settings)
 Result = TypeVar("Result")
@@ -79,6 +82,7 @@ class CommandLine(BaseSettings):
     store: Path | None = Field(
         None, description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/"
     )
+    debug: bool = Field(False, description="show the traceback of an error")
 
 
 def preset_names() -> list[str]:
@@ -207,6 +211,7 @@ def run_from_command_line(
     command_line: type[CommandLine],
     settings: type[Chosen],
     show: Callable[[Result], int],
+    check: Callable[[Chosen], None] = lambda _settings: None,
 ) -> int:
     """Run `flow` with the settings on this process's command line, and show what it came to.
 
@@ -215,32 +220,42 @@ def run_from_command_line(
         command_line: the settings as flags.
         settings: the settings alone.
         show: prints the flow's result and returns the exit status.
+        check: refuses, before anything is started, settings that name places which cannot be read or written.
 
     Returns:
         The exit status: what `show` returns, 1 when a step failed, 2 when the command line cannot be run, or
         130 or 143 when a signal stopped it.
     """
     program = Path(sys.argv[0]).name
+    accept_any_character()
     try:
         chosen = parse_command_line(command_line, settings, sys.argv[1:], program, inspect.getdoc(flow) or "")
         make_folders()
-    except (Mistake, StoreError) as mistake:
-        for line in str(mistake).splitlines():
-            print(f"{program}: error: {line}", file=sys.stderr)
+        check(chosen)
+        say_failures_once()
+        check_server(warn=lambda message: say(program, message))
+    except (Mistake, PipelineError) as mistake:
+        if is_debugging():
+            traceback.print_exc()
+        say(f"{program}: error", str(mistake))
         return 2
-    show_expected_errors_without_traceback()
-    prepare_server(warn=lambda message: print(f"{program}: {message}", file=sys.stderr))
     # Prefect marks the run and hands SIGTERM on; an exit, unlike the signal's default, stops its server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return show(flow(chosen))
+        status = show(flow(chosen))
+        print(end="", flush=True)
+        return status
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; finished steps and epochs are kept, run again to go on", file=sys.stderr)
+        say(program, "interrupted; finished steps and epochs are kept, run again to go on")
         return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read the output has read enough; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
-        # Prefect has logged the traceback of what was not foreseen; this line is the last thing on the screen.
-        kind = "" if isinstance(error, PipelineError) else f"{type(error).__name__}: "
-        print(f"{program}: {unfinished_step() or 'the run'} failed: {kind}{error}", file=sys.stderr)
+        if is_debugging():
+            traceback.print_exc()
+        say(program, f"{unfinished_step() or 'the run'} failed: {describe(error)}")
         return 1
     finally:
         # Python's last act is to look through all objects for garbage, two seconds with TensorFlow's among them.

@@ -1,21 +1,25 @@
 """The screen: what a person sees of a run in the terminal."""
 
+import io
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tasks.core.errors import PipelineError
+from tasks.core.uncaught import describe, is_debugging
 
+# The loggers by which Prefect says what becomes of flows and tasks, and by which these speak.
+OF_RUNS = ("prefect.flow_runs", "prefect.task_runs")
 SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 
 
 def show_run(folder: Path) -> int:
     """Print what a run came to: what was cached, seconds a step, test metrics, where the report is."""
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     console = Console()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
@@ -96,27 +100,46 @@ def show_house(findings: dict[str, Any]) -> int:
     return 1 if damaged or any(entry["rot"] for entry in artifacts) else 0
 
 
-class WithoutTraceback(logging.Formatter):
-    """Another formatter's output, but of an error that a user can mend only the message."""
+class InWords:
+    """An error where a log line would quote it."""
 
-    def __init__(self, formatter: logging.Formatter) -> None:
-        """Format by `formatter`."""
-        super().__init__()
-        self.formatter = formatter
+    def __init__(self, error: BaseException) -> None:
+        """Stand for `error`."""
+        self.error = error
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one text."""
-        if record.exc_info and isinstance(record.exc_info[1], PipelineError):
-            record = logging.makeLogRecord(record.__dict__ | {"exc_info": None, "exc_text": None})
-        return self.formatter.format(record)
+    def __repr__(self) -> str:
+        """Return the error in one line."""
+        return describe(self.error).partition("\n")[0]
 
 
-def show_expected_errors_without_traceback() -> None:
-    """Keep tracebacks of expected errors off the terminal; Prefect's server keeps them."""
+class FailureSaidOnce(logging.Filter):
+    """Keeps off the terminal what Prefect says of a failure, with tracebacks: the last line says it, in words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the terminal shows the record; errors that it quotes are put into words."""
+        if record.name not in OF_RUNS:
+            return True
+        if isinstance(record.args, tuple):
+            record.args = tuple(InWords(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
+        return not record.exc_info and not record.getMessage().startswith("Finished in state Failed(")
+
+
+def say_failures_once() -> None:
+    """Keep Prefect's own accounts of a failure off the terminal; its server has them, and `--debug` shows them."""
     from prefect.logging.configuration import setup_logging
     from prefect.logging.handlers import PrefectConsoleHandler
 
     setup_logging()  # Prefect does it only when a flow begins, and has no handlers before
-    for handler in logging.root.handlers:
-        if isinstance(handler, PrefectConsoleHandler) and handler.formatter:
-            handler.setFormatter(WithoutTraceback(handler.formatter))
+    if is_debugging():
+        return
+    for logger in (logging.root, *map(logging.getLogger, OF_RUNS)):
+        for handler in logger.handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.addFilter(FailureSaidOnce())
+
+
+def accept_any_character() -> None:
+    """Have standard output escape what the terminal's encoding lacks: a run that has done its work ends well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

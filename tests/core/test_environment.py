@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.environment import database_address
+from tasks.core.environment import database_address, prepare, without_proxy
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = """
@@ -28,3 +28,56 @@ def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, 
 def test_a_database_that_the_user_has_named_stays_named(monkeypatch):
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////elsewhere.db")
     assert database_address(Path("/a?b")) == {}
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("", "127.0.0.1,localhost,::1,0.0.0.0"),
+        ("example.org, localhost,,", "example.org,localhost,127.0.0.1,::1,0.0.0.0"),
+        ("*", "*"),
+    ],
+)
+def test_what_listens_on_this_machine_never_goes_through_a_proxy(listed, expected):
+    assert without_proxy(listed) == expected
+
+
+def test_httpx_and_requests_keep_loopback_from_a_proxy_and_nothing_else(monkeypatch):
+    import httpx
+    from requests.utils import get_environ_proxies
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    prepare([])
+    with httpx.Client() as client:
+        proxied = {url: client._transport_for_url(httpx.URL(url)) is not client._transport for url in (
+            "http://127.0.0.1:4200", "http://localhost:5000", "http://[::1]:80", "http://example.org", "http://other.org"
+        )}  # fmt: skip
+    assert [url for url, through in proxied.items() if through] == ["http://other.org"]
+    assert [url for url in proxied if get_environ_proxies(url)] == ["http://other.org"]
+
+
+def test_another_backend_of_keras_is_set_aside_and_named(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    prepare([])
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert capsys.readouterr().err == "KERAS_BACKEND=torch is not used: these networks need tensorflow\n"
+    prepare([])
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_that_prefect_cannot_read_are_named_with_their_variable(tmp_path):
+    flow = PROJECT / "flows" / "housekeeping_flow.py"
+    done = subprocess.run(
+        [sys.executable, str(flow), "--store", str(tmp_path)],
+        env=os.environ | {"PREFECT_API_REQUEST_TIMEOUT": "soon"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "housekeeping_flow.py: error: Prefect's settings cannot be used: request_timeout: input should" in last
+    assert last.endswith("; mend PREFECT_API_REQUEST_TIMEOUT")
