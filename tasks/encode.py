@@ -191,7 +191,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     Raises:
         DataError: a split lacks a label, or its words are beyond a limit.
     """
-    ranked = read_ranked(downloaded)
+    ranked = read_ranked(downloaded, settings.tokenisation)
     check_labels(ranked.labels)
     limit = limit_of(ranked, settings)
     check_word_index(ranked, limit, settings.index_from)
@@ -212,7 +212,8 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
         check.enforce(ranked.name_row)
         words[split] = check.summary()
     write_words(folder, words)
-    write_encoding(folder, Encoding(vocabulary_size=max(settings.num_words or 0, highest + 1), **rules))
+    size = max(settings.num_words or 0, highest + 1)
+    write_encoding(folder, Encoding(tokenisation=settings.tokenisation, vocabulary_size=size, **rules))
     write_vocabulary(folder, ranked.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}
 

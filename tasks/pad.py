@@ -46,8 +46,9 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, VALIDATION)
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
-    vocabulary_size = read_encoding(encoded).vocabulary_size
-    schema = padded_schema(settings.maxlen, vocabulary_size, settings.padding, settings.truncating)
+    encoding = read_encoding(encoded)
+    sides = settings.padding, settings.truncating
+    schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation)
     rows = {}
     for split, (source, start, stop) in bounds.items():
         path = encoded_file(encoded, source)

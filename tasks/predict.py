@@ -29,7 +29,8 @@ from tasks.reviews.tables.files import form_of
 from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
 from tasks.reviews.tables.reading import OnRead, read_batches
 from tasks.reviews.tables.wanted import Wanted
-from tasks.reviews.text import tokenise
+from tasks.reviews.text import compose
+from tasks.reviews.tokenising import tokenise
 from tasks.showing.events import announce_drift
 from tasks.showing.progress import Advance, showing_progress
 
@@ -51,11 +52,11 @@ def explain(classifier: Classifier, text: str, count: int) -> list[tuple[str, fl
     Returns:
         (word, share), the largest share first, whatever its sign.
     """
-    words = tokenise(pa.array([text]))[0].as_py()
+    words = tokenise(pa.array([text]), classifier.encoding.tokenisation)[0].as_py()
     different = list(dict.fromkeys(words))
     without = [" ".join(its for its in words if its != word) for word in different]
     whole, *rest = classifier.predict(pa.array([" ".join(words), *without])).astype(np.float64)
-    shares = [(word, float(whole - score)) for word, score in zip(different, rest, strict=True)]
+    shares = [(compose(word), float(whole - score)) for word, score in zip(different, rest, strict=True)]
     return sorted(shares, key=lambda share: -abs(share[1]))[:count]
 
 

@@ -80,7 +80,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     made = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
     with pytest.raises(SourceError, match="was refused: it asks for"):
-        read_ranked(store / made.key)
+        read_ranked(store / made.key, "keras")
     assert not (tmp_path / "ran").exists()
 
 

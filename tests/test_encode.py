@@ -126,7 +126,7 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
     texts = ["Good, good film", "unseen good", "bad film"]
     reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
     pq.write_table(reviews, tmp_path / "reviews.parquet")
-    ranked = read_ranked(tmp_path)
+    ranked = read_ranked(tmp_path, "keras")
     assert ranked.vocabulary == ["good", "film", "bad"]
     ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
     assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[UNRANKED, 1]]}

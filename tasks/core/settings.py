@@ -1,7 +1,7 @@
 """What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
 
 import codecs
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,6 +30,7 @@ def one_character(delimiter: str) -> str:
     return delimiter
 
 
+HOSTED = ("imdb", "rotten-tomatoes")
 EncodingName = Annotated[str, AfterValidator(named_encoding)]
 Delimiter = Annotated[str, AfterValidator(one_character)]
 
@@ -80,13 +81,13 @@ class SourceSettings(Settings):
     @property
     def is_own(self) -> bool:
         """Whether the dataset is the user's own files."""
-        return self.dataset not in ("imdb", "rotten-tomatoes")
+        return self.dataset not in HOSTED
 
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, dataset: str) -> str:
         looks_like_a_place = "/" in dataset or "." in dataset
-        if dataset not in ("imdb", "rotten-tomatoes") and not looks_like_a_place:
+        if dataset not in HOSTED and not looks_like_a_place:
             raise ValueError(
                 "expected imdb, rotten-tomatoes, a file (with its ending, as .csv), or a folder (with a /)"
             )
@@ -113,6 +114,8 @@ class SourceSettings(Settings):
 class EncodeSettings(Settings):
     """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
 
+    tokenisation: Literal["keras", "unicode"] = "keras"
+    """how text becomes words: by Keras's rule (as the IMDB arrays), or by one for any language; own reviews: unicode"""
     num_words: int | None = Field(10_000, ge=1, lt=2**31)
     """ids at or above this become oov_char (none: keep every word)"""
     skip_top: int = Field(0, ge=0)
@@ -164,6 +167,18 @@ class DataSettings(PadSettings, EncodeSettings, SourceSettings):
 
     on_unreachable: Literal["sample", "fail"] = "sample"
     """when the Keras host cannot be reached: go on with the rotten-tomatoes sample, or fail"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_reviews_are_of_any_language(cls, values: Any) -> Any:
+        is_own = isinstance(values, dict) and values.get("dataset", "imdb") not in HOSTED
+        return {"tokenisation": "unicode"} | values if is_own else values
+
+    @model_validator(mode="after")
+    def _arrays_are_words_already(self) -> Self:
+        if self.dataset == "imdb" and self.tokenisation != "keras":
+            raise ValueError("tokenisation is for texts; the arrays of the dataset imdb are words by the rule keras")
+        return self
 
 
 class ModelSettings(Settings):

@@ -21,7 +21,8 @@ from tasks.network.models import MODEL, Scorer, load_model
 from tasks.network.packaged import Facts, read_facts
 from tasks.reviews.encoded import Encoding, read_encoding, read_vocabulary
 from tasks.reviews.padded import Padded, pad_tokens
-from tasks.reviews.text import count_words, ranks_to_ids, tokenise, words_to_ranks
+from tasks.reviews.text import count_words, ranks_to_ids, words_to_ranks
+from tasks.reviews.tokenising import tokenise
 
 # TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ class Classifier:
         Returns:
             The reviews, and how many of all their words are known, and how many are not.
         """
-        ranks = words_to_ranks(tokenise(texts), self.vocabulary)
+        ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
         limit = self.encoding.vocabulary_size
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
-        ids = ranks_to_ids(ranks, num_words=limit, **self.encoding.model_dump(exclude={"vocabulary_size"}))
+        marks = self.encoding.model_dump(exclude={"vocabulary_size", "tokenisation"})
+        ids = ranks_to_ids(ranks, num_words=limit, **marks)
         its = self.facts
         tokens, lengths = pad_tokens(ids, its.maxlen, padding=its.padding, truncating=its.truncating)
         padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), its.padding, limit)

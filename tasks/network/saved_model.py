@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.network.classifier import Classifier
+from tasks.network.text_graph import tokenise_in_graph
 from tasks.reviews.buckets import BUCKET_WIDTH
-from tasks.reviews.text import FILTERED
 
 # TensorFlow is imported inside the functions that need it: other steps never pay for it.
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def encode_in_graph(classifier: Classifier) -> Any:
     import tensorflow as tf
 
     rules, facts = classifier.encoding, classifier.facts
+    tokenise = tokenise_in_graph(rules.tokenisation)
     words = tf.constant(classifier.vocabulary.to_pylist())
     ranks = tf.range(1, len(classifier.vocabulary) + 1, dtype=tf.int32)
     table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ranks), default_value=0)
     largest = rules.vocabulary_size
 
     def encode(texts: "tf.Tensor") -> "tf.RaggedTensor":
-        spaced = tf.strings.regex_replace(tf.strings.lower(texts, encoding="utf-8"), FILTERED, " ")
-        found = tf.ragged.map_flat_values(table.lookup, tf.strings.split(spaced, sep=" "))
+        found = tf.ragged.map_flat_values(table.lookup, tokenise(texts))
         ids = tf.ragged.boolean_mask(found, found > 0) + rules.index_from
         if rules.start_char is not None:
             starts = tf.fill([tf.shape(texts)[0], 1], rules.start_char)

@@ -72,10 +72,11 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 class Encoding(BaseModel):
-    """How ids were given, and how many there are: `vocabulary_size` is one more than the highest that may occur."""
+    """How text became words, and words ids; `vocabulary_size` is one more than the highest id that may occur."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    tokenisation: str = "keras"  # which models of before there was a choice do not say
     skip_top: int
     start_char: int | None
     oov_char: int | None

@@ -11,7 +11,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.reviews.text import RULE, list_offsets
+from tasks.reviews.text import list_offsets
+from tasks.reviews.tokenising import RULES
 
 SPLITS = ("train", "validation", "test")
 GROUPS_A_PART = 4
@@ -69,13 +70,13 @@ def pad_tokens(
     return padded, kept.astype(np.int32)
 
 
-def padded_schema(maxlen: int, vocabulary_size: int, padding: str, truncating: str) -> pa.Schema:
-    """Return the schema of a padded file, with how it was made in its metadata."""
+def padded_schema(maxlen: int, vocabulary_size: int, padding: str, truncating: str, rule: str = "keras") -> pa.Schema:
+    """Return the schema of a padded file, with how it was made in its metadata: the rule of tokenising too."""
     token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
     fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", pa.int8())]
     made = {
         "format": FORMAT,
-        "rule": RULE,
+        "rule": rule,
         "vocabulary_size": str(vocabulary_size),
         "maxlen": str(maxlen),
         "padding": padding,
@@ -172,10 +173,10 @@ def read_vocabulary_size(path: Path) -> int:
 def read_making(path: Path, schema: pa.Schema) -> dict[str, str]:
     """Return how a padded file was made, or refuse one that was made otherwise."""
     made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    for name, expected in (("format", FORMAT), ("rule", RULE)):
-        if made.get(name) != expected:
+    for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):
+        if made.get(name) not in expected:
             raise DataError(
-                f"{path}: its {name} is {made.get(name, 'not given')!r}, expected {expected!r}; "
+                f"{path}: its {name} is {made.get(name, 'not given')!r}, expected {' or '.join(expected)}; "
                 "remove the file, and the next run makes it again"
             )
     return made

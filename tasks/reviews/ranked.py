@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.core.errors import DataError
 from tasks.reviews.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
 from tasks.reviews.sources import imdb, npz, rotten_tomatoes
-from tasks.reviews.text import WordCounts, tokenise, words_to_ranks
+from tasks.reviews.text import WordCounts, words_to_ranks
+from tasks.reviews.tokenising import tokenise
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,23 @@ class Ranked:
     name_row: Callable[[str, int], str]
 
 
-def read_ranked(downloaded: Path) -> Ranked:
-    """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet."""
+def read_ranked(downloaded: Path, rule: str) -> Ranked:
+    """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet.
+
+    Args:
+        downloaded: the folder.
+        rule: of tokenising; the arrays of imdb.npz are words already, by the rule "keras".
+
+    Raises:
+        DataError: another rule is wanted of them.
+    """
     if (downloaded / imdb.NPZ).exists():
+        if rule != "keras":
+            raise DataError(
+                f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
+            )
         return read_arrays(downloaded)
-    return read_texts(downloaded / rotten_tomatoes.REVIEWS)
+    return read_texts(downloaded / rotten_tomatoes.REVIEWS, rule)
 
 
 def read_arrays(downloaded: Path) -> Ranked:
@@ -60,14 +74,14 @@ def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
         yield lists.slice(start, ROWS_A_GROUP)
 
 
-def read_texts(path: Path) -> Ranked:
+def read_texts(path: Path, rule: str) -> Ranked:
     """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
 
     The vocabulary is built from the training reviews alone.
     """
     counts = WordCounts()
     for texts in iterate_column(path, "train", "text"):
-        counts.add(tokenise(texts))
+        counts.add(tokenise(texts, rule))
     vocabulary = counts.ranked()
     labels = {split: read_labels(path, split) for split in (*SPLITS, VALIDATION)}
     if not len(labels[VALIDATION]):
@@ -77,7 +91,7 @@ def read_texts(path: Path) -> Ranked:
         vocabulary,
         labels,
         highest_rank=len(vocabulary),
-        parts={split: partial(rank_texts, path, split, words) for split in labels},
+        parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
         name_row=partial(name_text, path),
     )
 
@@ -103,7 +117,7 @@ def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
             yield batch.filter(pc.equal(batch["split"], split))[column]
 
 
-def rank_texts(path: Path, split: str, vocabulary: pa.Array) -> Iterator[pa.ListArray]:
+def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Iterator[pa.ListArray]:
     """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
     for texts in iterate_column(path, split, "text"):
-        yield words_to_ranks(tokenise(texts), vocabulary)
+        yield words_to_ranks(tokenise(texts, rule), vocabulary)

@@ -1,5 +1,6 @@
-"""Text: the tokenising rule, the vocabulary, and words to ids and back; NumPy and Arrow only."""
+"""Text: the vocabulary, and words to ids and back; NumPy and Arrow only."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,29 +9,8 @@ import pyarrow.compute as pc
 
 from tasks.core.errors import DataError
 
-# The rule by which the IMDB reviews were tokenised: Keras's text preprocessing with its default filters.
-RULE = "lower-case; punctuation but the apostrophe, tabs and newlines to spaces; split on spaces"
-FILTERED = r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]'
-
 START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
 UNRANKED = 0  # in place of a word's rank, where the vocabulary does not have it
-
-
-def tokenise(texts: pa.Array) -> pa.ListArray:
-    """Split reviews into words by `RULE`.
-
-    Args:
-        texts: n strings, no nulls.
-
-    Returns:
-        n lists of words; a review without a word gives an empty list.
-    """
-    spaced = pc.replace_substring_regex(pc.utf8_lower(texts), FILTERED, " ")
-    pieces = pc.split_pattern(spaced, " ")
-    if isinstance(pieces, pa.ChunkedArray):
-        pieces = pieces.combine_chunks()
-    words = pieces.flatten()
-    return select(pieces, np.asarray(pc.not_equal(words, "")), words)
 
 
 class WordCounts:
@@ -168,7 +148,7 @@ def ids_to_words(
     oov_char: int | None = 2,
     index_from: int = 3,
 ) -> list[str]:
-    """Return the words of one review's token ids.
+    """Return the words of one review's token ids, as people write them.
 
     Args:
         ids: (length,) integers; 0 is padding and is left out.
@@ -186,7 +166,12 @@ def ids_to_words(
         if number in marks:
             words.append(marks[number])
         elif 0 <= (place := number - index_from - 1) < len(vocabulary):
-            words.append(vocabulary[place])
+            words.append(compose(vocabulary[place]))
         elif number:
             raise DataError(f"token id {number} has no word among {len(vocabulary)}; is it another vocabulary's?")
     return words
+
+
+def compose(word: str) -> str:
+    """Return a word as people write it, with each accent on its letter; the rule "unicode" keeps them apart."""
+    return unicodedata.normalize("NFC", word)

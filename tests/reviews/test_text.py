@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.reviews.text import UNRANKED, WordCounts, count_words, ids_to_words, ranks_to_ids, tokenise, words_to_ranks
+from tasks.reviews.text import UNRANKED, WordCounts, count_words, ids_to_words, ranks_to_ids, words_to_ranks
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
@@ -16,23 +16,6 @@ def rank_words(tokens: pa.ListArray) -> list[str]:
     counts = WordCounts()
     counts.add(tokens)
     return counts.ranked()
-
-
-def keras_rule(text: str) -> list[str]:
-    """Keras's rule, word by word: what Arrow does at once."""
-    for character in '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n':
-        text = text.replace(character, " ")
-    return [word for word in text.lower().split(" ") if word]
-
-
-def test_a_review_is_split_as_keras_splits_it():
-    texts = ["It's GREAT -- really\tgreat!<br />A [must]-see; 10/10.", "", " ... ", "naïve Café"]
-    assert tokenise(pa.array(texts)).to_pylist() == [keras_rule(text) for text in texts]
-
-
-@given(st.lists(st.text(st.characters(max_codepoint=0x17F, exclude_characters="İ"), max_size=40), min_size=1))
-def test_any_text_is_split_as_keras_splits_it(texts):
-    assert tokenise(pa.array(texts)).to_pylist() == [keras_rule(text) for text in texts]
 
 
 def test_words_rank_by_frequency_and_ties_by_first_appearance():
