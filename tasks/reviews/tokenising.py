@@ -98,7 +98,7 @@ def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
         rule: its name in `RULES`.
 
     Returns:
-        n lists of words, decomposed by the rule "unicode" (`text.compose` shows them as people write them); a text without a
+        n lists of words, by the rule "unicode" decomposed (`text.compose` writes them as people do); a text without a
         word gives an empty list.
     """
     if isinstance(texts, pa.ChunkedArray):
