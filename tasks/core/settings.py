@@ -269,10 +269,12 @@ class EvaluationSettings(JudgingSettings, ScoringSettings):
 class BaselineSettings(Settings):
     """The linear model beside the network: what `baseline` reads."""
 
+    kind: Literal["nb", "tfidf"] = "nb"
+    """a logistic regression on phrases of one to three words scaled by naive Bayes, or of one and two by TF-IDF"""
     min_documents: int = Field(2, ge=1)
     """training reviews that a phrase must stand in to count"""
-    inverse_penalty: float = Field(10.0, gt=0)
-    """how freely the linear model may weigh phrases: scikit-learn's C"""
+    inverse_penalty: float | None = Field(None, gt=0)
+    """how freely the linear model may weigh phrases: scikit-learn's C (none: 0.2 for nb, 10 for tfidf)"""
 
 
 class TrackingSettings(Settings):

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,11 @@ def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatc
             if first < last:
                 yield batch.slice(first, last - first)
             position += len(batch)
+
+
+def parts_of(path: Path, start: int, stop: int) -> Callable[[], Iterator[pa.ListArray]]:
+    """Return a function that yields the tokens of the rows from `start` up to `stop` anew each time it is called."""
+    return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop))
 
 
 def open_streaming(path: Path) -> pq.ParquetFile:

@@ -1,0 +1,1 @@
+"""Linear models: what weighing words and phrases alone can tell, for the yardstick and for networks that read it."""

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+from scipy.optimize import rosen, rosen_der
+
+from tasks.linear.descent import minimise
+
+
+@pytest.mark.parametrize("memory", [3, 10])
+def test_it_comes_down_a_curved_valley(memory):
+    lowest = minimise(lambda at: (rosen(at), rosen_der(at)), np.array([-1.2, 1.0, -0.5, 2.0]), 200, memory)
+    np.testing.assert_allclose(lowest, 1, atol=1e-5)
+
+
+def test_it_keeps_the_precision_that_it_began_with_and_stops_where_that_is_used_up():
+    calls = []
+
+    def value(at):
+        calls.append(at.dtype)
+        return float(((at - 3) ** 2).sum()), 2 * (at - 3)
+
+    lowest = minimise(value, np.zeros(5, np.float32), 1000)
+    assert lowest.dtype == np.float32
+    np.testing.assert_allclose(lowest, 3, atol=1e-5)
+    assert set(calls) == {np.dtype(np.float32)}
+    assert len(calls) < 100

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from tasks.linear.naive_bayes import fit_phrases, log_ratios, presence_of, signs_of
+
+
+@pytest.fixture
+def counts(rng) -> csr_matrix:
+    return csr_matrix(rng.poisson(0.2, (300, 40)).astype(np.float32))
+
+
+def test_ratios_follow_the_formula_by_length_and_are_0_for_rare_phrases():
+    p, q, sizes = np.array([3.0, 0, 5, 1]), np.array([1.0, 1, 5, 0]), np.array([1, 1, 2, 2])
+    expected = np.log((p + 1) / (q + 1)) - np.log([3 / 2, 3 / 2, 6 / 5, 6 / 5])
+    np.testing.assert_allclose(log_ratios(p, q, sizes, 2), [expected[0], 0, expected[2], 0], rtol=1e-6)
+    np.testing.assert_allclose(log_ratios(p, q, sizes, 1), expected, rtol=1e-6)
+
+
+def test_a_length_that_one_label_never_has_gives_numbers():
+    assert np.isfinite(log_ratios(np.array([2.0]), np.array([0.0]), np.array([3]), 1)).all()
+
+
+@pytest.mark.parametrize("left_out", [0, 50])
+def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presence(counts, rng, left_out):
+    labels, presence = rng.integers(0, 2, 300), presence_of(counts)
+    signs = signs_of(labels)
+    signs[:left_out] = 0
+    sizes = np.ones(40, np.int8)
+    rules = {"min_documents": 1, "inverse_penalty": 0.2, "iterations": 100}
+    model = fit_phrases(presence, presence.T.tocsr(), signs, sizes, **rules)
+    theirs = LogisticRegression(C=0.2, max_iter=10_000, tol=1e-8)
+    theirs.fit(presence[left_out:].multiply(model.ratios), labels[left_out:])
+    np.testing.assert_allclose(model.weights, model.ratios * theirs.coef_[0], atol=2e-3)
+    assert model.intercept == pytest.approx(theirs.intercept_[0], abs=2e-3)
+    expected = theirs.decision_function(presence.multiply(model.ratios))
+    np.testing.assert_allclose(model.logits(presence), expected, atol=5e-3)
+
+
+def test_presence_counts_a_phrase_once_a_review(counts):
+    assert (presence_of(counts).toarray() == (counts.toarray() > 0)).all()
+    assert counts.max() > 1
+
+
+def test_a_label_stands_against_all_others():
+    assert signs_of(np.array([0, 1, 2]), 2).tolist() == [-1, -1, 1]
