@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import BaselineSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.tfidf import fit_tfidf
@@ -95,6 +94,4 @@ def score_baseline(encoded: Path, padded: Path, settings: BaselineSettings, fold
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="baseline {settings.kind}")
 def baseline(encoded: Artifact, padded: Artifact, settings: BaselineSettings) -> Artifact:
     """Fit the linear model, and score the test reviews with it."""
-    store = Store(store_root())
-    paths = store.path(encoded), store.path(padded)
-    return keep(lambda folder: score_baseline(*paths, settings, folder))
+    return keep(lambda folder: score_baseline(path_of(encoded), path_of(padded), settings, folder))

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.network.models import MODEL, save_model, start_tensorflow
 from tasks.reviews.padded import padded_file, read_vocabulary_size
 
@@ -104,5 +103,4 @@ def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str
 )
 def build(padded: Artifact, settings: ModelSettings) -> Artifact:
     """Make the network for the words of `padded`."""
-    path = Store(store_root()).path(padded)
-    return keep(lambda folder: build_model(path, settings, folder))
+    return keep(lambda folder: build_model(path_of(padded), settings, folder))

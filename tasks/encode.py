@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
 from tasks.core.settings import EncodeSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.reviews.encoded import (
     ROWS_A_GROUP,
     Encoding,
@@ -225,5 +224,4 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
 )
 def encode(downloaded: Artifact, settings: EncodeSettings) -> Artifact:
     """Turn the words of every downloaded review into token ids."""
-    path = Store(store_root()).path(downloaded)
-    return keep(lambda folder: encode_download(path, settings, folder))
+    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder))

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ScoringSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.scores import Scores, write_scores
 from tasks.network.models import MODEL, Scorer, load_model
 from tasks.network.trained import read_training
@@ -37,6 +36,4 @@ def evaluate_model(trained: Path, padded: Path, settings: ScoringSettings, folde
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="evaluate")
 def evaluate(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
     """Score the test and validation reviews with the trained network."""
-    store = Store(store_root())
-    paths = store.path(trained), store.path(padded)
-    return keep(lambda folder: evaluate_model(*paths, settings, folder))
+    return keep(lambda folder: evaluate_model(path_of(trained), path_of(padded), settings, folder))

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.metrics import METRICS, accuracy_by_length, compare, judge_scores
 from tasks.judging.scores import read_scores
 from tasks.reviews.padded import PaddedFile, lengths_of, padded_file
@@ -44,6 +43,5 @@ def judge_classifiers(
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="judge")
 def judge(evaluated: Artifact, baselined: Artifact, padded: Artifact, settings: JudgingSettings) -> Artifact:
     """Judge the network and the baseline by their scores; neither is fitted or run for it."""
-    store = Store(store_root())
-    paths = store.path(evaluated), store.path(baselined), store.path(padded)
+    paths = path_of(evaluated), path_of(baselined), path_of(padded)
     return keep(lambda folder: judge_classifiers(*paths, settings, folder))

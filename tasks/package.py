@@ -4,10 +4,9 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ThresholdSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.drift import reference_of
 from tasks.network.packaged import Facts, write_packaged
 from tasks.network.trained import read_training
@@ -51,7 +50,5 @@ def package(
     settings: ThresholdSettings,
 ) -> Artifact:
     """Put together what turns raw text into a verdict; its content is what a registered version stands for."""
-    store = Store(store_root())
-    reviews = store.path(downloaded), store.path(encoded), store.path(padded)
-    paths = *reviews, store.path(trained), store.path(evaluated)
+    paths = path_of(downloaded), path_of(encoded), path_of(padded), path_of(trained), path_of(evaluated)
     return keep(lambda folder: package_classifier(*paths, settings, folder))

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
 from tasks.core.settings import PadSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.reviews.encoded import VALIDATION, count_encoded, encoded_file, iterate_encoded, read_encoding
 from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
 
@@ -70,5 +69,4 @@ def pad_rows(
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="pad to {settings.maxlen}")
 def pad(encoded: Artifact, settings: PadSettings) -> Artifact:
     """Pad every split of `encoded` to `settings.maxlen` and keep it as Parquet."""
-    path = Store(store_root()).path(encoded)
-    return keep(lambda folder: pad_splits(path, settings, folder))
+    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder))

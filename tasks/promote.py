@@ -10,11 +10,10 @@ import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import PromotionSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.metrics import compare
 from tasks.judging.registry import (
     CHALLENGER,
@@ -157,7 +156,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="promote")
 def promote(tracked: Artifact, settings: PromotionSettings) -> Artifact:
     """Decide once whether the registered model becomes the champion."""
-    tracking = json.loads(Store(store_root()).path(tracked, "tracking.json").read_text())
+    tracking = json.loads(path_of(tracked, "tracking.json").read_text())
 
     def fill(folder: Path) -> dict[str, Any]:
         verdict = promote_version(tracking, settings, folder)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
-from tasks.core.caching import BY_CONTENT, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.judging.metrics import METRICS
 from tasks.judging.scores import Scores, read_scores
 from tasks.network.trained import read_training
@@ -151,7 +150,5 @@ def report(
     settings: JudgingSettings,
 ) -> Artifact:
     """Draw the figures of a run, and put into words what they show."""
-    store = Store(store_root())
-    scores = store.path(evaluated), store.path(baselined)
-    paths = store.path(trained), *scores, store.path(judged), store.path(encoded)
+    paths = path_of(trained), path_of(evaluated), path_of(baselined), path_of(judged), path_of(encoded)
     return keep(lambda folder: draw_report(*paths, settings, folder))

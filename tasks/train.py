@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import get_run_logger, task
 
-from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep
-from tasks.core.environment import store_root
+from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep, path_of
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.settings import TrainingSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact
 from tasks.network.checkpoint import Checkpoint, Epoch, best_epoch
 from tasks.network.models import MODEL, batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
 from tasks.network.trained import write_training
@@ -193,13 +192,11 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
 )
 def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Artifact:
     """Fit the network; a retry, or a later run, goes on from the last whole epoch."""
-    store, checkpoint = Store(store_root()), checkpoint_folder()
-    paths = store.path(built), store.path(padded)
-    say = get_run_logger().info
+    checkpoint, say = checkpoint_folder(), get_run_logger().info
 
     def fill(folder: Path) -> dict[str, Any]:
         with showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
-            return train_model(*paths, settings, checkpoint, folder, say, advance)
+            return train_model(path_of(built), path_of(padded), settings, checkpoint, folder, say, advance)
 
     trained = keep(fill)
     Checkpoint(checkpoint).remove()
