@@ -67,7 +67,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def wilson_interval(right: int, reviews: int) -> list[float]:
-    """Return the 95% interval of an accuracy: [low, high], within 0 and 1.
+    """Return the 95% interval of an accuracy: [low, high], within 0 and 1, and around the accuracy.
 
     The shares p that |share - p| <= z * sqrt(p * (1 - p) / n) leaves possible (Wilson, 1927). Unlike the bootstrap's
     and Wald's intervals it does not shrink to a point where every answer is right.
@@ -79,7 +79,8 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
     share, shrink = right / reviews, Z_95**2 / reviews
     centre = (share + shrink / 2) / (1 + shrink)
     reach = math.sqrt(shrink * share * (1 - share) + shrink**2 / 4) / (1 + shrink)
-    return [max(centre - reach, 0.0), min(centre + reach, 1.0)]
+    # Where all answers are right, or none, rounding would put the accuracy a hair outside.
+    return [min(max(centre - reach, 0.0), share), max(min(centre + reach, 1.0), share)]
 
 
 def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from tasks.core.settings import JudgingSettings
@@ -55,6 +57,13 @@ def test_the_interval_is_the_textbooks():
 
 def test_five_right_of_five_is_no_certainty():
     assert wilson_interval(5, 5) == pytest.approx([0.5655, 1.0], abs=5e-5)
+
+
+@given(st.integers(1, 30_000).flatmap(lambda reviews: st.tuples(st.sampled_from((0, reviews)), st.just(reviews))))
+def test_the_interval_is_around_the_accuracy_where_all_answers_are_right_or_none(counts):
+    right, reviews = counts
+    low, high = wilson_interval(right, reviews)
+    assert 0 <= low <= right / reviews <= high <= 1
 
 
 def test_the_interval_narrows_with_more_reviews():
