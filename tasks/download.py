@@ -35,7 +35,7 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
     if settings.dataset == "imdb":
         dataset = fetch_imdb(settings, folder, warn)
     elif settings.is_own:
-        dataset = fetch_own(settings, folder)
+        dataset = fetch_own(settings, folder, warn)
     else:
         dataset = fetch_rotten_tomatoes(folder)
     write_dataset(folder, Dataset.model_validate(dataset))

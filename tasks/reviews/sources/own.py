@@ -1,6 +1,6 @@
 """Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as reviews.parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tasks.core.files import hash_file
 from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
 from tasks.reviews.padded import SPLITS
+from tasks.reviews.sources.labels import Labels, describe_folded, name_labels
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
 from tasks.reviews.tables.columns import filled, texts_of
@@ -27,8 +28,6 @@ UNKNOWN_SPLIT = -1
 SCHEMA = pa.schema(
     [("split", pa.string()), ("label", pa.int8()), ("text", pa.string()), ("file", pa.string()), ("row", pa.int64())]
 )
-# What labels are called where nobody says which one is the positive one: negative, positive.
-KNOWN_LABELS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
 ROWS_NAMED = 5
 
 
@@ -41,11 +40,16 @@ def hash_files(path: Path) -> str:
     return digest({file.name: hash_file(file) for file in table_files(path, LABELLED)})
 
 
-def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
+def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
     """Write reviews.parquet (split, label, text, file, row) into `folder`; return where it came from and what it holds.
 
     The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts. What stays in
     memory is a few numbers a row.
+
+    Args:
+        settings: name the files, their columns and the limits.
+        folder: to write to.
+        warn: told which spellings are read as one label.
 
     Raises:
         InputError: naming file and row of what cannot be trained on.
@@ -56,6 +60,8 @@ def fetch_own(settings: SourceSettings, folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     columns = read_columns(path, settings)
     negative, positive = name_labels(columns.label_names, settings.positive_label, path)
+    if columns.folded:
+        warn(describe_folded(columns.folded, path))
     is_positive = columns.labels == columns.label_names.index(positive)
     split = split_rows(columns, settings, path)
     check = check_classes(is_positive, split, settings, path)
@@ -78,6 +84,7 @@ class Columns:
 
     Attributes:
         label_names: in order of appearance.
+        folded: other spellings of them.
         labels: (n,) int8 places among them.
         texts: (n,) uint64 hashes.
         groups: (n,) uint64 hashes of the groups' names; None without a column.
@@ -85,6 +92,7 @@ class Columns:
     """
 
     label_names: list[str]
+    folded: dict[str, str]
     labels: np.ndarray
     texts: np.ndarray
     groups: np.ndarray | None
@@ -97,21 +105,20 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     Raises:
         InputError: a column is missing, a row has no text, label, group or split, or has one that cannot be.
     """
-    names: dict[str, int] = {}
+    known = Labels()
     labels, texts, groups, splits = [], [], [], []
     for file, first, batch in rows_of(path, settings):
         texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
-        its = filled(batch, settings.label_column, file, first)
-        labels.append(np.array([names.setdefault(label, len(names)) for label in its], np.int64))
-        if len(names) > 2:
+        labels.append(known.places_of(filled(batch, settings.label_column, file, first)))
+        if len(known.names) > 2:
             row = first + int((labels[-1] == 2).argmax()) + 1
             raise InputError(
-                f"{file}: row {row} has the label {list(names)[2]!r}, a third beside "
-                f"{' and '.join(map(repr, list(names)[:2]))}; this pipeline tells two classes apart"
+                f"{file}: row {row:,} has the label {known.names[2]!r}, a third beside "
+                f"{' and '.join(map(repr, known.names[:2]))}; this pipeline tells two classes apart"
             )
         labels[-1] = labels[-1].astype(np.int8)
         if settings.group_column:
-            its = filled(batch, settings.group_column, file, first)
+            its = [name.strip() for name in filled(batch, settings.group_column, file, first)]
             groups.append(hash_texts(its, settings.split_seed))
         if settings.split_column:
             its = filled(batch, settings.split_column, file, first)
@@ -120,7 +127,8 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
         raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
     return Columns(
-        label_names=list(names),
+        label_names=known.names,
+        folded=known.folded,
         labels=np.concatenate([np.zeros(0, np.int8), *labels]),
         texts=np.concatenate([np.zeros(0, np.uint64), *texts]),
         groups=np.concatenate(groups) if groups else None,
@@ -160,28 +168,6 @@ def columns_of(settings: SourceSettings) -> dict[str, str]:
     return {column: setting for column, setting in named.items() if column}
 
 
-def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str, str]:
-    """Return the names of the negative and the positive label.
-
-    Raises:
-        InputError: there are not two, or it is not known which one is the positive one.
-    """
-    if len(names) != 2:
-        raise InputError(f"{path}: has the label {', '.join(map(repr, names)) or 'of no row'} only; two are needed")
-    if positive is not None:
-        if positive not in names:
-            raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
-        return next(name for name in names if name != positive), positive
-    for known in KNOWN_LABELS:
-        if {name.lower() for name in names} == set(known):
-            negative, named = sorted(names, key=lambda name: known.index(name.lower()))
-            return negative, named
-    raise InputError(
-        f"{path}: the labels are {' and '.join(map(repr, names))}; say which one is the positive one with "
-        f"--data.positive-label {names[0]}"
-    )
-
-
 def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.ndarray:
     """Return the split of each row, as its column says or as it is dealt out: (n,) int8 places in SPLITS.
 
@@ -192,7 +178,8 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
         return columns.splits
     shares = settings.held_out, settings.held_out * (1 - settings.held_out)
     split = deal_out(columns.texts if columns.groups is None else columns.groups, *shares)
-    check_shares(split, *shares, str(path))
+    grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
+    check_shares(split, *shares, f"{path}{grouped}")
     return split
 
 
@@ -200,7 +187,7 @@ def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSe
     """Return the rows and the share of positive ones of each split.
 
     Raises:
-        InputError: one label is rarer than the limit.
+        InputError: a split lacks a label, or has one that is rarer than the limit.
     """
     found = {}
     for place, name in enumerate(SPLITS):
@@ -208,6 +195,11 @@ def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSe
         if rows.any():
             found[name] = {"rows": int(rows.sum()), "positive": float(is_positive[rows].mean())}
     for name, its in found.items():
+        if its["positive"] in (0, 1):
+            raise InputError(
+                f"{path}: the {its['rows']:,} {name} rows all have one label; give more rows, deal them out otherwise "
+                "(--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
+            )
         if not settings.min_class_share <= its["positive"] <= 1 - settings.min_class_share:
             raise InputError(
                 f"{path}: {its['positive']:.1%} of the {its['rows']:,} {name} rows are positive; the limit is "

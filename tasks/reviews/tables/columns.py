@@ -30,15 +30,15 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.A
 
 
 def filled(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
-    """Return a column as text without the blanks around it, or refuse one that cannot be text, or a row without any."""
+    """Return a column as text, or refuse one that cannot be, or a row that has nothing there but blanks."""
     values = batch.column(column)
     kind = values.type
     if not (
         pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     ):
         raise InputError(f"{path}: the column {column!r} holds {kind}, expected text or numbers")
-    texts = pc.utf8_trim_whitespace(values.cast(pa.string())).fill_null("")
-    is_empty = pc.equal(texts, "")
+    texts = values.cast(pa.string()).fill_null("")
+    is_empty = pc.equal(pc.utf8_trim_whitespace(texts), "")
     if pc.any(is_empty).as_py():
         row = first + is_empty.to_pylist().index(True)
         raise InputError(f"{path}: row {row + 1:,} has nothing in {column!r}; fill it in or remove the row")

@@ -30,10 +30,14 @@ def write_csv(path, its, encoding="utf-8"):
     return path
 
 
+said: list[str] = []
+
+
 def fetch(tmp_path, dataset, **values):
+    said.clear()
     folder = tmp_path / "out"
     folder.mkdir(exist_ok=True)
-    facts = fetch_own(SourceSettings(dataset=str(dataset), **values), folder)
+    facts = fetch_own(SourceSettings(dataset=str(dataset), **values), folder, said.append)
     return facts, pq.read_table(folder / "reviews.parquet").to_pylist()
 
 
@@ -137,7 +141,17 @@ def leaky(count: int) -> list[dict]:
         ("text,label\ngood,1\nbad,\n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\nso,2\n", {}, "row 3 has the label '2', a third beside '1' and '0'"),
         ("text,label\ngood,1\nbad,1\n", {}, "has the label '1' only; two are needed"),
-        ("text,label\ngood,x\nbad,y\n", {}, "say which one is the positive one with --data.positive-label x"),
+        (
+            "text,label\ngood,x\nbad,y\n",
+            {},
+            "say which is the positive one: --data.positive-label x or --data.positive-label y",
+        ),
+        ("text,label\ngood,not bad\nbad,it's\n", {}, r"--data.positive-label 'not bad' or .*-label 'it'\"'\"'s'"),
+        ("text,label\n", {}, "has a header and no rows"),
+        ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
+        ("text,label\ngood,1\nbad,0\n", {}, r"rows were dealt out to .*--data.split-column"),
+        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
+        ("text,label,s\na,1,train\nb,0,train\nc,1,test\n", {"split_column": "s"}, "the 1 test rows all have one label"),
         ("text,label\ngood,x\nbad,y\n", {"positive_label": "z"}, "no row has the label 'z'"),
         ("review,label\ngood,1\n", {}, "has no column 'text', only review, label; name it with --data.text-column"),
         ("text,verdict\ngood,1\n", {}, "has no column 'label', only text, verdict; name it with --data.label-column"),
@@ -147,7 +161,12 @@ def leaky(count: int) -> list[dict]:
         ("text,label,text\na,1,b\n", {}, "has the column 'text' twice"),
         (b"text,label\n\xff\xfe,1\n", {}, r"a\.csv: .*(UTF|utf)"),
         (leaky(40), {"split_column": "film"}, r"1 of 20 validation and test rows .*a\.csv row 40"),
-        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "the limit is 5.0% of either label"),
+        (
+            [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0],
+            {"min_class_share": 0.4},
+            "the limit is 40.0% of either label",
+        ),
+        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows all have one label; give more rows"),
     ],
 )
 def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values, message):
@@ -166,5 +185,51 @@ def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values
 def test_a_place_with_nothing_to_read_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         fetch(tmp_path, tmp_path / "none.csv")
-    with pytest.raises(InputError, match="holds no file that ends in"):
+    with pytest.raises(InputError, match="out/ passed over; expected files in"):
         fetch(tmp_path, f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("spellings", "labels", "line"),
+    [
+        (["0.0", "1.0"], ["0", "1"], "reads the labels '0.0' as '0', '1.0' as '1'"),
+        ([" negative ", "Positive", "positive"], ["negative", "Positive"], "' negative ' as 'negative', 'positive' as"),
+        (["neg", "pos"], ["neg", "pos"], None),
+        (["TRUE", "False", "true"], ["False", "TRUE"], "'true' as 'TRUE'"),
+    ],
+)
+def test_spellings_of_one_label_are_one_and_it_is_said(tmp_path, spellings, labels, line):
+    its = [row | {"label": spellings[number % len(spellings)]} for number, row in enumerate(rows(90))]
+    facts, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), min_class_share=0)
+    assert facts["labels"] == labels
+    assert [row["label"] for row in read] == [labels.index(plain(row["label"], labels)) for row in its]
+    assert said == [] if line is None else line in said[0]
+    pq.write_table(pa.table({"text": [row["text"] for row in its], "label": [0.0, 1.0] * 45}), tmp_path / "b.parquet")
+    assert fetch(tmp_path, tmp_path / "b.parquet")[0]["labels"] == ["0", "1"]
+
+
+def plain(spelling: str, labels: list[str]) -> str:
+    return next(label for label in labels if spelling.strip().lower().removesuffix(".0") == label.lower())
+
+
+def test_the_positive_label_may_be_spelt_as_any_row_spells_it(tmp_path):
+    its = [row | {"label": ["ham", " Spam "][number % 2]} for number, row in enumerate(rows(90))]
+    path = write_csv(tmp_path / "a.csv", its)
+    assert fetch(tmp_path, path, positive_label=" Spam ")[0]["labels"] == ["ham", "Spam"]
+    assert fetch(tmp_path, path, positive_label="spam")[0]["labels"] == ["ham", "Spam"]
+
+
+def test_blank_cells_are_texts_without_words(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"{'' if row == 7 else f'text {row}'},{row % 2}\n" for row in range(90)))
+    _facts, read = fetch(tmp_path, path)
+    assert read[7]["text"] == ""
+    assert len(read) == 90
+
+
+def test_bytes_of_another_encoding_are_named_by_their_row_and_read_with_it(tmp_path):
+    lines = ["text,label", *(f"caf\u00e9 {row},{row % 2}" if row == 60 else f"t {row},{row % 2}" for row in range(90))]
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("windows-1252"))
+    with pytest.raises(InputError, match=r"row 61, 'text': .*give --data.encoding windows-1252"):
+        fetch(tmp_path, tmp_path / "a.csv")
+    assert fetch(tmp_path, tmp_path / "a.csv", encoding="windows-1252")[1][60]["text"] == "caf\u00e9 60"
