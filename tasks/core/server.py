@@ -9,7 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from tasks.core.environment import store_root
+from tasks.core.usage import announce_use, is_live
+
 APPLICATION = "prefect.server.api.server:create_app"
+OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started the server announced itself
 
 
 def prepare_server(warn: Callable[[str], None]) -> None:
@@ -17,26 +21,28 @@ def prepare_server(warn: Callable[[str], None]) -> None:
 
     Args:
         warn: told what was found and done.
+
+    Raises:
+        StoreError: the store cannot be written.
     """
     home = Path(os.environ["PREFECT_HOME"])
     stop_orphans(home)
     set_aside_damaged_database(home / "prefect.db", warn)
+    # The server that Prefect may start for this process inherits it.
+    os.environ[OWNER] = announce_use(store_root()).lock_file
 
 
 def stop_orphans(home: Path) -> int:
     """Stop temporary servers whose run was killed, and return how many there were.
 
-    Prefect stops its server when the run ends, but nothing can when the run is killed: its server goes on, a
-    child of the system's first process.
+    Prefect stops its server when the run ends, but nothing can when the run is killed. Whose server it is stands in
+    its environment; who its parent is tells nothing, since the system gives orphans to whatever process it likes, and
+    in a container the first process may be a run.
 
     Args:
         home: PREFECT_HOME of the servers to look for.
     """
-    orphans = [
-        process
-        for process in psutil.process_iter(["cmdline", "ppid"])
-        if APPLICATION in (process.info["cmdline"] or []) and process.info["ppid"] == 1 and serves(process, home)
-    ]
+    orphans = [process for process in psutil.process_iter(["cmdline"]) if is_orphan(process, home)]
     for process in orphans:
         process.terminate()
     _gone, alive = psutil.wait_procs(orphans, timeout=5)
@@ -45,12 +51,18 @@ def stop_orphans(home: Path) -> int:
     return len(orphans)
 
 
-def serves(process: psutil.Process, home: Path) -> bool:
-    """Tell whether a server keeps its database in `home`; one that we may not ask is not ours."""
+def is_orphan(process: psutil.Process, home: Path) -> bool:
+    """Tell whether a process, its cmdline at hand, is a temporary server in `home` whose owner has ended.
+
+    One that we may not ask is not ours, and neither is one that names no owner: a person may have started it.
+    """
+    if APPLICATION not in (process.info["cmdline"] or []):
+        return False
     try:
-        return process.environ().get("PREFECT_HOME") == str(home)
+        told = process.environ()
     except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
+    return told.get("PREFECT_HOME") == str(home) and OWNER in told and not is_live(Path(told[OWNER]))
 
 
 def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:

@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from tasks.core.files import naming_the_place
+from tasks.core.locks import locked_if_free
 from tasks.core.store import Artifact, Store
 
 
@@ -18,6 +19,9 @@ def announce_use(root: Path) -> FileLock:
     """Tell that this process uses the store from now on, until it ends, however it ends.
 
     What it uses is marked with the time (`Store.use`), so whatever is unmarked since its start is free.
+
+    Returns:
+        The lock; its file is named by the process's id and the time.
 
     Raises:
         StoreError: the store cannot be written.
@@ -44,18 +48,23 @@ def take(store: Store, key: str) -> Artifact | None:
         return store.use(key)
 
 
+def is_live(announced: Path) -> bool:
+    """Tell whether the process that announced its use by this file goes on; the file of one that has ended is removed.
+
+    Its lock tells, not its pid, which may be another process's by now, nor a time, which a clock may set anew.
+    """
+    if not announced.exists():
+        return False
+    with locked_if_free(announced) as free:
+        if free:
+            announced.unlink(missing_ok=True)
+    return not free
+
+
 def oldest_live_use(root: Path) -> float:
     """Return when the oldest process that now uses the store began to, in seconds since 1970; now if none does."""
-    oldest = time.time()
-    for path in (root / "locks" / "in-use").glob("[0-9]*-[0-9]*.lock"):
-        lock = FileLock(path)
-        try:
-            with lock.acquire(blocking=False):
-                path.unlink(missing_ok=True)  # its process is gone
-        except Timeout:
-            # Not from the file's own times: some versions of filelock touch them when another process tries the lock.
-            oldest = min(oldest, int(path.stem.partition("-")[2]) / 1e9)
-    return oldest
+    announced = (root / "locks" / "in-use").glob("[0-9]*-[0-9]*.lock")
+    return min((path.stat().st_ctime for path in announced if is_live(path)), default=time.time())
 
 
 def runs_by_artifact(root: Path) -> dict[str, list[str]]:
