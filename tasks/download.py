@@ -11,6 +11,7 @@ from prefect.tasks import Task, exponential_backoff
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
+from tasks.core.places import typed_path
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings
 from tasks.core.store import Artifact
 from tasks.reviews.dataset import Dataset, write_dataset
@@ -45,7 +46,7 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
 def check_dataset(settings: RunSettings) -> None:
     """Refuse a dataset of the user's own that is not there, or holds no table."""
     if settings.data.is_own:
-        table_files(Path(settings.data.dataset).expanduser(), LABELLED)
+        table_files(typed_path(settings.data.dataset), LABELLED)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -63,7 +64,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    path = Path(settings.dataset).expanduser()
+    path = typed_path(settings.dataset)
     sha256 = hash_files(path)
     if passed_over := describe_passed_over(path, LABELLED):
         warn(passed_over)

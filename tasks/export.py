@@ -13,7 +13,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.places import check_place
+from tasks.core.places import check_place, typed_path
 from tasks.network.classifier import Classifier, load_classifier
 from tasks.network.onnx_model import score_with_onnx, write_onnx
 from tasks.network.packaged import write_facts
@@ -41,7 +41,7 @@ def check_output(output: Path) -> None:
 
 def check_place_of(settings: ExportSettings) -> None:
     """Refuse settings whose output cannot be written."""
-    check_output(Path(settings.output).expanduser().absolute())
+    check_output(typed_path(settings.output).absolute())
 
 
 def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_model") -> float:
@@ -65,7 +65,7 @@ def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_m
 @task(cache_policy=NO_CACHE, task_run_name="export {settings.format}")
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion, or the model that is named."""
-    output = Path(settings.output).expanduser().absolute()
+    output = typed_path(settings.output).absolute()
     check_output(output)
     with tempfile.TemporaryDirectory() as scratch:
         classifier = load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))

@@ -20,7 +20,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import hash_file, naming_the_place, replace_file
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.locks import locked
-from tasks.core.places import check_place, is_same
+from tasks.core.places import check_place, is_same, typed_path
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
 from tasks.network.classifier import Classifier, load_classifier
@@ -180,7 +180,7 @@ def score_rows(
 
 def places(settings: PredictSettings) -> tuple[Path, Path]:
     """Return what is scored and where its scores go."""
-    return Path(settings.input or "").expanduser(), Path(settings.output or "").expanduser()
+    return typed_path(settings.input or ""), typed_path(settings.output or "")
 
 
 def check_places(settings: PredictSettings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core.errors import StoreError
+from tasks.core.places import typed_path
 from tasks.core.uncaught import DEBUG_VARIABLE, is_debugging, show_uncaught
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
@@ -28,7 +29,7 @@ def store_root() -> Path:
     current folder's.
     """
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
-    return Path(os.environ.get(STORE_VARIABLE) or home / "artifacts").expanduser().absolute()
+    return typed_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
 
 
 def result_folder() -> Path:
@@ -66,7 +67,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     named = named_store(given)
     if named:
-        os.environ[STORE_VARIABLE] = str(Path(named).expanduser().absolute())
+        os.environ[STORE_VARIABLE] = str(typed_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
     if is_own_program() and not is_debugging():
@@ -102,7 +103,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
         # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
         defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    own_profiles = Path("~/.prefect/profiles.toml").expanduser()
+    own_profiles = typed_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
     for name, value in defaults.items():

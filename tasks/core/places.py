@@ -1,9 +1,14 @@
-"""Places: whether what the user wants written can be written there, asked before any work is done for it."""
+"""Places that the user names: the path that is meant, and whether it can be written to, asked before any work."""
 
 import os
 from pathlib import Path
 
 from tasks.core.errors import InputError
+
+
+def typed_path(text: str) -> Path:
+    """Return the path that a person typed, ~ for a home folder; where no such home is known, ~ is a name like any."""
+    return Path(os.path.expanduser(text))
 
 
 def check_place(place: Path) -> None:

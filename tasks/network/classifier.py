@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tasks.core.errors import ModelError
 from tasks.core.files import naming_the_place
+from tasks.core.places import typed_path
 from tasks.core.sealed import RotError
 from tasks.core.store import Store
 from tasks.core.usage import take
@@ -177,7 +178,7 @@ def load_classifier(
     """
     if model is None or model.isdecimal():
         return load_registered(uri, registered_model, int(model) if model else None, scratch)
-    path = Path(model).expanduser().resolve()
+    path = typed_path(model).resolve()
     if path.suffix == ".keras":
         return load_from_run(run_that_made(path, store), store)
     return load_from_run(path, store)

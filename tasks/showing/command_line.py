@@ -31,6 +31,7 @@ from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
 from tasks.core.journal import unfinished_step
+from tasks.core.places import typed_path
 from tasks.core.settings import RunSettings, Settings
 from tasks.core.uncaught import describe, is_debugging, say
 from tasks.showing.preflight import check_server
@@ -99,7 +100,7 @@ def find_preset(name: str) -> Path | Traversable:
     Raises:
         Mistake: there is none.
     """
-    path = PRESETS.get(name) or Path(name).expanduser()
+    path = PRESETS.get(name) or typed_path(name)
     if not path.is_file():
         raise Mistake(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
     return path
@@ -187,7 +188,7 @@ def parse_command_line(
         raise Mistake("\n".join(describe_mistake(mistake, settings) for mistake in error.errors())) from error
     except SettingsError as error:
         raise Mistake(f"{error}: {error.__cause__}") from error
-    if parsed.store and parsed.store.expanduser().absolute() != store_root():
+    if parsed.store and typed_path(str(parsed.store)).absolute() != store_root():
         raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     return settings.model_validate({name: getattr(parsed, name) for name in settings.model_fields})
 

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.core.places import check_place, is_same
+from tasks.core.places import check_place, is_same, typed_path
 
 
 def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatch):
@@ -36,3 +36,9 @@ def test_a_file_is_the_same_by_any_name(tmp_path):
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert is_same(tmp_path / "a", tmp_path / "." / "b")
     assert not is_same(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_tilde_is_a_home_where_there_is_one(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert str(typed_path("~/reviews.csv")) == "/home/me/reviews.csv"
+    assert str(typed_path("~nobody-of-this-name/a.csv")) == "~nobody-of-this-name/a.csv"

@@ -25,6 +25,7 @@ from rich.progress import (
 )
 
 from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.core.places import typed_path
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 LONGEST_SECONDS = 3600
@@ -72,14 +73,14 @@ def local_path(source: str) -> Path:
         return Path(urllib.request.url2pathname(parts.path))
     if "://" in source:
         raise SourceError(f"{source}: cannot read {parts.scheme}://; use http(s)://, file:// or a path")
-    return Path(source).expanduser()
+    return typed_path(source)
 
 
 def beside(source: str, name: str) -> str:
     """Return the address of the file `name` in the folder of `source`."""
     if "://" in source:
         return urllib.parse.urljoin(source, name)
-    return str(Path(source).expanduser().parent / name)
+    return str(typed_path(source).parent / name)
 
 
 def copy_local(path: Path, target: Path) -> None:
@@ -129,7 +130,7 @@ def netrc_auth() -> httpx.Auth | None:
     Raises:
         SourceError: the file cannot be read as one.
     """
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    path = typed_path(os.environ.get("NETRC") or "~/.netrc")
     try:
         return httpx.NetRCAuth(str(path)) if path.is_file() else None
     except netrc.NetrcParseError as error:

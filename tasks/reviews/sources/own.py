@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file
+from tasks.core.places import typed_path
 from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
 from tasks.reviews.padded import SPLITS
@@ -54,7 +55,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     Raises:
         InputError: naming file and row of what cannot be trained on.
     """
-    path = Path(settings.dataset).expanduser()
+    path = typed_path(settings.dataset)
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
