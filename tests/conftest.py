@@ -60,6 +60,14 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory):
+    """An untrained classifier that knows six words."""
+    from tests.small_runs import make_classifier  # within: tests of lower rooms need no network
+
+    return make_classifier(tmp_path_factory.mktemp("classifier"))
+
+
 @pytest.fixture
 def padded():
     """120 padded reviews that a small network can learn."""
@@ -70,6 +78,20 @@ def padded():
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
     return np.random.default_rng(113)
+
+
+@pytest.fixture
+def run(store, prefect_server):
+    """The pipeline, with its records in the test's store; returns metrics.json and the run folder."""
+    from flows.imdb_flow import imdb_flow
+
+    flow = imdb_flow.with_options(result_storage=store / "results")
+
+    def run_it(settings) -> dict:
+        folder = flow(settings)
+        return json.loads((folder / "metrics.json").read_text()) | {"folder": folder}
+
+    return run_it
 
 
 @pytest.fixture(scope="session")

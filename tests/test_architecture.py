@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,12 @@ def lint(project: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
+
+
+def test_no_test_module_imports_another():
+    for path in (PROJECT / "tests").rglob("*.py"):
+        found = re.search(r"^ *(from|import) tests\.([a-z_]+\.)*test_\w+", path.read_text(), re.MULTILINE)
+        assert not found, f"{path}: {found[0]}; what tests share is in conftest.py and in files without test_"
 
 
 def test_no_import_goes_up():

@@ -27,7 +27,6 @@ from tasks.network.onnx_model import score_with_onnx
 from tasks.network.trained import write_training
 from tasks.reviews.encoded import read_vocabulary
 from tasks.reviews.padded import padded_schema, write_padded
-from tests.test_predict import classifier  # noqa: F401 - a fixture
 
 TEXTS = [
     "Good, GOOD film!",
@@ -57,7 +56,7 @@ assert "tasks" not in sys.modules
         ({"maxlen": 20}, {"vocabulary_size": 7}),
     ],
 )
-def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):  # noqa: F811
+def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):
     other = dataclasses.replace(
         classifier,
         facts=classifier.facts.model_copy(update=facts),
@@ -75,7 +74,7 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
 
 
 @pytest.fixture(scope="module")
-def everywhere(classifier, tmp_path_factory):  # noqa: F811
+def everywhere(classifier, tmp_path_factory):
     """Return what evaluation, prediction and the exported model make of texts, in that order."""
     folder = tmp_path_factory.mktemp("everywhere")
     save_model(classifier.network, folder / "model.keras")
@@ -84,13 +83,13 @@ def everywhere(classifier, tmp_path_factory):  # noqa: F811
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
     schema = padded_schema(classifier.facts.maxlen, classifier.encoding.vocabulary_size, "pre", "pre")
 
-    def everywhere(texts: list[str]) -> list[np.ndarray]:
+    def everywhere(texts: list[str], batch_size: int) -> list[np.ndarray]:
         reviews, _words = classifier.encode(pa.array(texts, pa.string()))
         labels = np.arange(len(texts)) % 2
         for split in ("validation", "test"):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
-            evaluate_model(folder, folder, ScoringSettings(batch_size=5), Path(evaluated))
+            evaluate_model(folder, folder, ScoringSettings(batch_size=batch_size), Path(evaluated))
             probabilities = read_scores(Path(evaluated), "test").probabilities
         served = serve(text=tf.constant(texts))["probability"].numpy()
         return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
@@ -99,10 +98,15 @@ def everywhere(classifier, tmp_path_factory):  # noqa: F811
 
 
 @settings(max_examples=12)
-@given(st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=2, max_size=20), st.data())
-def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier, everywhere, texts, data):  # noqa: F811
+@given(
+    st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=2, max_size=20),
+    st.integers(1, 25),
+    st.data(),
+)
+def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier, everywhere, texts, batch_size, data):
     order = data.draw(st.permutations(range(len(texts))))
-    for scores in (*everywhere(texts), *(its[np.argsort(order)] for its in everywhere([texts[row] for row in order]))):
+    shuffled = everywhere([texts[row] for row in order], batch_size)
+    for scores in (*everywhere(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
         for text, score in zip(texts[:3], scores, strict=False):
             assert abs(classifier.predict(pa.array([text]))[0] - score) <= 1e-6
 
@@ -118,7 +122,7 @@ def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier
         {"cell": "gru", "activation": "selu", "readout": "max"},
     ],
 )
-def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):  # noqa: F811
+def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):
     network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **its), 10)
     other = dataclasses.replace(classifier, network=network, score=Scorer(network, 8, bucketing=True))
     assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
@@ -133,7 +137,7 @@ def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classif
     assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
 
 
-def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monkeypatch):  # noqa: F811
+def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monkeypatch):
     write, score, _tolerance = FORMATS["onnx"]
     monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))
     with pytest.raises(ModelError, match="scores differ by 2e-05; it is not kept"):
@@ -141,7 +145,7 @@ def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):  # noqa: F811
+def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
     export_classifier(classifier, tmp_path / "exported")
     done = subprocess.run(
         [sys.executable, "-c", ALONE, str(tmp_path / "exported"), *TEXTS],

@@ -14,43 +14,14 @@ from prefect.settings import PREFECT_API_URL
 
 import tasks.download
 import tasks.reviews.sources.imdb
-from flows.imdb_flow import imdb_flow
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.pruning import RUN_FILES
 from tasks.core.settings import RunSettings
+from tests.small_runs import STEPS, small
 
 PROJECT = Path(__file__).parents[1]
-STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"]
-
 TRAINED = ["train", "evaluate", "judge", "report", "package"]
-
-
-def small(imdb: Path | None, **sections) -> RunSettings:
-    """Settings of a run of seconds on the generated reviews."""
-    own = {"source": str(imdb / "imdb.npz"), "sha256": hash_file(imdb / "imdb.npz")} if imdb else {}
-    settings = {
-        "data": {"maxlen": 64, "num_words": 200} | own,
-        "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
-        "baseline": {},
-        "tracking": {"enabled": False},
-    }
-    for section, values in sections.items():
-        settings[section] = settings.get(section, {}) | values
-    return RunSettings.model_validate(settings)
-
-
-@pytest.fixture
-def run(store, prefect_server):
-    """The flow, with its records in the test's store; returns metrics.json."""
-    flow = imdb_flow.with_options(result_storage=store / "results")
-
-    def run_it(settings: RunSettings) -> dict:
-        folder = flow(settings)
-        return json.loads((folder / "metrics.json").read_text()) | {"folder": folder}
-
-    return run_it
 
 
 def made(metrics: dict) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from flows.notifications import check
 from tasks.core.errors import InputError
-from tests.test_track import free_port, wait_for
+from tests.web import free_port, wait_for
 
 PROJECT = Path(__file__).parents[1]
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.test_imdb_flow import run, small  # noqa: F401 - a fixture
+from tests.small_runs import small
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -25,7 +25,7 @@ window.addEventListener("load", () => {
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
-def test_a_browser_draws_every_figure_without_an_error_or_a_request(run, imdb, tmp_path):  # noqa: F811
+def test_a_browser_draws_every_figure_without_an_error_or_a_request(run, imdb, tmp_path):
     page = (run(small(imdb))["folder"] / "report.html").read_text()
     assert "<script" not in page
     probed = tmp_path / "report.html"

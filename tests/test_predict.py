@@ -9,37 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from prefect import get_client
 
 import tasks.predict
 import tasks.reviews.tables.reading
 from flows.predict_flow import predict_flow
-from tasks.build import make_model
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.settings import ModelSettings
-from tasks.network.classifier import assemble
-from tasks.network.models import save_model
-from tasks.network.packaged import Facts, write_facts
 from tasks.predict import explain, predict_files, predict_text, score_file
-from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
-
-WORDS = ["good", "bad", "film", "the", "a", "it's"]
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    save_model(make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10), folder / "model.keras")
-    write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
-    write_vocabulary(folder, WORDS)
-    facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
-    facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
-    facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
-    write_facts(folder, Facts.model_validate(facts))
-    return assemble("imdb-classifier version 1", folder)
+from tests.small_runs import SIX_WORDS
 
 
 def ignore(_share, _name) -> None:
@@ -48,17 +26,6 @@ def ignore(_share, _name) -> None:
 
 def ask(source, output, **values) -> PredictSettings:
     return PredictSettings(input=str(source), output=str(output), **values)
-
-
-@settings(max_examples=25)
-@given(st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=1, max_size=40), st.data())
-def test_a_text_scores_the_same_alone_and_in_any_company(classifier, texts, data):
-    together = classifier.predict(pa.array(texts, pa.string()))
-    order = data.draw(st.permutations(range(len(texts))))
-    shuffled = classifier.predict(pa.array([texts[row] for row in order], pa.string()))
-    assert np.abs(shuffled - together[order]).max() <= 1e-6
-    alone = classifier.predict(pa.array(texts[:1], pa.string()))
-    assert abs(alone[0] - together[0]) <= 1e-6
 
 
 def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifier, tmp_path):
@@ -87,7 +54,7 @@ def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifie
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.reviews.tables.reading, "ROWS_A_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
-    source.write_text("".join(f"{WORDS[row % 6]} film\n" for row in range(23)))
+    source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)
 
     def cut_short(_classifier, batch, *arguments):

@@ -1,12 +1,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import mlflow
 import numpy as np
@@ -19,7 +15,8 @@ from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.judging.registry import address_of
 from tasks.predict import predict_text
-from tests.test_imdb_flow import STEPS, run, small  # noqa: F401 - a fixture
+from tests.small_runs import STEPS, small
+from tests.web import free_port, wait_for
 
 MODEL = "imdb-classifier"
 
@@ -32,19 +29,13 @@ def tracked(imdb, **sections):
     return type(small(imdb)).model_validate(settings)
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
-
-
 def logged(uri: str) -> list:
     client = MlflowClient(uri, uri)
     (experiment,) = [its for its in client.search_experiments() if its.name == "imdb-pipeline"]
     return client.search_runs([experiment.experiment_id])
 
 
-def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeypatch):  # noqa: F811
+def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeypatch):
     metrics = run(tracked(imdb))
     client = MlflowClient(address_of(None), address_of(None))
     (logged_run,) = logged(address_of(None))
@@ -103,7 +94,7 @@ def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == [now.name]
 
 
-def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, store):  # noqa: F811
+def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, store):
     run(tracked(imdb))
     second = run(tracked(imdb, training={"seed": 5}))
     assert second["promotion"]["decision"] == "challenger"
@@ -123,7 +114,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         promote_flow(PromoteSettings(version=9))
 
 
-def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, monkeypatch, caplog, tmp_path):  # noqa: F811
+def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, monkeypatch, caplog, tmp_path):
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -156,14 +147,3 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, mo
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
-
-
-def wait_for(address: str) -> None:
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except urllib.error.URLError:
-            time.sleep(0.2)
-        else:
-            return
-    raise TimeoutError(address)

@@ -11,8 +11,8 @@ from tasks.network.checkpoint import Checkpoint
 from tasks.network.models import load_model, save_model
 from tasks.reviews.padded import padded_schema, write_padded
 from tasks.train import fit, fit_epoch, is_done, train_model
-from tests.network.test_checkpoint import epochs
 from tests.small_reviews import WORDS
+from tests.small_runs import epochs, small
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,6 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
 def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect_server, monkeypatch):
     from flows.imdb_flow import imdb_flow
     from tasks import train as room
-    from tests.test_imdb_flow import small
 
     begun = []
 

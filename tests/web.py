@@ -1,7 +1,11 @@
-"""A real HTTP server on loopback that serves a folder, and misbehaves where a path asks for it."""
+"""Servers on loopback: a real one that serves a folder, and misbehaves where a path asks for it; a port for others."""
 
 import base64
+import socket
 import threading
+import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,3 +72,22 @@ def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
         server.shutdown()
         thread.join(10)
         server.server_close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def wait_for(address: str) -> None:
+    """Wait until a server answers, for a minute at most."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.URLError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError(address)

@@ -2,11 +2,8 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
-from tasks.network.checkpoint import Checkpoint, Epoch, best_epoch
-
-
-def epochs(*losses: float) -> list[Epoch]:
-    return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]
+from tasks.network.checkpoint import Checkpoint, best_epoch
+from tests.small_runs import epochs
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
 from tasks.network.models import Scorer, bucketed_dataset, load_model, random_states, save_model, seed_dropout
-from tasks.reviews.padded import Padded
 from tests.small_reviews import WORDS, make_padded
 
 REVIEWS = make_padded(120, maxlen=100, seed=3)
@@ -15,16 +12,6 @@ REVIEWS = make_padded(120, maxlen=100, seed=3)
 @pytest.fixture(scope="module")
 def model():
     return make_model(ModelSettings(units=8, embedding_dim=8, dense_units=8), WORDS)
-
-
-@settings(deadline=None, max_examples=20)
-@given(rows=st.lists(st.integers(0, 119), min_size=1, max_size=30), batch_size=st.integers(1, 40))
-def test_a_review_scores_the_same_alone_and_in_any_batch(model, rows, batch_size):
-    part = Padded(REVIEWS.tokens[rows], REVIEWS.lengths[rows], REVIEWS.labels[rows], "pre", WORDS)
-    together = Scorer(model, batch_size, bucketing=True)(part)
-    first = Padded(part.tokens[:1], part.lengths[:1], part.labels[:1], "pre", WORDS)
-    alone = Scorer(model, 1, bucketing=True)(first)
-    assert together[0] == pytest.approx(alone[0], abs=1e-6)
 
 
 def test_a_batch_has_one_length_and_its_own_labels():

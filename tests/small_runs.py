@@ -1,0 +1,52 @@
+"""Runs of seconds and what they leave: their settings, epochs, a classifier."""
+
+from pathlib import Path
+
+from tasks.build import make_model
+from tasks.core.files import hash_file
+from tasks.core.settings import ModelSettings, RunSettings
+from tasks.network.checkpoint import Epoch
+from tasks.network.classifier import Classifier, assemble
+from tasks.network.models import save_model
+from tasks.network.packaged import Facts, write_facts
+from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
+
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"]
+SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
+
+
+def small(imdb: Path | None, **sections) -> RunSettings:
+    """Return the settings of a run of seconds.
+
+    Args:
+        imdb: the folder of the generated reviews; None leaves the source to `sections`.
+        sections: what is otherwise, by section.
+    """
+    own = {"source": str(imdb / "imdb.npz"), "sha256": hash_file(imdb / "imdb.npz")} if imdb else {}
+    settings = {
+        "data": {"maxlen": 64, "num_words": 200} | own,
+        "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+        "baseline": {},
+        "tracking": {"enabled": False},
+    }
+    for section, values in sections.items():
+        settings[section] = settings.get(section, {}) | values
+    return RunSettings.model_validate(settings)
+
+
+def epochs(*losses: float) -> list[Epoch]:
+    """Return epochs with the given validation losses."""
+    return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]
+
+
+def make_classifier(folder: Path) -> Classifier:
+    """Write an untrained classifier that knows six words into a folder, and return it."""
+    save_model(make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10), folder / "model.keras")
+    write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
+    write_vocabulary(folder, SIX_WORDS)
+    facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
+    facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
+    facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
+    write_facts(folder, Facts.model_validate(facts))
+    return assemble("imdb-classifier version 1", folder)
