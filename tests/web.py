@@ -82,8 +82,8 @@ def free_port() -> int:
 
 
 def wait_for(address: str) -> None:
-    """Wait until a server answers, for a minute at most."""
-    for _ in range(300):
+    """Wait until a server answers, for two minutes at most: a busy machine starts one slowly."""
+    for _ in range(600):
         try:
             urllib.request.urlopen(address, timeout=5).close()
         except urllib.error.URLError:
