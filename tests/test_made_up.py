@@ -27,7 +27,6 @@ from tasks.encode import encode_download
 from tasks.pad import pad_splits
 from tasks.predict import check_places, predict_files
 from tasks.showing.command_line import Mistake, RunCommandLine, parse_command_line
-from tests.test_predict import classifier  # noqa: F401 - a fixture
 
 ODD = [
     "",
@@ -210,7 +209,7 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
 
 @many
 @given(st.lists(FILES, max_size=3), st.booleans(), st.sampled_from(["out", "in", "out.parquet", "in/old.csv/x"]))
-def test_any_files_are_scored_or_refused_with_their_place(classifier, capsys, files, whole, output):  # noqa: F811
+def test_any_files_are_scored_or_refused_with_their_place(classifier, capsys, files, whole, output):
     with on_disk(files, whole) as (scratch, place):
         before = {path: path.read_bytes() for path in place.parent.rglob("*") if path.is_file()}
         asked = PredictSettings(input=str(place), output=str(scratch / output))
