@@ -67,9 +67,8 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     elif step == "evaluate":
         from tasks.build import make_model
         from tasks.evaluate import evaluate_model
-        from tasks.network.checkpoint import Epoch
         from tasks.network.models import save_model
-        from tasks.network.trained import write_training
+        from tasks.network.trained import Epoch, write_training
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
         epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)

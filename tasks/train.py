@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import get_run_logger, task
 
-from tasks.core.caching import BY_CONTENT, checkpoint_folder, keep, path_of
+from tasks.core.caching import BY_CONTENT, cache_key, keep, path_of
+from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
+from tasks.core.locks import lock_file, locked_if_free
 from tasks.core.settings import TrainingSettings
-from tasks.core.store import Artifact
-from tasks.network.checkpoint import Checkpoint, Epoch, best_epoch
+from tasks.core.store import Artifact, Store
+from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.models import MODEL, batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
-from tasks.network.trained import write_training
+from tasks.network.trained import Epoch, best_epoch, write_training
 from tasks.reviews.padded import Padded, PaddedFile, padded_file
 from tasks.showing.progress import Advance, showing_progress
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     import keras
+
+# A finished training's last state stays for a longer one to go on from: thrice the network's size, or six times.
+KEPT_TRAININGS = 3
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
@@ -107,12 +112,12 @@ def fit(
     say: Callable[[str], None],
     advance: Advance | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
-    """Fit the model in `built`, going on from `checkpoint` where it holds finished epochs.
+    """Fit the model in `built`, going on from `checkpoint` where it holds epochs that this training has too.
 
     Returns:
         The model with the weights to keep, and its epochs.
     """
-    state = checkpoint.read(warn=say)
+    state = checkpoint.read(warn=say, is_wanted=lambda history: not goes_beyond(history, settings))
     if state is None:
         history: list[Epoch] = []
         model = load_model(built)
@@ -140,6 +145,11 @@ def is_done(history: list[Epoch], settings: TrainingSettings) -> bool:
         return True
     patience = settings.early_stopping_patience
     return bool(history) and patience is not None and len(history) - best_epoch(history) >= patience
+
+
+def goes_beyond(history: list[Epoch], settings: TrainingSettings) -> bool:
+    """Tell whether training would have been done before the last of these epochs."""
+    return any(is_done(history[:count], settings) for count in range(1, len(history)))
 
 
 def describe(history: list[Epoch], settings: TrainingSettings) -> str:
@@ -177,6 +187,20 @@ def train_model(
     return {"seconds": [epoch.seconds for epoch in history]}
 
 
+def epochs_key(built: Artifact, padded: Artifact, settings: TrainingSettings) -> str:
+    """Return the key of what shapes each epoch: trainings that differ only in when they stop share their epochs.
+
+    Where the step size falls until the last epoch, each epoch depends on how many are planned.
+    """
+    when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
+    if settings.learning_rate_decay == "none":
+        when_to_stop["epochs"] = 1
+    shared = settings.model_copy(update=when_to_stop)
+    # Marked, for its lock must never be that of the artifact itself, which is held meanwhile.
+    inputs = {"built": built, "padded": padded, "settings": shared, "of": "epochs"}
+    return cache_key(train.fn, train.name, inputs)
+
+
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     """Tell whether a failed training is worth a retry: not if a user has to mend something first."""
     return not isinstance(state.result(raise_on_failure=False), PipelineError)
@@ -192,12 +216,18 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
 )
 def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Artifact:
     """Fit the network; a retry, or a later run, goes on from the last whole epoch."""
-    checkpoint, say = checkpoint_folder(), get_run_logger().info
+    store, say = Store(store_root()), get_run_logger().info
+    key = epochs_key(built, padded, settings)
+    checkpoint = Checkpoint(store.root / "checkpoints" / key)
 
     def fill(folder: Path) -> dict[str, Any]:
-        with showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
-            return train_model(path_of(built), path_of(padded), settings, checkpoint, folder, say, advance)
+        # Another run may be at the same epochs, to have more of them or fewer.
+        with store.locked(key), showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
+            return train_model(path_of(built), path_of(padded), settings, checkpoint.folder, folder, say, advance)
 
     trained = keep(fill)
-    Checkpoint(checkpoint).remove()
+    with locked_if_free(lock_file(store.root, key)) as free:
+        if free:
+            checkpoint.finish(warn=say)
+    keep_newest(checkpoint.folder.parent, KEPT_TRAININGS, lambda name: lock_file(store.root, f"{train.name}/{name}"))
     return trained

@@ -4,9 +4,8 @@ from tasks.build import make_model
 from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluate import evaluate_model
 from tasks.judging.scores import read_scores
-from tasks.network.checkpoint import Epoch
 from tasks.network.models import save_model
-from tasks.network.trained import write_training
+from tasks.network.trained import Epoch, write_training
 from tasks.reviews.padded import padded_schema, write_padded
 from tests.small_reviews import WORDS
 

@@ -21,10 +21,9 @@ from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluate import evaluate_model
 from tasks.export import FORMATS, export, export_classifier
 from tasks.judging.scores import read_scores
-from tasks.network.checkpoint import Epoch
 from tasks.network.models import Scorer, save_model
 from tasks.network.onnx_model import score_with_onnx
-from tasks.network.trained import write_training
+from tasks.network.trained import Epoch, write_training
 from tasks.reviews.encoded import read_vocabulary
 from tasks.reviews.padded import padded_schema, write_padded
 

@@ -43,7 +43,10 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, store)
     assert made(run(small(imdb, baseline={"inverse_penalty": 1}))) == ["baseline", "judge", "report"]
     assert not {"baseline", "train"} & set(made(run(small(imdb, evaluation={"batch_size": 7}))))
     assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == ["judge", "report", "package"]
-    assert not list((store / "checkpoints").rglob("*.keras"))
+    # Of finished trainings the last states of three stay, to go on from.
+    kept = list((store / "checkpoints" / "train").iterdir())
+    assert len(kept) == 3
+    assert all((folder / "finished").exists() for folder in kept)
 
 
 def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):

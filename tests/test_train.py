@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from tasks.build import make_model
+from tasks.core.caching import cache_key
 from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.core.store import Artifact
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.models import load_model, save_model
 from tasks.reviews.padded import padded_schema, write_padded
-from tasks.train import fit, fit_epoch, is_done, train_model
+from tasks.train import epochs_key, fit, fit_epoch, goes_beyond, is_done, train, train_model
 from tests.small_reviews import WORDS
 from tests.small_runs import epochs, small
 
@@ -56,9 +58,10 @@ def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padd
     assert not weights_equal(models[0], models[2])
 
 
-def test_training_that_was_cut_short_ends_as_if_it_was_not(built, padded, tmp_path):
+def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, tmp_path):
     straight, history = run(built, padded, tmp_path / "straight", epochs=4)
     run(built, padded, tmp_path / "cut", epochs=2)
+    Checkpoint(tmp_path / "cut").finish(warn=pytest.fail)  # a run of two epochs that ended is gone on from too
     said = []
     resumed, resumed_history = run(built, padded, tmp_path / "cut", said, epochs=4)
     assert said[0].startswith("Going on after epoch 2")
@@ -79,6 +82,36 @@ def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, t
         fit(built, [padded], [padded], settings(**falling), Checkpoint(tmp_path / "cut"), stop_after_the_first)
     resumed, _ = run(built, padded, tmp_path / "cut", **falling)
     assert weights_equal(straight, resumed)
+
+
+def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded, tmp_path):
+    straight, _ = run(built, padded, tmp_path / "straight", epochs=1)
+    run(built, padded, tmp_path / "longer", epochs=3)
+    shorter, history = run(built, padded, tmp_path / "longer", epochs=1)
+    assert len(history) == 1
+    assert weights_equal(straight, shorter)
+    patient = settings(epochs=9, early_stopping_patience=1)
+    assert goes_beyond(epochs(0.5, 0.6, 0.4), patient)
+    assert not goes_beyond(epochs(0.5, 0.4, 0.6), patient)
+    assert not goes_beyond([], patient)
+
+
+def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
+    built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
+
+    def key(**values) -> str:
+        return epochs_key(built, padded, settings(**values))
+
+    five = key(epochs=5)
+    assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
+    assert len({five, key(seed=5), key(batch_size=8), key(learning_rate=0.1)}) == 4
+    # A falling step size depends on when it is to end.
+    falling = [key(epochs=epochs, learning_rate_decay="cosine") for epochs in (5, 6)]
+    assert len({five, *falling}) == 3
+    # Its lock is held within that of the artifact: they must not be one.
+    plain = settings(epochs=1)
+    whole = cache_key(train.fn, "train", {"built": built, "padded": padded, "settings": plain})
+    assert key(epochs=1) != whole
 
 
 def test_early_stopping_waits_for_its_patience():

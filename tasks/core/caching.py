@@ -251,11 +251,3 @@ def keep(fill: Callable[[Path], dict[str, Any]]) -> Artifact:
 def path_of(artifact: Artifact, name: str = "") -> Path:
     """Return where an artifact that a step was handed lies, or its file `name`."""
     return Store(store_root()).path(artifact, name)
-
-
-def checkpoint_folder() -> Path:
-    """Return where the running task may keep what a later attempt at the same work goes on from."""
-    transaction = get_transaction()
-    if transaction is None or transaction.key is None:
-        raise RuntimeError("checkpoint_folder() needs a running task with cache_policy=BY_CONTENT")
-    return store_root() / "checkpoints" / transaction.key

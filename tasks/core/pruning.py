@@ -16,7 +16,7 @@ from tasks.core.usage import oldest_live_use
 # What runs, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
 RUN_FILES = re.compile(r"config\.json|metrics\.json|report\.html|figures/.+")
 FAILURE_FILES = re.compile(r"report\.html")
-CHECKPOINT_FILES = re.compile(r"\.?(state\.json|epoch-\d+)\b[^/]*")
+CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
 KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
 UNFINISHED_SECONDS = 3600  # no folder of a run or failure takes so long to write
 

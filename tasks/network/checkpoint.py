@@ -1,31 +1,21 @@
-"""Checkpoints: the last whole epoch of a training run, kept until the run is done."""
+"""Checkpoints: the last whole epochs of a training, to go on from after a crash, or for more epochs."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.core.files import flush, hash_file, replace_file
+from tasks.core.files import flush, hash_file, remove_whole, replace_file
+from tasks.core.locks import locked_if_free
 from tasks.core.sealed import RotError, seal, unseal
 from tasks.network.models import save_model
+from tasks.network.trained import Epoch, best_epoch
 
 if TYPE_CHECKING:
     import keras
 
-STATE = "state.json"
-
-
-class Epoch(BaseModel):
-    """What one epoch came to: losses, metrics of the training and validation reviews, seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
-    epoch: int
-    loss: float
-    val_loss: float
-    seconds: float
+FINISHED = "finished"
 
 
 class State(BaseModel):
@@ -40,29 +30,39 @@ class State(BaseModel):
 
 
 class Checkpoint:
-    """A folder that holds the last whole epoch and the best one."""
+    """A folder that holds the last two whole epochs, and the best one of each."""
 
     def __init__(self, folder: Path) -> None:
         """Keep checkpoints in `folder`."""
         self.folder = folder
 
-    def read(self, warn: Callable[[str], None]) -> State | None:
+    def read(
+        self, warn: Callable[[str], None], is_wanted: Callable[[list[Epoch]], bool] = lambda history: True
+    ) -> State | None:
         """Return where training stands, or None where there is no whole checkpoint.
 
         Args:
-            warn: told when there is one that cannot be used.
+            warn: told of each that cannot be used; the epoch before it may still be whole.
+            is_wanted: tells of a state's epochs whether training may go on from there.
         """
-        if not (self.folder / STATE).exists():
-            return None
-        try:
-            state = unseal(self.folder / STATE, State)
-            for name, sha256 in state.files.items():
-                if not (self.folder / name).is_file() or hash_file(self.folder / name) != sha256:
-                    raise RotError(f"{self.folder / name}: missing or altered")
-        except RotError as rot:
-            warn(f"{rot}; training begins anew")
-            return None
-        return state
+        rotten = False
+        for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
+            try:
+                state = unseal(path, State)
+                if is_wanted(state.history):
+                    self._verify(state)
+                    return state
+            except RotError as rot:
+                warn(f"{rot}; looking for the epoch before")
+                rotten = True
+        if rotten:
+            warn(f"{self.folder}: holds no whole epoch to go on from; training begins anew")
+        return None
+
+    def _verify(self, state: State) -> None:
+        for name, sha256 in state.files.items():
+            if not (self.folder / name).is_file() or hash_file(self.folder / name) != sha256:
+                raise RotError(f"{self.folder / name}: missing or altered")
 
     def write(self, model: "keras.Model", history: list[Epoch]) -> State:
         """Keep `model`, with its optimizer, as the state after the last epoch of `history`.
@@ -75,22 +75,54 @@ class Checkpoint:
         flush(self.folder / last)
         files = {name: hash_file(self.folder / name) for name in {last, best}}
         state = State(history=history, last=last, best=best, files=files)
-        replace_file(self.folder / STATE, seal(state))
-        for stale in self.folder.glob("*.keras"):
-            if stale.name not in files:
-                stale.unlink()
+        replace_file(self.folder / state_file(history[-1].epoch), seal(state))
+        self._keep(history, history[:-1])
         return state
 
-    def remove(self) -> None:
-        """Remove the folder: the run is done, and its model is an artifact."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def finish(self, warn: Callable[[str], None]) -> None:
+        """Note that training is done: of what is kept, only the state after the last whole epoch stays.
+
+        Args:
+            warn: told of what cannot be used.
+        """
+        if state := self.read(warn):
+            self._keep(state.history)
+            (self.folder / FINISHED).touch()
+
+    def _keep(self, *histories: list[Epoch]) -> None:
+        """Remove all but the states after these epochs, and what they name."""
+        kept = {
+            name
+            for history in histories
+            if history
+            for name in (state_file(history[-1].epoch), epoch_file(history[-1].epoch), epoch_file(best_epoch(history)))
+        }
+        for path in self.folder.glob("epoch-*"):
+            if path.name not in kept:
+                path.unlink()
+        (self.folder / FINISHED).unlink(missing_ok=True)
+
+
+def keep_newest(place: Path, most: int, lock_of: Callable[[str], Path]) -> None:
+    """Remove the checkpoints of finished trainings in `place`, but for the newest.
+
+    Args:
+        place: holds a folder for each training; those that are not finished stay.
+        most: how many of the finished ones stay.
+        lock_of: the lock of a folder, by its name; what another process holds stays.
+    """
+    finished = sorted(place.glob(f"*/{FINISHED}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in finished[most:]:
+        with locked_if_free(lock_of(path.parent.name)) as free:
+            if free and path.exists():
+                remove_whole(path.parent)
+
+
+def state_file(epoch: int) -> str:
+    """Return the name of the file that holds where training stood after an epoch."""
+    return f"epoch-{epoch:05d}.json"
 
 
 def epoch_file(epoch: int) -> str:
     """Return the name of the file that holds the model after an epoch."""
     return f"epoch-{epoch:05d}.keras"
-
-
-def best_epoch(history: list[Epoch]) -> int:
-    """Return the epoch with the lowest validation loss, the earliest of equals."""
-    return min(history, key=lambda epoch: epoch.val_loss).epoch

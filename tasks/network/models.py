@@ -1,10 +1,10 @@
 """Models on disk and at work: .keras files that are equal byte for byte, dropout's seeds, and scoring in buckets."""
 
+import faulthandler
 import json
 import os
 import re
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.network.notices import without_notices
 from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
 from tasks.reviews.padded import Padded, lengths_of, maxlen_of
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-# No GPU, oneDNN's rounding, instructions that this build leaves unused: no news to a reader of the run.
-NOTICE = re.compile(
-    rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
-    rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
-)
 MODEL = "model.keras"
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -33,24 +29,17 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 def start_tensorflow() -> None:
     """Import TensorFlow and find its devices, without the notices that it prints for its own developers.
 
-    They are written by C++ before any log level is read, so they are caught where they come out; whatever is not
-    such a notice is passed on.
+    They are written by C++ before any log level is read, so they are caught where they come out. A crash in there, as
+    on a processor that the build is not for, shows what Python was doing.
     """
     if "tensorflow" in sys.modules:
         return
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
-            import tensorflow as tf
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2)
+    with without_notices():
+        import tensorflow as tf
 
-            tf.config.list_logical_devices()
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
-            caught.seek(0)
-            sys.stderr.writelines(line.decode(errors="replace") for line in caught if not NOTICE.search(line))
+        tf.config.list_logical_devices()
 
 
 def save_model(model: "keras.Model", path: Path) -> None:

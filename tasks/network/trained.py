@@ -4,9 +4,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.network.checkpoint import Epoch, best_epoch
-
 TRAINING = "training.json"
+
+
+class Epoch(BaseModel):
+    """What one epoch came to: losses, metrics of the training and validation reviews, seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    epoch: int
+    loss: float
+    val_loss: float
+    seconds: float
 
 
 class Training(BaseModel):
@@ -42,3 +51,8 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
 def read_training(folder: Path) -> Training:
     """Return what `write_training` wrote."""
     return Training.model_validate_json((folder / TRAINING).read_bytes())
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Return the epoch with the lowest validation loss, the earliest of equals."""
+    return min(history, key=lambda epoch: epoch.val_loss).epoch

@@ -45,7 +45,7 @@ def test_a_signal_stops_a_run_within_seconds_with_its_state_kept(imdb, tmp_path,
     assert stopped == status, driver.log()
     assert seconds < 10
     assert servers(store / "prefect") == []
-    assert list((store / "checkpoints" / "train").glob("*/state.json"))
+    assert list((store / "checkpoints" / "train").glob("*/epoch-*.json"))
     with sqlite3.connect(store / "prefect" / "prefect.db") as database:
         ((found,),) = database.execute("select state_name from flow_run")
     assert found not in ("Running", "Pending")

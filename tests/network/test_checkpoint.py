@@ -1,8 +1,13 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from tasks.build import make_model
+from tasks.core.locks import locked
 from tasks.core.settings import ModelSettings
-from tasks.network.checkpoint import Checkpoint, best_epoch
+from tasks.network.checkpoint import Checkpoint, keep_newest
+from tasks.network.trained import best_epoch
 from tests.small_runs import epochs
 
 
@@ -15,28 +20,76 @@ def test_the_best_epoch_is_the_earliest_of_the_lowest_losses():
     assert best_epoch(epochs(0.5, 0.3, 0.4, 0.3)) == 2
 
 
-def test_the_last_and_the_best_epoch_are_kept_and_no_others(model, tmp_path):
+def names(checkpoint: Checkpoint) -> list[str]:
+    return sorted(path.name for path in checkpoint.folder.iterdir())
+
+
+def test_the_last_two_epochs_and_their_best_are_kept_and_no_others(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     assert checkpoint.read(warn=pytest.fail) is None
-    for count in range(1, 5):
-        checkpoint.write(model, epochs(0.5, 0.3, 0.4, 0.6)[:count])
+    for count in range(1, 6):
+        checkpoint.write(model, epochs(0.5, 0.3, 0.4, 0.6, 0.2)[:count])
     state = checkpoint.read(warn=pytest.fail)
-    assert (state.last, state.best) == ("epoch-00004.keras", "epoch-00002.keras")
-    assert sorted(path.name for path in checkpoint.folder.glob("*.keras")) == [state.best, state.last]
-    assert [epoch.val_loss for epoch in state.history] == [0.5, 0.3, 0.4, 0.6]
-    checkpoint.remove()
-    assert not checkpoint.folder.exists()
+    assert (state.last, state.best) == ("epoch-00005.keras", "epoch-00005.keras")
+    assert [epoch.val_loss for epoch in state.history] == [0.5, 0.3, 0.4, 0.6, 0.2]
+    numbers = [2, 4, 4, 5, 5]  # the second is the best of the first four
+    assert [int(name[6:11]) for name in names(checkpoint)] == numbers
 
 
-@pytest.mark.parametrize("name", ["state.json", "epoch-00002.keras"])
-def test_a_damaged_checkpoint_is_named_and_not_used(model, tmp_path, name):
+def test_a_finished_training_leaves_its_last_state_for_a_longer_one(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
-    checkpoint.write(model, epochs(0.5))
-    checkpoint.write(model, epochs(0.5, 0.3))
-    path = checkpoint.folder / name
+    for count in range(1, 4):
+        checkpoint.write(model, epochs(0.5, 0.4, 0.3)[:count])
+    checkpoint.finish(warn=pytest.fail)
+    assert names(checkpoint) == ["epoch-00003.json", "epoch-00003.keras", "finished"]
+    assert len(checkpoint.read(warn=pytest.fail).history) == 3
+    checkpoint.write(model, epochs(0.5, 0.4, 0.3, 0.2))
+    assert "finished" not in names(checkpoint)
+
+
+def test_only_the_newest_finished_trainings_stay(model, tmp_path):
+    for number in range(4):
+        checkpoint = Checkpoint(tmp_path / f"c{number}")
+        checkpoint.write(model, epochs(0.5))
+        if number:
+            checkpoint.finish(warn=pytest.fail)
+            os.utime(checkpoint.folder / "finished", (number, number))
+
+    def lock_of(name: str) -> Path:
+        return tmp_path / "locks" / name
+
+    with locked(lock_of("c1"), "another run's training"):
+        keep_newest(tmp_path, 1, lock_of)
+    assert sorted(path.name for path in tmp_path.glob("c*")) == ["c0", "c1", "c3"]
+    keep_newest(tmp_path, 1, lock_of)
+    assert sorted(path.name for path in tmp_path.glob("c*")) == ["c0", "c3"]
+
+
+def damage(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+
+
+@pytest.mark.parametrize("name", ["epoch-00003.json", "epoch-00003.keras"])
+def test_a_damaged_epoch_is_named_and_the_one_before_is_taken(model, tmp_path, name):
+    checkpoint = Checkpoint(tmp_path / "c")
+    for count in range(1, 4):
+        checkpoint.write(model, epochs(0.5, 0.4, 0.3)[:count])
+    damage(checkpoint.folder / name)
     said = []
-    assert checkpoint.read(warn=said.append) is None
+    assert checkpoint.read(warn=said.append).last == "epoch-00002.keras"
     assert len(said) == 1
     assert name in said[0]
+    damage(checkpoint.folder / "epoch-00002.keras")
+    assert checkpoint.read(warn=said.append) is None
+    assert "epoch-00002.keras" in said[-2]
+    assert said[-1].endswith("training begins anew")
+
+
+def test_a_state_that_is_not_wanted_is_passed_over(model, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c")
+    for count in range(1, 4):
+        checkpoint.write(model, epochs(0.5, 0.4, 0.3)[:count])
+    state = checkpoint.read(warn=pytest.fail, is_wanted=lambda history: len(history) <= 2)
+    assert state.last == "epoch-00002.keras"
+    assert checkpoint.read(warn=pytest.fail, is_wanted=lambda history: False) is None
