@@ -56,8 +56,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     built = build(padded, settings.model)
     trained = train(built, padded, settings.training)
     evaluated = evaluate(trained, padded, settings.evaluation)
-    judged = judge(evaluated, compared, padded, settings.evaluation)
-    drawn = report(trained, evaluated, compared, judged, encoded, settings.evaluation)
+    judged = judge(downloaded, padded, evaluated, compared, settings.evaluation)
+    drawn = report(downloaded, trained, evaluated, compared, judged, encoded, settings.evaluation)
     packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
     made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
     return publish(settings, made, register(settings, made, uri))

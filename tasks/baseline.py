@@ -49,7 +49,8 @@ def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Sco
         probabilities = fit_tfidf(counts, labels, held_out, penalty)
     else:
         probabilities = fit_naive_bayes(counts, labels, held_out, sizes_of(known, size), settings, penalty)
-    return Scores(read_labels(test), probabilities.astype(np.float32))
+    probabilities = probabilities.astype(np.float32)
+    return Scores(read_labels(test), probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities)
 
 
 def fit_naive_bayes(
@@ -60,28 +61,41 @@ def fit_naive_bayes(
     settings: BaselineSettings,
     inverse_penalty: float,
 ) -> np.ndarray:
-    """Fit on training reviews, and return the probability of each test review: (tests,) float32.
+    """Fit on training reviews, and return the probabilities of each test review: (tests, labels), adding up to 1.
+
+    Of more than two labels each is told from the rest, and its share of all their probabilities is taken.
 
     Args:
         train: (reviews, phrases) counts.
-        labels: (reviews,) 0 or 1.
+        labels: (reviews,) integers from 0, each present.
         test: (tests, phrases) counts.
         sizes: (phrases,) words of each.
         settings: how many reviews a phrase must stand in.
         inverse_penalty: how freely phrases may be weighed.
     """
-    presence = presence_of(train)
-    model = fit_phrases(
-        presence,
-        presence.T.tocsr(),
-        signs_of(labels),
-        sizes,
-        min_documents=settings.min_documents,
-        inverse_penalty=inverse_penalty,
-        iterations=ITERATIONS,
-    )
-    probabilities: np.ndarray = 1 / (1 + np.exp(-model.logits(presence_of(test))))
-    return probabilities
+    presence, held_out = presence_of(train), presence_of(test)
+    turned = presence.T.tocsr()
+
+    def probability_of(label: int) -> np.ndarray:
+        model = fit_phrases(
+            presence,
+            turned,
+            signs_of(labels == label),
+            sizes,
+            min_documents=settings.min_documents,
+            inverse_penalty=inverse_penalty,
+            iterations=ITERATIONS,
+        )
+        probability: np.ndarray = 1 / (1 + np.exp(-model.logits(held_out)))
+        return probability
+
+    count = int(labels.max()) + 1
+    if count == 2:
+        positive = probability_of(1)
+        return np.stack([1 - positive, positive], axis=1)
+    each = np.stack([probability_of(label) for label in range(count)], axis=1)
+    shares: np.ndarray = each / each.sum(axis=1, keepdims=True)
+    return shares
 
 
 def score_baseline(encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:

@@ -9,22 +9,24 @@ from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact
 from tasks.network.models import MODEL, save_model, start_tensorflow
-from tasks.reviews.padded import padded_file, read_vocabulary_size
+from tasks.reviews.padded import padded_file, read_sizes
 
 # Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
     import keras
 
 
-def make_model(settings: ModelSettings, vocabulary_size: int) -> "keras.Model":
+def make_model(settings: ModelSettings, vocabulary_size: int, labels: int = 2) -> "keras.Model":
     """Return the network with seeded weights, not compiled.
 
     Args:
         settings: the defaults give the case study's: Embedding, Bidirectional(LSTM), Flatten, Dense, Dropout, Dense.
         vocabulary_size: rows of the embedding.
+        labels: how many there are.
 
     Returns:
-        (batch, length) int32 token ids -> (batch, 1) float32 probability of a positive review; any length.
+        (batch, length) int32 token ids of any length -> of two labels (batch, 1) float32 probability of label 1, of
+        more (batch, labels) float32 probabilities that add up to 1.
     """
     start_tensorflow()
     import keras
@@ -37,8 +39,11 @@ def make_model(settings: ModelSettings, vocabulary_size: int) -> "keras.Model":
     features = keras.layers.Flatten(name="flatten")(read_out(vectors, settings))
     hidden = keras.layers.Dense(settings.dense_units, activation="relu", name="dense")(features)
     hidden = keras.layers.Dropout(settings.dense_dropout, name="dropout")(hidden)
-    probability = keras.layers.Dense(1, activation="sigmoid", name="probability")(hidden)
-    return keras.Model(tokens, probability, name="recurrent_classifier")
+    if labels == 2:
+        scores = keras.layers.Dense(1, activation="sigmoid", name="probability")(hidden)
+    else:
+        scores = keras.layers.Dense(labels, activation="softmax", name="probabilities")(hidden)
+    return keras.Model(tokens, scores, name="recurrent_classifier")
 
 
 def read_out(vectors: Any, settings: ModelSettings) -> Any:
@@ -88,7 +93,7 @@ def recurrent_layer(
 
 def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str, int]:
     """Write model.keras and summary.txt and return the number of parameters."""
-    model = make_model(settings, read_vocabulary_size(padded_file(padded, "train")))
+    model = make_model(settings, *read_sizes(padded_file(padded, "train")))
     save_model(model, folder / MODEL)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)

@@ -38,7 +38,7 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
     elif settings.is_own:
         dataset = fetch_own(settings, folder, warn)
     else:
-        dataset = fetch_rotten_tomatoes(folder)
+        dataset = fetch_rotten_tomatoes(folder, settings.labels)
     write_dataset(folder, Dataset.model_validate(dataset))
     return {"dataset": dataset}
 

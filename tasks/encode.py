@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +31,23 @@ from tasks.reviews.word_check import WordCheck
 MOST_PILES, GATHERED_BYTES = 256, 16 << 20
 
 
-def check_labels(labels: dict[str, np.ndarray]) -> None:
-    """Refuse splits that lack one of the two labels.
+def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
+    """Refuse splits that lack a label.
 
     Args:
-        labels: (n,) 0 or 1, by split.
+        labels: (n,) integers from 0, by split.
+        names: of the labels.
 
     Raises:
-        DataError: naming the split and what it has.
+        DataError: naming the split and what it lacks.
     """
     for split, its in labels.items():
-        counts = np.bincount(its, minlength=2)
+        counts = np.bincount(its, minlength=len(names))
         if not counts.all():
+            missing = [name for name, count in zip(names, counts, strict=True) if not count]
             raise DataError(
-                f"the {split} reviews have {counts[0]} negative and {counts[1]} positive ones; "
-                "both are needed to train and judge a classifier"
+                f"none of the {len(its):,} {split} reviews has the label {', '.join(map(repr, missing))}; every split "
+                "needs every label: give more such reviews, or leave the label out of all splits"
             )
 
 
@@ -191,12 +193,13 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
         DataError: a split lacks a label, or its words are beyond a limit.
     """
     ranked = read_ranked(downloaded, settings.tokenisation)
-    check_labels(ranked.labels)
     limit = limit_of(ranked, settings)
     check_word_index(ranked, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
     rows = {split: len(labels) for split, labels in ranked.labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+    labels = {split: ranked.labels[split][order] for split, order in orders.items()}
+    check_labels(labels, ranked.label_names)
     highest, words = 0, {}
     for split, order in orders.items():
         check = WordCheck(split, order, settings)
@@ -204,15 +207,14 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             highest = max(
                 highest,
-                write_encoded(
-                    encoded_file(folder, split), reorder(ids, order, Path(scratch)), ranked.labels[split][order]
-                ),
+                write_encoded(encoded_file(folder, split), reorder(ids, order, Path(scratch)), labels[split]),
             )
         check.enforce(ranked.name_row)
         words[split] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    write_encoding(folder, Encoding(tokenisation=settings.tokenisation, vocabulary_size=size, **rules))
+    its = {"tokenisation": settings.tokenisation, "labels": len(ranked.label_names)}
+    write_encoding(folder, Encoding(vocabulary_size=size, **its, **rules))
     write_vocabulary(folder, ranked.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}
 

@@ -12,11 +12,12 @@ from tasks.core.settings import JudgingSettings
 from tasks.core.store import Artifact
 from tasks.judging.metrics import METRICS, accuracy_by_length, compare, judge_scores
 from tasks.judging.scores import read_scores
+from tasks.reviews.dataset import read_dataset
 from tasks.reviews.padded import PaddedFile, lengths_of, padded_file
 
 
 def judge_classifiers(
-    evaluated: Path, baselined: Path, padded: Path, settings: JudgingSettings, folder: Path
+    downloaded: Path, padded: Path, evaluated: Path, baselined: Path, settings: JudgingSettings, folder: Path
 ) -> dict[str, float]:
     """Write metrics.json: how good the network is, how good the baseline, and how the two compare.
 
@@ -26,22 +27,25 @@ def judge_classifiers(
     Returns:
         The accuracy of both on the test reviews.
     """
+    names = read_dataset(downloaded).labels
     judged: dict[str, Any] = {}
     for split in ("test", "validation"):
         scores = read_scores(evaluated, split)
         lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, split))))
-        judged[split] = judge_scores(scores, settings) | {
+        judged[split] = judge_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
         }
     network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
     verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
-    judged["baseline"] = judge_scores(baseline, settings) | {"comparison": compare(network.labels, *verdicts)}
+    judged["baseline"] = judge_scores(baseline, names, settings) | {"comparison": compare(network.labels, *verdicts)}
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"network": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="judge")
-def judge(evaluated: Artifact, baselined: Artifact, padded: Artifact, settings: JudgingSettings) -> Artifact:
+def judge(
+    downloaded: Artifact, padded: Artifact, evaluated: Artifact, baselined: Artifact, settings: JudgingSettings
+) -> Artifact:
     """Judge the network and the baseline by their scores; neither is fitted or run for it."""
-    paths = path_of(evaluated), path_of(baselined), path_of(padded)
+    paths = path_of(downloaded), path_of(padded), path_of(evaluated), path_of(baselined)
     return keep(lambda folder: judge_classifiers(*paths, settings, folder))

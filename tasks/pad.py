@@ -45,9 +45,9 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, VALIDATION)
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
-    encoding = read_encoding(encoded)
+    its = read_encoding(encoded)
     sides = settings.padding, settings.truncating
-    schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation)
+    schema = padded_schema(settings.maxlen, its.vocabulary_size, *sides, its.tokenisation, its.labels)
     rows = {}
     for split, (source, start, stop) in bounds.items():
         path = encoded_file(encoded, source)

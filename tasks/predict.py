@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
@@ -24,55 +23,32 @@ from tasks.core.places import check_place, is_same, typed_path
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
 from tasks.network.classifier import Classifier, load_classifier
+from tasks.network.verdicts import added_names, describe_share, describe_verdict, explain, verdict_columns
 from tasks.reviews.tables.columns import texts_of
 from tasks.reviews.tables.files import form_of
 from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
 from tasks.reviews.tables.reading import OnRead, read_batches
 from tasks.reviews.tables.wanted import Wanted
-from tasks.reviews.text import compose
-from tasks.reviews.tokenising import tokenise
 from tasks.showing.events import announce_drift
 from tasks.showing.progress import Advance, showing_progress
 
-ADDED = ("predicted_label", "probability", "words")
 STATE = "state.json"
 
 
-def explain(classifier: Classifier, text: str, count: int) -> list[tuple[str, float]]:
-    """Return the words that move the score of a text most, by occlusion.
-
-    Each different word is taken out of the text wherever it stands, and the text scored again: a word's share is how
-    far the probability of the positive label falls without it.
-
-    Args:
-        classifier: scores the text.
-        text: one review.
-        count: how many words to return at most.
-
-    Returns:
-        (word, share), the largest share first, whatever its sign.
-    """
-    words = tokenise(pa.array([text]), classifier.encoding.tokenisation)[0].as_py()
-    different = list(dict.fromkeys(words))
-    without = [" ".join(its for its in words if its != word) for word in different]
-    whole, *rest = classifier.predict(pa.array([" ".join(words), *without])).astype(np.float64)
-    shares = [(compose(word), float(whole - score)) for word, score in zip(different, rest, strict=True)]
-    return sorted(shares, key=lambda share: -abs(share[1]))[:count]
-
-
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
-    """Return a batch's columns with predicted_label and probability, and words if asked for, added; and its profile."""
+    """Return a batch with the columns of `verdict_columns` added, and words if asked for; and its profile."""
     padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
     edges = classifier.facts.reference["length_edges"]
     counted = profile(padded.lengths, known_and_unknown, probabilities, edges)
     table = pa.Table.from_batches([batch])
-    table = table.append_column("predicted_label", classifier.verdict(probabilities))
-    table = table.append_column("probability", pa.array(probabilities))
+    added = verdict_columns(classifier, probabilities)
     if words:
-        named = [", ".join(f"{word} {share:+.4f}" for word, share in explain(classifier, text, words))
-                 for text in texts.to_pylist()]  # fmt: skip
-        table = table.append_column("words", pa.array(named, pa.string()))
+        shares = [explain(classifier, text, words) for text in texts.to_pylist()]
+        named = [", ".join(describe_share(share, len(classifier.facts.labels)) for share in its) for its in shares]
+        added["words"] = pa.array(named, pa.string())
+    for name, column in added.items():
+        table = table.append_column(name, column)
     return table, counted
 
 
@@ -92,8 +68,7 @@ def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int
     """
     rows = 0
     for number, batch in enumerate(read_batches(source, wanted, on_read)):
-        taken = set(ADDED[: 3 if words else 2]) & set(batch.schema.names)
-        if taken:
+        if taken := {*added_names(classifier), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
         texts = texts_of(batch, wanted.text_column, source, rows)
@@ -233,15 +208,13 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score one text.
 
     Returns:
-        "model", its name, "label", "probability" and "words", those that moved it most with their shares.
+        "model", its name, what `describe_verdict` returns, and "words", those that moved it most with their shares.
     """
     classifier = load(settings, uri)
     text = settings.text.get_secret_value() if settings.text else ""
-    probabilities = classifier.predict(pa.array([text]))
     return {
         "model": classifier.name,
-        "label": classifier.verdict(probabilities)[0].as_py(),
-        "probability": float(probabilities[0]),
+        **describe_verdict(classifier, classifier.predict(pa.array([text]))[0]),
         "words": explain(classifier, text, settings.explain) if settings.explain else [],
     }
 

@@ -1,75 +1,30 @@
 """Report: the figures of a run, its worst mistakes as text, and how it compares with the baseline."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
 from tasks.core.store import Artifact
 from tasks.judging.metrics import METRICS
+from tasks.judging.mistakes import most_confused, worst_mistakes
 from tasks.judging.scores import Scores, read_scores
 from tasks.network.trained import read_training
-from tasks.reviews.encoded import (
-    count_encoded,
-    encoded_file,
-    iterate_encoded,
-    read_encoding,
-    read_vocabulary,
-    read_words,
+from tasks.reviews.dataset import read_dataset
+from tasks.reviews.encoded import read_words
+from tasks.showing.figures import (
+    MOST_CURVES,
+    Ranking,
+    draw_learning_curves,
+    draw_rankings,
+    draw_scores,
+    draw_verdicts,
+    save_figure,
 )
-from tasks.reviews.text import START, ids_to_words
-from tasks.showing.figures import draw_learning_curves, draw_rankings, draw_scores, draw_verdicts, save_figure
-
-MISTAKES, LONGEST_TEXT = 10, 150
-
-
-def worst_mistakes(encoded: Path, scores: Scores, threshold: float) -> list[dict[str, Any]]:
-    """Return the reviews that the network got wrong with the most confidence, the worst first.
-
-    Args:
-        encoded: a folder with test.parquet, its rows in the order of the scores, and the vocabulary.
-        scores: of the test reviews.
-        threshold: probability from which a review counts as positive.
-
-    Returns:
-        At most ten of {"row", "label", "probability", "words", "text"}; the text is the end of a long review, and null
-        where the download had no word index.
-    """
-    labels, probabilities = scores.labels, scores.probabilities
-    wrong = np.flatnonzero(scores.verdicts(threshold) != labels)
-    gaps = np.abs(probabilities[wrong].astype(np.float64) - labels[wrong])
-    worst = wrong[np.argsort(-gaps, kind="stable")][:MISTAKES]
-    ids = read_rows(encoded_file(encoded, "test"), worst)
-    vocabulary, encoding = read_vocabulary(encoded), read_encoding(encoded)
-    marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
-    mistakes = []
-    for row in worst.tolist():
-        words = [word for word in ids_to_words(ids[row], vocabulary, **marks) if word != START] if vocabulary else []
-        shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
-        mistakes.append(
-            {
-                "row": row,
-                "label": int(labels[row]),
-                "probability": float(probabilities[row]),
-                "words": len(ids[row]) - (encoding.start_char is not None),
-                "text": " ".join(shown) if vocabulary else None,
-            }
-        )
-    return mistakes
-
-
-def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the token ids of some rows of an encoded file, by row number."""
-    found, first = {}, 0
-    for batch in iterate_encoded(path, 0, count_encoded(path)):
-        for row in rows[(rows >= first) & (rows < first + len(batch))].tolist():
-            found[row] = np.asarray(batch.column("tokens")[row - first].values)
-        first += len(batch)
-    return found
 
 
 def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
@@ -102,7 +57,16 @@ def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0
     return f"The network is {verdict} than {other} by {abs(points):.2f} points of accuracy: {counts} ({test})."
 
 
+def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[Ranking]:
+    """Return whose curves to draw: the network's and the baseline's, or of more than two labels each label's."""
+    if len(names) == 2:
+        both = ("network", network.probabilities), ("linear baseline", baseline.probabilities)
+        return [(name, network.labels, probabilities) for name, probabilities in both]
+    return [(name, network.labels == label, network.probabilities[:, label]) for label, name in enumerate(names)]
+
+
 def draw_report(
+    downloaded: Path,
     trained: Path,
     evaluated: Path,
     baselined: Path,
@@ -111,20 +75,20 @@ def draw_report(
     settings: JudgingSettings,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write every figure of a run, and findings.json: mistakes, words and sentences.
+    """Write every figure of a run, and findings.json: mistakes, labels confused, words and sentences.
 
     Returns:
         {"figures": their names in the order in which they are shown}.
     """
     training, metrics = read_training(trained), json.loads((judged / METRICS).read_text())
     network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
-    labels, probabilities, test = network.labels, network.probabilities, metrics["test"]
-    classifiers = [("network", labels, probabilities), ("linear baseline", labels, baseline.probabilities)]
+    names, test = read_dataset(downloaded).labels, metrics["test"]
+    is_few = len(names) <= MOST_CURVES
     figures = {
         "learning_curves": draw_learning_curves(training.history, training.best_epoch),
-        "rankings": draw_rankings(classifiers),
-        "verdicts": draw_verdicts(test["confusion"], labels, probabilities, settings.calibration_bins),
-        "scores": draw_scores(labels, probabilities, settings.threshold, test["by_length"]),
+        **({"rankings": draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
+        "verdicts": draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
+        "scores": draw_scores(network, names, settings.threshold, test["by_length"]),
     }
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
@@ -134,7 +98,8 @@ def draw_report(
             "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
         },
         "words": read_words(encoded),
-        "mistakes": worst_mistakes(encoded, network, settings.threshold),
+        "mistakes": worst_mistakes(encoded, network, names, settings.threshold),
+        "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
     }
     (folder / "findings.json").write_text(json.dumps(findings, indent=1))
     return {"figures": [f"{name}.svg" for name in figures]}
@@ -142,6 +107,7 @@ def draw_report(
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="report")
 def report(
+    downloaded: Artifact,
     trained: Artifact,
     evaluated: Artifact,
     baselined: Artifact,
@@ -150,5 +116,6 @@ def report(
     settings: JudgingSettings,
 ) -> Artifact:
     """Draw the figures of a run, and put into words what they show."""
-    paths = path_of(trained), path_of(evaluated), path_of(baselined), path_of(judged), path_of(encoded)
+    scores = path_of(evaluated), path_of(baselined)
+    paths = path_of(downloaded), path_of(trained), *scores, path_of(judged), path_of(encoded)
     return keep(lambda folder: draw_report(*paths, settings, folder))

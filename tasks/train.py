@@ -18,7 +18,7 @@ from tasks.core.store import Artifact, Store
 from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.models import MODEL, batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
 from tasks.network.trained import Epoch, best_epoch, write_training
-from tasks.reviews.padded import Padded, PaddedFile, padded_file
+from tasks.reviews.padded import Padded, PaddedFile, labels_of, padded_file
 from tasks.showing.progress import Advance, showing_progress
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
@@ -30,10 +30,10 @@ KEPT_TRAININGS = 3
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
-    """Give the model Adam, binary cross-entropy, and accuracy, precision and recall at 0.5.
+    """Give the model Adam, cross-entropy and accuracy, of two labels precision and recall at 0.5 as well.
 
     Args:
-        model: (rows, length) int32 -> (rows, 1) float32.
+        model: (rows, length) int32 -> (rows, 1) float32, or of more than two labels (rows, labels).
         settings: the step size and how it falls.
         steps: batches of the whole training, after which a falling step size is 0.
     """
@@ -42,15 +42,24 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     rate: Any = settings.learning_rate
     if settings.learning_rate_decay == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=keras.losses.BinaryCrossentropy(),
-        metrics=[
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-            keras.metrics.Precision(name="precision"),
-            keras.metrics.Recall(name="recall"),
-        ],
-    )
+    metrics: list[Any]
+    if model.output_shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy()
+        named = keras.metrics.Precision(name="precision"), keras.metrics.Recall(name="recall")
+        metrics = [keras.metrics.BinaryAccuracy(name="accuracy"), *named]
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy()
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=metrics)
+
+
+def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
+    """Return a weight for each label, so that all labels together count the same: n / (labels * reviews of the label).
+
+    It is the weighting of King and Zeng (2001), as in scikit-learn's class_weight="balanced".
+    """
+    counts = np.bincount(np.concatenate(labels_of(train)))
+    return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
 
 
 def fit_epoch(
@@ -91,7 +100,8 @@ def fit_epoch(
             advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
 
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=on_batch))
-    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history
+    weights = balanced_weights(train) if settings.class_weight == "balanced" else None
+    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
     numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
@@ -154,13 +164,13 @@ def goes_beyond(history: list[Epoch], settings: TrainingSettings) -> bool:
 
 def describe(history: list[Epoch], settings: TrainingSettings) -> str:
     """Return a line about the last epoch, with the time left at the pace so far."""
-    last = history[-1].model_dump()
+    last = history[-1].model_dump(exclude={"epoch", "seconds"})
     pace = sum(epoch.seconds for epoch in history) / len(history)
     left = pace * (settings.epochs - len(history))
+    trained = ", ".join(f"{name} {value:.4f}" for name, value in last.items() if not name.startswith("val_"))
     return (
-        f"Epoch {last['epoch']}/{settings.epochs}: loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}, "
-        f"precision {last['precision']:.4f}, recall {last['recall']:.4f}; validation loss {last['val_loss']:.4f}, "
-        f"accuracy {last['val_accuracy']:.4f}; {last['seconds']:.1f} s, at most {left:.0f} s left"
+        f"Epoch {history[-1].epoch}/{settings.epochs}: {trained}; validation loss {last['val_loss']:.4f}, accuracy "
+        f"{last['val_accuracy']:.4f}; {history[-1].seconds:.1f} s, at most {left:.0f} s left"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.padded import Padded
 
 GOOD, BAD = 5, 6
@@ -32,13 +33,18 @@ def object_array(lists: list[list[int]]) -> np.ndarray:
 
 
 def write_imdb(folder: Path, train: int = 240, test: int = 80, seed: int = 7) -> str:
-    """Write imdb.npz and imdb_word_index.json as the Keras host serves them; return the .npz file's sha256."""
+    """Write imdb.npz and imdb_word_index.json as the Keras host serves them, and the name tag of a download.
+
+    Returns:
+        The .npz file's sha256.
+    """
     rng = np.random.default_rng(seed)
     arrays = {}
     for split, count in (("train", train), ("test", test)):
         reviews, labels = make_reviews(count, rng)
         arrays[f"x_{split}"], arrays[f"y_{split}"] = object_array(reviews), np.array(labels)
     np.savez(folder / "imdb.npz", **arrays)
+    write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
     words = {f"word{rank}": rank for rank in range(1, WORDS)}
     (folder / "imdb_word_index.json").write_text(json.dumps(words))
     return hashlib.sha256((folder / "imdb.npz").read_bytes()).hexdigest()

@@ -1,5 +1,6 @@
 """Runs of seconds and what they leave: their settings, epochs, a classifier."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.build import make_model
@@ -40,13 +41,15 @@ def epochs(*losses: float) -> list[Epoch]:
     return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]
 
 
-def make_classifier(folder: Path) -> Classifier:
+def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive")) -> Classifier:
     """Write an untrained classifier that knows six words into a folder, and return it."""
-    save_model(make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10), folder / "model.keras")
-    write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
+    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10, len(labels))
+    save_model(network, folder / "model.keras")
+    marks = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
+    write_encoding(folder, Encoding(**marks, vocabulary_size=10, labels=len(labels)))
     write_vocabulary(folder, SIX_WORDS)
     facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
-    facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
+    facts |= {"labels": labels, "dataset": "imdb", "dataset_sha256": "0" * 64}
     facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
     write_facts(folder, Facts.model_validate(facts))
     return assemble("imdb-classifier version 1", folder)

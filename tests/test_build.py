@@ -28,6 +28,14 @@ def test_the_defaults_are_the_case_studys_model_layer_by_layer():
     assert (dense.activation.__name__, probability.activation.__name__) == ("relu", "sigmoid")
 
 
+def test_from_three_labels_on_a_softmax_is_as_wide_as_the_labels():
+    model = make_model(small(), 10, 3)
+    scores = model(np.ones((2, 7), np.int32)).numpy()
+    assert scores.shape == (2, 3)
+    assert scores.sum(axis=1) == pytest.approx([1, 1])
+    assert (model.layers[-1].name, model.layers[-1].activation.__name__) == ("probabilities", "softmax")
+
+
 def formulas() -> dict[str, str]:
     """The parameter counts that the documentation gives, by cell."""
     return dict(re.findall(r"^\| `(simple_rnn|lstm|gru)` \|.*\| `(.+?)` \|$", DOCS.read_text(), re.MULTILINE))

@@ -11,11 +11,13 @@ import tasks.encode
 from tasks.core.errors import DataError
 from tasks.core.settings import EncodeSettings
 from tasks.encode import check_labels, encode_download, reorder
+from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.encoded import read_encoding, read_vocabulary, read_words
 from tasks.reviews.ranked import read_ranked
 from tasks.reviews.text import UNRANKED
 from tests.small_reviews import WORDS
 
+DATASET = Dataset(name="own", sha256="", labels=("bad", "good"))
 UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
 
 
@@ -109,7 +111,8 @@ def test_however_many_rows_there_are_few_files_are_open_at_once(tmp_path, monkey
 
 
 def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(imdb, tmp_path):
-    shutil.copy(imdb / "imdb.npz", tmp_path)
+    for name in ("imdb.npz", "dataset.json"):
+        shutil.copy(imdb / name, tmp_path)
     words = {f"word{rank}": rank for rank in range(1, 61)}
     (tmp_path / "imdb_word_index.json").write_text(json.dumps(words))
     folder = tmp_path / "encoded"
@@ -126,6 +129,7 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
     texts = ["Good, good film", "unseen good", "bad film"]
     reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
     pq.write_table(reviews, tmp_path / "reviews.parquet")
+    write_dataset(tmp_path, DATASET)
     ranked = read_ranked(tmp_path, "keras")
     assert ranked.vocabulary == ["good", "film", "bad"]
     ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
@@ -134,14 +138,15 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
 
 
 def test_one_label_alone_is_refused():
-    with pytest.raises(DataError, match="the test reviews have 0 negative and 2 positive ones"):
-        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])})
+    with pytest.raises(DataError, match="none of the 2 test reviews has the label 'bad'"):
+        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"])
 
 
 def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
     texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
     columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
     pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "reviews.parquet")
+    write_dataset(tmp_path, DATASET)
     folder = tmp_path / "encoded"
     folder.mkdir()
     with pytest.raises(DataError, match=r"85.7% of the words of the test reviews .*a\.csv row 4 \(2 of 2\)"):

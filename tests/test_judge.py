@@ -6,6 +6,7 @@ import pytest
 from tasks.core.settings import JudgingSettings
 from tasks.judge import judge_classifiers
 from tasks.judging.scores import Scores, write_scores
+from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.padded import padded_file, padded_schema, write_padded
 from tests.small_reviews import WORDS
 
@@ -16,6 +17,7 @@ def scored(padded, tmp_path, rng):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     for split in ("test", "validation"):
         write_padded(padded_file(tmp_path, split), padded_schema(64, WORDS, "pre", "pre"), parts)
+    write_dataset(tmp_path, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
     for classifier, noise in (("network", 0.3), ("baseline", 0.8)):
         (tmp_path / classifier).mkdir()
         for split in ("test", "validation"):
@@ -26,7 +28,7 @@ def scored(padded, tmp_path, rng):
 
 def judged(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
-    paths = scored / "network", scored / "baseline", scored
+    paths = scored, scored, scored / "network", scored / "baseline"
     judge_classifiers(*paths, JudgingSettings(**settings), scored / "out")
     return json.loads((scored / "out" / "metrics.json").read_text())
 

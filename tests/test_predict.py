@@ -166,11 +166,12 @@ def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(class
     text = "The good, good film"
     shares = explain(classifier, text, 2)
     whole, without = classifier.predict(pa.array(["the good good film", "the film"]))
-    named = dict(explain(classifier, text, 9))
+    named = {share.word: share.share for share in explain(classifier, text, 9)}
     assert named["good"] == pytest.approx(whole - without, abs=1e-6)
     assert set(named) == {"the", "good", "film"}
     assert len(shares) == 2
-    assert abs(shares[0][1]) >= abs(shares[1][1])
+    assert abs(shares[0].share) >= abs(shares[1].share)
+    assert {share.label for share in shares} == {"positive"}
     assert explain(classifier, "", 3) == []
 
 

@@ -1,37 +1,8 @@
 import re
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from tasks.judging.scores import Scores
-from tasks.report import LONGEST_TEXT, describe_comparison, describe_fit, worst_mistakes
-from tasks.reviews.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
-
-
-@pytest.fixture
-def encoded(tmp_path):
-    """Four test reviews: ids 4 and up are words, 2 a word left out, 1 the start."""
-    reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
-    write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
-    rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
-    write_encoding(tmp_path, Encoding(vocabulary_size=7, **rules))
-    write_vocabulary(tmp_path, ["good", "film", "<b>"])
-    return tmp_path
-
-
-def test_the_worst_mistakes_come_first_and_as_text(encoded):
-    mistakes = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), 0.5)
-    assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
-    assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
-    assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
-    assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
-
-
-def test_without_a_word_index_a_mistake_has_no_text(encoded):
-    write_vocabulary(encoded, [])
-    (mistake,) = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), 0.5)
-    assert mistake["text"] is None
+from tasks.report import describe_comparison, describe_fit
 
 
 def history(*losses: float) -> list[dict]:

@@ -12,8 +12,8 @@ from tasks.core.store import Artifact
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.models import load_model, save_model
 from tasks.reviews.padded import padded_schema, write_padded
-from tasks.train import epochs_key, fit, fit_epoch, goes_beyond, is_done, train, train_model
-from tests.small_reviews import WORDS
+from tasks.train import balanced_weights, epochs_key, fit, fit_epoch, goes_beyond, is_done, train, train_model
+from tests.small_reviews import WORDS, make_padded
 from tests.small_runs import epochs, small
 
 
@@ -186,3 +186,29 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect
     monkeypatch.setattr(room.train, "retry_delay_seconds", 0)
     imdb_flow.with_options(result_storage=store / "results")(small(imdb, training={"epochs": 5}))
     assert begun == [1, 2, 3, 4, 4, 5]
+
+
+def test_balanced_labels_count_the_same_together_and_the_rare_one_is_found_more_often(built, tmp_path):
+    many = make_padded(120, maxlen=64, seed=1)
+    kept = np.flatnonzero((many.labels == 0) | (np.arange(len(many.labels)) % 6 == 0))
+    few = dataclasses.replace(many, tokens=many.tokens[kept], lengths=many.lengths[kept], labels=many.labels[kept])
+    weights, counts = balanced_weights([few]), np.bincount(few.labels)
+    assert weights[0] * counts[0] == pytest.approx(weights[1] * counts[1])
+    assert weights[0] * counts[0] + weights[1] * counts[1] == pytest.approx(len(few.labels))
+    recalls = {
+        name: run(built, few, tmp_path / name, class_weight=name)[1][-1].model_dump()["val_recall"]
+        for name in ("none", "balanced")
+    }
+    assert recalls["balanced"] > recalls["none"]
+
+
+def test_a_network_of_three_labels_learns_them_and_resumes(tmp_path):
+    reviews = make_padded(120, maxlen=64, seed=1)
+    three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))
+    save_model(make_model(ModelSettings(units=8, embedding_dim=8, dense_units=8), WORDS, 3), tmp_path / "three.keras")
+    straight, history = run(tmp_path / "three.keras", three, tmp_path / "straight", epochs=6, learning_rate=0.02)
+    assert history[-1].model_dump()["val_accuracy"] > 0.6
+    assert "precision" not in history[-1].model_dump()
+    run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=3, learning_rate=0.02)
+    resumed, _history = run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=6, learning_rate=0.02)
+    assert weights_equal(straight, resumed)

@@ -62,9 +62,11 @@ class SourceSettings(Settings):
     text_column: str = Field("text", min_length=1)
     """own reviews: the column of the text"""
     label_column: str = Field("label", min_length=1)
-    """own reviews: the column of the label, of which there are two"""
+    """own reviews: the column of the label, of which there may be 2 to 1,000"""
     positive_label: str | None = None
-    """own reviews: the label that counts as positive (none: 1, positive, pos, true or yes)"""
+    """own reviews of two labels: the one that counts as positive (none: 1, positive, pos, true or yes)"""
+    labels: Annotated[tuple[Literal["rotten", "fresh", "plot"], ...], Field(min_length=2)] | None = None
+    """rotten-tomatoes: the lines to take, of rotten and fresh reviews and of plots (none: rotten,fresh)"""
     split_column: str | None = Field(None, min_length=1)
     """own reviews: the column that says train, validation or test (none: rows are dealt out by a hash of their text)"""
     group_column: str | None = Field(None, min_length=1)
@@ -76,7 +78,7 @@ class SourceSettings(Settings):
     max_leaks: Share = 0.01
     """own reviews: the share of validation and test rows whose text may also be a training row's"""
     min_class_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """own reviews: the share that the rarer label must have in each split"""
+    """own reviews: the share that the rarer of two labels must have in each split; of n labels, 2/n of it"""
 
     @property
     def is_own(self) -> bool:
@@ -106,6 +108,8 @@ class SourceSettings(Settings):
             self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
         ):
             raise ValueError("source, sha256 and those of the word index are for the dataset imdb; leave them out")
+        if self.labels and self.dataset != "rotten-tomatoes":
+            raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
         if self.split_column and self.group_column:
             raise ValueError("split_column and group_column both say how to split; give one")
         return self
@@ -235,6 +239,8 @@ class TrainingSettings(Settings):
     """batch reviews of like length, padded to the next multiple of 32 only (no: all to maxlen)"""
     early_stopping_patience: int | None = Field(None, ge=1)
     """stop after this many epochs without a better validation loss (none: never)"""
+    class_weight: Literal["none", "balanced"] = "none"
+    """how much each label counts: none, as often as it occurs; balanced, all labels alike"""
     keep_best: bool = False
     """keep the weights of the epoch with the best validation loss, not the last"""
     seed: Seed = 113

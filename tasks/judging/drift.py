@@ -1,6 +1,7 @@
 """Drift: how far the reviews that are scored are from those that the model was trained on."""
 
 from pathlib import Path
+from typing import NotRequired, cast
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -19,13 +20,15 @@ class Profile(TypedDict):
     """Reviews in counts.
 
     length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
-    words that the network knows and those that it does not; scores the reviews in each tenth of the probability.
+    words that the network knows and those that it does not; scores the reviews in each tenth of the probability, of
+    more than two labels of the predicted one's; verdicts, of more than two labels, the reviews of each predicted label.
     """
 
     length_edges: list[float]
     lengths: list[int]
     words: list[int]
     scores: list[int]
+    verdicts: NotRequired[list[int]]
 
 
 def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
@@ -34,15 +37,19 @@ def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, ed
     Args:
         lengths: (n,) words kept of each.
         words: how many of all their words are known, and how many are not.
-        probabilities: (n,) as the model scores them.
+        probabilities: (n,) or (n, labels), as the model scores them.
         edges: the inner edges of the bins of length.
     """
-    return Profile(
+    counted = Profile(
         length_edges=edges,
         lengths=count_lengths(lengths, edges),
         words=words,
-        scores=count_scores(probabilities),
+        scores=count_scores(probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)),
     )
+    if probabilities.ndim == 2:
+        labels = probabilities.shape[1]
+        counted["verdicts"] = np.bincount(probabilities.argmax(axis=1), minlength=labels).tolist()
+    return counted
 
 
 def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
@@ -60,12 +67,9 @@ def count_scores(probabilities: np.ndarray) -> list[int]:
 
 def add(profiles: list[Profile]) -> Profile:
     """Return the counts of several profiles with the same edges together."""
-    return Profile(
-        length_edges=profiles[0]["length_edges"],
-        lengths=np.sum([its["lengths"] for its in profiles], axis=0).tolist(),
-        words=np.sum([its["words"] for its in profiles], axis=0).tolist(),
-        scores=np.sum([its["scores"] for its in profiles], axis=0).tolist(),
-    )
+    counts = {name: np.sum([its[name] for its in profiles], axis=0).tolist()  # type: ignore[literal-required]
+              for name in profiles[0] if name != "length_edges"}  # fmt: skip
+    return cast(Profile, {"length_edges": profiles[0]["length_edges"], **counts})
 
 
 def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
@@ -93,9 +97,12 @@ def stability_index(expected: list[int], found: list[int]) -> float:
 
 
 def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
-    """Return the stability index of review length, of known and unknown words, and of scores."""
-    return {
+    """Return the stability index of review length, known and unknown words, scores, and predicted labels if counted."""
+    drift = {
         "length": stability_index(reference["lengths"], found["lengths"]),
         "unknown words": stability_index(reference["words"], found["words"]),
         "score": stability_index(reference["scores"], found["scores"]),
     }
+    if "verdicts" in reference:
+        drift["predicted label"] = stability_index(reference["verdicts"], found["verdicts"])
+    return drift

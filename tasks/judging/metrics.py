@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,35 +17,73 @@ METRICS = "metrics.json"
 # What `judge_scores` returns that is one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
+MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
-def judge_scores(its: Scores, settings: JudgingSettings) -> dict[str, Any]:
-    """Return how well probabilities tell positive from negative reviews.
+def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -> dict[str, Any]:
+    """Return how well probabilities tell the labels apart.
+
+    All numbers are scikit-learn's but ece and ci95. Of two labels, precision, recall, f1, roc_auc, brier and ece are of
+    label 1. Of more, precision, recall and f1 are means over the labels (macro), roc_auc is the mean over the labels of
+    each against the rest (Provost and Domingos, 2001, unweighted), brier the sum over labels (Brier, 1950), and ece is
+    of the most probable label (Guo et al., 2017).
 
     Args:
-        its: n scores; both labels are present.
+        its: n scores; every label is present.
+        names: of the labels.
         settings: the threshold, and the bins of the calibration error.
 
     Returns:
-        accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion,
-        [[true negatives, false positives], [false negatives, true positives]].
+        accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion, a row
+        a label and a column a verdict; by_label, for each label its name as "label", "support", "precision", "recall"
+        and "f1"; of more than two labels "weighted", the means of precision, recall and f1 by support.
     """
     from sklearn import metrics
 
     labels, scores, predicted = its.labels, its.probabilities.astype(np.float64), its.verdicts(settings.threshold)
-    return {
+    if scores.ndim == 2:
+        scores /= scores.sum(axis=1, keepdims=True)  # single precision adds up to 1 but nearly
+    numbers = np.arange(len(names))
+    confusion = metrics.confusion_matrix(labels, predicted, labels=numbers)
+    given = {"labels": numbers, "zero_division": 0.0}
+    each = metrics.precision_recall_fscore_support(labels, predicted, **given)
+    by_label = [
+        {"label": name, "support": int(support), "precision": float(p), "recall": float(r), "f1": float(f)}
+        for name, p, r, f, support in zip(names, *each, strict=True)
+    ]
+    judged = {
         "accuracy": metrics.accuracy_score(labels, predicted),
-        "precision": metrics.precision_score(labels, predicted, zero_division=0.0),
-        "recall": metrics.recall_score(labels, predicted),
-        "f1": metrics.f1_score(labels, predicted),
-        "roc_auc": metrics.roc_auc_score(labels, scores),
-        "log_loss": metrics.log_loss(labels, scores),
-        "brier": metrics.brier_score_loss(labels, scores),
-        "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
+        "log_loss": metrics.log_loss(labels, scores, labels=numbers),
         "ci95": wilson_interval(int((labels == predicted).sum()), len(labels)),
-        "confusion": metrics.confusion_matrix(labels, predicted, labels=[0, 1]).tolist(),
+        "confusion": confusion.tolist(),
+        "by_label": by_label,
     }
+    if len(names) == 2:
+        return (
+            judged
+            | {name: by_label[1][name] for name in MEANS}
+            | {
+                "roc_auc": metrics.roc_auc_score(labels, scores),
+                "brier": metrics.brier_score_loss(labels, scores),
+                "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
+            }
+        )
+    macro, weighted = (
+        dict(zip(MEANS, metrics.precision_recall_fscore_support(labels, predicted, average=by, **given), strict=False))
+        for by in ("macro", "weighted")
+    )
+    top = expected_calibration_error(labels == predicted, scores.max(axis=1), settings.calibration_bins)
+    return (
+        judged
+        | macro
+        | {
+            "weighted": weighted,
+            "roc_auc": mean([metrics.roc_auc_score(labels == label, scores[:, label]) for label in numbers]),
+            "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False),
+            "ece": top,
+        }
+    )
 
 
 def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
@@ -51,19 +91,19 @@ def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
 
 
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
-    """Return the mean gap between probability and share of positive reviews, weighted by bin.
+def expected_calibration_error(hits: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Return the mean gap between probability and share of hits, weighted by bin.
 
-    ECE = sum over bins of (n_bin / n) * |mean(labels) - mean(probabilities)|, with bins of equal width, as in
-    Naeini, Cooper and Hauskrecht (2015) for binary classifiers.
+    ECE = sum over bins of (n_bin / n) * |mean(hits) - mean(probabilities)|, with bins of equal width, as in
+    Naeini, Cooper and Hauskrecht (2015) for binary classifiers, whose hits are the reviews of label 1.
 
     Args:
-        labels: (n,) 0 or 1.
-        probabilities: (n,) in 0 to 1.
+        hits: (n,) 0 or 1.
+        probabilities: (n,) in 0 to 1, of a hit.
         bins: their number.
     """
-    gaps = np.bincount(bin_of(probabilities, bins), weights=labels - probabilities, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    gaps = np.bincount(bin_of(probabilities, bins), weights=hits - probabilities, minlength=bins)
+    return float(np.abs(gaps).sum() / len(hits))
 
 
 def wilson_interval(right: int, reviews: int) -> list[float]:
@@ -89,7 +129,7 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) ->
     Args:
         scores: of n reviews.
         lengths: (n,) words kept.
-        threshold: probability from which a review counts as positive.
+        threshold: of two labels, the probability from which a review counts as positive.
 
     Returns:
         One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy",
@@ -120,9 +160,9 @@ def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dic
     alone is right): how likely so uneven a share of them is, if both were equally good.
 
     Args:
-        labels: (n,) 0 or 1.
-        predicted: (n,) 0 or 1, the first classifier's verdicts.
-        other: (n,) 0 or 1, the second's.
+        labels: (n,) integers from 0.
+        predicted: (n,) the first classifier's verdicts.
+        other: (n,) the second's.
 
     Returns:
         difference, first accuracy minus second; only_first and only_second, the reviews that one alone got right;

@@ -7,32 +7,51 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.reviews.dataset import label_dtype
+
 
 @dataclass(frozen=True)
 class Scores:
     """A classifier's probabilities beside the truth.
 
     Attributes:
-        labels: (n,) int8, 0 or 1.
-        probabilities: (n,) float32, of a positive review.
+        labels: (n,) int8 or int16, from 0.
+        probabilities: (n,) float32 of label 1 where there are two labels, (n, labels) float32 where there are more.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
 
     def verdicts(self, threshold: float) -> np.ndarray:
-        """Return the label that each probability stands for: (n,) int8."""
+        """Return the label that the probabilities stand for: (n,) of the labels' type."""
         return decide_labels(self.probabilities, threshold)
 
 
 def decide_labels(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return 1 where a probability is at least the threshold, else 0: (n,) int8.
+    """Return the label that probabilities stand for: (n,) int8 or int16.
 
     Args:
-        probabilities: (n,) of a positive review.
-        threshold: compared in double precision, whatever the probabilities' own.
+        probabilities: (n,) of label 1 of two, or (n, labels), of which the most probable one is taken.
+        threshold: of two labels, the probability from which it is label 1; compared in double precision.
     """
-    return (probabilities.astype(np.float64) >= threshold).astype(np.int8)
+    if probabilities.ndim == 1:
+        return (probabilities.astype(np.float64) >= threshold).astype(np.int8)
+    verdicts: np.ndarray = probabilities.argmax(axis=1).astype(label_dtype(probabilities.shape[1]))
+    return verdicts
+
+
+def probability_of(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the probability that each review's given label has: (n,) float64.
+
+    Args:
+        probabilities: (n,) of label 1 of two, or (n, labels).
+        labels: (n,) integers from 0.
+    """
+    exact = probabilities.astype(np.float64)
+    if exact.ndim == 1:
+        return np.where(labels == 1, exact, 1 - exact)
+    given: np.ndarray = exact[np.arange(len(labels)), labels]
+    return given
 
 
 def scores_file(folder: Path, split: str) -> Path:
@@ -41,12 +60,20 @@ def scores_file(folder: Path, split: str) -> Path:
 
 
 def write_scores(folder: Path, split: str, scores: Scores) -> None:
-    """Write the columns label and probability, a review a row."""
-    table = pa.table({"label": scores.labels, "probability": scores.probabilities})
-    pq.write_table(table, scores_file(folder, split), compression="zstd")
+    """Write a review a row: label, and probability, or of more than two labels the list probabilities."""
+    if scores.probabilities.ndim == 1:
+        columns = {"label": scores.labels, "probability": scores.probabilities}
+    else:
+        rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
+        columns = {"label": scores.labels, "probabilities": rows}
+    pq.write_table(pa.table(columns), scores_file(folder, split), compression="zstd")
 
 
 def read_scores(folder: Path, split: str) -> Scores:
     """Return what `write_scores` wrote."""
     table = pq.read_table(scores_file(folder, split))
-    return Scores(table["label"].to_numpy(), table["probability"].to_numpy())
+    labels = table["label"].to_numpy()
+    if "probability" in table.column_names:
+        return Scores(labels, table["probability"].to_numpy())
+    rows = table["probabilities"].combine_chunks()
+    return Scores(labels, rows.flatten().to_numpy().reshape(len(labels), -1))

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inverse_penalty: float) -> np.ndarray:
-    """Fit on training reviews, and return the probability of each test review: (tests,) float64.
+    """Fit on training reviews, and return the probabilities of each test review: (tests, labels) float64.
 
     Args:
         train: (reviews, phrases) counts.
-        labels: (reviews,) 0 or 1.
+        labels: (reviews,) integers from 0.
         test: (tests, phrases) counts.
         inverse_penalty: how freely phrases may be weighed, scikit-learn's C.
     """
@@ -24,5 +24,5 @@ def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inver
     weighting = TfidfTransformer(sublinear_tf=True)
     model = LogisticRegression(C=inverse_penalty, max_iter=1000)
     model.fit(weighting.fit_transform(train), labels)
-    probabilities: np.ndarray = model.predict_proba(weighting.transform(test))[:, 1]
+    probabilities: np.ndarray = model.predict_proba(weighting.transform(test))
     return probabilities

@@ -38,7 +38,7 @@ class Classifier:
 
     Attributes:
         name: which model it is, for people.
-        network: (rows, length) int32 -> (rows, 1) float32.
+        network: (rows, length) int32 -> (rows, 1) float32, or of more than two labels (rows, labels).
         vocabulary: strings, the words in order of rank.
         encoding: how ids were given.
         facts: the rest, as it was packaged.
@@ -61,7 +61,7 @@ class Classifier:
         ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
         limit = self.encoding.vocabulary_size
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
-        marks = self.encoding.model_dump(exclude={"vocabulary_size", "tokenisation"})
+        marks = self.encoding.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
         ids = ranks_to_ids(ranks, num_words=limit, **marks)
         its = self.facts
         tokens, lengths = pad_tokens(ids, its.maxlen, padding=its.padding, truncating=its.truncating)
@@ -69,20 +69,19 @@ class Classifier:
         return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def predict(self, texts: pa.Array) -> np.ndarray:
-        """Return the probability of the positive label of each text: (n,) float32.
+        """Return the probabilities of each text: (n,) float32 of label 1 of two, (n, labels) float32 of more.
 
-        It depends on the text alone, not on the others.
+        They depend on the text alone, not on the others.
 
         Args:
             texts: n strings, no nulls.
         """
-        return self.score(self.encode(texts)[0]) if len(texts) else np.zeros(0, np.float32)
+        return self.score(self.encode(texts)[0])
 
     def verdict(self, probabilities: np.ndarray) -> pa.Array:
-        """Return the name of the label that each probability stands for."""
-        negative, positive = self.facts.labels
-        is_positive = decide_labels(probabilities, self.facts.threshold) == 1
-        return pa.array(np.where(is_positive, positive, negative), pa.string())
+        """Return the name of the label that the probabilities of each text stand for."""
+        names = pa.array(self.facts.labels, pa.string())
+        return names.take(pa.array(decide_labels(probabilities, self.facts.threshold)))
 
 
 def assemble(name: str, packaged: Path, network: Path | None = None) -> Classifier:

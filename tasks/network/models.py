@@ -147,7 +147,7 @@ class Scorer:
         """Make a scorer.
 
         Args:
-            model: (rows, length) int32 -> (rows, 1) float32.
+            model: (rows, length) int32 -> (rows, 1) float32, or of more than two labels (rows, labels).
             batch_size: reviews a batch, at most.
             bucketing: False pads all to maxlen.
         """
@@ -157,23 +157,25 @@ class Scorer:
         # Traced here and not at the first call: threads that all come first would each trace it.
         traced = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
         self.score, self.tensor = traced.get_concrete_function(), tf.constant
-        self.batch_size, self.bucketing = batch_size, bucketing
+        self.batch_size, self.bucketing, self.outputs = batch_size, bucketing, int(model.output_shape[-1])
 
     def __call__(self, padded: Padded) -> np.ndarray:
-        """Return each review's probability of being positive, whatever the batch size: (n,) float32.
+        """Return the probabilities of each review, whatever the batch size.
+
+        They are (n,) float32 of label 1 where there are two labels, and (n, labels) where there are more.
 
         A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
         """
         lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=self.bucketing)
-        probabilities = np.empty(len(padded.labels), np.float32)
+        probabilities = np.empty((len(padded.labels), self.outputs), np.float32)
 
         def score_batch(rows: np.ndarray) -> None:
             tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
-            probabilities[rows] = self.score(self.tensor(tokens)).numpy()[:, 0]
+            probabilities[rows] = self.score(self.tensor(tokens)).numpy()
 
         # The longest first, so that no thread is left with a long one at the end.
         batches = plan_batches(lengths, self.batch_size)[::-1]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
                 done.result()
-        return probabilities
+        return probabilities[:, 0] if self.outputs == 1 else probabilities

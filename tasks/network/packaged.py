@@ -20,8 +20,8 @@ class Facts(BaseModel):
         padding: "pre" or "post", the side on which a short review is filled up with 0.
         truncating: "pre" or "post", the side on which a long review is cut.
         bucketing: whether reviews are padded to the next multiple of 32 only, or all to maxlen.
-        threshold: probability from which a review counts as positive.
-        labels: the name of the negative label and of the positive one.
+        threshold: of two labels, the probability from which a review counts as positive.
+        labels: the name of each label, from label 0 on; of two the negative one comes first.
         dataset: the name of the reviews that it was trained on.
         dataset_sha256: their hash.
         reference: the profile of those reviews, to compare others with.
@@ -34,7 +34,7 @@ class Facts(BaseModel):
     truncating: str
     bucketing: bool
     threshold: float
-    labels: tuple[str, str]
+    labels: tuple[str, ...]
     dataset: str
     dataset_sha256: str
     reference: Profile

@@ -24,12 +24,13 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
 
 
 def score_with_saved_model(_classifier: Classifier, folder: Path, texts: pa.Array) -> np.ndarray:
-    """Return the probability that the SavedModel in `folder` gives each text: (n,) float32."""
+    """Return the probabilities that the SavedModel in `folder` gives each text, as `Classifier.predict` does."""
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    probabilities: np.ndarray = serve(text=tf.constant(texts.to_pylist()))["probability"].numpy()
-    return probabilities
+    answer = serve(text=tf.constant(texts.to_pylist()))
+    (probabilities,) = (answer[name].numpy() for name in ("probability", "probabilities") if name in answer)
+    return np.asarray(probabilities)
 
 
 def encode_in_graph(classifier: Classifier) -> Any:
@@ -61,7 +62,10 @@ def encode_in_graph(classifier: Classifier) -> Any:
 
 
 def make_module(classifier: Classifier) -> "tf.Module":
-    """Return a module whose `serve` takes (n,) strings and returns {"probability": (n,) float32}.
+    """Return a module whose `serve` takes (n,) strings and returns their probabilities.
+
+    Of two labels {"probability": (n,) float32 of label 1}; of more {"probabilities": (n, labels) float32, "label": (n,)
+    strings, the name of the most probable one}.
 
     Each review is scored at its own padded length, as everywhere in this pipeline, so its score is its own.
     """
@@ -70,6 +74,7 @@ def make_module(classifier: Classifier) -> "tf.Module":
     encode, table = encode_in_graph(classifier)
     network, facts = classifier.network, classifier.facts
     maxlen, bucketing = facts.maxlen, facts.bucketing
+    outputs, names = int(network.output_shape[-1]), tf.constant(facts.labels)
 
     def serve(texts: "tf.Tensor") -> dict[str, "tf.Tensor"]:
         ids = encode(texts)
@@ -89,16 +94,18 @@ def make_module(classifier: Classifier) -> "tf.Module":
             rows = tf.cast(tf.where(padded_lengths == length), tf.int32)
             tokens = tf.gather(right, rows[:, 0])
             tokens = tokens[:, maxlen - length :] if facts.padding == "pre" else tokens[:, :length]
-            scored = network(tokens, training=False)[:, 0]
+            scored = network(tokens, training=False)
             return number + 1, tf.tensor_scatter_nd_update(scores, rows, scored)
 
-        _number, probability = tf.while_loop(
+        _number, scores = tf.while_loop(
             lambda number, _scores: number < tf.size(buckets),
             score_bucket,
-            (tf.constant(0), tf.zeros_like(lengths, tf.float32)),
+            (tf.constant(0), tf.zeros((tf.size(lengths), outputs))),
             parallel_iterations=1,
         )
-        return {"probability": probability}
+        if outputs == 1:
+            return {"probability": scores[:, 0]}
+        return {"probabilities": scores, "label": tf.gather(names, tf.argmax(scores, axis=1))}
 
     signature = [tf.TensorSpec((None,), tf.string, name="text")]
     module = tf.Module(name="classifier")

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 DATASET = "dataset.json"
+MOST_LABELS = 1000
 
 
 class Dataset(BaseModel):
@@ -13,14 +15,19 @@ class Dataset(BaseModel):
     Attributes:
         name: imdb, rotten-tomatoes, or that of the user's own file or folder.
         sha256: of the source.
-        labels: the name of label 0, the negative one, and of label 1.
+        labels: the name of each label, from label 0 on; of two the negative one comes first.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     sha256: str
-    labels: tuple[str, str]
+    labels: tuple[str, ...] = Field(min_length=2, max_length=MOST_LABELS)
+
+
+def label_dtype(labels: int) -> np.dtype:
+    """Return the type that holds the numbers of so many labels: int8 up to 128, else int16."""
+    return np.dtype(np.int8 if labels <= 128 else np.int16)
 
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:

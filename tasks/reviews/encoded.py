@@ -23,12 +23,12 @@ def encoded_file(folder: Path, split: str) -> Path:
 
 
 def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
-    """Write reviews as rows of `tokens` (list of ids) and `label` (int8), a row group a part.
+    """Write reviews as rows of `tokens` (list of ids) and `label`, a row group a part.
 
     Args:
         path: the file to write.
         parts: lists of ids, n in all, of one type.
-        labels: (n,) 0 or 1.
+        labels: (n,) int8 or int16, from 0.
 
     Returns:
         The highest id that occurs; 0 where there is none.
@@ -36,7 +36,7 @@ def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray)
     highest, first, writer = 0, 0, None
     with contextlib.ExitStack() as files:
         for tokens in parts:
-            part = pa.table({"tokens": tokens, "label": pa.array(labels[first : first + len(tokens)], pa.int8())})
+            part = pa.table({"tokens": tokens, "label": labels[first : first + len(tokens)]})
             first += len(tokens)
             writer = writer or files.enter_context(pq.ParquetWriter(path, part.schema, compression="zstd"))
             writer.write_table(part)
@@ -71,13 +71,16 @@ def count_encoded(path: Path) -> int:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Return the label of each review of a file: (n,) int8."""
+    """Return the label of each review of a file: (n,) int8 or int16."""
     labels: np.ndarray = pq.read_table(path, columns=["label"])["label"].to_numpy()
     return labels
 
 
 class Encoding(BaseModel):
-    """How text became words, and words ids; `vocabulary_size` is one more than the highest id that may occur."""
+    """How text became words, and words ids; `vocabulary_size` is one more than the highest id that may occur.
+
+    `labels` is the number of labels, which older files do not name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,6 +90,7 @@ class Encoding(BaseModel):
     oov_char: int | None
     index_from: int
     vocabulary_size: int
+    labels: int = 2
 
 
 def write_encoding(folder: Path, encoding: Encoding) -> None:

@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
+from tasks.reviews.dataset import label_dtype
 from tasks.reviews.text import list_offsets
 from tasks.reviews.tokenising import RULES
 
@@ -26,7 +27,7 @@ class Padded:
     Attributes:
         tokens: (n, maxlen) uint16 or int32 token ids; 0 is padding.
         lengths: (n,) int32 words kept of each review.
-        labels: (n,) int8, 1 for a positive review.
+        labels: (n,) int8 or int16, from 0; of two labels 1 is the positive one.
         padding: "pre" or "post", the side on which rows are filled up.
         vocabulary_size: token ids end below this.
     """
@@ -70,10 +71,13 @@ def pad_tokens(
     return padded, kept.astype(np.int32)
 
 
-def padded_schema(maxlen: int, vocabulary_size: int, padding: str, truncating: str, rule: str = "keras") -> pa.Schema:
-    """Return the schema of a padded file, with how it was made in its metadata: the rule of tokenising too."""
+def padded_schema(
+    maxlen: int, vocabulary_size: int, padding: str, truncating: str, rule: str = "keras", labels: int = 2
+) -> pa.Schema:
+    """Return the schema of a padded file; its metadata say how it was made, and how many labels if not two."""
     token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
-    fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", pa.int8())]
+    label_type = pa.from_numpy_dtype(label_dtype(labels))
+    fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", label_type)]
     made = {
         "format": FORMAT,
         "rule": rule,
@@ -81,7 +85,7 @@ def padded_schema(maxlen: int, vocabulary_size: int, padding: str, truncating: s
         "maxlen": str(maxlen),
         "padding": padding,
         "truncating": truncating,
-    }
+    } | ({"labels": str(labels)} if labels > 2 else {})
     return pa.schema(fields, metadata=made)
 
 
@@ -99,7 +103,7 @@ def write_padded(path: Path, schema: pa.Schema, parts: Iterable[tuple[np.ndarray
         for tokens, lengths, labels in parts:
             values = pa.array(tokens.reshape(-1), schema.field("tokens").type.value_type)
             rectangle = pa.FixedSizeListArray.from_arrays(values, tokens.shape[1])
-            columns = [rectangle, pa.array(lengths, pa.int32()), pa.array(labels, pa.int8())]
+            columns = [rectangle, pa.array(lengths, pa.int32()), pa.array(labels, schema.field("label").type)]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=max(len(labels), 1))
             rows += len(labels)
     return rows
@@ -156,18 +160,29 @@ def maxlen_of(parts: Sequence[Padded]) -> int:
 
 def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
     """Return the words kept of each review, part by part, without reading the tokens of a file."""
+    return read_column(parts, "length")
+
+
+def labels_of(parts: Sequence[Padded]) -> list[np.ndarray]:
+    """Return the label of each review, part by part, without reading the tokens of a file."""
+    return read_column(parts, "label")
+
+
+def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
+    """Return a column beside the tokens, "length" or "label", part by part."""
     if not isinstance(parts, PaddedFile):
-        return [part.lengths for part in parts]
-    return [parts.read(part, ["length"])["length"].to_numpy() for part in range(len(parts))]
+        return [getattr(part, f"{column}s") for part in parts]
+    return [parts.read(part, [column])[column].to_numpy() for part in range(len(parts))]
 
 
-def read_vocabulary_size(path: Path) -> int:
-    """Return the number below which the token ids of a padded file end.
+def read_sizes(path: Path) -> tuple[int, int]:
+    """Return the number below which the token ids of a padded file end, and the number of labels.
 
     Raises:
         DataError: the file was made otherwise than `write_padded` makes it.
     """
-    return int(read_making(path, pq.read_schema(path))["vocabulary_size"])
+    made = read_making(path, pq.read_schema(path))
+    return int(made["vocabulary_size"]), int(made.get("labels", 2))
 
 
 def read_making(path: Path, schema: pa.Schema) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
+from tasks.reviews.dataset import label_dtype, read_dataset
 from tasks.reviews.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
 from tasks.reviews.sources import imdb, npz, rotten_tomatoes
 from tasks.reviews.text import WordCounts, words_to_ranks
@@ -23,13 +24,15 @@ class Ranked:
 
     Attributes:
         vocabulary: the words in order of rank; empty if they are not known.
-        labels: for each split the label of every review, (n,) int8, in the order of the parts.
+        label_names: from label 0 on.
+        labels: for each split the label of every review, (n,) int8 or int16, in the order of the parts.
         highest_rank: of all splits; 0 where there is no word.
         parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
         name_row: says where a row of a split comes from, for messages.
     """
 
     vocabulary: list[str]
+    label_names: tuple[str, ...]
     labels: dict[str, np.ndarray]
     highest_rank: int
     parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
@@ -52,7 +55,7 @@ def read_ranked(downloaded: Path, rule: str) -> Ranked:
                 f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
             )
         return read_arrays(downloaded)
-    return read_texts(downloaded / rotten_tomatoes.REVIEWS, rule)
+    return read_texts(downloaded / rotten_tomatoes.REVIEWS, rule, read_dataset(downloaded).labels)
 
 
 def read_arrays(downloaded: Path) -> Ranked:
@@ -61,6 +64,7 @@ def read_arrays(downloaded: Path) -> Ranked:
     splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}
     return Ranked(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
+        label_names=read_dataset(downloaded).labels,
         labels={split: labels for split, (_lists, labels) in splits.items()},
         highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
         parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
@@ -74,7 +78,7 @@ def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
         yield lists.slice(start, ROWS_A_GROUP)
 
 
-def read_texts(path: Path, rule: str) -> Ranked:
+def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
     """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
 
     The vocabulary is built from the training reviews alone.
@@ -83,12 +87,14 @@ def read_texts(path: Path, rule: str) -> Ranked:
     for texts in iterate_column(path, "train", "text"):
         counts.add(tokenise(texts, rule))
     vocabulary = counts.ranked()
-    labels = {split: read_labels(path, split) for split in (*SPLITS, VALIDATION)}
+    kind = label_dtype(len(label_names))
+    labels = {split: read_labels(path, split).astype(kind) for split in (*SPLITS, VALIDATION)}
     if not len(labels[VALIDATION]):
         del labels[VALIDATION]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
     return Ranked(
         vocabulary,
+        label_names,
         labels,
         highest_rank=len(vocabulary),
         parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
@@ -97,9 +103,9 @@ def read_texts(path: Path, rule: str) -> Ranked:
 
 
 def read_labels(path: Path, split: str) -> np.ndarray:
-    """Return the labels of one split's reviews: (n,) int8."""
+    """Return the labels of one split's reviews: (n,) integers."""
     labels = [batch.to_numpy() for batch in iterate_column(path, split, "label")]
-    return np.concatenate([np.zeros(0, np.int8), *labels]).astype(np.int8)
+    return np.concatenate([np.zeros(0, np.int8), *labels])
 
 
 def name_text(path: Path, split: str, row: int) -> str:

@@ -1,11 +1,13 @@
 """Figures: what a run came to, drawn by Matplotlib as SVG whose bytes depend on its content alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.judging.metrics import bin_of
+from tasks.judging.scores import Scores
 
 # Matplotlib and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#3b6ea8", "#d1662c", "#888888"
 
-# A classifier's name, its labels and its probabilities.
-Scored = tuple[str, np.ndarray, np.ndarray]
+FEW_LABELS = 4  # as many as a small confusion matrix holds
+MOST_CURVES, MOST_LABELS_SHOWN, LONGEST_NAME = 10, 20, 18
+
+# A curve's name, (n,) whether each review is one to be found, and (n,) the probability that it is.
+Ranking = tuple[str, np.ndarray, np.ndarray]
 
 
 def save_figure(figure: "Figure", path: Path, title: str) -> None:
@@ -54,66 +59,116 @@ def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Fig
     return figure
 
 
-def draw_rankings(classifiers: list[Scored]) -> "Figure":
-    """Draw the ROC and the precision-recall curve of each classifier, over all thresholds."""
+def draw_rankings(rankings: list[Ranking]) -> "Figure":
+    """Draw ROC and precision-recall curves, over all thresholds."""
+    import matplotlib as mpl
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
+    colors = (BLUE, ORANGE) if len(rankings) <= 2 else mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
     figure, (roc, pr) = side_by_side(1, 1)
     roc.plot([0, 1], [0, 1], ":", color=GREY, label="chance")
-    for (name, labels, probabilities), color in zip(classifiers, (BLUE, ORANGE), strict=False):
-        false_positive, true_positive, _thresholds = roc_curve(labels, probabilities)
+    for (name, hits, probabilities), color in zip(rankings, colors, strict=False):
+        false_positive, true_positive, _thresholds = roc_curve(hits, probabilities)
         area = auc(false_positive, true_positive)
         roc.plot(false_positive, true_positive, color=color, label=f"{name}, area {area:.3f}")
-        precision, recall, _thresholds = precision_recall_curve(labels, probabilities)
-        average = average_precision_score(labels, probabilities)
+        precision, recall, _thresholds = precision_recall_curve(hits, probabilities)
+        average = average_precision_score(hits, probabilities)
         pr.plot(recall, precision, color=color, label=f"{name}, average precision {average:.3f}")
-    pr.axhline(classifiers[0][1].mean(), linestyle=":", color=GREY, label="chance")
+    if len(rankings) == 2:
+        pr.axhline(rankings[0][1].mean(), linestyle=":", color=GREY, label="chance")
     roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     pr.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(None, 1.01))
-    roc.legend(frameon=False, loc="lower right")
-    pr.legend(frameon=False, loc="lower left")
+    size = None if len(rankings) <= 2 else 7
+    roc.legend(frameon=False, loc="lower right", fontsize=size)
+    pr.legend(frameon=False, loc="lower left", fontsize=size)
     return figure
 
 
-def draw_verdicts(confusion: list[list[int]], labels: np.ndarray, probabilities: np.ndarray, bins: int) -> "Figure":
-    """Draw the confusion matrix, and the share of positive reviews against the probability given (reliability)."""
-    figure, (matrix, reliability) = side_by_side(1, 1.2)
-    counts = np.array(confusion)
-    matrix.imshow(counts, cmap="Blues", vmin=0)
-    matrix.grid(visible=False)
-    for (row, column), count in np.ndenumerate(counts):
-        color = "white" if count > counts.max() / 2 else "black"
-        matrix.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=13)
-    names = ["negative", "positive"]
-    matrix.set(title="Confusion matrix", xlabel="verdict", ylabel="label", xticks=[0, 1], yticks=[0, 1])
-    matrix.set_xticklabels(names)
-    matrix.set_yticklabels(names, rotation=90, va="center")
+def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, bins: int) -> "Figure":
+    """Draw the confusion matrix, and what came true against the probability given (reliability).
 
+    Of two labels the probability is of the second one, of more it is the verdict's.
+    """
+    counts, shown = gather_rare(np.array(confusion), names)
+    many = len(shown) > FEW_LABELS
+    figure, (matrix, reliability) = side_by_side(*((1.7, 1) if many else (1, 1.2)), height=5.5 if many else 3.7)
+    draw_matrix(matrix, counts, shown)
+    if scores.probabilities.ndim == 1:
+        hits, probabilities, of_what = scores.labels, scores.probabilities, f"{names[1]} reviews"
+    else:
+        probabilities = scores.probabilities.max(axis=1)
+        hits, of_what = scores.probabilities.argmax(axis=1) == scores.labels, "right verdicts"
     place = bin_of(probabilities, bins)
     number = np.bincount(place, minlength=bins)
     filled = number > 0
     given = np.bincount(place, weights=probabilities, minlength=bins)[filled] / number[filled]
-    positive = np.bincount(place, weights=labels, minlength=bins)[filled] / number[filled]
+    share = np.bincount(place, weights=hits, minlength=bins)[filled] / number[filled]
     reliability.plot([0, 1], [0, 1], ":", color=GREY, label="perfectly calibrated")
-    reliability.scatter(
-        given, positive, s=300 * number[filled] / number.max() + 8, color=BLUE, alpha=0.35, linewidths=0
-    )
-    reliability.plot(given, positive, "-", color=BLUE, label="this network (area: reviews)")
-    reliability.set(title="Reliability", xlabel="probability given", ylabel="share of positive reviews")
+    reliability.scatter(given, share, s=300 * number[filled] / number.max() + 8, color=BLUE, alpha=0.35, linewidths=0)
+    reliability.plot(given, share, "-", color=BLUE, label="this network (area: reviews)")
+    reliability.set(title="Reliability", xlabel="probability given", ylabel=f"share of {of_what}")
     reliability.legend(frameon=False, loc="upper left")
     return figure
 
 
-def draw_scores(
-    labels: np.ndarray, probabilities: np.ndarray, threshold: float, by_length: list[dict[str, Any]]
-) -> "Figure":
-    """Draw how scores are spread by label, and accuracy by review length with its 95% interval (Wilson)."""
+def gather_rare(counts: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Return a confusion matrix of the 20 most frequent labels, the rest gathered in one more, and their names.
+
+    Args:
+        counts: (labels, labels) reviews, a row a label and a column a verdict.
+        names: of the labels.
+    """
+    if len(names) <= MOST_LABELS_SHOWN:
+        return counts, list(names)
+    frequent = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_LABELS_SHOWN])
+    place = np.full(len(names), MOST_LABELS_SHOWN)
+    place[frequent] = np.arange(MOST_LABELS_SHOWN)
+    gathered = np.zeros((MOST_LABELS_SHOWN + 1,) * 2, counts.dtype)
+    np.add.at(gathered, (place[:, None], place[None, :]), counts)
+    return gathered, [*(names[label] for label in frequent), f"{len(names) - MOST_LABELS_SHOWN} others"]
+
+
+def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
+    """Draw a confusion matrix, a row a label and a column a verdict, each cell coloured by its share of the row."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares if len(names) > FEW_LABELS else counts, cmap="Blues", vmin=0)
+    axes.grid(visible=False)
+    size = 13 if len(names) <= FEW_LABELS else max(4, 90 // len(names))
+    for (row, column), count in np.ndenumerate(counts):
+        is_dark = shares[row, column] > 0.5 if len(names) > FEW_LABELS else count > counts.max() / 2
+        if count or len(names) <= FEW_LABELS:
+            color = "white" if is_dark else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
+    ticks = range(len(names))
+    axes.set(title="Confusion matrix", xlabel="verdict", ylabel="label", xticks=ticks, yticks=ticks)
+    short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    if len(names) > FEW_LABELS:
+        axes.set_xticklabels(short, rotation=90, fontsize=7)
+        axes.set_yticklabels(short, fontsize=7)
+    else:
+        axes.set_xticklabels(short)
+        axes.set_yticklabels(short, rotation=90, va="center")
+
+
+def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_length: list[dict[str, Any]]) -> "Figure":
+    """Draw how scores are spread, and accuracy by review length with its 95% interval (Wilson).
+
+    Of two labels the scores are the second one's, by label; of more the verdict's, right and wrong apart.
+    """
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
-    for label, name, color in ((0, "negative reviews", ORANGE), (1, "positive reviews", BLUE)):
-        spread.hist(probabilities[labels == label], edges, color=color, alpha=0.55, label=name)
-    spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
-    spread.set(title="Scores", xlabel="probability of a positive review", ylabel="reviews", yscale="log")
+    if scores.probabilities.ndim == 1:
+        its, of_what = scores.probabilities, f"a {names[1]} review"
+        groups = [(f"{name} reviews", scores.labels == label) for label, name in enumerate(names)]
+    else:
+        its, of_what = scores.probabilities.max(axis=1), "the verdict"
+        is_right = scores.probabilities.argmax(axis=1) == scores.labels
+        groups = [("wrong verdicts", ~is_right), ("right verdicts", is_right)]
+    for (name, members), color in zip(groups, (ORANGE, BLUE), strict=True):
+        spread.hist(its[members], edges, color=color, alpha=0.55, label=name)
+    if scores.probabilities.ndim == 1:
+        spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
+    spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="reviews", yscale="log")
     spread.legend(frameon=False, loc="upper center", fontsize=8)
 
     accuracy = np.array([row["accuracy"] for row in by_length])

@@ -53,8 +53,8 @@ def show_prediction(result: dict[str, Any]) -> int:
     """Print the label and probability of one review, or where the scores of many lie."""
     if "probability" in result:
         print(f"{result['label']} {result['probability']:.4f}")
-        for word, moved in result["words"]:
-            print(f"  {moved:+.4f} {word}")
+        for word, moved, label in result["words"]:
+            print(f"  {moved:+.4f} {word}" + (f" ({label})" if len(result["probabilities"]) > 2 else ""))
     for file in result.get("files", []):
         print(f"{file['rows']:,} rows scored by {result['model']}: {file['output']}")
         if file["drifted"]:

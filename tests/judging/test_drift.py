@@ -38,3 +38,17 @@ def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_othe
     moved = {"lengths": [*same["lengths"][:-1], sum(same["lengths"])], "words": [20, 60]}
     assert measure_drift(reference, same | moved)["length"] > 0.1
     assert measure_drift(reference, same | moved)["unknown words"] > 0.5
+
+
+def test_of_many_labels_their_shares_may_drift_too(padded, rng):
+    labels = len(padded.labels)
+    even, moved = np.full((labels, 3), 0.2), np.full((labels, 3), 0.2)
+    even[np.arange(labels), np.arange(labels) % 3] = 0.6
+    moved[:, 0] = 0.6
+    profiles = [profile(padded.lengths, [7, 3], scores, edges=[10.0]) for scores in (even, moved)]
+    assert profiles[0]["verdicts"] == [labels // 3] * 3
+    assert profiles[0]["scores"] == profiles[1]["scores"]
+    assert add(profiles)["verdicts"][0] == labels + labels // 3
+    found = measure_drift(*profiles)
+    assert found["predicted label"] > 1
+    assert found["score"] == 0

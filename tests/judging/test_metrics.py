@@ -14,12 +14,12 @@ from tasks.judging.metrics import (
 )
 from tasks.judging.scores import Scores
 
-SETTINGS = JudgingSettings()
+NAMES, SETTINGS = ("bad", "good"), JudgingSettings()
 
 
 def test_a_small_case_is_judged_as_by_hand():
     labels = np.array([1, 1, 1, 0, 0])
-    judged = judge_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), SETTINGS)
+    judged = judge_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), NAMES, SETTINGS)
     assert judged["accuracy"] == pytest.approx(3 / 5)
     assert judged["precision"] == pytest.approx(2 / 3)
     assert judged["recall"] == pytest.approx(2 / 3)
@@ -32,14 +32,40 @@ def test_a_small_case_is_judged_as_by_hand():
 
 
 def test_a_network_that_says_no_to_all_is_judged_too():
-    judged = judge_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), SETTINGS)
+    judged = judge_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), NAMES, SETTINGS)
     assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
 
 
 def test_the_threshold_moves_the_verdicts():
     scores = Scores(np.array([0, 1]), np.array([0.4, 0.45]))
-    assert judge_scores(scores, SETTINGS)["accuracy"] == 0.5
-    assert judge_scores(scores, JudgingSettings(threshold=0.42))["accuracy"] == 1
+    assert judge_scores(scores, NAMES, SETTINGS)["accuracy"] == 0.5
+    assert judge_scores(scores, NAMES, JudgingSettings(threshold=0.42))["accuracy"] == 1
+
+
+def test_three_labels_are_judged_as_by_hand():
+    labels = np.array([0, 0, 1, 2])
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    judged = judge_scores(Scores(labels, probabilities), ("calm", "glad", "sad"), JudgingSettings(calibration_bins=2))
+    assert judged["accuracy"] == pytest.approx(3 / 4)
+    assert judged["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert judged["precision"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert judged["recall"] == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert judged["weighted"]["recall"] == pytest.approx(3 / 4)
+    assert judged["log_loss"] == pytest.approx(-np.log([0.8, 0.3, 0.7, 0.7]).mean(), abs=1e-6)
+    sums = [0.04 + 0.01 + 0.01, 0.49 + 0.36 + 0.01, 0.04 + 0.09 + 0.01, 0.01 + 0.04 + 0.09]
+    assert judged["brier"] == pytest.approx(np.mean(sums), abs=1e-6)
+    # The second label's review ranks first of four; the first label's second and the third's first.
+    assert judged["roc_auc"] == pytest.approx(1)
+    # All four are called with more than a half: 3 of 4 are right, at 0.7 on average.
+    assert judged["ece"] == pytest.approx(0.75 - (0.8 + 0.6 + 0.7 + 0.7) / 4, abs=1e-6)
+    assert [its["support"] for its in judged["by_label"]] == [2, 1, 1]
+    assert judged["by_label"][1] == {
+        "label": "glad",
+        "support": 1,
+        "precision": 0.5,
+        "recall": 1,
+        "f1": pytest.approx(2 / 3),
+    }
 
 
 def test_calibration_error_is_the_weighted_gap_of_each_bin():

@@ -1,4 +1,4 @@
-"""Labels: the spellings that stand for one label, and which of two labels is the positive one."""
+"""Labels: the spellings that stand for one label, and the order of labels: of two, the positive one comes last."""
 
 import re
 import shlex
@@ -58,24 +58,28 @@ def describe_folded(folded: dict[str, str], path: Path) -> str:
     return f"{path}: reads the labels {', '.join(named)}{', …' if len(folded) > SPELLINGS_NAMED else ''}"
 
 
-def name_labels(names: list[str], positive: str | None, path: Path) -> tuple[str, str]:
-    """Return the names of the negative and the positive label.
+def name_labels(names: list[str], positive: str | None, path: Path) -> list[str]:
+    """Return the labels in the order of their numbers: of two the negative one first, more by number or name.
 
     Raises:
-        InputError: there are not two, or it is not known which one is the positive one.
+        InputError: there is one only, or of two it is not known which one is positive, or of more one is called so.
     """
     if not names:
         raise InputError(f"{path}: has a header and no rows")
-    if len(names) != 2:
-        raise InputError(f"{path}: has the label {', '.join(map(repr, names))} only; two are needed")
+    if len(names) == 1:
+        raise InputError(f"{path}: has the label {names[0]!r} only; two are needed")
+    if len(names) > 2:
+        if positive is not None:
+            raise InputError(f"{path}: has {len(names)} labels; --data.positive-label is for two, leave it out")
+        return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     known = {name.casefold(): name for name in names}
     if positive is not None:
         named = known.get(plain_label(positive).casefold())
         if named is None:
             raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
-        return next(name for name in names if name != named), named
+        return sorted(names, key=lambda name: name == named)
     for pair in KNOWN_LABELS:
         if set(known) == set(pair):
-            return known[pair[0]], known[pair[1]]
+            return [known[pair[0]], known[pair[1]]]
     flags = " or ".join(f"--data.positive-label {shlex.quote(name)}" for name in names)
     raise InputError(f"{path}: the labels are {' and '.join(map(repr, names))}; say which is the positive one: {flags}")

@@ -14,6 +14,7 @@ from tasks.core.files import hash_file
 from tasks.core.places import typed_path
 from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
+from tasks.reviews.dataset import MOST_LABELS, label_dtype
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.labels import Labels, describe_folded, name_labels
 from tasks.reviews.sources.rotten_tomatoes import REVIEWS
@@ -60,13 +61,14 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     columns = read_columns(path, settings)
-    negative, positive = name_labels(columns.label_names, settings.positive_label, path)
+    names = name_labels(columns.label_names, settings.positive_label, path)
     if columns.folded:
         warn(describe_folded(columns.folded, path))
-    is_positive = columns.labels == columns.label_names.index(positive)
+    place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
+    labels = place[columns.labels]
     split = split_rows(columns, settings, path)
-    check = check_classes(is_positive, split, settings, path)
-    write_reviews(path, settings, is_positive, split, folder / REVIEWS)
+    check = check_classes(labels, names, split, settings, path)
+    write_reviews(path, settings, labels, split, folder / REVIEWS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
     check |= check_leaks(columns.texts, split, settings, path, folder / REVIEWS)
@@ -74,7 +76,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
         "name": path.stem,
         "source": path.resolve().as_uri(),
         "sha256": sha256,
-        "labels": [negative, positive],
+        "labels": names,
         "check": check,
     }
 
@@ -86,7 +88,7 @@ class Columns:
     Attributes:
         label_names: in order of appearance.
         folded: other spellings of them.
-        labels: (n,) int8 places among them.
+        labels: (n,) int16 places among them.
         texts: (n,) uint64 hashes.
         groups: (n,) uint64 hashes of the groups' names; None without a column.
         splits: (n,) int8 places in SPLITS; None without a column.
@@ -111,13 +113,13 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     for file, first, batch in rows_of(path, settings):
         texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
         labels.append(known.places_of(filled(batch, settings.label_column, file, first)))
-        if len(known.names) > 2:
-            row = first + int((labels[-1] == 2).argmax()) + 1
+        if len(known.names) > MOST_LABELS:
+            row = first + int((labels[-1] == MOST_LABELS).argmax()) + 1
             raise InputError(
-                f"{file}: row {row:,} has the label {known.names[2]!r}, a third beside "
-                f"{' and '.join(map(repr, known.names[:2]))}; this pipeline tells two classes apart"
+                f"{file}: row {row:,} has the label {known.names[MOST_LABELS]!r}, one more than the {MOST_LABELS:,} "
+                f"that there may be; is {settings.label_column!r} the column of the label (--data.label-column)?"
             )
-        labels[-1] = labels[-1].astype(np.int8)
+        labels[-1] = labels[-1].astype(np.int16)
         if settings.group_column:
             its = [name.strip() for name in filled(batch, settings.group_column, file, first)]
             groups.append(hash_texts(its, settings.split_seed))
@@ -130,7 +132,7 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     return Columns(
         label_names=known.names,
         folded=known.folded,
-        labels=np.concatenate([np.zeros(0, np.int8), *labels]),
+        labels=np.concatenate([np.zeros(0, np.int16), *labels]),
         texts=np.concatenate([np.zeros(0, np.uint64), *texts]),
         groups=np.concatenate(groups) if groups else None,
         splits=column,
@@ -184,42 +186,46 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
     return split
 
 
-def check_classes(is_positive: np.ndarray, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
-    """Return the rows and the share of positive ones of each split.
+def check_classes(
+    labels: np.ndarray, names: list[str], split: np.ndarray, settings: SourceSettings, path: Path
+) -> dict[str, Any]:
+    """Return the rows of each split, and of each label in it.
 
     Raises:
         InputError: a split lacks a label, or has one that is rarer than the limit.
     """
     found = {}
+    least = settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
-        rows = split == place
-        if rows.any():
-            found[name] = {"rows": int(rows.sum()), "positive": float(is_positive[rows].mean())}
-    for name, its in found.items():
-        if its["positive"] in (0, 1):
+        counts = np.bincount(labels[split == place], minlength=len(names))
+        rows, rarest = int(counts.sum()), int(counts.argmin())
+        if not rows:
+            continue
+        if not counts[rarest]:
             raise InputError(
-                f"{path}: the {its['rows']:,} {name} rows all have one label; give more rows, deal them out otherwise "
-                "(--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
+                f"{path}: none of the {rows:,} {name} rows has the label {names[rarest]!r}; give more rows, deal them "
+                "out otherwise (--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
             )
-        if not settings.min_class_share <= its["positive"] <= 1 - settings.min_class_share:
+        if counts[rarest] < least * rows:
             raise InputError(
-                f"{path}: {its['positive']:.1%} of the {its['rows']:,} {name} rows are positive; the limit is "
-                f"{settings.min_class_share:.1%} of either label (--data.min-class-share)"
+                f"{path}: {counts[rarest]:,} of the {rows:,} {name} rows have the label {names[rarest]!r}, expected at "
+                f"least {least:.2%}: give more such rows, or change --data.min-class-share "
+                f"({settings.min_class_share:g}, which is of two labels)"
             )
+        found[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
     return {"splits": found}
 
 
-def write_reviews(
-    path: Path, settings: SourceSettings, is_positive: np.ndarray, split: np.ndarray, target: Path
-) -> None:
+def write_reviews(path: Path, settings: SourceSettings, labels: np.ndarray, split: np.ndarray, target: Path) -> None:
     """Write the reviews with their labels, splits and places.
 
     Raises:
         InputError: there are not as many rows as there were labels.
     """
     names = pa.array(SPLITS)
+    schema = SCHEMA.set(1, pa.field("label", pa.from_numpy_dtype(labels.dtype)))
     place = 0
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for file, first, batch in rows_of(path, settings):
             rows = slice(place, place + len(batch))
             place = rows.stop
@@ -227,12 +233,12 @@ def write_reviews(
                 break
             columns = [
                 names.take(pa.array(split[rows])),
-                pa.array(is_positive[rows].astype(np.int8)),
+                pa.array(labels[rows]),
                 texts_of(batch, settings.text_column, file, first),
                 pa.array([file.name] * len(batch)),
                 pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
             ]
-            writer.write_table(pa.table(columns, schema=SCHEMA))
+            writer.write_table(pa.table(columns, schema=schema))
     if place != len(split):
         raise InputError(f"{path}: its content has changed while it was read; run again")
 

