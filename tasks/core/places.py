@@ -11,6 +11,11 @@ def typed_path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def printable(name: str) -> str:
+    """Return a name that may hold bytes of another encoding in letters that every file and server takes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def check_place(place: Path) -> None:
     """Refuse a place below a file, or one that we may not write to.
 

@@ -31,7 +31,7 @@ from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
 from tasks.core.journal import unfinished_step
-from tasks.core.places import typed_path
+from tasks.core.places import printable, typed_path
 from tasks.core.settings import RunSettings, Settings
 from tasks.core.uncaught import describe, is_debugging, say
 from tasks.showing.preflight import check_server
@@ -180,6 +180,10 @@ def parse_command_line(
         Mistake: with one line for each mistake.
         SystemExit: after `--help`.
     """
+    for text in [*arguments, *(value for name, value in os.environ.items() if name.startswith("IMDB_"))]:
+        if printable(text) != text:
+            raise Mistake(f"{printable(text)}: is in another encoding than this terminal's, "
+                          f"{sys.getfilesystemencoding()}; rename the file, or set PYTHONUTF8=1")  # fmt: skip
     parser = Parser(prog=program, description=about, allow_abbrev=False)
     flags = CliSettingsSource[Any](command_line, root_parser=parser, cli_parse_args=list(arguments))
     try:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tasks.core.errors import InputError
@@ -28,6 +30,15 @@ def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
         "expected files in .csv, .tsv, .parquet, .jsonl, .json"
     )
     assert "README" not in describe_passed_over(tmp_path)
+
+
+def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_read_by_it(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / os.fsdecode(b"caf\xe9.doc")).write_text("")
+    assert r"caf\udce9.doc passed over" in describe_passed_over(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("")
+    with pytest.raises(InputError, match=r"caf\\udce9\.csv: has a name that is not UTF-8; rename it"):
+        table_files(tmp_path)
 
 
 def test_many_that_are_passed_over_are_counted(tmp_path):

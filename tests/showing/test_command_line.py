@@ -91,6 +91,11 @@ def test_a_mistake_ends_with_status_2_before_anything_runs(tmp_path):
     assert not (tmp_path / "store" / "runs").exists()
 
 
+def test_a_name_in_another_encoding_is_refused_before_it_is_kept_anywhere():
+    with pytest.raises(Mistake, match=r"caf\\udce9\.csv: is in another encoding than this terminal's, utf-8; rename"):
+        parse("--data.dataset", "/caf\udce9.csv")
+
+
 def test_help_explains_every_flag_and_imports_no_tensorflow():
     flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
     done = subprocess.run(

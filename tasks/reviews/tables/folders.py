@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tasks.core.errors import InputError
+from tasks.core.places import printable
 from tasks.reviews.tables.files import FORMS, is_table
 
 # What can hold a label beside a text: a README.txt among the tables is none of them.
@@ -38,7 +39,9 @@ def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
 
 
 def check_readable(path: Path) -> None:
-    """Refuse a file or folder that we may not read."""
+    """Refuse a file or folder that we may not read, or whose name is in another encoding than this system's."""
+    if printable(str(path)) != str(path):
+        raise InputError(f"{printable(str(path))}: has a name that is not UTF-8; rename it")
     if not os.access(path, os.R_OK | (os.X_OK * path.is_dir())):
         raise InputError(f"{path}: no right to read it; mend its mode")
 
@@ -53,7 +56,7 @@ def describe_passed_over(path: Path, forms: tuple[str, ...] = FORMS) -> str | No
     if not path.is_dir():
         return None
     taken = set(files_within(path, forms))
-    names = [found.name + "/" * found.is_dir() for found in visible(path) if found not in taken]
+    names = [printable(found.name) + "/" * found.is_dir() for found in visible(path) if found not in taken]
     if not names:
         return None
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
