@@ -29,6 +29,7 @@ from tasks.reviews.tables.files import form_of
 from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
 from tasks.reviews.tables.reading import OnRead, read_batches
 from tasks.reviews.tables.wanted import Wanted
+from tasks.reviews.tables.writing import WRITERS, writable_form, write_tables
 from tasks.showing.events import announce_drift
 from tasks.showing.progress import Advance, showing_progress
 
@@ -85,14 +86,12 @@ def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int
 
 
 def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
-    """Write all parts to one Parquet file, at once, with facts about the model in its metadata."""
+    """Write all parts to one file, at once, as its name asks; in Parquet with facts about the model in the metadata."""
     files = sorted(parts.glob("*.parquet"))
     schema = pa.unify_schemas([pq.read_schema(file) for file in files])
     schema = schema.with_metadata({**(schema.metadata or {}), **about})
     draft = output.with_name(f".{output.name}.draft")
-    with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for file in files:
-            writer.write_table(pq.read_table(file).cast(schema))
+    write_tables(draft, form_of(output)[0], schema, (pq.read_table(file).cast(schema) for file in files))
     draft.replace(output)
 
 
@@ -179,8 +178,8 @@ def check_places(settings: PredictSettings) -> None:
         table_files(source)
         if output.is_dir():
             raise InputError(f"{output}: is a folder; name a file in it: --output {output / source.stem}.parquet")
-        if form_of(output) != (".parquet", None):
-            raise InputError(f"{output}: scores are written as Parquet; give a name that ends in .parquet")
+        if not writable_form(output):
+            raise InputError(f"{output}: scores are not written so; give a name that ends in {', '.join(WRITERS)}")
         if is_same(source, output):
             raise InputError(f"{output}: the scores would replace the reviews; name another file with --output")
     check_place(output)

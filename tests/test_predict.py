@@ -17,6 +17,7 @@ from flows.predict_flow import predict_flow
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import PredictSettings
 from tasks.predict import explain, predict_files, predict_text, score_file
+from tasks.reviews.tables.reading import read_batches
 from tests.small_runs import SIX_WORDS
 
 
@@ -49,6 +50,22 @@ def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifie
     assert tables[0].select(["id", "text"]).to_pylist() == its
     sha256 = hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest()
     assert tables[0].schema.metadata[b"input_sha256"] == sha256.encode()
+
+
+@pytest.mark.parametrize("name", ["scored.csv", "scored.jsonl"])
+def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifier, tmp_path, name):
+    source, output = tmp_path / "a.jsonl", tmp_path / name
+    its = [{"n": None, "text": 'good, "film"\nà'}, {"text": "bad", "n": 7, "more": {"a": [1, "é"]}}]
+    source.write_text("\n".join(map(json.dumps, its)))
+    assert predict_files(ask(source, output), "", ignore)["files"][0]["rows"] == 2
+    found = [row for batch in read_batches(output) for row in batch.to_pylist()]
+    expected = classifier.predict(pa.array([row["text"] for row in its]))
+    assert [row["text"] for row in found] == [row["text"] for row in its]
+    assert np.allclose([float(row["probability"]) for row in found], expected, atol=1e-6)
+    assert {row["predicted_label"] for row in found} <= {"negative", "positive"}
+    assert [json.loads(row["more"]) if row["more"] else None for row in found] == [None, {"a": [1, "é"]}]
+    assert [row["n"] and int(row["n"]) for row in found] == [None, 7]
+    assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == ["a.jsonl", name]
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
@@ -208,7 +225,7 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
         ("in/a.parquet", "in", r"in: is a folder; name a file in it: --output .*/in/a\.parquet"),
         ("in/a.parquet", "in/a.parquet/b.parquet", r"since .*in/a\.parquet is a file; name another place"),
         ("in", "in/a.parquet/out", r"since .*in/a\.parquet is a file; name another place"),
-        ("in/a.parquet", "scores.csv", "scores are written as Parquet; give a name that ends in .parquet"),
+        ("in/a.parquet", "scores.tsv", "scores are not written so; give a name that ends in .parquet, .csv, .jsonl"),
         ("nowhere", "out", "nowhere: no such file or folder"),
     ],
 )

@@ -27,7 +27,7 @@ class PredictSettings(Settings):
     input: str | None = Field(None, min_length=1)
     """reviews to score: CSV, Parquet, JSON or one review a line (.txt), .gz and .zst too; or a folder of them"""
     output: str | None = Field(None, min_length=1)
-    """where to write the scores: a .parquet file, or for a folder a folder"""
+    """where to write the scores: a .parquet, .csv or .jsonl file, or for a folder a folder (of Parquet)"""
     text_column: str = Field("text", min_length=1)
     """the column that holds the reviews"""
     encoding: EncodingName = "utf-8"
