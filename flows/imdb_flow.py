@@ -14,6 +14,7 @@ from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
+from tasks.divide import divide  # noqa: E402
 from tasks.download import check_dataset, download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402
 from tasks.evaluate import evaluate  # noqa: E402
@@ -49,6 +50,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     """
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     downloaded = download_reviews(settings.data)
+    divided = divide(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
     encoded = encode(downloaded, settings.data)
     padded = pad(encoded, settings.data)
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
@@ -56,10 +58,11 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     built = build(padded, settings.model)
     trained = train(built, padded, settings.training)
     evaluated = evaluate(trained, padded, settings.evaluation)
-    judged = judge(downloaded, padded, evaluated, compared, settings.evaluation)
+    judged = judge(downloaded, padded, evaluated, compared, divided, settings.evaluation)
     drawn = report(downloaded, trained, evaluated, compared, judged, encoded, settings.evaluation)
     packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
     made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
+    made += [divided] if divided else []
     return publish(settings, made, register(settings, made, uri))
 
 

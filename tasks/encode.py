@@ -23,6 +23,7 @@ from tasks.reviews.encoded import (
     write_vocabulary,
     write_words,
 )
+from tasks.reviews.ordered import shuffled_orders
 from tasks.reviews.ranked import Ranked, read_ranked
 from tasks.reviews.text import ranks_to_ids
 from tasks.reviews.word_check import WordCheck
@@ -49,23 +50,6 @@ def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
                 f"none of the {len(its):,} {split} reviews has the label {', '.join(map(repr, missing))}; every split "
                 "needs every label: give more such reviews, or leave the label out of all splits"
             )
-
-
-def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
-    """Return which rows each split has, in the order of keras.datasets.imdb.load_data, the first `max_reviews` only.
-
-    Args:
-        rows: how many reviews each split has, in the order in which they are shuffled.
-        seed: of both shuffles.
-        max_reviews: how many are kept of each; None keeps all.
-    """
-    rng = np.random.RandomState(seed)
-    orders = {}
-    for split, count in rows.items():
-        order = np.arange(count)
-        rng.shuffle(order)
-        orders[split] = order[:max_reviews]
-    return orders
 
 
 def check_word_index(ranked: Ranked, limit: int, index_from: int) -> None:

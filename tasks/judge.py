@@ -10,14 +10,21 @@ from prefect import task
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
 from tasks.core.store import Artifact
-from tasks.judging.metrics import METRICS, accuracy_by_length, compare, judge_scores
+from tasks.judging.metrics import METRICS, accuracy_by_length, accuracy_by_slice, compare, judge_scores
 from tasks.judging.scores import read_scores
 from tasks.reviews.dataset import read_dataset
 from tasks.reviews.padded import PaddedFile, lengths_of, padded_file
+from tasks.reviews.slices import read_slices
 
 
 def judge_classifiers(
-    downloaded: Path, padded: Path, evaluated: Path, baselined: Path, settings: JudgingSettings, folder: Path
+    downloaded: Path,
+    padded: Path,
+    evaluated: Path,
+    baselined: Path,
+    divided: Path | None,
+    settings: JudgingSettings,
+    folder: Path,
 ) -> dict[str, float]:
     """Write metrics.json: how good the network is, how good the baseline, and how the two compare.
 
@@ -35,6 +42,9 @@ def judge_classifiers(
         judged[split] = judge_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
         }
+    if divided:
+        scores = read_scores(evaluated, "test")
+        judged["test"]["by_slice"] = accuracy_by_slice(scores, read_slices(divided), settings.threshold)
     network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
     verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
     judged["baseline"] = judge_scores(baseline, names, settings) | {"comparison": compare(network.labels, *verdicts)}
@@ -44,8 +54,14 @@ def judge_classifiers(
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="judge")
 def judge(
-    downloaded: Artifact, padded: Artifact, evaluated: Artifact, baselined: Artifact, settings: JudgingSettings
+    downloaded: Artifact,
+    padded: Artifact,
+    evaluated: Artifact,
+    baselined: Artifact,
+    divided: Artifact | None,
+    settings: JudgingSettings,
 ) -> Artifact:
     """Judge the network and the baseline by their scores; neither is fitted or run for it."""
     paths = path_of(downloaded), path_of(padded), path_of(evaluated), path_of(baselined)
-    return keep(lambda folder: judge_classifiers(*paths, settings, folder))
+    slices = path_of(divided) if divided else None
+    return keep(lambda folder: judge_classifiers(*paths, slices, settings, folder))

@@ -1,13 +1,15 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tasks.core.settings import JudgingSettings
 from tasks.judge import judge_classifiers
-from tasks.judging.scores import Scores, write_scores
+from tasks.judging.scores import Scores, read_scores, write_scores
 from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.padded import padded_file, padded_schema, write_padded
+from tasks.reviews.slices import large_slices, write_slices
 from tests.small_reviews import WORDS
 
 
@@ -29,7 +31,7 @@ def scored(padded, tmp_path, rng):
 def judged(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
     paths = scored, scored, scored / "network", scored / "baseline"
-    judge_classifiers(*paths, JudgingSettings(**settings), scored / "out")
+    judge_classifiers(*paths, None, JudgingSettings(**settings), scored / "out")
     return json.loads((scored / "out" / "metrics.json").read_text())
 
 
@@ -45,3 +47,16 @@ def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
     half, strict = judged(scored), judged(scored, threshold=0.9)
     assert strict["test"]["recall"] < half["test"]["recall"]
     assert strict["test"]["roc_auc"] == half["test"]["roc_auc"]
+
+
+def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
+    assert "by_slice" not in judged(scored)["test"]
+    films = np.where(padded.lengths > 30, "long", "short")
+    write_slices(scored, large_slices("film", pa.array(films), least=2))
+    paths = scored, scored, scored / "network", scored / "baseline", scored
+    judge_classifiers(*paths, JudgingSettings(), scored / "out")
+    rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
+    is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
+    expected = {film: is_right[films == film].mean() for film in ("long", "short")}
+    assert {row["value"]: row["accuracy"] for row in rows} == pytest.approx(expected)
+    assert rows[0]["accuracy"] <= rows[1]["accuracy"]

@@ -268,7 +268,16 @@ class JudgingSettings(ThresholdSettings):
     """bins of equal width for the expected calibration error"""
 
 
-class EvaluationSettings(JudgingSettings, ScoringSettings):
+class SliceSettings(Settings):
+    """By which parts of the test reviews the network is judged too: what `divide` reads."""
+
+    slice_column: str | None = Field(None, min_length=1)
+    """own reviews: report the accuracy by value of this column too, as a film (none: do not)"""
+    min_slice_rows: int = Field(30, ge=2)
+    """the test reviews that a value must have; those of rarer values are judged together"""
+
+
+class EvaluationSettings(SliceSettings, JudgingSettings, ScoringSettings):
     """How the network is scored and judged."""
 
 
@@ -322,3 +331,9 @@ class RunSettings(Settings):
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()
     """when the model becomes the champion"""
+
+    @model_validator(mode="after")
+    def _only_own_reviews_have_columns(self) -> Self:
+        if self.evaluation.slice_column and not self.data.is_own:
+            raise ValueError("evaluation.slice_column is for own reviews, which have columns; leave it out")
+        return self

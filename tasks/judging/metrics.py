@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.core.settings import JudgingSettings
 from tasks.judging.scores import Scores
+from tasks.reviews.slices import Slices
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 
@@ -141,16 +142,39 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) ->
     for low, high in itertools.pairwise(edges):
         inside = (lengths > low) & (lengths <= high) if low else lengths <= high
         if inside.any():
-            rows.append(
-                {
-                    "from": low + 1,
-                    "to": high,
-                    "reviews": int(inside.sum()),
-                    "accuracy": float(is_right[inside].mean()),
-                    "ci95": wilson_interval(int(is_right[inside].sum()), int(inside.sum())),
-                }
-            )
+            rows.append({"from": low + 1, "to": high} | judge_part(is_right[inside]))
     return rows
+
+
+def accuracy_by_slice(scores: Scores, slices: Slices, threshold: float) -> list[dict[str, Any]]:
+    """Return the accuracy of each slice of the reviews, the worst first, and last that of all smaller ones together.
+
+    Args:
+        scores: of n reviews.
+        slices: of the same.
+        threshold: of two labels, the probability from which a review counts as positive.
+
+    Returns:
+        One entry a slice: {"value", null for the smaller ones together, "reviews", "accuracy", "ci95"}.
+    """
+    is_right = scores.labels == scores.verdicts(threshold)
+    # Sorted by place, the reviews of each slice lie side by side: many slices cost one sort.
+    order = np.argsort(slices.places, kind="stable")
+    bounds = np.searchsorted(slices.places[order], np.arange(len(slices.values) + 1))
+    rows = [
+        {"value": value} | judge_part(is_right[order[start:stop]])
+        for value, (start, stop) in zip(slices.values, itertools.pairwise(bounds), strict=True)
+    ]
+    rows.sort(key=lambda row: row["accuracy"])
+    if bounds[0]:
+        rows.append({"value": None} | judge_part(is_right[order[: bounds[0]]]))
+    return rows
+
+
+def judge_part(is_right: np.ndarray) -> dict[str, Any]:
+    """Return "reviews", "accuracy" and "ci95" of a part of the reviews: (n,) bool, n at least 1."""
+    right, reviews = int(is_right.sum()), len(is_right)
+    return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
 
 
 def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:

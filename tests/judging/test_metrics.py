@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,12 +8,14 @@ from scipy.stats import chi2
 from tasks.core.settings import JudgingSettings
 from tasks.judging.metrics import (
     accuracy_by_length,
+    accuracy_by_slice,
     compare,
     expected_calibration_error,
     judge_scores,
     wilson_interval,
 )
 from tasks.judging.scores import Scores
+from tasks.reviews.slices import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), JudgingSettings()
 
@@ -136,3 +139,17 @@ def test_with_many_reviews_the_exact_test_agrees_with_mcnemars_chi_squared(rng):
     one, other = compared["only_first"], compared["only_second"]
     statistic = (abs(one - other) - 1) ** 2 / (one + other)  # with the correction for continuity
     assert compared["p_value"] == pytest.approx(chi2.sf(statistic, 1), rel=0.02)
+
+
+def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last():
+    films = pa.array(["a", "b", "a", "b", "a", "c", "b", "d", ""])
+    right = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], bool)
+    labels = np.zeros(9, np.int8)
+    scores = Scores(labels, np.where(right, 0.1, 0.9).astype(np.float32))
+    rows = accuracy_by_slice(scores, large_slices("film", films, least=3), 0.5)
+    assert [(row["value"], row["reviews"]) for row in rows] == [("b", 3), ("a", 3), (None, 3)]
+    assert [row["accuracy"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+    assert rows[0]["ci95"] == wilson_interval(1, 3)
+    alone = accuracy_by_slice(scores, large_slices("film", films, least=1), 0.5)
+    assert [row["value"] for row in alone] == ["d", "b", "a", "c", ""]
+    assert sum(row["reviews"] for row in alone) == 9

@@ -1,6 +1,6 @@
 """Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as reviews.parquet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,19 @@ def named_splits(names: list[str], file: Path, first: int) -> np.ndarray:
     return places
 
 
-def rows_of(path: Path, settings: SourceSettings) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
-    """Yield the batches of every file, each with its file and the row of the file that it begins with."""
-    wanted = Wanted(settings.text_column, columns_of(settings), settings.encoding, settings.delimiter, "--data.")
+def rows_of(
+    path: Path, settings: SourceSettings, columns: Mapping[str, str] | None = None
+) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
+    """Yield the batches of every file, each with its file and the row of the file that it begins with.
+
+    Args:
+        path: of the file, or of the folder.
+        settings: name the columns, and how to read them.
+        columns: other columns to read instead, each with the flag that names it.
+    """
+    wanted = Wanted(
+        settings.text_column, columns or columns_of(settings), settings.encoding, settings.delimiter, "--data."
+    )
     for file in table_files(path, LABELLED):
         first = 0
         for batch in read_batches(file, wanted):
@@ -161,14 +171,14 @@ def rows_of(path: Path, settings: SourceSettings) -> Iterator[tuple[Path, int, p
 
 
 def columns_of(settings: SourceSettings) -> dict[str, str]:
-    """Return the columns that are read, each with the setting that names it."""
+    """Return the columns that are read, each with the flag that names it."""
     named = {
-        settings.text_column: "text-column",
-        settings.label_column: "label-column",
-        settings.split_column: "split-column",
-        settings.group_column: "group-column",
+        settings.text_column: "--data.text-column",
+        settings.label_column: "--data.label-column",
+        settings.split_column: "--data.split-column",
+        settings.group_column: "--data.group-column",
     }
-    return {column: setting for column, setting in named.items() if column}
+    return {column: flag for column, flag in named.items() if column}
 
 
 def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.ndarray:

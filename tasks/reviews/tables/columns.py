@@ -29,18 +29,26 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.A
     return texts
 
 
-def filled(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
-    """Return a column as text, or refuse one that cannot be, or a row that has nothing there but blanks."""
+def named(batch: pa.RecordBatch, column: str, path: Path) -> pa.Array:
+    """Return a column of names or numbers as text without outer blanks, "" where there is nothing.
+
+    Raises:
+        InputError: the column holds something else.
+    """
     values = batch.column(column)
     kind = values.type
     if not (
         pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     ):
         raise InputError(f"{path}: the column {column!r} holds {kind}, expected text or numbers")
-    texts = values.cast(pa.string()).fill_null("")
-    is_empty = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    return pc.utf8_trim_whitespace(values.cast(pa.string()).fill_null(""))
+
+
+def filled(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
+    """Return a column as text, or refuse one that cannot be, or a row that has nothing there but blanks."""
+    is_empty = pc.equal(named(batch, column, path), "")
     if pc.any(is_empty).as_py():
         row = first + is_empty.to_pylist().index(True)
         raise InputError(f"{path}: row {row + 1:,} has nothing in {column!r}; fill it in or remove the row")
-    found: list[str] = texts.to_pylist()
+    found: list[str] = batch.column(column).cast(pa.string()).to_pylist()
     return found

@@ -24,10 +24,10 @@ class Wanted:
 
     Attributes:
         text_column: the column of the texts; of a .txt file its only one.
-        columns: those that are read, each with the setting that names it; None reads all, as they are.
+        columns: those that are read, each with the flag that names it; None reads all, as they are.
         encoding: of the characters, by Python's name; not of Parquet, which has its own.
         delimiter: between the fields of CSV; None finds it in the header.
-        flags: how the settings that are named in messages begin on the command line that is running.
+        flags: how the other flags that are named in messages begin on the command line that is running.
     """
 
     text_column: str = "text"
@@ -46,11 +46,9 @@ class Wanted:
         Raises:
             InputError: with the columns that there are, and the flag that names another.
         """
-        for column, setting in (self.columns or {self.text_column: "text-column"}).items():
+        for column, flag in (self.columns or {self.text_column: f"{self.flags}text-column"}).items():
             if column not in names:
-                raise InputError(
-                    f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {self.flags}{setting}"
-                )
+                raise InputError(f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {flag}")
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")
