@@ -22,6 +22,7 @@ from tasks.judge import judge  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
 from tasks.package import package  # noqa: E402
 from tasks.pad import pad  # noqa: E402
+from tasks.phrases import phrases  # noqa: E402
 from tasks.promote import promote  # noqa: E402
 from tasks.publish import publish  # noqa: E402
 from tasks.report import report  # noqa: E402
@@ -55,14 +56,16 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     padded = pad(encoded, settings.data)
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
     compared = baseline(encoded, padded, settings.baseline)
-    built = build(padded, settings.model)
-    trained = train(built, padded, settings.training)
+    reads = settings.model.phrases or settings.model.word_vectors
+    learned = phrases(encoded, padded, settings.phrases) if reads else None
+    built = build(padded, settings.model, learned)
+    trained = train(built, padded, settings.training, learned if settings.model.phrases else None)
     evaluated = evaluate(trained, padded, settings.evaluation)
     judged = judge(downloaded, padded, evaluated, compared, divided, settings.evaluation)
     drawn = report(downloaded, trained, evaluated, compared, judged, encoded, settings.evaluation)
     packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
     made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
-    made += [divided] if divided else []
+    made += [optional for optional in (divided, learned) if optional]
     return publish(settings, made, register(settings, made, uri))
 
 

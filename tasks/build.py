@@ -8,21 +8,27 @@ from prefect import task
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact
-from tasks.network.models import MODEL, save_model, start_tensorflow
+from tasks.network.models import MODEL, READER, save_model, start_tensorflow
 from tasks.reviews.padded import padded_file, read_sizes
+from tasks.reviews.phrase_tables import read_phrase_facts, read_table, read_vectors
 
 # Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
     import keras
 
+NAME = "recurrent_classifier"
 
-def make_model(settings: ModelSettings, vocabulary_size: int, labels: int = 2) -> "keras.Model":
+
+def make_model(
+    settings: ModelSettings, vocabulary_size: int, labels: int = 2, learned: Path | None = None
+) -> "keras.Model":
     """Return the network with seeded weights, not compiled.
 
     Args:
         settings: the defaults give the case study's: Embedding, Bidirectional(LSTM), Flatten, Dense, Dropout, Dense.
         vocabulary_size: rows of the embedding.
         labels: how many there are.
+        learned: the folder of what the step `phrases` has learned, for networks that read it.
 
     Returns:
         (batch, length) int32 token ids of any length -> of two labels (batch, 1) float32 probability of label 1, of
@@ -33,17 +39,69 @@ def make_model(settings: ModelSettings, vocabulary_size: int, labels: int = 2) -
 
     keras.utils.set_random_seed(settings.seed)
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    vectors = keras.layers.Embedding(vocabulary_size, settings.embedding_dim, name="embedding")(tokens)
+    vectors = embed(tokens, settings, vocabulary_size, learned)
+    if not settings.phrases:
+        return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
+    # Training tells a review what the others say and not what it says itself: it fits the reader, numbers given.
+    layer = phrase_layer(needed(learned))
+    numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
+    joined = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
+    reader = keras.Model([tokens, numbers], classify(joined, settings, labels), name=READER)
+    return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
+
+
+def needed(learned: Path | None) -> Path:
+    """Return the folder of what was learned, which a network that reads phrases cannot be without."""
+    if learned is None:
+        raise ValueError("model.phrases and model.word_vectors need what the step phrases has learned")
+    return learned
+
+
+def phrase_layer(learned: Path) -> Any:
+    """Return the layer that looks phrases up, filled with what all training reviews say."""
+    import keras
+
+    from tasks.network.layers import PhraseNumbers
+
+    facts, (known, table) = read_phrase_facts(learned), read_table(learned)
+    layer = PhraseNumbers(facts.phrases, facts.vocabulary_size, facts.longest, facts.numbers, name="phrase_numbers")
+    layer(keras.Input((None,), dtype="int32"))
+    layer.set_weights([known, table])
+    return layer
+
+
+def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: Path | None) -> Any:
+    """Return a vector for each token: (batch, length, dim), learned in training or taken as they are."""
+    import keras
+
+    if settings.word_vectors:
+        table = read_vectors(needed(learned))
+        embedding = keras.layers.Embedding(*table.shape, trainable=False, name="word_vectors")
+    else:
+        embedding = keras.layers.Embedding(vocabulary_size, settings.embedding_dim, name="embedding")
+    vectors = embedding(tokens)
+    if settings.word_vectors:
+        embedding.set_weights([table])
     if settings.embedding_dropout:
         vectors = keras.layers.SpatialDropout1D(settings.embedding_dropout, name="embedding_dropout")(vectors)
-    features = keras.layers.Flatten(name="flatten")(read_out(vectors, settings))
-    hidden = keras.layers.Dense(settings.dense_units, activation="relu", name="dense")(features)
+    return vectors
+
+
+def classify(words: Any, settings: ModelSettings, labels: int) -> Any:
+    """Run all layers from (batch, length, dim) words on, and return the probabilities as `make_model` does."""
+    import keras
+
+    if settings.word_dropout:
+        from tasks.network.layers import WordDropout
+
+        words = WordDropout(settings.word_dropout, settings.seed, name="word_dropout")(words)
+    hidden = keras.layers.Flatten(name="flatten")(read_out(words, settings))
+    if settings.dense_units:
+        hidden = keras.layers.Dense(settings.dense_units, activation="relu", name="dense")(hidden)
     hidden = keras.layers.Dropout(settings.dense_dropout, name="dropout")(hidden)
     if labels == 2:
-        scores = keras.layers.Dense(1, activation="sigmoid", name="probability")(hidden)
-    else:
-        scores = keras.layers.Dense(labels, activation="softmax", name="probabilities")(hidden)
-    return keras.Model(tokens, scores, name="recurrent_classifier")
+        return keras.layers.Dense(1, activation="sigmoid", name="probability")(hidden)
+    return keras.layers.Dense(labels, activation="softmax", name="probabilities")(hidden)
 
 
 def read_out(vectors: Any, settings: ModelSettings) -> Any:
@@ -91,12 +149,12 @@ def recurrent_layer(
     return keras.layers.Bidirectional(layer, name=f"bidirectional_{number}") if settings.bidirectional else layer
 
 
-def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str, int]:
+def build_model(padded: Path, settings: ModelSettings, learned: Path | None, folder: Path) -> dict[str, int]:
     """Write model.keras and summary.txt and return the number of parameters."""
-    model = make_model(settings, *read_sizes(padded_file(padded, "train")))
+    model = make_model(settings, *read_sizes(padded_file(padded, "train")), learned)
     save_model(model, folder / MODEL)
     lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=100)
+    model.summary(print_fn=lines.append, line_length=100, expand_nested=True)
     (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"parameters": model.count_params()}
 
@@ -106,6 +164,7 @@ def build_model(padded: Path, settings: ModelSettings, folder: Path) -> dict[str
     result_serializer="json",
     task_run_name="build {settings.cell} of {settings.units}",
 )
-def build(padded: Artifact, settings: ModelSettings) -> Artifact:
-    """Make the network for the words of `padded`."""
-    return keep(lambda folder: build_model(path_of(padded), settings, folder))
+def build(padded: Artifact, settings: ModelSettings, learned: Artifact | None = None) -> Artifact:
+    """Make the network for the words of `padded`, with what was learned of phrases inside if it reads them."""
+    paths = path_of(padded), settings, path_of(learned) if learned else None
+    return keep(lambda folder: build_model(*paths, folder))

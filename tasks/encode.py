@@ -23,6 +23,7 @@ from tasks.reviews.encoded import (
     write_vocabulary,
     write_words,
 )
+from tasks.reviews.groups import keep_together, write_groups
 from tasks.reviews.ordered import shuffled_orders
 from tasks.reviews.ranked import Ranked, read_ranked
 from tasks.reviews.text import ranks_to_ids
@@ -166,7 +167,7 @@ def gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
-    """Write train.parquet, test.parquet, vocabulary.json, encoding.json and words.json, what `WordCheck` counts.
+    """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
 
     Ids and labels are equal to those of keras.datasets.imdb.load_data.
 
@@ -182,8 +183,11 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
     rows = {split: len(labels) for split, labels in ranked.labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+    if settings.whole_groups:
+        orders["train"] = keep_together(orders["train"], ranked.groups)
     labels = {split: ranked.labels[split][order] for split, order in orders.items()}
     check_labels(labels, ranked.label_names)
+    write_groups(folder, ranked.groups[orders["train"]])
     highest, words = 0, {}
     for split, order in orders.items():
         check = WordCheck(split, order, settings)

@@ -12,6 +12,7 @@ from tasks.core.errors import DataError
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact
 from tasks.reviews.encoded import VALIDATION, count_encoded, encoded_file, iterate_encoded, read_encoding
+from tasks.reviews.groups import cut_between, read_groups
 from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
 
 
@@ -40,11 +41,32 @@ def split_bounds(
     return bounds
 
 
+def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> dict[str, tuple[str, int, int]]:
+    """Return bounds whose cut between training and validation parts no group.
+
+    Args:
+        bounds: as `split_bounds` returns them, validation cut from the training reviews.
+        groups: (train_rows,) of each training review, those of a group together.
+
+    Raises:
+        DataError: all reviews before the cut are of one group.
+    """
+    cut = cut_between(groups, bounds["train"][2])
+    if not cut:
+        raise DataError(
+            f"validation cannot take whole groups: the first {bounds['train'][2]} training reviews are of one group; "
+            "give more groups, or leave --data.whole-groups out"
+        )
+    return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
+
+
 def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet and return how many reviews each holds."""
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, VALIDATION)
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
+    if settings.whole_groups and not own.exists():
+        bounds = part_groups(bounds, read_groups(encoded))
     its = read_encoding(encoded)
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, its.vocabulary_size, *sides, its.tokenisation, its.labels)

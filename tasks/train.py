@@ -16,9 +16,18 @@ from tasks.core.locks import lock_file, locked_if_free
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
 from tasks.network.checkpoint import Checkpoint, keep_newest
-from tasks.network.models import MODEL, batches_an_epoch, bucketed_dataset, load_model, save_model, seed_dropout
+from tasks.network.models import (
+    MODEL,
+    batches_an_epoch,
+    bucketed_dataset,
+    learner_of,
+    load_model,
+    save_model,
+    seed_dropout,
+)
 from tasks.network.trained import Epoch, best_epoch, write_training
-from tasks.reviews.padded import Padded, PaddedFile, labels_of, padded_file
+from tasks.reviews.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
+from tasks.reviews.phrase_tables import PhraseReader, read_phrases
 from tasks.showing.progress import Advance, showing_progress
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
@@ -33,8 +42,8 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     """Give the model Adam, cross-entropy and accuracy, of two labels precision and recall at 0.5 as well.
 
     Args:
-        model: (rows, length) int32 -> (rows, 1) float32, or of more than two labels (rows, labels).
-        settings: the step size and how it falls.
+        model: to (rows, 1) float32, or of more than two labels (rows, labels).
+        settings: the step size, how it falls, and what becomes of long gradients.
         steps: batches of the whole training, after which a falling step size is 0.
     """
     import keras
@@ -50,7 +59,8 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     else:
         loss = keras.losses.SparseCategoricalCrossentropy()
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=metrics)
+    optimizer = keras.optimizers.Adam(rate, beta_2=settings.beta_2, clipnorm=settings.clipnorm)
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
 
 
 def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
@@ -69,6 +79,7 @@ def fit_epoch(
     settings: TrainingSettings,
     epoch: int,
     advance: Advance | None = None,
+    phrases: PhraseReader | None = None,
 ) -> Epoch:
     """Fit one epoch and validate.
 
@@ -81,6 +92,7 @@ def fit_epoch(
         settings: the batches and their seed.
         epoch: from 1.
         advance: told of each batch that is done.
+        phrases: gives the numbers beside the words of `train`, if the model reads them.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -90,8 +102,10 @@ def fit_epoch(
     started = time.perf_counter()
     seed_dropout(model, settings.seed, epoch)
     rng = np.random.default_rng([settings.seed, epoch])
-    batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng)
-    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=settings.bucketing)
+    batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng, phrases=phrases)
+    its_phrases = phrases.for_others(sum(map(len, lengths_of(validation)))) if phrases else None
+    size = max(settings.batch_size, 256)
+    held_out = bucketed_dataset(validation, size, bucketing=settings.bucketing, phrases=its_phrases)
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
     if advance:
         count = len(batches)
@@ -121,16 +135,17 @@ def fit(
     checkpoint: Checkpoint,
     say: Callable[[str], None],
     advance: Advance | None = None,
+    phrases: PhraseReader | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
-    """Fit the model in `built`, going on from `checkpoint` where it holds epochs that this training has too.
+    """Fit what learns of the model in `built`, going on from `checkpoint` where it holds epochs that this has too.
 
     Returns:
-        The model with the weights to keep, and its epochs.
+        The part that learns with the weights to keep, and its epochs.
     """
     state = checkpoint.read(warn=say, is_wanted=lambda history: not goes_beyond(history, settings))
     if state is None:
         history: list[Epoch] = []
-        model = load_model(built)
+        model = learner_of(load_model(built))
         compile_model(
             model,
             settings,
@@ -141,7 +156,7 @@ def fit(
         model = load_model(checkpoint.folder / state.last)
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     while not is_done(history, settings):
-        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance)]
+        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases)]
         state = checkpoint.write(model, history)
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
@@ -177,6 +192,7 @@ def describe(history: list[Epoch], settings: TrainingSettings) -> str:
 def train_model(
     built: Path,
     padded: Path,
+    learned: Path | None,
     settings: TrainingSettings,
     checkpoint: Path,
     folder: Path,
@@ -189,15 +205,16 @@ def train_model(
         {"seconds": of each epoch}.
     """
     train, validation = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
-    model, history = fit(built / MODEL, train, validation, settings, Checkpoint(checkpoint), say, advance)
+    phrases = read_phrases(learned) if learned else None
+    model, history = fit(built / MODEL, train, validation, settings, Checkpoint(checkpoint), say, advance, phrases)
     bare = load_model(built / MODEL)
-    bare.set_weights(model.get_weights())
+    learner_of(bare).set_weights(model.get_weights())
     save_model(bare, folder / MODEL)
     write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
     return {"seconds": [epoch.seconds for epoch in history]}
 
 
-def epochs_key(built: Artifact, padded: Artifact, settings: TrainingSettings) -> str:
+def epochs_key(built: Artifact, padded: Artifact, learned: Artifact | None, settings: TrainingSettings) -> str:
     """Return the key of what shapes each epoch: trainings that differ only in when they stop share their epochs.
 
     Where the step size falls until the last epoch, each epoch depends on how many are planned.
@@ -207,7 +224,7 @@ def epochs_key(built: Artifact, padded: Artifact, settings: TrainingSettings) ->
         when_to_stop["epochs"] = 1
     shared = settings.model_copy(update=when_to_stop)
     # Marked, for its lock must never be that of the artifact itself, which is held meanwhile.
-    inputs = {"built": built, "padded": padded, "settings": shared, "of": "epochs"}
+    inputs = {"built": built, "padded": padded, "learned": learned, "settings": shared, "of": "epochs"}
     return cache_key(train.fn, train.name, inputs)
 
 
@@ -224,16 +241,20 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     retry_condition_fn=another_try_may_help,
     task_run_name="train for {settings.epochs} epochs",
 )
-def train(built: Artifact, padded: Artifact, settings: TrainingSettings) -> Artifact:
-    """Fit the network; a retry, or a later run, goes on from the last whole epoch."""
+def train(built: Artifact, padded: Artifact, settings: TrainingSettings, learned: Artifact | None = None) -> Artifact:
+    """Fit the network, beside what was learned of phrases if it reads them.
+
+    A retry, or a later run, goes on from the last whole epoch.
+    """
     store, say = Store(store_root()), get_run_logger().info
-    key = epochs_key(built, padded, settings)
+    paths = path_of(built), path_of(padded), path_of(learned) if learned else None
+    key = epochs_key(built, padded, learned, settings)
     checkpoint = Checkpoint(store.root / "checkpoints" / key)
 
     def fill(folder: Path) -> dict[str, Any]:
         # Another run may be at the same epochs, to have more of them or fewer.
         with store.locked(key), showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
-            return train_model(path_of(built), path_of(padded), settings, checkpoint.folder, folder, say, advance)
+            return train_model(*paths, settings, checkpoint.folder, folder, say, advance)
 
     trained = keep(fill)
     with locked_if_free(lock_file(store.root, key)) as free:

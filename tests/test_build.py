@@ -6,8 +6,11 @@ import pytest
 
 from tasks.build import build_model, make_model
 from tasks.core.settings import ModelSettings
-from tasks.network.models import load_model
+from tasks.network.models import learner_of, load_model
 from tasks.reviews.padded import padded_schema, write_padded
+from tasks.reviews.phrase_tables import read_phrases, read_vectors
+from tests.learned import learn_small, write_reviews
+from tests.small_reviews import WORDS
 
 DOCS = Path(__file__).parents[1] / "docs" / "recurrent-layers.md"
 
@@ -97,8 +100,43 @@ def test_equal_settings_give_equal_bytes_and_another_seed_gives_others(tmp_path,
     for number, seed in enumerate((1, 1, 2)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        assert build_model(tmp_path, small(seed=seed, readout="state"), folder)["parameters"] > 0
+        assert build_model(tmp_path, small(seed=seed, readout="state"), None, folder)["parameters"] > 0
         files.append((folder / "model.keras").read_bytes())
     assert files[0] == files[1] != files[2]
     assert "embedding" in (tmp_path / "0" / "summary.txt").read_text()
     assert load_model(tmp_path / "0" / "model.keras").get_layer("embedding").input_dim == 50
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learned")
+    write_reviews(folder)
+    learn_small(folder)
+    return folder / "learned"
+
+
+def test_a_network_that_reads_phrases_takes_words_alone_and_its_reader_takes_both(learned, tmp_path, rng):
+    model = make_model(small(phrases=True, word_dropout=0.2, dense_units=0), WORDS, learned=learned)
+    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
+    numbers = reader(tokens, np.arange(7))
+    assert numbers.any()
+    whole = np.array(model(tokens))
+    np.testing.assert_allclose(whole, np.array(learner_of(model)([tokens, numbers])), atol=1e-6)
+    assert not np.allclose(whole, np.array(learner_of(model)([tokens, np.zeros_like(numbers)])), atol=1e-4)
+    assert {weight.path.partition("/")[0] for weight in model.trainable_weights} == {
+        "embedding", "bidirectional_1", "probability",
+    }  # fmt: skip
+    model.save(tmp_path / "a.keras")
+    assert (np.array(load_model(tmp_path / "a.keras")(tokens)) == whole).all()
+
+
+def test_word_vectors_are_taken_as_they_are(learned):
+    model = make_model(small(word_vectors=True), WORDS, learned=learned)
+    assert (model.get_layer("word_vectors").get_weights()[0] == read_vectors(learned)).all()
+    assert not model.get_layer("word_vectors").trainable_weights
+    assert learner_of(model) is model
+
+
+def test_a_network_that_reads_phrases_is_not_made_without_them():
+    with pytest.raises(ValueError, match=r"model\.phrases and model\.word_vectors need"):
+        make_model(small(phrases=True), WORDS)

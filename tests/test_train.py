@@ -10,9 +10,21 @@ from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.core.store import Artifact
 from tasks.network.checkpoint import Checkpoint
-from tasks.network.models import load_model, save_model
-from tasks.reviews.padded import padded_schema, write_padded
-from tasks.train import balanced_weights, epochs_key, fit, fit_epoch, goes_beyond, is_done, train, train_model
+from tasks.network.models import Scorer, load_model, save_model
+from tasks.reviews.padded import PaddedFile, padded_schema, write_padded
+from tasks.reviews.phrase_tables import read_phrases
+from tasks.train import (
+    balanced_weights,
+    compile_model,
+    epochs_key,
+    fit,
+    fit_epoch,
+    goes_beyond,
+    is_done,
+    train,
+    train_model,
+)
+from tests.learned import learn_small, write_reviews
 from tests.small_reviews import WORDS, make_padded
 from tests.small_runs import epochs, small
 
@@ -70,6 +82,77 @@ def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, pad
     assert without_seconds[0] == without_seconds[1]
 
 
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory):
+    """Reviews, what is learned of their phrases, and a network that reads it."""
+    folder = tmp_path_factory.mktemp("reading")
+    write_reviews(folder)
+    learn_small(folder)
+    model = ModelSettings(
+        units=4, phrases=True, word_vectors=True, word_dropout=0.2, embedding_dropout=0.2, dense_units=0, cell="gru",
+        readout="max_mean",
+    )  # fmt: skip
+    (folder / "built").mkdir()
+    save_model(make_model(model, WORDS, learned=folder / "learned"), folder / "built" / "model.keras")
+    return folder
+
+
+def train_reading(reading, checkpoint, folder, **values):
+    folder.mkdir()
+    paths = reading / "built", reading / "padded", reading / "learned"
+    rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
+    return train_model(*paths, settings(**rules), checkpoint, folder, [].append)
+
+
+def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(reading, tmp_path):
+    train_reading(reading, tmp_path / "straight", tmp_path / "a")
+    rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
+    parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
+
+    def stop_after_the_first(line):
+        raise KeyboardInterrupt(line)
+
+    with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
+        fit(
+            reading / "built" / "model.keras", *parts, rules, Checkpoint(tmp_path / "cut"), stop_after_the_first,
+            phrases=read_phrases(reading / "learned"),
+        )  # fmt: skip
+    train_reading(reading, tmp_path / "cut", tmp_path / "b")
+    assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
+    assert json.loads((tmp_path / "a" / "training.json").read_text())["history"][-1]["val_accuracy"] > 0.9
+
+
+def test_the_whole_network_scores_validation_reviews_as_training_judged_them(reading, tmp_path):
+    train_reading(reading, tmp_path / "checkpoint", tmp_path / "trained")
+    model, part = (
+        load_model(tmp_path / "trained" / "model.keras"),
+        PaddedFile(reading / "padded" / "validation.parquet")[0],
+    )
+    right = (Scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
+    history = json.loads((tmp_path / "trained" / "training.json").read_text())["history"]
+    assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
+
+
+def test_three_labels_are_each_held_against_the_rest(tmp_path):
+    write_reviews(tmp_path, labels=3)
+    learn_small(tmp_path)
+    assert read_phrases(tmp_path / "learned").width == 18
+    (tmp_path / "built").mkdir()
+    settings = ModelSettings(units=4, embedding_dim=4, dense_units=0, phrases=True, cell="gru", readout="max_mean")
+    save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
+    train_reading(tmp_path, tmp_path / "checkpoint", tmp_path / "trained", learning_rate=0.02)
+    part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
+    probabilities = Scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
+    assert probabilities.shape == (80, 3)
+    assert (probabilities.argmax(axis=1) == part.labels).mean() > 0.9
+
+
+def test_long_gradients_are_scaled_down(built):
+    model = load_model(built)
+    compile_model(model, settings(clipnorm=0.5, beta_2=0.9), 10)
+    assert (model.optimizer.clipnorm, model.optimizer.beta_2) == (0.5, 0.9)
+
+
 def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, tmp_path):
     falling = {"epochs": 3, "learning_rate_decay": "cosine"}
     straight, _ = run(built, padded, tmp_path / "straight", **falling)
@@ -100,7 +183,7 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
 
     def key(**values) -> str:
-        return epochs_key(built, padded, settings(**values))
+        return epochs_key(built, padded, None, settings(**values))
 
     five = key(epochs=5)
     assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
@@ -152,7 +235,7 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        meta = train_model(built.parent, tmp_path, settings(), tmp_path / f"c{number}", folder, [].append)
+        meta = train_model(built.parent, tmp_path, None, settings(), tmp_path / f"c{number}", folder, [].append)
         files.append([(folder / name).read_bytes() for name in ("model.keras", "training.json")])
     assert files[0] == files[1]
     assert len(meta["seconds"]) == 2
@@ -176,11 +259,11 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect
 
     begun = []
 
-    def fail_once(model, train, validation, settings, epoch, advance):
+    def fail_once(model, train, validation, settings, epoch, *rest):
         begun.append(epoch)
         if begun == [1, 2, 3, 4]:
             raise RuntimeError("the machine hiccups")
-        return fit_epoch(model, train, validation, settings, epoch, advance)
+        return fit_epoch(model, train, validation, settings, epoch, *rest)
 
     monkeypatch.setattr(room, "fit_epoch", fail_once)
     monkeypatch.setattr(room.train, "retry_delay_seconds", 0)

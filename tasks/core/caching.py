@@ -129,10 +129,11 @@ def imported_names(path: Path, module: str) -> Iterator[str]:
 
 def is_module(name: str) -> bool:
     """Tell whether a dotted name is a module, rather than something that a module defines."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
+    around = importlib.util.find_spec(name.rpartition(".")[0])
+    # Only a package holds modules; to look inside anything else would import it, and TensorFlow with it.
+    if around is None or around.submodule_search_locations is None:
         return False
+    return importlib.util.find_spec(name) is not None
 
 
 @functools.cache

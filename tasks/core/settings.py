@@ -115,7 +115,15 @@ class SourceSettings(Settings):
         return self
 
 
-class EncodeSettings(Settings):
+class GroupSettings(Settings):
+    """What `encode` and `pad` both read."""
+
+    whole_groups: bool = False
+    """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
+    in the source's order"""
+
+
+class EncodeSettings(GroupSettings):
     """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
 
     tokenisation: Literal["keras", "unicode"] = "keras"
@@ -153,7 +161,7 @@ class EncodeSettings(Settings):
         return self
 
 
-class PadSettings(Settings):
+class PadSettings(GroupSettings):
     """What `pad` reads; the names mean what they mean in keras.utils.pad_sequences."""
 
     maxlen: int = Field(256, ge=1, le=65_535)
@@ -185,6 +193,27 @@ class DataSettings(PadSettings, EncodeSettings, SourceSettings):
         return self
 
 
+class PhraseSettings(Settings):
+    """What words and phrases say about the label, for a network that reads it: what `phrases` reads."""
+
+    folds: int = Field(4, ge=2, le=100)
+    """parts of the training reviews, each told what the others say; reviews of one group stay in one part"""
+    min_documents: int = Field(2, ge=1)
+    """training reviews that a phrase must stand in to count"""
+    inverse_penalty: float = Field(0.2, gt=0)
+    """how freely the linear model may weigh phrases: scikit-learn's C"""
+    iterations: int = Field(20, ge=1, le=1000)
+    """steps of the linear model's descent"""
+    vector_words: int = Field(20_000, ge=1)
+    """ids below this have a word vector"""
+    vector_dim: int = Field(64, ge=1, le=4096)
+    """width of a word vector"""
+    vector_norm: float = Field(2.4, gt=0)
+    """length of a word vector"""
+    seed: Seed = 1
+    """seed of the folds and of the vectors"""
+
+
 class ModelSettings(Settings):
     """The network: what `build` reads."""
 
@@ -202,18 +231,24 @@ class ModelSettings(Settings):
     """activation of the gates (none: the cell's own, sigmoid); simple_rnn has no gates"""
     readout: Literal["last", "max", "mean", "max_mean", "state"] = "last"
     """what the classifier sees: the last output, the max or mean over time or both, or the state (an LSTM's c too)"""
+    phrases: bool = False
+    """read beside each word what the one- to three-word phrases that end there say about the label"""
+    word_vectors: bool = False
+    """take word vectors that the training texts gave, as they are, in place of an embedding that is learned"""
     embedding_dim: int = Field(128, ge=1, le=4096)
-    """width of a word's vector"""
+    """width of a word's vector that is learned"""
     embedding_dropout: Share = 0.0
     """share of the embedding's channels dropped, over a whole review"""
+    word_dropout: Share = 0.0
+    """share of the words dropped, with all that is known of them"""
     dropout: Share = 0.0
     """share of the recurrent layer's inputs dropped"""
     recurrent_dropout: Share = 0.0
     """share of the recurrent state dropped at each step"""
-    dense_units: int = Field(64, ge=1, le=65_536)
-    """width of the dense layer"""
+    dense_units: int = Field(64, ge=0, le=65_536)
+    """width of the dense layer (0: none)"""
     dense_dropout: Share = 0.3
-    """share of the dense layer's outputs dropped"""
+    """share of the dense layer's outputs dropped, or of the readout's where there is none"""
     seed: Seed = 113
     """seed of the first weights"""
 
@@ -235,6 +270,10 @@ class TrainingSettings(Settings):
     """Adam's step size"""
     learning_rate_decay: Literal["none", "cosine"] = "none"
     """how the step size falls: none, or to 0 at the end of the last epoch, as a cosine does"""
+    beta_2: float = Field(0.999, gt=0, lt=1)
+    """how long Adam remembers the size of gradients"""
+    clipnorm: float | None = Field(None, gt=0)
+    """the longest gradient of a weight, longer ones are scaled down (none: as they come)"""
     bucketing: bool = True
     """batch reviews of like length, padded to the next multiple of 32 only (no: all to maxlen)"""
     early_stopping_patience: int | None = Field(None, ge=1)
@@ -321,6 +360,8 @@ class RunSettings(Settings):
     """the reviews"""
     model: ModelSettings = ModelSettings()
     """the network"""
+    phrases: PhraseSettings = PhraseSettings()
+    """what phrases say, if the network reads it"""
     training: TrainingSettings = TrainingSettings()
     """how the network is fitted"""
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -16,6 +16,7 @@ import numpy as np
 from tasks.network.notices import without_notices
 from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
 from tasks.reviews.padded import Padded, lengths_of, maxlen_of
+from tasks.reviews.phrase_tables import PhraseReader
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MODEL = "model.keras"
+READER = "reader"  # the part of a network that learns, where what it reads beside the words is given
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -74,7 +76,14 @@ def load_model(path: Path) -> "keras.Model":
     start_tensorflow()
     import keras
 
+    import tasks.network.layers  # noqa: F401 - registers our own
+
     return keras.models.load_model(path, safe_mode=True)
+
+
+def learner_of(model: "keras.Model") -> "keras.Model":
+    """Return the part of a network that training fits: its reader, or all of a network that reads words alone."""
+    return next((layer for layer in model.layers if layer.name == READER), model)
 
 
 def seed_dropout(model: "keras.Model", *numbers: int) -> None:
@@ -95,7 +104,12 @@ def random_states(model: "keras.Model") -> list[Any]:
 
 
 def bucketed_dataset(
-    parts: Sequence[Padded], batch_size: int, *, bucketing: bool, rng: np.random.Generator | None = None
+    parts: Sequence[Padded],
+    batch_size: int,
+    *,
+    bucketing: bool,
+    rng: np.random.Generator | None = None,
+    phrases: PhraseReader | None = None,
 ) -> "tf.data.Dataset":
     """Return batches of equal padded length as a dataset.
 
@@ -104,25 +118,33 @@ def bucketed_dataset(
         batch_size: reviews a batch, at most.
         bucketing: False pads all to maxlen.
         rng: shuffles the parts, and in each part rows and batches; None keeps them in order.
+        phrases: gives the numbers beside the tokens, for networks whose reader is fitted.
 
     Returns:
-        A dataset of (rows, length) int32 tokens and (rows, 1) float32 labels.
+        A dataset of (rows, length) int32 tokens, with `phrases` a pair of these and (rows, length, width) float32
+        numbers; and (rows, 1) float32 labels.
     """
     import tensorflow as tf
 
     order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
     maxlen = maxlen_of(parts)
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    firsts = np.cumsum([0, *map(len, lengths_of(parts))])
+
+    def generate() -> Iterator[tuple[Any, np.ndarray]]:
         for place in order:
             part = parts[place]
             lengths = bucket_lengths(part.lengths, maxlen, bucketing=bucketing)
             for rows in plan_batches(lengths, batch_size, rng):
                 tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
-                yield tokens, part.labels[rows, None].astype(np.float32)
+                read = tokens if phrases is None else (tokens, phrases(tokens, firsts[place] + rows))
+                yield read, part.labels[rows, None].astype(np.float32)
 
     # The signature is explicit: Keras would infer a fixed length from the first batches.
-    signature = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, 1), tf.float32)
+    signature: Any = tf.TensorSpec((None, None), tf.int32)
+    if phrases is not None:
+        signature = signature, tf.TensorSpec((None, None, phrases.width), tf.float32)
+    signature = signature, tf.TensorSpec((None, 1), tf.float32)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     # And so is the number of batches: Keras would warn that the data ran out.
     count = batches_an_epoch(parts, batch_size, bucketing=bucketing)

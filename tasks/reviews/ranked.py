@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tasks.core.errors import DataError
 from tasks.reviews.dataset import label_dtype, read_dataset
 from tasks.reviews.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
+from tasks.reviews.groups import block_of
 from tasks.reviews.sources import imdb, npz, rotten_tomatoes
 from tasks.reviews.text import WordCounts, words_to_ranks
 from tasks.reviews.tokenising import tokenise
@@ -28,6 +29,7 @@ class Ranked:
         labels: for each split the label of every review, (n,) int8 or int16, in the order of the parts.
         highest_rank: of all splits; 0 where there is no word.
         parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
+        groups: (n,) of each training review; those of one group are about one thing, as a film.
         name_row: says where a row of a split comes from, for messages.
     """
 
@@ -36,6 +38,7 @@ class Ranked:
     labels: dict[str, np.ndarray]
     highest_rank: int
     parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
+    groups: np.ndarray
     name_row: Callable[[str, int], str]
 
 
@@ -68,6 +71,7 @@ def read_arrays(downloaded: Path) -> Ranked:
         labels={split: labels for split, (_lists, labels) in splits.items()},
         highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
         parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
+        groups=block_of(splits["train"][1]),
         name_row=lambda split, row: f"review {row} of x_{split}",
     )
 
@@ -98,6 +102,7 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
         labels,
         highest_rank=len(vocabulary),
         parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
+        groups=groups_of(path, labels["train"]),
         name_row=partial(name_text, path),
     )
 
@@ -106,6 +111,15 @@ def read_labels(path: Path, split: str) -> np.ndarray:
     """Return the labels of one split's reviews: (n,) integers."""
     labels = [batch.to_numpy() for batch in iterate_column(path, split, "label")]
     return np.concatenate([np.zeros(0, np.int8), *labels])
+
+
+def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Return the group of each training review, as its column says or as its place does: (n,) int64."""
+    if "group" not in pq.read_schema(path).names:
+        return block_of(labels)
+    names = pa.chunked_array(iterate_column(path, "train", "group")).combine_chunks()
+    number: np.ndarray = names.dictionary_encode().indices.to_numpy()
+    return number.astype(np.int64)
 
 
 def name_text(path: Path, split: str, row: int) -> str:

@@ -43,7 +43,7 @@ def hash_files(path: Path) -> str:
 
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write reviews.parquet (split, label, text, file, row) into `folder`; return where it came from and what it holds.
+    """Write reviews.parquet (split, label, text, file, row; group where there is such a column) into `folder`.
 
     The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts. What stays in
     memory is a few numbers a row.
@@ -52,6 +52,9 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
         settings: name the files, their columns and the limits.
         folder: to write to.
         warn: told which spellings are read as one label.
+
+    Returns:
+        Where they came from, and what they hold.
 
     Raises:
         InputError: naming file and row of what cannot be trained on.
@@ -68,7 +71,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     labels = place[columns.labels]
     split = split_rows(columns, settings, path)
     check = check_classes(labels, names, split, settings, path)
-    write_reviews(path, settings, labels, split, folder / REVIEWS)
+    write_reviews(path, settings, labels, split, columns.groups, folder / REVIEWS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
     check |= check_leaks(columns.texts, split, settings, path, folder / REVIEWS)
@@ -226,14 +229,23 @@ def check_classes(
     return {"splits": found}
 
 
-def write_reviews(path: Path, settings: SourceSettings, labels: np.ndarray, split: np.ndarray, target: Path) -> None:
-    """Write the reviews with their labels, splits and places.
+def write_reviews(
+    path: Path,
+    settings: SourceSettings,
+    labels: np.ndarray,
+    split: np.ndarray,
+    groups: np.ndarray | None,
+    target: Path,
+) -> None:
+    """Write the reviews with their labels, splits, places and groups, where they have any.
 
     Raises:
         InputError: there are not as many rows as there were labels.
     """
     names = pa.array(SPLITS)
     schema = SCHEMA.set(1, pa.field("label", pa.from_numpy_dtype(labels.dtype)))
+    if groups is not None:
+        schema = schema.append(pa.field("group", pa.uint64()))
     place = 0
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for file, first, batch in rows_of(path, settings):
@@ -248,6 +260,8 @@ def write_reviews(path: Path, settings: SourceSettings, labels: np.ndarray, spli
                 pa.array([file.name] * len(batch)),
                 pa.array(np.arange(first + 1, first + len(batch) + 1), pa.int64()),
             ]
+            if groups is not None:
+                columns.append(pa.array(groups[rows]))
             writer.write_table(pa.table(columns, schema=schema))
     if place != len(split):
         raise InputError(f"{path}: its content has changed while it was read; run again")

@@ -1,0 +1,154 @@
+"""Phrases: what words and short phrases say about the label, learned so that no training review is told its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import get_run_logger, task
+
+from tasks.core.caching import BY_CONTENT, keep, path_of
+from tasks.core.errors import DataError
+from tasks.core.settings import PhraseSettings
+from tasks.core.store import Artifact
+from tasks.linear.folds import deviations_of, learn_folds, logits_of, scale_numbers
+from tasks.linear.naive_bayes import presence_of
+from tasks.linear.vectors import cooccurrence, word_vectors
+from tasks.reviews.encoded import (
+    VALIDATION,
+    count_encoded,
+    encoded_file,
+    parts_of,
+    read_encoding,
+    read_labels,
+)
+from tasks.reviews.groups import fold_of, read_groups
+from tasks.reviews.padded import PaddedFile, padded_file
+from tasks.reviews.phrase_tables import PhraseFacts, Quality, write_phrase_facts, write_tables, write_vectors
+from tasks.reviews.phrases import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+
+# SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
+
+LEAKY = 0.01
+
+
+def deal_folds(groups: np.ndarray, settings: PhraseSettings) -> np.ndarray:
+    """Return the fold of each training review, whole groups at a time: (n,) int8.
+
+    Raises:
+        DataError: there are more folds than groups.
+    """
+    count = len(np.unique(groups))
+    if count < settings.folds:
+        raise DataError(
+            f"the training reviews have {count} groups, too few for {settings.folds} folds of whole groups; "
+            "give more reviews, name finer groups with --data.group-column, or lower --phrases.folds"
+        )
+    return fold_of(groups, settings.folds, settings.seed)
+
+
+def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> PhraseFacts:
+    """Write table.parquet, folds.parquet, rows.parquet and phrases.json, from training reviews at their full length.
+
+    Raises:
+        DataError: there are too few groups, too many words, or no phrase that stands in enough reviews.
+    """
+    size, train = read_encoding(encoded).vocabulary_size, encoded_file(encoded, "train")
+    rows = PaddedFile(padded_file(padded, "train")).rows
+    parts, labels = parts_of(train, 0, rows), read_labels(train)[:rows]
+    folds = deal_folds(read_groups(encoded)[:rows], settings)
+    known, counts = learn_phrases(parts, size, settings.min_documents)
+    if not len(known):
+        raise DataError(f"no phrase stands in {settings.min_documents} training reviews; lower --phrases.min-documents")
+    sizes = sizes_of(known, size)
+    rules = settings.model_dump(include={"min_documents", "inverse_penalty", "iterations"})
+    learned = learn_folds(counts, labels, sizes, folds, **rules)
+    tokens = sum(len(part.flatten()) for part in parts())
+    deviations = deviations_of(learned, counts, sizes, folds, tokens)
+    scaled = [scale_numbers(models, sizes, deviations) for models in (learned.whole, *learned.held_out)]
+    write_tables(folder, known, scaled[0], scaled[1:], folds)
+    held_out, its_labels = validation_reviews(encoded, rows)
+    logits = logits_of(learned.whole, presence_of(count_phrases(held_out(), known, size)))
+    facts = PhraseFacts(
+        vocabulary_size=size,
+        longest=LONGEST,
+        numbers=scaled[0].shape[1],
+        phrases=len(known),
+        deviations=deviations.tolist(),
+        out_of_fold=quality_of(learned.logits, labels),
+        validation=quality_of(logits, its_labels),
+    )
+    write_phrase_facts(folder, facts)
+    return facts
+
+
+def validation_reviews(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarray]:
+    """Return the validation reviews, as `parts_of` does, and their labels: of their own file, or the end of train's."""
+    own, train = encoded_file(encoded, VALIDATION), encoded_file(encoded, "train")
+    if own.exists():
+        return parts_of(own, 0, count_encoded(own)), read_labels(own)
+    return parts_of(train, train_rows, count_encoded(train)), read_labels(train)[train_rows:]
+
+
+def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
+    """Return accuracy and log loss of the label with the highest logit; a single logit is of label 1 against 0.
+
+    Args:
+        logits: (n, models) float32.
+        labels: (n,) from 0.
+    """
+    pairs = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+    pairs = pairs.astype(np.float64)
+    shares = pairs - np.logaddexp.reduce(pairs, axis=1, keepdims=True)
+    accuracy = (pairs.argmax(axis=1) == labels).mean()
+    return Quality(accuracy=float(accuracy), log_loss=float(-shares[np.arange(len(labels)), labels].mean()))
+
+
+def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
+    """Write vectors.parquet: a vector for each token id, zeros for marks and for ids from `vector_words` on."""
+    encoding, train = read_encoding(encoded), encoded_file(encoded, "train")
+    parts = parts_of(train, 0, PaddedFile(padded_file(padded, "train")).rows)
+    size = min(settings.vector_words, encoding.vocabulary_size)
+    dim = min(settings.vector_dim, size)
+    vectors = np.zeros((encoding.vocabulary_size, settings.vector_dim), np.float32)
+    vectors[:size, :dim] = word_vectors(cooccurrence(parts(), size), dim, norm=settings.vector_norm, seed=settings.seed)
+    marks = [mark for mark in (0, encoding.start_char, encoding.oov_char) if mark is not None]
+    vectors[marks] = 0
+    write_vectors(folder, vectors)
+
+
+def learn_both(
+    encoded: Path,
+    padded: Path,
+    settings: PhraseSettings,
+    folder: Path,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the phrases' tables and the words' vectors, and return what is worth knowing of them."""
+    facts = learn(encoded, padded, settings, folder)
+    learn_vectors(encoded, padded, settings, folder)
+    say(describe(facts))
+    gap = facts.out_of_fold.accuracy - facts.validation.accuracy
+    if gap > LEAKY:
+        warn(
+            f"The linear model is better by {100 * gap:.1f} points on training reviews of folds that it has not seen "
+            "than on validation reviews: reviews of one thing may stand in several folds, and the network may lean on "
+            "phrases that will not help it. Name what reviews are about with --data.group-column"
+        )
+    return facts.model_dump(include={"phrases", "out_of_fold", "validation"})
+
+
+def describe(facts: PhraseFacts) -> str:
+    """Return a line about the phrases and how good a linear model of them is."""
+    return (
+        f"{facts.phrases:,} phrases; a linear model of them reaches {facts.out_of_fold.accuracy:.4f} on training "
+        f"reviews of other folds, {facts.validation.accuracy:.4f} on validation reviews"
+    )
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="phrases in {settings.folds} folds")
+def phrases(encoded: Artifact, padded: Artifact, settings: PhraseSettings) -> Artifact:
+    """Learn what words and phrases say, for the network to read beside its tokens."""
+    paths, logger = (path_of(encoded), path_of(padded)), get_run_logger()
+    return keep(lambda folder: learn_both(*paths, settings, folder, logger.info, logger.warning))
