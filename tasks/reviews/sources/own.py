@@ -70,7 +70,8 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
     labels = place[columns.labels]
     split = split_rows(columns, settings, path)
-    check = check_classes(labels, names, split, settings, path)
+    first_rows = dict(zip(columns.label_names, columns.label_rows, strict=True))
+    check = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
     write_reviews(path, settings, labels, split, columns.groups, folder / REVIEWS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
@@ -90,6 +91,7 @@ class Columns:
 
     Attributes:
         label_names: in order of appearance.
+        label_rows: where each stands first, as file and row.
         folded: other spellings of them.
         labels: (n,) int16 places among them.
         texts: (n,) uint64 hashes.
@@ -98,6 +100,7 @@ class Columns:
     """
 
     label_names: list[str]
+    label_rows: list[str]
     folded: dict[str, str]
     labels: np.ndarray
     texts: np.ndarray
@@ -113,14 +116,17 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     """
     known = Labels()
     labels, texts, groups, splits = [], [], [], []
+    label_rows: list[str] = []
     for file, first, batch in rows_of(path, settings):
         texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
         labels.append(known.places_of(filled(batch, settings.label_column, file, first)))
+        for label in range(len(label_rows), len(known.names)):
+            label_rows.append(f"{file.name} row {first + int((labels[-1] == label).argmax()) + 1:,}")
         if len(known.names) > MOST_LABELS:
-            row = first + int((labels[-1] == MOST_LABELS).argmax()) + 1
             raise InputError(
-                f"{file}: row {row:,} has the label {known.names[MOST_LABELS]!r}, one more than the {MOST_LABELS:,} "
-                f"that there may be; is {settings.label_column!r} the column of the label (--data.label-column)?"
+                f"{path}: {label_rows[MOST_LABELS]} has the label {known.names[MOST_LABELS]!r}, one more than the "
+                f"{MOST_LABELS:,} that there may be; is {settings.label_column!r} the column of the label "
+                "(--data.label-column)?"
             )
         labels[-1] = labels[-1].astype(np.int16)
         if settings.group_column:
@@ -134,6 +140,7 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
         raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
     return Columns(
         label_names=known.names,
+        label_rows=label_rows,
         folded=known.folded,
         labels=np.concatenate([np.zeros(0, np.int16), *labels]),
         texts=np.concatenate([np.zeros(0, np.uint64), *texts]),
@@ -200,30 +207,38 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
 
 
 def check_classes(
-    labels: np.ndarray, names: list[str], split: np.ndarray, settings: SourceSettings, path: Path
+    labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, settings: SourceSettings, path: Path
 ) -> dict[str, Any]:
     """Return the rows of each split, and of each label in it.
+
+    Args:
+        labels: (n,) integers from 0.
+        first_rows: where each label stands first, by its name, from label 0 on.
+        split: (n,) int8 places in SPLITS.
+        settings: the limit.
+        path: where the rows come from.
 
     Raises:
         InputError: a split lacks a label, or has one that is rarer than the limit.
     """
-    found = {}
+    found, names = {}, list(first_rows)
     least = settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
         counts = np.bincount(labels[split == place], minlength=len(names))
         rows, rarest = int(counts.sum()), int(counts.argmin())
         if not rows:
             continue
+        label = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})"
         if not counts[rarest]:
             raise InputError(
-                f"{path}: none of the {rows:,} {name} rows has the label {names[rarest]!r}; give more rows, deal them "
-                "out otherwise (--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
+                f"{path}: none of the {rows:,} {name} rows has {label}; give more rows, deal them out otherwise "
+                "(--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
             )
         if counts[rarest] < least * rows:
             raise InputError(
-                f"{path}: {counts[rarest]:,} of the {rows:,} {name} rows have the label {names[rarest]!r}, expected at "
-                f"least {least:.2%}: give more such rows, or change --data.min-class-share "
-                f"({settings.min_class_share:g}, which is of two labels)"
+                f"{path}: {counts[rarest]:,} of the {rows:,} {name} rows have {label}, expected at least {least:.2%}: "
+                f"give more such rows, or change --data.min-class-share ({settings.min_class_share:g}, which is of two "
+                "labels)"
             )
         found[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
     return {"splits": found}

@@ -158,7 +158,7 @@ def leaky(count: int) -> list[dict]:
         (
             "text,label,s\na,1,train\nb,0,train\nc,1,test\n",
             {"split_column": "s"},
-            "none of the 1 test rows has the label '0'",
+            r"none of the 1 test rows has the label '0' \(first in \S+ row \d+\); give more rows",
         ),
         ("text,label\ngood,x\nbad,y\n", {"positive_label": "z"}, "no row has the label 'z'"),
         ("review,label\ngood,1\n", {}, "has no column 'text', only review, label; name it with --data.text-column"),
@@ -172,9 +172,9 @@ def leaky(count: int) -> list[dict]:
         (
             [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0],
             {"min_class_share": 0.4},
-            r"rows have the label 'neg', expected at least 40\.00%",
+            r"rows have the label 'neg' \(first in \S+ row 1\), expected at least 40\.00%",
         ),
-        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg'; give more rows"),
+        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
 def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values, message):
