@@ -33,7 +33,7 @@ class Training(BaseModel):
     bucketing: bool
     best_epoch: int
     kept_epoch: int
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
 
 
 def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_best: bool) -> None:
