@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from tasks.core.settings import EncodeSettings
 from tasks.encode import check_labels, encode_download, reorder
 from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.encoded import read_encoding, read_vocabulary, read_words
+from tasks.reviews.groups import read_groups
 from tasks.reviews.ranked import read_ranked
 from tasks.reviews.text import UNRANKED
 from tests.small_reviews import WORDS
@@ -53,6 +55,21 @@ def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, opt
         table = pq.read_table(tmp_path / f"{split}.parquet")
         assert table["tokens"].to_pylist() == [list(review) for review in x]
         assert table["label"].to_pylist() == y.tolist()
+
+
+def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_path):
+    tables = {}
+    for together in (False, True):
+        folder = tmp_path / str(together)
+        folder.mkdir()
+        encode_download(imdb, EncodeSettings(whole_groups=together), folder)
+        table = pq.read_table(folder / "train.parquet")
+        rows = zip(table["tokens"].to_pylist(), table["label"].to_pylist(), read_groups(folder).tolist(), strict=True)
+        tables[together] = list(rows)
+        assert pq.read_table(folder / "test.parquet") == pq.read_table(tmp_path / "False" / "test.parquet")
+    assert sorted(tables[True]) == sorted(tables[False])
+    runs = [group for group, _its in itertools.groupby(row[2] for row in tables[True])]
+    assert sorted(runs) == [0, 1, 2]
 
 
 def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):

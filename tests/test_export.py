@@ -50,6 +50,7 @@ assert "tasks" not in sys.modules
     [
         ({}, {}),
         ({"padding": "post", "truncating": "post", "maxlen": 40}, {}),
+        ({"truncating": "middle", "maxlen": 33}, {}),
         ({"bucketing": False}, {"oov_char": None}),
         ({}, {"start_char": None, "skip_top": 5}),
         ({"maxlen": 20}, {"vocabulary_size": 7}),

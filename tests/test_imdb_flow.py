@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -113,7 +114,7 @@ def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, 
 def no_host(monkeypatch):
     """A Keras host that does not listen, its address, and a sample set that needs no package index."""
 
-    def write_sample(folder: Path) -> dict:
+    def write_sample(folder: Path, _labels: Sequence[str] | None) -> dict:
         rows = [
             (
                 "train" if number % 5 else "test",

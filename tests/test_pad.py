@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tasks.core.errors import DataError
 from tasks.core.settings import EncodeSettings, PadSettings
 from tasks.encode import encode_download
-from tasks.pad import pad_splits, pad_tokens, split_bounds
+from tasks.pad import pad_splits, pad_tokens, part_groups, split_bounds
+from tasks.reviews.groups import read_groups
 from tasks.reviews.padded import PaddedFile
 
 SIDE = st.sampled_from(["pre", "post"])
@@ -26,6 +27,34 @@ def test_padding_equals_keras_own_value_by_value(reviews, maxlen, padding, trunc
     assert (tokens == pad_sequences(reviews, maxlen=maxlen, padding=padding, truncating=truncating)).all()
     assert kept.tolist() == [min(len(review), maxlen) for review in reviews]
     assert tokens.dtype == np.uint16
+
+
+@given(st.lists(st.lists(st.integers(1, 9_999), max_size=30), min_size=1, max_size=20), st.integers(1, 40), SIDE)
+def test_of_a_long_review_the_beginning_and_the_end_may_stay(reviews, maxlen, padding):
+    tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating="middle")
+    for review, row, count in zip(reviews, tokens.tolist(), kept, strict=True):
+        head = maxlen // 4
+        expected = review if len(review) <= maxlen else review[:head] + review[len(review) - maxlen + head :]
+        assert len(expected) == count
+        assert row == (([0] * (maxlen - count) + expected) if padding == "pre" else expected + [0] * (maxlen - count))
+
+
+def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
+    (tmp_path / "encoded").mkdir()
+    encode_download(imdb, EncodeSettings(whole_groups=True), tmp_path / "encoded")
+    groups = read_groups(tmp_path / "encoded")
+    settings = PadSettings(maxlen=40, whole_groups=True, validation_split=0.1)
+    rows = pad_splits(tmp_path / "encoded", settings, tmp_path)
+    assert rows["train"] + rows["validation"] == 240
+    assert not set(groups[: rows["train"]]) & set(groups[rows["train"] :])
+    assert set(rows) == {"train", "validation", "test"}
+
+
+def test_one_group_cannot_be_parted():
+    bounds = split_bounds(10, 5, 0.2)
+    assert part_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
+    with pytest.raises(DataError, match=r"the first 8 training reviews are of one group; give more groups, or leave"):
+        part_groups(bounds, np.repeat([4, 7], [9, 1]))
 
 
 @pytest.mark.parametrize(("rows", "share"), [(25_000, 0.2), (101, 0.2), (10, 0.33), (7, 0.5)])

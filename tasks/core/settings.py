@@ -168,8 +168,8 @@ class PadSettings(GroupSettings):
     """words kept of a review"""
     padding: Literal["pre", "post"] = "pre"
     """the side on which a short review is filled up with 0"""
-    truncating: Literal["pre", "post"] = "pre"
-    """the side on which a long review is cut"""
+    truncating: Literal["pre", "post", "middle"] = "pre"
+    """the side on which a long review is cut (middle: its first quarter and last three quarters of maxlen stay)"""
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """the share of the training reviews, from their end, that validates"""
 

@@ -18,7 +18,7 @@ class Facts(BaseModel):
     Attributes:
         maxlen: words kept of a review.
         padding: "pre" or "post", the side on which a short review is filled up with 0.
-        truncating: "pre" or "post", the side on which a long review is cut.
+        truncating: "pre", "post" or "middle": where a long review is cut.
         bucketing: whether reviews are padded to the next multiple of 32 only, or all to maxlen.
         threshold: of two labels, the probability from which a review counts as positive.
         labels: the name of each label, from label 0 on; of two the negative one comes first.

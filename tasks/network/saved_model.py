@@ -9,6 +9,7 @@ import pyarrow as pa
 from tasks.network.classifier import Classifier
 from tasks.network.text_graph import tokenise_in_graph
 from tasks.reviews.buckets import BUCKET_WIDTH
+from tasks.reviews.padded import head_of
 
 # TensorFlow is imported inside the functions that need it: other steps never pay for it.
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def encode_in_graph(classifier: Classifier) -> Any:
     words = tf.constant(classifier.vocabulary.to_pylist())
     ranks = tf.range(1, len(classifier.vocabulary) + 1, dtype=tf.int32)
     table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ranks), default_value=0)
-    largest = rules.vocabulary_size
+    largest, maxlen = rules.vocabulary_size, facts.maxlen
+    head = head_of(maxlen, facts.truncating)
 
     def encode(texts: "tf.Tensor") -> "tf.RaggedTensor":
         found = tf.ragged.map_flat_values(table.lookup, tokenise(texts))
@@ -55,8 +57,9 @@ def encode_in_graph(classifier: Classifier) -> Any:
             ids = tf.ragged.boolean_mask(ids, is_kept)
         else:
             ids = ids.with_flat_values(tf.where(is_kept.flat_values, ids.flat_values, rules.oov_char))
-        maxlen = facts.maxlen
-        return ids[:, -maxlen:] if facts.truncating == "pre" else ids[:, :maxlen]
+        if head == maxlen:  # of a tail of none, -0 would take all
+            return ids[:, :maxlen]
+        return tf.concat([ids[:, :head], ids[:, head:][:, head - maxlen :]], axis=1)
 
     return encode, table
 

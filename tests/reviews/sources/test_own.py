@@ -119,6 +119,8 @@ def test_no_group_is_in_two_splits(tmp_path):
         splits.setdefault(row["film"], set()).add(its_split["split"])
     assert all(len(its) == 1 for its in splits.values())
     assert set.union(*splits.values()) == {"train", "validation", "test"}
+    films = {(row["film"], its["group"]) for row, its in zip(its, read, strict=True)}
+    assert len(films) == len({film for film, _group in films}) == len({group for _film, group in films}) == 60
 
 
 def test_a_split_column_decides(tmp_path):
