@@ -57,7 +57,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
     compared = baseline(encoded, padded, settings.baseline)
     reads = settings.model.phrases or settings.model.word_vectors
-    learned = phrases(encoded, padded, settings.phrases) if reads else None
+    learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
     built = build(padded, settings.model, learned)
     trained = train(built, padded, settings.training, learned if settings.model.phrases else None)
     evaluated = evaluate(trained, padded, settings.evaluation)

@@ -45,8 +45,10 @@ def make_model(
     # Training tells a review what the others say and not what it says itself: it fits the reader, numbers given.
     layer = phrase_layer(needed(learned))
     numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
-    joined = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
-    reader = keras.Model([tokens, numbers], classify(joined, settings, labels), name=READER)
+    read = numbers
+    if vectors is not None:
+        read = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
+    reader = keras.Model([tokens, numbers], classify(read, settings, labels), name=READER)
     return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
 
 
@@ -71,9 +73,11 @@ def phrase_layer(learned: Path) -> Any:
 
 
 def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: Path | None) -> Any:
-    """Return a vector for each token: (batch, length, dim), learned in training or taken as they are."""
+    """Return a vector for each token: (batch, length, dim), learned in training, taken as they are, or None."""
     import keras
 
+    if not (settings.word_vectors or settings.embedding_dim):
+        return None
     if settings.word_vectors:
         table = read_vectors(needed(learned))
         embedding = keras.layers.Embedding(*table.shape, trainable=False, name="word_vectors")

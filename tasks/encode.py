@@ -187,7 +187,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
         orders["train"] = keep_together(orders["train"], ranked.groups)
     labels = {split: ranked.labels[split][order] for split, order in orders.items()}
     check_labels(labels, ranked.label_names)
-    write_groups(folder, ranked.groups[orders["train"]])
+    write_groups(folder, ranked.groups[orders["train"]], together=settings.whole_groups)
     highest, words = 0, {}
     for split, order in orders.items():
         check = WordCheck(split, order, settings)

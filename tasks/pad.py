@@ -12,7 +12,7 @@ from tasks.core.errors import DataError
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact
 from tasks.reviews.encoded import VALIDATION, count_encoded, encoded_file, iterate_encoded, read_encoding
-from tasks.reviews.groups import cut_between, read_groups
+from tasks.reviews.groups import cut_between, read_groups, stand_together
 from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
 
 
@@ -65,7 +65,7 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, VALIDATION)
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
-    if settings.whole_groups and not own.exists():
+    if not own.exists() and stand_together(encoded):
         bounds = part_groups(bounds, read_groups(encoded))
     its = read_encoding(encoded)
     sides = settings.padding, settings.truncating

@@ -117,17 +117,19 @@ def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder:
     write_vectors(folder, vectors)
 
 
-def learn_both(
+def learn_all(
     encoded: Path,
     padded: Path,
     settings: PhraseSettings,
+    vectors: bool,
     folder: Path,
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write the phrases' tables and the words' vectors, and return what is worth knowing of them."""
+    """Write the phrases' tables, and the words' vectors if they are asked for; return what is worth knowing of them."""
     facts = learn(encoded, padded, settings, folder)
-    learn_vectors(encoded, padded, settings, folder)
+    if vectors:
+        learn_vectors(encoded, padded, settings, folder)
     say(describe(facts))
     gap = facts.out_of_fold.accuracy - facts.validation.accuracy
     if gap > LEAKY:
@@ -148,7 +150,7 @@ def describe(facts: PhraseFacts) -> str:
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="phrases in {settings.folds} folds")
-def phrases(encoded: Artifact, padded: Artifact, settings: PhraseSettings) -> Artifact:
-    """Learn what words and phrases say, for the network to read beside its tokens."""
+def phrases(encoded: Artifact, padded: Artifact, settings: PhraseSettings, vectors: bool) -> Artifact:
+    """Learn what phrases say, and word vectors if they are asked for, for the network to read beside its tokens."""
     paths, logger = (path_of(encoded), path_of(padded)), get_run_logger()
-    return keep(lambda folder: learn_both(*paths, settings, folder, logger.info, logger.warning))
+    return keep(lambda folder: learn_all(*paths, settings, vectors, folder, logger.info, logger.warning))

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.settings import PhraseSettings
-from tasks.phrases import learn_both
+from tasks.phrases import learn_all
 from tasks.reviews.encoded import Encoding, write_encoded, write_encoding
 from tasks.reviews.groups import block_of, write_groups
 from tasks.reviews.padded import pad_tokens, padded_schema, write_padded
@@ -37,7 +37,7 @@ def write_reviews(
     order = rng.permutation(len(reviews))
     tokens, told = lists([reviews[row] for row in order]), np.array(told)[order]
     write_encoded(folder / "encoded" / "train.parquet", [tokens], told)
-    write_groups(folder / "encoded", block_of(np.sort(told), 25)[order])
+    write_groups(folder / "encoded", block_of(np.sort(told), 25)[order], together=False)
     write_encoding(folder / "encoded", Encoding(**MARKS, vocabulary_size=WORDS, labels=labels))
     schema = padded_schema(maxlen, WORDS, padding, "pre", labels=labels)
     for split, rows in (("train", slice(0, train)), ("validation", slice(train, None))):
@@ -49,4 +49,4 @@ def learn_small(folder: Path, say=print, warn=print, **values) -> dict:
     """Learn phrases of what `write_reviews` wrote, into the folder learned."""
     (folder / "learned").mkdir()
     settings = PhraseSettings(**({"vector_dim": 8, "iterations": 10} | values))
-    return learn_both(folder / "encoded", folder / "padded", settings, folder / "learned", say, warn)
+    return learn_all(folder / "encoded", folder / "padded", settings, True, folder / "learned", say, warn)

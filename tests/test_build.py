@@ -130,6 +130,14 @@ def test_a_network_that_reads_phrases_takes_words_alone_and_its_reader_takes_bot
     assert (np.array(load_model(tmp_path / "a.keras")(tokens)) == whole).all()
 
 
+def test_a_network_may_read_phrases_alone(learned, rng):
+    model = make_model(small(phrases=True, embedding_dim=0), WORDS, learned=learned)
+    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
+    numbers = reader(tokens, np.arange(7))
+    np.testing.assert_allclose(np.array(model(tokens)), np.array(learner_of(model)([tokens, numbers])), atol=1e-6)
+    assert not any("embedding" in weight.path for weight in model.weights)
+
+
 def test_word_vectors_are_taken_as_they_are(learned):
     model = make_model(small(word_vectors=True), WORDS, learned=learned)
     assert (model.get_layer("word_vectors").get_weights()[0] == read_vectors(learned)).all()

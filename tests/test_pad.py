@@ -43,7 +43,7 @@ def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
     encode_download(imdb, EncodeSettings(whole_groups=True), tmp_path / "encoded")
     groups = read_groups(tmp_path / "encoded")
-    settings = PadSettings(maxlen=40, whole_groups=True, validation_split=0.1)
+    settings = PadSettings(maxlen=40, validation_split=0.1)
     rows = pad_splits(tmp_path / "encoded", settings, tmp_path)
     assert rows["train"] + rows["validation"] == 240
     assert not set(groups[: rows["train"]]) & set(groups[rows["train"] :])

@@ -79,7 +79,7 @@ def test_folds_that_part_what_belongs_together_are_noticed(tmp_path):
     reviews = [films[(row // 4) * 2 + row % 2] for row in range(400)]
     reviews += [rng.integers(1, WORDS, 9).tolist() for _ in range(80)]
     write_encoded(tmp_path / "encoded" / "train.parquet", [pa.array(reviews, pa.list_(pa.uint16()))], labels)
-    write_groups(tmp_path / "encoded", np.arange(480))
+    write_groups(tmp_path / "encoded", np.arange(480), together=False)
     warned: list[str] = []
     learn_small(tmp_path, warn=warned.append)
     assert len(warned) == 1

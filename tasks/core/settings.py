@@ -115,15 +115,7 @@ class SourceSettings(Settings):
         return self
 
 
-class GroupSettings(Settings):
-    """What `encode` and `pad` both read."""
-
-    whole_groups: bool = False
-    """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
-    in the source's order"""
-
-
-class EncodeSettings(GroupSettings):
+class EncodeSettings(Settings):
     """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
 
     tokenisation: Literal["keras", "unicode"] = "keras"
@@ -142,6 +134,9 @@ class EncodeSettings(GroupSettings):
     """seed of the order of the reviews"""
     max_reviews: int | None = Field(None, ge=10)
     """keep at most this many reviews of each split, after the shuffle (none: all)"""
+    whole_groups: bool = False
+    """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
+    in the source's order"""
     min_words: int = Field(1, ge=0)
     """a review with fewer words is of odd length"""
     max_words: int = Field(100_000, ge=1)
@@ -161,7 +156,7 @@ class EncodeSettings(GroupSettings):
         return self
 
 
-class PadSettings(GroupSettings):
+class PadSettings(Settings):
     """What `pad` reads; the names mean what they mean in keras.utils.pad_sequences."""
 
     maxlen: int = Field(256, ge=1, le=65_535)
@@ -235,8 +230,8 @@ class ModelSettings(Settings):
     """read beside each word what the one- to three-word phrases that end there say about the label"""
     word_vectors: bool = False
     """take word vectors that the training texts gave, as they are, in place of an embedding that is learned"""
-    embedding_dim: int = Field(128, ge=1, le=4096)
-    """width of a word's vector that is learned"""
+    embedding_dim: int = Field(128, ge=0, le=4096)
+    """width of a word's vector that is learned (0: none, for a network that reads phrases alone)"""
     embedding_dropout: Share = 0.0
     """share of the embedding's channels dropped, over a whole review"""
     word_dropout: Share = 0.0
@@ -256,6 +251,12 @@ class ModelSettings(Settings):
     def _simple_rnn_has_no_gates(self) -> Self:
         if self.cell == "simple_rnn" and self.recurrent_activation is not None:
             raise ValueError("recurrent_activation is for the gates of lstm and gru; simple_rnn has none")
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_read(self) -> Self:
+        if not (self.embedding_dim or self.phrases or self.word_vectors):
+            raise ValueError("embedding_dim is 0, so there is nothing to read; add phrases or word_vectors")
         return self
 
 

@@ -73,12 +73,24 @@ def fold_of(groups: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
     return dealt[number].astype(np.int8)
 
 
-def write_groups(folder: Path, groups: np.ndarray) -> None:
-    """Write the group of each encoded training review, in their order."""
-    pq.write_table(pa.table({"group": pa.array(groups, pa.int64())}), folder / GROUPS, compression="zstd")
+def write_groups(folder: Path, groups: np.ndarray, *, together: bool) -> None:
+    """Write the group of each encoded training review, in their order.
+
+    Args:
+        folder: where to write.
+        groups: (n,) integers.
+        together: whether those of a group stand together, for validation to take whole ones.
+    """
+    table = pa.table({"group": pa.array(groups, pa.int64())}).replace_schema_metadata({"together": str(together)})
+    pq.write_table(table, folder / GROUPS, compression="zstd")
 
 
 def read_groups(folder: Path) -> np.ndarray:
     """Return what `write_groups` wrote: (n,) int64."""
     groups: np.ndarray = pq.read_table(folder / GROUPS)["group"].to_numpy()
     return groups
+
+
+def stand_together(folder: Path) -> bool:
+    """Tell whether the reviews of each group stand together, for validation to take whole ones."""
+    return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")

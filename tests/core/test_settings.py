@@ -49,6 +49,7 @@ def test_what_steps_read_does_not_overlap():
         (PadSettings, {"validation_split": 1.0}, "validation_split"),
         (ModelSettings, {"cell": "transformer"}, "simple_rnn"),
         (ModelSettings, {"cell": "simple_rnn", "recurrent_activation": "tanh"}, "simple_rnn has none"),
+        (ModelSettings, {"embedding_dim": 0}, "nothing to read; add phrases or word_vectors"),
         (EncodeSettings, {"num_words": 2}, "ids end below num_words = 2"),
         (SourceSettings, {"sha256": "abc"}, "sha256"),
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),

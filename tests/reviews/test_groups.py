@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.reviews.groups import block_of, cut_between, fold_of, keep_together, read_groups, write_groups
+from tasks.reviews.groups import (
+    block_of,
+    cut_between,
+    fold_of,
+    keep_together,
+    read_groups,
+    stand_together,
+    write_groups,
+)
 
 
 def test_a_block_is_fifty_neighbours_of_each_label():
@@ -40,5 +48,8 @@ def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
 
 
 def test_groups_are_read_as_they_were_written(tmp_path):
-    write_groups(tmp_path, np.array([3, 1, 2**40]))
+    write_groups(tmp_path, np.array([3, 1, 2**40]), together=True)
+    assert stand_together(tmp_path)
+    write_groups(tmp_path, np.array([3, 1, 2**40]), together=False)
+    assert not stand_together(tmp_path)
     assert read_groups(tmp_path).tolist() == [3, 1, 2**40]
