@@ -24,6 +24,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 FLOW = HERE.parent / "flows" / "imdb_flow.py"
 
+LABELS = ("negative", "positive")
+
 TARGETS = {
     "epoch_ratio": 0.62,
     "evaluate_ratio": 0.45,
@@ -111,10 +113,13 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
 def link_download(data: Path, scratch: Path) -> Path:
     """Return a folder that looks like what `download` leaves."""
+    from tasks.reviews.dataset import Dataset, write_dataset
+
     download = scratch / "download"
     download.mkdir()
     for name in ("imdb.npz", "imdb_word_index.json"):
         (download / name).symlink_to(data.parent / name)
+    write_dataset(download, Dataset(name="imdb", sha256="", labels=LABELS))
     return download
 
 
@@ -144,7 +149,7 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     from tasks.network.models import Scorer
 
     score = Scorer(model, settings.batch_size, bucketing=True)
-    return [judge_scores(Scores(part.labels, score(part)), settings) for part in test]
+    return [judge_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 
 def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
@@ -159,7 +164,7 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
     reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # no drift is measured here
-    source = {"labels": ("negative", "positive"), "dataset": "imdb", "dataset_sha256": "", "reference": reference}
+    source = {"labels": LABELS, "dataset": "imdb", "dataset_sha256": "", "reference": reference}
     classifier = Classifier(
         name="benchmark",
         network=model,
