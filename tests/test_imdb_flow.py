@@ -203,6 +203,7 @@ def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, prefe
     assert made(second) == []
     assert not second["imported"] & {"tensorflow", "keras", "sklearn", "scipy", "matplotlib"}
     assert "Report: " in second["printed"]
+    assert "The network" in second["printed"]
 
     edit('f"epoch-{epoch:05d}.keras"', 'f"after-{epoch:05d}.keras"')
     third = run_copy(copy, store, imdb)

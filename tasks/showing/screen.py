@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.uncaught import describe, is_debugging
+from tasks.showing.sentences import describe_comparison
 
 # The loggers by which Prefect says what becomes of flows and tasks, and by which these speak.
 OF_RUNS = ("prefect.flow_runs", "prefect.task_runs")
@@ -36,6 +37,7 @@ def show_run(folder: Path) -> int:
     table.add_row("network", *(f"{test[name]:.4f}" for name in SHOWN))
     table.add_row("baseline", *(f"{metrics['baseline'][name]:.4f}" for name in SHOWN))
     console.print(table)
+    console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"), highlight=False)
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['decision'].capitalize()} of {promotion['model']}: {promotion['reason']}")
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tasks.report import describe_comparison, describe_fit
+from tasks.showing.sentences import describe_comparison, describe_fit
 
 
 def history(*losses: float) -> list[dict]:
