@@ -1,6 +1,7 @@
 """The pipeline: from movie reviews to a trained and judged recurrent classifier, in reading order."""
 
 from pathlib import Path
+from typing import Any
 
 from tasks.core import environment
 
@@ -66,7 +67,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
     made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
     made += [optional for optional in (divided, learned) if optional]
-    return publish(settings, made, register(settings, made, uri))
+    return publish(settings, made, *log_and_decide(settings, made, uri))
 
 
 def download_reviews(data: DataSettings) -> Artifact:
@@ -87,16 +88,22 @@ def download_reviews(data: DataSettings) -> Artifact:
     return downloaded
 
 
-def register(settings: RunSettings, made: list[Artifact], uri: str | None) -> list[Artifact]:
-    """Log the run and decide on its model, or go on without where nobody answers and the run's own folder is enough."""
+def log_and_decide(
+    settings: RunSettings, made: list[Artifact], uri: str | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Log the run and decide on its model, or go on without where nobody answers and the run's own folder is enough.
+
+    Returns:
+        What metrics.json holds of the tracking, and of the promotion.
+    """
     if not settings.tracking.enabled:
-        return []
+        return None, None
     try:
         tracked = track(settings, made, uri)
-        return [tracked, promote(tracked, settings.promotion)]
+        return tracked, promote(tracked, made[0], settings.promotion)
     except RegistryUnreachable as unreachable:
         get_run_logger().warning(UNTRACKED_NOTICE, unreachable)
-        return []
+        return None, None
 
 
 UNTRACKED_NOTICE = """%s.

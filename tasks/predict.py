@@ -227,7 +227,8 @@ def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) 
         advance: told how far the files are.
 
     Returns:
-        "model", its name, "files", what `score_file` returns of each, and "refused", what is wrong with the others.
+        "model", its name, "registered_model", of which it is a version, "files", what `score_file` returns of each, and
+        "refused", what is wrong with the others.
 
     Raises:
         InputError: input and output are not places to read and write, before anything is scored.
@@ -250,7 +251,7 @@ def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) 
         else:
             if scored:
                 result["files"].append(scored)
-    return result | {"model": classifier.name}
+    return result | {"model": classifier.name, "registered_model": classifier.registered_model}
 
 
 def describe_drift(drift: dict[str, float]) -> str:
@@ -287,7 +288,8 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
         say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
         if file["drifted"]:
             say.warning(DRIFT_NOTICE, file["input"], result["model"], describe_drift(file["drift"]), settings.max_drift)
-            announce_drift(result["model"], Path(file["input"]).name, file["drift"])
+            if result["registered_model"]:
+                announce_drift(result["registered_model"], Path(file["input"]).name, file["drift"])
     if result["refused"]:
         raise InputError("\n".join(result["refused"]))
     return result

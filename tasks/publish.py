@@ -17,6 +17,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.files import naming_the_place, stamped, sweep, written_whole
 from tasks.core.journal import Step, steps_of
+from tasks.core.machine import describe_machine
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
 from tasks.judging.metrics import METRICS
@@ -29,7 +30,7 @@ VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "
 
 
 def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
-    """Return what metrics.json holds; docs/metrics.md describes it.
+    """Return what metrics.json holds but for the registry's part; docs/metrics.md describes it.
 
     Args:
         made: the artifact of each step, by the step's name.
@@ -47,12 +48,11 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
         "test": judged["test"],
         "validation": judged["validation"],
         "baseline": judged["baseline"],
-        "promotion": read(made["promote"], "promotion.json") if "promote" in made else None,
-        "tracking": read(made["track"], "tracking.json") if "track" in made else None,
         "model": made["build"].meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": steps,
         "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
+        "machine": describe_machine(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
     }
@@ -120,12 +120,17 @@ def log_report(tracking: dict[str, Any], folder: Path) -> None:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="publish")
-def publish(settings: RunSettings, made: list[Artifact], registered: list[Artifact]) -> Path:
+def publish(
+    settings: RunSettings,
+    made: list[Artifact],
+    tracking: dict[str, Any] | None,
+    promotion: dict[str, Any] | None,
+) -> Path:
     """Write the run folder from what the run made, and return where it is."""
     store, steps = Store(store_root()), steps_of(str(flow_run.id))
-    by_step = {artifact.step: artifact for artifact in [*made, *registered]}
+    by_step = {artifact.step: artifact for artifact in made}
     findings = json.loads(store.path(by_step["report"], "findings.json").read_text())
-    metrics = gather_metrics(by_step, steps, store)
+    metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
     runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
     with naming_the_place(runs):
         figures = by_step["report"].meta["figures"]

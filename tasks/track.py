@@ -1,64 +1,48 @@
-"""Track: a run's settings, metrics and model in MLflow, logged once."""
+"""Track: a run's settings, metrics and model in MLflow, logged once, and its model registered once."""
 
-import importlib.metadata
 import json
-import shutil
+import platform
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-import numpy as np
 from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
-from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.environment import store_root
+from tasks.core.journal import noting
+from tasks.core.machine import describe_machine
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
+from tasks.judging.exam import Exam, write_exam
 from tasks.judging.metrics import METRICS, NUMBERS
-from tasks.judging.registry import CLASSIFIER, EVALUATION, experiment_id, registry
-from tasks.judging.scores import scores_file
-from tasks.network.models import MODEL, load_model, start_tensorflow
-from tasks.network.packaged import FACTS
+from tasks.judging.registry import experiment_id, registry
+from tasks.judging.remembered import recall
+from tasks.judging.scores import read_scores
+from tasks.judging.versions import CONTENT, EVALUATION, version_of
+from tasks.network.registered import write_registered
 from tasks.network.trained import read_training
-from tasks.reviews.encoded import ENCODING, VOCABULARY
+from tasks.reviews.dataset import Dataset, read_dataset
+from tasks.reviews.identity import identify_reviews
 
-# MLflow is imported inside the functions that need it: a cached run never pays for it.
+# MLflow is imported inside the functions that need it: a run that finds itself remembered never pays for it.
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Metric, Run
     from mlflow.tracking import MlflowClient
 
-TRACKING = "tracking.json"
+CLASSIFIER, FIGURES = "classifier", "figures"
+DIGEST_LETTERS = 32  # MLflow takes at most 36 of a dataset's hash
 
 
-def identify_test_set(downloaded: Artifact, settings: RunSettings) -> str:
-    """Return a hash that two runs share only if they test on the same reviews in the same order."""
-    chosen = settings.data.model_dump(include={"shuffle_seed", "max_reviews"})
-    return digest({"reviews": downloaded.sha256} | chosen)
-
-
-def write_classifier(packaged: Path, folder: Path) -> None:
-    """Write all that scoring raw text needs: the model in MLflow's Keras flavour, the vocabulary, rules and facts.
-
-    Args:
-        packaged: the folder of the packaged classifier.
-        folder: where to write; it must not exist.
-    """
-    start_tensorflow()
-    import mlflow.keras
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    model = load_model(packaged / MODEL)
-    requirements = [f"{name}=={importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.int32), (-1, -1), "tokens")]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1), "probability")]),
-    )
-    mlflow.keras.save_model(model, str(folder), signature=signature, pip_requirements=requirements)
-    for name in (VOCABULARY, ENCODING, FACTS):
-        shutil.copyfile(packaged / name, folder / name)
+def identify_run(settings: RunSettings, made: list[Artifact]) -> str:
+    """Return a hash of all that a run was asked for and has made."""
+    content = {artifact.step: artifact.sha256 for artifact in made}
+    return digest({"settings": settings.model_dump(mode="json"), "made": content})
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -69,124 +53,225 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact) -> dict[str, str]:
+    """Return the tags of a version: its content, and what those who compare it with another must know."""
+    return {
+        CONTENT: packaged.sha256,
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "labels": json.dumps(dataset.labels),
+        "threshold": str(settings.evaluation.threshold),
+        "trial": str(settings.data.max_reviews is not None).lower(),
+    }
+
+
+def describe_run(content: str) -> dict[str, str]:
+    """Return the tags of a run: what it was, who logs it, on which machine and from which commit."""
+    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
+
+    machine = describe_machine()
+    names = {"commit": MLFLOW_GIT_COMMIT, "dirty": MLFLOW_GIT_DIRTY}
+    facts = {names.get(name, name): str(value) for name, value in machine.items() if value is not None}
+    return {"content": content, "store": name_store()} | facts
+
+
+def name_store() -> str:
+    """Return a name that this store has on a server that others use too."""
+    return f"{platform.node()}:{store_root()}"
+
+
+def gather_metrics(made: dict[str, Path], **belonging: str) -> list["Metric"]:
+    """Return the metrics of every epoch and of all that was judged.
+
+    Args:
+        made: the folder of each step.
+        belonging: the model and the dataset that they are of, as MLflow's Metric takes them.
+    """
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    judged = json.loads((made["judge"] / METRICS).read_text())
+    metrics = [
+        Metric(name, value, now, int(epoch["epoch"]), **belonging)
+        for epoch in read_training(made["train"]).history
+        for name, value in epoch.items()
+        if name != "epoch"
+    ]
+    return metrics + [
+        Metric(f"{part}_{name}", its[name], now, 0, **belonging) for part, its in judged.items() for name in NUMBERS
+    ]
+
+
 def log_run(
     client: "MlflowClient",
     experiment: str,
     made: dict[str, Path],
     settings: RunSettings,
     tags: dict[str, str],
+    model_tags: dict[str, str],
 ) -> "Run":
-    """Log parameters, the metrics of every epoch and of both judged splits, the figures and the model.
+    """Log parameters, dataset, metrics, model, verdicts and figures.
 
     Args:
         client: of the registry.
         experiment: its id.
         made: the folder of each step.
         settings: the run's.
-        tags: of the run; dataset and test_set among them.
+        tags: of the run.
+        model_tags: of its model.
 
     Returns:
         MLflow's run, finished.
     """
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Dataset as LoggedDataset
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Param
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    now = int(time.time() * 1000)
-    judged = json.loads((made["judge"] / METRICS).read_text())
-    metrics = [
-        Metric(name, value, now, int(epoch["epoch"]))
-        for epoch in read_training(made["train"]).history
-        for name, value in epoch.items()
-        if name != "epoch"
-    ]
-    metrics += [Metric(f"{part}_{name}", its[name], now, 0) for part, its in judged.items() for name in NUMBERS]
-    params = [Param(name, value) for name, value in flatten(settings.model_dump(mode="json")).items()]
-    run = client.create_run(experiment, run_name=f"{tags['dataset']} {settings.model.cell}")
+    dataset, params = read_dataset(made["download"]), flatten(settings.model_dump(mode="json"))
+    short = dataset.sha256[:DIGEST_LETTERS]
+    source = json.dumps({"sha256": dataset.sha256})
+    logged = DatasetInput(
+        LoggedDataset(dataset.name, short, "sha256", source), [InputTag(MLFLOW_DATASET_CONTEXT, "train and test")]
+    )
+    run = client.create_run(experiment, run_name=f"{dataset.name} {settings.model.cell}", tags=tags)
     name = run.info.run_id
     try:
-        client.log_batch(name, metrics, params, [RunTag(key, value) for key, value in tags.items()])
-        with tempfile.TemporaryDirectory() as scratch:
-            write_classifier(made["package"], Path(scratch) / CLASSIFIER)
-            client.log_artifacts(name, str(Path(scratch) / CLASSIFIER), CLASSIFIER)
-        for path in (scores_file(made["evaluate"], "test"), made["judge"] / METRICS):
-            client.log_artifact(name, str(path), EVALUATION)
-        for figure in sorted(made["report"].glob("*.svg")):
-            client.log_artifact(name, str(figure), "figures")
+        client.log_batch(name, params=[Param(key, value) for key, value in params.items()])
+        client.log_inputs(name, [logged])
+        model = client.create_logged_model(experiment, CLASSIFIER, name, model_tags, params, settings.model.cell)
+        client.log_outputs(name, [LoggedModelOutput(model.model_id, 0)])
+        belonging = {"model_id": model.model_id, "dataset_name": dataset.name, "dataset_digest": short}
+        client.log_batch(name, gather_metrics(made, **belonging))
+        log_files(client, name, model, made, settings)
+        client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
-        client.set_terminated(name, "FAILED")
+        give_up(client, name, "FAILED")
         raise
     client.set_terminated(name)
-    return run
+    return client.get_run(name)
 
 
-def find_logged(client: "MlflowClient", experiment: str, content: str) -> "Run | None":
-    """Return the finished run with the given content, or None: what is logged already is not logged again."""
+def give_up(client: "MlflowClient", run: str, status: str) -> None:
+    """Mark a run that was not logged whole, and its model."""
+    for model_id in models_of(client.get_run(run)):
+        client.finalize_logged_model(model_id, "FAILED")
+    client.set_terminated(run, status)
+
+
+def log_files(
+    client: "MlflowClient", run: str, model: "LoggedModel", made: dict[str, Path], settings: RunSettings
+) -> None:
+    """Log the model's files, the verdicts on the test reviews, and the figures."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_registered(made["package"], folder / CLASSIFIER)
+        client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
+        reviews = identify_reviews(made["download"], settings.data.shuffle_seed, settings.data.max_reviews)
+        tested = write_exam(folder, Exam(read_scores(made["evaluate"], "test"), reviews))
+        for path in (*tested, made["judge"] / METRICS):
+            client.log_artifact(run, str(path), EVALUATION)
+    for figure in sorted(made["report"].glob("*.svg")):
+        client.log_artifact(run, str(figure), FIGURES)
+
+
+def find_logged(client: "MlflowClient", uri: str | None, experiment: str, content: str) -> "Run | None":
+    """Return the finished run with the given content, its model still there, or None: it is to be logged."""
     query = f"tags.content = '{content}' and attributes.status = 'FINISHED'"
-    found = client.search_runs([experiment], query, max_results=1)
-    return found[0] if found else None
+    runs = client.search_runs([experiment], query)
+    return next((run for run in runs if any(has_files(client, uri, model) for model in models_of(run))), None)
 
 
-def register(client: "MlflowClient", run: "Run", model: str, tags: dict[str, str]) -> str:
-    """Return the version under which the run's model is registered, registering it where it is not yet."""
+def models_of(run: "Run") -> list[str]:
+    """Return the ids of the models that a run has logged."""
+    return [its.model_id for its in run.outputs.model_outputs] if run.outputs else []
+
+
+def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:
+    """Tell whether a logged model is there, and in the store's own registry its files too."""
     from mlflow.exceptions import MlflowException
 
-    versions = client.search_model_versions(f"run_id = '{run.info.run_id}'")
-    for version in versions:
-        if version.name == model:
-            return str(version.version)
+    try:
+        location = client.get_logged_model(model_id).artifact_location
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return uri is not None or Path(url2pathname(urlsplit(location).path)).is_dir()
+
+
+def close_abandoned(client: "MlflowClient", experiment: str) -> None:
+    """Mark the runs whose process was killed while it logged them; call it under the lock of who logs."""
+    query = f"tags.store = '{name_store()}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment], query):
+        give_up(client, run.info.run_id, "KILLED")
+
+
+def register(client: "MlflowClient", run: "Run", model: str, tags: dict[str, str]) -> tuple[int, bool]:
+    """Return the version of the run's model, and whether it is new: no version has had its content yet."""
+    from mlflow.exceptions import MlflowException
+
+    found = version_of(client, model, tags[CONTENT])
+    if found is not None:
+        return int(found.version), False
     try:
         client.create_registered_model(model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{run.info.artifact_uri}/{CLASSIFIER}"
-    made = client.create_model_version(model, source, run.info.run_id, tags=tags, await_creation_for=0)
-    return str(made.version)
+    logged = client.get_logged_model(models_of(run)[0])
+    source, run_id = logged.artifact_location, run.info.run_id
+    made = client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0, model_id=logged.model_id)
+    return int(made.version), True
 
 
-def track_run(uri: str | None, made: list[Artifact], settings: RunSettings, folder: Path) -> dict[str, Any]:
-    """Log the run and register its model, unless that is done, and write tracking.json.
+def track_run(
+    uri: str | None, made: list[Artifact], settings: RunSettings, content: str
+) -> tuple[dict[str, Any], bool]:
+    """Log the run and register its model, unless that is done.
+
+    Args:
+        uri: of the registry.
+        made: what the run has made.
+        settings: the run's.
+        content: as `identify_run` returns it.
 
     Returns:
-        What tracking.json holds: uri, run_id, experiment_id, model, version.
+        What metrics.json holds of it ("uri", "experiment_id", "run_id", "model", "version", "content"), and whether
+        anything of it is new.
 
     Raises:
         RegistryUnreachable: nobody answers at `uri`.
         RegistryError: the request was refused.
     """
     store, by_step = Store(store_root()), {artifact.step: artifact for artifact in made}
-    dataset = by_step["download"].meta["dataset"]
-    tags = {
-        "content": digest(
-            {"settings": settings.model_dump(mode="json"), "made": {step: its.sha256 for step, its in by_step.items()}}
-        ),
-        "dataset": dataset["name"],
-        "dataset_sha256": dataset["sha256"],
-        "test_set": identify_test_set(by_step["download"], settings),
-        "trial": str(settings.data.max_reviews is not None).lower(),
-        "threshold": str(settings.evaluation.threshold),
-    }
-    model = settings.tracking.registered_model or f"{dataset['name']}-classifier"
-    with registry(uri) as client:
+    paths = {step: store.path(artifact) for step, artifact in by_step.items()}
+    dataset = read_dataset(paths["download"])
+    tags = describe_version(settings, dataset, by_step["package"])
+    model = settings.tracking.registered_model or f"{dataset.name}-classifier"
+    with registry(uri) as client, store.locked("mlflow/log"):
         experiment = experiment_id(client, uri, settings.tracking.experiment)
-        run = find_logged(client, experiment, tags["content"])
-        if run is None:
-            paths = {step: store.path(artifact) for step, artifact in by_step.items()}
-            run = log_run(client, experiment, paths, settings, tags)
-        version = register(client, run, model, {name: tags[name] for name in tags if name != "content"})
+        close_abandoned(client, experiment)
+        found = find_logged(client, uri, experiment, content)
+        run = found or log_run(client, experiment, paths, settings, describe_run(content) | tags, tags)
+        version, is_new = register(client, run, model, tags)
     tracking = {
         "uri": uri,
         "experiment_id": experiment,
         "run_id": run.info.run_id,
         "model": model,
-        "version": int(version),
+        "version": version,
+        "content": content,
     }
-    (folder / TRACKING).write_text(json.dumps(tracking, indent=1))
+    return tracking, is_new or found is None
+
+
+@task(cache_policy=NO_CACHE, task_run_name="track")
+def track(settings: RunSettings, made: list[Artifact], uri: str | None) -> dict[str, Any]:
+    """Log the run in MLflow and register its model; what is there already is found, each time."""
+    with noting(str(flow_run.id), "track") as step:
+        content = identify_run(settings, made)
+        known = recall(content) if uri is None else None
+        tracking, is_new = (known["tracking"], False) if known else track_run(uri, made, settings, content)
+        step["cached"] = not is_new
+    get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)
     return tracking
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="track")
-def track(settings: RunSettings, made: list[Artifact], uri: str | None) -> Artifact:
-    """Log the run in MLflow and register its model; a run that is logged already is not logged again."""
-    tracked = keep(lambda folder: track_run(uri, made, settings, folder))
-    get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracked.meta)
-    return tracked

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +27,9 @@ environment.prepare([])
 from tasks.core.inventory import DAY  # noqa: E402
 from tasks.core.store import MANIFEST, Store  # noqa: E402
 from tests.small_reviews import make_padded, write_imdb  # noqa: E402
+from tests.web import free_port, wait_for  # noqa: E402
+
+PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -101,3 +106,36 @@ def prefect_server():
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """An environment that knows no server."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    clean |= {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "ARTIFACTS_STORE": str(tmp_path / "store"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(PROJECT),
+    }
+    (tmp_path / "prefect").mkdir()
+    return clean
+
+
+@pytest.fixture
+def served(alone):
+    """The environment of a real server of its own, which runs the services that act on events."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
+        env=alone,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        yield alone | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    finally:
+        server.terminate()
+        server.wait(30)

@@ -9,7 +9,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 
-from tasks.showing.events import REVIEWS_DRIFTED
+from tasks.core.settings import RunSettings
+from tasks.showing.events import REVIEWS_DRIFTED, resource_of
 
 PROJECT = Path(__file__).parents[1]
 
@@ -28,6 +29,7 @@ DEPLOYMENTS = {
         ("weekly", {"action": "burn"}),
         ("hourly", {"max_drift": 0}),
         ("weekly", {"days": -1}),
+        ("own-reviews", {"data": {"dataset": 3}}),
     ],
 )
 def test_the_entry_point_is_the_flow_and_its_parameters_fit_the_schema(name, wrong, monkeypatch):
@@ -47,7 +49,13 @@ def test_a_nightly_model_is_never_one_of_the_sample():
 
 
 @pytest.mark.parametrize(
-    ("name", "cron"), [("nightly", r"\d+ \d+ \* \* \*"), ("weekly", r"\d+ \d+ \* \* 0"), ("hourly", r"\d+ \* \* \* \*")]
+    ("name", "cron"),
+    [
+        ("nightly", r"\d+ \d+ \* \* \*"),
+        ("weekly", r"\d+ \d+ \* \* 0"),
+        ("hourly", r"\d+ \* \* \* \*"),
+        ("own-reviews", r"\d+ \d+ \* \* \*"),
+    ],
 )
 def test_one_run_at_a_time_on_its_schedule(name, cron):
     (schedule,) = DEPLOYMENTS[name]["schedules"]
@@ -58,8 +66,18 @@ def test_one_run_at_a_time_on_its_schedule(name, cron):
     assert DEPLOYMENTS[name]["work_pool"]["name"] == "local"
 
 
-def test_reviews_that_have_drifted_start_a_retraining():
-    (trigger,) = DEPLOYMENTS["nightly"]["triggers"]
+@pytest.mark.parametrize(("name", "model"), [("nightly", "imdb-classifier"), ("own-reviews", "reviews-classifier")])
+def test_reviews_that_have_drifted_retrain_the_model_that_scored_them_and_no_other(name, model):
+    (trigger,) = DEPLOYMENTS[name]["triggers"]
     automation = DeploymentEventTrigger.model_validate(trigger)
     assert automation.enabled
     assert automation.expect == {REVIEWS_DRIFTED}
+    assert automation.match.matches({"prefect.resource.id": resource_of(model)})
+    assert not automation.match.matches({"prefect.resource.id": resource_of("another-classifier")})
+
+
+def test_the_own_model_is_called_as_its_trigger_says_and_waits_for_its_file():
+    settings = RunSettings.model_validate(DEPLOYMENTS["own-reviews"]["parameters"]["settings"])
+    assert settings.data.is_own
+    assert f"{Path(settings.data.dataset).stem}-classifier" == "reviews-classifier"
+    assert not DEPLOYMENTS["own-reviews"]["schedules"][0]["active"]

@@ -1,7 +1,6 @@
 """The automations, on a real Prefect server, with a real webhook receiver."""
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 
 from flows.notifications import check
 from tasks.core.errors import InputError
-from tests.web import free_port, wait_for
 
 PROJECT = Path(__file__).parents[1]
 
@@ -48,39 +46,6 @@ def webhook():
     server.shutdown()
     thread.join(10)
     server.server_close()
-
-
-@pytest.fixture
-def alone(tmp_path):
-    """An environment that knows no server."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    clean |= {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "ARTIFACTS_STORE": str(tmp_path / "store"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PYTHONPATH": str(PROJECT),
-    }
-    (tmp_path / "prefect").mkdir()
-    return clean
-
-
-@pytest.fixture
-def served(alone):
-    """The environment of a real server of its own, which runs the services that act on events."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
-        env=alone,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/health")
-        yield alone | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def run_python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

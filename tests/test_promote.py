@@ -1,44 +1,80 @@
-import re
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tasks.core.settings import PromotionSettings
-from tasks.promote import Candidate, decide
+from tasks.judging.exam import Exam, look_up, read_exam, write_exam
+from tasks.judging.scores import Scores
+from tasks.promote import Contender, NotComparable, find_standing
+from tasks.reviews.identity import Identities
 
-LABELS = np.array([0, 1] * 500)
+ASKED = PromotionSettings().model_dump()
 
 
-def candidate(version: int, wrong: int, first: int = 0, **values) -> Candidate:
-    """A candidate that is wrong on `wrong` of 1,000 reviews, from review `first` on."""
-    predicted = LABELS.copy()
-    predicted[first : first + wrong] = 1 - predicted[first : first + wrong]
-    facts = {"dataset": "imdb", "test_set": "a", "is_trial": False} | values
-    return Candidate(version=version, labels=LABELS, predicted=predicted, **facts)
+def version(number: int, record: dict | None = None, **tags: str) -> SimpleNamespace:
+    """A version as MLflow's client returns it."""
+    return SimpleNamespace(version=str(number), tags=tags | ({"promotion": json.dumps(record)} if record else {}))
+
+
+LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
 
 
 @pytest.mark.parametrize(
-    ("challenger", "champion", "decision", "reason"),
+    ("its", "champion", "stands"),
     [
-        (candidate(1, 100), None, "champion", "the first champion"),
-        (candidate(2, 100), candidate(1, 160, 500), "champion", "better than the champion before it, version 1: +6.00"),
-        (candidate(2, 150), candidate(1, 160, 500), "challenger", "not better than the champion, version 1"),
-        (candidate(2, 100), candidate(1, 100), "challenger", "p = 1"),
-        (candidate(2, 160), candidate(1, 100, 500), "challenger", "-6.00 points"),
-        (candidate(1, 400), None, "challenger", "a champion must have 0.7"),
-        (candidate(2, 10, test_set="b"), candidate(1, 200), "challenger", "tested on other reviews"),
-        (candidate(2, 10, dataset="sample"), candidate(1, 200), "challenger", r"reviews \(sample\)"),
-        (candidate(1, 10, is_trial=True), None, "challenger", "a trial on a part of the reviews"),
+        (version(2), None, None),
+        (version(2), version(1), None),
+        (version(2, LOST), version(1), "challenger"),
+        (version(2, LOST), version(3), None),
+        (version(2, LOST), None, None),
+        (version(2, LOST | {"asked": ASKED | {"alpha": 0.2}}), version(1), None),
+        (version(2, LOST | {"decision": "neither"}), version(1), "neither"),
+        (version(1, {"decision": "champion", "against": None}), version(1), "champion"),
+        (version(1), version(1), "champion"),
+        # Killed between its record and its alias.
+        (version(2, LOST | {"decision": "champion"}), version(1), None),
+        # Rolled back by a person.
+        (version(2, LOST | {"decision": "champion"}, replaced_by="1"), version(1), "neither"),
+        (version(2, LOST | {"decision": "champion"}, replaced_by="1"), None, None),
     ],
 )
-def test_a_model_becomes_champion_only_if_it_is_good_and_better(challenger, champion, decision, reason):
-    verdict = decide(challenger, champion, PromotionSettings())
-    assert verdict["decision"] == decision
-    assert verdict["against"] == (champion.version if champion else None)
-    assert re.search(reason.replace("+", r"\+"), verdict["reason"])
+def test_a_decision_stands_until_there_is_another_question(its, champion, stands):
+    found = find_standing(its, champion, PromotionSettings())
+    assert (found["decision"] if found else None) == stands
 
 
-def test_how_sure_a_promotion_must_be_is_a_setting():
-    pair = candidate(2, 100), candidate(1, 125, 500)
-    assert decide(*pair, PromotionSettings(alpha=0.01))["decision"] == "challenger"
-    assert decide(*pair, PromotionSettings(alpha=0.2))["decision"] == "champion"
+def test_what_a_model_made_of_its_reviews_is_kept_with_who_they_are(tmp_path):
+    scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
+    exam = Exam(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
+    write_exam(tmp_path, exam)
+    again = read_exam(tmp_path)
+    assert again.reviews.tested.tolist() == [2**64 - 1, 5, 7]
+    assert again.reviews.learnt.tolist() == [3]
+    contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), again)
+    assert contender.candidate.accuracy == pytest.approx(2 / 3)
+    assert contender.labels == ["bad", "good"]
+    assert contender.verdicts(scores.probabilities).tolist() == [0, 1, 0]
+    assert contender.verdicts_as(["good", "so so", "bad"], scores.probabilities).tolist() == [2, 0, 2]
+    with pytest.raises(NotComparable, match=r"labels that are no longer there \(bad\)"):
+        contender.verdicts_as(["poor", "good"], scores.probabilities)
+
+
+def test_of_more_than_two_labels_the_most_probable_one_counts(tmp_path):
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
+    exam = Exam(Scores(np.array([0, 1], np.int8), probabilities), Identities(*np.array([[5, 7], [1, 2]], np.uint64)))
+    write_exam(tmp_path, exam)
+    contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_exam(tmp_path))
+    assert contender.candidate.accuracy == 0.5
+    assert contender.verdicts_as(["c", "b", "a"], contender.exam.scores.probabilities).tolist() == [2, 0]
+    again = look_up(np.array([7, 5], np.uint64), contender.exam.reviews.tested, contender.exam.scores.probabilities)
+    assert again.tolist() == probabilities[::-1].tolist()
+
+
+def test_a_score_is_found_by_its_review_in_any_order():
+    known, probabilities = np.array([9, 2, 5], np.uint64), np.array([0.9, 0.2, 0.5])
+    assert look_up(np.array([5, 9, 5], np.uint64), known, probabilities).tolist() == [0.5, 0.9, 0.5]
+    assert look_up(np.array([5, 10], np.uint64), known, probabilities) is None
+    assert look_up(np.array([1], np.uint64), known[:0], probabilities[:0]) is None
+    assert look_up(np.array([], np.uint64), known, probabilities).tolist() == []

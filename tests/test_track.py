@@ -3,12 +3,16 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+import tasks.promote
+import tasks.track
 from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
@@ -47,32 +51,93 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeyp
     assert [(loss.step, loss.value) for loss in losses] == [
         (epoch["epoch"], pytest.approx(epoch["val_loss"])) for epoch in metrics["history"]
     ]
-    assert {file.path for file in client.list_artifacts(logged_run.info.run_id)} == {
-        "classifier",
-        "evaluation",
-        "figures",
-        "report.html",
-    }
+    files = client.list_artifacts(logged_run.info.run_id)
+    assert {file.path for file in files} == {"evaluation", "figures", "report.html"}
+    assert (
+        logged_run.data.tags["mlflow.source.git.commit"] == metrics["machine"]["commit"]
+        or not metrics["machine"]["commit"]
+    )
+    assert int(logged_run.data.tags["cores"]) == metrics["machine"]["cores"] >= 1
+    (dataset,) = logged_run.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("imdb", metrics["dataset"]["sha256"][:32])
+    (model,) = client.search_logged_models([logged_run.info.experiment_id])
+    assert (model.status, model.source_run_id) == ("READY", logged_run.info.run_id)
+    assert {its.key: its.value for its in model.metrics}["test_roc_auc"] == metrics["test"]["roc_auc"]
     assert metrics["promotion"]["decision"] == "champion"
     champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.run_id == metrics["tracking"]["run_id"] == logged_run.info.run_id
+    assert champion.source == model.artifact_location
     assert str(store) in champion.source
+    assert champion.tags["content_sha256"] == metrics["artifacts"]["package"]["sha256"]
 
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", address_of(None))
         network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
     assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
 
-    again = run(tracked(imdb))
+    # Nothing has changed in MLflow since, so it is not even asked.
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.track, "track_run", None)
+        patch.setattr(tasks.promote, "promote_version", None)
+        again = run(tracked(imdb))
     assert [step["name"] for step in again["steps"] if not step["cached"]] == []
     assert again["tracking"] == metrics["tracking"]
-    # A store that has lost its record of it finds it in MLflow.
-    for record in (store / "results" / "track").iterdir():
-        record.unlink()
-    for folder in (store / "track").iterdir():
-        folder.rename(store / f"gone-{folder.name}")
-    assert run(tracked(imdb))["tracking"]["run_id"] == metrics["tracking"]["run_id"]
-    assert len(logged(address_of(None))) == 1
+    assert again["promotion"] == metrics["promotion"]
+
+    predicted = predict_text(PredictSettings(text="word5"), None)
+    assert predicted["model"] == f"{MODEL} version 1"
+    network = Path(urlsplit(champion.source).path) / "data" / "model.keras"
+    network.write_bytes(network.read_bytes()[:-1] + b"!")
+    with pytest.raises(RegistryError, match=r"version 1: its files .* are not those that were registered"):
+        predict_text(PredictSettings(text="word5"), None)
+
+
+def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb):
+    first = run(tracked(imdb))
+    client = MlflowClient(address_of(None), address_of(None))
+
+    def settled() -> dict:
+        """The run again: as it was, nothing made."""
+        metrics = run(tracked(imdb))
+        assert {step["name"] for step in metrics["steps"] if not step["cached"]} <= {"track", "promote"}
+        assert metrics["promotion"]["decision"] == "champion"
+        champion = client.get_model_version_by_alias(MODEL, "champion")
+        assert (champion.version, champion.run_id) == (metrics["tracking"]["version"], metrics["tracking"]["run_id"])
+        return metrics
+
+    client.delete_registered_model_alias(MODEL, "champion")
+    assert settled()["tracking"] == first["tracking"]
+
+    # Another question of the same network is another run, and the same version.
+    other = run(tracked(imdb, promotion={"alpha": 0.01, "min_accuracy": 0.4}, baseline={"min_documents": 3}))
+    assert other["tracking"]["run_id"] != first["tracking"]["run_id"]
+    assert other["tracking"]["version"] == 1
+    assert other["promotion"]["decision"] == "champion"
+
+    client.delete_model_version(MODEL, "1")
+    assert settled()["tracking"]["version"] == 2
+
+    client.delete_run(first["tracking"]["run_id"])
+    anew = run(tracked(imdb))["tracking"]
+    assert anew["run_id"] != first["tracking"]["run_id"]
+    assert anew["version"] == 2
+
+    client.delete_experiment(first["tracking"]["experiment_id"])
+    assert run(tracked(imdb))["tracking"]["experiment_id"] == first["tracking"]["experiment_id"]
+
+
+def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.track, "log_files", lambda *_: 1 / 0)
+        patch.setattr(tasks.track, "give_up", lambda *_: None)  # a killed process cannot
+        with pytest.raises(ZeroDivisionError):
+            run(tracked(imdb))
+    run(tracked(imdb))
+    runs = logged(address_of(None))
+    assert sorted(its.info.status for its in runs) == ["FINISHED", "KILLED"]
+    client = MlflowClient(address_of(None), address_of(None))
+    models = client.search_logged_models([runs[0].info.experiment_id])
+    assert sorted(model.status for model in models) == ["FAILED", "READY"]
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
@@ -109,6 +174,12 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         assert champion.version == version
         assert json.loads(champion.tags["promotion"])["reason"] == "a person says so"
         assert client.get_model_version(MODEL, str(before)).tags["replaced_by"] == str(version)
+        assert "replaced_by" not in champion.tags
+    # Rolled back by a person: the next run of the same does not put it back.
+    rolled_back = run(tracked(imdb, training={"seed": 5}))["promotion"]
+    assert rolled_back["decision"] == "neither"
+    assert "Version 2 was the champion until version 1 took its place" in rolled_back["reason"]
+    assert client.get_model_version_by_alias(MODEL, "champion").version == 1
     assert promote_flow(PromoteSettings(version=1, reason="once more"))["against"] is None
     with pytest.raises(RegistryError, match=r"imdb-classifier has no version 9; it has 1, 2"):
         promote_flow(PromoteSettings(version=9))

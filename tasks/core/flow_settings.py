@@ -13,8 +13,8 @@ class PromoteSettings(Settings):
 
     version: int = Field(ge=1)
     """the version to promote, or to roll back to"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
+    registered_model: str | None = Field(None, min_length=1)
+    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     reason: str = Field("promoted by hand", min_length=1)
     """what to write beside the decision"""
 
@@ -36,8 +36,8 @@ class PredictSettings(Settings):
     """between the fields of CSV (none: the one that the header shows, of comma, semicolon, tab and bar)"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
+    registered_model: str | None = Field(None, min_length=1)
+    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     explain: int = Field(0, ge=0, le=100)
     """name this many words that moved the score most"""
     max_drift: float = Field(0.25, gt=0)
@@ -63,8 +63,8 @@ class ExportSettings(Settings):
     """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str = Field("imdb-classifier", min_length=1)
-    """the model's name in the registry"""
+    registered_model: str | None = Field(None, min_length=1)
+    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
 
 
 class HousekeepingSettings(Settings):

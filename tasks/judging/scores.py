@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,21 +60,28 @@ def scores_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.parquet"
 
 
-def write_scores(folder: Path, split: str, scores: Scores) -> None:
-    """Write a review a row: label, and probability, or of more than two labels the list probabilities."""
+def columns_of(scores: Scores) -> dict[str, Any]:
+    """Return a review a row: label, and probability, or of more than two labels the list probabilities."""
     if scores.probabilities.ndim == 1:
-        columns = {"label": scores.labels, "probability": scores.probabilities}
-    else:
-        rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
-        columns = {"label": scores.labels, "probabilities": rows}
-    pq.write_table(pa.table(columns), scores_file(folder, split), compression="zstd")
+        return {"label": scores.labels, "probability": scores.probabilities}
+    rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
+    return {"label": scores.labels, "probabilities": rows}
 
 
-def read_scores(folder: Path, split: str) -> Scores:
-    """Return what `write_scores` wrote."""
-    table = pq.read_table(scores_file(folder, split))
+def scores_in(table: pa.Table) -> Scores:
+    """Return the scores that a table holds in the columns of `columns_of`."""
     labels = table["label"].to_numpy()
     if "probability" in table.column_names:
         return Scores(labels, table["probability"].to_numpy())
     rows = table["probabilities"].combine_chunks()
     return Scores(labels, rows.flatten().to_numpy().reshape(len(labels), -1))
+
+
+def write_scores(folder: Path, split: str, scores: Scores) -> None:
+    """Write the scores of a split, a review a row."""
+    pq.write_table(pa.table(columns_of(scores)), scores_file(folder, split), compression="zstd")
+
+
+def read_scores(folder: Path, split: str) -> Scores:
+    """Return what `write_scores` wrote."""
+    return scores_in(pq.read_table(scores_file(folder, split)))

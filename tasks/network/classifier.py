@@ -16,10 +16,12 @@ from tasks.core.sealed import RotError
 from tasks.core.store import Store
 from tasks.core.usage import take
 from tasks.judging.metrics import METRICS
-from tasks.judging.registry import CHAMPION, CLASSIFIER, numbered_version, registry, version_under
+from tasks.judging.registry import registry
 from tasks.judging.scores import decide_labels
+from tasks.judging.versions import CHAMPION, model_or_default, numbered_version, version_under
 from tasks.network.models import MODEL, Scorer, load_model
 from tasks.network.packaged import Facts, read_facts
+from tasks.network.registered import NETWORK, fetch_registered
 from tasks.reviews.encoded import Encoding, read_encoding, read_vocabulary
 from tasks.reviews.padded import Padded, pad_tokens
 from tasks.reviews.text import count_words, ranks_to_ids, words_to_ranks
@@ -28,6 +30,7 @@ from tasks.reviews.tokenising import tokenise
 # TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
 if TYPE_CHECKING:
     import keras
+    from mlflow.entities.model_registry import ModelVersion
 
 BATCH_SIZE = 256
 
@@ -43,6 +46,7 @@ class Classifier:
         encoding: how ids were given.
         facts: the rest, as it was packaged.
         score: the network, traced.
+        registered_model: the model in the registry that it is a version of; None where it is of a run folder.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Classifier:
     encoding: Encoding
     facts: Facts
     score: Scorer
+    registered_model: str | None = None
 
     def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
         """Turn n texts into padded token ids, by the rules that the network was trained with.
@@ -84,13 +89,14 @@ class Classifier:
         return names.take(pa.array(decide_labels(probabilities, self.facts.threshold)))
 
 
-def assemble(name: str, packaged: Path, network: Path | None = None) -> Classifier:
+def assemble(name: str, packaged: Path, network: Path | None = None, registered_model: str | None = None) -> Classifier:
     """Return the classifier in a folder that `write_packaged` filled.
 
     Args:
         name: which model it is, for people.
         packaged: the folder.
         network: its .keras file; None takes the folder's own.
+        registered_model: the model that it is a version of.
 
     Raises:
         ModelError: the vocabulary is not known.
@@ -103,23 +109,25 @@ def assemble(name: str, packaged: Path, network: Path | None = None) -> Classifi
         )
     model = load_model(network or packaged / MODEL)
     score = Scorer(model, BATCH_SIZE, bucketing=facts.bucketing)
-    return Classifier(name, model, pa.array(vocabulary, pa.string()), read_encoding(packaged), facts, score)
+    words = pa.array(vocabulary, pa.string())
+    return Classifier(name, model, words, read_encoding(packaged), facts, score, registered_model)
 
 
-def load_registered(uri: str | None, model: str, version: int | None, scratch: Path) -> Classifier:
+def load_registered(uri: str | None, model: str | None, version: int | None, scratch: Path) -> Classifier:
     """Return a registered version of `model`, or its champion.
 
     Args:
         uri: of the registry.
-        model: its name there.
+        model: its name there; None takes the one that has a champion.
         version: None takes the champion.
         scratch: an empty folder, for what is fetched.
 
     Raises:
-        ModelError: there is no champion.
+        ModelError: there is no champion, or there are several models that have one.
         RegistryError: there is no such version.
     """
     with registry(uri) as client:
+        model = model_or_default(client, model)
         if version is None:
             found = version_under(client, model, CHAMPION)
             if found is None:
@@ -129,9 +137,19 @@ def load_registered(uri: str | None, model: str, version: int | None, scratch: P
                 )
         else:
             found = numbered_version(client, model, version)
-        folder = Path(client.download_artifacts(str(found.run_id), CLASSIFIER, str(scratch)))
-    # As MLflow's Keras flavour lays a model out.
-    return assemble(f"{model} version {found.version}", folder, folder / "data" / MODEL)
+        return load_version(found, uri, scratch)
+
+
+def load_version(version: "ModelVersion", uri: str | None, scratch: Path) -> Classifier:
+    """Return the classifier of a version in the registry, once its files are those that were registered.
+
+    Raises:
+        ModelError: the vocabulary is not known.
+        RegistryError: its files are gone, or are others.
+    """
+    folder = fetch_registered(version, uri, scratch)
+    name = f"{version.name} version {version.version}"
+    return assemble(name, folder, folder / NETWORK, registered_model=version.name)
 
 
 def load_from_run(folder: Path, store: Path) -> Classifier:
@@ -160,13 +178,13 @@ def load_from_run(folder: Path, store: Path) -> Classifier:
 
 
 def load_classifier(
-    model: str | None, registered_model: str, uri: str | None, store: Path, scratch: Path
+    model: str | None, registered_model: str | None, uri: str | None, store: Path, scratch: Path
 ) -> Classifier:
     """Return the classifier that `model` names.
 
     Args:
         model: None for the champion, a version's number, a run folder, or a model.keras in the store.
-        registered_model: the name in the registry.
+        registered_model: the name in the registry; None takes the one that has a champion.
         uri: of the registry.
         store: the store's root.
         scratch: an empty folder, for what is fetched.

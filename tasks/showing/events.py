@@ -8,6 +8,11 @@ MODEL_PROMOTED = "imdb-pipeline.model.promoted"
 REVIEWS_DRIFTED = "imdb-pipeline.reviews.drifted"
 
 
+def resource_of(model: str) -> str:
+    """Return what Prefect's events call a model in the registry; a trigger's `match` names the same."""
+    return f"imdb-pipeline.model.{model}"
+
+
 def announce_champion(verdict: dict[str, Any]) -> None:
     """Tell Prefect's server that a model became the champion.
 
@@ -15,7 +20,7 @@ def announce_champion(verdict: dict[str, Any]) -> None:
         verdict: model, version, reason and against.
     """
     resource = {
-        "prefect.resource.id": f"imdb-pipeline.model.{verdict['model']}",
+        "prefect.resource.id": resource_of(verdict["model"]),
         "prefect.resource.name": f"{verdict['model']} version {verdict['version']}",
     }
     facts = {name: verdict[name] for name in ("model", "version", "against", "reason")}
@@ -23,12 +28,14 @@ def announce_champion(verdict: dict[str, Any]) -> None:
 
 
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
-    """Tell Prefect's server that scored reviews are unlike those that the model was trained on.
+    """Tell Prefect's server that scored reviews are unlike those that a model was trained on.
+
+    The event is the model's, so that it starts the deployment that retrains this one, and no other.
 
     Args:
-        model: which model it is.
+        model: its name in the registry.
         file: what was scored.
         drift: the stability index of each thing that is compared.
     """
-    resource = {"prefect.resource.id": f"imdb-pipeline.reviews.{file}", "prefect.resource.name": file}
-    emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "drift": drift})
+    resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": model}
+    emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "file": file, "drift": drift})

@@ -15,6 +15,7 @@ from tasks.showing.sentences import describe_comparison
 
 # The loggers by which Prefect says what becomes of flows and tasks, and by which these speak.
 OF_RUNS = ("prefect.flow_runs", "prefect.task_runs")
+TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 
 
@@ -39,7 +40,7 @@ def show_run(folder: Path) -> int:
     console.print(table)
     console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"), highlight=False)
     if promotion := metrics["promotion"]:
-        console.print(f"{promotion['decision'].capitalize()} of {promotion['model']}: {promotion['reason']}")
+        console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return 0
 

@@ -8,9 +8,10 @@ import pytest
 
 from tasks.core.errors import RegistryError
 from tasks.judging.own_database import own_artifacts, own_database
-from tasks.judging.registry import CLASSIFIER, experiment_id, registry
+from tasks.judging.registry import experiment_id, registry
 
 HOSTILE = "a b#c%20d?e&f=g"
+CLASSIFIER = "classifier"
 
 
 def log_a_model(text: str) -> str:

@@ -1,0 +1,55 @@
+"""The machine: what a run ran on, and which commit of this project it was."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TypedDict
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[2]
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+class Machine(TypedDict):
+    """Where a run ran; `commit` and `dirty` (whether files differed from it) are null outside a checkout."""
+
+    commit: str | None
+    dirty: bool | None
+    processor: str
+    cores: int
+    memory_gb: float
+
+
+def describe_machine() -> Machine:
+    """Return what this process runs on."""
+    commit = ask_git("rev-parse", "HEAD")
+    return Machine(
+        commit=commit,
+        dirty=None if commit is None else bool(ask_git("status", "--porcelain", "--untracked-files=no")),
+        processor=name_processor(),
+        cores=os.cpu_count() or 1,
+        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
+    )
+
+
+def ask_git(*words: str) -> str | None:
+    """Return what git says of this project's checkout, or None where there is no git, or this is no checkout."""
+    if not (PROJECT / ".git").exists():  # installed, the folder above may be a checkout of something else
+        return None
+    try:
+        return subprocess.run(
+            ["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def name_processor() -> str:
+    """Return the processor's name, as well as the system knows it."""
+    if CPU_FACTS.exists():
+        for line in CPU_FACTS.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,33 @@
+import subprocess
+
+from tasks.core import machine
+
+
+def checkout(folder):
+    """A checkout with one commit."""
+    folder.mkdir()
+    (folder / "file").write_text("a")
+    own = ["-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "file"], [*own, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    return folder
+
+
+def test_the_commit_is_named_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PROJECT", checkout(tmp_path / "project"))
+    clean = machine.describe_machine()
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
+    (tmp_path / "project" / "file").write_text("b")
+    assert machine.describe_machine() == clean | {"dirty": True}
+    assert clean["cores"] >= 1
+    assert clean["memory_gb"] > 0
+    assert clean["processor"]
+
+
+def test_within_a_checkout_of_something_else_there_is_no_commit(tmp_path, monkeypatch):
+    inside = checkout(tmp_path / "other") / "site-packages"
+    inside.mkdir()
+    monkeypatch.setattr(machine, "PROJECT", inside)
+    found = machine.describe_machine()
+    assert (found["commit"], found["dirty"]) == (None, None)
