@@ -38,21 +38,27 @@ def champions(client: "MlflowClient") -> dict[str, int]:
 def model_or_default(client: "MlflowClient", model: str | None) -> str:
     """Return `model`, or where it is None the one that has a champion; of several imdb-classifier.
 
+    Where none has a champion it is the one that is registered, for a person to make a version of it the first.
+
     Raises:
         ModelError: there is none, or there are several others; the message names them.
     """
     if model is not None:
         return model
     found = champions(client)
-    if len(found) == 1 or CASE_STUDY in found:
-        return CASE_STUDY if CASE_STUDY in found else next(iter(found))
-    if not found:
+    if CASE_STUDY in found:
+        return CASE_STUDY
+    if len(found) > 1:
+        named = ", ".join(f"{name} (version {version})" for name, version in sorted(found.items()))
+        raise ModelError(f"several models have a champion: {named}; say which one with --registered-model NAME")
+    names = list(found) or sorted(its.name for its in client.search_registered_models(max_results=1000))
+    if len(names) != 1:
         raise ModelError(
             "no model has a champion yet: train one with python flows/imdb_flow.py, promote a version with "
-            "python flows/promote_flow.py --registered-model NAME --version N, or name a model with --model"
+            "python flows/promote_flow.py --registered-model NAME --version N, or name a run folder with --model"
+            + (f"; registered are {', '.join(names)}" if names else "")
         )
-    named = ", ".join(f"{name} (version {version})" for name, version in sorted(found.items()))
-    raise ModelError(f"several models have a champion: {named}; say which one with --registered-model NAME")
+    return names[0]
 
 
 def version_under(client: "MlflowClient", model: str, alias: str) -> "ModelVersion | None":

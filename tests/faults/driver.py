@@ -78,11 +78,8 @@ def metrics_of(store: Path) -> dict:
 
 
 def contents(metrics: dict) -> dict[str, str]:
-    """Return the hash of what each step made, weights and test probabilities among them.
-
-    What track and promote make names MLflow's run, which is another one each time.
-    """
-    return {step: its["sha256"] for step, its in metrics["artifacts"].items() if step not in ("track", "promote")}
+    """Return the hash of what each step made, weights and test probabilities among them."""
+    return {step: its["sha256"] for step, its in metrics["artifacts"].items()}
 
 
 def made(metrics: dict) -> list[str]:

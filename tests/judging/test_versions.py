@@ -70,7 +70,10 @@ def test_the_model_that_has_a_champion_is_meant_where_nobody_says(client):
     with pytest.raises(ModelError, match="no model has a champion yet"):
         model_or_default(client, None)
     register(client, "mail-classifier", 3)
+    assert model_or_default(client, None) == "mail-classifier"  # the only one, to be promoted by hand
     register(client, "waiting-classifier", 1)
+    with pytest.raises(ModelError, match="registered are mail-classifier, waiting-classifier"):
+        model_or_default(client, None)
     client.set_registered_model_alias("mail-classifier", "champion", "3")
     register(client, "of-others", 1, owner="them")
     client.set_registered_model_alias("of-others", "champion", "1")
