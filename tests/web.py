@@ -4,7 +4,6 @@ import base64
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -86,7 +85,7 @@ def wait_for(address: str) -> None:
     for _ in range(600):
         try:
             urllib.request.urlopen(address, timeout=5).close()
-        except urllib.error.URLError:
+        except OSError:  # it refuses, or takes the call and does not answer in time
             time.sleep(0.2)
         else:
             return
