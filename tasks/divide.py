@@ -13,12 +13,10 @@ from tasks.core.errors import InputError
 from tasks.core.places import typed_path
 from tasks.core.settings import DataSettings, SliceSettings
 from tasks.core.store import Artifact
-from tasks.reviews.dataset import read_dataset
-from tasks.reviews.encoded import SPLITS, VALIDATION
-from tasks.reviews.ordered import shuffled_orders
+from tasks.reviews.dataset import REVIEWS, read_dataset
+from tasks.reviews.ordered import SHUFFLED, shuffled_orders
 from tasks.reviews.slices import large_slices, write_slices
 from tasks.reviews.sources.own import hash_files, rows_of
-from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.tables.columns import named
 
 
@@ -46,7 +44,7 @@ def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarra
         splits: (n,) the split's name of every row.
         settings: the seed, and how many are kept.
     """
-    rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in (*SPLITS, VALIDATION)}
+    rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in SHUFFLED}
     return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
 
 

@@ -14,6 +14,8 @@ from tasks.core.inventory import Entry, list_artifacts, strangers
 from tasks.core.pruning import Pruned, prune
 from tasks.core.sealed import RotError
 from tasks.core.store import Store
+from tasks.judging.metrics import METRICS
+from tasks.showing.pages import CONFIG
 
 
 def verify_artifacts(root: Path) -> list[Entry]:
@@ -32,7 +34,7 @@ def damaged_runs(root: Path) -> list[str]:
     damaged = []
     for folder in sorted((root / "runs").glob("[!.]*/")):
         try:
-            for name in ("config.json", "metrics.json"):
+            for name in (CONFIG, METRICS):
                 json.loads((folder / name).read_bytes())
         except (OSError, ValueError):
             damaged.append(folder.name)

@@ -11,7 +11,7 @@ from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact
-from tasks.reviews.encoded import VALIDATION, count_encoded, encoded_file, iterate_encoded, read_encoding
+from tasks.reviews.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
 from tasks.reviews.groups import cut_between, read_groups, stand_together
 from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
 
@@ -29,7 +29,7 @@ def split_bounds(
     cut = train_rows if validation_rows else math.floor(train_rows * (1 - validation_split))
     bounds = {
         "train": ("train", 0, cut),
-        "validation": (VALIDATION, 0, validation_rows) if validation_rows else ("train", cut, train_rows),
+        "validation": ("validation", 0, validation_rows) if validation_rows else ("train", cut, train_rows),
         "test": ("test", 0, test_rows),
     }
     for split, (_source, start, stop) in bounds.items():
@@ -63,7 +63,7 @@ def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> 
 def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet and return how many reviews each holds."""
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
-    own = encoded_file(encoded, VALIDATION)
+    own = encoded_file(encoded, "validation")
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
     if not own.exists() and stand_together(encoded):
         bounds = part_groups(bounds, read_groups(encoded))

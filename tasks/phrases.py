@@ -15,7 +15,6 @@ from tasks.linear.folds import deviations_of, learn_folds, logits_of, scale_numb
 from tasks.linear.naive_bayes import presence_of
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.reviews.encoded import (
-    VALIDATION,
     count_encoded,
     encoded_file,
     parts_of,
@@ -84,7 +83,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
 
 def validation_reviews(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarray]:
     """Return the validation reviews, as `parts_of` does, and their labels: of their own file, or the end of train's."""
-    own, train = encoded_file(encoded, VALIDATION), encoded_file(encoded, "train")
+    own, train = encoded_file(encoded, "validation"), encoded_file(encoded, "train")
     if own.exists():
         return parts_of(own, 0, count_encoded(own)), read_labels(own)
     return parts_of(train, train_rows, count_encoded(train)), read_labels(train)[train_rows:]

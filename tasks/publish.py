@@ -20,10 +20,10 @@ from tasks.core.journal import Step, steps_of
 from tasks.core.machine import describe_machine
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
-from tasks.judging.metrics import METRICS
+from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.registry import registry
 from tasks.network.trained import read_training
-from tasks.showing.pages import read_svg, render, show_in_prefect
+from tasks.showing.pages import CONFIG, REPORT, read_svg, render, show_in_prefect
 
 UNFINISHED_SECONDS = 3600  # no run folder takes so long to write
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
@@ -86,7 +86,7 @@ def write_run_folder(
         (draft / "figures").mkdir()
         for figure in figures:
             shutil.copyfile(drawn / figure, draft / "figures" / figure)
-        (draft / "config.json").write_text(settings.model_dump_json(indent=1))
+        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / METRICS).write_text(json.dumps(metrics, indent=1))
         page = render(
             "publish.html.jinja",
@@ -96,7 +96,7 @@ def write_run_folder(
             findings=findings,
             figures={figure: read_svg(drawn / figure) for figure in figures},
         )
-        (draft / "report.html").write_text(page, encoding="utf-8")
+        (draft / REPORT).write_text(page, encoding="utf-8")
     point_to(final, runs / "latest")
     return final
 
@@ -116,7 +116,7 @@ def log_report(tracking: dict[str, Any], folder: Path) -> None:
         RegistryUnreachable: nobody answers there.
     """
     with registry(tracking["uri"]) as client:
-        client.log_artifact(tracking["run_id"], str(folder / "report.html"))
+        client.log_artifact(tracking["run_id"], str(folder / REPORT))
 
 
 @task(cache_policy=NO_CACHE, task_run_name="publish")
@@ -129,7 +129,7 @@ def publish(
     """Write the run folder from what the run made, and return where it is."""
     store, steps = Store(store_root()), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in made}
-    findings = json.loads(store.path(by_step["report"], "findings.json").read_text())
+    findings = json.loads(store.path(by_step["report"], FINDINGS).read_text())
     metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
     runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
     with naming_the_place(runs):

@@ -10,7 +10,7 @@ from prefect import task
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
 from tasks.core.store import Artifact
-from tasks.judging.metrics import METRICS
+from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.mistakes import most_confused, worst_mistakes
 from tasks.judging.scores import Scores, read_scores
 from tasks.network.trained import read_training
@@ -72,7 +72,7 @@ def draw_report(
         "mistakes": worst_mistakes(encoded, network, names, settings.threshold),
         "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
     }
-    (folder / "findings.json").write_text(json.dumps(findings, indent=1))
+    (folder / FINDINGS).write_text(json.dumps(findings, indent=1))
     return {"figures": [f"{name}.svg" for name in figures]}
 
 

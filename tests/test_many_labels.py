@@ -15,7 +15,7 @@ from tasks.core.flow_settings import PredictSettings
 from tasks.export import export_classifier
 from tasks.network.onnx_model import score_with_onnx
 from tasks.network.verdicts import describe_verdict, explain
-from tasks.predict import score_file
+from tasks.predict import predict_text, score_file
 from tests.small_runs import make_classifier, small
 
 MOODS = ("angry", "calm", "glad")
@@ -82,7 +82,8 @@ def test_fifty_labels_go_all_the_way(run, tmp_path, rng):
         row["text"] += f" mark{row['label'][-2:]}"
     pq.write_table(pa.Table.from_pylist(texts), tmp_path / "topics.parquet")
     data = {"dataset": str(tmp_path / "topics.parquet"), "maxlen": 32}
-    its = run(small(None, data=data, training={"epochs": 8}))
+    registry = {"tracking": {"enabled": True}, "promotion": {"min_accuracy": 0.5}}
+    its = run(small(None, data=data, training={"epochs": 8}, **registry))
     test = its["test"]
     assert [row["label"] for row in test["by_label"]] == [f"topic {topic:02}" for topic in range(TOPICS)]
     assert np.shape(test["confusion"]) == (TOPICS, TOPICS)
@@ -91,3 +92,8 @@ def test_fifty_labels_go_all_the_way(run, tmp_path, rng):
     assert its["baseline"]["accuracy"] > 0.9
     page = (its["folder"] / "report.html").read_text()
     assert "topic 07" in page
+    assert its["promotion"]["decision"] == "champion"
+    # Of all registered models it is the one that has a champion, so it is meant where nobody says which.
+    verdict = predict_text(PredictSettings(text="the of a mark07"), None)
+    assert verdict["model"] == "topics-classifier version 1"
+    assert len(verdict["probabilities"]) == TOPICS

@@ -268,7 +268,7 @@ def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
 
 
 def test_without_a_champion_the_error_says_how_to_get_one(store):
-    with pytest.raises(ModelError, match=r"no model has a champion yet: train one with python flows/imdb_flow.py, promote"):
+    with pytest.raises(ModelError, match=r"no model has a champion yet: train one with python flows/imdb_flow.py"):
         predict_text(PredictSettings(text="good"), None)
     with pytest.raises(ModelError, match="is no run folder"):
         predict_text(PredictSettings(text="good", model=str(store)), None)

@@ -351,7 +351,7 @@ class PromotionSettings(Settings):
     min_accuracy: float = Field(0.7, ge=0, le=1)
     """the test accuracy that a champion must have"""
     alpha: float = Field(0.05, gt=0, lt=1)
-    """the p-value of McNemar's test below which a model counts as better"""
+    """the probability with which chance alone may dethrone a champion, spent over all its challengers"""
 
 
 class RunSettings(Settings):

@@ -14,9 +14,10 @@ from tasks.reviews.slices import Slices
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 
-METRICS = "metrics.json"
+METRICS, FINDINGS = "metrics.json", "findings.json"  # numbers, and what is put into words
 # What `judge_scores` returns that is one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
+HEADLINES = NUMBERS[:6]  # those that stand where there is little room
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)

@@ -1,11 +1,11 @@
-"""The dataset's name tag, which lies beside what was downloaded: what the reviews are called, and their labels."""
+"""The dataset: the file of its texts, and its name tag beside it, which says what reviews and labels are called."""
 
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-DATASET = "dataset.json"
+REVIEWS, DATASET = "reviews.parquet", "dataset.json"
 MOST_LABELS = 1000
 
 

@@ -11,8 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-SPLITS = ("train", "test")
-VALIDATION = "validation"  # only of data that brings its own
 VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
 ROWS_A_GROUP = 8192
 

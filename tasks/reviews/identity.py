@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.reviews.encoded import SPLITS, VALIDATION
-from tasks.reviews.ordered import shuffled_orders
+from tasks.reviews.dataset import REVIEWS
+from tasks.reviews.ordered import SHUFFLED, shuffled_orders
 from tasks.reviews.ranked import iterate_column
-from tasks.reviews.sources import imdb, npz, rotten_tomatoes
+from tasks.reviews.sources import imdb, npz
 from tasks.reviews.tokenising import tokenise
 
 PART = 4096
@@ -39,9 +39,9 @@ def identify_reviews(downloaded: Path, shuffle_seed: int, max_reviews: int | Non
         shuffle_seed: as `encode` shuffles them.
         max_reviews: as `encode` cuts them off.
     """
-    splits = {split: hash_split(downloaded, split) for split in (*SPLITS, VALIDATION)}
-    if not len(splits[VALIDATION]):
-        del splits[VALIDATION]
+    splits = {split: hash_split(downloaded, split) for split in SHUFFLED}
+    if not len(splits["validation"]):
+        del splits["validation"]
     orders = shuffled_orders({split: len(its) for split, its in splits.items()}, shuffle_seed, max_reviews)
     kept = {split: its[orders[split]] for split, its in splits.items()}
     return Identities(kept["test"], np.unique(np.concatenate([its for name, its in kept.items() if name != "test"])))
@@ -64,7 +64,7 @@ def iterate_reviews(
     if (downloaded / imdb.NPZ).exists():
         yield from iterate_arrays(downloaded, split, with_texts=with_texts)
         return
-    for texts in iterate_column(downloaded / rotten_tomatoes.REVIEWS, split, "text"):
+    for texts in iterate_column(downloaded / REVIEWS, split, "text"):
         yield hash_all(tokens_as_bytes(texts)), texts
 
 
@@ -75,7 +75,7 @@ def tokens_as_bytes(texts: pa.Array) -> Iterator[bytes]:
 
 def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
     """Yield the same of Keras's arrays, which have no validation reviews of their own."""
-    if split not in SPLITS:
+    if split not in npz.KERAS_SPLITS:
         return
     lists, _labels = npz.read_ranks(downloaded / imdb.NPZ, split)
     index = downloaded / imdb.WORD_INDEX

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# As Keras shuffles the first two; only data that brings its own has the third.
+SHUFFLED = ("train", "test", "validation")
+
 
 def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
     """Return which rows each split has, in the order of keras.datasets.imdb.load_data, the first `max_reviews` only.

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.reviews.dataset import label_dtype, read_dataset
-from tasks.reviews.encoded import ROWS_A_GROUP, SPLITS, VALIDATION, open_streaming
+from tasks.reviews.dataset import REVIEWS, label_dtype, read_dataset
+from tasks.reviews.encoded import ROWS_A_GROUP, open_streaming
 from tasks.reviews.groups import block_of
-from tasks.reviews.sources import imdb, npz, rotten_tomatoes
+from tasks.reviews.ordered import SHUFFLED
+from tasks.reviews.sources import imdb, npz
 from tasks.reviews.text import WordCounts, words_to_ranks
 from tasks.reviews.tokenising import tokenise
 
@@ -58,13 +59,13 @@ def read_ranked(downloaded: Path, rule: str) -> Ranked:
                 f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
             )
         return read_arrays(downloaded)
-    return read_texts(downloaded / rotten_tomatoes.REVIEWS, rule, read_dataset(downloaded).labels)
+    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels)
 
 
 def read_arrays(downloaded: Path) -> Ranked:
     """Return the reviews of Keras's arrays: each split is one pickle, so it is in memory whole."""
     index = downloaded / imdb.WORD_INDEX
-    splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in SPLITS}
+    splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in npz.KERAS_SPLITS}
     return Ranked(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
         label_names=read_dataset(downloaded).labels,
@@ -92,9 +93,9 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
         counts.add(tokenise(texts, rule))
     vocabulary = counts.ranked()
     kind = label_dtype(len(label_names))
-    labels = {split: read_labels(path, split).astype(kind) for split in (*SPLITS, VALIDATION)}
-    if not len(labels[VALIDATION]):
-        del labels[VALIDATION]  # pad cuts it from the end of the training reviews
+    labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}
+    if not len(labels["validation"]):
+        del labels["validation"]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
     return Ranked(
         vocabulary,

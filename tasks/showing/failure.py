@@ -12,7 +12,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, StoreError
 from tasks.core.files import naming_the_place, stamped, written_whole
 from tasks.core.journal import steps_of, unfinished_step
-from tasks.showing.pages import render
+from tasks.showing.pages import REPORT, render
 
 UNFORESEEN = (
     "This error was not foreseen. Finished steps and epochs are kept: run the same again to go on after them. "
@@ -44,8 +44,8 @@ def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, 
         trace=None if is_expected else "".join(traceback.format_exception(error)),
     )
     with naming_the_place(final), written_whole(final) as draft:
-        (draft / "report.html").write_text(page, encoding="utf-8")
-    return final / "report.html"
+        (draft / REPORT).write_text(page, encoding="utf-8")
+    return final / REPORT
 
 
 def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import jinja2
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tasks.judging.metrics import NUMBERS
+from tasks.judging.metrics import HEADLINES, NUMBERS
 
 TEMPLATES = Path(__file__).resolve().parent
+CONFIG, REPORT = "config.json", "report.html"  # beside metrics.json in a run folder
 
 
 def render(template: str, **values: Any) -> str:
@@ -19,6 +20,7 @@ def render(template: str, **values: Any) -> str:
         autoescape=template.endswith(".html.jinja"),
         undefined=jinja2.StrictUndefined,
     )
+    environment.globals |= {"numbers": NUMBERS, "headlines": HEADLINES}
     return environment.get_template(template).render(**values)
 
 

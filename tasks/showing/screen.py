@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.uncaught import describe, is_debugging
+from tasks.judging.metrics import HEADLINES, METRICS
+from tasks.showing.pages import REPORT
 from tasks.showing.sentences import describe_comparison
 
 # The loggers by which Prefect says what becomes of flows and tasks, and by which these speak.
 OF_RUNS = ("prefect.flow_runs", "prefect.task_runs")
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
-SHOWN = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")
 
 
 def show_run(folder: Path) -> int:
     """Print what a run came to: what was cached, seconds a step, test metrics, where the report is."""
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    metrics = json.loads((folder / METRICS).read_text("utf-8"))
     console = Console()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
@@ -34,14 +35,14 @@ def show_run(folder: Path) -> int:
         table.add_row(step["name"], seconds, "yes" if step["cached"] else "no")
     console.print(table)
 
-    table = Table("", *SHOWN)
-    table.add_row("network", *(f"{test[name]:.4f}" for name in SHOWN))
-    table.add_row("baseline", *(f"{metrics['baseline'][name]:.4f}" for name in SHOWN))
+    table = Table("", *HEADLINES)
+    table.add_row("network", *(f"{test[name]:.4f}" for name in HEADLINES))
+    table.add_row("baseline", *(f"{metrics['baseline'][name]:.4f}" for name in HEADLINES))
     console.print(table)
     console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"), highlight=False)
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
-    console.print(f"Report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {folder / REPORT}", soft_wrap=True, highlight=False)
     return 0
 
 

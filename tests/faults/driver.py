@@ -11,10 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tasks.core.files import hash_file
 from tasks.core.inventory import artifact_keys
 from tasks.core.store import Store
+from tasks.judging.own_database import sqlite_address
+from tasks.judging.versions import CHAMPION, CONTENT, record_of
+from tasks.network.registered import content_of
 
 PROJECT = Path(__file__).parents[2]
 EPOCHS = 5
@@ -85,6 +90,31 @@ def contents(metrics: dict) -> dict[str, str]:
 def made(metrics: dict) -> list[str]:
     """Return the steps that were done, not taken from the cache."""
     return [step["name"] for step in metrics["steps"] if not step["cached"]]
+
+
+def look_at_registry(store: Path) -> tuple[list[str], list[str]]:
+    """Check that every version in the store's own registry is whole, and the champion one that was decided on.
+
+    Returns:
+        The status of each run that was logged, and what was decided on each version.
+    """
+    from mlflow.tracking import MlflowClient
+
+    database = store / "mlflow" / "mlflow.db"
+    if not database.exists():
+        return [], []
+    client = MlflowClient(sqlite_address(database), sqlite_address(database))
+    logged = client.search_runs([its.experiment_id for its in client.search_experiments()])
+    decisions = []
+    for model in client.search_registered_models():
+        for version in client.search_model_versions(f"name = '{model.name}'"):
+            assert content_of(Path(url2pathname(urlsplit(version.source).path))) == version.tags[CONTENT]
+            decisions.append(record_of(version).get("decision", ""))
+        champion = dict(model.aliases).get(CHAMPION)
+        assert (
+            champion is None or record_of(client.get_model_version(model.name, str(champion)))["decision"] == CHAMPION
+        )
+    return [run.info.status for run in logged], decisions
 
 
 def assert_nothing_torn(store: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 from tasks.core.errors import SourceError
 
+KERAS_SPLITS = ("train", "test")
 # The published file's largest member has 14 MB; this bounds what a file that lies about itself can cost.
 LARGEST_MEMBER = 256 << 20
 # The published file's lists take 0.3 GB as Python objects.

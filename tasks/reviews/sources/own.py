@@ -14,10 +14,9 @@ from tasks.core.files import hash_file
 from tasks.core.places import typed_path
 from tasks.core.sealed import digest
 from tasks.core.settings import SourceSettings
-from tasks.reviews.dataset import MOST_LABELS, label_dtype
+from tasks.reviews.dataset import MOST_LABELS, REVIEWS, label_dtype
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.labels import Labels, describe_folded, name_labels
-from tasks.reviews.sources.rotten_tomatoes import REVIEWS
 from tasks.reviews.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
 from tasks.reviews.tables.columns import filled, texts_of
 from tasks.reviews.tables.folders import LABELLED, table_files

