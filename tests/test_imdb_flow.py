@@ -1,3 +1,4 @@
+import html
 import json
 import os
 import shutil
@@ -84,6 +85,7 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, s
     assert metrics["versions"]["tensorflow"]
     page = (folder / "report.html").read_text()
     assert f"{metrics['test']['accuracy']:.4f}" in page
+    assert f"{metrics['machine']['cores']} cores of {html.escape(metrics['machine']['processor'])}" in page
     assert page.count("<svg") == len(list((folder / "figures").iterdir())) == 4
     assert metrics["baseline"]["comparison"]["difference"] == pytest.approx(
         metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"]
