@@ -7,7 +7,7 @@ COMMA := ,
 export NO_PROXY := $(if $(or $(no_proxy),$(NO_PROXY)),$(or $(no_proxy),$(NO_PROXY))$(COMMA),)127.0.0.1,localhost,::1
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help run test check server worker deploy notify clean
+.PHONY: help run test check serve server worker deploy notify clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,9 @@ check: .venv/installed  ## lint, format, types and the floors of the house, as C
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+serve: .venv/installed  ## the champion behind HTTP, on http://127.0.0.1:8000; ARGS="--port 9000" hands flags on
+	$(BIN)/python -m serving $(ARGS)
 
 # A server, a worker and the deployments, each in a terminal of its own; docs/schedule.md has the whole story.
 server: .venv/installed  ## Prefect's server and UI, on http://127.0.0.1:4200

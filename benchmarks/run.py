@@ -167,7 +167,6 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
     source = {"labels": LABELS, "dataset": "imdb", "dataset_sha256": "", "reference": reference}
     classifier = Classifier(
         name="benchmark",
-        network=model,
         vocabulary=pa.array(read_vocabulary(folder)),
         encoding=read_encoding(folder),
         facts=Facts(**sides, bucketing=True, threshold=0.5, **source),

@@ -9,7 +9,7 @@ PROGRAM = "imdb-pipeline"
 # Each word, the module whose `main` it runs (imported only when it is asked for), and what `--help` says of it.
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
-    "predict": ("flows.predict_flow", "score a text, a file or a folder"),
+    "predict": ("flows.predict_command", "score texts, a file, a folder, or lines that come in"),
     "export": ("flows.export_flow", "write a model for others to run"),
     "promote": ("flows.promote_flow", "make a registered version the champion by hand"),
     "housekeeping": ("flows.housekeeping_flow", "list, verify and prune what runs have left"),

@@ -6,6 +6,12 @@ from tasks.core import environment
 
 environment.prepare()  # Prefect reads where it lives while it is imported
 
+if __name__ == "__main__":
+    # Before Prefect is imported: a text is scored in the time that takes.
+    from flows.predict_command import main
+
+    raise SystemExit(main())
+
 from prefect import flow  # noqa: E402
 
 from tasks.core.flow_settings import PredictSettings  # noqa: E402
@@ -26,13 +32,9 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     return predict(settings, tracking_uri())
 
 
-def main() -> int:
+def run() -> int:
     """Run the flow that the command line describes, and return the exit status."""
     from tasks.showing.command_line import PredictCommandLine, run_from_command_line
     from tasks.showing.screen import show_prediction
 
     return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction, check_places)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

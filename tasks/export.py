@@ -14,7 +14,8 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.places import check_place, typed_path
-from tasks.network.classifier import Classifier, load_classifier
+from tasks.network.classifier import KerasClassifier
+from tasks.network.loading import load_classifier
 from tasks.network.onnx_model import score_with_onnx, write_onnx
 from tasks.network.packaged import write_facts
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
@@ -44,7 +45,7 @@ def check_place_of(settings: ExportSettings) -> None:
     check_output(typed_path(settings.output).absolute())
 
 
-def export_classifier(classifier: Classifier, output: Path, kind: str = "saved_model") -> float:
+def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
     """Write the classifier and classifier.json to `output`, and return how far its scores are from the classifier's.
 
     Raises:

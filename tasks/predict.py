@@ -17,13 +17,14 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file, naming_the_place, replace_file
-from tasks.core.flow_settings import PredictSettings
+from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.locks import locked
 from tasks.core.places import check_place, is_same, typed_path
 from tasks.core.sealed import digest
 from tasks.judging.drift import Profile, add, measure_drift, profile
-from tasks.network.classifier import Classifier, load_classifier
-from tasks.network.verdicts import added_names, describe_share, describe_verdict, explain, verdict_columns
+from tasks.network.classifier import Classifier
+from tasks.network.loading import load_classifier
+from tasks.network.verdicts import added_names, describe_share, explain, judge_texts, verdict_columns
 from tasks.reviews.tables.columns import texts_of
 from tasks.reviews.tables.files import form_of
 from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
@@ -69,7 +70,7 @@ def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int
     """
     rows = 0
     for number, batch in enumerate(read_batches(source, wanted, on_read)):
-        if taken := {*added_names(classifier), *(["words"] if words else [])} & set(batch.schema.names):
+        if taken := {*added_names(classifier.facts.labels), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
         texts = texts_of(batch, wanted.text_column, source, rows)
@@ -165,6 +166,8 @@ def check_places(settings: PredictSettings) -> None:
     """
     if settings.input is None:
         return
+    if settings.input == STDIN:
+        raise InputError("--input -: only a command line has an input to read from; name a file or a folder")
     source, output = places(settings)
     if source.is_dir():
         if is_same(source, output):
@@ -211,11 +214,7 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """
     classifier = load(settings, uri)
     text = settings.text.get_secret_value() if settings.text else ""
-    return {
-        "model": classifier.name,
-        **describe_verdict(classifier, classifier.predict(pa.array([text]))[0]),
-        "words": explain(classifier, text, settings.explain) if settings.explain else [],
-    }
+    return {"model": classifier.name, **judge_texts(classifier, [text], settings.explain)[0]}
 
 
 def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from tasks.build import make_model
 from tasks.core.files import hash_file
 from tasks.core.settings import ModelSettings, RunSettings
 from tasks.network.checkpoint import Epoch
-from tasks.network.classifier import Classifier, assemble
+from tasks.network.classifier import KerasClassifier, assemble
 from tasks.network.models import save_model
+from tasks.network.onnx_graph import write_network
 from tasks.network.packaged import Facts, write_facts
 from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
 
@@ -41,7 +42,7 @@ def epochs(*losses: float) -> list[Epoch]:
     return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]
 
 
-def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive")) -> Classifier:
+def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive")) -> KerasClassifier:
     """Write an untrained classifier that knows six words into a folder, and return it."""
     network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10, len(labels))
     save_model(network, folder / "model.keras")
@@ -52,4 +53,5 @@ def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive
     facts |= {"labels": labels, "dataset": "imdb", "dataset_sha256": "0" * 64}
     facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
     write_facts(folder, Facts.model_validate(facts))
+    write_network(network, labels, folder / "model.onnx")
     return assemble("imdb-classifier version 1", folder)

@@ -44,7 +44,7 @@ def test_no_import_goes_up():
     ],
 )
 def test_a_wrong_import_is_named_with_both_files(tmp_path, file, line, imported):
-    for part in ("flows", "tasks"):
+    for part in ("flows", "serving", "tasks"):
         shutil.copytree(PROJECT / part, tmp_path / part)
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     with (tmp_path / file).open("a") as source:

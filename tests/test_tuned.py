@@ -12,7 +12,7 @@ from tasks.core.settings import RunSettings
 from tasks.export import export_classifier
 from tasks.judging.registry import tracking_uri
 from tasks.judging.scores import read_scores
-from tasks.network.classifier import load_classifier
+from tasks.network.loading import load_classifier
 from tasks.reviews.padded import PaddedFile
 from tests.small_runs import small
 

@@ -7,6 +7,8 @@ from pydantic_settings import CliPositionalArg
 
 from tasks.core.settings import Delimiter, EncodingName, Settings
 
+STDIN = "-"
+
 
 class PromoteSettings(Settings):
     """A version to make the champion by hand."""
@@ -25,7 +27,8 @@ class PredictSettings(Settings):
     text: SecretStr | None = None  # Prefect's server is told of the parameters of every run
     """one review to score; Prefect is not told what it says"""
     input: str | None = Field(None, min_length=1)
-    """reviews to score: CSV, Parquet, JSON or one review a line (.txt), .gz and .zst too; or a folder of them"""
+    """reviews to score: CSV, Parquet, JSON or one review a line (.txt), .gz and .zst too; or a folder of them; or - for
+    lines that come in, whose scores go out as JSON lines"""
     output: str | None = Field(None, min_length=1)
     """where to write the scores: a .parquet, .csv or .jsonl file, or for a folder a folder (of Parquet)"""
     text_column: str = Field("text", min_length=1)
@@ -49,7 +52,10 @@ class PredictSettings(Settings):
     def _one_thing_to_score(self) -> Self:
         if (self.text is None) == (self.input is None):
             raise ValueError("give either text or input")
-        if (self.input is None) != (self.output is None):
+        if self.input == STDIN:
+            if self.output is not None:
+                raise ValueError("the scores of what comes in go out as lines: give no output")
+        elif (self.input is None) != (self.output is None):
             raise ValueError("input and output go together")
         return self
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
@@ -25,7 +25,17 @@ EVALUATION = "evaluation"
 CASE_STUDY = "imdb-classifier"
 
 
-def champions(client: "MlflowClient") -> dict[str, int]:
+class Models(Protocol):
+    """Who can be asked for registered models: MLflow's client, or who reads the store's own database without it."""
+
+    def search_registered_models(self, *, max_results: int) -> Any:
+        """Return what is registered: `name`, and `aliases` with their versions."""
+
+    def get_model_version(self, name: str, version: str) -> Any:
+        """Return a version, with its `tags`."""
+
+
+def champions(client: Models) -> dict[str, int]:
     """Return the version of every champion that this project has registered, by the name of its model."""
     found = {}
     for model in client.search_registered_models(max_results=1000):
@@ -35,7 +45,7 @@ def champions(client: "MlflowClient") -> dict[str, int]:
     return found
 
 
-def model_or_default(client: "MlflowClient", model: str | None) -> str:
+def model_or_default(client: Models, model: str | None) -> str:
     """Return `model`, or where it is None the one that has a champion; of several imdb-classifier.
 
     Where none has a champion it is the one that is registered, for a person to make a version of it the first.

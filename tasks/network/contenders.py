@@ -14,7 +14,8 @@ from tasks.judging.contest import Candidate, Contest, count_attempts
 from tasks.judging.exam import Exam, look_up, read_exam
 from tasks.judging.scores import decide_labels
 from tasks.judging.versions import EVALUATION, record_of
-from tasks.network.classifier import Classifier, load_version
+from tasks.network.classifier import Classifier
+from tasks.network.loading import load_version
 from tasks.reviews.identity import iterate_reviews
 
 # MLflow and TensorFlow are imported inside the functions that need them: a cached run never pays for them.

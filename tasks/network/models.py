@@ -2,18 +2,17 @@
 
 import faulthandler
 import json
-import os
 import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.network.notices import without_notices
+from tasks.network.scoring import score_in_buckets
 from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
 from tasks.reviews.padded import Padded, lengths_of, maxlen_of
 from tasks.reviews.phrase_tables import PhraseReader
@@ -181,23 +180,15 @@ class Scorer:
         self.score, self.tensor = traced.get_concrete_function(), tf.constant
         self.batch_size, self.bucketing, self.outputs = batch_size, bucketing, int(model.output_shape[-1])
 
+    def run(self, tokens: np.ndarray) -> np.ndarray:
+        """Return what the network gives a batch, (rows, length) int32."""
+        found: np.ndarray = self.score(self.tensor(tokens)).numpy()
+        return found
+
     def __call__(self, padded: Padded) -> np.ndarray:
         """Return the probabilities of each review, whatever the batch size.
 
         They are (n,) float32 of label 1 where there are two labels, and (n, labels) where there are more.
-
-        A thread a processor scores batches side by side: the steps through time of one batch leave processors idle.
         """
-        lengths = bucket_lengths(padded.lengths, padded.tokens.shape[1], bucketing=self.bucketing)
-        probabilities = np.empty((len(padded.labels), self.outputs), np.float32)
-
-        def score_batch(rows: np.ndarray) -> None:
-            tokens = cut_batch(padded.tokens, rows, lengths[rows[0]], padded.padding)
-            probabilities[rows] = self.score(self.tensor(tokens)).numpy()
-
-        # The longest first, so that no thread is left with a long one at the end.
-        batches = plan_batches(lengths, self.batch_size)[::-1]
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
-                done.result()
-        return probabilities[:, 0] if self.outputs == 1 else probabilities
+        found = score_in_buckets(padded, self.run, self.batch_size, self.outputs, bucketing=self.bucketing)
+        return found[:, 0] if self.outputs == 1 else found

@@ -6,7 +6,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tasks.judging.drift import Profile
-from tasks.network.models import MODEL
+from tasks.network.models import MODEL, load_model
+from tasks.network.onnx_graph import write_network
+from tasks.network.scoring import NETWORK
 from tasks.reviews.encoded import ENCODING, VOCABULARY
 
 FACTS = "classifier.json"
@@ -41,7 +43,7 @@ class Facts(BaseModel):
 
 
 def write_packaged(folder: Path, network: Path, encoded: Path, facts: Facts) -> None:
-    """Write model.keras, vocabulary.json, encoding.json and classifier.json.
+    """Write model.keras, the same network as model.onnx, vocabulary.json, encoding.json and classifier.json.
 
     Args:
         folder: where to write.
@@ -53,6 +55,7 @@ def write_packaged(folder: Path, network: Path, encoded: Path, facts: Facts) -> 
     for name in (VOCABULARY, ENCODING):
         shutil.copyfile(encoded / name, folder / name)
     write_facts(folder, facts)
+    write_network(load_model(folder / MODEL), facts.labels, folder / NETWORK)
 
 
 def write_facts(folder: Path, facts: Facts) -> None:

@@ -2,60 +2,111 @@
 
 import importlib.metadata
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tasks.core.errors import RegistryError
 from tasks.core.files import hash_file
 from tasks.core.sealed import digest
+from tasks.judging.own_registry import OwnVersion
 from tasks.judging.registry import address_of
 from tasks.judging.versions import CONTENT
-from tasks.network.models import MODEL, load_model, start_tensorflow
-from tasks.network.packaged import FACTS
+from tasks.network.models import MODEL
+from tasks.network.packaged import FACTS, read_facts
+from tasks.network.scoring import NETWORK
+from tasks.network.text_model import COLUMN
+from tasks.network.verdicts import added_names
 from tasks.reviews.encoded import ENCODING, VOCABULARY
 
 # TensorFlow and MLflow are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+# What loads a registered version, and what that needs; MLflow takes tables of pandas.
+LOADER = "tasks.network.text_model"
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
+EXAMPLE = ["a wonderful film, one of the best", "Dull; I left."]
 # Where the files of a packaged classifier lie in MLflow: the network's place is that of MLflow's Keras flavour.
-NETWORK = f"data/{MODEL}"
-PLACES = {MODEL: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
+PLACES = {MODEL: f"data/{MODEL}", NETWORK: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
 
 
 def write_registered(packaged: Path, folder: Path) -> None:
-    """Write all that scoring raw text needs: the network in MLflow's Keras flavour, and beside it the other files.
+    """Write a packaged classifier as a model that MLflow's own commands load: texts in, verdicts out.
+
+    They need what requirements.txt names and not this project, whose modules stand beside it. To `mlflow.keras` it is
+    the network alone, which takes TensorFlow.
 
     Args:
         packaged: the folder of the packaged classifier.
         folder: where to write; it must not exist.
     """
-    start_tensorflow()
-    import mlflow.keras
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    import mlflow.pyfunc
+    import pandas
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    model = load_model(packaged / MODEL)
-    requirements = [f"{name}=={importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.int32), (-1, -1), "tokens")]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, int(model.output_shape[-1])), "probability")]),
-    )
-    mlflow.keras.save_model(model, str(folder), signature=signature, pip_requirements=requirements)
-    # The network's own file takes the place of MLflow's copy, which has the time in it: so its hash is known.
+    named = added_names(read_facts(packaged).labels)
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", named[0]), *(ColSpec("float", name) for name in named[1:])]
+    model = Model()
+    keras_version = importlib.metadata.version("keras")
+    model.add_flavor("keras", data="data", keras_version=keras_version, keras_backend="tensorflow")
+    with tempfile.TemporaryDirectory() as scratch:
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module=LOADER,
+            code_paths=[str(write_modules(Path(scratch)))],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
+            # Without a name: with one, MLflow takes no list of texts.
+            signature=ModelSignature(Schema([ColSpec("string")]), Schema(outputs)),
+            input_example=pandas.DataFrame({COLUMN: EXAMPLE}),
+            mlflow_model=model,
+        )
     for name, place in PLACES.items():
+        (folder / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(packaged / name, folder / place)
+
+
+def write_modules(folder: Path) -> Path:
+    """Copy the modules that score a text into `folder`, and return the package that they make."""
+    # Prefect, by which steps are cached, is imported here: who only reads a registered version does without.
+    from tasks.core.caching import project_modules
+
+    package, _, _rest = LOADER.partition(".")
+    for name, path in project_modules(LOADER).items():
+        place = folder.joinpath(*name.split(".")).with_suffix(".py")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.name != "__init__.py":
+            shutil.copyfile(path, place)
+    for inner in [folder / package, *(path for path in (folder / package).rglob("*") if path.is_dir())]:
+        (inner / "__init__.py").touch()
+    return folder / package
 
 
 def content_of(folder: Path) -> str:
     """Return the hash of a registered classifier's content: that of the artifact which it was packaged as.
 
+    Those of before there was an ONNX network beside it have none.
+
     Raises:
         FileNotFoundError: a file is missing.
     """
-    return digest({name: hash_file(folder / place) for name, place in PLACES.items()})
+    places = {name: place for name, place in PLACES.items() if name != NETWORK or (folder / place).exists()}
+    return digest({name: hash_file(folder / place) for name, place in places.items()})
+
+
+def whole_folder(version: OwnVersion) -> Path | None:
+    """Return where a version's files lie, if they are those that were registered, an ONNX network among them."""
+    address = urlsplit(version.source)
+    folder = Path(url2pathname(address.path))
+    if address.scheme != "file" or not (folder / PLACES[NETWORK]).exists():
+        return None
+    try:
+        return folder if content_of(folder) == version.tags.get(CONTENT) else None
+    except OSError:
+        return None
 
 
 def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.network.classifier import Classifier
+from tasks.network.classifier import KerasClassifier
 from tasks.network.text_graph import tokenise_in_graph
 from tasks.reviews.buckets import BUCKET_WIDTH
 from tasks.reviews.padded import head_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def write_saved_model(classifier: Classifier, folder: Path) -> None:
+def write_saved_model(classifier: KerasClassifier, folder: Path) -> None:
     """Write a SavedModel into `folder`; its signature fits TensorFlow Serving's."""
     import tensorflow as tf
 
@@ -24,7 +24,7 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
 
 
-def score_with_saved_model(_classifier: Classifier, folder: Path, texts: pa.Array) -> np.ndarray:
+def score_with_saved_model(_classifier: KerasClassifier, folder: Path, texts: pa.Array) -> np.ndarray:
     """Return the probabilities that the SavedModel in `folder` gives each text, as `Classifier.predict` does."""
     import tensorflow as tf
 
@@ -34,7 +34,7 @@ def score_with_saved_model(_classifier: Classifier, folder: Path, texts: pa.Arra
     return np.asarray(probabilities)
 
 
-def encode_in_graph(classifier: Classifier) -> Any:
+def encode_in_graph(classifier: KerasClassifier) -> Any:
     """Return a function of (n,) strings to ragged int32 token ids (n, up to maxlen), by the classifier's own rules."""
     import tensorflow as tf
 
@@ -64,7 +64,7 @@ def encode_in_graph(classifier: Classifier) -> Any:
     return encode, table
 
 
-def make_module(classifier: Classifier) -> "tf.Module":
+def make_module(classifier: KerasClassifier) -> "tf.Module":
     """Return a module whose `serve` takes (n,) strings and returns their probabilities.
 
     Of two labels {"probability": (n,) float32 of label 1}; of more {"probabilities": (n, labels) float32, "label": (n,)

@@ -1,5 +1,6 @@
 """Verdicts: what a text's scores say to a person: its label, how probable it is, and the words that moved it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +39,17 @@ def describe_verdict(classifier: Classifier, probabilities: np.ndarray) -> dict[
     }
 
 
-def added_names(classifier: Classifier) -> list[str]:
+def judge_texts(classifier: Classifier, texts: list[str], count: int = 0) -> list[dict[str, Any]]:
+    """Return for each text what `describe_verdict` returns, and "words", the `count` that moved it most."""
+    scores = classifier.predict(pa.array(texts, pa.string()))
+    return [
+        describe_verdict(classifier, its) | {"words": explain(classifier, text, count) if count else []}
+        for text, its in zip(texts, scores, strict=True)
+    ]
+
+
+def added_names(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns that `verdict_columns` returns."""
-    labels = classifier.facts.labels
     each = [f"probability_{name}" for name in labels] if len(labels) > 2 else []
     return ["predicted_label", "probability", *each]
 
@@ -57,7 +66,7 @@ def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[s
     """
     each = [probabilities] if probabilities.ndim == 1 else [probabilities.max(axis=1), *probabilities.T]
     numbers = [pa.array(np.ascontiguousarray(its)) for its in each]
-    return dict(zip(added_names(classifier), [classifier.verdict(probabilities), *numbers], strict=True))
+    return dict(zip(added_names(classifier.facts.labels), [classifier.verdict(probabilities), *numbers], strict=True))
 
 
 def explain(classifier: Classifier, text: str, count: int) -> list[Share]:

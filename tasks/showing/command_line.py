@@ -34,7 +34,6 @@ from tasks.core.journal import unfinished_step
 from tasks.core.places import printable, typed_path
 from tasks.core.settings import RunSettings, Settings
 from tasks.core.uncaught import describe, is_debugging, say
-from tasks.showing.preflight import check_server
 from tasks.showing.screen import accept_any_character, say_failures_once
 
 Chosen = TypeVar("Chosen", bound=Settings)
@@ -231,6 +230,9 @@ def run_from_command_line(
         The exit status: what `show` returns, 1 when a step failed, 2 when the command line cannot be run, or
         130 or 143 when a signal stopped it.
     """
+    # Prefect takes two seconds to be imported, which a command that starts no flow does not pay.
+    from tasks.showing.preflight import check_server
+
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:
@@ -240,14 +242,24 @@ def run_from_command_line(
         say_failures_once()
         check_server(warn=lambda message: say(program, message))
     except (Mistake, PipelineError) as mistake:
-        if is_debugging():
-            traceback.print_exc()
-        say(f"{program}: error", str(mistake))
-        return 2
+        return refuse(program, mistake)
     # Prefect marks the run and hands SIGTERM on; an exit, unlike the signal's default, stops its server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return carry_out(program, lambda: show(flow(chosen)))
+
+
+def refuse(program: str, mistake: Exception) -> int:
+    """Say why the command line cannot be run, and return the exit status."""
+    if is_debugging():
+        traceback.print_exc()
+    say(f"{program}: error", str(mistake))
+    return 2
+
+
+def carry_out(program: str, work: Callable[[], int]) -> int:
+    """Do what was asked for, and return the exit status; what goes wrong is said in words."""
     try:
-        status = show(flow(chosen))
+        status = work()
         print(end="", flush=True)
         return status
     except KeyboardInterrupt:

@@ -4,17 +4,18 @@ import base64
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-
 from tasks.judging.metrics import HEADLINES, NUMBERS
 
 TEMPLATES = Path(__file__).resolve().parent
 CONFIG, REPORT = "config.json", "report.html"  # beside metrics.json in a run folder
 
+# Prefect and Jinja are imported inside the functions that need them: who only names a page never pays for them.
+
 
 def render(template: str, **values: Any) -> str:
     """Return a template of this folder filled in; what it lacks is an error, and HTML is escaped."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=template.endswith(".html.jinja"),
@@ -45,6 +46,8 @@ def mlflow_page(tracking: dict[str, Any]) -> str | None:
 
 def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: dict[str, Any]) -> None:
     """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
+    from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
     table = [{"reviews": row} | {key: round(its[key], 4) for key in NUMBERS} for row, its in rows.items()]
     create_table_artifact(table, key="imdb-pipeline-metrics", description="The test reviews decide.")

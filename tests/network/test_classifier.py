@@ -13,7 +13,8 @@ from tasks.core.pruning import prune
 from tasks.core.settings import ModelSettings
 from tasks.core.store import MANIFEST, Store
 from tasks.judging.metrics import METRICS
-from tasks.network.classifier import Classifier, load_classifier
+from tasks.network.classifier import Classifier
+from tasks.network.loading import load_classifier
 from tasks.network.models import MODEL, save_model
 from tasks.network.packaged import Facts, write_facts
 from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary

@@ -1,0 +1,1 @@
+"""Serving: the champion behind HTTP, for programs and for people."""

@@ -1,0 +1,84 @@
+import hashlib
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+import tasks.network.onnx_graph
+from tasks.build import make_model
+from tasks.core.errors import ModelError
+from tasks.core.settings import ModelSettings
+from tasks.network.onnx_graph import measure_gap, onnx_of, write_network
+
+SMALL = {"units": 3, "embedding_dim": 4, "dense_units": 3}
+LABELS = ("negative", "positive")
+
+
+def make_network(labels: int = 2, **its) -> keras.Model:
+    """Return a network whose biases are not all zero, as the first ones are."""
+    network = make_model(ModelSettings(**(SMALL | its)), 12, labels)
+    rng = np.random.default_rng(1)
+    network.set_weights([weights + rng.normal(0, 0.3, weights.shape) for weights in network.get_weights()])
+    return network
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu", "selu"])
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_every_cell_scores_as_keras_does_with_every_activation(tmp_path, cell, activation):
+    is_gate = cell != "simple_rnn" and activation in ("tanh", "sigmoid", "hard_sigmoid", "softsign")
+    gates = {"recurrent_activation": activation} if is_gate else {}  # a gate without bounds overflows
+    readout = "max_mean" if activation in ("elu", "selu") else "state"
+    network = make_network(cell=cell, activation=activation, readout=readout, **gates)
+    write_network(network, LABELS, tmp_path / "model.onnx")
+    assert measure_gap(network, tmp_path / "model.onnx", 2) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "its", [{"bidirectional": False, "layers": 2}, {"readout": "mean", "dense_units": 0}, {"labels": 5}]
+)
+def test_every_shape_of_network_scores_as_keras_does(tmp_path, its):
+    network = make_network(**its)
+    labels = [str(label) for label in range(its.get("labels", 2))]
+    write_network(network, labels, tmp_path / "model.onnx")
+    assert measure_gap(network, tmp_path / "model.onnx", len(labels)) <= 1e-5
+    (output,) = onnx.load(tmp_path / "model.onnx").graph.output
+    assert (output.name, len(output.type.tensor_type.shape.dim)) == (
+        ("probability", 1) if len(labels) == 2 else ("probabilities", 2)
+    )
+
+
+def test_recurrent_layers_are_the_runtimes_own_operators():
+    kinds = {node.op_type for node in onnx_of(make_network(cell="gru"), "probability").graph.node}
+    assert "GRU" in kinds
+    assert not kinds & {"Loop", "Scan"}
+
+
+def test_equal_networks_give_equal_bytes(tmp_path):
+    network = make_network(activation="selu")
+    network.save(tmp_path / "model.keras")
+    for number, its in enumerate((network, keras.models.load_model(tmp_path / "model.keras"))):
+        write_network(its, LABELS, tmp_path / f"{number}.onnx")
+    hashes = {hashlib.sha256((tmp_path / f"{number}.onnx").read_bytes()).hexdigest() for number in (0, 1)}
+    assert len(hashes) == 1
+
+
+def test_a_network_that_would_score_otherwise_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(tasks.network.onnx_graph.WITHIN_CELLS, "tanh", ("Relu", {}))
+    with pytest.raises(ModelError, match=r"differ from Keras's by 0\.\d+; at most 1e-05 may be"):
+        write_network(make_network(), LABELS, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_overflows_does_so_in_both(tmp_path):
+    network = make_network(activation="linear", recurrent_activation="linear")
+    network.set_weights([weights * 1e9 for weights in network.get_weights()])
+    write_network(network, LABELS, tmp_path / "model.onnx")
+    assert measure_gap(network, tmp_path / "model.onnx", 2) == 0
+
+
+def test_a_layer_of_another_kind_is_named():
+    tokens = keras.Input((None,), dtype="int32")
+    other = keras.layers.LayerNormalization(name="norm")(keras.layers.Embedding(5, 2)(tokens))
+    with pytest.raises(ModelError, match=r"the layer norm \(LayerNormalization\) cannot be written as ONNX"):
+        onnx_of(keras.Model(tokens, other), "probability")
