@@ -21,7 +21,6 @@ def main() -> int:
     """Serve as the command line says, and return the exit status."""
     environment.prepare()
     from serving.settings import ServeSettings
-    from tasks.core.environment import make_folders
     from tasks.core.errors import PipelineError
     from tasks.showing.command_line import CommandLine, Mistake, carry_out, parse_command_line, refuse
 
@@ -33,7 +32,6 @@ def main() -> int:
     logging.getLogger("serving").setLevel(logging.INFO)
     try:
         settings = parse_command_line(ServeCommandLine, ServeSettings, sys.argv[1:], program, ABOUT)
-        make_folders()
     except (Mistake, PipelineError) as mistake:
         return refuse(program, mistake)
     return carry_out(program, lambda: serve(settings))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +106,18 @@ def test_what_was_changed_or_is_from_before_onnx_is_left_to_mlflow(store, tmp_pa
     network.write_bytes(content)
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
     assert load_light(None, None, None, tmp_path) is None
+
+
+def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, monkeypatch):
+    with sqlite3.connect(store / "mlflow" / "mlflow.db") as database:
+        place = f"{store.as_uri()}/mlflow/artifacts/1/classifier"
+        database.execute("UPDATE model_versions SET source = ?, storage_location = NULL", [place])
+    (store / "mlflow" / "artifacts" / "1").mkdir(parents=True)
+    shutil.copytree(store / "registered", store / "mlflow" / "artifacts" / "1" / "classifier")
+    seen = tmp_path / "100% elsewhere?"
+    shutil.copytree(store, seen)
+    shutil.rmtree(store / "mlflow" / "artifacts")
+    monkeypatch.setenv("ARTIFACTS_STORE", str(seen))
+    before = (seen / "mlflow" / "mlflow.db").read_bytes()
+    assert load_light(None, None, None, seen).name == "imdb-classifier version 1"
+    assert (seen / "mlflow" / "mlflow.db").read_bytes() == before

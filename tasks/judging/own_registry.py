@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 
-from tasks.judging.own_database import open_database, own_database
+from tasks.core.environment import store_root
+from tasks.judging.own_database import LOCATION, own_database
 from tasks.judging.versions import CHAMPION, model_or_default
 
 
@@ -55,7 +56,16 @@ class OwnRegistry:
         if row is None:
             raise KeyError(f"{name} version {version}")
         tags = self.database.execute("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", its)
-        return OwnVersion(name, version, row[0], dict(tags))
+        return OwnVersion(name, version, as_of_here(row[0]), dict(tags))
+
+
+def as_of_here(address: str) -> str:
+    """Return the address of files in the store as it is now, also where it was elsewhere when they were written.
+
+    Nothing is written for that: a service may see the store by another path than the runs do, as in a container.
+    """
+    found = LOCATION.match(address)
+    return store_root().as_uri() + address[found.end("store") :] if found else address
 
 
 def read_version(model: str | None, number: int | None) -> OwnVersion | None:
@@ -71,8 +81,7 @@ def read_version(model: str | None, number: int | None) -> OwnVersion | None:
     if not own_database().exists():
         return None
     try:
-        open_database()
-        with closing(sqlite3.connect(own_database(), timeout=60)) as database:
+        with closing(sqlite3.connect(f"{own_database().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
             asked = OwnRegistry(database)
             name = model_or_default(asked, model)
             aliases = {its.name: its.aliases for its in asked.search_registered_models(max_results=1000)}

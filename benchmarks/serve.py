@@ -1,0 +1,149 @@
+"""The service beside MLflow's own server, on the same champion and the same machine.
+
+    python benchmarks/serve.py --store artifacts
+
+Prints, of each: seconds from start to the first answer, one caller's milliseconds a text (median and the slowest in a
+hundred), texts a second with 32 callers, and memory of all its processes. Measure on an idle machine.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+WORDS = "a film that begins slowly and ends well with one of the best scenes that I have seen this year"
+TEXT = " ".join((WORDS.split() * 20)[:200])
+CALLERS = 32
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(command: list[str], environment: dict[str, str]) -> Iterator[psutil.Process]:
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield psutil.Process(server.pid)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(60)
+
+
+def ask(connection: http.client.HTTPConnection, path: str, body: bytes) -> bytes:
+    connection.request("POST", path, body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    said = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{path}: {answer.status} {said[:200]!r}")
+    return said
+
+
+def wait_for_answer(port: int, path: str, body: bytes) -> None:
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            ask(connection, path, body)
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+        finally:
+            connection.close()
+
+
+def call(port: int, path: str, body: bytes, count: int) -> list[float]:
+    connection, seconds = http.client.HTTPConnection("127.0.0.1", port, timeout=60), []
+    for _ in range(count):
+        started = time.perf_counter()
+        ask(connection, path, body)
+        seconds.append(time.perf_counter() - started)
+    connection.close()
+    return seconds
+
+
+def measure(
+    command: list[str], environment: dict[str, str], port: int, path: str, body: bytes, count: int
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    with serving(command, environment) as process:
+        wait_for_answer(port, path, body)
+        first = time.perf_counter() - started
+        call(port, path, body, 10)
+        alone = call(port, path, body, count)
+        started = time.perf_counter()
+        with ThreadPoolExecutor(CALLERS) as threads:
+            for done in [threads.submit(call, port, path, body, count // 8) for _ in range(CALLERS)]:
+                done.result()
+        rate = CALLERS * (count // 8) / (time.perf_counter() - started)
+        memory = sum(its.memory_info().rss for its in [process, *process.children(recursive=True)])
+    return {
+        "start": first,
+        "p50_ms": 1000 * statistics.median(alone),
+        "p99_ms": 1000 * statistics.quantiles(alone, n=100)[98],
+        "texts_a_second": rate,
+        "memory_mb": memory / 1e6,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True, help="a store whose registry has a champion")
+    parser.add_argument("--model", default="imdb-classifier", help="its registered name")
+    parser.add_argument("--count", type=int, default=400, help="requests of one caller")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    given = parser.parse_args()
+    store = given.store.resolve()
+    os.environ["ARTIFACTS_STORE"] = str(store)
+    from tasks.judging.registry import address_of
+
+    scripts = Path(tempfile.mkdtemp())
+    # MLflow looks for uvicorn on PATH, where an environment that nobody has activated is not.
+    (scripts / "uvicorn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uvicorn "$@"\n')
+    (scripts / "uvicorn").chmod(0o755)
+    quiet = {"MLFLOW_TRACKING_URI": address_of(None), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    path = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    mine, theirs = free_port(), free_port()
+    figures = {
+        "service": measure(
+            [sys.executable, "-m", "serving", "--port", str(mine), "--registered-model", given.model],
+            {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            mine, "/predict", json.dumps({"texts": [TEXT]}).encode(), given.count,
+        ),
+        "mlflow": measure(
+            [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{given.model}@champion",
+             "--env-manager", "local", "--host", "127.0.0.1", "--port", str(theirs), "--workers", "1"],
+            {**os.environ, **quiet, **path},
+            theirs, "/invocations", json.dumps({"inputs": [TEXT]}).encode(), given.count,
+        ),
+    }  # fmt: skip
+    shutil.rmtree(scripts)
+    for name, its in figures.items():
+        print(name.ljust(8), "  ".join(f"{key} {value:.1f}" for key, value in its.items()))
+    rate = figures["service"]["texts_a_second"] / figures["mlflow"]["texts_a_second"]
+    memory = figures["service"]["memory_mb"] / figures["mlflow"]["memory_mb"]
+    print(f"service over mlflow: texts a second {rate:.1f}, memory {memory:.2f}")
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
