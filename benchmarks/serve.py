@@ -44,7 +44,8 @@ def serving(command: list[str], environment: dict[str, str]) -> Iterator[psutil.
         try:
             yield psutil.Process(server.pid)
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(60)
 
 
@@ -57,8 +58,10 @@ def ask(connection: http.client.HTTPConnection, path: str, body: bytes) -> bytes
     return said
 
 
-def wait_for_answer(port: int, path: str, body: bytes) -> None:
+def wait_for_answer(process: psutil.Process, port: int, path: str, body: bytes) -> None:
     while True:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise RuntimeError(f"{' '.join(sys.argv)}: the server on port {port} has ended; is there a champion?")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             ask(connection, path, body)
@@ -85,7 +88,7 @@ def measure(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     with serving(command, environment) as process:
-        wait_for_answer(port, path, body)
+        wait_for_answer(process, port, path, body)
         first = time.perf_counter() - started
         call(port, path, body, 10)
         alone = call(port, path, body, count)

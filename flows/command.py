@@ -10,6 +10,7 @@ PROGRAM = "imdb-pipeline"
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
     "predict": ("flows.predict_command", "score texts, a file, a folder, or lines that come in"),
+    "serve": ("serving.__main__", "answer others over HTTP, and people on a page"),
     "export": ("flows.export_flow", "write a model for others to run"),
     "promote": ("flows.promote_flow", "make a registered version the champion by hand"),
     "housekeeping": ("flows.housekeeping_flow", "list, verify and prune what runs have left"),

@@ -27,7 +27,7 @@ def main() -> int:
     class ServeCommandLine(ServeSettings, CommandLine):  # type: ignore[misc]
         """What to serve as flags."""
 
-    program = "python -m serving"
+    program = "python -m serving" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
     try:

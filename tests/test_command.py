@@ -20,7 +20,7 @@ def say(monkeypatch, *words: str) -> int:
 def test_every_flow_has_its_word():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
     named = {module.replace("_command", "_flow") for module, _about in command.COMMANDS.values()}
-    assert named == flows
+    assert named == flows | {"serving.__main__"}
 
 
 def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
@@ -32,7 +32,7 @@ def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no command: expected train, predict, export, promote, housekeeping"),
+        ([], "no command: expected train, predict, serve, export, promote, housekeeping"),
         (["tain"], "tain: did you mean train?"),
         (["--preset", "quick"], "--preset: expected train"),
     ],
