@@ -69,8 +69,8 @@ def test_a_live_runs_server_stays_whatever_its_parent_is(tmp_path):
     """In a container a run may be the system's first process, to which all orphans go."""
     told = os.environ | {"PREFECT_HOME": str(tmp_path), OWNER: announce_use(tmp_path / "store").lock_file}
     middle = (
-        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', "
-        f"'{APPLICATION}'], stdout=subprocess.DEVNULL).pid)"
+        "import subprocess, sys; quiet = subprocess.DEVNULL; print(subprocess.Popen([sys.executable, '-c', "
+        f"'import time; time.sleep(60)', '{APPLICATION}'], stdout=quiet, stderr=quiet).pid)"
     )
     done = subprocess.run([sys.executable, "-c", middle], env=told, capture_output=True, text=True, check=True)
     served = psutil.Process(int(done.stdout))
