@@ -47,9 +47,7 @@ def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -
     if scores.ndim == 2:
         scores /= scores.sum(axis=1, keepdims=True)  # single precision adds up to 1 but nearly
     numbers = np.arange(len(names))
-    confusion = metrics.confusion_matrix(labels, predicted, labels=numbers)
-    given = {"labels": numbers, "zero_division": 0.0}
-    each = metrics.precision_recall_fscore_support(labels, predicted, **given)
+    each = metrics.precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0.0)
     by_label = [
         {"label": name, "support": int(support), "precision": float(p), "recall": float(r), "f1": float(f)}
         for name, p, r, f, support in zip(names, *each, strict=True)
@@ -58,34 +56,53 @@ def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -
         "accuracy": metrics.accuracy_score(labels, predicted),
         "log_loss": metrics.log_loss(labels, scores, labels=numbers),
         "ci95": wilson_interval(int((labels == predicted).sum()), len(labels)),
-        "confusion": confusion.tolist(),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "by_label": by_label,
     }
     if len(names) == 2:
-        return (
-            judged
-            | {name: by_label[1][name] for name in MEANS}
-            | {
-                "roc_auc": metrics.roc_auc_score(labels, scores),
-                "brier": metrics.brier_score_loss(labels, scores),
-                "ece": expected_calibration_error(labels, scores, settings.calibration_bins),
-            }
-        )
+        its_own = {name: by_label[1][name] for name in MEANS} | judge_positives(labels, scores)
+        hits, certain = labels, scores
+    else:
+        its_own = average_labels(labels, predicted, len(names)) | judge_shares(labels, scores)
+        hits, certain = labels == predicted, scores.max(axis=1)
+    return judged | its_own | {"ece": expected_calibration_error(hits, certain, settings.calibration_bins)}
+
+
+def judge_positives(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Return roc_auc and brier of two labels, from the labels and the probabilities of label 1: both (n,)."""
+    from sklearn import metrics
+
+    return {"roc_auc": metrics.roc_auc_score(labels, scores), "brier": metrics.brier_score_loss(labels, scores)}
+
+
+def judge_shares(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Return roc_auc and brier of more labels than two, from the labels (n,) and their probabilities (n, labels)."""
+    from sklearn import metrics
+
+    numbers = np.arange(scores.shape[1])
+    return {
+        "roc_auc": mean([metrics.roc_auc_score(labels == label, scores[:, label]) for label in numbers]),
+        "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False),
+    }
+
+
+def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dict[str, Any]:
+    """Return precision, recall and f1 as means over `count` labels, and as "weighted" those by support."""
+    from sklearn import metrics
+
     macro, weighted = (
-        dict(zip(MEANS, metrics.precision_recall_fscore_support(labels, predicted, average=by, **given), strict=False))
+        dict(
+            zip(
+                MEANS,
+                metrics.precision_recall_fscore_support(
+                    labels, predicted, labels=np.arange(count), average=by, zero_division=0.0
+                ),
+                strict=False,
+            )
+        )
         for by in ("macro", "weighted")
     )
-    top = expected_calibration_error(labels == predicted, scores.max(axis=1), settings.calibration_bins)
-    return (
-        judged
-        | macro
-        | {
-            "weighted": weighted,
-            "roc_auc": mean([metrics.roc_auc_score(labels == label, scores[:, label]) for label in numbers]),
-            "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False),
-            "ece": top,
-        }
-    )
+    return macro | {"weighted": weighted}
 
 
 def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
