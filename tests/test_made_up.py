@@ -246,14 +246,14 @@ def test_any_environment_makes_settings_or_is_refused_by_name(capsys, environmen
 
 @pytest.mark.parametrize("flags", [[], ["--debug"]])
 def test_what_nobody_foresaw_is_one_line_and_its_traceback_is_for_debugging(capsys, monkeypatch, flags):
-    from tasks.showing import command_line
+    from tasks.showing import command_line, preflight
 
     def fall(_settings: RunSettings) -> Path:
         raise KeyError("no such thing")
 
     monkeypatch.setattr("sys.argv", ["train", *flags])
     monkeypatch.setenv("IMDB_DEBUG", str(bool(flags)).lower())
-    monkeypatch.setattr(command_line, "check_server", lambda **_: None)
+    monkeypatch.setattr(preflight, "check_server", lambda **_: None)
     monkeypatch.setattr(command_line, "unfinished_step", lambda: None)  # other tests of this process leave some
     assert command_line.run_from_command_line(fall, RunCommandLine, RunSettings, lambda _: 0) == 1
     said = capsys.readouterr().err
