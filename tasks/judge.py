@@ -42,10 +42,9 @@ def judge_classifiers(
         judged[split] = judge_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
         }
-    if divided:
-        scores = read_scores(evaluated, "test")
-        judged["test"]["by_slice"] = accuracy_by_slice(scores, read_slices(divided), settings.threshold)
     network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    if divided:
+        judged["test"]["by_slice"] = accuracy_by_slice(network, read_slices(divided), settings.threshold)
     verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
     judged["baseline"] = judge_scores(baseline, names, settings) | {"comparison": compare(network.labels, *verdicts)}
     (folder / METRICS).write_text(json.dumps(judged, indent=1))

@@ -66,7 +66,7 @@ def send(port: int, content: bytes, *, wait: float = 5) -> bytes:
             while part := connection.recv(65536):
                 answer += part
         except (TimeoutError, ConnectionError):
-            pass
+            pass  # a service may hang up on what is hostile, or wait for more: what came until then is the answer
         return answer
 
 
