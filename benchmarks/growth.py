@@ -79,9 +79,6 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.network.classifier import assemble
         from tasks.package import package_classifier
         from tasks.predict import score_file
-        from tasks.reviews.dataset import Dataset, write_dataset
-
-        write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
         made = folder / "encode", folder / "pad", folder / "evaluate", folder / "evaluate"
         package_classifier(folder, *made, ThresholdSettings(), target)
         classifier = assemble("benchmark", target)
@@ -100,12 +97,15 @@ def peak_memory() -> float:
 
 def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and peak memory by step and factor."""
+    from tasks.reviews.dataset import Dataset, write_dataset
+
     figures: dict[str, dict[str, dict[str, float]]] = {step: {} for step in STEPS}
     write_texts(data, reviews, scratch / "once.parquet")
     for factor in FACTORS:
         folder = scratch / str(factor)
         folder.mkdir()
         repeat(scratch / "once.parquet", factor, folder / "reviews.parquet")
+        write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
         for step in STEPS:
             command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
             done = subprocess.run(command, capture_output=True, text=True)
