@@ -79,6 +79,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.network.classifier import assemble
         from tasks.package import package_classifier
         from tasks.predict import score_file
+
         made = folder / "encode", folder / "pad", folder / "evaluate", folder / "evaluate"
         package_classifier(folder, *made, ThresholdSettings(), target)
         classifier = assemble("benchmark", target)
