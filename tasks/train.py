@@ -61,6 +61,8 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     optimizer = keras.optimizers.Adam(rate, beta_2=settings.beta_2, clipnorm=settings.clipnorm)
     model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+    # Left to the first batch, its moments come to be while the training step is traced, which is then traced again.
+    optimizer.build(model.trainable_variables)
 
 
 def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
