@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 # A busy machine is slow to draw examples; that is no failure.
@@ -97,6 +99,30 @@ def run(store, prefect_server):
         return json.loads((folder / "metrics.json").read_text()) | {"folder": folder}
 
     return run_it
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, imdb: Path, prefect_server) -> Path:
+    """A store in which small(imdb) has been run, untracked; all processes of these tests share it."""
+    from flows.imdb_flow import imdb_flow
+    from tests.small_runs import small
+
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    root, making = place / "first-run", place / "making"
+    with FileLock(place / "first-run.lock"), pytest.MonkeyPatch.context() as patch:
+        if not root.exists():
+            patch.setenv("ARTIFACTS_STORE", str(making))
+            imdb_flow.with_options(result_storage=making / "results")(small(imdb))
+            making.rename(root)
+    return root
+
+
+@pytest.fixture
+def trained(store: Path, first_run: Path) -> Path:
+    """The test's own store, in which small(imdb) has been run once."""
+    shutil.copytree(first_run, store, symlinks=True)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,16 @@ def small(imdb: Path | None, **sections) -> RunSettings:
     return RunSettings.model_validate(settings)
 
 
+def as_flags(settings: RunSettings) -> list[str]:
+    """Return what to type for these settings."""
+    flags = []
+    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        for name, value in values.items():
+            flag = f"{section}.{name.replace('_', '-')}"
+            flags += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+    return flags
+
+
 def epochs(*losses: float) -> list[Epoch]:
     """Return epochs with the given validation losses."""
     return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]

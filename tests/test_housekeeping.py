@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows.housekeeping_flow import housekeeping_flow
 from tasks.core.flow_settings import HousekeepingSettings
@@ -48,13 +49,12 @@ def test_what_is_not_ours_is_reported_and_left_alone(house, prefect_server, capl
     assert theirs.read_text() == "theirs"
 
 
-def test_from_the_command_line_verify_fails_where_something_is_rotten(house):
+def test_from_the_command_line_verify_fails_where_something_is_rotten(house, prefect_server):
     (house / "pad" / "used" / "a.txt").unlink()
     flow = Path(__file__).parents[1] / "flows" / "housekeeping_flow.py"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
     done = subprocess.run(
         [sys.executable, str(flow), "verify", "--store", str(house)],
-        env=environment,
+        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
         capture_output=True,
         text=True,
         timeout=120,

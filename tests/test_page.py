@@ -6,8 +6,6 @@ import subprocess
 
 import pytest
 
-from tests.small_runs import small
-
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 # Reads the page from within, after it is drawn, and writes what it finds into the page.
@@ -25,8 +23,8 @@ window.addEventListener("load", () => {
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
-def test_a_browser_draws_every_figure_without_an_error_or_a_request(run, imdb, tmp_path):
-    page = (run(small(imdb))["folder"] / "report.html").read_text()
+def test_a_browser_draws_every_figure_without_an_error_or_a_request(first_run, tmp_path):
+    page = (first_run / "runs" / "latest" / "report.html").read_text()
     assert "<script" not in page
     probed = tmp_path / "report.html"
     probed.write_text(page.replace("</body>", PROBE))

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def logged(uri: str) -> list:
     return client.search_runs([experiment.experiment_id])
 
 
-def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeypatch):
+def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monkeypatch):
     metrics = run(tracked(imdb))
     client = MlflowClient(address_of(None), address_of(None))
     (logged_run,) = logged(address_of(None))
@@ -67,7 +68,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeyp
     champion = client.get_model_version_by_alias(MODEL, "champion")
     assert champion.run_id == metrics["tracking"]["run_id"] == logged_run.info.run_id
     assert champion.source == model.artifact_location
-    assert str(store) in champion.source
+    assert str(trained) in champion.source
     assert champion.tags["content_sha256"] == metrics["artifacts"]["package"]["sha256"]
 
     with monkeypatch.context() as patch:
@@ -92,7 +93,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, store, monkeyp
         predict_text(PredictSettings(text="word5"), None)
 
 
-def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb):
+def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, trained):
     first = run(tracked(imdb))
     client = MlflowClient(address_of(None), address_of(None))
 
@@ -126,7 +127,7 @@ def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb):
     assert run(tracked(imdb))["tracking"]["experiment_id"] == first["tracking"]["experiment_id"]
 
 
-def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, monkeypatch):
+def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tasks.track, "log_files", lambda *_: 1 / 0)
         patch.setattr(tasks.track, "give_up", lambda *_: None)  # a killed process cannot
@@ -141,9 +142,10 @@ def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, monkeypa
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
-def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch, prefect_server):
-    """A whole run in a folder with the worst of names, and the same again after a move."""
+def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch, first_run):
+    """A run that is tracked in a folder with the worst of names, and the same again after a move."""
     was, now = tmp_path / "a b#c%20d?e", tmp_path / "100% moved?"
+    shutil.copytree(first_run, was, symlinks=True)
 
     def run_in(store) -> dict:
         monkeypatch.setenv("ARTIFACTS_STORE", str(store))
@@ -159,7 +161,7 @@ def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == [now.name]
 
 
-def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, store):
+def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained):
     run(tracked(imdb))
     second = run(tracked(imdb, training={"seed": 5}))
     assert second["promotion"]["decision"] == "challenger"
@@ -185,7 +187,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         promote_flow(PromoteSettings(version=9))
 
 
-def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, monkeypatch, caplog, tmp_path):
+def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, trained, monkeypatch, caplog, tmp_path):
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -31,10 +32,21 @@ from tests.small_runs import epochs, small
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
+    """The network that is traced soonest; that of the case study is trained in the tests of the flow."""
     path = tmp_path_factory.mktemp("built") / "model.keras"
-    settings = ModelSettings(units=8, embedding_dim=8, dense_units=8, dropout=0.1, embedding_dropout=0.1)
+    settings = ModelSettings(
+        cell="simple_rnn", bidirectional=False, units=8, embedding_dim=8, dense_units=8, dropout=0.1,
+        embedding_dropout=0.1,
+    )  # fmt: skip
     save_model(make_model(settings, WORDS), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def straight(built, tmp_path_factory):
+    """Three epochs without a break: the network, its epochs and the folder of its checkpoint."""
+    folder = tmp_path_factory.mktemp("straight")
+    return *run(built, make_padded(120, maxlen=64, seed=1), folder, epochs=3), folder
 
 
 def settings(**values) -> TrainingSettings:
@@ -63,21 +75,21 @@ def test_a_network_learns_what_words_mean(built, padded, tmp_path):
 @pytest.mark.parametrize("bucketing", [True, False])
 def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padded, tmp_path, bucketing):
     models = [
-        run(built, padded, tmp_path / str(number), seed=seed, bucketing=bucketing)[0]
+        run(built, padded, tmp_path / str(number), epochs=1, seed=seed, bucketing=bucketing)[0]
         for number, seed in enumerate((1, 1, 2))
     ]
     assert weights_equal(models[0], models[1])
     assert not weights_equal(models[0], models[2])
 
 
-def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, tmp_path):
-    straight, history = run(built, padded, tmp_path / "straight", epochs=4)
-    run(built, padded, tmp_path / "cut", epochs=2)
-    Checkpoint(tmp_path / "cut").finish(warn=pytest.fail)  # a run of two epochs that ended is gone on from too
+def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, straight, tmp_path):
+    model, history, _folder = straight
+    run(built, padded, tmp_path, epochs=2)
+    Checkpoint(tmp_path).finish(warn=pytest.fail)  # a run of two epochs that ended is gone on from too
     said = []
-    resumed, resumed_history = run(built, padded, tmp_path / "cut", said, epochs=4)
+    resumed, resumed_history = run(built, padded, tmp_path, said, epochs=3)
     assert said[0].startswith("Going on after epoch 2")
-    assert weights_equal(straight, resumed)
+    assert weights_equal(model, resumed)
     without_seconds = [[epoch.model_dump(exclude={"seconds"}) for epoch in its] for its in (history, resumed_history)]
     assert without_seconds[0] == without_seconds[1]
 
@@ -167,12 +179,12 @@ def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, t
     assert weights_equal(straight, resumed)
 
 
-def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded, tmp_path):
-    straight, _ = run(built, padded, tmp_path / "straight", epochs=1)
-    run(built, padded, tmp_path / "longer", epochs=3)
+def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded, straight, tmp_path):
+    model, _ = run(built, padded, tmp_path / "straight", epochs=1)
+    shutil.copytree(straight[2], tmp_path / "longer")
     shorter, history = run(built, padded, tmp_path / "longer", epochs=1)
     assert len(history) == 1
-    assert weights_equal(straight, shorter)
+    assert weights_equal(model, shorter)
     patient = settings(epochs=9, early_stopping_patience=1)
     assert goes_beyond(epochs(0.5, 0.6, 0.4), patient)
     assert not goes_beyond(epochs(0.5, 0.4, 0.6), patient)
@@ -288,10 +300,11 @@ def test_balanced_labels_count_the_same_together_and_the_rare_one_is_found_more_
 def test_a_network_of_three_labels_learns_them_and_resumes(tmp_path):
     reviews = make_padded(120, maxlen=64, seed=1)
     three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))
-    save_model(make_model(ModelSettings(units=8, embedding_dim=8, dense_units=8), WORDS, 3), tmp_path / "three.keras")
-    straight, history = run(tmp_path / "three.keras", three, tmp_path / "straight", epochs=6, learning_rate=0.02)
+    settings = ModelSettings(cell="gru", bidirectional=False, units=8, embedding_dim=8, dense_units=8)
+    save_model(make_model(settings, WORDS, 3), tmp_path / "three.keras")
+    straight, history = run(tmp_path / "three.keras", three, tmp_path / "straight", epochs=4, learning_rate=0.03)
     assert history[-1].model_dump()["val_accuracy"] > 0.6
     assert "precision" not in history[-1].model_dump()
-    run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=3, learning_rate=0.02)
-    resumed, _history = run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=6, learning_rate=0.02)
+    run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=2, learning_rate=0.03)
+    resumed, _history = run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=4, learning_rate=0.03)
     assert weights_equal(straight, resumed)
