@@ -35,12 +35,17 @@ class Models(Protocol):
         """Return a version, with its `tags`."""
 
 
+def is_ours(version: Any) -> bool:
+    """Tell whether this project has registered a version: it tags each with its content, and before with a decision."""
+    return bool({CONTENT, PROMOTION} & set(version.tags))
+
+
 def champions(client: Models) -> dict[str, int]:
     """Return the version of every champion that this project has registered, by the name of its model."""
     found = {}
     for model in client.search_registered_models(max_results=1000):
         version = dict(model.aliases).get(CHAMPION)
-        if version is not None and CONTENT in client.get_model_version(model.name, str(version)).tags:
+        if version is not None and is_ours(client.get_model_version(model.name, str(version))):
             found[model.name] = int(version)
     return found
 

@@ -1,6 +1,7 @@
 """A registered classifier: how a packaged one lies in MLflow, and how it comes back from there, checked."""
 
 import importlib.metadata
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from tasks.core.files import hash_file
 from tasks.core.sealed import digest
 from tasks.judging.own_registry import OwnVersion
 from tasks.judging.registry import address_of
-from tasks.judging.versions import CONTENT
+from tasks.judging.versions import CONTENT, is_ours
 from tasks.network.models import MODEL
 from tasks.network.packaged import FACTS, read_facts
 from tasks.network.scoring import NETWORK
@@ -25,6 +26,7 @@ from tasks.reviews.encoded import ENCODING, VOCABULARY
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+SAY = logging.getLogger("prefect.registry")
 # What loads a registered version, and what that needs; MLflow takes tables of pandas.
 LOADER = "tasks.network.text_model"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
@@ -112,6 +114,8 @@ def whole_folder(version: OwnVersion) -> Path | None:
 def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) -> Path:
     """Fetch a version's files into `scratch`, and return the folder that holds them.
 
+    Those of a version that was registered before there was a tag for their hash are taken as they are, with a warning.
+
     Raises:
         RegistryError: a file is missing, or they are not those that were registered.
     """
@@ -119,14 +123,16 @@ def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) ->
     from mlflow.exceptions import MlflowException
 
     name = f"{version.name} version {version.version}"
-    if CONTENT not in version.tags:
+    if not is_ours(version):
         raise RegistryError(f"{name}: has no hash (tag {CONTENT}), so it is not one that this project has registered")
     try:
         folder = Path(download_artifacts(version.source, dst_path=str(scratch), tracking_uri=address_of(uri)))
         found = content_of(folder)
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{name}: its files cannot be had from {version.source} ({error})") from error
-    if found != version.tags[CONTENT]:
+    if CONTENT not in version.tags:
+        SAY.warning("%s: was registered without the hash of its files, which are taken as they are", name)
+    elif found != version.tags[CONTENT]:
         raise RegistryError(
             f"{name}: its files at {version.source} are not those that were registered (sha256 {found}, expected "
             f"{version.tags[CONTENT]}); nothing of them was opened. Roll back to another version with "
