@@ -19,11 +19,13 @@ run: .venv/installed  ## train and judge the case study's model; ARGS="--model.c
 test: .venv/installed  ## the tests; ARGS=tests/test_pad.py for some
 	$(BIN)/pytest -n 3 $(ARGS)
 
-check: .venv/installed  ## lint, format, types and the floors of the house, as CI runs them
+check: .venv/installed  ## lint, format, types, the floors of the house and the container's files, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % v)'
