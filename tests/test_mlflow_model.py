@@ -17,7 +17,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.judging.registry import address_of
 from tasks.network.classifier import assemble
-from tests.champions import register
+from tests.champions import store_with_champion
 from tests.small_runs import make_classifier
 from tests.web import free_port, wait_for
 
@@ -38,12 +38,7 @@ print(found.to_json(orient="records"))
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store whose registry has a champion of two labels."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARTIFACTS_STORE", str(root))
-        (root / "packaged").mkdir()
-        make_classifier(root / "packaged")
-        register(root / "packaged", root / "registered")
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         yield root
 
 

@@ -14,8 +14,7 @@ import pytest
 
 from flows.predict_command import read_lines, take_texts
 from tasks.network.loading import load_light
-from tests.champions import register
-from tests.small_runs import make_classifier
+from tests.champions import store_with_champion
 
 PROJECT = Path(__file__).parents[1]
 HEAVY = ("prefect", "mlflow", "tensorflow", "keras", "sklearn", "matplotlib")
@@ -24,13 +23,7 @@ HEAVY = ("prefect", "mlflow", "tensorflow", "keras", "sklearn", "matplotlib")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store whose registry has a champion; to make its database takes seconds, so the tests share it."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARTIFACTS_STORE", str(root))
-        packaged = root / "packaged"
-        packaged.mkdir()
-        make_classifier(packaged)
-        register(packaged, root / "registered")
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         yield root
 
 

@@ -1,14 +1,12 @@
 """The page as a person meets it: typed into, by keyboard alone, in a real browser."""
 
-import json
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.champions import register
+from tests.champions import store_with_champion, write_run_of
 from tests.serving.browsing import CHROMIUM, browsing
 from tests.serving.running import service
-from tests.small_runs import make_classifier
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
 TEXT = "Good film, <b>the</b> bad film"
@@ -17,18 +15,8 @@ TEXT = "Good film, <b>the</b> bad film"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """A service whose model comes with its report."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARTIFACTS_STORE", str(root))
-        (root / "packaged").mkdir()
-        make_classifier(root / "packaged")
-        register(root / "packaged", root / "registered")
-        run = root / "runs" / "20261101T000000Z-lucky-cat"
-        run.mkdir(parents=True)
-        (run / "report.html").write_text("the report")
-        test = {"accuracy": 0.8512, "ci95": [0.84, 0.86]}
-        tracking = {"model": "imdb-classifier", "version": 1}
-        (run / "metrics.json").write_text(json.dumps({"tracking": tracking, "test": test}))
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
+        write_run_of(root, {"accuracy": 0.8512, "ci95": [0.84, 0.86]}, "the report")
         with service(root, log=root / "service.log") as its:
             yield its
 

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from tasks.judging.registry import registry
 from tasks.network.classifier import assemble
-from tests.champions import register
+from tests.champions import register, store_with_champion, write_run_of
 from tests.serving.running import ask, send, service, stop
-from tests.small_runs import make_classifier
 
 TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}
 
@@ -26,17 +25,8 @@ TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store whose registry has a champion, and the run folder that made it."""
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARTIFACTS_STORE", str(root))
-        (root / "packaged").mkdir()
-        make_classifier(root / "packaged")
-        version = register(root / "packaged", root / "registered")
-        run = root / "runs" / "20261101T000000Z-lucky-cat"
-        run.mkdir(parents=True)
-        (run / "report.html").write_text("<p>the report</p>")
-        metrics = {"tracking": {"model": "imdb-classifier", "version": version}, "test": TEST | {"f1": 0.8}}
-        (run / "metrics.json").write_text(json.dumps(metrics))
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
+        write_run_of(root, TEST | {"f1": 0.8}, "<p>the report</p>")
         yield root
 
 
