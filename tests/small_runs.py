@@ -9,7 +9,7 @@ from tasks.core.settings import ModelSettings, RunSettings
 from tasks.network.checkpoint import Epoch
 from tasks.network.classifier import KerasClassifier, assemble
 from tasks.network.models import save_model
-from tasks.network.onnx_graph import write_network
+from tasks.network.onnx_network import write_network
 from tasks.network.packaged import Facts, write_facts
 from tasks.reviews.encoded import Encoding, write_encoding, write_vocabulary
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.network.classifier import KerasClassifier
-from tasks.network.onnx_graph import write_network
+from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, OnnxScorer
 from tasks.reviews.encoded import write_encoding, write_vocabulary
 

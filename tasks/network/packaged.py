@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.judging.drift import Profile
 from tasks.network.models import MODEL, load_model
-from tasks.network.onnx_graph import write_network
+from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK
 from tasks.reviews.encoded import ENCODING, VOCABULARY
 

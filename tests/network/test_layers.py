@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tasks.network.layers import PhraseNumbers, WordDropout
 from tasks.network.models import load_model, save_model
-from tasks.network.onnx_graph import onnx_of
+from tasks.network.onnx_network import onnx_of
 from tasks.reviews.phrase_tables import PhraseFacts, PhraseReader, Quality
 from tasks.reviews.phrases import distinct_phrases
 from tests.learned import lists
