@@ -73,7 +73,7 @@ def phrase_layer(learned: Path) -> Any:
 
 
 def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: Path | None) -> Any:
-    """Return a vector for each token: (batch, length, dim), learned in training, taken as they are, or None."""
+    """Return a vector for each token: (batch, length, dim), learned in training, taken as they are, both, or None."""
     import keras
 
     if not (settings.word_vectors or settings.embedding_dim):
@@ -86,6 +86,10 @@ def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: P
     vectors = embedding(tokens)
     if settings.word_vectors:
         embedding.set_weights([table])
+    if settings.vector_tuning:
+        tuning = keras.layers.Embedding(*table.shape, embeddings_initializer="zeros", name="vector_tuning")(tokens)
+        scaled = keras.layers.Rescaling(settings.vector_tuning, name="scaled_tuning")(tuning)
+        vectors = keras.layers.Add(name="tuned_vectors")([vectors, scaled])
     if settings.embedding_dropout:
         vectors = keras.layers.SpatialDropout1D(settings.embedding_dropout, name="embedding_dropout")(vectors)
     return vectors

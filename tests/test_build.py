@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -143,6 +144,18 @@ def test_word_vectors_are_taken_as_they_are(learned):
     assert (model.get_layer("word_vectors").get_weights()[0] == read_vectors(learned)).all()
     assert not model.get_layer("word_vectors").trainable_weights
     assert learner_of(model) is model
+
+
+def test_word_vectors_may_be_tuned_a_little(learned, rng):
+    model = make_model(small(word_vectors=True, vector_tuning=0.2), WORDS, learned=learned)
+    tokens, tuning = rng.integers(0, WORDS, (7, 20)).astype(np.int32), model.get_layer("vector_tuning")
+    assert not tuning.get_weights()[0].any()
+    tuning.set_weights([rng.normal(size=tuning.get_weights()[0].shape)])
+    vectors = keras.Model(model.input, model.get_layer("tuned_vectors").output)(tokens)
+    expected = read_vectors(learned)[tokens] + 0.2 * tuning.get_weights()[0][tokens]
+    np.testing.assert_allclose(np.array(vectors), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="vector_tuning is of word_vectors"):
+        small(vector_tuning=0.2)
 
 
 def test_a_network_that_reads_phrases_is_not_made_without_them():

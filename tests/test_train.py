@@ -101,8 +101,8 @@ def reading(tmp_path_factory):
     write_reviews(folder)
     learn_small(folder)
     model = ModelSettings(
-        units=4, phrases=True, word_vectors=True, word_dropout=0.2, embedding_dropout=0.2, dense_units=0, cell="gru",
-        readout="max_mean",
+        units=4, phrases=True, word_vectors=True, vector_tuning=0.2, word_dropout=0.2, embedding_dropout=0.2,
+        dense_units=0, cell="gru", readout="max_mean",
     )  # fmt: skip
     (folder / "built").mkdir()
     save_model(make_model(model, WORDS, learned=folder / "learned"), folder / "built" / "model.keras")

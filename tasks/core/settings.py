@@ -230,6 +230,8 @@ class ModelSettings(Settings):
     """read beside each word what the one- to three-word phrases that end there say about the label"""
     word_vectors: bool = False
     """take word vectors that the training texts gave, as they are, in place of an embedding that is learned"""
+    vector_tuning: Share = 0.0
+    """how much of what training learns of a word is added to its vector (0: none)"""
     embedding_dim: int = Field(128, ge=0, le=4096)
     """width of a word's vector that is learned (0: none, for a network that reads phrases alone)"""
     embedding_dropout: Share = 0.0
@@ -257,6 +259,12 @@ class ModelSettings(Settings):
     def _there_is_something_to_read(self) -> Self:
         if not (self.embedding_dim or self.phrases or self.word_vectors):
             raise ValueError("embedding_dim is 0, so there is nothing to read; add phrases or word_vectors")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_are_there_to_be_tuned(self) -> Self:
+        if self.vector_tuning and not self.word_vectors:
+            raise ValueError("vector_tuning is of word_vectors; add these, or leave it out")
         return self
 
 

@@ -128,6 +128,10 @@ def run_layer(graph: Graph, layer: Any, inputs: list[str]) -> list[str]:
         return [graph.add("Gather", graph.constant(layer.embeddings), first)]
     if kind == "PhraseNumbers":
         return [run_phrases(graph, layer, first)]
+    if kind == "Add":
+        return [graph.add("Add", *inputs)]
+    if kind == "Rescaling":
+        return [graph.add("Add", graph.add("Mul", first, graph.constant(layer.scale)), graph.constant(layer.offset))]
     if kind == "Concatenate":
         return [graph.add("Concat", *inputs, axis=-1)]
     if kind == "GlobalMaxPooling1D":
