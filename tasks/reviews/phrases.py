@@ -95,8 +95,11 @@ def find_phrases(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
     """
     if not len(known):
         return np.zeros(codes.shape, np.int32)
-    places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    return np.where(known[places] == codes, places, len(known)).astype(np.int32)
+    flat = codes.ravel()
+    order = np.argsort(flat)  # asked for in order, each is near the one before: several times as fast
+    places = np.empty(len(flat), np.int64)
+    places[order] = np.minimum(np.searchsorted(known, flat[order]), len(known) - 1)
+    return np.where(known[places] == flat, places, len(known)).astype(np.int32).reshape(codes.shape)
 
 
 def count_phrases(
