@@ -9,6 +9,7 @@ PROGRAM = "imdb-pipeline"
 # Each word, the module whose `main` it runs (imported only when it is asked for), and what `--help` says of it.
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
+    "compare": ("flows.compare_flow", "train networks side by side, and choose by validation"),
     "predict": ("flows.predict_command", "score texts, a file, a folder, or lines that come in"),
     "serve": ("serving.__main__", "answer others over HTTP, and people on a page"),
     "export": ("flows.export_flow", "write a model for others to run"),

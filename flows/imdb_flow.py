@@ -1,7 +1,7 @@
 """The pipeline: from movie reviews to a trained and judged recurrent classifier, in reading order."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.core import environment
 
@@ -51,7 +51,32 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
-    downloaded = download_reviews(settings.data)
+    made = train_and_judge(settings, download_reviews(settings.data))
+    drawn = report(
+        made.downloaded, made.trained, made.evaluated, made.compared, made.judged, made.encoded, settings.evaluation
+    )
+    packaged = package(made.downloaded, made.encoded, made.padded, made.trained, made.evaluated, settings.evaluation)
+    everything = [artifact for artifact in (*made, drawn, packaged) if artifact]
+    return publish(settings, everything, *log_and_decide(settings, everything, uri))
+
+
+class Judged(NamedTuple):
+    """What the steps up to the judgement made; what a run did not ask for is null."""
+
+    downloaded: Artifact
+    encoded: Artifact
+    padded: Artifact
+    compared: Artifact
+    built: Artifact
+    trained: Artifact
+    evaluated: Artifact
+    judged: Artifact
+    divided: Artifact | None
+    learned: Artifact | None
+
+
+def train_and_judge(settings: RunSettings, downloaded: Artifact) -> Judged:
+    """Take downloaded reviews to a trained and judged network, as a run does and each member of a comparison."""
     divided = divide(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
     encoded = encode(downloaded, settings.data)
     padded = pad(encoded, settings.data)
@@ -63,11 +88,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - fr
     trained = train(built, padded, settings.training, learned if settings.model.phrases else None)
     evaluated = evaluate(trained, padded, settings.evaluation)
     judged = judge(downloaded, padded, evaluated, compared, divided, settings.evaluation)
-    drawn = report(downloaded, trained, evaluated, compared, judged, encoded, settings.evaluation)
-    packaged = package(downloaded, encoded, padded, trained, evaluated, settings.evaluation)
-    made = [downloaded, encoded, padded, compared, built, trained, evaluated, judged, drawn, packaged]
-    made += [optional for optional in (divided, learned) if optional]
-    return publish(settings, made, *log_and_decide(settings, made, uri))
+    return Judged(downloaded, encoded, padded, compared, built, trained, evaluated, judged, divided, learned)
 
 
 def download_reviews(data: DataSettings) -> Artifact:

@@ -15,6 +15,7 @@ from tasks.core.pruning import Pruned, prune
 from tasks.core.sealed import RotError
 from tasks.core.store import Store
 from tasks.judging.metrics import METRICS
+from tasks.judging.standings import COMPARISON
 from tasks.showing.pages import CONFIG
 
 
@@ -30,14 +31,15 @@ def verify_artifacts(root: Path) -> list[Entry]:
 
 
 def damaged_runs(root: Path) -> list[str]:
-    """Return the run folders whose JSON files are missing or unreadable."""
+    """Return the run folders, and those of comparisons, whose JSON files are missing or unreadable."""
     damaged = []
-    for folder in sorted((root / "runs").glob("[!.]*/")):
-        try:
-            for name in (CONFIG, METRICS):
-                json.loads((folder / name).read_bytes())
-        except (OSError, ValueError):
-            damaged.append(folder.name)
+    for place, numbers in (("runs", METRICS), ("comparisons", COMPARISON)):
+        for folder in sorted((root / place).glob("[!.]*/")):
+            try:
+                for name in (CONFIG, numbers):
+                    json.loads((folder / name).read_bytes())
+            except (OSError, ValueError):
+                damaged.append(f"{place}/{folder.name}")
     return damaged
 
 
@@ -67,7 +69,7 @@ def keep_house(settings: HousekeepingSettings) -> dict[str, Any]:
         if entry["rot"]:
             say.warning("%s; the next run that needs it makes it again", entry["rot"])
     for name in damaged:
-        say.warning("%s: config.json or metrics.json is missing or unreadable", root / "runs" / name)
+        say.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
     for key in found.held:
         say.info("%s is held by a run that is going on, and stays", key)
     if found.strangers:

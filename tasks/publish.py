@@ -1,11 +1,7 @@
 """Publish: the run folder, which gathers in one place what a person or a program asks of a run."""
 
-import importlib.metadata
 import json
-import os
-import platform
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +11,15 @@ from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
-from tasks.core.files import naming_the_place, stamped, sweep, written_whole
 from tasks.core.journal import Step, steps_of
-from tasks.core.machine import describe_machine
+from tasks.core.machine import describe_machine, describe_versions
+from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
 from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.registry import registry
 from tasks.network.trained import read_training
 from tasks.showing.pages import CONFIG, REPORT, read_svg, render, show_in_prefect
-
-UNFINISHED_SECONDS = 3600  # no run folder takes so long to write
-VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
 def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
@@ -53,8 +46,7 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
         "steps": steps,
         "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
         "machine": describe_machine(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in VERSIONS},
+        "versions": describe_versions(),
     }
 
 
@@ -69,8 +61,6 @@ def write_run_folder(
 ) -> Path:
     """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
 
-    Drafts that killed runs left are removed; a draft of this very second may be of a run beside this one.
-
     Args:
         runs: the folder of run folders.
         name: the run's name.
@@ -80,9 +70,7 @@ def write_run_folder(
         drawn: the folder that the step report wrote.
         figures: the figures in it, in the order in which they are shown.
     """
-    sweep(runs, time.time() - UNFINISHED_SECONDS)
-    final = runs / stamped(name)
-    with written_whole(final) as draft:
+    with written_as_newest(runs, name) as (draft, final):
         (draft / "figures").mkdir()
         for figure in figures:
             shutil.copyfile(drawn / figure, draft / "figures" / figure)
@@ -97,16 +85,7 @@ def write_run_folder(
             figures={figure: read_svg(drawn / figure) for figure in figures},
         )
         (draft / REPORT).write_text(page, encoding="utf-8")
-    point_to(final, runs / "latest")
     return final
-
-
-def point_to(folder: Path, link: Path) -> None:
-    """Make `link` a symbolic link to its neighbour `folder`, in one step."""
-    draft = link.with_name(f".{link.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(folder.name)
-    draft.replace(link)
 
 
 def log_report(tracking: dict[str, Any], folder: Path) -> None:
@@ -132,9 +111,8 @@ def publish(
     findings = json.loads(store.path(by_step["report"], FINDINGS).read_text())
     metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
     runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
-    with naming_the_place(runs):
-        figures = by_step["report"].meta["figures"]
-        folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
+    figures = by_step["report"].meta["figures"]
+    folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     show_in_prefect(name, folder, metrics, findings)
     was_logged = any(step["name"] == "track" and not step["cached"] for step in steps)
     if was_logged and metrics["tracking"] and settings.tracking.texts:

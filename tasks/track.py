@@ -1,7 +1,6 @@
 """Track: a run's settings, metrics and model in MLflow, logged once, and its model registered once."""
 
 import json
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -15,11 +14,11 @@ from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
 from tasks.core.journal import noting
-from tasks.core.machine import describe_machine
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, Store
 from tasks.judging.exam import Exam, write_exam
+from tasks.judging.logged import describe_run, flatten, name_store
 from tasks.judging.metrics import METRICS, NUMBERS
 from tasks.judging.registry import experiment_id, registry
 from tasks.judging.remembered import recall
@@ -45,14 +44,6 @@ def identify_run(settings: RunSettings, made: list[Artifact]) -> str:
     return digest({"settings": settings.model_dump(mode="json"), "made": content})
 
 
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as `section.setting`: text."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return flat
-
-
 def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact) -> dict[str, str]:
     """Return the tags of a version: its content, and what those who compare it with another must know."""
     return {
@@ -63,21 +54,6 @@ def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact
         "threshold": str(settings.evaluation.threshold),
         "trial": str(settings.data.max_reviews is not None).lower(),
     }
-
-
-def describe_run(content: str) -> dict[str, str]:
-    """Return the tags of a run: what it was, who logs it, on which machine and from which commit."""
-    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
-
-    machine = describe_machine()
-    names = {"commit": MLFLOW_GIT_COMMIT, "dirty": MLFLOW_GIT_DIRTY}
-    facts = {names.get(name, name): str(value) for name, value in machine.items() if value is not None}
-    return {"content": content, "store": name_store()} | facts
-
-
-def name_store() -> str:
-    """Return a name that this store has on a server that others use too."""
-    return f"{platform.node()}:{store_root()}"
 
 
 def gather_metrics(made: dict[str, Path], **belonging: str) -> list["Metric"]:

@@ -29,6 +29,8 @@ DEPLOYMENTS = {
         ("weekly", {"action": "burn"}),
         ("hourly", {"max_drift": 0}),
         ("weekly", {"days": -1}),
+        ("comparison", {"seeds": 0}),
+        ("comparison", {"cells": ["transformer"]}),
         ("own-reviews", {"data": {"dataset": 3}}),
     ],
 )
@@ -44,8 +46,9 @@ def test_the_entry_point_is_the_flow_and_its_parameters_fit_the_schema(name, wro
     assert not validator.is_valid({"settings": wrong})
 
 
-def test_a_nightly_model_is_never_one_of_the_sample():
-    assert DEPLOYMENTS["nightly"]["parameters"]["settings"]["data"]["on_unreachable"] == "fail"
+@pytest.mark.parametrize("name", ["nightly", "comparison"])
+def test_what_is_scheduled_never_trains_on_the_sample(name):
+    assert DEPLOYMENTS[name]["parameters"]["settings"]["data"]["on_unreachable"] == "fail"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,7 @@ def test_a_nightly_model_is_never_one_of_the_sample():
     [
         ("nightly", r"\d+ \d+ \* \* \*"),
         ("weekly", r"\d+ \d+ \* \* 0"),
+        ("comparison", r"\d+ \d+ \* \* 6"),
         ("hourly", r"\d+ \* \* \* \*"),
         ("own-reviews", r"\d+ \d+ \* \* \*"),
     ],

@@ -26,7 +26,7 @@ def test_rot_is_found_wherever_it_is(house):
     unused, used = verify_artifacts(house)
     assert unused["rot"] is None
     assert "sha256 differs" in used["rot"]
-    assert "20261101T000000Z-lucky-cat" in damaged_runs(house)
+    assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(house)
 
 
 @pytest.mark.parametrize("action", ["list", "verify", "prune"])

@@ -1,13 +1,34 @@
-"""What the flows beside the pipeline are asked to do: promote, predict, export, keep house."""
+"""What the flows beside the pipeline are asked to do: compare, promote, predict, export, keep house."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.settings import Delimiter, EncodingName, Settings
+from tasks.core.settings import Delimiter, EncodingName, RunSettings, Settings
 
 STDIN = "-"
+
+
+class CompareSettings(RunSettings):
+    """Which networks to set side by side; what a run has settings for, all of them share."""
+
+    cells: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
+    """the recurrent layers to compare (none: presets alone)"""
+    ways: Annotated[tuple[Literal["one", "two"], ...], Field(min_length=1)] = ("one", "two")
+    """and in which of these ways each reads a review"""
+    presets: tuple[str, ...] = ()
+    """presets to compare with them, each with its own words, network and training: names, or TOML files"""
+    grid: str | None = None
+    """values that a setting takes in turn in every network, as "model.units=32,64"; of several settings, parted by
+    spaces, each with each"""
+    seeds: int = Field(1, ge=1, le=100)
+    """how many times each is trained, from first weights and orders of batches of their own"""
+
+    @field_validator("cells", mode="before")
+    @classmethod
+    def _none_is_no_cell(cls, cells: Any) -> Any:
+        return () if cells is None or list(cells) in (["none"], [None]) else cells
 
 
 class PromoteSettings(Settings):

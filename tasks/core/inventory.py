@@ -1,5 +1,6 @@
 """Inventory: what stands in the store: artifacts, with their size, age and users, and what is no artifact of ours."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tasks.core.usage import runs_by_artifact
 NO_STEPS = frozenset(
     [
         "checkpoints",
+        "comparisons",
         "failures",
         "inbox",
         "keras",
@@ -66,9 +68,27 @@ def strangers(root: Path) -> list[str]:
     return [key for key in places(root) if not is_artifact(root, key)]
 
 
+def comparisons_by_artifact(root: Path) -> dict[str, list[str]]:
+    """Return the names of the comparisons whose members name each artifact's key, the newest last."""
+    users: dict[str, list[str]] = {}
+    for file in sorted((root / "comparisons").glob("[!.]*/comparison.json")):
+        if file.parent.is_symlink():
+            continue
+        try:
+            runs = [run for member in json.loads(file.read_bytes())["members"] for run in member["runs"]]
+            keys = {artifact["key"] for run in runs for artifact in run["artifacts"].values()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            keys = set()  # a damaged folder uses nothing; `verify` names it
+        for key in keys:
+            users.setdefault(key, []).append(file.parent.name)
+    return users
+
+
 def list_artifacts(root: Path) -> list[Entry]:
-    """Return every artifact with its size, age and the runs that use it, unverified."""
+    """Return every artifact with its size, age and the runs and comparisons that use it, unverified."""
     users, now = runs_by_artifact(root), time.time()
+    for key, names in comparisons_by_artifact(root).items():
+        users[key] = sorted([*users.get(key, []), *names])
     return [
         Entry(
             key=key,

@@ -1,5 +1,6 @@
-"""The machine: what a run ran on, and which commit of this project it was."""
+"""The machine: what a run ran on, which commit of this project it was, and which versions of its libraries."""
 
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ import psutil
 
 PROJECT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
+VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
 class Machine(TypedDict):
@@ -32,6 +34,11 @@ def describe_machine() -> Machine:
         cores=os.cpu_count() or 1,
         memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
     )
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of Python and of what a run's numbers may depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in VERSIONS}
 
 
 def ask_git(*words: str) -> str | None:

@@ -9,16 +9,18 @@ from pathlib import Path
 from tasks.core.files import STAMPED, left_overs, list_files, naming_the_place, remove_whole, sweep
 from tasks.core.inventory import DAY, Entry, list_artifacts, step_folders, strangers
 from tasks.core.locks import lock_file, locked_if_free
+from tasks.core.newest import UNFINISHED_SECONDS
 from tasks.core.sealed import RotError
 from tasks.core.store import Store, last_used
 from tasks.core.usage import oldest_live_use
 
-# What runs, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
+# What runs, comparisons, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
 RUN_FILES = re.compile(r"config\.json|metrics\.json|report\.html|figures/.+")
+COMPARISON_FILES = re.compile(r"config\.json|comparison\.(json|html)|figures/.+")
 FAILURE_FILES = re.compile(r"report\.html")
 CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
+STAMPED_PLACES = ("runs", "comparisons", "failures")
 KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
-UNFINISHED_SECONDS = 3600  # no folder of a run or failure takes so long to write
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Pruned:
 
     Attributes:
         artifacts: what was removed.
-        swept: the other paths that were removed: old runs and failures, left-overs of killed runs, lock files.
+        swept: the other paths that were removed: old runs, comparisons and failures, left-overs of killed runs, locks.
         held: the keys that are old, but that a live run holds.
         strangers: what stands among artifacts, runs or checkpoints and is not ours; it was not touched.
     """
@@ -54,6 +56,7 @@ def prune(root: Path, days: int) -> Pruned:
         for folder in sorted((root / "checkpoints").glob("*/*/")):
             prune_checkpoint(root, folder, cutoff, pruned)
         prune_stamped(root, "runs", RUN_FILES, cutoff, pruned)
+        prune_stamped(root, "comparisons", COMPARISON_FILES, cutoff, pruned)
         prune_stamped(root, "failures", FAILURE_FILES, cutoff, pruned)
         sweep_left_overs(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
         prune_locks(root, cutoff, pruned)
@@ -92,7 +95,7 @@ def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) ->
 
 
 def prune_stamped(root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
-    """Remove the folders of runs, or of failures, from before `cutoff`; that to which `latest` points stays."""
+    """Remove the folders of runs, comparisons or failures from before `cutoff`; that to which `latest` points stays."""
     latest = (root / place / "latest").resolve()
     for folder in sorted((root / place).glob("[!.]*/")):
         if folder.is_symlink() or folder.resolve() == latest:
@@ -133,7 +136,7 @@ def sweep_left_overs(root: Path, before: float, pruned: Pruned) -> None:
                 if free and left.exists():
                     shutil.rmtree(left)
                     pruned.swept.append(str(left.relative_to(root)))
-    for place in (root / "runs", root / "failures", *(root / "checkpoints").glob("*/")):
+    for place in (*(root / name for name in STAMPED_PLACES), *(root / "checkpoints").glob("*/")):
         pruned.swept.extend(str(left.relative_to(root)) for left in sweep(place, before))
 
 

@@ -24,12 +24,17 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
 from tasks.core.errors import PipelineError
-from tasks.core.flow_settings import ExportSettings, HousekeepingSettings, PredictSettings, PromoteSettings
+from tasks.core.flow_settings import (
+    CompareSettings,
+    ExportSettings,
+    HousekeepingSettings,
+    PredictSettings,
+    PromoteSettings,
+)
 from tasks.core.journal import unfinished_step
 from tasks.core.places import printable, typed_path
 from tasks.core.settings import RunSettings, Settings
@@ -105,6 +110,22 @@ def find_preset(name: str) -> Path | Traversable:
     return path
 
 
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings that a preset gives; those of the case study are the defaults.
+
+    Raises:
+        Mistake: there is no such preset, or it is not TOML.
+    """
+    if name == CASE_STUDY:
+        return {}
+    try:
+        return tomllib.loads(find_preset(name).read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
+    except OSError as error:
+        raise Mistake(f"--preset {name}: cannot be read ({error.strerror})") from error
+
+
 class PresetSource(PydanticBaseSettingsSource):
     """The settings of the preset that a flag or the environment names."""
 
@@ -118,15 +139,7 @@ class PresetSource(PydanticBaseSettingsSource):
         Raises:
             Mistake: there is no such preset, or it is not TOML.
         """
-        name = str(self.current_state.get("preset", CASE_STUDY))
-        if name == CASE_STUDY:
-            return {}
-        try:
-            return TomlConfigSettingsSource(self.settings_cls, find_preset(name))()
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise Mistake(f"--preset {name}: not a TOML file: {error}") from error
-        except OSError as error:
-            raise Mistake(f"--preset {name}: cannot be read ({error.strerror})") from error
+        return read_preset(str(self.current_state.get("preset", CASE_STUDY)))
 
 
 class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
@@ -145,6 +158,10 @@ class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the preset below the flags and the environment."""
         return init_settings, env_settings, PresetSource(settings_cls)
+
+
+class CompareCommandLine(CompareSettings, RunCommandLine):  # type: ignore[misc]
+    """Settings of a comparison as flags; --preset gives what its cells share."""
 
 
 class HousekeepingCommandLine(HousekeepingSettings, CommandLine):  # type: ignore[misc]

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.inventory import DAY
+from tasks.core.inventory import DAY, list_artifacts
 from tasks.core.locks import lock_file
 from tasks.core.pruning import prune
 from tasks.core.store import MANIFEST, Store, mark_used
@@ -85,6 +86,8 @@ def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
         "photos/2019/cat.jpg",
         "runs/marathon/times.txt",
         "failures/20200101T000000Z-exam/essay.txt",
+        "comparisons/prices/shops.csv",
+        "comparisons/20200101T000000Z-wise-owl/my-notes.txt",
         "runs/20200101T000000Z-lucky-cat/my-notes.txt",
         "checkpoints/chess/game/board.txt",
         "locks/door.lock",
@@ -180,6 +183,21 @@ def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(house):
         "20261101T000000Z-lucky-cat",
         "latest",
     ]
+
+
+def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(house):
+    place = house / "comparisons"
+    named = {"members": [{"runs": [{"artifacts": {"pad": {"key": "pad/unused", "sha256": "0"}}}]}]}
+    for name in ("20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"):
+        for file in ("figures/learning_curves.svg", "config.json", "comparison.html"):
+            write_old(place / name / file, "{}")
+        write_old(place / name / "comparison.json", json.dumps(named))
+    (place / "latest").symlink_to("20261102T000000Z-wise-owl")
+    users = {entry["key"]: entry["runs"] for entry in list_artifacts(house)}
+    assert users["pad/unused"] == ["20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"]
+    pruned = prune(house, days=30)
+    assert (pruned.swept, pruned.artifacts, pruned.strangers) == (["comparisons/20200101T000000Z-old-dog"], [], [])
+    assert sorted(path.name for path in place.iterdir()) == ["20261102T000000Z-wise-owl", "latest"]
 
 
 def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
-from tasks.showing.command_line import Mistake, RunCommandLine, parse_command_line
+from tasks.showing.command_line import CompareCommandLine, Mistake, RunCommandLine, parse_command_line
 
 
 def parse(*arguments: str) -> RunSettings:
@@ -34,6 +35,19 @@ def test_none_and_switches_can_be_typed():
 
 def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
     assert parse("--preset", "case-study") == RunSettings()
+
+
+def test_what_to_compare_can_be_typed_beside_what_it_shares():
+    flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
+    settings = parse_command_line(
+        CompareCommandLine, CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare."
+    )
+    assert (settings.cells, settings.ways, settings.presets) == (("lstm", "gru"), ("two",), ("fast",))
+    assert (settings.seeds, settings.grid, settings.data.max_reviews) == (3, "model.units=8,16", 1_000)
+    alone = parse_command_line(
+        CompareCommandLine, CompareSettings, ["--cells", "none", "--presets", "fast,tuned"], "compare_flow.py", ""
+    )
+    assert (alone.cells, alone.presets) == ((), ("fast", "tuned"))
 
 
 def test_the_quick_preset_is_small():

@@ -1,0 +1,147 @@
+"""Compare: trained and judged networks side by side, in a folder with one page, its figures and all numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from tasks.core.environment import store_root
+from tasks.core.errors import DataError
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.journal import noting
+from tasks.core.machine import describe_machine, describe_versions
+from tasks.core.members import MemberRun, Outcome
+from tasks.core.newest import written_as_newest
+from tasks.core.settings import RunSettings
+from tasks.core.store import Artifact, Store
+from tasks.judging.logged import flatten
+from tasks.judging.metrics import METRICS
+from tasks.judging.pairs import compare_pairs
+from tasks.judging.scores import Scores, read_scores
+from tasks.judging.standings import COMPARISON, chosen_run, rank_members, summarise_runs
+from tasks.network.trained import read_training
+from tasks.showing.comparisons import (
+    ALPHA,
+    COLUMNS,
+    PAGE,
+    describe_choice,
+    describe_row,
+    describe_sight,
+    draw_curves,
+    show_in_prefect,
+)
+from tasks.showing.figures import save_figure
+from tasks.showing.pages import CONFIG, read_svg, render
+
+
+def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
+    """Return what one run of a member came to, as comparison.json holds it.
+
+    The validation loss is of the weights that were kept, which are those that the test reviews judge.
+    """
+    training = read_training(store.path(run.made["train"]))
+    judged = json.loads(store.path(run.made["judge"], METRICS).read_text())
+    seconds = run.made["train"].meta["seconds"]
+    return {
+        "seed": settings.training.seed,
+        "accuracy": judged["test"]["accuracy"],
+        "validation_loss": judged["validation"]["log_loss"],
+        "parameters": run.made["build"].meta["parameters"],
+        "best_epoch": training.best_epoch,
+        "kept_epoch": training.kept_epoch,
+        "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
+        "steps": run.steps,
+        "artifacts": {step: {"key": its.key, "sha256": its.sha256} for step, its in run.made.items()},
+    }
+
+
+def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
+    """Return what became of a member, as comparison.json holds it: its summary is null where one of its runs failed."""
+    own = outcome.member.runs[0].model_dump(mode="json")
+    shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
+    runs = [read_run(run, its, store) for run, its in zip(outcome.runs, outcome.member.runs, strict=False)]
+    tested = outcome.runs[0].made["pad"].meta["test"] if outcome.runs else 0
+    return {
+        "name": outcome.member.name,
+        "failure": outcome.failure,
+        "summary": None if outcome.failure else summarise_runs(runs, tested),
+        "settings": own,
+        "differs": {name: value for name, value in flatten(own).items() if shared[name] != value},
+        "runs": runs,
+    }
+
+
+def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:
+    """Return McNemar's test of each pair of members, each by its run with the lowest validation loss.
+
+    Raises:
+        DataError: two members were not tested on the same reviews.
+    """
+    by_name, labels, verdicts = {outcome.member.name: outcome for outcome in finished}, None, {}
+    for member in ranked:
+        outcome, chosen = by_name[member["name"]], chosen_run(member)
+        scores: Scores = read_scores(store.path(outcome.runs[chosen].made["evaluate"]), "test")
+        if labels is not None and not np.array_equal(labels, scores.labels):
+            raise DataError(
+                f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"
+            )
+        labels = scores.labels
+        verdicts[member["name"]] = scores.verdicts(outcome.member.runs[chosen].evaluation.threshold)
+    return [] if labels is None else compare_pairs(labels, verdicts)
+
+
+def gather_comparison(
+    settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], store: Store
+) -> dict[str, Any]:
+    """Return what comparison.json holds; docs/running.md describes it."""
+    members = rank_members([describe_member(outcome, settings, store) for outcome in outcomes])
+    finished = [outcome for outcome in outcomes if not outcome.failure]
+    sizes = finished[0].runs[0].made["pad"].meta if finished else {}
+    return {
+        "dataset": downloaded.meta["dataset"] | sizes,
+        "chosen": members[0]["name"] if finished else None,
+        "members": members,
+        "pairs": pair_up(finished, [member for member in members if member["summary"]], store),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+
+
+def write_comparison(comparisons: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
+    """Write comparisons/<UTC time>-<name>/ whole, point comparisons/latest to it, and return it."""
+    with written_as_newest(comparisons, name) as (draft, final):
+        figures = draft / "figures"
+        figures.mkdir()
+        if finished := [member for member in comparison["members"] if member["summary"]]:
+            save_figure(draw_curves(finished), figures / "learning_curves.svg", title="learning curves of all networks")
+        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
+        (draft / COMPARISON).write_text(json.dumps(comparison, indent=1))
+        page = render(
+            "compare.html.jinja",
+            name=name,
+            settings=settings.model_dump(mode="json", include=set(RunSettings.model_fields)),
+            seeds=settings.seeds,
+            comparison=comparison,
+            columns=list(COLUMNS),
+            alpha=ALPHA,
+            rows=[describe_row(member) for member in comparison["members"]],
+            sentences={"choice": describe_choice(comparison), "sight": describe_sight(comparison)},
+            figures=[read_svg(figure) for figure in sorted(figures.iterdir())],
+        )
+        (draft / PAGE).write_text(page, encoding="utf-8")
+    return final
+
+
+@task(cache_policy=NO_CACHE, task_run_name="compare")
+def compare(settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome]) -> Path:
+    """Write the folder of a comparison from what its members made, and return where it is."""
+    store = Store(store_root())
+    with noting(str(flow_run.id), "compare"):
+        comparison = gather_comparison(settings, downloaded, outcomes, store)
+        folder = write_comparison(store.root / "comparisons", flow_run.name or "comparison", settings, comparison)
+    show_in_prefect(comparison, folder)
+    return folder

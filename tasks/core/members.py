@@ -1,0 +1,154 @@
+"""Members: the networks that a comparison sets side by side: the settings of their runs, and what became of them."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from tasks.core.errors import InputError
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.journal import Step
+from tasks.core.settings import DataSettings, RunSettings, SourceSettings
+from tasks.core.store import Artifact
+
+OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
+# Which reviews there are and in which order: all members are tested on the same ones.
+SHARED = {
+    *SourceSettings.model_fields,
+    *("on_unreachable", "tokenisation", "shuffle_seed", "max_reviews"),
+    *("min_words", "max_words", "max_odd_lengths", "max_unknown"),
+}
+SAID_ELSEWHERE = {
+    "model.cell": "--cells",
+    "model.bidirectional": "--ways",
+    "model.seed": "--seeds",
+    "training.seed": "--seeds",
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a comparison.
+
+    Attributes:
+        name: what it is called, unlike any other's.
+        runs: its settings, one a seed; the first seed is the one that was asked for, so that a run alone is the same.
+    """
+
+    name: str
+    runs: tuple[RunSettings, ...]
+
+
+class MemberRun(NamedTuple):
+    """What one run of a member made, by step, and how its steps went."""
+
+    made: dict[str, Artifact]
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a member: its runs, or those before the one that failed, and why that did."""
+
+    member: Member
+    runs: list[MemberRun]
+    failure: str | None = None
+
+
+def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]) -> list[Member]:
+    """Return what is to be compared: each cell in each direction, each preset, and of each every point of the grid.
+
+    Cells share all other settings, so all of them are trained on the same data under the same budget. A preset brings
+    its own words, network and training; the comparison says which reviews. Of equal members the first one stays.
+
+    Args:
+        settings: of the comparison.
+        presets: what the file of each preset that is asked for says, by name.
+
+    Raises:
+        InputError: the grid cannot be read, a member cannot be had, or there are fewer than two.
+    """
+    grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], str]()
+    for name, base in bases_of(settings, presets):
+        for point in itertools.product(*([(setting, value) for value in values] for setting, values in grid.items())):
+            called = ", ".join([name, *(f"{setting}={value}" for setting, value in point)])
+            runs = tuple(build_run(called, base, point, number) for number in range(settings.seeds))
+            found.setdefault(runs, called)
+    if len(found) < 2:
+        raise InputError(
+            f"there is nothing to compare: only {', '.join(found.values()) or 'no network'} is asked for; widen "
+            "--cells, --ways, --presets or --grid"
+        )
+    return [Member(name, runs) for runs, name in found.items()]
+
+
+def bases_of(
+    settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each member, before the grid, and all its settings as JSON values."""
+    shared = settings.model_dump(mode="json", include=set(RunSettings.model_fields))
+    for cell, way in itertools.product(settings.cells, settings.ways):
+        model = shared["model"] | {"cell": cell, "bidirectional": way == "two"}
+        if cell == "simple_rnn":
+            model["recurrent_activation"] = None  # it has no gates
+        yield f"{cell} {way}-way", shared | {"model": model}
+    reviews = {name: value for name, value in shared["data"].items() if name in SHARED}
+    for name in settings.presets:
+        own = {section: presets[name].get(section, {}) for section in OWN_SECTIONS}
+        yield f"preset {name}", shared | own | {"data": own["data"] | reviews}
+
+
+def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], ...], number: int) -> RunSettings:
+    """Return the settings of one run of a member.
+
+    Args:
+        name: the member's.
+        base: its settings before the grid.
+        point: the settings that the grid changes, and to what.
+        number: added to the seeds of the first weights and of the training.
+
+    Raises:
+        InputError: naming the setting that cannot have its value.
+    """
+    values: dict[str, Any] = {section: dict(its) for section, its in base.items()}
+    for setting, value in point:
+        section, _, field = setting.partition(".")
+        values[section][field] = None if value == "none" else value
+    try:
+        run = RunSettings.model_validate(values)
+        seeds = [{"seed": its.seed + number} for its in (run.model, run.training)]
+        own = {"model": run.model.model_copy(update=seeds[0]), "training": run.training.model_copy(update=seeds[1])}
+        return run.model_copy(update=own)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        place, message = ".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from error
+
+
+def read_grid(grid: str | None) -> dict[str, list[str]]:
+    """Return the values that each setting of a grid takes, as they were typed.
+
+    Args:
+        grid: as "model.units=32,64 training.learning_rate=0.001,0.01".
+
+    Raises:
+        InputError: it is no such text, names no setting of a network, or one that members must share.
+    """
+    found: dict[str, list[str]] = {}
+    for part in (grid or "").split():
+        typed, equals, values = part.partition("=")
+        setting = typed.replace("-", "_")
+        section, _, field = setting.partition(".")
+        if not equals or not all(values.split(",")) or setting in found:
+            raise InputError(f"--grid: {part}: expected one SECTION.SETTING=VALUE,VALUE a setting, parted by spaces")
+        if setting in SAID_ELSEWHERE:
+            raise InputError(f"--grid: {setting} is what {SAID_ELSEWHERE[setting]} says; leave it out of the grid")
+        known = RunSettings.model_fields[section].annotation if section in OWN_SECTIONS else None
+        if field not in getattr(known, "model_fields", {}):
+            raise InputError(f"--grid: {setting}: no such setting in {', '.join(OWN_SECTIONS)}")
+        if known is DataSettings and field in SHARED:
+            raise InputError(f"--grid: {setting} changes the reviews, and networks are compared on the same ones")
+        found[setting] = values.split(",")
+    return found
