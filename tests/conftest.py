@@ -60,10 +60,20 @@ def house(store: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small imdb.npz and imdb_word_index.json in Keras's layout."""
-    folder = tmp_path_factory.mktemp("imdb")
-    write_imdb(folder)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of these tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def imdb(shared: Path) -> Path:
+    """A folder with a small imdb.npz and imdb_word_index.json in Keras's layout, the same in all processes."""
+    folder = shared / "imdb"
+    with FileLock(shared / "imdb.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            write_imdb(folder)
     return folder
 
 
@@ -102,15 +112,13 @@ def run(store, prefect_server):
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory: pytest.TempPathFactory, imdb: Path, prefect_server) -> Path:
+def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
     """A store in which small(imdb) has been run, untracked; all processes of these tests share it."""
     from flows.imdb_flow import imdb_flow
     from tests.small_runs import small
 
-    place = tmp_path_factory.getbasetemp()
-    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
-    root, making = place / "first-run", place / "making"
-    with FileLock(place / "first-run.lock"), pytest.MonkeyPatch.context() as patch:
+    root, making = shared / "first-run", shared / "making"
+    with FileLock(shared / "first-run.lock"), pytest.MonkeyPatch.context() as patch:
         if not root.exists():
             patch.setenv("ARTIFACTS_STORE", str(making))
             imdb_flow.with_options(result_storage=making / "results")(small(imdb))
