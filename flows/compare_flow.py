@@ -10,16 +10,19 @@ from prefect import flow, get_run_logger  # noqa: E402
 from prefect.runtime import flow_run  # noqa: E402
 
 from flows.imdb_flow import download_reviews, train_and_judge  # noqa: E402
+from flows.search import search  # noqa: E402
 from tasks.compare import compare  # noqa: E402
 from tasks.core.errors import RegistryUnreachable  # noqa: E402
 from tasks.core.flow_settings import CompareSettings  # noqa: E402
 from tasks.core.journal import steps_of, unfinished_step  # noqa: E402
-from tasks.core.members import Member, MemberRun, Outcome, members_of  # noqa: E402
+from tasks.core.members import Member, MemberRun, Outcome, found_member, members_of  # noqa: E402
 from tasks.core.settings import RunSettings  # noqa: E402
+from tasks.core.spaces import read_search  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.core.uncaught import describe  # noqa: E402
 from tasks.download import check_dataset  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
+from tasks.judging.study import best_trial  # noqa: E402
 from tasks.log_comparison import log_comparison  # noqa: E402
 from tasks.showing.command_line import read_preset  # noqa: E402
 from tasks.showing.failure import leave_report  # noqa: E402
@@ -46,8 +49,11 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:  # noqa
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     members = find_members(settings)
     downloaded = download_reviews(settings.data)
+    trials = search(settings, downloaded) if settings.trials else []
+    if best := best_trial(trials):
+        members.append(found_member(f"trial {best['number']}", settings, best["point"]))
     outcomes = [train_member(member, downloaded) for member in members]
-    folder = compare(settings, downloaded, outcomes)
+    folder = compare(settings, downloaded, outcomes, trials)
     if settings.tracking.enabled:
         try:
             log_comparison(folder, settings.tracking, uri)
@@ -86,6 +92,7 @@ def check(settings: CompareSettings) -> None:
     """Refuse reviews that cannot be read, and members that cannot be had, before anything is started."""
     check_dataset(settings)
     find_members(settings)
+    read_search(settings.search)
 
 
 def main() -> int:

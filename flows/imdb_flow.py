@@ -78,17 +78,38 @@ class Judged(NamedTuple):
 def train_and_judge(settings: RunSettings, downloaded: Artifact) -> Judged:
     """Take downloaded reviews to a trained and judged network, as a run does and each member of a comparison."""
     divided = divide(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
-    encoded = encode(downloaded, settings.data)
-    padded = pad(encoded, settings.data)
+    prepared = prepare(settings, downloaded)
+    encoded, padded, learned = prepared
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
     compared = baseline(encoded, padded, settings.baseline)
-    reads = settings.model.phrases or settings.model.word_vectors
-    learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
-    built = build(padded, settings.model, learned)
-    trained = train(built, padded, settings.training, learned if settings.model.phrases else None)
+    built, trained = fit(settings, prepared)
     evaluated = evaluate(trained, padded, settings.evaluation)
     judged = judge(downloaded, padded, evaluated, compared, divided, settings.evaluation)
     return Judged(downloaded, encoded, padded, compared, built, trained, evaluated, judged, divided, learned)
+
+
+class Prepared(NamedTuple):
+    """What a network is trained on; `learned` only where it reads phrases or word vectors."""
+
+    encoded: Artifact
+    padded: Artifact
+    learned: Artifact | None
+
+
+def prepare(settings: RunSettings, downloaded: Artifact) -> Prepared:
+    """Take downloaded reviews to what a network is trained on."""
+    encoded = encode(downloaded, settings.data)
+    padded = pad(encoded, settings.data)
+    reads = settings.model.phrases or settings.model.word_vectors
+    learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
+    return Prepared(encoded, padded, learned)
+
+
+def fit(settings: RunSettings, prepared: Prepared) -> tuple[Artifact, Artifact]:
+    """Build a network and train it, and return both; no test review is looked at."""
+    _encoded, padded, learned = prepared
+    built = build(padded, settings.model, learned)
+    return built, train(built, padded, settings.training, learned if settings.model.phrases else None)
 
 
 def download_reviews(data: DataSettings) -> Artifact:

@@ -95,7 +95,11 @@ def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store)
 
 
 def gather_comparison(
-    settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], store: Store
+    settings: CompareSettings,
+    downloaded: Artifact,
+    outcomes: list[Outcome],
+    trials: list[dict[str, Any]],
+    store: Store,
 ) -> dict[str, Any]:
     """Return what comparison.json holds; docs/running.md describes it."""
     members = rank_members([describe_member(outcome, settings, store) for outcome in outcomes])
@@ -106,6 +110,7 @@ def gather_comparison(
         "chosen": members[0]["name"] if finished else None,
         "members": members,
         "pairs": pair_up(finished, [member for member in members if member["summary"]], store),
+        "search": {"space": settings.search, "trials": trials} if trials else None,
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
@@ -137,11 +142,13 @@ def write_comparison(comparisons: Path, name: str, settings: CompareSettings, co
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare")
-def compare(settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome]) -> Path:
+def compare(
+    settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], trials: list[dict[str, Any]]
+) -> Path:
     """Write the folder of a comparison from what its members made, and return where it is."""
     store = Store(store_root())
     with noting(str(flow_run.id), "compare"):
-        comparison = gather_comparison(settings, downloaded, outcomes, store)
+        comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
         folder = write_comparison(store.root / "comparisons", flow_run.name or "comparison", settings, comparison)
     show_in_prefect(comparison, folder)
     return folder

@@ -25,6 +25,15 @@ class CompareSettings(RunSettings):
     seeds: int = Field(1, ge=1, le=100)
     """how many times each is trained, from first weights and orders of batches of their own"""
 
+    trials: int = Field(0, ge=0, le=10_000)
+    """search beyond the grid with this many trials, those of earlier searches for the same included (0: no search); the
+    one with the lowest validation loss is compared"""
+    search: str = (
+        "model.units=16..128 model.readout=last,max,mean,max_mean model.embedding_dropout=0..0.5 "
+        "training.learning_rate=0.0005..0.01"
+    )
+    """where to search: for each setting a range or values, parted by spaces; all else is as the settings say"""
+
     @field_validator("cells", mode="before")
     @classmethod
     def _none_is_no_cell(cls, cells: Any) -> Any:

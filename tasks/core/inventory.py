@@ -25,6 +25,7 @@ NO_STEPS = frozenset(
         "results",
         "runs",
         "scored",
+        "studies",
     ]
 )
 DAY = 86_400

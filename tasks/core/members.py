@@ -10,22 +10,9 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.journal import Step
-from tasks.core.settings import DataSettings, RunSettings, SourceSettings
+from tasks.core.settings import RunSettings
+from tasks.core.spaces import OWN_SECTIONS, SHARED, read_grid
 from tasks.core.store import Artifact
-
-OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
-# Which reviews there are and in which order: all members are tested on the same ones.
-SHARED = {
-    *SourceSettings.model_fields,
-    *("on_unreachable", "tokenisation", "shuffle_seed", "max_reviews"),
-    *("min_words", "max_words", "max_odd_lengths", "max_unknown"),
-}
-SAID_ELSEWHERE = {
-    "model.cell": "--cells",
-    "model.bidirectional": "--ways",
-    "model.seed": "--seeds",
-    "training.seed": "--seeds",
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any
         presets: what the file of each preset that is asked for says, by name.
 
     Raises:
-        InputError: the grid cannot be read, a member cannot be had, or there are fewer than two.
+        InputError: the grid cannot be read, a member cannot be had, or there are fewer than two, a search's included.
     """
     grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], str]()
     for name, base in bases_of(settings, presets):
@@ -76,10 +63,10 @@ def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any
             called = ", ".join([name, *(f"{setting}={value}" for setting, value in point)])
             runs = tuple(build_run(called, base, point, number) for number in range(settings.seeds))
             found.setdefault(runs, called)
-    if len(found) < 2:
+    if len(found) + bool(settings.trials) < 2:
         raise InputError(
             f"there is nothing to compare: only {', '.join(found.values()) or 'no network'} is asked for; widen "
-            "--cells, --ways, --presets or --grid"
+            "--cells, --ways, --presets or --grid, or search with --trials"
         )
     return [Member(name, runs) for runs, name in found.items()]
 
@@ -88,7 +75,7 @@ def bases_of(
     settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name of each member, before the grid, and all its settings as JSON values."""
-    shared = settings.model_dump(mode="json", include=set(RunSettings.model_fields))
+    shared = shared_settings(settings)
     for cell, way in itertools.product(settings.cells, settings.ways):
         model = shared["model"] | {"cell": cell, "bidirectional": way == "two"}
         if cell == "simple_rnn":
@@ -98,6 +85,21 @@ def bases_of(
     for name in settings.presets:
         own = {section: presets[name].get(section, {}) for section in OWN_SECTIONS}
         yield f"preset {name}", shared | own | {"data": own["data"] | reviews}
+
+
+def shared_settings(settings: CompareSettings) -> dict[str, Any]:
+    """Return the settings of a run that a comparison's members share, as JSON values."""
+    return settings.model_dump(mode="json", include=set(RunSettings.model_fields))
+
+
+def found_member(name: str, settings: CompareSettings, point: Mapping[str, str]) -> Member:
+    """Return what a search has found as a member: the shared settings but for those at `point`.
+
+    Raises:
+        InputError: naming the setting that cannot have its value.
+    """
+    shared, at = shared_settings(settings), tuple(point.items())
+    return Member(name, tuple(build_run(name, shared, at, number) for number in range(settings.seeds)))
 
 
 def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], ...], number: int) -> RunSettings:
@@ -125,30 +127,3 @@ def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], 
         mistake = error.errors()[0]
         place, message = ".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, ")
         raise InputError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from error
-
-
-def read_grid(grid: str | None) -> dict[str, list[str]]:
-    """Return the values that each setting of a grid takes, as they were typed.
-
-    Args:
-        grid: as "model.units=32,64 training.learning_rate=0.001,0.01".
-
-    Raises:
-        InputError: it is no such text, names no setting of a network, or one that members must share.
-    """
-    found: dict[str, list[str]] = {}
-    for part in (grid or "").split():
-        typed, equals, values = part.partition("=")
-        setting = typed.replace("-", "_")
-        section, _, field = setting.partition(".")
-        if not equals or not all(values.split(",")) or setting in found:
-            raise InputError(f"--grid: {part}: expected one SECTION.SETTING=VALUE,VALUE a setting, parted by spaces")
-        if setting in SAID_ELSEWHERE:
-            raise InputError(f"--grid: {setting} is what {SAID_ELSEWHERE[setting]} says; leave it out of the grid")
-        known = RunSettings.model_fields[section].annotation if section in OWN_SECTIONS else None
-        if field not in getattr(known, "model_fields", {}):
-            raise InputError(f"--grid: {setting}: no such setting in {', '.join(OWN_SECTIONS)}")
-        if known is DataSettings and field in SHARED:
-            raise InputError(f"--grid: {setting} changes the reviews, and networks are compared on the same ones")
-        found[setting] = values.split(",")
-    return found

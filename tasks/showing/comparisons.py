@@ -119,6 +119,11 @@ def describe_sight(comparison: dict[str, Any]) -> str:
         "is by the validation reviews alone. Who picks by test accuracy from this table instead picks luck too, and "
         "must test anew, on reviews that nobody has seen."
     )
+    if comparison["search"]:
+        words += (
+            f" Of the {len(comparison['search']['trials'])} trials of the search only the one with the lowest "
+            "validation loss was tested; no test figure of the others exists."
+        )
     data = [member["settings"]["data"] for member in finished]
     if len({(its["validation_split"], its["whole_groups"]) for its in data}) > 1:
         words += (

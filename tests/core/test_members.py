@@ -2,7 +2,7 @@ import pytest
 
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
-from tasks.core.members import members_of, read_grid
+from tasks.core.members import found_member, members_of
 from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 
 
@@ -77,24 +77,6 @@ def test_a_grid_multiplies_every_member():
     }
 
 
-@pytest.mark.parametrize(
-    ("grid", "said"),
-    [
-        ("model.units", "expected one SECTION.SETTING=VALUE,VALUE"),
-        ("model.units=32,,64", "expected one"),
-        ("model.units=32 model.units=64", "expected one"),
-        ("model.unit=32", "model.unit: no such setting"),
-        ("tracking.enabled=no", "tracking.enabled: no such setting in data, model, phrases, training"),
-        ("model.cell=gru", "is what --cells says"),
-        ("training.seed=1,2", "is what --seeds says"),
-        ("data.max-reviews=100,200", "compared on the same ones"),
-    ],
-)
-def test_a_grid_that_cannot_be_read_is_refused_with_the_reason(grid, said):
-    with pytest.raises(InputError, match=said):
-        read_grid(grid)
-
-
 def test_a_member_that_cannot_be_had_is_named():
     with pytest.raises(InputError, match=r"gru one-way, model.units=0: model.units: input should be greater than"):
         compare(cells=["gru"], grid="model.units=0,4")
@@ -105,3 +87,11 @@ def test_one_network_is_no_comparison():
         compare(cells=["gru"], ways=["two"])
     with pytest.raises(InputError, match="no network"):
         compare(cells=None)
+
+
+def test_a_search_may_add_the_second_network():
+    settings = CompareSettings(cells=("gru",), ways=("two",), trials=3, seeds=2)
+    assert names(members_of(settings, {})) == ["gru two-way"]
+    found = found_member("trial 2", settings, {"model.units": "48", "training.learning_rate": "0.00123"})
+    assert [its.model.units for its in found.runs] == [48, 48]
+    assert found.runs[0].training == TrainingSettings(learning_rate=0.00123)

@@ -1,0 +1,66 @@
+"""Search: trials of a network's settings, trained epoch by epoch on the steps of a run, and stopped when hopeless."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from flows.imdb_flow import fit, prepare
+from tasks.core.caching import path_of
+from tasks.core.environment import store_root
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.members import found_member, shared_settings
+from tasks.core.sealed import digest
+from tasks.core.settings import RunSettings
+from tasks.core.spaces import read_search
+from tasks.core.store import Artifact, Store
+from tasks.judging.study import finished_trials, open_study, run_trials
+from tasks.network.trained import read_training
+
+
+def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
+    """Run the trials of a comparison, and return them as `finished_trials` does.
+
+    The study is named by what it searches, for what and on which reviews, so the same search goes on, and another
+    begins anew.
+    """
+    space, shared = read_search(settings.search), shared_settings(settings)
+    asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
+    name, store = (
+        digest({"asked": asked, "search": settings.search.split(), "of": downloaded.sha256}),
+        Store(store_root()),
+    )
+
+    def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
+        yield from train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
+
+    with store.locked(f"search/{name}"):
+        study = open_study(store.root / "studies" / "studies.db", name, settings.training.seed)
+        say, keep_best = get_run_logger().info, settings.training.keep_best
+        run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, say=say)
+        return finished_trials(study)
+
+
+def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[float]:
+    """Yield the loss on the validation reviews after each epoch, which is trained when it is asked for.
+
+    Six epochs after five are one epoch more, so each training goes on where the one before has ended. Where the step
+    size falls until the last epoch, each epoch depends on how many are planned: such a network is trained at once.
+    """
+    whole, seen = settings.training.epochs, 0
+    first = 1 if settings.training.learning_rate_decay == "none" else whole
+    for epochs in range(first, whole + 1):
+        training = settings.training.model_copy(update={"epochs": epochs})
+        named = trial_flow.with_options(flow_run_name=f"{trial}, epoch {epochs}")
+        losses = named(settings.model_copy(update={"training": training}), downloaded)
+        yield from losses[seen:]
+        seen = len(losses)
+        if seen < epochs:
+            return  # it stopped early, by its own rule
+
+
+@flow(name="imdb-pipeline-trial", persist_result=False)
+def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
+    """Train one trial so far, and return the loss on the validation reviews after each epoch."""
+    _built, trained = fit(settings, prepare(settings, downloaded))
+    return [float(epoch["val_loss"]) for epoch in read_training(path_of(trained)).history]
