@@ -17,7 +17,7 @@ run: .venv/installed  ## train and judge the case study's model; ARGS="--model.c
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
 
 test: .venv/installed  ## the tests; ARGS=tests/test_pad.py for some
-	$(BIN)/pytest -n 3 $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 check: .venv/installed  ## lint, format, types, the floors of the house and the container's files, as CI runs them
 	$(BIN)/ruff check .
