@@ -28,6 +28,9 @@ from tasks.pad import pad_splits
 from tasks.predict import check_places, predict_files
 from tasks.showing.command_line import Mistake, RunCommandLine, parse_command_line
 
+# Prefect's threads, left over from other tests of the process, draw from `random` while Hypothesis makes a case.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 ODD = [
     "",
     " ",

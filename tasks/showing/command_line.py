@@ -81,7 +81,6 @@ class CommandLine(BaseSettings):
         cli_avoid_json=True,
         cli_parse_none_str="none",
         env_parse_none_str="none",
-        nested_model_default_partial_update=True,
     )
 
     store: Path | None = Field(

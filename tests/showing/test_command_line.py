@@ -37,6 +37,19 @@ def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
     assert parse("--preset", "case-study") == RunSettings()
 
 
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        (["--data.dataset", "reviews.csv", "--preset", "quick"], "unicode"),
+        (["--data.dataset", "reviews.csv", "--data.tokenisation", "keras"], "keras"),
+        (["--data.dataset", "rotten-tomatoes", "--preset", "quick"], "keras"),
+        (["--preset", "quick"], "keras"),
+    ],
+)
+def test_own_reviews_are_of_any_language_unless_someone_says_otherwise(flags, rule):
+    assert parse(*flags).data.tokenisation == rule
+
+
 def test_what_to_compare_can_be_typed_beside_what_it_shares():
     flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
     settings = parse_command_line(
