@@ -76,13 +76,13 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         started = time.perf_counter()
         evaluate_model(target, folder / "pad", ScoringSettings(), target)
     else:
-        from tasks.network.classifier import assemble
+        from tasks.network.classifier import assemble_light
         from tasks.package import package_classifier
         from tasks.predict import score_file
 
         made = folder / "encode", folder / "pad", folder / "evaluate", folder / "evaluate"
         package_classifier(folder, *made, ThresholdSettings(), target)
-        classifier = assemble("benchmark", target)
+        classifier = assemble_light("benchmark", target)
         asked = PredictSettings(input=str(folder / "reviews.parquet"), output=str(target / "scored.parquet"))
         started = time.perf_counter()
         score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)

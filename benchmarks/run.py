@@ -78,6 +78,8 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from tasks.build import make_model
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
     from tasks.network.models import start_tensorflow
+    from tasks.network.onnx_network import write_network
+    from tasks.network.scoring import NETWORK
     from tasks.train import compile_model, fit_epoch
 
     start_tensorflow()
@@ -106,7 +108,9 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
         plain, _ = timed(plain_model.evaluate, x_test, y_test, verbose=0)
         figures.add("evaluate", plain, timed(evaluate, model, test, evaluation)[0])
         plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
-        seconds, by_pipeline = timed(predict_texts, model, texts, folder)
+        network = folder / NETWORK
+        write_network(model, LABELS, network)  # `package` does so once for each model
+        seconds, by_pipeline = timed(predict_texts, network, texts, folder)
         figures.add("predict", plain, seconds)
         assert by_plain.shape == by_pipeline.shape == (len(texts),)
 
@@ -152,14 +156,14 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     return [judge_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 
-def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
+def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     """Score raw text as predict_flow does it: tokenise, encode, pad, predict in buckets."""
     import pyarrow as pa
 
     from tasks.core.settings import PadSettings
-    from tasks.network.classifier import BATCH_SIZE, Classifier
-    from tasks.network.models import Scorer
+    from tasks.network.classifier import LIGHT_BATCH_SIZE, Classifier
     from tasks.network.packaged import Facts
+    from tasks.network.scoring import OnnxScorer
     from tasks.reviews.encoded import read_encoding, read_vocabulary
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
@@ -170,7 +174,7 @@ def predict_texts(model: Any, texts: list[str], folder: Path) -> Any:
         vocabulary=pa.array(read_vocabulary(folder)),
         encoding=read_encoding(folder),
         facts=Facts(**sides, bucketing=True, threshold=0.5, **source),
-        score=Scorer(model, BATCH_SIZE, bucketing=True),
+        score=OnnxScorer(network, len(LABELS), LIGHT_BATCH_SIZE, bucketing=True),
     )
     return classifier.predict(pa.array(texts))
 

@@ -13,7 +13,7 @@ from tasks.core.errors import InputError, PipelineError
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.judging.registry import tracking_uri
 from tasks.network.classifier import Classifier
-from tasks.network.loading import load_classifier, load_light
+from tasks.network.loading import load_classifier
 from tasks.network.verdicts import judge_texts
 from tasks.showing.command_line import Mistake, PredictCommandLine, carry_out, parse_command_line, refuse
 from tasks.showing.screen import accept_any_character, show_prediction
@@ -43,12 +43,9 @@ def take_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def load(settings: PredictSettings) -> Classifier:
-    """Return the classifier that the settings name, the faster way where it can be had so."""
-    uri = tracking_uri()
-    if light := load_light(settings.model, settings.registered_model, uri, store_root()):
-        return light
+    """Return the classifier that the settings name."""
     with tempfile.TemporaryDirectory() as scratch:
-        return load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+        return load_classifier(settings.model, settings.registered_model, tracking_uri(), store_root(), Path(scratch))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:

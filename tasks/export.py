@@ -15,7 +15,7 @@ from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.places import check_place, typed_path
 from tasks.network.classifier import KerasClassifier
-from tasks.network.loading import load_classifier
+from tasks.network.loading import load_keras
 from tasks.network.onnx_model import score_with_onnx, write_onnx
 from tasks.network.packaged import write_facts
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
@@ -69,7 +69,7 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     output = typed_path(settings.output).absolute()
     check_output(output)
     with tempfile.TemporaryDirectory() as scratch:
-        classifier = load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+        classifier = load_keras(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
     gap = export_classifier(classifier, output, settings.format)
     get_run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

@@ -159,7 +159,7 @@ def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
 
 
 def test_a_place_that_cannot_take_a_model_is_refused_before_one_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.export, "load_classifier", pytest.fail)
+    monkeypatch.setattr(tasks.export, "load_keras", pytest.fail)
     (tmp_path / "old").mkdir()
     (tmp_path / "file").write_text("I am a file")
     for output, reason in (

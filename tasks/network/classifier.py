@@ -1,7 +1,7 @@
 """The classifier: raw text in, probability out; a network with the vocabulary and rules it was trained with.
 
-TensorFlow scores files, and what is to be exported. ONNX Runtime has scored a text before TensorFlow would have been
-imported, and needs neither MLflow nor a network of Keras's.
+ONNX Runtime scores, files too: it has scored a text before TensorFlow would have been imported, and needs neither
+MLflow nor a network of Keras's. What has no ONNX network, TensorFlow scores; and exports are made of Keras's network.
 """
 
 from dataclasses import dataclass, field

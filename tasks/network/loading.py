@@ -102,7 +102,7 @@ def load_light(model: str | None, registered_model: str | None, uri: str | None,
     """Return the classifier that `model` names, without TensorFlow or MLflow; or None where it takes these to find it.
 
     The store's own registry can be read so, and what has been packaged with an ONNX network. Whatever is wrong with a
-    registered model is left to `load_classifier`, which says so.
+    registered model is left to `load_keras`, which says so.
 
     Args:
         model: as `load_classifier` takes it.
@@ -126,8 +126,8 @@ def load_light(model: str | None, registered_model: str | None, uri: str | None,
 
 def load_classifier(
     model: str | None, registered_model: str | None, uri: str | None, store: Path, scratch: Path
-) -> KerasClassifier:
-    """Return the classifier that `model` names.
+) -> Classifier:
+    """Return the classifier that `model` names: in ONNX Runtime, which is the faster, else in TensorFlow.
 
     Args:
         model: None for the champion, a version's number, a run folder, or a model.keras in the store.
@@ -140,6 +140,14 @@ def load_classifier(
         ModelError: there is no such model.
         RegistryError: there is no such version.
     """
+    light = load_light(model, registered_model, uri, store)
+    return light or load_keras(model, registered_model, uri, store, scratch)
+
+
+def load_keras(
+    model: str | None, registered_model: str | None, uri: str | None, store: Path, scratch: Path
+) -> KerasClassifier:
+    """Return the classifier that `model` names with its network as Keras's: `load_classifier` says of what."""
     if model is None or model.isdecimal():
         return load_registered(uri, registered_model, int(model) if model else None, scratch)
     run = run_folder(model, store)

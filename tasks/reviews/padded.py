@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
@@ -131,6 +130,8 @@ class PaddedFile(Sequence[Padded]):
         Raises:
             DataError: it was made otherwise than `write_padded` makes it.
         """
+        import pyarrow.dataset as ds  # brings pandas, which a service that only pads would carry for nothing
+
         self.path = path
         (self._file,) = ds.dataset(path).get_fragments()
         self.making = read_making(path, self._file.physical_schema)

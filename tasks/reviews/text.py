@@ -42,16 +42,23 @@ class WordCounts:
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     """Replace words by their rank, 1 for the most frequent, and by `UNRANKED` where they have none.
 
+    The vocabulary is looked up among the words and not they in it: Arrow makes a table of what it looks things up in,
+    each time, and one of the few words of a text is made ten times sooner than one of the whole vocabulary.
+
     Args:
         tokens: n lists of words.
-        vocabulary: strings, the words in order of rank.
+        vocabulary: strings, distinct, the words in order of rank.
 
     Returns:
         n lists of int32 ranks, each as long as its list of words.
     """
-    found = pc.index_in(tokens.flatten(), value_set=vocabulary)
-    ranks = pc.add(found, pa.scalar(1, pa.int32())).fill_null(UNRANKED)
-    return pa.ListArray.from_arrays(pa.array(list_offsets(tokens).astype(np.int32)), ranks)
+    words = tokens.flatten().dictionary_encode()
+    places = pc.index_in(vocabulary, value_set=words.dictionary)
+    ranks = np.full(len(words.dictionary), UNRANKED, np.int32)
+    ranks[places.drop_null().to_numpy()] = 1 + np.flatnonzero(places.is_valid())
+    return pa.ListArray.from_arrays(
+        pa.array(list_offsets(tokens).astype(np.int32)), pa.array(ranks[words.indices.to_numpy()])
+    )
 
 
 def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
