@@ -35,7 +35,7 @@ check: .venv/installed  ## lint, format, types, the floors of the house and the 
 	@touch $@
 
 serve: .venv/installed  ## the champion behind HTTP, on http://127.0.0.1:8000; ARGS="--port 9000" hands flags on
-	MALLOC_ARENA_MAX=1 ARROW_DEFAULT_MEMORY_POOL=system $(BIN)/python -m serving $(ARGS)
+	MALLOC_ARENA_MAX=1 $(BIN)/python -m serving $(ARGS)
 
 # A server, a worker and the deployments, each in a terminal of its own; docs/schedule.md has the whole story.
 server: .venv/installed  ## Prefect's server and UI, on http://127.0.0.1:4200
@@ -48,6 +48,7 @@ deploy: .venv/installed  ## tell the server what to run and when: deployment.yam
 	mkdir -p artifacts/inbox
 	@$(BIN)/prefect work-pool inspect local >/dev/null 2>&1 || $(BIN)/prefect work-pool create local --type process
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
+	$(BIN)/python flows/recovery.py
 
 notify: .venv/installed  ## tell WEBHOOK=https://... of failed runs and new champions
 	@DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py

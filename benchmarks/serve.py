@@ -31,7 +31,7 @@ import psutil
 WORDS = "a film that begins slowly and ends well with one of the best scenes that I have seen this year"
 TEXT = " ".join((WORDS.split() * 20)[:200])
 CALLERS = 32
-LEAN = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}  # as the image and `make serve` have it
+LEAN = {"MALLOC_ARENA_MAX": "1"}  # as the image and `make serve` have it
 
 
 def free_port() -> int:

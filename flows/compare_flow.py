@@ -7,16 +7,15 @@ from tasks.core import environment
 environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow, get_run_logger  # noqa: E402
-from prefect.runtime import flow_run  # noqa: E402
 
-from flows.imdb_flow import download_reviews, train_and_judge  # noqa: E402
+from flows.imdb_flow import download_reviews  # noqa: E402
+from flows.members import train_member  # noqa: E402
+from flows.runners import map_over  # noqa: E402
 from flows.search import search  # noqa: E402
 from tasks.compare import compare  # noqa: E402
 from tasks.core.errors import RegistryUnreachable  # noqa: E402
 from tasks.core.flow_settings import CompareSettings  # noqa: E402
-from tasks.core.journal import steps_of, unfinished_step  # noqa: E402
-from tasks.core.members import Member, MemberRun, Outcome, found_member, members_of  # noqa: E402
-from tasks.core.settings import RunSettings  # noqa: E402
+from tasks.core.members import Member, Outcome, found_member, members_of  # noqa: E402
 from tasks.core.spaces import read_search  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.core.uncaught import describe  # noqa: E402
@@ -52,7 +51,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:  # noqa
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))
-    outcomes = [train_member(member, downloaded) for member in members]
+    outcomes = train_members(members, downloaded, settings)
     folder = compare(settings, downloaded, outcomes, trials)
     if settings.tracking.enabled:
         try:
@@ -67,25 +66,14 @@ def find_members(settings: CompareSettings) -> list[Member]:
     return members_of(settings, {name: read_preset(name) for name in settings.presets})
 
 
-def train_member(member: Member, downloaded: Artifact) -> Outcome:
-    """Run a member with each of its seeds, until one fails."""
-    done: list[MemberRun] = []
-    for run in member.runs:
-        try:
-            named = member_flow.with_options(flow_run_name=f"{member.name}, seed {run.training.seed}")
-            done.append(named(run, downloaded))
-        except Exception as error:
-            reason = f"{unfinished_step() or 'the run'} with seed {run.training.seed}: {describe(error)}"
-            get_run_logger().error("%s failed at %s; the others go on", member.name, reason)
-            return Outcome(member, done, reason)
-    return Outcome(member, done)
-
-
-@flow(name="imdb-pipeline-member", persist_result=False)
-def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
-    """Take one member of a comparison through the steps of a run, with one seed."""
-    made = [artifact for artifact in train_and_judge(settings, downloaded) if artifact]
-    return MemberRun({artifact.step: artifact for artifact in made}, steps_of(str(flow_run.id)))
+def train_members(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> list[Outcome]:
+    """Take each member through the steps of a run, one after another or side by side."""
+    calls = [{"member": member, "downloaded": downloaded} for member in members]
+    outcomes = map_over(train_member, calls, settings)
+    return [
+        Outcome(member, [], describe(its)) if isinstance(its, Exception) else its
+        for member, its in zip(members, outcomes, strict=True)
+    ]
 
 
 def check(settings: CompareSettings) -> None:

@@ -15,15 +15,15 @@ from tasks.core import environment
 environment.prepare()  # Prefect reads where it lives while it is imported
 
 import httpx  # noqa: E402
-from prefect import get_client  # noqa: E402
 from prefect.automations import Automation  # noqa: E402
 from prefect.blocks.notifications import CustomWebhookNotificationBlock  # noqa: E402
 from prefect.events import EventTrigger, Posture, ResourceSpecification  # noqa: E402
 from prefect.events.actions import SendNotification  # noqa: E402
 from prefect.settings import PREFECT_API_URL  # noqa: E402
 
-from tasks.core.addresses import has_password, site_of  # noqa: E402
+from tasks.core.addresses import site_of  # noqa: E402
 from tasks.core.errors import InputError  # noqa: E402
+from tasks.showing.automations import check_server, renew  # noqa: E402
 from tasks.showing.events import MODEL_PROMOTED  # noqa: E402
 
 BLOCK = "imdb-pipeline"
@@ -66,13 +66,7 @@ def set_up(address: str) -> None:
         secrets={"address": address},
     )
     block_id = block.save(BLOCK, overwrite=True)
-    made = automations(block_id)
-    with get_client(sync_client=True) as client:
-        for automation in made:
-            for old in client.read_automations_by_name(automation.name):
-                client.delete_automation(old.id)
-    for automation in made:
-        automation.create()
+    renew(automations(block_id))
 
 
 def check(address: str, server: str | None) -> str:
@@ -85,10 +79,7 @@ def check(address: str, server: str | None) -> str:
     Raises:
         InputError: one of them is missing, or is not an address, or has a password in it.
     """
-    if not server:
-        raise InputError("PREFECT_API_URL names no server; a temporary one would forget the automations")
-    if has_password(server):
-        raise InputError("PREFECT_API_URL has a password in it; take it out, and set PREFECT_API_AUTH_STRING")
+    check_server(server)
     if not address:
         raise InputError("no webhook: set WEBHOOK=https://…")
     try:

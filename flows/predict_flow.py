@@ -14,9 +14,13 @@ if __name__ == "__main__":
 
 from prefect import flow  # noqa: E402
 
-from tasks.core.flow_settings import PredictSettings  # noqa: E402
+from flows.runners import map_over  # noqa: E402
+from tasks.core.errors import InputError  # noqa: E402
+from tasks.core.flow_settings import PredictSettings, RunnerSettings  # noqa: E402
+from tasks.core.uncaught import describe  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.predict import check_places, predict  # noqa: E402
+from tasks.network.loading import pin_champion  # noqa: E402
+from tasks.predict import check_places, pairs, predict  # noqa: E402
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -29,7 +33,40 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     Returns:
         The model's name, and the label and probability of the text or the files written.
     """
-    return predict(settings, tracking_uri())
+    uri = tracking_uri()
+    if settings.runner == "none" or settings.text is not None:
+        return predict(settings, uri)
+    return predict_side_by_side(settings, uri)
+
+
+def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
+    """Score each file that has no scores yet by a task of its own, all by one version of the model.
+
+    Returns:
+        What `predict` returns of them all.
+
+    Raises:
+        InputError: files that cannot be scored; the others are.
+    """
+    check_places(settings)
+    result: dict[str, Any] = {"files": [], "refused": []}
+    todo = list(pairs(settings))
+    if not todo:
+        return result
+    own = settings.model_dump(exclude=set(RunnerSettings.model_fields))
+    if settings.model is None:
+        own["registered_model"], own["model"] = pin_champion(settings.registered_model, uri)
+    asked = [own | {"input": str(source), "output": str(output)} for source, output in todo]
+    calls = [{"settings": PredictSettings.model_validate(its), "uri": uri} for its in asked]
+    for scored in map_over(predict, calls, settings):
+        if isinstance(scored, Exception):
+            result["refused"].append(describe(scored))
+        else:
+            result["files"] += scored["files"]
+            result |= {name: scored[name] for name in ("model", "registered_model")}
+    if result["refused"]:
+        raise InputError("\n".join(result["refused"]))
+    return result
 
 
 def run() -> int:

@@ -8,7 +8,7 @@ from prefect import task
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
 from tasks.core.store import Artifact
-from tasks.network.models import MODEL, READER, save_model, start_tensorflow
+from tasks.network.models import MODEL, READER, save_model, seeded_weights, start_tensorflow
 from tasks.reviews.padded import padded_file, read_sizes
 from tasks.reviews.phrase_tables import read_phrase_facts, read_table, read_vectors
 
@@ -35,9 +35,14 @@ def make_model(
         more (batch, labels) float32 probabilities that add up to 1.
     """
     start_tensorflow()
+    with seeded_weights(settings.seed):
+        return make_layers(settings, vocabulary_size, labels, learned)
+
+
+def make_layers(settings: ModelSettings, vocabulary_size: int, labels: int, learned: Path | None) -> "keras.Model":
+    """Return what `make_model` does, with first weights from whatever stream they are drawn from."""
     import keras
 
-    keras.utils.set_random_seed(settings.seed)
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     vectors = embed(tokens, settings, vocabulary_size, learned)
     if not settings.phrases:

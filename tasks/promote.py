@@ -1,5 +1,6 @@
 """Promote: the new model against the champion, on the same test reviews; the better one serves."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks.core.caching import path_of
+from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.journal import noting
 from tasks.core.settings import PromotionSettings
 from tasks.core.store import Artifact
+from tasks.judging.claims import claimed
 from tasks.judging.contest import decide, reason_to_refuse
 from tasks.judging.own_database import own_database
 from tasks.judging.registry import registry
@@ -36,6 +39,8 @@ from tasks.showing.events import announce_champion
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
+
+CONTESTS = 5  # with a new champion each, before a version gives up
 
 
 def judge_version(
@@ -91,19 +96,38 @@ def promote_version(
 ) -> tuple[dict[str, Any], bool]:
     """Decide on the version that was tracked, unless that is done, and record it in the registry.
 
+    A contest takes minutes, in which another store may make a champion: then the version meets that one.
+
     Returns:
         What metrics.json holds of it (the record, "model" and "version"), and whether the decision is new.
+
+    Raises:
+        RegistryError: there was another champion after each contest.
     """
-    model, number = tracked["model"], tracked["version"]
-    with registry(tracked["uri"]) as client, deciding(model):
-        version = client.get_model_version(model, str(number))
-        champion = version_under(client, model, CHAMPION)
-        record = find_standing(version, champion, settings)
-        is_new = record is None
-        if record is None:
-            verdict = judge_version(client, tracked["uri"], version, champion, downloaded, settings)
-            record = record_decision(client, version, **verdict, asked=settings.model_dump(), by="run")
-    return record | {"model": model, "version": number}, is_new
+    model, number, uri = tracked["model"], tracked["version"], tracked["uri"]
+    with registry(uri) as client, deciding(model):
+        for _ in range(CONTESTS):
+            version = client.get_model_version(model, str(number))
+            champion = version_under(client, model, CHAMPION)
+            record = find_standing(version, champion, settings)
+            if record is not None:
+                return record | {"model": model, "version": number}, False
+            verdict = judge_version(client, uri, version, champion, downloaded, settings)
+            with moving_aliases(client, uri, model):
+                if is_still(champion, version_under(client, model, CHAMPION)):
+                    record = record_decision(client, version, **verdict, asked=settings.model_dump(), by="run")
+                    return record | {"model": model, "version": number}, True
+    raise RegistryError(f"{model}: there was a new champion after each of {CONTESTS} contests; run the same again")
+
+
+def moving_aliases(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
+    """Hold the right to move the aliases of `model` against other stores too, where the registry is not the store's."""
+    return contextlib.nullcontext() if uri is None else claimed(client, model)
+
+
+def is_still(before: "ModelVersion | None", now: "ModelVersion | None") -> bool:
+    """Tell whether the champion is the same."""
+    return (before and before.version) == (now and now.version)
 
 
 def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any]:
@@ -115,7 +139,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
     """
     with registry(uri) as client:
         model = model_or_default(client, settings.registered_model)
-        with deciding(model):
+        with deciding(model), moving_aliases(client, uri, model):
             version = numbered_version(client, model, settings.version)
             before = version_under(client, model, CHAMPION)
             against = int(before.version) if before is not None and before.version != version.version else None

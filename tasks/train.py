@@ -15,16 +15,10 @@ from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.locks import lock_file, locked_if_free
 from tasks.core.settings import TrainingSettings
 from tasks.core.store import Artifact, Store
+from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, keep_newest
-from tasks.network.models import (
-    MODEL,
-    batches_an_epoch,
-    bucketed_dataset,
-    learner_of,
-    load_model,
-    save_model,
-    seed_dropout,
-)
+from tasks.network.devices import describe_devices, devices, strategy
+from tasks.network.models import MODEL, learner_of, load_model, save_model, seed_dropout
 from tasks.network.trained import Epoch, best_epoch, write_training
 from tasks.reviews.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
 from tasks.reviews.phrase_tables import PhraseReader, read_phrases
@@ -47,6 +41,7 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
         steps: batches of the whole training, after which a falling step size is 0.
     """
     import keras
+    import tensorflow as tf
 
     rate: Any = settings.learning_rate
     if settings.learning_rate_decay == "cosine":
@@ -60,7 +55,9 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
         loss = keras.losses.SparseCategoricalCrossentropy()
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     optimizer = keras.optimizers.Adam(rate, beta_2=settings.beta_2, clipnorm=settings.clipnorm)
-    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+    # Of a batch that is dealt to several devices some rows are there twice, and their weights say so.
+    kind = "metrics" if tf.distribute.get_strategy().num_replicas_in_sync == 1 else "weighted_metrics"
+    model.compile(optimizer=optimizer, loss=loss, **{kind: metrics})
     # Left to the first batch, its moments come to be while the training step is traced, which is then traced again.
     optimizer.build(model.trainable_variables)
 
@@ -104,10 +101,12 @@ def fit_epoch(
     started = time.perf_counter()
     seed_dropout(model, settings.seed, epoch)
     rng = np.random.default_rng([settings.seed, epoch])
-    batches = bucketed_dataset(train, settings.batch_size, bucketing=settings.bucketing, rng=rng, phrases=phrases)
+    weights = balanced_weights(train) if settings.class_weight == "balanced" else None
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    shared: dict[str, Any] = {"bucketing": settings.bucketing, "replicas": replicas}
+    batches = bucketed_dataset(train, settings.batch_size, rng=rng, phrases=phrases, class_weight=weights, **shared)
     its_phrases = phrases.for_others(sum(map(len, lengths_of(validation)))) if phrases else None
-    size = max(settings.batch_size, 256)
-    held_out = bucketed_dataset(validation, size, bucketing=settings.bucketing, phrases=its_phrases)
+    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), phrases=its_phrases, **shared)
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
     if advance:
         count = len(batches)
@@ -116,8 +115,8 @@ def fit_epoch(
             advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
 
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=on_batch))
-    weights = balanced_weights(train) if settings.class_weight == "balanced" else None
-    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights).history
+    by_label = weights if replicas == 1 else None
+    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=by_label).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
     numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
@@ -145,18 +144,17 @@ def fit(
         The part that learns with the weights to keep, and its epochs.
     """
     state = checkpoint.read(warn=say, is_wanted=lambda history: not goes_beyond(history, settings))
-    if state is None:
-        history: list[Epoch] = []
-        model = learner_of(load_model(built))
-        compile_model(
-            model,
-            settings,
-            settings.epochs * batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing),
-        )
-    else:
-        history = state.history
-        model = load_model(checkpoint.folder / state.last)
-        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+    with strategy().scope():
+        if state is None:
+            history: list[Epoch] = []
+            model = learner_of(load_model(built))
+            batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
+            compile_model(model, settings, settings.epochs * batches)
+        else:
+            history = state.history
+            model = load_model(checkpoint.folder / state.last)
+            say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+    say(describe_devices(model, devices()))
     while not is_done(history, settings):
         history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases)]
         state = checkpoint.write(model, history)

@@ -1,4 +1,6 @@
+import random
 import re
+import threading
 from pathlib import Path
 
 import keras
@@ -161,3 +163,21 @@ def test_word_vectors_may_be_tuned_a_little(learned, rng):
 def test_a_network_that_reads_phrases_is_not_made_without_them():
     with pytest.raises(ValueError, match=r"model\.phrases and model\.word_vectors need"):
         make_model(small(phrases=True), WORDS)
+
+
+def test_first_weights_are_the_same_whatever_other_threads_draw():
+    expected = make_model(small(seed=5), 10).get_weights()
+    done = threading.Event()
+
+    def draw() -> None:
+        while not done.is_set():
+            random.randint(1, 9)
+
+    threads = [threading.Thread(target=draw) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        found = [make_model(small(seed=5), 10).get_weights() for _ in range(3)]
+    finally:
+        done.set()
+    assert all((its == weights).all() for each in found for its, weights in zip(each, expected, strict=True))

@@ -1,8 +1,12 @@
 import json
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tasks import promote
+from tasks.core.errors import RegistryError
 from tasks.core.settings import PromotionSettings
 from tasks.promote import find_standing
 
@@ -39,3 +43,23 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
 def test_a_decision_stands_until_there_is_another_question(its, champion, stands):
     found = find_standing(its, champion, PromotionSettings())
     assert (found["decision"] if found else None) == stands
+
+
+def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):
+    champions, met, recorded = [version(1), version(3), version(3), version(3)], [], []
+    monkeypatch.setattr(
+        promote, "registry", lambda _uri: nullcontext(SimpleNamespace(get_model_version=lambda *_: version(2)))
+    )
+    monkeypatch.setattr(promote, "claimed", lambda *_: nullcontext())
+    monkeypatch.setattr(promote, "version_under", lambda *_: champions.pop(0))
+    monkeypatch.setattr(
+        promote, "judge_version", lambda *its: met.append(its[3].version) or {"against": its[3].version}
+    )
+    monkeypatch.setattr(promote, "record_decision", lambda *_, **facts: recorded.append(facts) or facts)
+    tracked = {"model": "films", "version": 2, "uri": "http://127.0.0.1:1"}
+    verdict, is_new = promote.promote_version(tracked, Path(), PromotionSettings())
+    assert (verdict["against"], is_new, met, len(recorded)) == ("3", True, ["1", "3"], 1)
+    champions[:] = [version(number) for number in range(3, 20)]
+    with pytest.raises(RegistryError, match="there was a new champion after each of 5 contests; run the same again"):
+        promote.promote_version(tracked, Path(), PromotionSettings())
+    assert len(recorded) == 1

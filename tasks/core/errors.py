@@ -43,3 +43,11 @@ class ModelError(PipelineError):
 
 class InputError(PipelineError):
     """What the user gave to be scored or trained on is not what it should be."""
+
+
+class MemberError(PipelineError):
+    """A network of a comparison could not be taken through the steps of a run."""
+
+
+class RunnerError(PipelineError):
+    """What is to be done side by side cannot be: the runner is not installed, or does not answer."""

@@ -10,7 +10,27 @@ from tasks.core.settings import Delimiter, EncodingName, RunSettings, Settings
 STDIN = "-"
 
 
-class CompareSettings(RunSettings):
+class RunnerSettings(Settings):
+    """What carries out side by side what does not depend on each other."""
+
+    runner: Literal["none", "threads", "processes", "dask", "ray"] = "none"
+    """none: one after another; threads or processes: side by side on this machine; dask, ray: on a cluster of theirs"""
+    workers: int | None = Field(None, ge=1, le=1024)
+    """how many at once, each with its share of this machine's processors (none: two, or as the cluster is wide)"""
+    address: str | None = Field(None, min_length=1)
+    """of the Dask scheduler (tcp://host:8786) or the Ray cluster (ray://host:10001) that is there already (none: one is
+    started on this machine for as long as it takes)"""
+
+    @model_validator(mode="after")
+    def _only_clusters_have_an_address(self) -> Self:
+        if self.address is not None and self.runner not in ("dask", "ray"):
+            raise ValueError(
+                "address is of a Dask scheduler or a Ray cluster; give runner dask or ray, or leave it out"
+            )
+        return self
+
+
+class CompareSettings(RunSettings, RunnerSettings):
     """Which networks to set side by side; what a run has settings for, all of them share."""
 
     cells: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
@@ -51,8 +71,8 @@ class PromoteSettings(Settings):
     """what to write beside the decision"""
 
 
-class PredictSettings(Settings):
-    """What to score, and with which model."""
+class PredictSettings(RunnerSettings):
+    """What to score, with which model, and by what: the files of a folder may be scored side by side."""
 
     text: SecretStr | None = None  # Prefect's server is told of the parameters of every run
     """one review to score; Prefect is not told what it says"""

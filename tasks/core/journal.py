@@ -32,7 +32,8 @@ def steps_of(run: str) -> list[Step]:
     return list(_STEPS[run].values())
 
 
-def unfinished_step() -> str | None:
-    """Return the name of the step that began last in this process, if it has not ended."""
-    last = [step for steps in _STEPS.values() for step in steps.values()][-1:]
+def unfinished_step(run: str | None = None) -> str | None:
+    """Return the name of the step that began last, in a flow run or in this process, if it has not ended."""
+    runs = _STEPS.values() if run is None else [_STEPS[run]]
+    last = [step for steps in runs for step in steps.values()][-1:]
     return last[0]["name"] if last and last[0]["seconds"] is None else None

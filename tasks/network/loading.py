@@ -22,6 +22,7 @@ from tasks.network.scoring import NETWORK
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 
 def load_registered(uri: str | None, model: str | None, version: int | None, scratch: Path) -> KerasClassifier:
@@ -39,16 +40,40 @@ def load_registered(uri: str | None, model: str | None, version: int | None, scr
     """
     with registry(uri) as client:
         model = model_or_default(client, model)
-        if version is None:
-            found = version_under(client, model, CHAMPION)
-            if found is None:
-                raise ModelError(
-                    f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
-                    "python flows/promote_flow.py --version N, or name a model with --model"
-                )
-        else:
-            found = numbered_version(client, model, version)
+        found = champion_of(client, model) if version is None else numbered_version(client, model, version)
         return load_version(found, uri, scratch)
+
+
+def champion_of(client: "MlflowClient", model: str) -> "ModelVersion":
+    """Return the champion of `model`.
+
+    Raises:
+        ModelError: it has none yet.
+    """
+    found = version_under(client, model, CHAMPION)
+    if found is None:
+        raise ModelError(
+            f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
+            "python flows/promote_flow.py --version N, or name a model with --model"
+        )
+    return found
+
+
+def pin_champion(registered_model: str | None, uri: str | None) -> tuple[str, str]:
+    """Return the champion's model and its version's number, for scores that must all be of one version.
+
+    Args:
+        registered_model: the name in the registry; None takes the one that has a champion.
+        uri: of the registry.
+
+    Raises:
+        ModelError: there is no champion, or there are several models that have one.
+    """
+    if not uri and (own := read_version(registered_model, None)):
+        return own.name, str(own.version)
+    with registry(uri) as client:
+        found = champion_of(client, model_or_default(client, registered_model))
+    return found.name, str(found.version)
 
 
 def load_version(version: "ModelVersion", uri: str | None, scratch: Path) -> KerasClassifier:

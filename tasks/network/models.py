@@ -1,11 +1,15 @@
 """Models on disk and at work: .keras files that are equal byte for byte, dropout's seeds, and scoring in buckets."""
 
+import contextlib
 import faulthandler
 import json
+import random
 import re
 import sys
+import threading
+import unittest.mock
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +17,17 @@ import numpy as np
 
 from tasks.network.notices import without_notices
 from tasks.network.scoring import score_in_buckets
-from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
-from tasks.reviews.padded import Padded, lengths_of, maxlen_of
-from tasks.reviews.phrase_tables import PhraseReader
+from tasks.reviews.padded import Padded
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 MODEL = "model.keras"
 READER = "reader"  # the part of a network that learns, where what it reads beside the words is given
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+STARTING = threading.Lock()
+DRAWING = threading.Lock()
 
 
 def start_tensorflow() -> None:
@@ -33,14 +36,15 @@ def start_tensorflow() -> None:
     They are written by C++ before any log level is read, so they are caught where they come out. A crash in there, as
     on a processor that the build is not for, shows what Python was doing.
     """
-    if "tensorflow" in sys.modules:
-        return
-    if not faulthandler.is_enabled():
-        faulthandler.enable(2)
-    with without_notices():
-        import tensorflow as tf
+    with STARTING:
+        if "tensorflow" in sys.modules:
+            return
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)
+        with without_notices():
+            import tensorflow as tf
 
-        tf.config.list_logical_devices()
+            tf.config.list_logical_devices()
 
 
 def save_model(model: "keras.Model", path: Path) -> None:
@@ -85,6 +89,25 @@ def learner_of(model: "keras.Model") -> "keras.Model":
     return next((layer for layer in model.layers if layer.name == READER), model)
 
 
+@contextlib.contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Let the first weights of the layers that are made within follow from a seed, whatever other threads draw.
+
+    Keras seeds each layer by `random.randint`, from the stream that all threads of the process share: Prefect's and
+    Dask's draw from it too. Within, this thread has a stream of its own, and draws what it would draw alone.
+    """
+    import keras
+
+    own, here, shared = random.Random(seed), threading.get_ident(), random.randint
+
+    def randint(low: int, high: int) -> int:
+        return own.randint(low, high) if threading.get_ident() == here else shared(low, high)
+
+    with DRAWING, unittest.mock.patch.object(random, "randint", randint):
+        keras.utils.set_random_seed(seed)
+        yield
+
+
 def seed_dropout(model: "keras.Model", *numbers: int) -> None:
     """Set the state of every random generator in `model` from `numbers` and the generator's place.
 
@@ -100,65 +123,6 @@ def random_states(model: "keras.Model") -> list[Any]:
     # Keras counts a generator's state among a layer's variables, but not among its weights.
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
-
-
-def bucketed_dataset(
-    parts: Sequence[Padded],
-    batch_size: int,
-    *,
-    bucketing: bool,
-    rng: np.random.Generator | None = None,
-    phrases: PhraseReader | None = None,
-) -> "tf.data.Dataset":
-    """Return batches of equal padded length as a dataset.
-
-    Args:
-        parts: reviews, one part in memory at a time.
-        batch_size: reviews a batch, at most.
-        bucketing: False pads all to maxlen.
-        rng: shuffles the parts, and in each part rows and batches; None keeps them in order.
-        phrases: gives the numbers beside the tokens, for networks whose reader is fitted.
-
-    Returns:
-        A dataset of (rows, length) int32 tokens, with `phrases` a pair of these and (rows, length, width) float32
-        numbers; and (rows, 1) float32 labels.
-    """
-    import tensorflow as tf
-
-    order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
-    maxlen = maxlen_of(parts)
-
-    firsts = np.cumsum([0, *map(len, lengths_of(parts))])
-
-    def generate() -> Iterator[tuple[Any, np.ndarray]]:
-        for place in order:
-            part = parts[place]
-            lengths = bucket_lengths(part.lengths, maxlen, bucketing=bucketing)
-            for rows in plan_batches(lengths, batch_size, rng):
-                tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
-                read = tokens if phrases is None else (tokens, phrases(tokens, firsts[place] + rows))
-                yield read, part.labels[rows, None].astype(np.float32)
-
-    # The signature is explicit: Keras would infer a fixed length from the first batches.
-    signature: Any = tf.TensorSpec((None, None), tf.int32)
-    if phrases is not None:
-        signature = signature, tf.TensorSpec((None, None, phrases.width), tf.float32)
-    signature = signature, tf.TensorSpec((None, 1), tf.float32)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    # And so is the number of batches: Keras would warn that the data ran out.
-    count = batches_an_epoch(parts, batch_size, bucketing=bucketing)
-    options = tf.data.Options()
-    # Its tuner has nothing to tune here, yet in every other epoch it leaves the two directions of the recurrent
-    # layer a single processor between them, and the epoch takes 1.7 times as long (docs/performance.md).
-    options.autotune.enabled = False
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
-
-
-def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
-    """Return how many batches `bucketed_dataset` gives."""
-    maxlen = maxlen_of(parts)
-    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in lengths_of(parts))
-    return sum(count_batches(lengths, batch_size) for lengths in padded_lengths)
 
 
 class Scorer:

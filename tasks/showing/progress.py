@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.theme import Theme
 
 SECONDS_BETWEEN_UPDATES = 2.0
+ONE_BAR = threading.Lock()  # the terminal has room for; what goes on in other threads meanwhile, Prefect's UI shows
 
 # Told which share of the work is done, from 0 to 1, and what is being done.
 Advance = Callable[[float, str], None]
@@ -45,8 +47,13 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
     shown = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
     console, next_update, is_told = log_console(), 0.0, True
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with console.use_theme(Theme()), bar:  # Prefect's console knows no style of a bar
+    is_first = ONE_BAR.acquire(blocking=False)
+    bar = Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first))
+    with contextlib.ExitStack() as afterwards:
+        if is_first:
+            afterwards.callback(ONE_BAR.release)
+        afterwards.enter_context(console.use_theme(Theme()))  # Prefect's console knows no style of a bar
+        afterwards.enter_context(bar)
         line = bar.add_task("", total=1.0)
 
         def advance(share: float, doing: str) -> None:

@@ -3,7 +3,8 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
-from tasks.network.models import Scorer, bucketed_dataset, load_model, random_states, save_model, seed_dropout
+from tasks.network.batches import bucketed_dataset
+from tasks.network.models import Scorer, load_model, random_states, save_model, seed_dropout
 from tests.small_reviews import WORDS, make_padded
 
 REVIEWS = make_padded(120, maxlen=100, seed=3)

@@ -1,0 +1,65 @@
+"""Claims: of several stores that share a registry, one at a time moves the aliases of a model."""
+
+import contextlib
+import logging
+import random
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tasks.core.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SAY = logging.getLogger("prefect.claims")
+PREFIX = "claim."
+LEASE = 60.0  # seconds after which a claim is of a process that has ended: what is done under one takes three
+PATIENCE = 10 * LEASE
+
+
+@contextlib.contextmanager
+def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: float = 0.5) -> Iterator[None]:
+    """Hold the right to move the aliases of `model` in a registry that has neither locks nor conditional writes.
+
+    Each claimant writes a tag of its own and then looks for those of others. Of two that write at once at least one
+    sees the other's; whoever does takes its own back, and tries again a little later. So two never go on together: the
+    flag principle of Herlihy and Shavit, The Art of Multiprocessor Programming. A claim whose holder was killed is
+    taken away by who has seen it for a lease; so nobody may do under a claim what takes that long.
+
+    Args:
+        client: of the registry, whose writes are seen by whoever reads after them.
+        model: its name there.
+        lease: seconds.
+        pause: seconds between tries; up to twice as many, by chance.
+
+    Raises:
+        RegistryError: others were at it all the time.
+    """
+    until, seen = time.monotonic() + PATIENCE, dict[str, float]()
+    while True:
+        mine = f"{PREFIX}{uuid.uuid4().hex}"
+        try:
+            client.set_registered_model_tag(model, mine, socket.gethostname())
+            others = claims(client, model) - {mine}
+            if not others:
+                yield
+                return
+        finally:
+            client.delete_registered_model_tag(model, mine)
+        now = time.monotonic()
+        if now > until:
+            raise RegistryError(f"{model}: others have decided on it for {PATIENCE:.0f} s; run the same again")
+        seen = {its: seen.get(its, now) for its in others}
+        for its, since in seen.items():
+            if now - since > lease:
+                SAY.warning("%s: who began to decide on it has ended in the middle; going on", model)
+                client.delete_registered_model_tag(model, its)
+        time.sleep(pause * (1 + random.random()))
+
+
+def claims(client: "MlflowClient", model: str) -> set[str]:
+    """Return the tags by which processes claim a model at present."""
+    return {tag for tag in client.get_registered_model(model).tags if tag.startswith(PREFIX)}

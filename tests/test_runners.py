@@ -1,0 +1,105 @@
+"""Side by side: comparisons on threads, processes, Dask and Ray come to what they come to one after another."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from flows import runners
+from tasks.core.errors import RunnerError
+from tasks.core.flow_settings import CompareSettings, RunnerSettings
+from tests.champions import store_with_champion
+from tests.small_runs import as_flags, small
+
+PROJECT = Path(__file__).parents[1]
+TWO = ["--cells", "simple_rnn,gru", "--ways", "one"]
+
+
+def compare(imdb: Path, store: Path, *flags: str, **environment: str) -> dict:
+    """Compare two networks by the command line, and return comparison.json."""
+    command = [sys.executable, "flows/compare_flow.py", "--store", str(store), *as_flags(small(imdb)), *TWO, *flags]
+    done = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=400, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((store / "comparisons" / "latest" / "comparison.json").read_text())
+
+
+def figures(comparison: dict) -> dict[str, list[float]]:
+    return {
+        member["name"]: [run[name] for run in member["runs"] for name in ("accuracy", "validation_loss")]
+        for member in comparison["members"]
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(imdb, tmp_path_factory) -> dict:
+    return figures(compare(imdb, tmp_path_factory.mktemp("alone") / "store"))
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("runner", ["threads", "processes", "dask", "ray"])
+def test_members_side_by_side_come_to_the_same(runner, imdb, alone, tmp_path):
+    if runner in ("dask", "ray"):
+        pytest.importorskip(f"prefect_{runner}")
+    found = figures(compare(imdb, tmp_path / "store", "--runner", runner, "--workers", "2"))
+    assert found.keys() == alone.keys()
+    for name, its in found.items():
+        assert its == pytest.approx(alone[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("runner", ["threads", "processes"])
+def test_an_address_is_of_a_cluster(runner):
+    with pytest.raises(ValidationError, match="address is of a Dask scheduler or a Ray cluster"):
+        RunnerSettings(runner=runner, address="tcp://127.0.0.1:8786")
+    assert CompareSettings(runner="dask", address="tcp://127.0.0.1:8786").workers is None
+
+
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prefect_ray", None)
+    with pytest.raises(RunnerError, match=r"--runner ray needs prefect-ray \(.*\): pip install '\.\[ray\]'"):
+        runners.open_runner(RunnerSettings(runner="ray"))
+
+
+def test_a_process_takes_its_share_of_the_processors(monkeypatch):
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what the user has set stays
+    runners.share_processors(2)
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("4", "3")
+
+
+@pytest.mark.machines
+def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_bytes(tmp_path):
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for name in "abc":
+        (inbox / f"{name}.txt").write_text(f"good {name}\nthe bad film\n" * 200)
+    (inbox / "d.txt").write_text("")
+    with store_with_champion(tmp_path) as store:
+
+        def predict(output: str, *flags: str) -> subprocess.CompletedProcess[str]:
+            command = [
+                sys.executable,
+                "flows/predict_flow.py",
+                "--input",
+                str(inbox),
+                "--output",
+                str(tmp_path / output),
+            ]
+            return subprocess.run(
+                [*command, "--store", str(store), *flags], cwd=PROJECT, capture_output=True, text=True, timeout=200
+            )
+
+        alone, beside = predict("alone"), predict("beside", "--runner", "processes", "--workers", "2")
+    for done in (alone, beside):
+        assert done.returncode == 1
+        assert "d.txt: has no rows to score" in done.stderr
+    scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
+    assert len(scored) == 3
+    assert {path.name: path.read_bytes() for path in (tmp_path / "beside").iterdir()} == scored
