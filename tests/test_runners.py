@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tasks.core.errors import RunnerError
 from tasks.core.flow_settings import CompareSettings, RunnerSettings
 from tests.champions import store_with_champion
 from tests.small_runs import as_flags, small
+from tests.web import free_port
 
 PROJECT = Path(__file__).parents[1]
 TWO = ["--cells", "simple_rnn,gru", "--ways", "one"]
@@ -103,3 +107,50 @@ def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_byte
     scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
     assert len(scored) == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "beside").iterdir()} == scored
+
+
+@pytest.fixture
+def dask(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """The address of a real Dask scheduler, and its two worker processes."""
+    pytest.importorskip("prefect_dask")
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    dask_cli = [sys.executable, "-m", "dask"]
+    scheduler = [*dask_cli, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = [*dask_cli, "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "TF_NUM_INTRAOP_THREADS": "1"}
+    environment |= {"ARTIFACTS_STORE": str(tmp_path / "store"), "PREFECT_HOME": str(tmp_path / "store" / "prefect")}
+    started = [
+        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in (scheduler, worker, worker)
+    ]
+    yield address, started[1:]
+    for process in started:
+        process.kill()
+        process.wait(20)
+
+
+@pytest.mark.machines
+def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, tmp_path):
+    address, workers = dask
+    flags = ["--training.epochs", "40"]
+    store = tmp_path / "store"
+
+    def kill_one() -> None:
+        """Once both members have epochs, end one of the workers."""
+        until = time.monotonic() + 200
+        while len({path.parent for path in store.glob("checkpoints/train/*/epoch-*.keras")}) < 2:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.1)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    beside = figures(compare(imdb, store, "--runner", "dask", "--address", address, *flags))
+    killer.join()
+    assert workers[0].poll() == -9
+    alone = figures(compare(imdb, tmp_path / "alone", *flags))
+    assert beside.keys() == alone.keys()
+    for name, its in beside.items():
+        assert its == pytest.approx(alone[name], abs=1e-5)
