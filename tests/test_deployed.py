@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.small_runs import small
+from tests.web import ask, wait_until
 
 PROJECT = Path(__file__).parents[1]
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -67,22 +67,6 @@ def kill_all(process: subprocess.Popen, how: signal.Signals) -> None:
                 os.kill(each.pid, how)
 
 
-def ask(address: str, path: str, **body: object) -> list[dict]:
-    """Return what Prefect's server answers."""
-    import httpx
-
-    answer = httpx.post(f"{address}/{path}", json=body, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
-
-
-def wait_until(condition, seconds: float, log: Path) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, log.read_text()[-5000:]
-        time.sleep(0.5)
-
-
 @pytest.mark.machines
 def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole_epoch(
     served, prefect, worker, imdb, tmp_path
@@ -110,13 +94,13 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole
         runs = [its for its in ask(api, "flow_runs/filter") if names.get(its["deployment_id"]) == name]
         return min(runs, key=lambda its: its["expected_start_time"])
 
-    wait_until(lambda: epochs() >= 3, 180, log)
+    wait_until(lambda: epochs() >= 3, 180, log.read_text)
     kill_all(first, signal.SIGKILL)
     first.wait(30)
     assert run_of("nightly")["state_type"] == "RUNNING"  # nobody is left to say otherwise
     reached = epochs()
     worker()
-    wait_until(lambda: run_of("nightly")["state_type"] in ("COMPLETED", "FAILED"), 300, log)
+    wait_until(lambda: run_of("nightly")["state_type"] in ("COMPLETED", "FAILED"), 300, log.read_text)
     run = run_of("nightly")
     assert (run["state_type"], run["run_count"]) == ("COMPLETED", 2)
     assert (
@@ -124,5 +108,5 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole
     )
     metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
     assert len(metrics["history"]) == 150
-    wait_until(lambda: run_of("weekly")["state_type"] == "COMPLETED", 120, log)
+    wait_until(lambda: run_of("weekly")["state_type"] == "COMPLETED", 120, log.read_text)
     assert run_of("weekly")["auto_scheduled"]

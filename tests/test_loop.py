@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+
+from tests.web import ask, wait_until
 
 PROJECT = Path(__file__).parents[1]
 MODEL = "reviews-classifier"
@@ -86,22 +87,6 @@ def deployments(served, tmp_path):
     for process in started:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
-
-
-def ask(address: str, path: str, **body: object) -> list[dict]:
-    """Return what Prefect's server answers."""
-    import httpx
-
-    answer = httpx.post(f"{address}/{path}", json=body, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
-
-
-def wait_until(condition, seconds: float, told) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, told()
-        time.sleep(0.5)
 
 
 def flags_of(settings: dict) -> list[str]:

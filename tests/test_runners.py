@@ -23,12 +23,10 @@ PROJECT = Path(__file__).parents[1]
 TWO = ["--cells", "simple_rnn,gru", "--ways", "one"]
 
 
-def compare(imdb: Path, store: Path, *flags: str, **environment: str) -> dict:
+def compare(imdb: Path, store: Path, *flags: str) -> dict:
     """Compare two networks by the command line, and return comparison.json."""
     command = [sys.executable, "flows/compare_flow.py", "--store", str(store), *as_flags(small(imdb)), *TWO, *flags]
-    done = subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, timeout=400, env=os.environ | environment
-    )
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((store / "comparisons" / "latest" / "comparison.json").read_text())
 

@@ -90,3 +90,19 @@ def wait_for(address: str) -> None:
         else:
             return
     raise TimeoutError(address)
+
+
+def ask(address: str, path: str, **body: object) -> list[dict]:
+    """Return what Prefect's server answers."""
+    import httpx
+
+    answer = httpx.post(f"{address}/{path}", json=body, timeout=30, trust_env=False)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def wait_until(condition, seconds: float, told) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, told()
+        time.sleep(0.5)
