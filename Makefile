@@ -19,13 +19,14 @@ run: .venv/installed  ## train and judge the case study's model; ARGS="--model.c
 test: .venv/installed  ## the tests; ARGS=tests/test_pad.py for some
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-check: .venv/installed  ## lint, format, types, the floors of the house and the container's files, as CI runs them
+check: .venv/installed  ## lint, format, types, the floors of the house and the files of containers and clusters, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.pipeline
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet kubernetes/*.yaml
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % v)'
@@ -42,11 +43,11 @@ server: .venv/installed  ## Prefect's server and UI, on http://127.0.0.1:4200
 	DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false $(BIN)/prefect server start
 
 worker: .venv/installed  ## runs what is scheduled
-	DO_NOT_TRACK=1 $(BIN)/prefect worker start --pool local --type process
+	DO_NOT_TRACK=1 $(BIN)/prefect worker start --pool imdb-pipeline --type process
 
 deploy: .venv/installed  ## tell the server what to run and when: deployment.yaml
 	mkdir -p artifacts/inbox
-	@$(BIN)/prefect work-pool inspect local >/dev/null 2>&1 || $(BIN)/prefect work-pool create local --type process
+	@$(BIN)/prefect work-pool inspect imdb-pipeline >/dev/null 2>&1 || $(BIN)/prefect work-pool create imdb-pipeline --type process
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 	$(BIN)/python flows/recovery.py
 

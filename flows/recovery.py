@@ -4,7 +4,8 @@
 
 Run it once against the server that PREFECT_API_URL names; `make deploy` does. A run of a deployment tells the server
 every half a minute that it is alive. One that is silent for a minute and a half is marked as crashed; one that has
-crashed is scheduled again, for any worker to take up, until it has crashed three times.
+crashed is scheduled again, for any worker to take up, until it has crashed three times. One that a worker has taken up
+and not begun for ten minutes is scheduled again, too: its worker is gone.
 """
 
 import argparse
@@ -26,19 +27,25 @@ from tasks.core.errors import InputError  # noqa: E402
 from tasks.showing.automations import check_server, renew  # noqa: E402
 
 SILENT = timedelta(seconds=90)  # three times as long as a live run, as deployment.yaml has it, leaves between its signs
+TAKEN = timedelta(minutes=10)  # as long as the image of a container may take to come
 STARTS = 3  # of a run, before a person has to look at it
 
 CRASH = "imdb-pipeline: a run that gives no sign of life has crashed"
 AGAIN = "imdb-pipeline: a run that has crashed begins again"
+NEVER_BEGUN = "imdb-pipeline: a run that was taken up and never began is scheduled again"
 ALIVE = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
-def automations(silent: timedelta = SILENT) -> list[Automation]:
-    """Return the automation that finds runs without a process, and the one that begins them again.
+LEFT_PENDING = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")} | ENDS
+
+
+def automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -> list[Automation]:
+    """Return the automations that find runs without a process, and those that begin them again.
 
     Args:
         silent: how long a run may give no sign of life.
+        taken: how long a run may be pending, which it is from when a worker takes it up until it begins.
     """
     ours = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline*"})
     any_run = {"prefect.resource.id": "prefect.flow-run.*"}
@@ -62,6 +69,16 @@ def automations(silent: timedelta = SILENT) -> list[Automation]:
         posture=Posture.Reactive,
         threshold=1,
     )
+    is_pending = EventTrigger(
+        after={"prefect.flow-run.Pending"},
+        expect=LEFT_PENDING,
+        match=ResourceSpecification(any_run),
+        match_related=ours,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=taken,
+    )
     crashed = ChangeFlowRunState(
         state=StateType.CRASHED, message=f"No sign of life for {silent.total_seconds():.0f} s: its process is gone"
     )
@@ -71,6 +88,7 @@ def automations(silent: timedelta = SILENT) -> list[Automation]:
     return [
         Automation(name=CRASH, trigger=is_silent, actions=[crashed]),
         Automation(name=AGAIN, trigger=has_crashed, actions=[again]),
+        Automation(name=NEVER_BEGUN, trigger=is_pending, actions=[again]),
     ]
 
 

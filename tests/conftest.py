@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,8 +26,8 @@ environment.prepare([])
 
 from tasks.core.inventory import DAY  # noqa: E402
 from tasks.core.store import MANIFEST, Store  # noqa: E402
+from tests.servers import prefect_server_for  # noqa: E402
 from tests.small_reviews import make_padded, write_imdb  # noqa: E402
-from tests.web import free_port, wait_for  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
 
@@ -160,16 +158,5 @@ def alone(tmp_path):
 @pytest.fixture
 def served(alone):
     """The environment of a real server of its own, which runs the services that act on events."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
-        env=alone,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/health")
-        yield alone | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    finally:
-        server.terminate()
-        server.wait(30)
+    with prefect_server_for(alone) as environment:
+        yield environment

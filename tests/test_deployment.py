@@ -67,7 +67,7 @@ def test_one_run_at_a_time_on_its_schedule(name, cron):
     assert ZoneInfo(schedule["timezone"])
     assert re.fullmatch(cron, schedule["cron"])
     assert DEPLOYMENTS[name]["concurrency_limit"]["limit"] == 1
-    assert DEPLOYMENTS[name]["work_pool"]["name"] == "local"
+    assert DEPLOYMENTS[name]["work_pool"]["name"] == "imdb-pipeline"
 
 
 @pytest.mark.parametrize(("name", "model"), [("nightly", "imdb-classifier"), ("own-reviews", "reviews-classifier")])

@@ -1,9 +1,5 @@
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,8 +16,9 @@ from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.judging.registry import address_of
 from tasks.predict import predict_text
+from tests.servers import mlflow_server
 from tests.small_runs import STEPS, small
-from tests.web import free_port, wait_for
+from tests.web import free_port
 
 MODEL = "imdb-classifier"
 
@@ -196,27 +193,9 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, tr
     assert f"MLflow at http://127.0.0.1:{port} does not answer" in caplog.text
     assert "run the same again" in caplog.text
 
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination",
-        str(tmp_path / "a"),
-    ]
-    server = subprocess.Popen(
-        [*command, "--workers", "1"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health")
+    with mlflow_server(f"sqlite:///{tmp_path}/server.db", tmp_path / "a", port) as address:
         metrics = run(tracked(imdb))
         assert [step["name"] for step in metrics["steps"] if not step["cached"]] == ["track", "promote"]
         assert metrics["promotion"]["decision"] == "champion"
-        (logged_run,) = logged(f"http://127.0.0.1:{port}")
+        (logged_run,) = logged(address)
         assert logged_run.info.run_id == metrics["tracking"]["run_id"]
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 import time
 
@@ -5,13 +6,21 @@ import pytest
 
 from tasks.judging.claims import PREFIX, claimed, claims
 from tasks.judging.registry import registry
+from tests.servers import postgres, programs_of_postgres
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.machines)])
+def client(request, tmp_path_factory):
+    """A registry, the store's own or one on PostgreSQL, that knows one model."""
+    with contextlib.ExitStack() as servers, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(tmp_path_factory.mktemp("store")))
-        with registry(None) as client:
+        address = None
+        if request.param == "postgresql":
+            if programs_of_postgres() is None:
+                pytest.skip("PostgreSQL's programs are not installed (Debian: apt-get install postgresql)")
+            pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
+            address = f"postgresql://{servers.enter_context(postgres('mlflow'))}/mlflow"
+        with registry(address) as client:
             client.create_registered_model("films")
             yield client
 
