@@ -121,4 +121,8 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # on a busy machine MLflow waits long for its own children
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(10)

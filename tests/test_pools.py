@@ -63,6 +63,11 @@ def test_a_job_of_the_cluster_fits_kubernetes_own_schema():
     check_job(manifest)
 
 
+@pytest.mark.parametrize("described", OBJECTS, ids=[f"{its['kind']} {its['metadata']['name']}" for its in OBJECTS])
+def test_each_object_of_the_cluster_is_of_a_kind_that_kubernetes_has_and_fits_its_schema(described):
+    kubernetes_validate.validate(described, "1.37", strict=True)  # its command only warns of a kind that there is not
+
+
 @pytest.mark.parametrize(("name", "worker"), [("docker", "Docker"), ("kubernetes", "Kubernetes")])
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[its["name"] for its in DEPLOYMENTS])
 def test_prefects_own_worker_makes_a_container_of_each_deployment(name, worker, deployment, monkeypatch):
