@@ -9,7 +9,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.environment import store_root
 from tasks.core.errors import DataError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.journal import noting
@@ -17,7 +16,7 @@ from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.members import MemberRun, Outcome
 from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact, Store, open_store
 from tasks.judging.logged import flatten
 from tasks.judging.metrics import METRICS
 from tasks.judging.pairs import compare_pairs
@@ -146,9 +145,10 @@ def compare(
     settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], trials: list[dict[str, Any]]
 ) -> Path:
     """Write the folder of a comparison from what its members made, and return where it is."""
-    store = Store(store_root())
+    store = open_store()
     with noting(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
         folder = write_comparison(store.root / "comparisons", flow_run.name or "comparison", settings, comparison)
+        store.share_folder(folder)
     show_in_prefect(comparison, folder)
     return folder

@@ -9,13 +9,12 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.environment import store_root
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.journal import Step, steps_of
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact, Store, open_store
 from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.registry import registry
 from tasks.network.trained import read_training
@@ -106,13 +105,14 @@ def publish(
     promotion: dict[str, Any] | None,
 ) -> Path:
     """Write the run folder from what the run made, and return where it is."""
-    store, steps = Store(store_root()), steps_of(str(flow_run.id))
+    store, steps = open_store(), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in made}
     findings = json.loads(store.path(by_step["report"], FINDINGS).read_text())
     metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
     runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
     figures = by_step["report"].meta["figures"]
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
+    store.share_folder(folder)
     show_in_prefect(name, folder, metrics, findings)
     was_logged = any(step["name"] == "track" and not step["cached"] for step in steps)
     if was_logged and metrics["tracking"] and settings.tracking.texts:

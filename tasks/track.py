@@ -12,11 +12,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.environment import store_root
 from tasks.core.journal import noting
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact, open_store
 from tasks.judging.exam import Exam, write_exam
 from tasks.judging.logged import describe_run, flatten, name_store
 from tasks.judging.metrics import METRICS, NUMBERS
@@ -219,7 +218,7 @@ def track_run(
         RegistryUnreachable: nobody answers at `uri`.
         RegistryError: the request was refused.
     """
-    store, by_step = Store(store_root()), {artifact.step: artifact for artifact in made}
+    store, by_step = open_store(), {artifact.step: artifact for artifact in made}
     paths = {step: store.path(artifact) for step, artifact in by_step.items()}
     dataset = read_dataset(paths["download"])
     tags = describe_version(settings, dataset, by_step["package"])

@@ -10,15 +10,16 @@ import numpy as np
 from prefect import get_run_logger, task
 
 from tasks.core.caching import BY_CONTENT, cache_key, keep, path_of
-from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.locks import lock_file, locked_if_free
+from tasks.core.leases import LeaseLostError
+from tasks.core.locks import lock_file
 from tasks.core.settings import TrainingSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact, open_store
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.devices import describe_devices, devices, strategy
 from tasks.network.models import MODEL, learner_of, load_model, save_model, seed_dropout
+from tasks.network.shared_epochs import SharedEpochs, keep_newest_shared
 from tasks.network.trained import Epoch, best_epoch, write_training
 from tasks.reviews.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
 from tasks.reviews.phrase_tables import PhraseReader, read_phrases
@@ -194,7 +195,7 @@ def train_model(
     padded: Path,
     learned: Path | None,
     settings: TrainingSettings,
-    checkpoint: Path,
+    checkpoint: Checkpoint,
     folder: Path,
     say: Callable[[str], None],
     advance: Advance | None = None,
@@ -206,7 +207,7 @@ def train_model(
     """
     train, validation = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
-    model, history = fit(built / MODEL, train, validation, settings, Checkpoint(checkpoint), say, advance, phrases)
+    model, history = fit(built / MODEL, train, validation, settings, checkpoint, say, advance, phrases)
     bare = load_model(built / MODEL)
     learner_of(bare).set_weights(model.get_weights())
     save_model(bare, folder / MODEL)
@@ -230,7 +231,8 @@ def epochs_key(built: Artifact, padded: Artifact, learned: Artifact | None, sett
 
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     """Tell whether a failed training is worth a retry: not if a user has to mend something first."""
-    return not isinstance(state.result(raise_on_failure=False), PipelineError)
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
 @task(
@@ -246,19 +248,24 @@ def train(built: Artifact, padded: Artifact, settings: TrainingSettings, learned
 
     A retry, or a later run, goes on from the last whole epoch.
     """
-    store, say = Store(store_root()), get_run_logger().info
+    store, say = open_store(), get_run_logger().info
     paths = path_of(built), path_of(padded), path_of(learned) if learned else None
     key = epochs_key(built, padded, learned, settings)
-    checkpoint = Checkpoint(store.root / "checkpoints" / key)
+    epochs = store.root / "checkpoints" / key
+    shared = SharedEpochs(store.shared.bucket, key) if store.shared else None
 
     def fill(folder: Path) -> dict[str, Any]:
         # Another run may be at the same epochs, to have more of them or fewer.
-        with store.locked(key), showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance:
-            return train_model(*paths, settings, checkpoint.folder, folder, say, advance)
+        showing = showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs")
+        with store.held(key) as check, showing as advance:
+            checkpoint = Checkpoint(epochs, shared and shared.held_by(check))
+            return train_model(*paths, settings, checkpoint, folder, say, advance)
 
     trained = keep(fill)
-    with locked_if_free(lock_file(store.root, key)) as free:
+    with store.held_if_free(key) as free:
         if free:
-            checkpoint.finish(warn=say)
-    keep_newest(checkpoint.folder.parent, KEPT_TRAININGS, lambda name: lock_file(store.root, f"{train.name}/{name}"))
+            Checkpoint(epochs, shared).finish(warn=say)
+    keep_newest(epochs.parent, KEPT_TRAININGS, lambda name: lock_file(store.root, f"{train.name}/{name}"))
+    if store.shared:
+        keep_newest_shared(store.shared.bucket, train.name, KEPT_TRAININGS, store.held_if_free)
     return trained

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -24,6 +25,7 @@ from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
+from tasks.core.bucket import Bucket  # noqa: E402
 from tasks.core.inventory import DAY  # noqa: E402
 from tasks.core.store import MANIFEST, Store  # noqa: E402
 from tests.servers import prefect_server_for  # noqa: E402
@@ -81,6 +83,42 @@ def classifier(tmp_path_factory: pytest.TempPathFactory):
     from tests.small_runs import make_classifier  # within: tests of lower rooms need no network
 
     return make_classifier(tmp_path_factory.mktemp("classifier"))
+
+
+@pytest.fixture(scope="session")
+def object_store_server():
+    """A real object store, for this process."""
+    from tests.object_store import ObjectStore  # within: it takes a second to be imported
+
+    server = ObjectStore()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        server.make_bucket()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def object_store(object_store_server, monkeypatch):
+    """The object store, which this process is told of; all is well with it."""
+    for name, value in object_store_server.environment.items():
+        monkeypatch.setenv(name, value)
+    object_store_server.requests.clear()
+    yield object_store_server
+    object_store_server.well_again()
+
+
+@pytest.fixture
+def shared_address(object_store) -> str:
+    """An empty place in the object store."""
+    return f"s3://reviews/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def bucket(shared_address):
+    """An empty place in the object store, opened."""
+    return Bucket(shared_address)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def train_reading(reading, checkpoint, folder, **values):
     folder.mkdir()
     paths = reading / "built", reading / "padded", reading / "learned"
     rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
-    return train_model(*paths, settings(**rules), checkpoint, folder, [].append)
+    return train_model(*paths, settings(**rules), Checkpoint(checkpoint), folder, [].append)
 
 
 def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(reading, tmp_path):
@@ -250,7 +250,9 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        meta = train_model(built.parent, tmp_path, None, settings(), tmp_path / f"c{number}", folder, [].append)
+        meta = train_model(
+            built.parent, tmp_path, None, settings(), Checkpoint(tmp_path / f"c{number}"), folder, [].append
+        )
         files.append([(folder / name).read_bytes() for name in ("model.keras", "training.json")])
     assert files[0] == files[1]
     assert len(meta["seconds"]) == 2

@@ -17,15 +17,16 @@ from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.logging import get_logger
 from prefect.results import get_result_store
+from prefect.serializers import JSONSerializer
 from prefect.tasks import Task
 from prefect.transactions import get_transaction
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tasks.core.environment import result_folder, store_root
+from tasks.core.environment import result_folder
 from tasks.core.errors import StoreError
 from tasks.core.journal import noting
 from tasks.core.sealed import RotError, digest
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Artifact, open_store
 from tasks.core.usage import announce_use
 
 PROJECT = ("tasks", "flows")
@@ -83,7 +84,7 @@ def cache_key(function: Callable[..., Any], step: str, inputs: dict[str, Any]) -
 
 def is_kept(task: Task[..., Any], **inputs: Any) -> bool:
     """Tell whether the store has something under the key that `task` has for these inputs."""
-    return (store_root() / cache_key(task.fn, task.name, inputs)).exists()
+    return open_store().exists(cache_key(task.fn, task.name, inputs))
 
 
 def reduce_input(value: Any, annotation: Any) -> Any:
@@ -185,14 +186,17 @@ def has_whole_record(key: str) -> bool:
     """Tell whether Prefect has a record under `key` whose artifact is whole; a rotten record is removed."""
     storage = get_result_store().result_storage
     record = Path(getattr(storage, "basepath", None) or result_folder()) / key
-    store = Store(store_root())
+    store = open_store()
     try:
         announce_use(store.root)
-        if not record.exists():
+        if not record.exists() and not (store.shared and store.exists(key)):
             return False
         with store.locked(key):
-            if not record.exists():
-                return False  # pruned since
+            if not record.exists():  # another machine's, or pruned since
+                found = store.use(key) if store.shared else None
+                if found:
+                    get_result_store().model_copy(update={"serializer": JSONSerializer()}).write(found, key=key)
+                return found is not None
             # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
             if store.use(key) != read_record(record, key):
                 raise RotError(f"{store.root / key}: missing or not what {record} describes")
@@ -242,7 +246,7 @@ def keep(fill: Callable[[Path], dict[str, Any]]) -> Artifact:
             step["cached"] = False
             return fill(folder)
 
-        made = Store(store_root()).make(
+        made = open_store().make(
             transaction.key, fill_and_note, warn=get_run_logger().warning, refresh=bool(transaction.overwrite)
         )
     pa.default_memory_pool().release_unused()  # the next step may need it
@@ -251,4 +255,4 @@ def keep(fill: Callable[[Path], dict[str, Any]]) -> Artifact:
 
 def path_of(artifact: Artifact, name: str = "") -> Path:
     """Return where an artifact that a step was handed lies, or its file `name`."""
-    return Store(store_root()).path(artifact, name)
+    return open_store().path(artifact, name)

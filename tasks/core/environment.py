@@ -13,6 +13,7 @@ from tasks.core.places import typed_path
 from tasks.core.uncaught import DEBUG_VARIABLE, is_debugging, show_uncaught
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
+COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a store that several share
 # Prefect and TensorFlow make a million objects while they are imported, and hardly any garbage: to look for it at every
 # 700th, as Python does, takes a fifth of that time.
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -26,10 +27,21 @@ def store_root() -> Path:
     """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
 
     In a checkout artifacts/ stands beside flows/. An installed package must not fill site-packages: there it is the
-    current folder's.
+    current folder's. Of a store that several machines share it is this machine's copy: $ARTIFACTS_COPY, else a
+    folder in the user's cache.
     """
+    if address := store_address():
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}"
+        return typed_path(os.environ.get(COPY_VARIABLE) or own).absolute()
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
     return typed_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
+
+
+def store_address() -> str | None:
+    """Return the address of a store that several machines share, as in $ARTIFACTS_STORE, or None for a folder."""
+    named = os.environ.get(STORE_VARIABLE, "")
+    return named.rstrip("/") if "://" in named else None
 
 
 def result_folder() -> Path:
@@ -67,7 +79,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     named = named_store(given)
     if named:
-        os.environ[STORE_VARIABLE] = str(typed_path(named).absolute())
+        os.environ[STORE_VARIABLE] = named if "://" in named else str(typed_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
     if is_own_program() and not is_debugging():

@@ -41,7 +41,7 @@ def take(store: Store, key: str) -> Artifact | None:
         RotError: something lies there, but it is not whole.
         StoreError: the store cannot be written, so the mark cannot be set.
     """
-    if not (store.root / key).exists():
+    if not store.exists(key):
         return None
     announce_use(store.root)
     with store.locked(key):

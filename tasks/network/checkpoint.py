@@ -10,12 +10,11 @@ from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.core.locks import locked_if_free
 from tasks.core.sealed import RotError, seal, unseal
 from tasks.network.models import save_model
+from tasks.network.shared_epochs import FINISHED, SharedEpochs
 from tasks.network.trained import Epoch, best_epoch
 
 if TYPE_CHECKING:
     import keras
-
-FINISHED = "finished"
 
 
 class State(BaseModel):
@@ -32,9 +31,9 @@ class State(BaseModel):
 class Checkpoint:
     """A folder that holds the last two whole epochs, and the best one of each."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep checkpoints in `folder`."""
-        self.folder = folder
+    def __init__(self, folder: Path, shared: SharedEpochs | None = None) -> None:
+        """Keep checkpoints in `folder`, and where several machines may train this, in what they share."""
+        self.folder, self.shared = folder, shared
 
     def read(
         self, warn: Callable[[str], None], is_wanted: Callable[[list[Epoch]], bool] = lambda history: True
@@ -46,6 +45,8 @@ class Checkpoint:
             is_wanted: tells of a state's epochs whether training may go on from there.
         """
         rotten = False
+        if self.shared:
+            self._bring(self.shared, warn)
         for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
             try:
                 state = unseal(path, State)
@@ -58,6 +59,23 @@ class Checkpoint:
         if rotten:
             warn(f"{self.folder}: holds no whole epoch to go on from; training begins anew")
         return None
+
+    def _bring(self, shared: SharedEpochs, warn: Callable[[str], None]) -> None:
+        """Fetch the last two epochs that another machine may have got further to."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in shared.states()[:2]:
+            draft = self.folder / f".{name}.draft"
+            if (self.folder / name).exists() or not shared.take_state(name, draft):
+                continue
+            try:
+                for file, sha256 in unseal(draft, State).files.items():
+                    path = self.folder / file
+                    if not path.is_file() or hash_file(path) != sha256:
+                        shared.take_file(file, sha256, path)
+                draft.replace(self.folder / name)
+            except RotError as rot:
+                warn(f"{rot}; looking for the epoch before")
+                draft.unlink()
 
     def _verify(self, state: State) -> None:
         for name, sha256 in state.files.items():
@@ -75,8 +93,11 @@ class Checkpoint:
         flush(self.folder / last)
         files = {name: hash_file(self.folder / name) for name in {last, best}}
         state = State(history=history, last=last, best=best, files=files)
-        replace_file(self.folder / state_file(history[-1].epoch), seal(state))
-        self._keep(history, history[:-1])
+        name = state_file(history[-1].epoch)
+        replace_file(self.folder / name, seal(state))
+        kept = self._keep(history, history[:-1])
+        if self.shared:
+            self.shared.write(self.folder, name, files, kept)
         return state
 
     def finish(self, warn: Callable[[str], None]) -> None:
@@ -86,11 +107,13 @@ class Checkpoint:
             warn: told of what cannot be used.
         """
         if state := self.read(warn):
-            self._keep(state.history)
+            kept = self._keep(state.history)
             (self.folder / FINISHED).touch()
+            if self.shared:
+                self.shared.finish(state_file(state.history[-1].epoch), kept)
 
-    def _keep(self, *histories: list[Epoch]) -> None:
-        """Remove all but the states after these epochs, and what they name."""
+    def _keep(self, *histories: list[Epoch]) -> set[str]:
+        """Remove all but the states after these epochs, and what they name; return the names of what stays."""
         kept = {
             name
             for history in histories
@@ -101,6 +124,7 @@ class Checkpoint:
             if path.name not in kept:
                 path.unlink()
         (self.folder / FINISHED).unlink(missing_ok=True)
+        return kept
 
 
 def keep_newest(place: Path, most: int, lock_of: Callable[[str], Path]) -> None:

@@ -26,7 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from tasks.core.environment import STORE_VARIABLE, make_folders, store_root
+from tasks.core.environment import STORE_VARIABLE, make_folders, store_address, store_root
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import (
     CompareSettings,
@@ -83,8 +83,10 @@ class CommandLine(BaseSettings):
         env_parse_none_str="none",
     )
 
-    store: Path | None = Field(
-        None, description=f"the folder for all that runs leave behind; default: ${STORE_VARIABLE}, else artifacts/"
+    store: str | None = Field(
+        None,
+        description="the folder for all that runs leave behind, or s3://BUCKET/PREFIX for what several machines share; "
+        f"default: ${STORE_VARIABLE}, else artifacts/",
     )
     debug: bool = Field(False, description="show the traceback of an error")
 
@@ -207,7 +209,8 @@ def parse_command_line(
         raise Mistake("\n".join(describe_mistake(mistake, settings) for mistake in error.errors())) from error
     except SettingsError as error:
         raise Mistake(f"{error}: {error.__cause__}") from error
-    if parsed.store and typed_path(str(parsed.store)).absolute() != store_root():
+    named = parsed.store or str(store_root())
+    if named.rstrip("/") != store_address() and typed_path(named).absolute() != store_root():
         raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     return settings.model_validate({name: getattr(parsed, name) for name in settings.model_fields})
 
@@ -247,7 +250,7 @@ def run_from_command_line(
         130 or 143 when a signal stopped it.
     """
     # Prefect takes two seconds to be imported, which a command that starts no flow does not pay.
-    from tasks.showing.preflight import check_server
+    from tasks.showing.preflight import check_server, check_store
 
     program = Path(sys.argv[0]).name
     accept_any_character()
@@ -256,6 +259,7 @@ def run_from_command_line(
         make_folders()
         check(chosen)
         say_failures_once()
+        check_store(warn=lambda message: say(program, message))
         check_server(warn=lambda message: say(program, message))
     except (Mistake, PipelineError) as mistake:
         return refuse(program, mistake)

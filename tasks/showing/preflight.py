@@ -14,14 +14,36 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from tasks.core.addresses import has_password
+from tasks.core.environment import store_root
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.origins import origin_of
 from tasks.core.server import prepare_server
+from tasks.core.shared import shared_store
 
 # Seconds. Prefect's client tries four times to connect; a server that is there but busy may take its time to answer.
 CONNECTING, LONGEST = 2.5, 12.0
 # A fresh database of Prefect's takes 5 MB with its log of writes; a run's own records and SQLite's drafts come on top.
 ROOM = 20  # MB
+
+
+def check_store(warn: Callable[[str], None]) -> None:
+    """Ask for a store that several machines share.
+
+    Args:
+        warn: told where the champion will not be shared.
+
+    Raises:
+        StoreError: it does not answer, refuses us, or is no address that we know.
+    """
+    shared = shared_store()
+    if not shared:
+        return
+    shared.bucket.check()
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        warn(
+            f"{shared.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "
+            f"machines reach; until then each has a registry of its own, here in {store_root() / 'mlflow'}"
+        )
 
 
 def check_server(warn: Callable[[str], None]) -> None:

@@ -32,9 +32,12 @@ SETTINGS = [
 class Driver:
     """Runs of the flow on one set of generated reviews, each with a store of its own."""
 
-    def __init__(self, imdb: Path, scratch: Path, server: str | None = None) -> None:
-        """Run on the reviews in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given."""
-        self.scratch = scratch
+    def __init__(self, imdb: Path, scratch: Path, server: str | None = None, shared: str | None = None) -> None:
+        """Run on the reviews in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given.
+
+        Where `shared` is the address of a shared store, the folders that runs are given are copies of it.
+        """
+        self.scratch, self.shared = scratch, shared
         self.flags = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz"), *SETTINGS]
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         self.environment |= {"PYTHONUNBUFFERED": "1"} | ({"PREFECT_API_URL": server} if server else {})
@@ -47,13 +50,20 @@ class Driver:
         with log:
             return subprocess.Popen(
                 [sys.executable, str(PROJECT / "flows" / "imdb_flow.py"), *self.flags, *flags],
-                env=self.environment | {"ARTIFACTS_STORE": str(store), "PREFECT_HOME": str(store / "prefect")},
+                env=self.environment | self.places(store),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 **options,
             )
+
+    def places(self, store: Path) -> dict[str, str]:
+        """Return the variables that name where a run keeps what it leaves."""
+        home = {"PREFECT_HOME": str(store / "prefect")}
+        if self.shared:
+            return home | {"ARTIFACTS_STORE": self.shared, "ARTIFACTS_COPY": str(store)}
+        return home | {"ARTIFACTS_STORE": str(store)}
 
     def log(self) -> str:
         """Return what the run that was started last has printed."""
