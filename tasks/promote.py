@@ -1,6 +1,5 @@
 """Promote: the new model against the champion, on the same test reviews; the better one serves."""
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from tasks.core.flow_settings import PromoteSettings
 from tasks.core.journal import noting
 from tasks.core.settings import PromotionSettings
 from tasks.core.store import Artifact
-from tasks.judging.claims import claimed
+from tasks.judging.claims import taking_turns
 from tasks.judging.contest import decide, reason_to_refuse
 from tasks.judging.own_database import own_database
 from tasks.judging.registry import registry
@@ -113,16 +112,11 @@ def promote_version(
             if record is not None:
                 return record | {"model": model, "version": number}, False
             verdict = judge_version(client, uri, version, champion, downloaded, settings)
-            with moving_aliases(client, uri, model):
+            with taking_turns(client, uri, model):
                 if is_still(champion, version_under(client, model, CHAMPION)):
                     record = record_decision(client, version, **verdict, asked=settings.model_dump(), by="run")
                     return record | {"model": model, "version": number}, True
     raise RegistryError(f"{model}: there was a new champion after each of {CONTESTS} contests; run the same again")
-
-
-def moving_aliases(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
-    """Hold the right to move the aliases of `model` against other stores too, where the registry is not the store's."""
-    return contextlib.nullcontext() if uri is None else claimed(client, model)
 
 
 def is_still(before: "ModelVersion | None", now: "ModelVersion | None") -> bool:
@@ -139,7 +133,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
     """
     with registry(uri) as client:
         model = model_or_default(client, settings.registered_model)
-        with deciding(model), moving_aliases(client, uri, model):
+        with deciding(model), taking_turns(client, uri, model):
             version = numbered_version(client, model, settings.version)
             before = version_under(client, model, CHAMPION)
             against = int(before.version) if before is not None and before.version != version.version else None

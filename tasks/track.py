@@ -16,10 +16,11 @@ from tasks.core.journal import noting
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, open_store
+from tasks.judging.claims import taking_turns
 from tasks.judging.exam import Exam, write_exam
 from tasks.judging.logged import describe_run, flatten, name_store
 from tasks.judging.metrics import METRICS, NUMBERS
-from tasks.judging.registry import experiment_id, registry
+from tasks.judging.registry import experiment_id, registry, suppress_existing
 from tasks.judging.remembered import recall
 from tasks.judging.scores import read_scores
 from tasks.judging.versions import CONTENT, EVALUATION, version_of
@@ -181,22 +182,23 @@ def close_abandoned(client: "MlflowClient", experiment: str) -> None:
         give_up(client, run.info.run_id, "KILLED")
 
 
-def register(client: "MlflowClient", run: "Run", model: str, tags: dict[str, str]) -> tuple[int, bool]:
+def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, tags: dict[str, str]) -> tuple[int, bool]:
     """Return the version of the run's model, and whether it is new: no version has had its content yet."""
-    from mlflow.exceptions import MlflowException
-
     found = version_of(client, model, tags[CONTENT])
     if found is not None:
         return int(found.version), False
-    try:
+    with suppress_existing():
         client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    logged = client.get_logged_model(models_of(run)[0])
-    source, run_id = logged.artifact_location, run.info.run_id
-    made = client.create_model_version(model, source, run_id, tags=tags, await_creation_for=0, model_id=logged.model_id)
-    return int(made.version), True
+    with taking_turns(client, uri, model):
+        found = version_of(client, model, tags[CONTENT])  # which another store may have registered meanwhile
+        if found is not None:
+            return int(found.version), False
+        logged = client.get_logged_model(models_of(run)[0])
+        source, run_id = logged.artifact_location, run.info.run_id
+        made = client.create_model_version(
+            model, source, run_id, tags=tags, await_creation_for=0, model_id=logged.model_id
+        )
+        return int(made.version), True
 
 
 def track_run(
@@ -228,7 +230,7 @@ def track_run(
         close_abandoned(client, experiment)
         found = find_logged(client, uri, experiment, content)
         run = found or log_run(client, experiment, paths, settings, describe_run(content) | tags, tags)
-        version, is_new = register(client, run, model, tags)
+        version, is_new = register(client, uri, run, model, tags)
     tracking = {
         "uri": uri,
         "experiment_id": experiment,

@@ -50,7 +50,7 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
     monkeypatch.setattr(
         promote, "registry", lambda _uri: nullcontext(SimpleNamespace(get_model_version=lambda *_: version(2)))
     )
-    monkeypatch.setattr(promote, "claimed", lambda *_: nullcontext())
+    monkeypatch.setattr(promote, "taking_turns", lambda *_: nullcontext())
     monkeypatch.setattr(promote, "version_under", lambda *_: champions.pop(0))
     monkeypatch.setattr(
         promote, "judge_version", lambda *its: met.append(its[3].version) or {"against": its[3].version}

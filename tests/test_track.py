@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,8 @@ from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
-from tasks.judging.registry import address_of
+from tasks.judging.registry import address_of, registry
+from tasks.judging.versions import CONTENT
 from tasks.predict import predict_text
 from tests.servers import mlflow_server
 from tests.small_runs import STEPS, small
@@ -156,6 +158,22 @@ def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch,
     assert again["tracking"] == first["tracking"]
     assert predict_text(PredictSettings(text="good film"), None)["model"] == f"{MODEL} version 1"
     assert [path.name for path in tmp_path.iterdir()] == [now.name]
+
+
+def test_a_content_that_another_store_registers_meanwhile_is_not_registered_again(store, monkeypatch):
+    tags = {CONTENT: "0" * 64}
+
+    @contextlib.contextmanager
+    def after_another(client, uri, model):
+        """Wait for a turn, in which another store has registered the same."""
+        assert uri == "http://127.0.0.1:1"
+        client.create_model_version(model, str(store / "its-files"), tags=tags, await_creation_for=0)
+        yield
+
+    monkeypatch.setattr(tasks.track, "taking_turns", after_another)
+    with registry(None) as client:
+        assert tasks.track.register(client, "http://127.0.0.1:1", None, MODEL, tags) == (1, False)
+        assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
 def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained):

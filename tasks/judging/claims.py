@@ -1,4 +1,4 @@
-"""Claims: of several stores that share a registry, one at a time moves the aliases of a model."""
+"""Claims: of several stores that share a registry, one at a time registers a model and moves its aliases."""
 
 import contextlib
 import logging
@@ -20,9 +20,14 @@ LEASE = 60.0  # seconds after which a claim is of a process that has ended: what
 PATIENCE = 10 * LEASE
 
 
+def taking_turns(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
+    """Hold the right to decide on `model` against other stores; in the registry of one store its own locks do."""
+    return contextlib.nullcontext() if uri is None else claimed(client, model)
+
+
 @contextlib.contextmanager
 def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: float = 0.5) -> Iterator[None]:
-    """Hold the right to move the aliases of `model` in a registry that has neither locks nor conditional writes.
+    """Hold the right to decide on `model` in a registry that has neither locks nor conditional writes.
 
     Each claimant writes a tag of its own and then looks for those of others. Of two that write at once at least one
     sees the other's; whoever does takes its own back, and tries again a little later. So two never go on together: the

@@ -75,4 +75,18 @@ def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     location = own_artifacts() if uri is None else None
-    return str(client.create_experiment(name, artifact_location=location))
+    with suppress_existing():
+        return str(client.create_experiment(name, artifact_location=location))
+    return experiment_id(client, uri, name)  # another store has made it since it was looked for
+
+
+@contextlib.contextmanager
+def suppress_existing() -> Iterator[None]:
+    """Leave what is made here as it is where it is there already: another store that shares the registry made it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
