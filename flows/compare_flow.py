@@ -1,5 +1,6 @@
 """Compare: recurrent networks side by side, on the same reviews and under the same budget."""
 
+from functools import partial
 from pathlib import Path
 
 from tasks.core import environment
@@ -8,9 +9,9 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow, get_run_logger  # noqa: E402
 
-from flows.imdb_flow import download_reviews  # noqa: E402
+from flows.imdb_flow import download_reviews, encode_and_pad  # noqa: E402
 from flows.members import train_member  # noqa: E402
-from flows.runners import map_over  # noqa: E402
+from flows.runners import map_over, result_or_error  # noqa: E402
 from flows.search import search  # noqa: E402
 from tasks.compare import compare  # noqa: E402
 from tasks.core.errors import RegistryUnreachable  # noqa: E402
@@ -48,6 +49,8 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:  # noqa
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     members = find_members(settings)
     downloaded = download_reviews(settings.data)
+    if settings.runner != "none":
+        prepare_together(members, downloaded, settings)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))
@@ -64,6 +67,17 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:  # noqa
 def find_members(settings: CompareSettings) -> list[Member]:
     """Return the members that the settings, and the files of the presets in them, ask for."""
     return members_of(settings, {name: read_preset(name) for name in settings.presets})
+
+
+def prepare_together(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> None:
+    """Encode and pad what members share, parts side by side; members side by side would all wait for the first one.
+
+    What cannot be had fails again in the members that need it, and is shown there.
+    """
+    for data in dict.fromkeys(run.data for member in members for run in member.runs):
+        found = result_or_error(partial(encode_and_pad, data, downloaded, settings))
+        if isinstance(found, Exception):
+            get_run_logger().warning("Not prepared before the members begin: %s", describe(found))
 
 
 def train_members(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> list[Outcome]:

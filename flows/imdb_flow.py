@@ -9,10 +9,12 @@ environment.prepare()  # Prefect reads where it lives while it is imported
 
 from prefect import flow, get_run_logger  # noqa: E402
 
+from flows.workers import parts_side_by_side  # noqa: E402
 from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
+from tasks.core.flow_settings import PipelineSettings, RunnerSettings  # noqa: E402
 from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.divide import divide  # noqa: E402
@@ -39,25 +41,29 @@ from tasks.train import train  # noqa: E402
     result_serializer="json",
     on_failure=[leave_report],
 )
-def imdb_flow(settings: RunSettings = RunSettings()) -> Path:  # noqa: B008 - frozen, and Prefect shows it
+def imdb_flow(settings: PipelineSettings = PipelineSettings()) -> Path:  # noqa: B008 - frozen, and Prefect shows it
     """Train and judge a recurrent classifier of movie reviews.
 
     Every step is kept under a key of what it depends on, and is done again only when that has changed.
 
     Args:
-        settings: what to run; the defaults are the case study's.
+        settings: what to run; the defaults are the case study's, one part after another.
 
     Returns:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
-    made = train_and_judge(settings, download_reviews(settings.data))
+    run = settings.run
+    made = train_and_judge(run, download_reviews(run.data), settings)
     drawn = report(
-        made.downloaded, made.trained, made.evaluated, made.compared, made.judged, made.encoded, settings.evaluation
+        made.downloaded, made.trained, made.evaluated, made.compared, made.judged, made.encoded, run.evaluation
     )
-    packaged = package(made.downloaded, made.encoded, made.padded, made.trained, made.evaluated, settings.evaluation)
+    packaged = package(made.downloaded, made.encoded, made.padded, made.trained, made.evaluated, run.evaluation)
     everything = [artifact for artifact in (*made, drawn, packaged) if artifact]
-    return publish(settings, everything, *log_and_decide(settings, everything, uri))
+    return publish(run, everything, *log_and_decide(run, everything, uri))
+
+
+ALONE = RunnerSettings()  # one part after another, in this process
 
 
 class Judged(NamedTuple):
@@ -75,10 +81,10 @@ class Judged(NamedTuple):
     learned: Artifact | None
 
 
-def train_and_judge(settings: RunSettings, downloaded: Artifact) -> Judged:
+def train_and_judge(settings: RunSettings, downloaded: Artifact, runner: RunnerSettings = ALONE) -> Judged:
     """Take downloaded reviews to a trained and judged network, as a run does and each member of a comparison."""
     divided = divide(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
-    prepared = prepare(settings, downloaded)
+    prepared = prepare(settings, downloaded, runner)
     encoded, padded, learned = prepared
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
     compared = baseline(encoded, padded, settings.baseline)
@@ -96,13 +102,19 @@ class Prepared(NamedTuple):
     learned: Artifact | None
 
 
-def prepare(settings: RunSettings, downloaded: Artifact) -> Prepared:
+def prepare(settings: RunSettings, downloaded: Artifact, runner: RunnerSettings = ALONE) -> Prepared:
     """Take downloaded reviews to what a network is trained on."""
-    encoded = encode(downloaded, settings.data)
-    padded = pad(encoded, settings.data)
+    encoded, padded = encode_and_pad(settings.data, downloaded, runner)
     reads = settings.model.phrases or settings.model.word_vectors
     learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
     return Prepared(encoded, padded, learned)
+
+
+def encode_and_pad(data: DataSettings, downloaded: Artifact, runner: RunnerSettings) -> tuple[Artifact, Artifact]:
+    """Turn downloaded reviews into token ids and rectangles, their parts side by side on what the runner is."""
+    with parts_side_by_side(runner):
+        encoded = encode(downloaded, data)
+        return encoded, pad(encoded, data)
 
 
 def fit(settings: RunSettings, prepared: Prepared) -> tuple[Artifact, Artifact]:
@@ -168,7 +180,7 @@ def main() -> int:
     from tasks.showing.command_line import RunCommandLine, run_from_command_line
     from tasks.showing.screen import show_run
 
-    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run, check_dataset)
+    return run_from_command_line(imdb_flow, RunCommandLine, PipelineSettings, show_run, check_dataset)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from typing import Any
 from prefect import Task, get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from flows.worker_process import fair_share, share_processors
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
 
 WORKERS = 2
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 ROUNDS = 3  # in which what a killed process has taken down is begun again
 
 
@@ -72,16 +72,25 @@ def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     runner: TaskRunner[Any]
     if settings.runner == "dask":
         dask = extra("prefect_dask", "dask").DaskTaskRunner
-        # A worker process does one thing at a time, and shows no page to the network.
-        own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": fair_share(workers)}
-        runner = dask(address=settings.address) if settings.address else dask(cluster_kwargs=own)
+        runner = dask(address=settings.address) if settings.address else dask(cluster_kwargs=own_dask(workers))
         return runner
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = extra("prefect_ray", "ray").RayTaskRunner
-    share = {"env_vars": fair_share(workers)}
-    its = {"num_cpus": workers, "include_dashboard": False, "runtime_env": share}
-    runner = ray(address=settings.address) if settings.address else ray(init_kwargs=its)
+    runner = ray(address=settings.address) if settings.address else ray(init_kwargs=own_ray(workers))
     return runner
+
+
+def own_dask(workers: int) -> dict[str, Any]:
+    """Return how a Dask cluster of this machine is started.
+
+    A worker process does one thing at a time, and shows no page to the network.
+    """
+    return {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": fair_share(workers)}
+
+
+def own_ray(workers: int) -> dict[str, Any]:
+    """Return how a Ray cluster of this machine is started: without a page, and telling nobody of it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    return {"num_cpus": workers, "include_dashboard": False, "runtime_env": {"env_vars": fair_share(workers)}}
 
 
 def extra(module: str, name: str) -> Any:
@@ -96,17 +105,3 @@ def extra(module: str, name: str) -> Any:
         raise RunnerError(
             f"--runner {name} needs {module.replace('_', '-')} ({error}): pip install '.[{name}]'"
         ) from error
-
-
-def fair_share(at_once: int) -> dict[str, str]:
-    """Return the variables that give each of `at_once` processes its share of the machine's processors.
-
-    They count for a process that has not imported TensorFlow yet. What the user has set stays.
-    """
-    share = str(max(1, (os.cpu_count() or 1) // at_once))
-    return {name: os.environ.get(name, share) for name in THREADS}
-
-
-def share_processors(at_once: int) -> None:
-    """Take this process's fair share, at its start."""
-    os.environ.update(fair_share(at_once))

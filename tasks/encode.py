@@ -12,6 +12,7 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
+from tasks.core.parts import Over, over_parts
 from tasks.core.settings import EncodeSettings
 from tasks.core.store import Artifact
 from tasks.reviews.encoded import (
@@ -166,10 +167,16 @@ def gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
 
 
-def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
+def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, over: Over = map) -> dict[str, int]:
     """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
 
     Ids and labels are equal to those of keras.datasets.imdb.load_data.
+
+    Args:
+        downloaded: the folder with the reviews.
+        settings: the rules and the limits.
+        folder: to write to.
+        over: who tokenises the parts of the texts; the files are the same whoever does.
 
     Returns:
         How many reviews each split has, and how many words are known.
@@ -177,7 +184,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     Raises:
         DataError: a split lacks a label, or its words are beyond a limit.
     """
-    ranked = read_ranked(downloaded, settings.tokenisation)
+    ranked = read_ranked(downloaded, settings.tokenisation, over)
     limit = limit_of(ranked, settings)
     check_word_index(ranked, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
@@ -214,4 +221,4 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
 )
 def encode(downloaded: Artifact, settings: EncodeSettings) -> Artifact:
     """Turn the words of every downloaded review into token ids."""
-    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder))
+    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder, over_parts()))

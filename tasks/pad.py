@@ -1,7 +1,7 @@
 """Pad: token lists of any length to one rectangle, split three ways, kept as Parquet."""
 
 import math
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,12 @@ from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
+from tasks.core.parts import Over, over_parts
 from tasks.core.settings import PadSettings
 from tasks.core.store import Artifact
 from tasks.reviews.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
 from tasks.reviews.groups import cut_between, read_groups, stand_together
-from tasks.reviews.padded import pad_tokens, padded_file, padded_schema, write_padded
+from tasks.reviews.padded import pad_batch, padded_file, padded_schema, write_padded
 
 
 def split_bounds(
@@ -60,8 +61,15 @@ def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> 
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 
 
-def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
-    """Write train, validation and test.parquet and return how many reviews each holds."""
+def pad_splits(encoded: Path, settings: PadSettings, folder: Path, over: Over = map) -> dict[str, int]:
+    """Write train, validation and test.parquet and return how many reviews each holds.
+
+    Args:
+        encoded: the folder with the encoded splits.
+        settings: how long, and which sides are filled up and cut.
+        folder: to write to.
+        over: who pads the parts; the files are the same whoever does.
+    """
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
@@ -70,25 +78,15 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
     its = read_encoding(encoded)
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, its.vocabulary_size, *sides, its.tokenisation, its.labels)
+    pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)
     rows = {}
     for split, (source, start, stop) in bounds.items():
-        path = encoded_file(encoded, source)
-        rows[split] = write_padded(padded_file(folder, split), schema, pad_rows(path, start, stop, settings))
+        parts = over(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))
+        rows[split] = write_padded(padded_file(folder, split), schema, parts)
     return rows
-
-
-def pad_rows(
-    path: Path, start: int, stop: int, settings: PadSettings
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield tokens, lengths and labels of encoded rows, part by part."""
-    for batch in iterate_encoded(path, start, stop):
-        tokens, lengths = pad_tokens(
-            batch.column("tokens"), settings.maxlen, padding=settings.padding, truncating=settings.truncating
-        )
-        yield tokens, lengths, batch.column("label").to_numpy()
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="pad to {settings.maxlen}")
 def pad(encoded: Artifact, settings: PadSettings) -> Artifact:
     """Pad every split of `encoded` to `settings.maxlen` and keep it as Parquet."""
-    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder))
+    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder, over_parts()))

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tasks.core.errors import DataError
 from tasks.core.settings import EncodeSettings, PadSettings
 from tasks.encode import encode_download
-from tasks.pad import pad_splits, pad_tokens, part_groups, split_bounds
+from tasks.pad import pad_splits, part_groups, split_bounds
 from tasks.reviews.groups import read_groups
-from tasks.reviews.padded import PaddedFile
+from tasks.reviews.padded import PaddedFile, pad_tokens
 
 SIDE = st.sampled_from(["pre", "post"])
 

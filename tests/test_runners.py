@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows import runners
+from flows.worker_process import share_processors
 from tasks.core.errors import RunnerError
 from tasks.core.flow_settings import CompareSettings, RunnerSettings
 from tests.champions import store_with_champion
@@ -72,7 +73,7 @@ def test_a_process_takes_its_share_of_the_processors(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what the user has set stays
-    runners.share_processors(2)
+    share_processors(2)
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("4", "3")
 
 

@@ -11,13 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
+from tasks.core.parts import Over
 from tasks.reviews.dataset import REVIEWS, label_dtype, read_dataset
 from tasks.reviews.encoded import ROWS_A_GROUP, open_streaming
 from tasks.reviews.groups import block_of
 from tasks.reviews.ordered import SHUFFLED
 from tasks.reviews.sources import imdb, npz
-from tasks.reviews.text import WordCounts, words_to_ranks
+from tasks.reviews.text import WordCounts, count_occurrences, words_to_ranks
 from tasks.reviews.tokenising import tokenise
+
+ROWS_A_PART = 4096  # of texts, which as words take several times their own memory
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,13 @@ class Ranked:
     name_row: Callable[[str, int], str]
 
 
-def read_ranked(downloaded: Path, rule: str) -> Ranked:
+def read_ranked(downloaded: Path, rule: str, over: Over = map) -> Ranked:
     """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet.
 
     Args:
         downloaded: the folder.
         rule: of tokenising; the arrays of imdb.npz are words already, by the rule "keras".
+        over: who tokenises the parts of reviews.parquet.
 
     Raises:
         DataError: another rule is wanted of them.
@@ -59,7 +63,7 @@ def read_ranked(downloaded: Path, rule: str) -> Ranked:
                 f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
             )
         return read_arrays(downloaded)
-    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels)
+    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels, over)
 
 
 def read_arrays(downloaded: Path) -> Ranked:
@@ -83,14 +87,14 @@ def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
         yield lists.slice(start, ROWS_A_GROUP)
 
 
-def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
+def read_texts(path: Path, rule: str, label_names: tuple[str, ...], over: Over) -> Ranked:
     """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
 
     The vocabulary is built from the training reviews alone.
     """
     counts = WordCounts()
-    for texts in iterate_column(path, "train", "text"):
-        counts.add(tokenise(texts, rule))
+    for counted in over(partial(count_part, rule=rule), iterate_column(path, "train", "text")):
+        counts.add(counted)
     vocabulary = counts.ranked()
     kind = label_dtype(len(label_names))
     labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}
@@ -102,7 +106,7 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
         label_names,
         labels,
         highest_rank=len(vocabulary),
-        parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
+        parts={split: partial(rank_texts, path, split, words, rule, over) for split in labels},
         groups=groups_of(path, labels["train"]),
         name_row=partial(name_text, path),
     )
@@ -134,11 +138,20 @@ def name_text(path: Path, split: str, row: int) -> str:
 def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
     """Yield a column of one split's rows, part by part."""
     with open_streaming(path) as file:
-        for batch in file.iter_batches(4096, columns=["split", column]):
+        for batch in file.iter_batches(ROWS_A_PART, columns=["split", column]):
             yield batch.filter(pc.equal(batch["split"], split))[column]
 
 
-def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Iterator[pa.ListArray]:
+def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str, over: Over) -> Iterator[pa.ListArray]:
     """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
-    for texts in iterate_column(path, split, "text"):
-        yield words_to_ranks(tokenise(texts, rule), vocabulary)
+    return over(partial(rank_part, vocabulary=vocabulary, rule=rule), iterate_column(path, split, "text"))
+
+
+def count_part(texts: pa.Array, rule: str) -> pa.StructArray:
+    """Return the distinct words of texts and how often each occurs, as `WordCounts` adds them up."""
+    return count_occurrences(tokenise(texts, rule))
+
+
+def rank_part(texts: pa.Array, vocabulary: pa.Array, rule: str) -> pa.ListArray:
+    """Return the word ranks of texts."""
+    return words_to_ranks(tokenise(texts, rule), vocabulary)

@@ -13,6 +13,11 @@ START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
 UNRANKED = 0  # in place of a word's rank, where the vocabulary does not have it
 
 
+def count_occurrences(tokens: pa.ListArray) -> pa.StructArray:
+    """Return the distinct words of n lists in order of appearance, `values`, and how often each occurs, `counts`."""
+    return pc.value_counts(tokens.flatten())
+
+
 class WordCounts:
     """How often each word occurs, counted part by part."""
 
@@ -21,9 +26,8 @@ class WordCounts:
         self._words = pa.array([], pa.string())
         self._counts = np.zeros(0, np.int64)
 
-    def add(self, tokens: pa.ListArray) -> None:
-        """Count the words of n lists."""
-        counted = pc.value_counts(tokens.flatten())
+    def add(self, counted: pa.StructArray) -> None:
+        """Add what `count_occurrences` returns of a part; the parts in their order."""
         words, counts = counted.field("values"), counted.field("counts").to_numpy()
         places = pc.index_in(words, value_set=self._words)
         is_new = np.asarray(places.is_null())

@@ -32,12 +32,13 @@ from tasks.core.flow_settings import (
     CompareSettings,
     ExportSettings,
     HousekeepingSettings,
+    PipelineSettings,
     PredictSettings,
     PromoteSettings,
 )
 from tasks.core.journal import unfinished_step
 from tasks.core.places import printable, typed_path
-from tasks.core.settings import RunSettings, Settings
+from tasks.core.settings import Settings
 from tasks.core.uncaught import describe, is_debugging, say
 from tasks.showing.screen import accept_any_character, say_failures_once
 
@@ -143,7 +144,7 @@ class PresetSource(PydanticBaseSettingsSource):
         return read_preset(str(self.current_state.get("preset", CASE_STUDY)))
 
 
-class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
+class RunCommandLine(PipelineSettings, CommandLine):  # type: ignore[misc]
     """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")

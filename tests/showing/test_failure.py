@@ -14,12 +14,13 @@ def raised(error: Exception) -> Exception:
 
 def test_an_expected_error_is_shown_as_its_message_with_the_remedy(tmp_path):
     error = raised(SourceError("a.npz: sha256 is <1>, expected 2; give --data.sha256 1"))
-    settings = {"data": {"maxlen": 256, "source": None}}
+    settings = {"runner": "threads", "workers": None, "data": {"maxlen": 256, "source": None}}
     page = write_failure(tmp_path, "odd-cat", settings, "encode", error, STEPS).read_text()
     assert "a.npz: sha256 is &lt;1&gt;, expected 2; give --data.sha256 1" in page
     assert "<b>encode</b>" in page
     assert "1.50" in page
     assert "maxlen = 256" in page
+    assert "<code>threads</code>" in page
     assert "Traceback" not in page
 
 
