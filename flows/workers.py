@@ -166,7 +166,7 @@ def ray(settings: RunnerSettings) -> Iterator[Pool]:
     module = extra("ray", "ray")
     try:
         module.init(**({"address": settings.address} if settings.address else own_ray(settings.workers or WORKERS)))
-    except OSError as error:
+    except (OSError, module.exceptions.RayError) as error:
         raise RunnerError(f"no Ray cluster answers at {settings.address} ({error})") from error
     try:
         do = module.remote(do_part)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from pydantic import ValidationError
 
 from flows import runners
 from flows.worker_process import share_processors
+from flows.workers import Workers
 from tasks.core.errors import RunnerError
 from tasks.core.flow_settings import CompareSettings, RunnerSettings
 from tests.champions import store_with_champion
+from tests.part_work import end_once
 from tests.small_runs import as_flags, small
 from tests.web import free_port
 
@@ -153,3 +156,23 @@ def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, 
     assert beside.keys() == alone.keys()
     for name, its in beside.items():
         assert its == pytest.approx(alone[name], abs=1e-5)
+
+
+@pytest.mark.machines
+def test_a_part_whose_dask_worker_is_killed_is_done_by_another(dask, tmp_path):
+    address, workers = dask
+    with Workers(RunnerSettings(runner="dask", address=address)) as parts:
+        done = list(parts.over(partial(end_once, mark=tmp_path / "mark"), range(6)))
+    assert done == [0, 1, 4, 9, 16, 25]
+    assert sorted(worker.poll() or 0 for worker in workers) == [-9, 0]
+
+
+@pytest.mark.machines
+def test_a_dask_cluster_that_does_not_answer_is_named():
+    pytest.importorskip("prefect_dask")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        Workers(RunnerSettings(runner="dask", address=address)) as parts,
+        pytest.raises(RunnerError, match=f"no Dask worker is to be had at {address}"),
+    ):
+        list(parts.over(abs, [1]))

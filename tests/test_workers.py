@@ -1,5 +1,6 @@
 """Workers: what they make of a step's parts is what one process makes of them, byte for byte, whatever befalls them."""
 
+import json
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from flows.imdb_flow import encode_and_pad
 from flows.workers import Workers, parts_side_by_side
 from tasks.core.errors import DataError, RunnerError
 from tasks.core.files import hash_file
-from tasks.core.flow_settings import RunnerSettings
+from tasks.core.flow_settings import PipelineSettings, RunnerSettings
 from tasks.core.parts import over_parts
 from tasks.core.settings import DataSettings, EncodeSettings, PadSettings
 from tasks.core.store import Store
@@ -29,6 +30,7 @@ from tasks.pad import pad_splits
 from tasks.reviews import encoded, ranked
 from tasks.reviews.dataset import REVIEWS, Dataset, write_dataset
 from tests.part_work import end_always, end_once, refuse
+from tests.small_runs import small
 
 PROJECT = Path(__file__).parents[1]
 ROWS = 90
@@ -79,7 +81,7 @@ def test_a_step_has_one_key_and_one_content_whatever_does_its_parts(imdb, tmp_pa
     made = []
     for name, runner in (("alone", "none"), ("beside", "threads")):
         monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path / name))
-        downloaded = Store(tmp_path / name).make("download/one", partial(copy_texts, imdb), warn=pytest.fail)
+        downloaded = Store(tmp_path / name).make("download/one", partial(copy_reviews, imdb), warn=pytest.fail)
 
         @flow(result_storage=tmp_path / name / "results", result_serializer="json")
         def prepare_flow(downloaded=downloaded, runner=runner):
@@ -92,7 +94,14 @@ def test_a_step_has_one_key_and_one_content_whatever_does_its_parts(imdb, tmp_pa
     assert made[0] == made[1]
 
 
-def copy_texts(imdb: Path, folder: Path) -> dict:
+def test_a_run_with_workers_takes_all_from_one_without_and_is_written_down_alike(trained, run, imdb):
+    alone = json.loads((trained / "runs" / "latest" / "config.json").read_text())
+    beside = run(PipelineSettings(**dict(small(imdb)), runner="threads", workers=2))
+    assert {step["name"] for step in beside["steps"] if not step["cached"]} <= {"publish"}
+    assert json.loads((beside["folder"] / "config.json").read_text()) == alone
+
+
+def copy_reviews(imdb: Path, folder: Path) -> dict:
     for name in ("imdb.npz", "imdb_word_index.json", "dataset.json"):
         (folder / name).write_bytes((imdb / name).read_bytes())
     return {}

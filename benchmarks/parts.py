@@ -1,0 +1,110 @@
+"""Encoding and padding with workers, and small trainings side by side, each beside doing one after another, as ratios.
+
+    python benchmarks/parts.py --data PATH/reviews.parquet               # texts with the columns split, label and text
+    python benchmarks/parts.py --data PATH/reviews.parquet --trainings 4
+
+A ratio is the seconds with a runner over those without, taken in pairs within a round; the start of workers counts.
+"""
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def prepare(download: Path, folder: Path, runner: str, workers: int) -> dict[str, float]:
+    """Return the seconds of encoding and of padding, as the steps do it."""
+    from flows.workers import parts_side_by_side
+    from tasks.core.flow_settings import RunnerSettings
+    from tasks.core.parts import over_parts
+    from tasks.core.settings import EncodeSettings, PadSettings
+    from tasks.encode import encode_download
+    from tasks.pad import pad_splits
+
+    (folder / "padded").mkdir(parents=True)
+    settings = EncodeSettings(max_words=1_000_000)
+    with parts_side_by_side(RunnerSettings(runner=runner, workers=workers)):
+        started = time.perf_counter()
+        encode_download(download, settings, folder, over_parts())
+        encoded = time.perf_counter()
+        pad_splits(folder, PadSettings(), folder / "padded", over_parts())
+    return {"encode": encoded - started, "pad": time.perf_counter() - encoded}
+
+
+def compare(data: Path, store: Path, trainings: int, runner: str, workers: int) -> dict[str, float]:
+    """Return the seconds of a comparison of small networks that differ in their learning rate, from an empty store."""
+    rates = ",".join(f"{number / 1000}" for number in range(1, trainings + 1))
+    command = [
+        sys.executable,
+        str(ROOT / "flows" / "compare_flow.py"),
+        "--store",
+        str(store),
+        "--data.dataset",
+        str(data),
+    ]
+    command += [
+        "--data.max-reviews",
+        "4000",
+        "--no-tracking.enabled",
+        "--cells",
+        "gru",
+        "--ways",
+        "one",
+        "--training.epochs",
+        "2",
+    ]
+    command += ["--grid", f"training.learning-rate={rates}", "--runner", runner, "--workers", str(workers)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=clean)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return {"comparison": time.perf_counter() - started}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="Parquet with the columns split, label and text")
+    parser.add_argument("--runners", nargs="+", default=["threads", "processes"], help="also dask and ray")
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trainings", type=int, default=0, help="small networks to compare, side by side and not")
+    arguments = parser.parse_args()
+
+    from tasks.reviews.dataset import REVIEWS, Dataset, write_dataset
+
+    found: dict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as scratch:
+        place, data = Path(scratch), arguments.data.resolve()
+        (place / "download").mkdir()
+        (place / "download" / REVIEWS).symlink_to(data)
+        write_dataset(place / "download", Dataset(name="own", sha256="", labels=("0", "1")))
+        prepare(place / "download", place / "first", "none", 1)  # imports and reads from the disk; nobody's time
+        for number in range(arguments.rounds):
+            seconds = {}
+            for runner, workers in [("none", 1), *itertools.product(arguments.runners, arguments.workers)]:
+                folder = place / f"{number}-{runner}-{workers}"
+                seconds[runner, workers] = prepare(place / "download", folder, runner, workers)
+                if arguments.trainings and (runner == "none" or workers > 1):
+                    seconds[runner, workers] |= compare(data, folder / "store", arguments.trainings, runner, workers)
+            for kind, its in seconds.items():
+                for name, value in its.items():
+                    found[name, *kind].append((value, value / seconds["none", 1][name]))
+    print(f"{'':12} {'runner':10} {'workers':>7} {'seconds':>8} {'ratio':>6} {'low':>6} {'high':>6}")
+    for (name, runner, workers), pairs in sorted(found.items()):
+        values, ratios = zip(*pairs, strict=True)
+        middle = f"{statistics.median(values):8.2f} {statistics.median(ratios):6.2f}"
+        print(f"{name:12} {runner:10} {workers:7} {middle} {min(ratios):6.2f} {max(ratios):6.2f}")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
