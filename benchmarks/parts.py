@@ -1,7 +1,8 @@
-"""Encoding and padding with workers, and small trainings side by side, each beside doing one after another, as ratios.
+"""Encoding and padding, small trainings, and a folder of files to score, by workers and one after another, as ratios.
 
     python benchmarks/parts.py --data PATH/reviews.parquet               # texts with the columns split, label and text
     python benchmarks/parts.py --data PATH/reviews.parquet --trainings 4
+    python benchmarks/parts.py --data PATH/reviews.parquet --store STORE --files 8     # STORE has a champion
 
 A ratio is the seconds with a runner over those without, taken in pairs within a round; the start of workers counts.
 """
@@ -62,12 +63,35 @@ def compare(data: Path, store: Path, trainings: int, runner: str, workers: int) 
         "2",
     ]
     command += ["--grid", f"training.learning-rate={rates}", "--runner", runner, "--workers", str(workers)]
+    return {"comparison": seconds_of(command)}
+
+
+def write_files(data: Path, files: int, folder: Path) -> None:
+    """Write the texts as files of about equal rows."""
+    import pyarrow.parquet as pq
+
+    folder.mkdir()
+    texts = pq.read_table(data, columns=["text"])
+    rows = -(-texts.num_rows // files)
+    for number in range(files):
+        pq.write_table(texts.slice(number * rows, rows), folder / f"{number:03}.parquet", compression="zstd")
+
+
+def score(store: Path, inbox: Path, outbox: Path, runner: str, workers: int) -> dict[str, float]:
+    """Return the seconds of scoring the files of `inbox` by the champion of `store`, as a whole process."""
+    command = [sys.executable, str(ROOT / "flows" / "predict_flow.py"), "--store", str(store)]
+    command += ["--input", str(inbox), "--output", str(outbox), "--runner", runner, "--workers", str(workers)]
+    return {"score": seconds_of(command)}
+
+
+def seconds_of(command: list[str]) -> float:
+    """Return the seconds that a command takes, which has to succeed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=clean)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return {"comparison": time.perf_counter() - started}
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -77,6 +101,8 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trainings", type=int, default=0, help="small networks to compare, side by side and not")
+    parser.add_argument("--store", type=Path, help="with a champion, to score a folder of files by")
+    parser.add_argument("--files", type=int, default=8, help="in that folder")
     arguments = parser.parse_args()
 
     from tasks.reviews.dataset import REVIEWS, Dataset, write_dataset
@@ -87,6 +113,8 @@ def main() -> None:
         (place / "download").mkdir()
         (place / "download" / REVIEWS).symlink_to(data)
         write_dataset(place / "download", Dataset(name="own", sha256="", labels=("0", "1")))
+        if arguments.store:
+            write_files(data, arguments.files, place / "inbox")
         prepare(place / "download", place / "first", "none", 1)  # imports and reads from the disk; nobody's time
         for number in range(arguments.rounds):
             seconds = {}
@@ -95,6 +123,9 @@ def main() -> None:
                 seconds[runner, workers] = prepare(place / "download", folder, runner, workers)
                 if arguments.trainings and (runner == "none" or workers > 1):
                     seconds[runner, workers] |= compare(data, folder / "store", arguments.trainings, runner, workers)
+                if arguments.store:
+                    made = folder / "scored"
+                    seconds[runner, workers] |= score(arguments.store, place / "inbox", made, runner, workers)
             for kind, its in seconds.items():
                 for name, value in its.items():
                     found[name, *kind].append((value, value / seconds["none", 1][name]))

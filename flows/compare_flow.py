@@ -11,10 +11,10 @@ from prefect import flow, get_run_logger  # noqa: E402
 
 from flows.imdb_flow import download_reviews, encode_and_pad  # noqa: E402
 from flows.members import train_member  # noqa: E402
-from flows.runners import map_over, result_or_error  # noqa: E402
+from flows.runners import map_over, open_runner, result_or_error  # noqa: E402
 from flows.search import search  # noqa: E402
 from tasks.compare import compare  # noqa: E402
-from tasks.core.errors import RegistryUnreachable  # noqa: E402
+from tasks.core.errors import RegistryUnreachable, RunnerError  # noqa: E402
 from tasks.core.flow_settings import CompareSettings  # noqa: E402
 from tasks.core.members import Member, Outcome, found_member, members_of  # noqa: E402
 from tasks.core.spaces import read_search  # noqa: E402
@@ -76,6 +76,8 @@ def prepare_together(members: list[Member], downloaded: Artifact, settings: Comp
     """
     for data in dict.fromkeys(run.data for member in members for run in member.runs):
         found = result_or_error(partial(encode_and_pad, data, downloaded, settings))
+        if isinstance(found, RunnerError):
+            raise found  # the members need the same one
         if isinstance(found, Exception):
             get_run_logger().warning("Not prepared before the members begin: %s", describe(found))
 
@@ -85,14 +87,16 @@ def train_members(members: list[Member], downloaded: Artifact, settings: Compare
     calls = [{"member": member, "downloaded": downloaded} for member in members]
     outcomes = map_over(train_member, calls, settings)
     return [
-        Outcome(member, [], describe(its)) if isinstance(its, Exception) else its
-        for member, its in zip(members, outcomes, strict=True)
+        Outcome(member, [], describe(outcome)) if isinstance(outcome, Exception) else outcome
+        for member, outcome in zip(members, outcomes, strict=True)
     ]
 
 
 def check(settings: CompareSettings) -> None:
-    """Refuse reviews that cannot be read, and members that cannot be had, before anything is started."""
+    """Refuse reviews that cannot be read, and members and runners that cannot be had, before anything is started."""
     check_dataset(settings)
+    if settings.runner != "none":
+        open_runner(settings)
     find_members(settings)
     read_search(settings.search)
 

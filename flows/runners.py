@@ -2,7 +2,8 @@
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: Ru
     found: dict[int, Any] = {}
     todo = list(range(len(calls)))
     for _ in range(ROUNDS):
-        with open_runner(settings) as runner:
+        with begun_runner(settings) as runner:
             waiting = {place: runner.submit(task, calls[place]) for place in todo}
             found |= {place: result_or_error(future.result) for place, future in waiting.items()}
         todo = [place for place in todo if is_lost(found[place])]
@@ -56,6 +57,22 @@ def result_or_error(result: Callable[[], Any]) -> Any:
         return result()
     except Exception as error:
         return error
+
+
+@contextmanager
+def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
+    """Begin the runner that the settings name, and end it.
+
+    Raises:
+        RunnerError: it is not installed, or does not answer.
+    """
+    with ExitStack() as begun:
+        try:
+            runner = begun.enter_context(open_runner(settings))
+        except OSError as error:
+            place = settings.address or "this machine"
+            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
+        yield runner
 
 
 def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from serving.settings import ServeSettings
 from tasks.core.errors import ModelError, PipelineError
+from tasks.core.uncaught import describe
 from tasks.judging.metrics import METRICS
 from tasks.judging.own_database import own_database
 from tasks.judging.own_registry import OwnVersion, read_version
@@ -166,10 +167,10 @@ class Champion:
                 return False
             loaded = load_version(found, self.uri, self.store)
             loaded.classifier.predict(WARM_UP)
-        except (PipelineError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever it is: the service is there for who calls it
             if str(error) != self.refused:
-                self.refused = str(error)
-                SAY.warning("%s goes on serving: %s", self.now.classifier.name, error)
+                self.refused, unforeseen = str(error), not isinstance(error, (PipelineError, OSError))
+                SAY.warning("%s goes on serving: %s", self.now.classifier.name, describe(error), exc_info=unforeseen)
             return False
         SAY.info("%s serves in place of %s", loaded.classifier.name, self.now.classifier.name)
         self.now, self.refused = loaded, ""

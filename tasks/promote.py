@@ -14,7 +14,7 @@ from tasks.core.journal import noting
 from tasks.core.settings import PromotionSettings
 from tasks.core.store import Artifact
 from tasks.judging.claims import taking_turns
-from tasks.judging.contest import decide, reason_to_refuse
+from tasks.judging.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.judging.own_database import own_database
 from tasks.judging.registry import registry
 from tasks.judging.remembered import recall, remember, state_of
@@ -49,8 +49,8 @@ def judge_version(
     champion: "ModelVersion | None",
     downloaded: Path,
     settings: PromotionSettings,
-) -> dict[str, Any]:
-    """Return what becomes of a version: what `decide` returns, or why it was not compared."""
+) -> Contest | dict[str, Any]:
+    """Return the contest of a version with the champion, or what becomes of it without one, and why."""
     against = int(champion.version) if champion else None
     try:
         challenger = read_contender(client, version)
@@ -58,16 +58,23 @@ def judge_version(
         if refused:
             return {"decision": NEITHER, "reason": refused, "against": against}
         if champion is None:
-            return decide(challenger.candidate, None, settings)
-        record = record_of(version)
-        # Asked again with other settings it is still the same attempt: its verdicts are the same.
-        attempt = record.get("attempt") if record.get("against") == against else None
-        contest = hold_contest(client, uri, challenger, champion, downloaded, attempt)
-        return decide(challenger.candidate, contest, settings)
+            reason = f"Version {version.version} is the first champion: there was none."
+            return {"decision": CHAMPION, "reason": reason, "against": None}
+        return hold_contest(client, uri, challenger, champion, downloaded)
     except NotComparable as reason:
         beside = f" with the champion, version {against}" if against else ""
         sentence = f"Version {version.version} is not compared{beside}: {reason}; promote by hand if it is to serve."
         return {"decision": CHALLENGER if against else NEITHER, "reason": sentence, "against": against}
+
+
+def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
+    """Return which challenger of its champion a version is; call it under the claim, so that no two are the same."""
+    records = {int(other.version): record_of(other) for other in client.search_model_versions(f"name = '{model}'")}
+    own = records.pop(contest.challenger)
+    # Asked again with other settings it is still the same attempt: its verdicts are the same.
+    if own.get("against") == contest.champion and "attempt" in own:
+        return int(own["attempt"])
+    return 1 + count_attempts(list(records.values()), contest.champion, len(contest.challenging))
 
 
 def find_standing(
@@ -111,9 +118,14 @@ def promote_version(
             record = find_standing(version, champion, settings)
             if record is not None:
                 return record | {"model": model, "version": number}, False
-            verdict = judge_version(client, uri, version, champion, downloaded, settings)
+            judged = judge_version(client, uri, version, champion, downloaded, settings)
             with taking_turns(client, uri, model):
                 if is_still(champion, version_under(client, model, CHAMPION)):
+                    verdict = (
+                        decide(judged, attempt_of(client, model, judged), settings)
+                        if isinstance(judged, Contest)
+                        else judged
+                    )
                     record = record_decision(client, version, **verdict, asked=settings.model_dump(), by="run")
                     return record | {"model": model, "version": number}, True
     raise RegistryError(f"{model}: there was a new champion after each of {CONTESTS} contests; run the same again")

@@ -18,7 +18,7 @@ from tasks.core.settings import RunSettings
 from tasks.core.store import Artifact, open_store
 from tasks.judging.claims import taking_turns
 from tasks.judging.exam import Exam, write_exam
-from tasks.judging.logged import describe_run, flatten, name_store
+from tasks.judging.logged import describe_run, flatten, store_id
 from tasks.judging.metrics import METRICS, NUMBERS
 from tasks.judging.registry import experiment_id, registry, suppress_existing
 from tasks.judging.remembered import recall
@@ -177,7 +177,7 @@ def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:
 
 def close_abandoned(client: "MlflowClient", experiment: str) -> None:
     """Mark the runs whose process was killed while it logged them; call it under the lock of who logs."""
-    query = f"tags.store = '{name_store()}' and attributes.status = 'RUNNING'"
+    query = f"tags.store_id = '{store_id()}' and attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment], query):
         give_up(client, run.info.run_id, "KILLED")
 

@@ -1,13 +1,17 @@
 import json
-from contextlib import nullcontext
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tasks import promote
 from tasks.core.errors import RegistryError
 from tasks.core.settings import PromotionSettings
+from tasks.judging.contest import Contest
 from tasks.promote import find_standing
 
 ASKED = PromotionSettings().model_dump()
@@ -63,3 +67,37 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
     with pytest.raises(RegistryError, match="there was a new champion after each of 5 contests; run the same again"):
         promote.promote_version(tracked, Path(), PromotionSettings())
     assert len(recorded) == 1
+
+
+def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, monkeypatch):
+    right, wrong = np.ones(1000, dtype=bool), np.arange(1000) >= 60
+    records: dict[int, dict] = {}
+    client = SimpleNamespace(
+        get_model_version=lambda _model, number: version(int(number), records.get(int(number))),
+        search_model_versions=lambda _query: [version(number, records.get(number)) for number in (1, 2, 3)],
+    )
+    monkeypatch.setattr(promote, "registry", lambda _uri: nullcontext(client))
+    monkeypatch.setattr(promote, "version_under", lambda *_: version(1))
+    monkeypatch.setattr(
+        promote, "record_decision", lambda _, its, **record: records.setdefault(int(its.version), record)
+    )
+    monkeypatch.setattr(
+        promote, "judge_version", lambda *its: Contest(int(its[2].version), 1, wrong, right, left_out=0)
+    )
+    at_once = threading.Barrier(2)
+
+    @contextmanager
+    def after_both_contests(*_):
+        at_once.wait(10)
+        with turn:
+            yield
+
+    turn = threading.Lock()
+    monkeypatch.setattr(promote, "taking_turns", after_both_contests)
+    # `deciding` is a lock of one store: two stores have one each.
+    monkeypatch.setattr(promote, "deciding", lambda _model: nullcontext())
+    tracked = [{"model": "films", "version": number, "uri": "http://127.0.0.1:1"} for number in (2, 3)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda its: promote.promote_version(its, Path(), PromotionSettings()), tracked))
+    assert sorted(record["attempt"] for record in records.values()) == [1, 2]
+    assert sorted(record["level"] for record in records.values()) == [0.05 / 6, 0.05 / 2]

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
-from flows import runners
+from flows import compare_flow, runners
+from flows.members import train_member
 from flows.worker_process import share_processors
 from flows.workers import Workers
 from tasks.core.errors import RunnerError
@@ -176,3 +178,27 @@ def test_a_dask_cluster_that_does_not_answer_is_named():
         pytest.raises(RunnerError, match=f"no Dask worker is to be had at {address}"),
     ):
         list(parts.over(abs, [1]))
+
+
+class Silent(ThreadPoolTaskRunner):
+    """A runner whose cluster is not there."""
+
+    def __enter__(self):
+        raise OSError("timed out")
+
+
+def test_a_cluster_that_does_not_answer_ends_a_comparison_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(runners, "open_runner", lambda _settings: Silent())
+    settings = RunnerSettings(runner="dask", address="tcp://127.0.0.1:1")
+    with pytest.raises(RunnerError, match=r"--runner dask: nothing answers at tcp://127.0.0.1:1 \(timed out\)"):
+        runners.map_over(train_member, [{}], settings)
+
+
+def test_a_comparison_goes_no_further_without_the_runner_that_its_members_need(monkeypatch, caplog):
+    def unanswered(*_):
+        raise RunnerError("nothing answers")
+
+    monkeypatch.setattr(compare_flow, "encode_and_pad", unanswered)
+    members = compare_flow.find_members(CompareSettings(cells=["gru"], ways=["one"]))
+    with pytest.raises(RunnerError, match="nothing answers"):
+        compare_flow.prepare_together(members, None, CompareSettings(runner="dask"))

@@ -15,9 +15,12 @@ from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
+from tasks.judging.logged import describe_run
+from tasks.judging.own_database import sqlite_address
 from tasks.judging.registry import address_of, registry
 from tasks.judging.versions import CONTENT
 from tasks.predict import predict_text
+from tasks.track import close_abandoned
 from tests.servers import mlflow_server
 from tests.small_runs import STEPS, small
 from tests.web import free_port
@@ -139,6 +142,20 @@ def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained,
     models = client.search_logged_models([runs[0].info.experiment_id])
     assert sorted(model.status for model in models) == ["FAILED", "READY"]
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
+
+
+def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_then(tmp_path, monkeypatch):
+    first, moved = tmp_path / "o'brien", tmp_path / "o'brien's"
+    (first / "mlflow").mkdir(parents=True)
+    with registry(sqlite_address(tmp_path / "server.db")) as client:
+        monkeypatch.setenv("ARTIFACTS_STORE", str(first))
+        experiment = client.create_experiment("films")
+        left = client.create_run(experiment, tags=describe_run("some content")).info.run_id
+        theirs = client.create_run(experiment, tags={"store_id": "another"}).info.run_id
+        first.rename(moved)
+        monkeypatch.setenv("ARTIFACTS_STORE", str(moved))
+        close_abandoned(client, experiment)
+        assert [client.get_run(name).info.status for name in (left, theirs)] == ["KILLED", "RUNNING"]
 
 
 def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch, first_run):

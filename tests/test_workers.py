@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -53,6 +55,21 @@ def texts(tmp_path) -> Path:
     return folder
 
 
+@pytest.fixture
+def handed_out(monkeypatch) -> list[Any]:
+    """Every part that workers are handed."""
+    parts: list[Any] = []
+    for name, opened in list(workers.POOLS.items()):
+
+        @contextmanager
+        def counting(settings, opened=opened):
+            with opened(settings) as pool:
+                yield pool._replace(submit=lambda function, part: parts.append(part) or pool.submit(function, part))
+
+        monkeypatch.setitem(workers.POOLS, name, counting)
+    return parts
+
+
 def prepare(texts: Path, folder: Path, runner: RunnerSettings) -> dict[str, str]:
     """Encode and pad as the steps do, and return the hash of each file."""
     for name in ("encoded", "padded"):
@@ -67,16 +84,21 @@ def prepare(texts: Path, folder: Path, runner: RunnerSettings) -> dict[str, str]
     ("runner", "rows_a_part"), [("threads", 4096), ("threads", 40), ("threads", 7), ("processes", 7)]
 )
 def test_files_are_the_same_byte_for_byte_however_many_parts_and_workers_there_are(
-    runner, rows_a_part, texts, tmp_path, monkeypatch
+    runner, rows_a_part, texts, tmp_path, monkeypatch, handed_out
 ):
     monkeypatch.setattr(ranked, "ROWS_A_PART", rows_a_part)
     monkeypatch.setattr(encoded, "ROWS_A_GROUP", rows_a_part)
     alone = prepare(texts, tmp_path / "alone", RunnerSettings())
     assert len(alone) == 10
+    assert not handed_out
     assert prepare(texts, tmp_path / "beside", RunnerSettings(runner=runner, workers=2)) == alone
+    # Of three splits each is encoded and padded, and training's words are counted before.
+    assert len(handed_out) >= 3 + 3 * -(-60 // rows_a_part)
 
 
-def test_a_step_has_one_key_and_one_content_whatever_does_its_parts(imdb, tmp_path, monkeypatch, prefect_server):
+def test_a_step_has_one_key_and_one_content_whatever_does_its_parts(
+    imdb, tmp_path, monkeypatch, prefect_server, handed_out
+):
     data = DataSettings(num_words=200, maxlen=16)
     made = []
     for name, runner in (("alone", "none"), ("beside", "threads")):
@@ -88,9 +110,10 @@ def test_a_step_has_one_key_and_one_content_whatever_does_its_parts(imdb, tmp_pa
             return encode_and_pad(data, downloaded, RunnerSettings(runner=runner))
 
         made.append([(its.key, its.sha256) for its in prepare_flow()])
-        monkeypatch.setattr(workers, "POOLS", {})  # what comes from the cache opens nothing
-        assert [(its.key, its.sha256) for its in prepare_flow(runner="threads")] == made[-1]
-        monkeypatch.undo()
+        assert bool(handed_out) == (runner == "threads")
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "POOLS", {})  # what comes from the cache opens nothing
+            assert [(its.key, its.sha256) for its in prepare_flow(runner="threads")] == made[-1]
     assert made[0] == made[1]
 
 

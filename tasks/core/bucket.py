@@ -1,15 +1,19 @@
 """Bucket: files in an object store that speaks S3, written only on a condition where two may write the same."""
 
 import contextlib
+import errno
 import functools
 import importlib.util
 import os
+import random
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import StoreError
+from tasks.core.files import naming_the_place
 
 # s3fs is an extra, and takes half a second: who has the store in a folder pays for neither.
 if TYPE_CHECKING:
@@ -21,15 +25,25 @@ CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404")
 # Of two writes at the same moment S3 may refuse one for now, whatever its condition.
 COLLISION = "ConditionalRequestConflict"
 COLLISIONS = 8
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what writing to an open file may be refused with
 KEPT = "finished steps and epochs are kept, run again to go on"
 
 
 @functools.cache
-def connect(endpoint: str | None) -> "s3fs.S3FileSystem":
-    """Return the object store that the environment names: `endpoint`, or Amazon's; one for all of this process."""
+def connect(endpoint: str | None, seconds: float) -> "s3fs.S3FileSystem":
+    """Return the object store that the environment names: `endpoint`, or Amazon's; one for all of this process.
+
+    Args:
+        endpoint: its address.
+        seconds: that an answer may take before the request is sent again, a dozen times.
+    """
     import s3fs
 
-    patience = {"connect_timeout": 10, "read_timeout": 60, "retries": {"mode": "standard", "max_attempts": 3}}
+    patience = {
+        "connect_timeout": min(seconds, 10),
+        "read_timeout": seconds,
+        "retries": {"mode": "standard", "max_attempts": 3},
+    }
     return s3fs.S3FileSystem(
         endpoint_url=endpoint, config_kwargs=patience, use_listings_cache=False, skip_instance_cache=True
     )
@@ -43,13 +57,17 @@ class Bucket:
     libraries find them, and are printed nowhere; AWS_ENDPOINT_URL names a store that is not Amazon's.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float = 60.0) -> None:
         """Take `s3://bucket/prefix`; nothing is asked of it yet.
+
+        Args:
+            address: of the store.
+            seconds: that an answer may take before the request is sent again.
 
         Raises:
             StoreError: s3fs is not installed, or this names no bucket.
         """
-        self.address = address.rstrip("/")
+        self.address, self.seconds = address.rstrip("/"), seconds
         self.bucket, _, prefix = self.address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
         if not self.address.startswith(SCHEME) or not self.bucket:
@@ -60,7 +78,11 @@ class Bucket:
     @property
     def files(self) -> "s3fs.S3FileSystem":
         """The object store's files; connects when it is first asked."""
-        return connect(os.environ.get("AWS_ENDPOINT_URL"))
+        return connect(os.environ.get("AWS_ENDPOINT_URL"), self.seconds)
+
+    def hasty(self, seconds: float) -> "Bucket":
+        """Return the same, which sends a request again after `seconds`."""
+        return Bucket(self.address, seconds)
 
     def where(self, name: str) -> str:
         """Return the address of an object."""
@@ -100,12 +122,12 @@ class Bucket:
 
     def upload(self, path: Path, name: str) -> None:
         """Write the object from a file, whatever stood there."""
-        with self._naming(name):
+        with self._naming(name), local_trouble(path):
             self.files.put_file(str(path), self.where(name))
 
     def download(self, name: str, path: Path) -> bool:
         """Write an object to the file `path`, and tell whether there was one."""
-        with self._naming(name), contextlib.suppress(FileNotFoundError):
+        with self._naming(name), contextlib.suppress(FileNotFoundError), local_trouble(path):
             self.files.get_file(self.where(name), str(path))
             return True
         return False
@@ -115,7 +137,7 @@ class Bucket:
         with self._naming(folder), contextlib.suppress(FileNotFoundError):
             found = self.files.find(self.where(folder), detail=True).values()
             start = len(f"{self.bucket}/{self.prefix}")
-            return {str(its["name"])[start:]: its["LastModified"] for its in found}
+            return {str(listed["name"])[start:]: listed["LastModified"] for listed in found}
         return {}
 
     def remove(self, name: str) -> None:
@@ -146,6 +168,7 @@ class Bucket:
                     return str(self.files.call_s3("put_object", **place, Body=content, **condition)["ETag"])
                 except OSError as error:
                     if code_of(error) == COLLISION and attempt < COLLISIONS - 1:
+                        time.sleep(0.2 * random.random())
                         continue
                     if code_of(error) not in CONDITION_FAILED:
                         raise
@@ -171,6 +194,18 @@ class Bucket:
             raise StoreError(
                 f"{self.where(name)}: the object store does not answer ({code_of(error)}); {KEPT}"
             ) from error
+
+
+@contextlib.contextmanager
+def local_trouble(path: Path) -> Iterator[None]:
+    """Name `path` where this machine's own disk stands in the way, and not the object store."""
+    try:
+        yield
+    except OSError as error:
+        if error.__cause__ is not None or not (error.filename or error.errno in LOCAL):
+            raise
+        with naming_the_place(path):
+            raise
 
 
 def code_of(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import hashlib
 import os
 import sys
 import warnings
@@ -32,16 +33,29 @@ def store_root() -> Path:
     """
     if address := store_address():
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}"
+        # Addresses that differ in a dash alone, or in the object store, are other stores.
+        mark = hashlib.sha256(f"{os.environ.get('AWS_ENDPOINT_URL', '')} {address}".encode()).hexdigest()[:8]
+        own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}-{mark}"
         return typed_path(os.environ.get(COPY_VARIABLE) or own).absolute()
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
     return typed_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
 
 
 def store_address() -> str | None:
-    """Return the address of a store that several machines share, as in $ARTIFACTS_STORE, or None for a folder."""
+    """Return the address of a store that several machines share, as in $ARTIFACTS_STORE, or None for a folder.
+
+    Raises:
+        StoreError: it holds credentials. They are not quoted.
+    """
     named = os.environ.get(STORE_VARIABLE, "")
-    return named.rstrip("/") if "://" in named else None
+    if "://" not in named:
+        return None
+    if "@" in named:
+        raise StoreError(
+            "the address of the store, --store or ARTIFACTS_STORE, holds a user or a password, and would be kept and "
+            "printed: leave them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        )
+    return named.rstrip("/")
 
 
 def result_folder() -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import platform
 import secrets
@@ -33,7 +34,8 @@ class Lease:
 
     def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
         """Prepare to hold `key` for terms of `seconds`."""
-        self.bucket, self.seconds, self.name = bucket, seconds, f"locks/{key}.lease"
+        # One answer that never comes must not cost the lease: it is asked for again well before the term is over.
+        self.bucket, self.seconds, self.name = bucket.hasty(max(2.0, seconds / 6)), seconds, f"locks/{key}.lease"
         self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.beats = 0
         self.tag: str | None = None
@@ -78,12 +80,22 @@ class Lease:
         """
         with self._turn:
             if self.tag:
-                self.tag = self.bucket.replace(self.name, self._record(), self.tag)
+                self.tag = self._rewrite(self.tag)
             if self.tag is None:
                 raise LeaseLostError(
                     f"{self.bucket.where(self.name)}: another worker has taken over, for this one gave no sign of life "
                     f"for {self.seconds:.0f} s; run again to take what the other makes"
                 )
+
+    def _rewrite(self, tag: str) -> str | None:
+        """Write it anew in the place of what has `tag`, and return its tag; None where another has it.
+
+        A write whose answer was lost has changed the tag; what stands is ours all the same.
+        """
+        written = self.bucket.replace(self.name, self._record(), tag)
+        if written is None and (standing := self.bucket.tag(self.name)) and self._read()[0] == self.holder:
+            written = self.bucket.replace(self.name, self._record(), standing)
+        return written
 
     def keep(self) -> None:
         """Write it anew every quarter of its term until it ends or is lost; for a thread of its own."""
@@ -123,10 +135,23 @@ class Lease:
         return holder, seconds
 
 
+def lease_seconds() -> float:
+    """Return for how long a holder may be silent: $ARTIFACTS_LEASE_SECONDS, else a minute.
+
+    Raises:
+        StoreError: it is no number above 0.
+    """
+    named = os.environ.get(SECONDS_VARIABLE) or str(SECONDS)
+    with contextlib.suppress(ValueError):
+        if 0 < float(named) < math.inf:
+            return float(named)
+    raise StoreError(f"{SECONDS_VARIABLE}={named}: expected seconds, more than 0")
+
+
 @contextlib.contextmanager
 def leased(bucket: Bucket, key: str, *, wait: bool = True) -> Iterator[Lease | None]:
     """Hold the lease of `key`, or give None where another has it and there is no time to wait."""
-    lease = Lease(bucket, key, float(os.environ.get(SECONDS_VARIABLE, SECONDS)))
+    lease = Lease(bucket, key, lease_seconds())
     if not lease.take(key, wait=wait):
         yield None
         return

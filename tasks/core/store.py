@@ -82,11 +82,18 @@ class Store:
         """
         if name and name not in artifact.files:
             raise RotError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
-        if self.shared and not (self.root / artifact.key).exists():
+        if self.shared and not self._has_copy(artifact):
             with self.locked(artifact.key):
                 if self.find(artifact.key) != artifact:
                     raise RotError(f"{artifact.key}: is no longer what this run was told of; run again")
         return self.root / artifact.key / name
+
+    def _has_copy(self, artifact: Artifact) -> bool:
+        """Tell whether what lies under its key is this artifact, going by its record."""
+        try:
+            return self.read(artifact.key) == artifact
+        except RotError:
+            return False
 
     def exists(self, key: str) -> bool:
         """Tell whether something is kept under `key`, whole or not."""
@@ -219,7 +226,8 @@ class Store:
             rotten = self.shared.manifest(key) if self.shared and anew else None
             if self.shared:
                 at_it.enter_context(leased(self.shared.bucket, key))
-                if not anew and (found := self.use(key)):
+                is_new = not refresh and self.shared.manifest(key) != rotten
+                if is_new and (found := self.use(key)):
                     return found  # by another machine, while this one waited
             with naming_the_place(self.root / key):
                 self._sweep(key)

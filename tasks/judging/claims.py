@@ -57,11 +57,11 @@ def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: 
         now = time.monotonic()
         if now > until:
             raise RegistryError(f"{model}: others have decided on it for {PATIENCE:.0f} s; run the same again")
-        seen = {its: seen.get(its, now) for its in others}
-        for its, since in seen.items():
+        seen = {other: seen.get(other, now) for other in others}
+        for other, since in seen.items():
             if now - since > lease:
                 SAY.warning("%s: who began to decide on it has ended in the middle; going on", model)
-                client.delete_registered_model_tag(model, its)
+                client.delete_registered_model_tag(model, other)
         time.sleep(pause * (1 + random.random()))
 
 

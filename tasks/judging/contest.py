@@ -31,15 +31,15 @@ class Contest:
     """Two models on the same reviews, of any number of labels.
 
     Attributes:
+        challenger: the version that would be champion.
         champion: the version that is to be beaten.
-        attempt: which challenger of this champion this is, from 1.
         challenging: (n,) bool, where the challenger is right.
         defending: (n,) bool, where the champion is.
         left_out: how many of the challenger's test reviews the champion had learnt, so that they are not among the n.
     """
 
+    challenger: int
     champion: int
-    attempt: int
     challenging: np.ndarray
     defending: np.ndarray
     left_out: int
@@ -85,32 +85,27 @@ def reason_to_refuse(candidate: Candidate, settings: PromotionSettings) -> str |
     return None
 
 
-def decide(candidate: Candidate, contest: Contest | None, settings: PromotionSettings) -> dict[str, Any]:
-    """Decide whether a candidate that is not to be refused becomes the champion.
-
-    It does if there is no champion, or if it is better by McNemar's test at its share of alpha.
+def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> dict[str, Any]:
+    """Decide whether a challenger becomes the champion: if it is better by McNemar's test at its share of alpha.
 
     Args:
-        candidate: the new model.
-        contest: it against the champion; None where there is no champion.
+        contest: it against the champion.
+        attempt: which challenger of this champion it is, from 1.
         settings: alpha.
 
     Returns:
-        "decision" (champion or challenger), "reason" in words, "against", the champion's version or null, and of a
-        contest "attempt", "reviews", "left_out", "difference" of the accuracies, "only_first" and "only_second", the
-        reviews that the challenger or the champion alone got right, "p_value" and "level", what it had to be below.
+        "decision" (champion or challenger), "reason" in words, "against", the champion's version, "attempt", "reviews",
+        "left_out", "difference" of the accuracies, "only_first" and "only_second", the reviews that the challenger or
+        the champion alone got right, "p_value" and "level", what it had to be below.
     """
-    name = f"Version {candidate.version}"
-    if contest is None:
-        reason = f"{name} is the first champion: there was none."
-        return {"decision": CHAMPION, "reason": reason, "against": None}
+    name = f"Version {contest.challenger}"
     first, second = contest.challenging, contest.defending
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    difference, level = float(first.mean() - second.mean()), share_of_alpha(settings.alpha, contest.attempt)
+    difference, level = float(first.mean() - second.mean()), share_of_alpha(settings.alpha, attempt)
     p_value = float(chance_of_lead(only_first, only_second))
     measured = (
         f"{100 * difference:+.2f} points of accuracy on {len(first):,} reviews, p = {p_value:.3g} where "
-        f"{level:.3g} was asked for (challenger {contest.attempt} of this champion)"
+        f"{level:.3g} was asked for (challenger {attempt} of this champion)"
     )
     is_better = difference > 0 and p_value < level
     beside = (
@@ -124,7 +119,7 @@ def decide(candidate: Candidate, contest: Contest | None, settings: PromotionSet
         if is_better
         else f"{name} is not better than {beside}, beyond chance: {measured}.",
         "against": contest.champion,
-        "attempt": contest.attempt,
+        "attempt": attempt,
         "reviews": len(first),
         "left_out": contest.left_out,
         "difference": difference,

@@ -1,9 +1,12 @@
 """Logged: what MLflow is told of any run: settings as parameters, and who logs, where and from which commit."""
 
+import hashlib
 import platform
+import secrets
 from typing import Any
 
 from tasks.core.environment import store_root
+from tasks.core.files import replace_file
 from tasks.core.machine import describe_machine
 
 # MLflow is imported inside the functions that need it: a run that finds itself remembered never pays for it.
@@ -24,9 +27,17 @@ def describe_run(content: str) -> dict[str, str]:
     machine = describe_machine()
     names = {"commit": MLFLOW_GIT_COMMIT, "dirty": MLFLOW_GIT_DIRTY}
     facts = {names.get(name, name): str(value) for name, value in machine.items() if value is not None}
-    return {"content": content, "store": name_store()} | facts
+    place = f"{platform.node()}:{store_root()}"
+    return {"content": content, "store": place, "store_id": store_id()} | facts
 
 
-def name_store() -> str:
-    """Return a name that this store has on a server that others use too."""
-    return f"{platform.node()}:{store_root()}"
+def store_id() -> str:
+    """Return what tells this store from others that log to the same server, wherever it is moved or mounted.
+
+    Made where it is first asked for; call it under the lock of who logs.
+    """
+    path = store_root() / "mlflow" / "id"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, secrets.token_hex(16).encode())
+    return hashlib.sha256(path.read_bytes()).hexdigest()

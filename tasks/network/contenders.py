@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.judging.contest import Candidate, Contest, count_attempts
+from tasks.judging.contest import Candidate, Contest
 from tasks.judging.exam import Exam, look_up, read_exam
 from tasks.judging.scores import decide_labels
-from tasks.judging.versions import EVALUATION, record_of
+from tasks.judging.versions import EVALUATION
 from tasks.network.classifier import Classifier
 from tasks.network.loading import load_version
 from tasks.reviews.identity import iterate_reviews
@@ -127,7 +127,6 @@ def hold_contest(
     challenger: Contender,
     champion: "ModelVersion",
     downloaded: Path,
-    attempt: int | None,
 ) -> Contest:
     """Have the champion judge the challenger's test reviews, but for those that the champion has learnt.
 
@@ -139,7 +138,6 @@ def hold_contest(
         challenger: the new model.
         champion: the version to beat.
         downloaded: the folder that the challenger's reviews came from.
-        attempt: which challenger of this champion it is; None counts.
 
     Raises:
         NotComparable: there are no reviews that both can be tried on.
@@ -161,14 +159,10 @@ def hold_contest(
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)
     defending = holder.verdicts_as(challenger.labels, probabilities)
-    if attempt is None:
-        others = client.search_model_versions(f"name = '{champion.name}'")
-        records = [record_of(its) for its in others if its.version != challenger.version.version]
-        attempt = 1 + count_attempts(records, holder.number, len(reviews))
     labels = mine.scores.labels[fresh]
     return Contest(
+        challenger=challenger.number,
         champion=holder.number,
-        attempt=attempt,
         challenging=challenger.verdicts(mine.scores.probabilities[fresh]) == labels,
         defending=defending == labels,
         left_out=int((~fresh).sum()),

@@ -63,6 +63,7 @@ class SharedEpochs:
                 self.bucket.upload(folder / name, self._file(name, sha256))
         self.check()
         self.bucket.upload(folder / state, f"{self.place}/{state}")
+        self.check()
         self._remove_earlier(state, kept)
         self.bucket.remove(f"{self.place}/{FINISHED}")
 
@@ -105,6 +106,8 @@ def keep_newest_shared(
     for _when, mark in finished[: max(0, len(finished) - most)]:
         place = mark.removesuffix(f"/{FINISHED}")
         with held_if_free(place.removeprefix(f"{PLACE}/")) as free:
-            for name in sorted(found, reverse=True) if free and bucket.tag(mark) else ():
-                if name.startswith(f"{place}/"):
+            if free and bucket.tag(mark):
+                # What names others goes before them, and the mark last: cut short, it is done again.
+                own = (name for name in found if name.startswith(f"{place}/"))
+                for name in sorted(own, key=lambda name: (name == mark, not name.endswith(".json"), name)):
                     bucket.remove(name)

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,16 @@ def test_a_write_whose_answer_was_lost_counts_as_ours(bucket, monkeypatch):
 
     monkeypatch.setattr(bucket.files, "call_s3", losing)
     assert bucket.create("a", b"ours") == bucket.tag("a")
+
+
+def test_trouble_with_this_machines_disk_is_not_blamed_on_the_object_store(bucket, tmp_path):
+    bucket.create("a", b"one" * 100_000)
+    with pytest.raises(StoreError, match="/dev/full: cannot write here"):
+        bucket.download("a", Path("/dev/full"))
+    with pytest.raises(StoreError, match=f"{tmp_path}/none/a: cannot write here"):
+        bucket.download("a", tmp_path / "none" / "a")
+    with pytest.raises(StoreError, match=f"{tmp_path}/none: cannot write here"):
+        bucket.upload(tmp_path / "none", "b")
 
 
 def test_refused_credentials_are_named_and_never_shown(bucket, object_store):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.environment import database_address, prepare, without_proxy
+from tasks.core.environment import database_address, prepare, store_root, without_proxy
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = """
@@ -23,6 +23,27 @@ def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, 
     environment = clean | {"ARTIFACTS_STORE": str(tmp_path / name), "PYTHONPATH": str(PROJECT)}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == str(tmp_path / name / "prefect" / "prefect.db"), done.stderr
+
+
+def test_credentials_in_the_address_of_the_store_are_refused_and_not_shown(tmp_path):
+    told = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "ARTIFACTS_STORE": "s3://KEY:a-secret/of-mine@reviews/x"}
+    command = [sys.executable, "flows/imdb_flow.py"]
+    done = subprocess.run(command, env=told, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "ARTIFACTS_STORE, holds a user or a password" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "a-secret" not in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_stores_of_different_addresses_have_different_copies(monkeypatch):
+    monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
+    places = set()
+    for address, endpoint in (("s3://a/b-c", ""), ("s3://a-b/c", ""), ("s3://a/b-c", "http://127.0.0.1:9000")):
+        monkeypatch.setenv("ARTIFACTS_STORE", address)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        places.add(store_root())
+    assert len(places) == 3
 
 
 def test_a_database_that_the_user_has_named_stays_named(monkeypatch):

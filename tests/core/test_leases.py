@@ -89,3 +89,19 @@ def test_a_lease_that_we_did_not_write_is_named(bucket):
     bucket.create(f"locks/{KEY}.lease", b"[1")
     with pytest.raises(StoreError, match=r"locks/pad/abc.lease: not a lease of ours"), leased(bucket, KEY):
         pass
+
+
+def test_a_sign_of_life_whose_answer_was_lost_is_the_holders_own(bucket, object_store):
+    lease = Lease(bucket, KEY, 60)
+    assert lease.take(KEY)
+    unseen = lease.bucket.replace(lease.name, lease._record(), lease.tag)
+    assert unseen not in (None, lease.tag)
+    lease.check()
+    lease.check()
+
+
+def test_a_term_that_is_none_is_named(bucket, monkeypatch):
+    for named in ("a minute", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", named)
+        with pytest.raises(StoreError, match=f"ARTIFACTS_LEASE_SECONDS={named}: expected seconds"), leased(bucket, KEY):
+            pass

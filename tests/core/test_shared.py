@@ -1,8 +1,11 @@
+import shutil
 import threading
+import time
 
 import pytest
 
 from tasks.core.bucket import Bucket
+from tasks.core.files import hash_file
 from tasks.core.leases import Lease
 from tasks.core.sealed import RotError
 from tasks.core.shared import SharedStore, object_name
@@ -81,9 +84,6 @@ def test_where_two_have_made_it_all_the_same_both_end_with_the_first(here, there
     """As when a lease ran out under its holder."""
 
     def overtaken(folder):
-        other = there.shared.publish(KEY, b"", folder, {}, None)
-        assert other == b""
-        there.shared.bucket.remove(f"{KEY}/{MANIFEST}")
         first = Store(there.root, SharedStore(there.shared.bucket))
         with first.locked("pad/elsewhere"):
             first._write(KEY, lambda place: fill(place, "the first"), None)
@@ -145,11 +145,51 @@ def test_an_upload_that_is_cut_off_leaves_a_whole_artifact(here, there, object_s
     assert there.find(KEY) == made
 
 
-def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(here, there, monkeypatch, bucket):
+def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
+    here, there, monkeypatch, bucket, tmp_path
+):
+    fill(tmp_path, "abc")
+    sha256 = hash_file(tmp_path / "b.txt")
     monkeypatch.setattr(here.shared.bucket, "create", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        here.shared.publish(KEY, b"{}", here.root, {}, None)
+        here.shared.publish(KEY, b"{}", tmp_path, {"b.txt": sha256}, None)
+    assert bucket.read(object_name(sha256)) == b"abc"
     assert not there.exists(KEY)
+    assert there.find(KEY) is None
+
+
+def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, there, bucket):
+    here.make(KEY, fill, warn=pytest.fail)
+    bucket.remove(f"{KEY}/{MANIFEST}")  # as a rule of the bucket's for what is old does
+    anew = there.make(KEY, lambda folder: fill(folder, "made anew"), warn=pytest.fail)
+    assert here.path(anew, "b.txt").read_text() == "made anew"
+
+
+def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, tmp_path):
+    made = here.make(KEY, fill, warn=pytest.fail)
+    (tmp_path / "rot").write_text("abd")
+    bucket.upload(tmp_path / "rot", object_name(made.files["b.txt"].sha256))
+    shutil.rmtree(here.root / KEY)  # so that both look into the bucket
+    makers, found, both = [], [], threading.Barrier(2)
+
+    def again(store):
+        def fill_slowly(folder):
+            makers.append(store)
+            time.sleep(0.3)
+            return fill(folder) | {"rows": 2}
+
+        def warn(_):
+            both.wait(10)
+
+        found.append(store.make(KEY, fill_slowly, warn=warn))
+
+    threads = [threading.Thread(target=again, args=(store,)) for store in (here, there)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(makers) == 1
+    assert found[0] == found[1] == here.find(KEY)
 
 
 def test_a_key_that_another_machine_holds_is_not_free(here, there):

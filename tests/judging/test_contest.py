@@ -15,8 +15,6 @@ from tasks.judging.contest import (
     share_of_alpha,
 )
 
-CANDIDATE = Candidate(version=2, accuracy=0.9, is_trial=False)
-
 
 def wrong(count: int, first: int = 0) -> np.ndarray:
     """Who is wrong on `count` of 1,000 reviews, from review `first` on, and right on the others."""
@@ -24,25 +22,24 @@ def wrong(count: int, first: int = 0) -> np.ndarray:
     return (rows < first) | (rows >= first + count)
 
 
-def contest(challenging: np.ndarray, defending: np.ndarray, attempt: int = 1) -> Contest:
-    return Contest(1, attempt, challenging, defending, left_out=0)
+def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
+    return Contest(2, 1, challenging, defending, left_out=0)
 
 
 @pytest.mark.parametrize(
-    ("held", "decision", "reason"),
+    ("held", "attempt", "decision", "reason"),
     [
-        (None, "champion", "the first champion"),
-        (contest(wrong(100), wrong(160, 500)), "champion", "better than the champion before it, version 1: +6.00"),
-        (contest(wrong(150), wrong(160, 500)), "challenger", "not better than the champion, version 1"),
-        (contest(wrong(100), wrong(100)), "challenger", "p = 1 "),
-        (contest(wrong(160), wrong(100, 500)), "challenger", "-6.00 points"),
-        (contest(wrong(100), wrong(160, 500), attempt=30), "challenger", "challenger 30 of this champion"),
+        (contest(wrong(100), wrong(160, 500)), 1, "champion", "better than the champion before it, version 1: +6.00"),
+        (contest(wrong(150), wrong(160, 500)), 1, "challenger", "not better than the champion, version 1"),
+        (contest(wrong(100), wrong(100)), 1, "challenger", "p = 1 "),
+        (contest(wrong(160), wrong(100, 500)), 1, "challenger", "-6.00 points"),
+        (contest(wrong(100), wrong(160, 500)), 30, "challenger", "challenger 30 of this champion"),
     ],
 )
-def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, decision, reason):
-    verdict = decide(CANDIDATE, held, PromotionSettings())
+def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attempt, decision, reason):
+    verdict = decide(held, attempt, PromotionSettings())
     assert verdict["decision"] == decision
-    assert verdict["against"] == (held.champion if held else None)
+    assert verdict["against"] == 1
     assert re.search(reason.replace("+", r"\+"), verdict["reason"])
 
 
@@ -61,8 +58,8 @@ def test_a_weak_model_and_a_trial_are_refused(candidate, reason):
 
 def test_how_sure_a_promotion_must_be_is_a_setting():
     held = contest(wrong(100), wrong(125, 500))
-    assert decide(CANDIDATE, held, PromotionSettings(alpha=0.01))["decision"] == "challenger"
-    assert decide(CANDIDATE, held, PromotionSettings(alpha=0.2))["decision"] == "champion"
+    assert decide(held, 1, PromotionSettings(alpha=0.01))["decision"] == "challenger"
+    assert decide(held, 1, PromotionSettings(alpha=0.2))["decision"] == "champion"
 
 
 def test_the_lead_is_tested_on_one_side_and_exactly():

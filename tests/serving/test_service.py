@@ -1,6 +1,7 @@
 """The service as programs meet it: a real process, a real registry, real sockets."""
 
 import json
+import operator
 import random
 import signal
 import threading
@@ -14,6 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving import champion
+from serving.champion import Champion
+from serving.settings import ServeSettings
 from tasks.judging.registry import registry
 from tasks.network.classifier import assemble
 from tests.champions import register, store_with_champion, write_run_of
@@ -209,6 +213,24 @@ def test_a_champion_that_is_not_what_was_registered_is_refused_and_the_old_one_s
         time.sleep(1)
         assert ask(running.port, "/model")[1]["name"] == serves
         assert running.log.read_text().count(f"version {version}: its files are not those that were registered") == 1
+        client.set_registered_model_alias("imdb-classifier", "champion", 1)
+
+
+def test_a_champion_that_cannot_be_loaded_for_whatever_reason_leaves_the_old_one_serving(store, monkeypatch, caplog):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+    version = register(store / "packaged", store / "another", alias=None)
+    with registry(None) as client:
+        client.set_registered_model_alias("imdb-classifier", "champion", 1)
+        serving = Champion(ServeSettings(), None, store)
+        client.set_registered_model_alias("imdb-classifier", "champion", version)
+        with monkeypatch.context() as patch:
+            patch.setattr(champion, "load_version", lambda *_: operator.getitem(None, 0))
+            assert not serving.look()
+            assert not serving.look()
+        assert serving.now.version == 1
+        assert caplog.text.count("imdb-classifier version 1 goes on serving: nobody foresaw this: TypeError") == 1
+        assert serving.look()
+        assert serving.now.version == version
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
 
 
