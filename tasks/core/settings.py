@@ -1,9 +1,17 @@
 """What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
 
 import codecs
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tasks.core.addresses import has_password
 
@@ -39,6 +47,13 @@ class Settings(BaseModel):
     """Frozen, and an unknown key is an error: a misspelt setting never passes for a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_may_be_a_word(cls, value: Any, info: ValidationInfo) -> Any:
+        # The command line and the environment read it as nothing, also where it is one of the words to choose from.
+        words = get_args(cls.model_fields[info.field_name or ""].annotation)
+        return "none" if value is None and "none" in words else value
 
 
 class SourceSettings(Settings):

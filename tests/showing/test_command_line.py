@@ -26,11 +26,22 @@ def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_def
     assert (data.maxlen, data.num_words, data.skip_top, data.index_from) == (10, 30, 8, 3)
 
 
+@pytest.mark.parametrize("runner", ["none", "threads"])
+def test_a_runner_can_be_typed(runner):
+    assert parse("--runner", runner).runner == runner
+
+
 def test_none_and_switches_can_be_typed():
     settings = parse("--data.num-words", "none", "--no-model.bidirectional", "--training.keep-best")
     assert settings.data.num_words is None
     assert settings.model.bidirectional is False
     assert settings.training.keep_best is True
+
+
+def test_none_can_be_typed_where_it_is_a_word_of_several():
+    flags = ["--training.learning-rate-decay", "none", "--training.class-weight", "none", "--runner", "none"]
+    settings = parse_command_line(CompareCommandLine, CompareSettings, flags, "compare_flow.py", "")
+    assert (settings.training.learning_rate_decay, settings.training.class_weight, settings.runner) == ("none",) * 3
 
 
 def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
