@@ -87,14 +87,21 @@ def write_run_folder(
     return final
 
 
-def log_report(tracking: dict[str, Any], folder: Path) -> None:
-    """Put the run folder's page beside the run in MLflow.
+def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
+    """Put the run folder's page beside the run in MLflow, unless that was done.
+
+    A run may be killed between its logging and this, so the store notes which runs have their page.
 
     Raises:
         RegistryUnreachable: nobody answers there.
     """
+    done = store / "mlflow" / "reported" / tracking["run_id"]
+    if done.exists():
+        return
     with registry(tracking["uri"]) as client:
         client.log_artifact(tracking["run_id"], str(folder / REPORT))
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
 
 
 @task(cache_policy=NO_CACHE, task_run_name="publish")
@@ -114,10 +121,9 @@ def publish(
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics, findings)
-    was_logged = any(step["name"] == "track" and not step["cached"] for step in steps)
-    if was_logged and metrics["tracking"] and settings.tracking.texts:
+    if tracking and settings.tracking.texts:
         try:
-            log_report(metrics["tracking"], folder)
+            log_report(tracking, folder, store.root)
         except RegistryUnreachable as unreachable:
             get_run_logger().warning("%s; the report is not in MLflow, but in %s", unreachable, folder)
     return folder

@@ -10,6 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import tasks.promote
+import tasks.publish
 import tasks.track
 from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
@@ -142,6 +143,21 @@ def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained,
     models = client.search_logged_models([runs[0].info.experiment_id])
     assert sorted(model.status for model in models) == ["FAILED", "READY"]
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
+
+
+def test_the_report_of_a_run_that_was_killed_before_it_was_logged_is_logged_by_the_next(
+    run, imdb, trained, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.publish, "log_report", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tracked(imdb))
+    client = MlflowClient(address_of(None), address_of(None))
+    (left,) = logged(address_of(None))
+    assert "report.html" not in {file.path for file in client.list_artifacts(left.info.run_id)}
+    metrics = run(tracked(imdb))
+    assert metrics["tracking"]["run_id"] == left.info.run_id
+    assert "report.html" in {file.path for file in client.list_artifacts(left.info.run_id)}
 
 
 def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_then(tmp_path, monkeypatch):

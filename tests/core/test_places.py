@@ -10,6 +10,7 @@ def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatc
     check_place(tmp_path / "a" / "b" / "scores.parquet")
     monkeypatch.chdir(tmp_path)
     check_place(tmp_path.relative_to(tmp_path) / "scores.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_below_a_file_names_the_file(tmp_path):
