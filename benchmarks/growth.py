@@ -49,8 +49,9 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 
 def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
+    from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.core.flow_settings import PredictSettings
-    from tasks.core.settings import EncodeSettings, ModelSettings, PadSettings, ScoringSettings, ThresholdSettings
+    from tasks.core.settings import ModelSettings, ScoringSettings, ThresholdSettings
 
     target = folder / step
     target.mkdir()

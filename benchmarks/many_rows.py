@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write, about 100 bytes a row; default: a temporary place")
     arguments = parser.parse_args()
 
-    from tasks.core.settings import EncodeSettings
+    from tasks.core.data_settings import EncodeSettings
     from tasks.encode import encode_download
 
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def prepare(download: Path, folder: Path, runner: str, workers: int) -> dict[str, float]:
     """Return the seconds of encoding and of padding, as the steps do it."""
     from flows.workers import parts_side_by_side
+    from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.core.flow_settings import RunnerSettings
     from tasks.core.parts import over_parts
-    from tasks.core.settings import EncodeSettings, PadSettings
     from tasks.encode import encode_download
     from tasks.pad import pad_splits
 

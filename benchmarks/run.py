@@ -129,7 +129,7 @@ def link_download(data: Path, scratch: Path) -> Path:
 
 def prepare(download: Path, reviews: int | None, folder: Path) -> None:
     """From the .npz file to padded Parquet files, as the steps encode and pad do it."""
-    from tasks.core.settings import EncodeSettings, PadSettings
+    from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.encode import encode_download
     from tasks.pad import pad_splits
 
@@ -160,7 +160,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     """Score raw text as predict_flow does it: tokenise, encode, pad, predict in buckets."""
     import pyarrow as pa
 
-    from tasks.core.settings import PadSettings
+    from tasks.core.data_settings import PadSettings
     from tasks.network.classifier import LIGHT_BATCH_SIZE, Classifier
     from tasks.network.packaged import Facts
     from tasks.network.scoring import OnnxScorer

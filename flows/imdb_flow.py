@@ -13,9 +13,10 @@ from flows.workers import parts_side_by_side  # noqa: E402
 from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
+from tasks.core.data_settings import DataSettings, SourceSettings  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
 from tasks.core.flow_settings import PipelineSettings, RunnerSettings  # noqa: E402
-from tasks.core.settings import DataSettings, RunSettings, SourceSettings  # noqa: E402
+from tasks.core.settings import RunSettings  # noqa: E402
 from tasks.core.store import Artifact  # noqa: E402
 from tasks.divide import divide  # noqa: E402
 from tasks.download import check_dataset, download, pin  # noqa: E402

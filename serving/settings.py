@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr
 
-from tasks.core.settings import Settings
+from tasks.core.base_settings import Settings
 
 
 class ServeSettings(Settings):

@@ -11,9 +11,9 @@ import pyarrow as pa
 from prefect import task
 
 from tasks.core.caching import BY_CONTENT, keep, path_of
+from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.core.parts import Over, over_parts
-from tasks.core.settings import EncodeSettings
 from tasks.core.store import Artifact
 from tasks.reviews.encoded import (
     ROWS_A_GROUP,

@@ -4,8 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import DataSettings, RunSettings, SliceSettings
+from tasks.core.settings import RunSettings, SliceSettings
 from tasks.divide import divide_tests
 from tasks.download import fetch_reviews
 from tasks.encode import encode_download

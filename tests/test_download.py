@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 
+from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.core.settings import DataSettings, SourceSettings
 from tasks.download import download, pin
 from tests.small_reviews import Hostile, object_array, write_imdb
 from tests.web import serving

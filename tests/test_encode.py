@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import tasks.encode
+from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.core.settings import EncodeSettings
 from tasks.encode import check_labels, encode_download, reorder
 from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.encoded import read_encoding, read_vocabulary, read_words

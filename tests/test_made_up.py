@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tasks.predict
+from tasks.core.data_settings import EncodeSettings, PadSettings, SourceSettings
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.settings import EncodeSettings, PadSettings, RunSettings, SourceSettings
+from tasks.core.settings import RunSettings
 from tasks.core.uncaught import MOST_LINES, say
 from tasks.download import fetch_reviews
 from tasks.encode import encode_download

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
-from tasks.core.settings import EncodeSettings, PadSettings
 from tasks.encode import encode_download
 from tasks.pad import pad_splits, part_groups, split_bounds
 from tasks.reviews.groups import read_groups

@@ -21,11 +21,11 @@ from prefect import flow
 from flows import workers
 from flows.imdb_flow import encode_and_pad
 from flows.workers import Workers, parts_side_by_side
+from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings
 from tasks.core.errors import DataError, RunnerError
 from tasks.core.files import hash_file
 from tasks.core.flow_settings import PipelineSettings, RunnerSettings
 from tasks.core.parts import over_parts
-from tasks.core.settings import DataSettings, EncodeSettings, PadSettings
 from tasks.core.store import Store
 from tasks.encode import encode_download
 from tasks.pad import pad_splits

@@ -34,7 +34,7 @@ PARSE_ATTEMPTS = 5
 
 # Settings hold no logic, and those that a step reads are in its key by value: to hash the file too would
 # retrain every model whenever any step gets a new setting.
-NOT_FINGERPRINTED = {"tasks.core.settings", "tasks.core.flow_settings"}
+NOT_FINGERPRINTED = {f"tasks.core.{name}settings" for name in ("", "base_", "data_", "flow_")}
 
 # The libraries that shape what a step writes, by the name they are imported under.
 SHAPING_LIBRARIES = {

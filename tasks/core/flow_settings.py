@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.settings import Delimiter, EncodingName, RunSettings, Settings
+from tasks.core.base_settings import Settings
+from tasks.core.data_settings import Delimiter, EncodingName
+from tasks.core.settings import RunSettings
 
 STDIN = "-"
 

@@ -3,8 +3,9 @@
 from collections.abc import Container
 from dataclasses import dataclass
 
+from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import DataSettings, RunSettings, SourceSettings
+from tasks.core.settings import RunSettings
 
 OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
 # Which reviews there are and in which order: all members are tested on the same ones.

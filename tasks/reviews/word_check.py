@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.core.settings import EncodeSettings
 from tasks.reviews.text import count_words
 
 ROWS_NAMED = 5

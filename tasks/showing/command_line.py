@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tasks.core.base_settings import Settings
 from tasks.core.environment import STORE_VARIABLE, make_folders, store_address, store_root
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import (
@@ -38,7 +39,6 @@ from tasks.core.flow_settings import (
 )
 from tasks.core.journal import unfinished_step
 from tasks.core.places import printable, typed_path
-from tasks.core.settings import Settings
 from tasks.core.uncaught import describe, is_debugging, say
 from tasks.showing.screen import accept_any_character, say_failures_once
 

@@ -7,7 +7,7 @@ from prefect import flow, task
 
 from tasks.core import caching
 from tasks.core.caching import BY_CONTENT, cache_key, fingerprint, keep, project_modules
-from tasks.core.settings import DataSettings, PadSettings
+from tasks.core.data_settings import DataSettings, PadSettings
 from tasks.core.store import Artifact, Store
 from tasks.pad import pad
 from tasks.report import report

@@ -3,15 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.core.settings import (
-    DataSettings,
-    EncodeSettings,
-    ModelSettings,
-    PadSettings,
-    RunSettings,
-    SourceSettings,
-    TrainingSettings,
-)
+from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings, SourceSettings
+from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 
 
 def test_the_defaults_are_the_case_studys():

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.settings import EncodeSettings
+from tasks.core.data_settings import EncodeSettings
 from tasks.encode import encode_download
 from tasks.reviews.encoded import encoded_file
 from tasks.reviews.identity import identify_reviews, iterate_reviews

@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.core.settings import EncodeSettings
 from tasks.reviews.word_check import WordCheck
 
 PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.core.settings import SourceSettings
 from tasks.reviews.sources.fetching import beside, fetch, is_remote, local_path
 
 NPZ, WORD_INDEX = "imdb.npz", "imdb_word_index.json"

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file
 from tasks.core.places import typed_path
 from tasks.core.sealed import digest
-from tasks.core.settings import SourceSettings
 from tasks.reviews.dataset import MOST_LABELS, REVIEWS, label_dtype
 from tasks.reviews.padded import SPLITS
 from tasks.reviews.sources.labels import Labels, describe_folded, name_labels

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import SourceError
-from tasks.core.settings import SourceSettings
 from tasks.reviews.sources.imdb import HOST, NPZ_SHA256, WORD_INDEX_MD5, fetch_imdb, read_word_index
 from tests.small_reviews import write_imdb
 

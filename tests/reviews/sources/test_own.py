@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import SourceSettings
 from tasks.reviews.sources import own
 from tasks.reviews.sources.own import fetch_own, read_columns
 from tasks.reviews.sources.splitting import TEST, deal_out, hash_texts

@@ -1,0 +1,22 @@
+"""What all settings have in common: frozen, no unknown keys, and the values that several of them take."""
+
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+
+
+class Settings(BaseModel):
+    """Frozen, and an unknown key is an error: a misspelt setting never passes for a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_may_be_a_word(cls, value: Any, info: ValidationInfo) -> Any:
+        # The command line and the environment read it as nothing, also where it is one of the words to choose from.
+        words = get_args(cls.model_fields[info.field_name or ""].annotation)
+        return "none" if value is None and "none" in words else value
