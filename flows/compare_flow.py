@@ -14,11 +14,11 @@ from flows.members import train_member  # noqa: E402
 from flows.runners import map_over, open_runner, result_or_error  # noqa: E402
 from flows.search import search  # noqa: E402
 from tasks.compare import compare  # noqa: E402
+from tasks.core.artifact import Artifact  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, RunnerError  # noqa: E402
 from tasks.core.flow_settings import CompareSettings  # noqa: E402
 from tasks.core.members import Member, Outcome, found_member, members_of  # noqa: E402
 from tasks.core.spaces import read_search  # noqa: E402
-from tasks.core.store import Artifact  # noqa: E402
 from tasks.core.uncaught import describe  # noqa: E402
 from tasks.download import check_dataset  # noqa: E402
 from tasks.judging.registry import tracking_uri  # noqa: E402

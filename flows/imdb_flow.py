@@ -12,12 +12,12 @@ from prefect import flow, get_run_logger  # noqa: E402
 from flows.workers import parts_side_by_side  # noqa: E402
 from tasks.baseline import baseline  # noqa: E402
 from tasks.build import build  # noqa: E402
+from tasks.core.artifact import Artifact  # noqa: E402
 from tasks.core.caching import is_kept  # noqa: E402
 from tasks.core.data_settings import DataSettings, SourceSettings  # noqa: E402
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
 from tasks.core.flow_settings import PipelineSettings, RunnerSettings  # noqa: E402
 from tasks.core.settings import RunSettings  # noqa: E402
-from tasks.core.store import Artifact  # noqa: E402
 from tasks.divide import divide  # noqa: E402
 from tasks.download import check_dataset, download, pin  # noqa: E402
 from tasks.encode import encode  # noqa: E402

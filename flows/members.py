@@ -5,11 +5,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from flows.imdb_flow import train_and_judge
+from tasks.core.artifact import Artifact
 from tasks.core.errors import MemberError
 from tasks.core.journal import steps_of, unfinished_step
 from tasks.core.members import Member, MemberRun, Outcome
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact
 from tasks.core.uncaught import describe
 
 

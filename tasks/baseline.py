@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import BaselineSettings
-from tasks.core.store import Artifact
 from tasks.judging.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.tfidf import fit_tfidf

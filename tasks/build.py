@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
-from tasks.core.store import Artifact
 from tasks.network.models import MODEL, READER, save_model, seeded_weights, start_tensorflow
 from tasks.reviews.padded import padded_file, read_sizes
 from tasks.reviews.phrase_tables import read_phrase_facts, read_table, read_vectors

@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.artifact import Artifact
 from tasks.core.errors import DataError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.journal import noting
@@ -16,7 +17,7 @@ from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.members import MemberRun, Outcome
 from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, open_store
+from tasks.core.store import Store, open_store
 from tasks.judging.logged import flatten
 from tasks.judging.metrics import METRICS
 from tasks.judging.pairs import compare_pairs

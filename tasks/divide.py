@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
 from tasks.core.places import typed_path
 from tasks.core.settings import SliceSettings
-from tasks.core.store import Artifact
 from tasks.reviews.dataset import REVIEWS, read_dataset
 from tasks.reviews.ordered import SHUFFLED, shuffled_orders
 from tasks.reviews.slices import large_slices, write_slices

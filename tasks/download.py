@@ -8,13 +8,13 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
 from tasks.core.places import typed_path
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact
 from tasks.reviews.dataset import Dataset, write_dataset
 from tasks.reviews.sources.fetching import is_remote, local_path
 from tasks.reviews.sources.imdb import fetch_imdb, word_index_of

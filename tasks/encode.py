@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.core.parts import Over, over_parts
-from tasks.core.store import Artifact
 from tasks.reviews.encoded import (
     ROWS_A_GROUP,
     Encoding,

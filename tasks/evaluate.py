@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ScoringSettings
-from tasks.core.store import Artifact
 from tasks.judging.scores import Scores, write_scores
 from tasks.network.models import MODEL, Scorer, load_model
 from tasks.network.trained import read_training

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
-from tasks.core.store import Artifact
 from tasks.judging.metrics import METRICS, accuracy_by_length, accuracy_by_slice, compare, judge_scores
 from tasks.judging.scores import read_scores
 from tasks.reviews.dataset import read_dataset

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ThresholdSettings
-from tasks.core.store import Artifact
 from tasks.judging.drift import reference_of
 from tasks.network.packaged import Facts, write_packaged
 from tasks.network.trained import read_training

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from prefect import get_run_logger, task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
-from tasks.core.store import Artifact
 from tasks.linear.folds import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.naive_bayes import presence_of
 from tasks.linear.vectors import cooccurrence, word_vectors

@@ -7,12 +7,12 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import path_of
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.journal import noting
 from tasks.core.settings import PromotionSettings
-from tasks.core.store import Artifact
 from tasks.judging.claims import taking_turns
 from tasks.judging.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.judging.own_database import own_database

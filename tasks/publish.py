@@ -9,12 +9,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.artifact import Artifact
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.journal import Step, steps_of
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, Store, open_store
+from tasks.core.store import Store, open_store
 from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.registry import registry
 from tasks.network.trained import read_training

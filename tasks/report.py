@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect import task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import JudgingSettings
-from tasks.core.store import Artifact
 from tasks.judging.metrics import FINDINGS, METRICS
 from tasks.judging.mistakes import most_confused, worst_mistakes
 from tasks.judging.scores import Scores, read_scores

@@ -12,10 +12,11 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.artifact import Artifact
 from tasks.core.journal import noting
 from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Artifact, open_store
+from tasks.core.store import open_store
 from tasks.judging.claims import taking_turns
 from tasks.judging.exam import Exam, write_exam
 from tasks.judging.logged import describe_run, flatten, store_id

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import get_run_logger, task
 
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, cache_key, keep, path_of
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.leases import LeaseLostError
 from tasks.core.locks import lock_file
 from tasks.core.settings import TrainingSettings
-from tasks.core.store import Artifact, open_store
+from tasks.core.store import open_store
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.devices import describe_devices, devices, strategy

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tasks.build import make_model
+from tasks.core.artifact import Artifact
 from tasks.core.caching import cache_key
 from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
-from tasks.core.store import Artifact
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.models import Scorer, load_model, save_model
 from tasks.reviews.padded import PaddedFile, padded_schema, write_padded

@@ -22,11 +22,12 @@ from prefect.tasks import Task
 from prefect.transactions import get_transaction
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from tasks.core.artifact import Artifact
 from tasks.core.environment import result_folder
 from tasks.core.errors import StoreError
 from tasks.core.journal import noting
 from tasks.core.sealed import RotError, digest
-from tasks.core.store import Artifact, open_store
+from tasks.core.store import open_store
 from tasks.core.usage import announce_use
 
 PROJECT = ("tasks", "flows")

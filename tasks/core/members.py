@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from tasks.core.artifact import Artifact
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.journal import Step
 from tasks.core.settings import RunSettings
 from tasks.core.spaces import OWN_SECTIONS, SHARED, read_grid
-from tasks.core.store import Artifact
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tasks.core.artifact import Artifact
 from tasks.core.files import naming_the_place
 from tasks.core.locks import locked_if_free
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Store
 
 
 @functools.cache

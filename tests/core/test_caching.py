@@ -6,9 +6,10 @@ import pytest
 from prefect import flow, task
 
 from tasks.core import caching
+from tasks.core.artifact import Artifact
 from tasks.core.caching import BY_CONTENT, cache_key, fingerprint, keep, project_modules
 from tasks.core.data_settings import DataSettings, PadSettings
-from tasks.core.store import Artifact, Store
+from tasks.core.store import Store
 from tasks.pad import pad
 from tasks.report import report
 from tasks.train import train
