@@ -50,6 +50,8 @@ def outside(store: Path) -> dict[str, str]:
 
 def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address_of(None))
+    # MLflow puts the model's own modules in front, where processes that are started later would find them.
+    monkeypatch.setattr(sys, "path", list(sys.path))
     model = mlflow.pyfunc.load_model("models:/imdb-classifier@champion")
     expected = assemble("keras", store / "packaged").predict(pa.array(TEXTS))
     for given in (TEXTS, pd.DataFrame({"text": TEXTS})):

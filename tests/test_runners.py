@@ -199,6 +199,6 @@ def test_a_comparison_goes_no_further_without_the_runner_that_its_members_need(m
         raise RunnerError("nothing answers")
 
     monkeypatch.setattr(compare_flow, "encode_and_pad", unanswered)
-    members = compare_flow.find_members(CompareSettings(cells=["gru"], ways=["one"]))
+    members = compare_flow.find_members(CompareSettings(cells=["gru", "lstm"], ways=["one"]))
     with pytest.raises(RunnerError, match="nothing answers"):
         compare_flow.prepare_together(members, None, CompareSettings(runner="dask"))

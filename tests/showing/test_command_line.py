@@ -26,11 +26,6 @@ def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_def
     assert (data.maxlen, data.num_words, data.skip_top, data.index_from) == (10, 30, 8, 3)
 
 
-@pytest.mark.parametrize("runner", ["none", "threads"])
-def test_a_runner_can_be_typed(runner):
-    assert parse("--runner", runner).runner == runner
-
-
 def test_none_and_switches_can_be_typed():
     settings = parse("--data.num-words", "none", "--no-model.bidirectional", "--training.keep-best")
     assert settings.data.num_words is None
