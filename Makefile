@@ -36,7 +36,7 @@ check: .venv/installed  ## lint, format, types, the floors of the house and the 
 	@touch $@
 
 serve: .venv/installed  ## the champion behind HTTP, on http://127.0.0.1:8000; ARGS="--port 9000" hands flags on
-	MALLOC_ARENA_MAX=1 $(BIN)/python -m serving $(ARGS)
+	MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=1048576 MALLOC_MMAP_THRESHOLD_=33554432 $(BIN)/python -m serving $(ARGS)
 
 # A server, a worker and the deployments, each in a terminal of its own; docs/schedule.md has the whole story.
 server: .venv/installed  ## Prefect's server and UI, on http://127.0.0.1:4200

@@ -75,6 +75,7 @@ class OnnxScorer:
         options = onnxruntime.SessionOptions()
         # Batches go side by side, a thread each: to share each among threads too costs up to 1.7 times the time.
         options.intra_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # it keeps the most that it ever had, and is no faster
         options.log_severity_level = 3  # it warns of processors that it cannot count, as in containers
         self.session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         self.outputs, self.batch_size, self.bucketing = 1 if labels == 2 else labels, batch_size, bucketing
