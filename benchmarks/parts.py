@@ -126,8 +126,8 @@ def main() -> None:
                 if arguments.store:
                     made = folder / "scored"
                     seconds[runner, workers] |= score(arguments.store, place / "inbox", made, runner, workers)
-            for kind, its in seconds.items():
-                for name, value in its.items():
+            for kind, figures in seconds.items():
+                for name, value in figures.items():
                     found[name, *kind].append((value, value / seconds["none", 1][name]))
     print(f"{'':12} {'runner':10} {'workers':>7} {'seconds':>8} {'ratio':>6} {'low':>6} {'high':>6}")
     for (name, runner, workers), pairs in sorted(found.items()):

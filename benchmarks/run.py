@@ -60,7 +60,7 @@ class Figures:
         rows = {}
         for name, pairs in self.pairs.items():
             ratios = [pipeline / plain for plain, pipeline in pairs]
-            plain, pipeline = (statistics.median(its) for its in zip(*pairs, strict=True))
+            plain, pipeline = (statistics.median(values) for values in zip(*pairs, strict=True))
             rows[name] = {
                 "plain": plain,
                 "pipeline": pipeline,
@@ -282,7 +282,7 @@ def main() -> None:
         compare_steps(data, reviews, rounds, figures, Path(scratch))
     rows = figures.summary()
     print_table(rows, whole=reviews is None)
-    plain, pipeline = (statistics.mean(its) for its in zip(*accuracies, strict=True))
+    plain, pipeline = (statistics.mean(values) for values in zip(*accuracies, strict=True))
     print(f"\ntest accuracy after {epochs} epochs, mean of {whole_rounds}: plain {plain:.4f}, pipeline {pipeline:.4f}")
     if arguments.json:
         ratios = {f"{name}_ratio": row["ratio"] for name, row in rows.items()}

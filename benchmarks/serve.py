@@ -101,7 +101,7 @@ def measure(
             for done in [threads.submit(call, port, path, body, count // 8) for _ in range(CALLERS)]:
                 done.result()
         rate = CALLERS * (count // 8) / (time.perf_counter() - started)
-        memory = sum(its.memory_info().rss for its in [process, *process.children(recursive=True)])
+        memory = sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
     return {
         "start": first,
         "p50_ms": 1000 * statistics.median(alone),
@@ -144,8 +144,8 @@ def main() -> None:
         ),
     }  # fmt: skip
     shutil.rmtree(scripts)
-    for name, its in figures.items():
-        print(name.ljust(8), "  ".join(f"{key} {value:.1f}" for key, value in its.items()))
+    for name, row in figures.items():
+        print(name.ljust(8), "  ".join(f"{key} {value:.1f}" for key, value in row.items()))
     rate = figures["service"]["texts_a_second"] / figures["mlflow"]["texts_a_second"]
     memory = figures["service"]["memory_mb"] / figures["mlflow"]["memory_mb"]
     print(f"service over mlflow: texts a second {rate:.1f}, memory {memory:.2f}")

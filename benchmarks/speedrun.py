@@ -80,16 +80,16 @@ def main() -> None:
             runs.append(run | {"plain": plain, "ratio": run["seconds"] / plain})
             print(row_of(runs[-1]), flush=True)
     for preset in arguments.presets:
-        its = [run for run in runs if run["preset"] == preset]
+        own = [run for run in runs if run["preset"] == preset]
         means = [
             statistics.mean(values)
             for values in (
-                [run["seconds"] for run in its],
-                [run["ratio"] for run in its],
-                [run["metrics"]["test"]["accuracy"] for run in its],
+                [run["seconds"] for run in own],
+                [run["ratio"] for run in own],
+                [run["metrics"]["test"]["accuracy"] for run in own],
             )
         ]
-        print(f"{preset}, mean of {len(its)}: {means[0]:.1f} s, {means[1]:.3f} of the plain run's, {means[2]:.5f}")
+        print(f"{preset}, mean of {len(own)}: {means[0]:.1f} s, {means[1]:.3f} of the plain run's, {means[2]:.5f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(runs, indent=1) + "\n")
 

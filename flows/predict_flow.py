@@ -57,7 +57,7 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
     if settings.model is None:
         own["registered_model"], own["model"] = pin_champion(settings.registered_model, uri)
     asked = [own | {"input": str(source), "output": str(output)} for source, output in todo]
-    calls = [{"settings": PredictSettings.model_validate(its), "uri": uri} for its in asked]
+    calls = [{"settings": PredictSettings.model_validate(values), "uri": uri} for values in asked]
     for scored in map_over(predict, calls, settings):
         if isinstance(scored, Exception):
             result["refused"].append(describe(scored))

@@ -78,7 +78,7 @@ class Service:
             raise Refused(503, "too much waits already; come again", Retry_After="1") from None
         for verdict in verdicts:
             self.counts.texts.labels(verdict["label"]).inc()
-        answers = [its | {"words": [share._asdict() for share in its["words"]]} for its in verdicts]
+        answers = [verdict | {"words": [share._asdict() for share in verdict["words"]]} for verdict in verdicts]
         return {"model": name, "predictions": answers}
 
     async def look(self) -> None:
@@ -110,7 +110,7 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
         """Score, and look for champions, as long as the service runs."""
-        work = [asyncio.create_task(its) for its in (self.batcher.work(), self.look())]
+        work = [asyncio.create_task(duty) for duty in (self.batcher.work(), self.look())]
         try:
             yield
         finally:

@@ -13,14 +13,16 @@ class Counts:
 
     def __init__(self, waiting: Callable[[], float]) -> None:
         """Begin at nothing; `waiting` tells how many texts wait."""
-        its = self.registry = CollectorRegistry()
-        self.requests = Counter("classifier_requests", "Requests answered.", ["path", "status"], registry=its)
-        self.seconds = Histogram("classifier_seconds", "Seconds to an answer.", ["path"], buckets=SECONDS, registry=its)
-        self.texts = Counter("classifier_texts", "Texts scored, by their label.", ["label"], registry=its)
-        self.batches = Histogram("classifier_batch_texts", "Texts scored together.", buckets=TEXTS, registry=its)
-        self.swaps = Counter("classifier_champions", "Champions taken up since the start.", registry=its)
-        self.serves = Gauge("classifier_serves", "1 for who serves.", ["model"], registry=its)
-        Gauge("classifier_waiting_texts", "Texts that wait to be scored.", registry=its).set_function(waiting)
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter("classifier_requests", "Requests answered.", ["path", "status"], registry=registry)
+        self.seconds = Histogram(
+            "classifier_seconds", "Seconds to an answer.", ["path"], buckets=SECONDS, registry=registry
+        )
+        self.texts = Counter("classifier_texts", "Texts scored, by their label.", ["label"], registry=registry)
+        self.batches = Histogram("classifier_batch_texts", "Texts scored together.", buckets=TEXTS, registry=registry)
+        self.swaps = Counter("classifier_champions", "Champions taken up since the start.", registry=registry)
+        self.serves = Gauge("classifier_serves", "1 for who serves.", ["model"], registry=registry)
+        Gauge("classifier_waiting_texts", "Texts that wait to be scored.", registry=registry).set_function(waiting)
 
     def name(self, model: str) -> None:
         """Say who serves."""

@@ -55,7 +55,7 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
         "kept_epoch": training.kept_epoch,
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": run.steps,
-        "artifacts": {step: {"key": its.key, "sha256": its.sha256} for step, its in run.made.items()},
+        "artifacts": {step: {"key": artifact.key, "sha256": artifact.sha256} for step, artifact in run.made.items()},
     }
 
 
@@ -63,7 +63,7 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
     """Return what became of a member, as comparison.json holds it: its summary is null where one of its runs failed."""
     own = outcome.member.runs[0].model_dump(mode="json")
     shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
-    runs = [read_run(run, its, store) for run, its in zip(outcome.runs, outcome.member.runs, strict=False)]
+    runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
     tested = outcome.runs[0].made["pad"].meta["test"] if outcome.runs else 0
     return {
         "name": outcome.member.name,

@@ -44,13 +44,13 @@ def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
     Raises:
         DataError: naming the split and what it lacks.
     """
-    for split, its in labels.items():
-        counts = np.bincount(its, minlength=len(names))
+    for split, numbers in labels.items():
+        counts = np.bincount(numbers, minlength=len(names))
         if not counts.all():
             missing = [name for name, count in zip(names, counts, strict=True) if not count]
             raise DataError(
-                f"none of the {len(its):,} {split} reviews has the label {', '.join(map(repr, missing))}; every split "
-                "needs every label: give more such reviews, or leave the label out of all splits"
+                f"none of the {len(numbers):,} {split} reviews has the label {', '.join(map(repr, missing))}; every "
+                "split needs every label: give more such reviews, or leave the label out of all splits"
             )
 
 
@@ -208,8 +208,8 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, ov
         words[split] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    its = {"tokenisation": settings.tokenisation, "labels": len(ranked.label_names)}
-    write_encoding(folder, Encoding(vocabulary_size=size, **its, **rules))
+    facts = {"tokenisation": settings.tokenisation, "labels": len(ranked.label_names)}
+    write_encoding(folder, Encoding(vocabulary_size=size, **facts, **rules))
     write_vocabulary(folder, ranked.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}
 

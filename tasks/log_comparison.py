@@ -32,7 +32,9 @@ def identify_comparison(comparison: dict[str, Any]) -> str:
         member["name"]: {
             "settings": member["settings"],
             "failure": member["failure"],
-            "made": [{step: its["sha256"] for step, its in run["artifacts"].items()} for run in member["runs"]],
+            "made": [
+                {step: artifact["sha256"] for step, artifact in run["artifacts"].items()} for run in member["runs"]
+            ],
         }
         for member in comparison["members"]
     }
@@ -43,11 +45,13 @@ def metrics_of(member: dict[str, Any]) -> list["Metric"]:
     """Return a member's summary as metrics, and the epochs of its first seed."""
     from mlflow.entities import Metric
 
-    now, its = int(time.time() * 1000), member["summary"]
-    if its is None:
+    now, summary = int(time.time() * 1000), member["summary"]
+    if summary is None:
         return []
-    numbers = {name: its[name] for name in SUMMARY if its[name] is not None} | {"parameters": its["parameters"]}
-    low, high = its["ci95"]
+    numbers = {name: summary[name] for name in SUMMARY if summary[name] is not None} | {
+        "parameters": summary["parameters"]
+    }
+    low, high = summary["ci95"]
     numbers |= {"accuracy_ci95_low": low, "accuracy_ci95_high": high}
     metrics = [Metric(f"mean_{name}" if name in SUMMARY else name, value, now, 0) for name, value in numbers.items()]
     return metrics + [

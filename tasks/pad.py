@@ -75,9 +75,9 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path, over: Over = 
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
     if not own.exists() and stand_together(encoded):
         bounds = part_groups(bounds, read_groups(encoded))
-    its = read_encoding(encoded)
+    encoding = read_encoding(encoded)
     sides = settings.padding, settings.truncating
-    schema = padded_schema(settings.maxlen, its.vocabulary_size, *sides, its.tokenisation, its.labels)
+    schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)
     pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)
     rows = {}
     for split, (source, start, stop) in bounds.items():

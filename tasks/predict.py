@@ -47,7 +47,7 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     added = verdict_columns(classifier, probabilities)
     if words:
         shares = [explain(classifier, text, words) for text in texts.to_pylist()]
-        named = [", ".join(describe_share(share, len(classifier.facts.labels)) for share in its) for its in shares]
+        named = [", ".join(describe_share(share, len(classifier.facts.labels)) for share in moved) for moved in shares]
         added["words"] = pa.array(named, pa.string())
     for name, column in added.items():
         table = table.append_column(name, column)
@@ -278,7 +278,8 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
         result = predict_files(settings, uri, advance)
     if result["files"]:
         table = [
-            {"file": file["input"], "rows": file["rows"]} | {name: round(its, 4) for name, its in file["drift"].items()}
+            {"file": file["input"], "rows": file["rows"]}
+            | {name: round(index, 4) for name, index in file["drift"].items()}
             for file in result["files"]
         ]
         about = f"Stability index; the limit is {settings.max_drift}."

@@ -75,7 +75,9 @@ def gather_metrics(made: dict[str, Path], **belonging: str) -> list["Metric"]:
         if name != "epoch"
     ]
     return metrics + [
-        Metric(f"{part}_{name}", its[name], now, 0, **belonging) for part, its in judged.items() for name in NUMBERS
+        Metric(f"{part}_{name}", numbers[name], now, 0, **belonging)
+        for part, numbers in judged.items()
+        for name in NUMBERS
     ]
 
 
@@ -160,7 +162,7 @@ def find_logged(client: "MlflowClient", uri: str | None, experiment: str, conten
 
 def models_of(run: "Run") -> list[str]:
     """Return the ids of the models that a run has logged."""
-    return [its.model_id for its in run.outputs.model_outputs] if run.outputs else []
+    return [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
 
 
 def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:

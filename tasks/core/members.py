@@ -114,13 +114,13 @@ def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], 
     Raises:
         InputError: naming the setting that cannot have its value.
     """
-    values: dict[str, Any] = {section: dict(its) for section, its in base.items()}
+    values: dict[str, Any] = {section: dict(fields) for section, fields in base.items()}
     for setting, value in point:
         section, _, field = setting.partition(".")
         values[section][field] = None if value == "none" else value
     try:
         run = RunSettings.model_validate(values)
-        seeds = [{"seed": its.seed + number} for its in (run.model, run.training)]
+        seeds = [{"seed": settings.seed + number} for settings in (run.model, run.training)]
         own = {"model": run.model.model_copy(update=seeds[0]), "training": run.training.model_copy(update=seeds[1])}
         return run.model_copy(update=own)
     except ValidationError as error:

@@ -67,7 +67,7 @@ def count_scores(probabilities: np.ndarray) -> list[int]:
 
 def add(profiles: list[Profile]) -> Profile:
     """Return the counts of several profiles with the same edges together."""
-    counts = {name: np.sum([its[name] for its in profiles], axis=0).tolist()  # type: ignore[literal-required]
+    counts = {name: np.sum([profile[name] for profile in profiles], axis=0).tolist()  # type: ignore[literal-required]
               for name in profiles[0] if name != "length_edges"}  # fmt: skip
     return cast(Profile, {"length_edges": profiles[0]["length_edges"], **counts})
 
@@ -92,7 +92,7 @@ def stability_index(expected: list[int], found: list[int]) -> float:
     PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
     Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
     """
-    e, f = (np.maximum(np.array(its) / max(sum(its), 1), LEAST_SHARE) for its in (expected, found))
+    e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), LEAST_SHARE) for counted in (expected, found))
     return float(((f - e) * np.log(f / e)).sum())
 
 

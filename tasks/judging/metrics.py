@@ -23,7 +23,7 @@ MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
-def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -> dict[str, Any]:
+def judge_scores(scored: Scores, names: Sequence[str], settings: JudgingSettings) -> dict[str, Any]:
     """Return how well probabilities tell the labels apart.
 
     All numbers are scikit-learn's but ece and ci95. Of two labels, precision, recall, f1, roc_auc, brier and ece are of
@@ -32,7 +32,7 @@ def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -
     of the most probable label (Guo et al., 2017).
 
     Args:
-        its: n scores; every label is present.
+        scored: n scores; every label is present.
         names: of the labels.
         settings: the threshold, and the bins of the calibration error.
 
@@ -43,7 +43,8 @@ def judge_scores(its: Scores, names: Sequence[str], settings: JudgingSettings) -
     """
     from sklearn import metrics
 
-    labels, scores, predicted = its.labels, its.probabilities.astype(np.float64), its.verdicts(settings.threshold)
+    labels, scores = scored.labels, scored.probabilities.astype(np.float64)
+    predicted = scored.verdicts(settings.threshold)
     if scores.ndim == 2:
         scores /= scores.sum(axis=1, keepdims=True)  # single precision adds up to 1 but nearly
     numbers = np.arange(len(names))

@@ -49,13 +49,13 @@ class OwnRegistry:
         Raises:
             KeyError: there is none.
         """
-        its = [name, int(version)]
+        key = [name, int(version)]
         # Of a model that was logged as MLflow 3 does, `source` names it and the other column the place.
         query = "SELECT COALESCE(storage_location, source) FROM model_versions WHERE name = ? AND version = ?"
-        row = self.database.execute(f"{query} AND current_stage != 'Deleted_Internal'", its).fetchone()
+        row = self.database.execute(f"{query} AND current_stage != 'Deleted_Internal'", key).fetchone()
         if row is None:
             raise KeyError(f"{name} version {version}")
-        tags = self.database.execute("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", its)
+        tags = self.database.execute("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", key)
         return OwnVersion(name, version, as_of_here(row[0]), dict(tags))
 
 
@@ -84,7 +84,7 @@ def read_version(model: str | None, number: int | None) -> OwnVersion | None:
         with closing(sqlite3.connect(f"{own_database().as_uri()}?mode=ro", uri=True, timeout=60)) as database:
             asked = OwnRegistry(database)
             name = model_or_default(asked, model)
-            aliases = {its.name: its.aliases for its in asked.search_registered_models(max_results=1000)}
+            aliases = {model.name: model.aliases for model in asked.search_registered_models(max_results=1000)}
             found = str(number) if number is not None else aliases.get(name, {}).get(CHAMPION)
             return asked.get_model_version(name, found) if found else None
     except (sqlite3.DatabaseError, KeyError):

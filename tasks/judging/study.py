@@ -54,13 +54,13 @@ def as_distributions(space: Mapping[str, Range | list[str]]) -> "dict[str, BaseD
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, BaseDistribution] = {}
-    for setting, its in space.items():
-        if isinstance(its, list):
-            found[setting] = CategoricalDistribution(its)
-        elif its.is_whole:
-            found[setting] = IntDistribution(int(its.low), int(its.high), log=its.is_log)
+    for setting, values in space.items():
+        if isinstance(values, list):
+            found[setting] = CategoricalDistribution(values)
+        elif values.is_whole:
+            found[setting] = IntDistribution(int(values.low), int(values.high), log=values.is_log)
         else:
-            found[setting] = FloatDistribution(its.low, its.high, log=its.is_log)
+            found[setting] = FloatDistribution(values.low, values.high, log=values.is_log)
     return found
 
 

@@ -66,7 +66,7 @@ def model_or_default(client: Models, model: str | None) -> str:
     if len(found) > 1:
         named = ", ".join(f"{name} (version {version})" for name, version in sorted(found.items()))
         raise ModelError(f"several models have a champion: {named}; say which one with --registered-model NAME")
-    names = list(found) or sorted(its.name for its in client.search_registered_models(max_results=1000))
+    names = list(found) or sorted(model.name for model in client.search_registered_models(max_results=1000))
     if len(names) != 1:
         raise ModelError(
             "no model has a champion yet: train one with python flows/imdb_flow.py, promote a version with "

@@ -110,10 +110,10 @@ def deviations_of(
     longest = int(sizes.max(initial=1))
     sums = np.zeros((2, longest, 2 * len(learned.whole)))
     for fold, models in enumerate(learned.held_out):
-        its = np.asarray(counts[np.flatnonzero(folds == fold)].sum(axis=0), np.float64).ravel()
+        counted = np.asarray(counts[np.flatnonzero(folds == fold)].sum(axis=0), np.float64).ravel()
         for column, numbers in enumerate(numbers_of(models).T.astype(np.float64)):
             for power in (1, 2):
-                weights = its * numbers**power
+                weights = counted * numbers**power
                 sums[power - 1, :, column] += np.bincount(sizes, weights=weights, minlength=longest + 1)[1:]
     variances = sums[1] / tokens - (sums[0] / tokens) ** 2
     deviations: np.ndarray = np.sqrt(np.where(variances > 0, variances, 1))

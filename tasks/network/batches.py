@@ -114,7 +114,7 @@ def mean_filling(parts: Sequence[Padded], batch_size: int, replicas: int, bucket
     """Return how many rows all batches have once they are filled up, over how many they have before."""
     maxlen, rows, filled = maxlen_of(parts), 0, 0
     for lengths in lengths_of(parts):
-        sizes = [len(its) for its in plan_batches(bucket_lengths(lengths, maxlen, bucketing=bucketing), batch_size)]
+        sizes = [len(rows) for rows in plan_batches(bucket_lengths(lengths, maxlen, bucketing=bucketing), batch_size)]
         rows += sum(sizes)
         filled += sum(-(-size // replicas) * replicas for size in sizes)
     return filled / rows

@@ -61,9 +61,9 @@ class Classifier:
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
         marks = self.encoding.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
         ids = ranks_to_ids(ranks, num_words=limit, **marks)
-        its = self.facts
-        tokens, lengths = pad_tokens(ids, its.maxlen, padding=its.padding, truncating=its.truncating)
-        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), its.padding, limit)
+        facts = self.facts
+        tokens, lengths = pad_tokens(ids, facts.maxlen, padding=facts.padding, truncating=facts.truncating)
+        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), facts.padding, limit)
         return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def predict(self, texts: pa.Array) -> np.ndarray:

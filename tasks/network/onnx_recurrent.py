@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import onnx
 
 # The activations that ONNX's recurrent operators know; the identity is called by another name there.
-WITHIN_CELLS = {name: its for name, its in ACTIVATIONS.items() if name not in ("linear", "selu", "softmax")}
+WITHIN_CELLS = {name: operator for name, operator in ACTIVATIONS.items() if name not in ("linear", "selu", "softmax")}
 WITHIN_CELLS["linear"] = ("Affine", {"alpha": 1.0, "beta": 0.0})
 # The gates of Keras's kernels, in the order in which ONNX wants them.
 GATES = {"SimpleRNN": [0], "GRU": [0, 1, 2], "LSTM": [0, 3, 1, 2]}
@@ -62,7 +62,8 @@ def run_operator(graph: Graph, ways: list[Any], steps: str) -> tuple[str, list[s
     }
     activations = [WITHIN_CELLS[name] for name in names[kind]] * len(ways)
     given = {
-        f"activation_{name}": [its[name] for _operator, its in activations if name in its] for name in ("alpha", "beta")
+        f"activation_{name}": [attributes[name] for _operator, attributes in activations if name in attributes]
+        for name in ("alpha", "beta")
     }
     parameters = {name: values for name, values in given.items() if values}
     biases = [np.concatenate([by_gate(kind, bias) for bias in biases_of(way)]) for way in ways]
@@ -141,7 +142,7 @@ def run_cell(graph: Graph, layer: Any, read: str, remembered: str, before: list[
         return [activate(graph, state, graph.add("Add", read, remembered))]
     gate = layer.recurrent_activation.__name__
     if kind == "GRU":
-        given, kept = (graph.add_many("Split", [its], 3, axis=-1, num_outputs=3) for its in (read, remembered))
+        given, kept = (graph.add_many("Split", [weights], 3, axis=-1, num_outputs=3) for weights in (read, remembered))
         update, reset = (activate(graph, gate, graph.add("Add", given[part], kept[part])) for part in (0, 1))
         candidate = activate(graph, state, graph.add("Add", given[2], graph.add("Mul", reset, kept[2])))
         stayed = graph.add("Mul", update, graph.add("Sub", before[0], candidate))

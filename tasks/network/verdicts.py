@@ -43,8 +43,8 @@ def judge_texts(classifier: Classifier, texts: list[str], count: int = 0) -> lis
     """Return for each text what `describe_verdict` returns, and "words", the `count` that moved it most."""
     scores = classifier.predict(pa.array(texts, pa.string()))
     return [
-        describe_verdict(classifier, its) | {"words": explain(classifier, text, count) if count else []}
-        for text, its in zip(texts, scores, strict=True)
+        describe_verdict(classifier, score) | {"words": explain(classifier, text, count) if count else []}
+        for text, score in zip(texts, scores, strict=True)
     ]
 
 
@@ -65,7 +65,7 @@ def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[s
         probabilities: (n,) or (n, labels).
     """
     each = [probabilities] if probabilities.ndim == 1 else [probabilities.max(axis=1), *probabilities.T]
-    numbers = [pa.array(np.ascontiguousarray(its)) for its in each]
+    numbers = [pa.array(np.ascontiguousarray(probabilities)) for probabilities in each]
     return dict(zip(added_names(classifier.facts.labels), [classifier.verdict(probabilities), *numbers], strict=True))
 
 
@@ -86,15 +86,15 @@ def explain(classifier: Classifier, text: str, count: int) -> list[Share]:
     """
     words = tokenise(pa.array([text]), classifier.encoding.tokenisation)[0].as_py()
     different = list(dict.fromkeys(words))
-    without = [" ".join(its for its in words if its != word) for word in different]
+    without = [" ".join(other for other in words if other != word) for word in different]
     scores = classifier.predict(pa.array([" ".join(words), *without])).astype(np.float64)
     names = classifier.facts.labels[1:] if scores.ndim == 1 else classifier.facts.labels
     by_label = scores[:, None] if scores.ndim == 1 else scores
     fallen = by_label[0] - by_label[1:]
     moved = np.abs(fallen).argmax(axis=1)
     shares = [
-        Share(compose(word), float(its[label]), names[label])
-        for word, its, label in zip(different, fallen, moved, strict=True)
+        Share(compose(word), float(falls[label]), names[label])
+        for word, falls, label in zip(different, fallen, moved, strict=True)
     ]
     return sorted(shares, key=lambda share: -abs(share.share))[:count]
 

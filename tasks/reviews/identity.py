@@ -42,9 +42,11 @@ def identify_reviews(downloaded: Path, shuffle_seed: int, max_reviews: int | Non
     splits = {split: hash_split(downloaded, split) for split in SHUFFLED}
     if not len(splits["validation"]):
         del splits["validation"]
-    orders = shuffled_orders({split: len(its) for split, its in splits.items()}, shuffle_seed, max_reviews)
-    kept = {split: its[orders[split]] for split, its in splits.items()}
-    return Identities(kept["test"], np.unique(np.concatenate([its for name, its in kept.items() if name != "test"])))
+    orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
+    kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
+    return Identities(
+        kept["test"], np.unique(np.concatenate([hashes for name, hashes in kept.items() if name != "test"]))
+    )
 
 
 def hash_split(downloaded: Path, split: str) -> np.ndarray:

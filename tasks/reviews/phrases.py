@@ -122,7 +122,7 @@ def count_phrases(
     for tokens in parts:
         places = find_phrases(codes_of(tokens, vocabulary_size, longest), known)
         firsts = np.repeat(np.arange(len(tokens), dtype=np.int64) * len(known), np.diff(list_offsets(tokens)))
-        pairs = np.sort(np.concatenate([(firsts + its)[its < len(known)] for its in places]))
+        pairs = np.sort(np.concatenate([(firsts + place)[place < len(known)] for place in places]))
         begins = np.flatnonzero(np.diff(pairs, prepend=-1))
         rows, its_columns = np.divmod(pairs[begins], max(len(known), 1))
         counts.append(np.diff(begins, append=len(pairs)).astype(np.float32))

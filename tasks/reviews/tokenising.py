@@ -136,9 +136,9 @@ def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
         for old, new in zip(characters, respelt.to_pylist(), strict=True)
     ]
     counts = np.zeros(TABLE + 1, np.int32)
-    counts[points] = [len(its) for its in written]
+    counts[points] = [len(codes) for codes in written]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return offsets, np.array([point for its in written for point in its], np.int32)
+    return offsets, np.array([point for codes in written for point in codes], np.int32)
 
 
 def accent_ranks() -> np.ndarray:

@@ -57,20 +57,20 @@ def draw_curves(members: Sequence[dict[str, Any]]) -> "Figure":
 
 def describe_row(member: dict[str, Any]) -> list[str]:
     """Return a member's cells in the table, by `COLUMNS`, of one or two lines; ± stands before a standard deviation."""
-    its = member["summary"]
-    if its is None:
+    summary = member["summary"]
+    if summary is None:
         return [member["name"], "failed", *("" for _ in range(len(COLUMNS) - 2))]
-    low, high = its["ci95"]
-    several = its["accuracy_spread"] is not None
+    low, high = summary["ci95"]
+    several = summary["accuracy_spread"] is not None
     return [
         member["name"],
-        f"{its['validation_loss']:.4f}" + (f"\n± {its['validation_spread']:.4f}" if several else ""),
-        f"{its['accuracy']:.4f}"
-        + (f" ± {its['accuracy_spread']:.4f}" if several else "")
+        f"{summary['validation_loss']:.4f}" + (f"\n± {summary['validation_spread']:.4f}" if several else ""),
+        f"{summary['accuracy']:.4f}"
+        + (f" ± {summary['accuracy_spread']:.4f}" if several else "")
         + f"\n{low:.4f} to {high:.4f}",
-        f"{its['parameters']:,}",
-        f"{its['seconds']:.1f}",
-        f"{its['seconds_to_best']:.1f}",
+        f"{summary['parameters']:,}",
+        f"{summary['seconds']:.1f}",
+        f"{summary['seconds_to_best']:.1f}",
         "yes" if is_from_cache(member) else "no",
     ]
 
@@ -85,10 +85,10 @@ def describe_choice(comparison: dict[str, Any]) -> str:
     name = comparison["chosen"]
     if name is None:
         return "No network could be trained, so none is chosen."
-    its = comparison["members"][0]["summary"]
+    summary = comparison["members"][0]["summary"]
     chosen = (
-        f"The validation reviews choose {name}, with the lowest loss ({its['validation_loss']:.4f}); "
-        f"it is right on {100 * its['accuracy']:.2f}% of the test reviews."
+        f"The validation reviews choose {name}, with the lowest loss ({summary['validation_loss']:.4f}); "
+        f"it is right on {100 * summary['accuracy']:.2f}% of the test reviews."
     )
     verdicts: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}
     for pair in comparison["pairs"]:
@@ -102,7 +102,7 @@ def describe_choice(comparison: dict[str, Any]) -> str:
         "alike": "They cannot tell it apart from ",
     }
     return " ".join(
-        [chosen, *(words[verdict] + enumerate_names(its) + "." for verdict, its in verdicts.items() if its)]
+        [chosen, *(words[verdict] + enumerate_names(others) + "." for verdict, others in verdicts.items() if others)]
     )
 
 
@@ -125,7 +125,7 @@ def describe_sight(comparison: dict[str, Any]) -> str:
             "validation loss was tested; no test figure of the others exists."
         )
     data = [member["settings"]["data"] for member in finished]
-    if len({(its["validation_split"], its["whole_groups"]) for its in data}) > 1:
+    if len({(settings["validation_split"], settings["whole_groups"]) for settings in data}) > 1:
         words += (
             " Not all were validated on the same reviews (data.validation_split, data.whole_groups), so small "
             "differences between their losses mean nothing."

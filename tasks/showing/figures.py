@@ -37,9 +37,9 @@ def side_by_side(*widths: float, height: float = 3.7) -> "tuple[Figure, list[Axe
 
     figure = Figure(figsize=(9.2, height), layout="constrained")
     axes = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
-    for its in axes:
-        its.grid(alpha=0.25)
-        its.spines[["top", "right"]].set_visible(False)
+    for drawn in axes:
+        drawn.grid(alpha=0.25)
+        drawn.spines[["top", "right"]].set_visible(False)
     return figure, list(axes)
 
 
@@ -158,14 +158,14 @@ def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_lengt
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
     if scores.probabilities.ndim == 1:
-        its, of_what = scores.probabilities, f"a {names[1]} review"
+        shown, of_what = scores.probabilities, f"a {names[1]} review"
         groups = [(f"{name} reviews", scores.labels == label) for label, name in enumerate(names)]
     else:
-        its, of_what = scores.probabilities.max(axis=1), "the verdict"
+        shown, of_what = scores.probabilities.max(axis=1), "the verdict"
         is_right = scores.probabilities.argmax(axis=1) == scores.labels
         groups = [("wrong verdicts", ~is_right), ("right verdicts", is_right)]
     for (name, members), color in zip(groups, (ORANGE, BLUE), strict=True):
-        spread.hist(its[members], edges, color=color, alpha=0.55, label=name)
+        spread.hist(shown[members], edges, color=color, alpha=0.55, label=name)
     if scores.probabilities.ndim == 1:
         spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
     spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="reviews", yscale="log")

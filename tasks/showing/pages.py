@@ -49,7 +49,7 @@ def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: 
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
-    table = [{"reviews": row} | {key: round(its[key], 4) for key in NUMBERS} for row, its in rows.items()]
+    table = [{"reviews": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
     create_table_artifact(table, key="imdb-pipeline-metrics", description="The test reviews decide.")
     images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / "figures").iterdir())}
     markdown = render("publish.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)

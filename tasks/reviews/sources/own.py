@@ -129,11 +129,11 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
             )
         labels[-1] = labels[-1].astype(np.int16)
         if settings.group_column:
-            its = [name.strip() for name in filled(batch, settings.group_column, file, first)]
-            groups.append(hash_texts(its, settings.split_seed))
+            names = [name.strip() for name in filled(batch, settings.group_column, file, first)]
+            groups.append(hash_texts(names, settings.split_seed))
         if settings.split_column:
-            its = filled(batch, settings.split_column, file, first)
-            splits.append(named_splits(its, file, first))
+            names = filled(batch, settings.split_column, file, first)
+            splits.append(named_splits(names, file, first))
     column = np.concatenate(splits) if splits else None
     if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):
         raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test reviews")
@@ -305,7 +305,7 @@ def check_leaks(
     held_out = int((~is_train).sum())
     if len(leaks) > settings.max_leaks * max(held_out, 1):
         first_ones = pq.read_table(written, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
-        named = [f"{its['file']} row {its['row']}" for its in first_ones]
+        named = [f"{place['file']} row {place['row']}" for place in first_ones]
         raise InputError(
             f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have a text that a training row has "
             f"too ({', '.join(named)}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, let rows be "

@@ -54,11 +54,11 @@ def check_shares(split: np.ndarray, test: float, validation: float, place: str) 
         InputError: a split has less than a third, or more than three times, the rows that it should have.
     """
     shares = {TEST: test, VALIDATION: validation, TRAIN: 1 - test - validation}
-    for its, share in shares.items():
-        found = int((split == its).sum())
+    for number, share in shares.items():
+        found = int((split == number).sum())
         if not share / FURTHEST_OFF <= found / len(split) <= share * FURTHEST_OFF:
             raise InputError(
-                f"{place}: {found:,} of {len(split):,} rows were dealt out to {SPLITS[its]}, where about "
+                f"{place}: {found:,} of {len(split):,} rows were dealt out to {SPLITS[number]}, where about "
                 f"{share * len(split):,.0f} should be: rows, or groups, are too few or one group is too large. Give "
                 "more, try another --data.split-seed, or say the split of each row with --data.split-column"
             )

@@ -117,7 +117,7 @@ def find_types(path: Path, wanted: Wanted) -> dict[str, pa.DataType]:
             for name, value in record.items():
                 is_large = isinstance(value, int) and not -LARGEST <= value < LARGEST
                 kinds.setdefault(name, set()).add(object if is_large else type(value))
-    types = {name: next((kind for held, kind in TYPES if its <= held), JSON) for name, its in kinds.items()}
+    types = {name: next((kind for held, kind in TYPES if seen <= held), JSON) for name, seen in kinds.items()}
     return types | {name: pa.string() for name in types if name == wanted.text_column}
 
 

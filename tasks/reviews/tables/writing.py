@@ -48,7 +48,7 @@ def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None
             columns = [
                 column
                 if is_flat(column.type)
-                else pa.array([to_json(its) for its in plain_values(column)], pa.string())
+                else pa.array([to_json(value) for value in plain_values(column)], pa.string())
                 for column in table.columns
             ]
             writer.write_table(pa.table(columns, schema=flat))
@@ -70,10 +70,10 @@ def is_flat(kind: pa.DataType) -> bool:
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
     """Return a column's values as JSON has them: numbers in the fewest digits that tell them, no NaN, JSON itself."""
     if isinstance(column.type, pa.JsonType):
-        return [None if its is None else json.loads(its) for its in column.to_pylist()]
+        return [None if value is None else json.loads(value) for value in column.to_pylist()]
     if pa.types.is_floating(column.type):
         written = column.cast(pa.string()).to_pylist()
-        return [None if its is None or not math.isfinite(float(its)) else float(its) for its in written]
+        return [None if value is None or not math.isfinite(float(value)) else float(value) for value in written]
     values: list[Any] = column.to_pylist()
     return values
 
