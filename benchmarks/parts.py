@@ -40,7 +40,7 @@ def prepare(download: Path, folder: Path, runner: str, workers: int) -> dict[str
     return {"encode": encoded - started, "pad": time.perf_counter() - encoded}
 
 
-def compare(data: Path, store: Path, trainings: int, runner: str, workers: int) -> dict[str, float]:
+def compare(data: Path, store: Path, trainings: int, reviews: int, runner: str, workers: int) -> dict[str, float]:
     """Return the seconds of a comparison of small networks that differ in their learning rate, from an empty store."""
     rates = ",".join(f"{number / 1000}" for number in range(1, trainings + 1))
     command = [
@@ -53,7 +53,7 @@ def compare(data: Path, store: Path, trainings: int, runner: str, workers: int) 
     ]
     command += [
         "--data.max-reviews",
-        "4000",
+        str(reviews),
         "--no-tracking.enabled",
         "--cells",
         "gru",
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trainings", type=int, default=0, help="small networks to compare, side by side and not")
+    parser.add_argument("--reviews", type=int, default=4000, help="of each split, to train them on")
     parser.add_argument("--store", type=Path, help="with a champion, to score a folder of files by")
     parser.add_argument("--files", type=int, default=8, help="in that folder")
     arguments = parser.parse_args()
@@ -122,7 +123,9 @@ def main() -> None:
                 folder = place / f"{number}-{runner}-{workers}"
                 seconds[runner, workers] = prepare(place / "download", folder, runner, workers)
                 if arguments.trainings and (runner == "none" or workers > 1):
-                    seconds[runner, workers] |= compare(data, folder / "store", arguments.trainings, runner, workers)
+                    seconds[runner, workers] |= compare(
+                        data, folder / "store", arguments.trainings, arguments.reviews, runner, workers
+                    )
                 if arguments.store:
                     made = folder / "scored"
                     seconds[runner, workers] |= score(arguments.store, place / "inbox", made, runner, workers)
