@@ -137,7 +137,9 @@ class Bucket:
         with self._naming(folder), contextlib.suppress(FileNotFoundError):
             found = self.files.find(self.where(folder), detail=True).values()
             start = len(f"{self.bucket}/{self.prefix}")
-            return {str(listed["name"])[start:]: listed["LastModified"] for listed in found}
+            # Where nothing is found, s3fs asks again for the folder itself, in which something may be by then.
+            files = [listed for listed in found if listed["type"] == "file"]
+            return {str(listed["name"])[start:]: listed["LastModified"] for listed in files}
         return {}
 
     def remove(self, name: str) -> None:

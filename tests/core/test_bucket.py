@@ -40,6 +40,20 @@ def test_files_go_up_and_come_down_whole(bucket, tmp_path):
     assert not bucket.download("x/z", tmp_path / "none")
 
 
+def test_what_is_written_between_two_questions_of_a_listing_is_not_listed_yet(bucket, monkeypatch):
+    listing = bucket.files._lsdir
+
+    async def nothing_yet(*arguments, **options):
+        found = await listing(*arguments, **options)
+        await bucket.files._pipe_file(bucket.where("x/y"), b"one")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket.files, "_lsdir", nothing_yet)
+        assert bucket.names("x") == {}
+    assert list(bucket.names("x")) == ["x/y"]
+
+
 def test_slow_and_failing_requests_are_waited_for_and_sent_again(bucket, object_store, tmp_path):
     (tmp_path / "up").write_bytes(b"abc" * 1000)
     object_store.slow, object_store.every = 0.02, 4
