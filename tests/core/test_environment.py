@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.environment import database_address, prepare, store_root, without_proxy
+from tasks.core.environment import database_address, prepare, store_address, store_root, without_proxy
 
 PROJECT = Path(__file__).parents[2]
 SCRIPT = """
@@ -34,6 +34,11 @@ def test_credentials_in_the_address_of_the_store_are_refused_and_not_shown(tmp_p
     assert "Traceback" not in done.stderr
     assert "a-secret" not in done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_prefix_may_have_any_sign(monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/me@example.org:nightly/")
+    assert store_address() == "s3://reviews/me@example.org:nightly"
 
 
 def test_stores_of_different_addresses_have_different_copies(monkeypatch):
