@@ -1,7 +1,9 @@
 """Side by side: comparisons on threads, processes, Dask and Ray come to what they come to one after another."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -124,13 +126,15 @@ def dask(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     worker = [*dask_cli, "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "TF_NUM_INTRAOP_THREADS": "1"}
     environment |= {"ARTIFACTS_STORE": str(tmp_path / "store"), "PREFECT_HOME": str(tmp_path / "store" / "prefect")}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = [
-        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True, **silent)
         for command in (scheduler, worker, worker)
     ]
     yield address, started[1:]
     for process in started:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and Prefect's temporary server with the worker that needed one
         process.wait(20)
 
 
