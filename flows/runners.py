@@ -70,8 +70,7 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
         try:
             runner = begun.enter_context(open_runner(settings))
         except OSError as error:
-            place = settings.address or "this machine"
-            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
+            raise RunnerError(f"--runner {settings.runner}: nothing answers at {settings.place} ({error})") from error
         yield runner
 
 

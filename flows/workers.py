@@ -151,8 +151,7 @@ def dask(settings: RunnerSettings) -> Iterator[Pool]:
             client = opened.enter_context(distributed.Client(place, set_as_default=False))
             client.wait_for_workers(1, timeout=PATIENCE)
         except OSError as error:
-            place = settings.address or "this machine"
-            raise RunnerError(f"no Dask worker is to be had at {place} ({error})") from error
+            raise RunnerError(f"no Dask worker is to be had at {settings.place} ({error})") from error
         lost = (distributed.KilledWorker, distributed.client.FutureCancelledError)
         yield Pool(settings.workers or sum(client.nthreads().values()), partial(client.submit, pure=False), lost)
 
@@ -168,7 +167,7 @@ def ray(settings: RunnerSettings) -> Iterator[Pool]:
     try:
         module.init(**({"address": settings.address} if settings.address else own_ray(settings.workers or WORKERS)))
     except (OSError, module.exceptions.RayError) as error:
-        raise RunnerError(f"no Ray cluster answers at {settings.address or 'this machine'} ({error})") from error
+        raise RunnerError(f"no Ray cluster answers at {settings.place} ({error})") from error
     try:
         do = module.remote(max_retries=0)(do_part)  # what is lost is handed out again here
         errors = module.exceptions

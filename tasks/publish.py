@@ -91,7 +91,8 @@ def write_run_folder(
 def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
     """Put the run folder's page beside the run in MLflow, unless that was done.
 
-    A run may be killed between its logging and this, so the store notes which runs have their page.
+    A run may be killed between its logging and this, so the store notes which runs have their page. Of a run that
+    another store has logged the page stays that one's.
 
     Raises:
         RegistryUnreachable: nobody answers there.
@@ -100,7 +101,8 @@ def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
     if done.exists():
         return
     with registry(tracking["uri"]) as client:
-        client.log_artifact(tracking["run_id"], str(folder / REPORT))
+        if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
+            client.log_artifact(tracking["run_id"], str(folder / REPORT))
     done.parent.mkdir(parents=True, exist_ok=True)
     done.touch()
 

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -157,7 +158,13 @@ def test_the_report_of_a_run_that_was_killed_before_it_was_logged_is_logged_by_t
     assert "report.html" not in {file.path for file in client.list_artifacts(left.info.run_id)}
     metrics = run(tracked(imdb))
     assert metrics["tracking"]["run_id"] == left.info.run_id
-    assert "report.html" in {file.path for file in client.list_artifacts(left.info.run_id)}
+    assert metrics["promotion"]["reason"] == "Version 1 is the first champion: there was none."
+    page = Path(client.download_artifacts(left.info.run_id, "report.html")).read_text()
+    assert page == (metrics["folder"] / "report.html").read_text()
+    # Whoever finds the page there, as another store's, leaves it as it is.
+    shutil.rmtree(Path(os.environ["ARTIFACTS_STORE"]) / "mlflow" / "reported")
+    run(tracked(imdb))
+    assert Path(client.download_artifacts(left.info.run_id, "report.html")).read_text() == page
 
 
 def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_then(tmp_path, monkeypatch):

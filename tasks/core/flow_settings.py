@@ -23,6 +23,11 @@ class RunnerSettings(Settings):
     """of the Dask scheduler (tcp://host:8786) or the Ray cluster (ray://host:10001) that is there already (none: one is
     started on this machine for as long as it takes)"""
 
+    @property
+    def place(self) -> str:
+        """Where the runner is, in words."""
+        return self.address or "this machine"
+
     @model_validator(mode="after")
     def _only_clusters_have_an_address(self) -> Self:
         if self.address is not None and self.runner not in ("dask", "ray"):

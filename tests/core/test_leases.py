@@ -83,6 +83,7 @@ def test_a_lease_is_kept_through_requests_that_fail(bucket, object_store):
         object_store.every = 4
         time.sleep(1.2)
         lease.check()
+        assert bucket.tag(lease.name) is not None
 
 
 def test_a_lease_that_we_did_not_write_is_named(bucket):

@@ -33,6 +33,15 @@ def fill(folder, text="abc") -> dict:
     return {"rows": 1}
 
 
+def at_once(work, *stores) -> None:
+    """Do the same in each of several stores, side by side."""
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+
 def fail(_folder) -> dict:
     raise AssertionError("made again")
 
@@ -71,11 +80,7 @@ def test_of_two_that_make_the_same_at_once_one_makes_it(here, there):
 
         made[store] = store.make(KEY, fill_slowly, warn=pytest.fail)
 
-    threads = [threading.Thread(target=slow, args=(store,)) for store in (here, there)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    at_once(slow, here, there)
     assert len(makers) == 1
     assert made[here] == made[there]
 
@@ -183,11 +188,7 @@ def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, t
 
         found.append(store.make(KEY, fill_slowly, warn=warn))
 
-    threads = [threading.Thread(target=again, args=(store,)) for store in (here, there)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    at_once(again, here, there)
     assert len(makers) == 1
     assert found[0] == found[1] == here.find(KEY)
 
