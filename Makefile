@@ -16,7 +16,7 @@ help:  ## this list
 run: .venv/installed  ## train and judge the case study's model; ARGS="--model.cell gru" hands flags on
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
 
-test: .venv/installed  ## the tests; ARGS=tests/test_pad.py for some
+test: .venv/installed  ## the tests; ARGS=tests/steps/test_pad.py for some
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 check: .venv/installed  ## lint, format, types, the floors of the house and the files of containers and clusters, as CI runs them
@@ -24,9 +24,9 @@ check: .venv/installed  ## lint, format, types, the floors of the house and the 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.pipeline
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
-	$(BIN)/kubernetes-validate --strict --quiet kubernetes/*.yaml
+	$(BIN)/hadolint deploy/docker/Dockerfile deploy/docker/Dockerfile.pipeline
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/docker/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % v)'
@@ -49,10 +49,10 @@ deploy: .venv/installed  ## tell the server what to run and when: deployment.yam
 	mkdir -p artifacts/inbox
 	@$(BIN)/prefect work-pool inspect imdb-pipeline >/dev/null 2>&1 || $(BIN)/prefect work-pool create imdb-pipeline --type process
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
-	$(BIN)/python flows/recovery.py
+	$(BIN)/python flows/automations.py recovery
 
 notify: .venv/installed  ## tell WEBHOOK=https://... of failed runs and new champions
-	@DO_NOT_TRACK=1 $(BIN)/python flows/notifications.py
+	@DO_NOT_TRACK=1 $(BIN)/python flows/automations.py notifications
 
 clean:  ## remove .venv and what tools have left; artifacts/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -67,9 +67,9 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         pad_splits(folder / "encode", PadSettings(), target)
     elif step == "evaluate":
         from tasks.build import make_model
-        from tasks.evaluate import evaluate_model
-        from tasks.network.models import save_model
-        from tasks.network.trained import Epoch, write_training
+        from tasks.network.history import Epoch, write_training
+        from tasks.network.keras_files import save_model
+        from tasks.score import evaluate_model
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
         epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)
@@ -77,7 +77,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         started = time.perf_counter()
         evaluate_model(target, folder / "pad", ScoringSettings(), target)
     else:
-        from tasks.network.classifier import assemble_light
+        from tasks.network.bundle import assemble_light
         from tasks.predict import score_file
 
         classifier = assemble_light("benchmark", folder / "packaged")
@@ -104,7 +104,7 @@ def peak_memory() -> float:
 
 def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and peak memory by step and factor."""
-    from tasks.reviews.dataset import Dataset, write_dataset
+    from tasks.texts.dataset import Dataset, write_dataset
 
     figures: dict[str, dict[str, dict[str, float]]] = {step: {} for step in STEPS}
     write_texts(data, reviews, scratch / "once.parquet")

@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=8, help="in that folder")
     arguments = parser.parse_args()
 
-    from tasks.reviews.dataset import REVIEWS, Dataset, write_dataset
+    from tasks.texts.dataset import REVIEWS, Dataset, write_dataset
 
     found: dict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:

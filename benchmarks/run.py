@@ -77,7 +77,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
-    from tasks.network.models import start_tensorflow
+    from tasks.network.keras_files import start_tensorflow
     from tasks.network.onnx_network import write_network
     from tasks.network.scoring import NETWORK
     from tasks.train import compile_model, fit_epoch
@@ -117,7 +117,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
 def link_download(data: Path, scratch: Path) -> Path:
     """Return a folder that looks like what `download` leaves."""
-    from tasks.reviews.dataset import Dataset, write_dataset
+    from tasks.texts.dataset import Dataset, write_dataset
 
     download = scratch / "download"
     download.mkdir()
@@ -141,16 +141,16 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 def load(folder: Path) -> list[Any]:
     """From padded Parquet files to arrays."""
-    from tasks.reviews.padded import PaddedFile
+    from tasks.texts.padded import PaddedFile
 
     return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
 
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the steps evaluate and judge do it."""
-    from tasks.judging.metrics import judge_scores
-    from tasks.judging.scores import Scores
-    from tasks.network.models import Scorer
+    from tasks.evaluation.metrics import judge_scores
+    from tasks.evaluation.scores import Scores
+    from tasks.network.keras_files import Scorer
 
     score = Scorer(model, settings.batch_size, bucketing=True)
     return [judge_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
@@ -161,10 +161,9 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     import pyarrow as pa
 
     from tasks.core.data_settings import PadSettings
-    from tasks.network.classifier import LIGHT_BATCH_SIZE, Classifier
-    from tasks.network.packaged import Facts
+    from tasks.network.bundle import LIGHT_BATCH_SIZE, Classifier, Facts
     from tasks.network.scoring import OnnxScorer
-    from tasks.reviews.encoded import read_encoding, read_vocabulary
+    from tasks.texts.encoded import read_encoding, read_vocabulary
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
     reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # no drift is measured here

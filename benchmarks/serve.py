@@ -2,10 +2,10 @@
 
     python benchmarks/serve.py --store artifacts --python image/bin/python
 
-`--python` is that of an environment with docker/requirements.txt alone, as the image has it: Arrow takes up pandas
-where it is installed, which is 40 MB that no text needs. Prints, of each: seconds from start to the first answer, one
-caller's milliseconds a text (median and the slowest in a hundred), texts a second with 32 callers, and memory of all
-its processes. Measure on an idle machine.
+`--python` is that of an environment with deploy/docker/requirements.txt alone, as the image has it: Arrow takes up
+pandas where it is installed, which is 40 MB that no text needs. Prints, of each: seconds from start to the first
+answer, one caller's milliseconds a text (median and the slowest in a hundred), texts a second with 32 callers,
+and memory of all its processes. Measure on an idle machine.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def main() -> None:
     given = parser.parse_args()
     store = given.store.resolve()
     os.environ["ARTIFACTS_STORE"] = str(store)
-    from tasks.judging.registry import address_of
+    from tasks.registry.client import address_of
 
     scripts = Path(tempfile.mkdtemp())
     # MLflow looks for uvicorn on PATH, where an environment that nobody has activated is not.

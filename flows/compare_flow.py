@@ -1,40 +1,71 @@
 """Compare: recurrent networks side by side, on the same reviews and under the same budget."""
 
+from tasks.reporting.command_line import read_preset, run_from_command_line
+
 from functools import partial
 from pathlib import Path
 
-from tasks.core import environment
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
-environment.prepare()  # Prefect reads where it lives while it is imported
+from flows.imdb_flow import download_reviews, encode_and_pad, train_and_judge
+from flows.runners import map_over, open_runner, result_or_error
+from flows.search import search
+from tasks.compare import compare
+from tasks.core.environment import result_folder
+from tasks.core.error_messages import describe
+from tasks.core.errors import MemberError, RegistryUnreachable, RunnerError
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.settings import RunSettings
+from tasks.download import check_dataset
+from tasks.evaluation.members import Member, MemberRun, Outcome, found_member, members_of
+from tasks.evaluation.search_space import read_search
+from tasks.evaluation.study import best_trial
+from tasks.registry.client import tracking_uri
+from tasks.reporting.failure import leave_report
+from tasks.store.artifact import Artifact
+from tasks.store.step_log import steps_of, unfinished_step
+from tasks.track_comparison import log_comparison
 
-from prefect import flow, get_run_logger  # noqa: E402
 
-from flows.imdb_flow import download_reviews, encode_and_pad  # noqa: E402
-from flows.members import train_member  # noqa: E402
-from flows.runners import map_over, open_runner, result_or_error  # noqa: E402
-from flows.search import search  # noqa: E402
-from tasks.compare import compare  # noqa: E402
-from tasks.core.artifact import Artifact  # noqa: E402
-from tasks.core.errors import RegistryUnreachable, RunnerError  # noqa: E402
-from tasks.core.flow_settings import CompareSettings  # noqa: E402
-from tasks.core.members import Member, Outcome, found_member, members_of  # noqa: E402
-from tasks.core.spaces import read_search  # noqa: E402
-from tasks.core.uncaught import describe  # noqa: E402
-from tasks.download import check_dataset  # noqa: E402
-from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.judging.study import best_trial  # noqa: E402
-from tasks.log_comparison import log_comparison  # noqa: E402
-from tasks.showing.command_line import read_preset  # noqa: E402
-from tasks.showing.failure import leave_report  # noqa: E402
+@flow(name="imdb-pipeline-member", persist_result=False)
+def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
+    """Take one member of a comparison through the steps of a run, with one seed.
+
+    Raises:
+        MemberError: a step failed; it names the step.
+    """
+    run = str(flow_run.id)
+    try:
+        made = [artifact for artifact in train_and_judge(settings, downloaded) if artifact]
+    except Exception as error:
+        step = unfinished_step(run) or "the run"
+        raise MemberError(f"{step} with seed {settings.training.seed}: {describe(error)}") from error
+    return MemberRun({artifact.step: artifact for artifact in made}, steps_of(run))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{member.name}")
+def train_member(member: Member, downloaded: Artifact) -> Outcome:
+    """Run a member with each of its seeds, until one fails."""
+    done: list[MemberRun] = []
+    for run in member.runs:
+        try:
+            named = member_flow.with_options(flow_run_name=f"{member.name}, seed {run.training.seed}")
+            done.append(named(run, downloaded))
+        except Exception as error:
+            get_run_logger().error("%s failed at %s; the others go on", member.name, describe(error))
+            return Outcome(member, done, describe(error))
+    return Outcome(member, done)
 
 
 @flow(
     name="imdb-pipeline-compare",
-    result_storage=environment.result_folder(),
+    result_storage=result_folder(),
     result_serializer="json",
     on_failure=[leave_report],
 )
-def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:  # noqa: B008 - frozen, and Prefect shows it
+def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     """Train recurrent networks under the same budget and set them side by side; the validation reviews choose.
 
     Each goes through the steps of a run of its own, and comes from the cache where it did before. One that fails is
@@ -103,8 +134,9 @@ def check(settings: CompareSettings) -> None:
 
 def main() -> int:
     """Run the flow that the command line describes, and return the exit status."""
-    from tasks.showing.command_line import CompareCommandLine, run_from_command_line
-    from tasks.showing.comparisons import show_comparison
+    from tasks.reporting.command_line import CompareCommandLine
+
+    from tasks.reporting.comparisons import show_comparison
 
     return run_from_command_line(compare_flow, CompareCommandLine, CompareSettings, show_comparison, check)
 

@@ -1,16 +1,14 @@
 """Export: the champion, or the model that is named, for others to run: as a SavedModel or as ONNX."""
 
+from tasks.reporting.command_line import run_from_command_line
+
 from typing import Any
 
-from tasks.core import environment
+from prefect import flow
 
-environment.prepare()  # Prefect reads where it lives while it is imported
-
-from prefect import flow  # noqa: E402
-
-from tasks.core.flow_settings import ExportSettings  # noqa: E402
-from tasks.export import check_place_of, export  # noqa: E402
-from tasks.judging.registry import tracking_uri  # noqa: E402
+from tasks.core.flow_settings import ExportSettings
+from tasks.export import check_place_of, export
+from tasks.registry.client import tracking_uri
 
 
 @flow(name="imdb-pipeline-export", persist_result=False)
@@ -28,8 +26,9 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
 
 def main() -> int:
     """Run the flow that the command line describes, and return the exit status."""
-    from tasks.showing.command_line import ExportCommandLine, run_from_command_line
-    from tasks.showing.screen import show_export
+    from tasks.reporting.command_line import ExportCommandLine
+
+    from tasks.reporting.screen import show_export
 
     return run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export, check_place_of)
 

@@ -1,48 +1,47 @@
 """The pipeline: from movie reviews to a trained and judged recurrent classifier, in reading order."""
 
+from tasks.reporting.command_line import run_from_command_line
+
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.core import environment
+from prefect import flow, get_run_logger
 
-environment.prepare()  # Prefect reads where it lives while it is imported
-
-from prefect import flow, get_run_logger  # noqa: E402
-
-from flows.workers import parts_side_by_side  # noqa: E402
-from tasks.baseline import baseline  # noqa: E402
-from tasks.build import build  # noqa: E402
-from tasks.core.artifact import Artifact  # noqa: E402
-from tasks.core.caching import is_kept  # noqa: E402
-from tasks.core.data_settings import DataSettings, SourceSettings  # noqa: E402
-from tasks.core.errors import RegistryUnreachable, SourceUnreachable  # noqa: E402
-from tasks.core.flow_settings import PipelineSettings, RunnerSettings  # noqa: E402
-from tasks.core.settings import RunSettings  # noqa: E402
-from tasks.divide import divide  # noqa: E402
-from tasks.download import check_dataset, download, pin  # noqa: E402
-from tasks.encode import encode  # noqa: E402
-from tasks.evaluate import evaluate  # noqa: E402
-from tasks.judge import judge  # noqa: E402
-from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.package import package  # noqa: E402
-from tasks.pad import pad  # noqa: E402
-from tasks.phrases import phrases  # noqa: E402
-from tasks.promote import promote  # noqa: E402
-from tasks.publish import publish  # noqa: E402
-from tasks.report import report  # noqa: E402
-from tasks.showing.failure import leave_report  # noqa: E402
-from tasks.showing.tagging import tag_flow_run  # noqa: E402
-from tasks.track import track  # noqa: E402
-from tasks.train import train  # noqa: E402
+from flows.workers import parts_side_by_side
+from tasks.baseline import baseline
+from tasks.build import build
+from tasks.core.data_settings import DataSettings, SourceSettings
+from tasks.core.environment import result_folder
+from tasks.core.errors import RegistryUnreachable, SourceUnreachable
+from tasks.core.flow_settings import PipelineSettings, RunnerSettings
+from tasks.core.settings import RunSettings
+from tasks.download import check_dataset, download, pin
+from tasks.encode import encode
+from tasks.evaluate import judge
+from tasks.figures import report
+from tasks.package import package
+from tasks.pad import pad
+from tasks.phrases import phrases
+from tasks.promote import promote
+from tasks.registry.client import tracking_uri
+from tasks.reporting.failure import leave_report
+from tasks.reporting.progress import tag_flow_run
+from tasks.run_folder import publish
+from tasks.score import evaluate
+from tasks.slice_tests import divide
+from tasks.store.artifact import Artifact
+from tasks.store.caching import is_kept
+from tasks.track import track
+from tasks.train import train
 
 
 @flow(
     name="imdb-pipeline",
-    result_storage=environment.result_folder(),
+    result_storage=result_folder(),
     result_serializer="json",
     on_failure=[leave_report],
 )
-def imdb_flow(settings: PipelineSettings = PipelineSettings()) -> Path:  # noqa: B008 - frozen, and Prefect shows it
+def imdb_flow(settings: PipelineSettings = PipelineSettings()) -> Path:
     """Train and judge a recurrent classifier of movie reviews.
 
     Every step is kept under a key of what it depends on, and is done again only when that has changed.
@@ -178,8 +177,9 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
 
 def main() -> int:
     """Run the flow that the command line describes, and return the exit status."""
-    from tasks.showing.command_line import RunCommandLine, run_from_command_line
-    from tasks.showing.screen import show_run
+    from tasks.reporting.command_line import RunCommandLine
+
+    from tasks.reporting.screen import show_run
 
     return run_from_command_line(imdb_flow, RunCommandLine, PipelineSettings, show_run, check_dataset)
 

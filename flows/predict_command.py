@@ -1,5 +1,7 @@
 """The command `predict`: texts are scored at once, without a flow; files and folders by the flow."""
 
+from tasks.reporting.command_line import Mistake, PredictCommandLine, carry_out, parse_command_line, refuse
+
 import json
 import sys
 import tempfile
@@ -7,16 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.core import environment
 from tasks.core.environment import make_folders, store_root
 from tasks.core.errors import InputError, PipelineError
 from tasks.core.flow_settings import STDIN, PredictSettings
-from tasks.judging.registry import tracking_uri
-from tasks.network.classifier import Classifier
-from tasks.network.loading import load_classifier
+from tasks.network.bundle import Classifier
 from tasks.network.verdicts import judge_texts
-from tasks.showing.command_line import Mistake, PredictCommandLine, carry_out, parse_command_line, refuse
-from tasks.showing.screen import accept_any_character, show_prediction
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import load_classifier
+from tasks.reporting.screen import accept_any_character, show_prediction
 
 ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
 
@@ -95,7 +95,6 @@ def filter_lines(settings: PredictSettings, stream: BinaryIO) -> int:
 
 def main() -> int:
     """Do what the command line says, and return the exit status."""
-    environment.prepare()
     program = Path(sys.argv[0]).name
     accept_any_character()
     arguments, texts = take_texts(sys.argv[1:])

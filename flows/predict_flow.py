@@ -1,10 +1,8 @@
 """Predict: raw text in, verdict out, by the champion or the model that is named."""
 
+from tasks.reporting.command_line import run_from_command_line
+
 from typing import Any
-
-from tasks.core import environment
-
-environment.prepare()  # Prefect reads where it lives while it is imported
 
 if __name__ == "__main__":
     # Before Prefect is imported: a text is scored in the time that takes.
@@ -12,15 +10,15 @@ if __name__ == "__main__":
 
     raise SystemExit(main())
 
-from prefect import flow  # noqa: E402
+from prefect import flow
 
-from flows.runners import map_over  # noqa: E402
-from tasks.core.errors import InputError  # noqa: E402
-from tasks.core.flow_settings import PredictSettings, RunnerSettings  # noqa: E402
-from tasks.core.uncaught import describe  # noqa: E402
-from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.network.loading import pin_champion  # noqa: E402
-from tasks.predict import check_places, pairs, predict  # noqa: E402
+from flows.runners import map_over
+from tasks.core.error_messages import describe
+from tasks.core.errors import InputError
+from tasks.core.flow_settings import PredictSettings, RunnerSettings
+from tasks.predict import check_places, pairs, predict
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import pin_champion
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -71,7 +69,8 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
 
 def run() -> int:
     """Run the flow that the command line describes, and return the exit status."""
-    from tasks.showing.command_line import PredictCommandLine, run_from_command_line
-    from tasks.showing.screen import show_prediction
+    from tasks.reporting.command_line import PredictCommandLine
+
+    from tasks.reporting.screen import show_prediction
 
     return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction, check_places)

@@ -1,16 +1,14 @@
 """Promote: make a registered version the champion by hand, or roll back to one."""
 
+from tasks.reporting.command_line import run_from_command_line
+
 from typing import Any
 
-from tasks.core import environment
+from prefect import flow
 
-environment.prepare()  # Prefect reads where it lives while it is imported
-
-from prefect import flow  # noqa: E402
-
-from tasks.core.flow_settings import PromoteSettings  # noqa: E402
-from tasks.judging.registry import tracking_uri  # noqa: E402
-from tasks.promote import promote_hand  # noqa: E402
+from tasks.core.flow_settings import PromoteSettings
+from tasks.promote import promote_hand
+from tasks.registry.client import tracking_uri
 
 
 @flow(name="imdb-pipeline-promote", persist_result=False)
@@ -28,8 +26,9 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
 
 def main() -> int:
     """Run the flow that the command line describes, and return the exit status."""
-    from tasks.showing.command_line import PromoteCommandLine, run_from_command_line
-    from tasks.showing.screen import show_promotion
+    from tasks.reporting.command_line import PromoteCommandLine
+
+    from tasks.reporting.screen import show_promotion
 
     return run_from_command_line(promote_flow, PromoteCommandLine, PromoteSettings, show_promotion)
 

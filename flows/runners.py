@@ -1,7 +1,10 @@
 """Runners: what carries out side by side what does not depend on each other, on this machine or on others."""
 
 import importlib
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -10,9 +13,40 @@ from typing import Any
 from prefect import Task, get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from flows.worker_process import fair_share, share_processors
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
+
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+def fair_share(at_once: int) -> dict[str, str]:
+    """Return the variables that give each of `at_once` processes its share of the machine's processors.
+
+    They count for a process that has not imported TensorFlow yet. What the user has set stays.
+    """
+    share = str(max(1, (os.cpu_count() or 1) // at_once))
+    return {name: os.environ.get(name, share) for name in THREADS}
+
+
+def share_processors(at_once: int) -> None:
+    """Take this process's fair share, at its start."""
+    os.environ.update(fair_share(at_once))
+
+
+def begin(at_once: int) -> None:
+    """Make this process a worker: it takes its fair share, and ends with the process that it works for, not before."""
+    share_processors(at_once)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what the terminal sends to all; the process it works for ends it
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, be it killed: it would wait for parts for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
 
 WORKERS = 2
 ROUNDS = 3  # in which what a killed process has taken down is begun again

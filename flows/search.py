@@ -6,17 +6,16 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.imdb_flow import fit, prepare
-from tasks.core.artifact import Artifact
-from tasks.core.caching import path_of
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import CompareSettings
-from tasks.core.members import found_member, shared_settings
-from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
-from tasks.core.spaces import read_search
-from tasks.core.store import Store
-from tasks.judging.study import finished_trials, open_study, run_trials
-from tasks.network.trained import read_training
+from tasks.evaluation.members import found_member, shared_settings
+from tasks.evaluation.search_space import read_search
+from tasks.evaluation.study import finished_trials, open_study, run_trials
+from tasks.network.history import read_training
+from tasks.store.artifact import Artifact, digest
+from tasks.store.caching import path_of
+from tasks.store.store import Store
 
 
 def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from prefect.logging import get_logger
 
-from flows.runners import ROUNDS, WORKERS, extra, own_dask, own_ray
-from flows.worker_process import begin
+from flows.runners import ROUNDS, WORKERS, begin, extra, own_dask, own_ray
 from tasks.core.errors import RunnerError
 from tasks.core.flow_settings import RunnerSettings
 from tasks.core.parts import Done, Part, done_by

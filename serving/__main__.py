@@ -20,9 +20,10 @@ DRAIN_SECONDS = 30
 def main() -> int:
     """Serve as the command line says, and return the exit status."""
     environment.prepare()
+    from tasks.reporting.command_line import CommandLine, Mistake, carry_out, parse_command_line, refuse
+
     from serving.settings import ServeSettings
     from tasks.core.errors import PipelineError
-    from tasks.showing.command_line import CommandLine, Mistake, carry_out, parse_command_line, refuse
 
     class ServeCommandLine(ServeSettings, CommandLine):  # type: ignore[misc]
         """What to serve as flags."""
@@ -45,7 +46,7 @@ def serve(settings: "ServeSettings") -> int:
     from serving.champion import Champion
     from serving.connections import protocol
     from tasks.core.environment import store_root
-    from tasks.judging.registry import tracking_uri
+    from tasks.registry.client import tracking_uri
 
     listening = listen(settings.host, settings.port)
     with listening:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from serving.batching import Batcher, Busy
 from serving.champion import Champion
-from serving.counts import Counts
+from serving.prometheus import Counts
 from serving.requests import PredictRequest, Refused, read_body, read_request
 from serving.settings import ServeSettings
 from tasks.network.verdicts import judge_texts

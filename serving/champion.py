@@ -10,18 +10,18 @@ from typing import Any
 import pyarrow as pa
 
 from serving.settings import ServeSettings
+from tasks.core.error_messages import describe
 from tasks.core.errors import ModelError, PipelineError
-from tasks.core.uncaught import describe
-from tasks.judging.metrics import METRICS
-from tasks.judging.own_database import own_database
-from tasks.judging.own_registry import OwnVersion, read_version
-from tasks.judging.registry import registry
-from tasks.judging.versions import CHAMPION, CONTENT, model_or_default, numbered_version, version_under
-from tasks.network.classifier import Classifier, assemble_light
-from tasks.network.loading import packaged_by, run_folder
-from tasks.network.registered import PLACES, fetch_registered, whole_folder
+from tasks.evaluation.metrics import METRICS
+from tasks.network.bundle import Classifier, assemble_light
 from tasks.network.scoring import NETWORK
-from tasks.showing.pages import REPORT
+from tasks.registry.client import registry
+from tasks.registry.loading import packaged_by, run_folder
+from tasks.registry.local_database import own_database
+from tasks.registry.mlflow_files import PLACES, fetch_registered, whole_folder
+from tasks.registry.mlflow_sqlite import OwnVersion, read_version
+from tasks.registry.versions import CHAMPION, CONTENT, model_or_default, numbered_version, version_under
+from tasks.reporting.pages import REPORT
 
 # The first text takes longer than those after it; nobody is to wait for that.
 WARM_UP = pa.array(["a text of a few words"])

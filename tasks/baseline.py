@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import BaselineSettings
-from tasks.judging.scores import Scores, write_scores
+from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
+from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
 from tasks.linear.tfidf import fit_tfidf
-from tasks.reviews.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
-from tasks.reviews.padded import PaddedFile, padded_file
-from tasks.reviews.phrases import LONGEST, count_phrases, learn_phrases, sizes_of
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
+from tasks.texts.padded import PaddedFile, padded_file
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ModelSettings
-from tasks.network.models import MODEL, READER, save_model, seeded_weights, start_tensorflow
-from tasks.reviews.padded import padded_file, read_sizes
-from tasks.reviews.phrase_tables import read_phrase_facts, read_table, read_vectors
+from tasks.linear.phrase_files import read_phrase_facts, read_table, read_vectors
+from tasks.network.keras_files import MODEL, READER, save_model, seeded_weights, start_tensorflow
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.padded import padded_file, read_sizes
 
 # Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def phrase_layer(learned: Path) -> Any:
     """Return the layer that looks phrases up, filled with what all training reviews say."""
     import keras
 
-    from tasks.network.layers import PhraseNumbers
+    from tasks.network.custom_layers import PhraseNumbers
 
     facts, (known, table) = read_phrase_facts(learned), read_table(learned)
     layer = PhraseNumbers(facts.phrases, facts.vocabulary_size, facts.longest, facts.numbers, name="phrase_numbers")
@@ -105,7 +105,7 @@ def classify(words: Any, settings: ModelSettings, labels: int) -> Any:
     import keras
 
     if settings.word_dropout:
-        from tasks.network.layers import WordDropout
+        from tasks.network.custom_layers import WordDropout
 
         words = WordDropout(settings.word_dropout, settings.seed, name="word_dropout")(words)
     hidden = keras.layers.Flatten(name="flatten")(read_out(words, settings))

@@ -9,22 +9,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.artifact import Artifact
 from tasks.core.errors import DataError
+from tasks.core.files import written_as_newest
 from tasks.core.flow_settings import CompareSettings
-from tasks.core.journal import noting
 from tasks.core.machine import describe_machine, describe_versions
-from tasks.core.members import MemberRun, Outcome
-from tasks.core.newest import written_as_newest
 from tasks.core.settings import RunSettings
-from tasks.core.store import Store, open_store
-from tasks.judging.logged import flatten
-from tasks.judging.metrics import METRICS
-from tasks.judging.pairs import compare_pairs
-from tasks.judging.scores import Scores, read_scores
-from tasks.judging.standings import COMPARISON, chosen_run, rank_members, summarise_runs
-from tasks.network.trained import read_training
-from tasks.showing.comparisons import (
+from tasks.evaluation.members import MemberRun, Outcome
+from tasks.evaluation.metrics import METRICS
+from tasks.evaluation.ranking import COMPARISON, chosen_run, compare_pairs, rank_members, summarise_runs
+from tasks.evaluation.scores import Scores, read_scores
+from tasks.network.history import read_training
+from tasks.registry.run_tags import flatten
+from tasks.reporting.comparisons import (
     ALPHA,
     COLUMNS,
     PAGE,
@@ -34,8 +30,11 @@ from tasks.showing.comparisons import (
     draw_curves,
     show_in_prefect,
 )
-from tasks.showing.figures import save_figure
-from tasks.showing.pages import CONFIG, read_svg, render
+from tasks.reporting.pages import CONFIG, read_svg, render
+from tasks.reporting.plots import save_figure
+from tasks.store.artifact import Artifact
+from tasks.store.step_log import noting
+from tasks.store.store import Store, open_store
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:

@@ -8,19 +8,19 @@ from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
-from tasks.core.places import typed_path
+from tasks.core.paths import typed_path
 from tasks.core.settings import RunSettings
-from tasks.reviews.dataset import Dataset, write_dataset
-from tasks.reviews.sources.fetching import is_remote, local_path
-from tasks.reviews.sources.imdb import fetch_imdb, word_index_of
-from tasks.reviews.sources.own import fetch_own, hash_files
-from tasks.reviews.sources.rotten_tomatoes import fetch_rotten_tomatoes
-from tasks.reviews.tables.folders import LABELLED, describe_passed_over, table_files
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep
+from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.sources.fetching import is_remote, local_path
+from tasks.texts.sources.imdb import fetch_imdb, word_index_of
+from tasks.texts.sources.own_files import fetch_own, hash_files
+from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
+from tasks.texts.tables.folders import LABELLED, describe_passed_over, table_files
 
 
 def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.core.parts import Over, over_parts
-from tasks.reviews.encoded import (
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.encoded import (
     ROWS_A_GROUP,
     Encoding,
     encoded_file,
@@ -24,11 +24,11 @@ from tasks.reviews.encoded import (
     write_vocabulary,
     write_words,
 )
-from tasks.reviews.groups import keep_together, write_groups
-from tasks.reviews.ordered import shuffled_orders
-from tasks.reviews.ranked import Ranked, read_ranked
-from tasks.reviews.text import ranks_to_ids
-from tasks.reviews.word_check import WordCheck
+from tasks.texts.groups import keep_together, write_groups
+from tasks.texts.shuffle import shuffled_orders
+from tasks.texts.vocabulary import ranks_to_ids
+from tasks.texts.word_limits import WordCheck
+from tasks.texts.word_ranks import Ranked, read_ranked
 
 # Files that are open at once, and what is gathered before it is dealt to them.
 MOST_PILES, GATHERED_BYTES = 256, 16 << 20

@@ -1,39 +1,66 @@
-"""Evaluate: the trained network's probability of every test and validation review; `judge` makes numbers of them."""
+"""Judge: the scores of the network and of the baseline, in numbers that people compare."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
-from tasks.core.settings import ScoringSettings
-from tasks.judging.scores import Scores, write_scores
-from tasks.network.models import MODEL, Scorer, load_model
-from tasks.network.trained import read_training
-from tasks.reviews.padded import PaddedFile, padded_file
+from tasks.core.settings import JudgingSettings
+from tasks.evaluation.metrics import METRICS, accuracy_by_length, accuracy_by_slice, compare, judge_scores
+from tasks.evaluation.scores import read_scores
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.dataset import read_dataset
+from tasks.texts.padded import PaddedFile, lengths_of, padded_file
+from tasks.texts.slices import read_slices
 
 
-def score_split(padded: Path, split: str, score: Scorer) -> Scores:
-    """Score the reviews of a split, with one part of them in memory."""
-    scored = [(part.labels, score(part)) for part in PaddedFile(padded_file(padded, split))]
-    labels, probabilities = (np.concatenate(column) for column in zip(*scored, strict=True))
-    return Scores(labels, probabilities)
+def judge_classifiers(
+    downloaded: Path,
+    padded: Path,
+    evaluated: Path,
+    baselined: Path,
+    divided: Path | None,
+    settings: JudgingSettings,
+    folder: Path,
+) -> dict[str, float]:
+    """Write metrics.json: how good the network is, how good the baseline, and how the two compare.
 
+    It holds for "test" and "validation" what `judge_scores` returns of the network, and "by_length"; for "baseline"
+    the same of the baseline's test scores, and "comparison", what `compare` returns.
 
-def evaluate_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
-    """Write the scores of the test and of the validation reviews, and return how many there are."""
-    score = Scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
-    rows = {}
+    Returns:
+        The accuracy of both on the test reviews.
+    """
+    names = read_dataset(downloaded).labels
+    judged: dict[str, Any] = {}
     for split in ("test", "validation"):
-        scores = score_split(padded, split, score)
-        write_scores(folder, split, scores)
-        rows[split] = len(scores.labels)
-    return rows
+        scores = read_scores(evaluated, split)
+        lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, split))))
+        judged[split] = judge_scores(scores, names, settings) | {
+            "by_length": accuracy_by_length(scores, lengths, settings.threshold)
+        }
+    network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    if divided:
+        judged["test"]["by_slice"] = accuracy_by_slice(network, read_slices(divided), settings.threshold)
+    verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
+    judged["baseline"] = judge_scores(baseline, names, settings) | {"comparison": compare(network.labels, *verdicts)}
+    (folder / METRICS).write_text(json.dumps(judged, indent=1))
+    return {"network": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}
 
 
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="evaluate")
-def evaluate(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
-    """Score the test and validation reviews with the trained network."""
-    return keep(lambda folder: evaluate_model(path_of(trained), path_of(padded), settings, folder))
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="judge")
+def judge(
+    downloaded: Artifact,
+    padded: Artifact,
+    evaluated: Artifact,
+    baselined: Artifact,
+    divided: Artifact | None,
+    settings: JudgingSettings,
+) -> Artifact:
+    """Judge the network and the baseline by their scores; neither is fitted or run for it."""
+    paths = path_of(downloaded), path_of(padded), path_of(evaluated), path_of(baselined)
+    slices = path_of(divided) if divided else None
+    return keep(lambda folder: judge_classifiers(*paths, slices, settings, folder))

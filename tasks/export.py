@@ -13,12 +13,31 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import naming_the_place, written_whole
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.places import check_place, typed_path
-from tasks.network.classifier import KerasClassifier
-from tasks.network.loading import load_keras
-from tasks.network.onnx_model import score_with_onnx, write_onnx
-from tasks.network.packaged import write_facts
+from tasks.core.paths import check_place, typed_path
+from tasks.network.bundle import KerasClassifier, write_facts
+from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
+from tasks.network.scoring import NETWORK, OnnxScorer
+from tasks.registry.loading import load_keras
+from tasks.texts.encoded import write_encoding, write_vocabulary
+
+
+def write_onnx(classifier: KerasClassifier, folder: Path) -> None:
+    """Write the network as `write_network` does, and beside it vocabulary and rules.
+
+    The text's way to token ids stays outside: ONNX has no operator that replaces by a pattern.
+    """
+    write_network(classifier.network, classifier.facts.labels, folder / NETWORK)
+    write_vocabulary(folder, classifier.vocabulary.to_pylist())
+    write_encoding(folder, classifier.encoding)
+
+
+def score_with_onnx(classifier: KerasClassifier, folder: Path, texts: pa.Array) -> np.ndarray:
+    """Return the probabilities that ONNX Runtime gives each text, each at its own padded length."""
+    network, facts = folder / NETWORK, classifier.facts
+    score = OnnxScorer(network, len(facts.labels), 1, bucketing=facts.bucketing)
+    return score(classifier.encode(texts)[0])
+
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
 

@@ -10,13 +10,13 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.core.inventory import Entry, list_artifacts, strangers
-from tasks.core.pruning import Pruned, prune
-from tasks.core.sealed import RotError
-from tasks.core.store import Store
-from tasks.judging.metrics import METRICS
-from tasks.judging.standings import COMPARISON
-from tasks.showing.pages import CONFIG
+from tasks.evaluation.metrics import METRICS
+from tasks.evaluation.ranking import COMPARISON
+from tasks.reporting.pages import CONFIG
+from tasks.store.artifact import RotError
+from tasks.store.inventory import Entry, list_artifacts, strangers
+from tasks.store.pruning import Pruned, prune
+from tasks.store.store import Store
 
 
 def verify_artifacts(root: Path) -> list[Entry]:

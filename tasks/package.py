@@ -4,14 +4,14 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.settings import ThresholdSettings
-from tasks.judging.drift import reference_of
-from tasks.network.packaged import Facts, write_packaged
-from tasks.network.trained import read_training
-from tasks.reviews.dataset import read_dataset
-from tasks.reviews.padded import PaddedFile, padded_file
+from tasks.evaluation.drift import reference_of
+from tasks.network.bundle import Facts, write_packaged
+from tasks.network.history import read_training
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.dataset import read_dataset
+from tasks.texts.padded import PaddedFile, padded_file
 
 
 def package_classifier(

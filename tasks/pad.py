@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
 from tasks.core.parts import Over, over_parts
-from tasks.reviews.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
-from tasks.reviews.groups import cut_between, read_groups, stand_together
-from tasks.reviews.padded import pad_batch, padded_file, padded_schema, write_padded
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
+from tasks.texts.groups import cut_between, read_groups, stand_together
+from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
 
 
 def split_bounds(

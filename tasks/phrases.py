@@ -7,24 +7,18 @@ from typing import Any
 import numpy as np
 from prefect import get_run_logger, task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, keep, path_of
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
-from tasks.linear.folds import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.naive_bayes import presence_of
+from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
+from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.linear.phrase_files import PhraseFacts, Quality, write_phrase_facts, write_tables, write_vectors
 from tasks.linear.vectors import cooccurrence, word_vectors
-from tasks.reviews.encoded import (
-    count_encoded,
-    encoded_file,
-    parts_of,
-    read_encoding,
-    read_labels,
-)
-from tasks.reviews.groups import fold_of, read_groups
-from tasks.reviews.padded import PaddedFile, padded_file
-from tasks.reviews.phrase_tables import PhraseFacts, Quality, write_phrase_facts, write_tables, write_vectors
-from tasks.reviews.phrases import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
+from tasks.texts.groups import fold_of, read_groups
+from tasks.texts.padded import PaddedFile, padded_file
 
 # SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 

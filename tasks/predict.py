@@ -19,20 +19,18 @@ from tasks.core.errors import InputError
 from tasks.core.files import hash_file, naming_the_place, replace_file
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.locks import locked
-from tasks.core.places import check_place, is_same, typed_path
-from tasks.core.sealed import digest
-from tasks.judging.drift import Profile, add, measure_drift, profile
-from tasks.network.classifier import Classifier
-from tasks.network.loading import load_classifier
+from tasks.core.paths import check_place, is_same, typed_path
+from tasks.evaluation.drift import Profile, add, measure_drift, profile
+from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_share, explain, judge_texts, verdict_columns
-from tasks.reviews.tables.columns import texts_of
-from tasks.reviews.tables.files import form_of
-from tasks.reviews.tables.folders import check_readable, describe_passed_over, files_within, table_files
-from tasks.reviews.tables.reading import OnRead, read_batches
-from tasks.reviews.tables.wanted import Wanted
-from tasks.reviews.tables.writing import WRITERS, writable_form, write_tables
-from tasks.showing.events import announce_drift
-from tasks.showing.progress import Advance, showing_progress
+from tasks.registry.loading import load_classifier
+from tasks.reporting.progress import Advance, announce_drift, showing_progress
+from tasks.store.artifact import digest
+from tasks.texts.tables.columns import texts_of
+from tasks.texts.tables.folders import check_readable, describe_passed_over, files_within, form_of, table_files
+from tasks.texts.tables.read_options import Wanted
+from tasks.texts.tables.reading import OnRead, read_batches
+from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
 
 STATE = "state.json"
 

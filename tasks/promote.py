@@ -7,18 +7,16 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import path_of
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
-from tasks.core.journal import noting
 from tasks.core.settings import PromotionSettings
-from tasks.judging.claims import taking_turns
-from tasks.judging.contest import Contest, count_attempts, decide, reason_to_refuse
-from tasks.judging.own_database import own_database
-from tasks.judging.registry import registry
-from tasks.judging.remembered import recall, remember, state_of
-from tasks.judging.versions import (
+from tasks.registry.client import registry
+from tasks.registry.contenders import NotComparable, hold_contest, read_contender
+from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
+from tasks.registry.local_database import own_database
+from tasks.registry.mlflow_lock import taking_turns
+from tasks.registry.remembered import recall, remember, state_of
+from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
     NEITHER,
@@ -30,8 +28,10 @@ from tasks.judging.versions import (
     record_of,
     version_under,
 )
-from tasks.network.contenders import NotComparable, hold_contest, read_contender
-from tasks.showing.events import announce_champion
+from tasks.reporting.progress import announce_champion
+from tasks.store.artifact import Artifact
+from tasks.store.caching import path_of
+from tasks.store.step_log import noting
 
 # MLflow, SciPy and TensorFlow are imported inside the functions that need them: a run that finds itself remembered
 # never pays for them.

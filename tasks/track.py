@@ -12,23 +12,21 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.artifact import Artifact
-from tasks.core.journal import noting
-from tasks.core.sealed import digest
 from tasks.core.settings import RunSettings
-from tasks.core.store import open_store
-from tasks.judging.claims import taking_turns
-from tasks.judging.exam import Exam, write_exam
-from tasks.judging.logged import describe_run, flatten, store_id
-from tasks.judging.metrics import METRICS, NUMBERS
-from tasks.judging.registry import experiment_id, registry, suppress_existing
-from tasks.judging.remembered import recall
-from tasks.judging.scores import read_scores
-from tasks.judging.versions import CONTENT, EVALUATION, version_of
-from tasks.network.registered import write_registered
-from tasks.network.trained import read_training
-from tasks.reviews.dataset import Dataset, read_dataset
-from tasks.reviews.identity import identify_reviews
+from tasks.evaluation.metrics import METRICS, NUMBERS
+from tasks.evaluation.scores import Exam, read_scores, write_exam
+from tasks.network.history import read_training
+from tasks.registry.client import experiment_id, registry, suppress_existing
+from tasks.registry.mlflow_files import write_registered
+from tasks.registry.mlflow_lock import taking_turns
+from tasks.registry.remembered import recall
+from tasks.registry.run_tags import describe_run, flatten, store_id
+from tasks.registry.versions import CONTENT, EVALUATION, version_of
+from tasks.store.artifact import Artifact, digest
+from tasks.store.step_log import noting
+from tasks.store.store import open_store
+from tasks.texts.dataset import Dataset, read_dataset
+from tasks.texts.identity import identify_reviews
 
 # MLflow is imported inside the functions that need it: a run that finds itself remembered never pays for it.
 if TYPE_CHECKING:

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import get_run_logger, task
 
-from tasks.core.artifact import Artifact
-from tasks.core.caching import BY_CONTENT, cache_key, keep, path_of
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.leases import LeaseLostError
 from tasks.core.locks import lock_file
 from tasks.core.settings import TrainingSettings
-from tasks.core.store import open_store
+from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.devices import describe_devices, devices, strategy
-from tasks.network.models import MODEL, learner_of, load_model, save_model, seed_dropout
-from tasks.network.shared_epochs import SharedEpochs, keep_newest_shared
-from tasks.network.trained import Epoch, best_epoch, write_training
-from tasks.reviews.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
-from tasks.reviews.phrase_tables import PhraseReader, read_phrases
-from tasks.showing.progress import Advance, showing_progress
+from tasks.network.history import Epoch, best_epoch, write_training
+from tasks.network.keras_files import MODEL, learner_of, load_model, save_model, seed_dropout
+from tasks.network.remote_checkpoint import SharedEpochs, keep_newest_shared
+from tasks.reporting.progress import Advance, showing_progress
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, cache_key, keep, path_of
+from tasks.store.leases import LeaseLostError
+from tasks.store.store import open_store
+from tasks.texts.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

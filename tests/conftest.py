@@ -25,11 +25,11 @@ from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
-from tasks.core.bucket import Bucket  # noqa: E402
-from tasks.core.inventory import DAY  # noqa: E402
-from tasks.core.store import MANIFEST, Store  # noqa: E402
-from tests.servers import prefect_server_for  # noqa: E402
-from tests.small_reviews import make_padded, write_imdb  # noqa: E402
+from tasks.store.bucket import Bucket  # noqa: E402
+from tasks.store.inventory import DAY  # noqa: E402
+from tasks.store.store import MANIFEST, Store  # noqa: E402
+from tests.support.servers import prefect_server_for  # noqa: E402
+from tests.support.small_reviews import make_padded, write_imdb  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ def imdb(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory):
     """An untrained classifier that knows six words."""
-    from tests.small_runs import make_classifier  # within: tests of lower rooms need no network
+    from tests.support.small_runs import make_classifier  # within: tests of lower rooms need no network
 
     return make_classifier(tmp_path_factory.mktemp("classifier"))
 
@@ -88,7 +88,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def object_store_server():
     """A real object store, for this process."""
-    from tests.object_store import ObjectStore  # within: it takes a second to be imported
+    from tests.support.object_store import ObjectStore  # within: it takes a second to be imported
 
     server = ObjectStore()
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +151,7 @@ def run(store, prefect_server):
 def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
     """A store in which small(imdb) has been run, untracked; all processes of these tests share it."""
     from flows.imdb_flow import imdb_flow
-    from tests.small_runs import small
+    from tests.support.small_runs import small
 
     root, making = shared / "first-run", shared / "making"
     with FileLock(shared / "first-run.lock"), pytest.MonkeyPatch.context() as patch:

@@ -37,10 +37,10 @@ def test_no_import_goes_up():
 @pytest.mark.parametrize(
     ("file", "line", "imported"),
     [
-        ("tasks/reviews/text.py", "import tasks.network.models", "tasks.network.models"),
+        ("tasks/texts/vocabulary.py", "import tasks.network.keras_files", "tasks.network.keras_files"),
         ("tasks/train.py", "from tasks.pad import pad", "tasks.pad"),
-        ("tasks/core/store.py", "import prefect", "prefect"),
-        ("tasks/judging/drift.py", "from flows.imdb_flow import imdb_flow", "flows.imdb_flow"),
+        ("tasks/store/store.py", "import prefect", "prefect"),
+        ("tasks/evaluation/drift.py", "from flows.imdb_flow import imdb_flow", "flows.imdb_flow"),
     ],
 )
 def test_a_wrong_import_is_named_with_both_files(tmp_path, file, line, imported):

@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
 from tasks.core.errors import StoreError
-from tasks.core.places import typed_path
-from tasks.core.uncaught import DEBUG_VARIABLE, is_debugging, show_uncaught
+from tasks.core.paths import typed_path
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
 COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a store that several share

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tasks.reviews.text import list_offsets
+from tasks.texts.vocabulary import list_offsets
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:

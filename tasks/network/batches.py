@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.reviews.buckets import bucket_lengths, count_batches, cut_batch, plan_batches
-from tasks.reviews.padded import Padded, lengths_of, maxlen_of
-from tasks.reviews.phrase_tables import PhraseReader
+from tasks.linear.phrase_files import PhraseReader
+from tasks.texts.length_buckets import bucket_lengths, count_batches, cut_batch, plan_batches
+from tasks.texts.padded import Padded, lengths_of, maxlen_of
 
 # TensorFlow is imported inside the function that needs it: a cached run never pays for it.
 if TYPE_CHECKING:

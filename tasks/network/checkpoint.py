@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.core.locks import locked_if_free
-from tasks.core.sealed import RotError, seal, unseal
-from tasks.network.models import save_model
-from tasks.network.shared_epochs import FINISHED, SharedEpochs
-from tasks.network.trained import Epoch, best_epoch
+from tasks.network.history import Epoch, best_epoch
+from tasks.network.keras_files import save_model
+from tasks.network.remote_checkpoint import FINISHED, SharedEpochs
+from tasks.store.artifact import RotError, seal, unseal
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.errors import ModelError
-from tasks.network.onnx_graph import Graph, activate
-from tasks.network.onnx_recurrent import GATES, run_recurrent
+from tasks.network.onnx_graph import GATES, Graph, activate, run_recurrent
 from tasks.network.scoring import OnnxScorer
 
 # Keras and ONNX are imported inside the functions that need them: others never pay for them.

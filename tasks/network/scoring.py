@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tasks.reviews.buckets import bucket_lengths, cut_batch, plan_batches
-from tasks.reviews.padded import Padded
+from tasks.texts.length_buckets import bucket_lengths, cut_batch, plan_batches
+from tasks.texts.padded import Padded
 
 # ONNX Runtime is imported inside the functions that need it: others never pay for it.
 

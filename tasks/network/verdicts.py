@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.network.classifier import Classifier
-from tasks.reviews.text import compose
-from tasks.reviews.tokenising import tokenise
+from tasks.network.bundle import Classifier
+from tasks.texts.tokenising import tokenise
+from tasks.texts.vocabulary import compose
 
 
 class Share(NamedTuple):

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tasks.core.files import hash_file
-from tasks.core.inventory import artifact_keys
-from tasks.core.store import Store
-from tasks.judging.own_database import sqlite_address
-from tasks.judging.versions import CHAMPION, CONTENT, record_of
-from tasks.network.registered import content_of
+from tasks.core.urls import sqlite_address
+from tasks.registry.mlflow_files import content_of
+from tasks.registry.versions import CHAMPION, CONTENT, record_of
+from tasks.store.inventory import artifact_keys
+from tasks.store.store import Store
 
 PROJECT = Path(__file__).parents[2]
 EPOCHS = 5

@@ -2,9 +2,9 @@ import time
 
 import pytest
 
-from tasks.core.bucket import Bucket
+from tasks.store.bucket import Bucket
 from tests.faults.driver import EPOCHS, Driver, contents, end, kill_when, made, metrics_of
-from tests.object_store import SECRET
+from tests.support.object_store import SECRET
 
 pytestmark = pytest.mark.faults
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.core.server import APPLICATION
+from tasks.reporting.preflight import APPLICATION
 from tests.faults.driver import Driver, assert_nothing_torn, contents, end
 
 pytestmark = pytest.mark.faults

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tasks.core.store import Store
+from tasks.store.store import Store
 from tests.faults.driver import Driver, assert_nothing_torn, contents, end, made
 
 pytestmark = pytest.mark.faults
@@ -48,7 +48,7 @@ def test_two_different_runs_do_not_disturb_each_other(driver, tmp_path, undistur
 
 def test_a_lock_whose_holder_was_killed_is_free(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from tasks.core.store import Store;"
+        "import sys, time; from pathlib import Path; from tasks.store.store import Store;"
         "lock = Store(Path(sys.argv[1])).locked('pad/abc'); lock.__enter__(); print('held', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

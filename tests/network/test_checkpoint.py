@@ -7,8 +7,8 @@ from tasks.build import make_model
 from tasks.core.locks import locked
 from tasks.core.settings import ModelSettings
 from tasks.network.checkpoint import Checkpoint, keep_newest
-from tasks.network.trained import best_epoch
-from tests.small_runs import epochs
+from tasks.network.history import best_epoch
+from tests.support.small_runs import epochs
 
 
 @pytest.fixture(scope="module")

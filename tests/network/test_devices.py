@@ -8,8 +8,8 @@ import pytest
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
 from tasks.network.devices import describe_devices, devices, recurrent_layers
-from tests.learned import learn_small, write_reviews
-from tests.small_reviews import WORDS
+from tests.support.learned import learn_small, write_reviews
+from tests.support.small_reviews import WORDS
 
 PROJECT = Path(__file__).parents[2]
 
@@ -25,9 +25,9 @@ from pathlib import Path
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.network.checkpoint import Checkpoint
-from tasks.network.models import save_model
+from tasks.network.keras_files import save_model
 from tasks.train import fit
-from tests.small_reviews import WORDS, make_padded
+from tests.support.small_reviews import WORDS, make_padded
 folder = Path(folder)
 folder.mkdir(parents=True, exist_ok=True)
 if not (folder / "built.keras").exists():

@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-import tasks.network.onnx_recurrent
+import tasks.network.onnx_graph
 from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.settings import ModelSettings
@@ -64,7 +64,7 @@ def test_equal_networks_give_equal_bytes(tmp_path):
 
 
 def test_a_network_that_would_score_otherwise_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(tasks.network.onnx_recurrent.WITHIN_CELLS, "tanh", ("Relu", {}))
+    monkeypatch.setitem(tasks.network.onnx_graph.WITHIN_CELLS, "tanh", ("Relu", {}))
     with pytest.raises(ModelError, match=r"differ from Keras's by 0\.\d+; at most 1e-05 may be"):
         write_network(make_network(), LABELS, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

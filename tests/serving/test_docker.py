@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks.core.caching import project_modules
+from tasks.store.caching import project_modules
 
 PROJECT = Path(__file__).parents[2]
 # What a module is called where its package is called otherwise, and what others bring.
@@ -15,7 +15,7 @@ BROUGHT = {"starlette", "pydantic_core"}
 
 
 def named() -> set[str]:
-    lines = (PROJECT / "docker" / "requirements.txt").read_text().splitlines()
+    lines = (PROJECT / "deploy" / "docker" / "requirements.txt").read_text().splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
@@ -39,7 +39,7 @@ def test_every_requirement_of_the_image_is_pinned():
 
 
 def test_the_compose_file_starts_four_services_on_loopback_alone():
-    services = yaml.safe_load((PROJECT / "docker" / "compose.yaml").read_text())["services"]
+    services = yaml.safe_load((PROJECT / "deploy" / "docker" / "compose.yaml").read_text())["services"]
     assert {"server", "worker", "mlflow", "service"} <= set(services)
     ports = [port for its in services.values() for port in its.get("ports", [])]
     assert ports

@@ -4,9 +4,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.champions import store_with_champion, write_run_of
 from tests.serving.browsing import CHROMIUM, browsing
 from tests.serving.running import service
+from tests.support.champions import store_with_champion, write_run_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
 TEXT = "Good film, <b>the</b> bad film"

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from serving import champion
 from serving.champion import Champion
 from serving.settings import ServeSettings
-from tasks.judging.registry import registry
-from tasks.network.classifier import assemble
-from tests.champions import register, store_with_champion, write_run_of
+from tasks.network.bundle import assemble
+from tasks.registry.client import registry
 from tests.serving.running import ask, send, service, stop
+from tests.support.champions import register, store_with_champion, write_run_of
 
 TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}
 

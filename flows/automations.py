@@ -1,0 +1,226 @@
+"""Automations: what Prefect's server does by itself when a run crashes, fails or makes a new champion.
+
+    python flows/automations.py recovery
+    WEBHOOK=https://hooks.example.org/imdb python flows/automations.py notifications
+
+Run each once against the server that PREFECT_API_URL names; `make deploy` and `make notify` do. Running one
+again replaces its automations.
+
+recovery: a run of a deployment sends a heartbeat every 30 s. One that is silent for 90 s is marked as crashed; a
+crashed run is scheduled again, for any worker, until it has crashed three times. So is a run that a worker took but did
+not start within ten minutes.
+
+notifications: a webhook is called when a run fails and when a model becomes the champion. Anyone who has a webhook's
+address can post to it, so it is a secret: only its host is printed, and Prefect stores it as a secret.
+"""
+
+from tasks.reporting.command_line import carry_out
+
+import argparse
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+
+from prefect import get_client
+from prefect.automations import Automation
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.schemas.objects import StateType
+from prefect.events import EventTrigger, Posture, ResourceSpecification
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.settings import PREFECT_API_URL
+
+from tasks.core.errors import InputError
+from tasks.core.urls import has_password, site_of
+from tasks.reporting.preflight import check_address
+from tasks.reporting.progress import MODEL_PROMOTED
+
+
+def check_server(server: str | None) -> None:
+    """Refuse a server that cannot keep automations, or whose address everybody would read.
+
+    Args:
+        server: what PREFECT_API_URL names.
+
+    Raises:
+        InputError: there is none, or there is a password in its address.
+    """
+    if not server:
+        raise InputError("PREFECT_API_URL names no server; a temporary one would forget the automations")
+    if has_password(server):
+        raise InputError("PREFECT_API_URL has a password in it; take it out, and set PREFECT_API_AUTH_STRING")
+    check_address(server)
+
+
+def renew(made: Sequence[Automation]) -> None:
+    """Make automations, each in place of one of the same name."""
+    with get_client(sync_client=True) as client:
+        for automation in made:
+            for old in client.read_automations_by_name(automation.name):
+                client.delete_automation(old.id)
+    for automation in made:
+        automation.create()
+
+
+SILENT = timedelta(seconds=90)  # three times as long as a live run, as deployment.yaml has it, leaves between its signs
+TAKEN = timedelta(minutes=10)  # as long as the image of a container may take to come
+STARTS = 3  # of a run, before a person has to look at it
+
+CRASH = "imdb-pipeline: a run that gives no sign of life has crashed"
+AGAIN = "imdb-pipeline: a run that has crashed begins again"
+NEVER_BEGUN = "imdb-pipeline: a run that was taken up and never began is scheduled again"
+ALIVE = "prefect.flow-run.heartbeat"
+ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+
+
+LEFT_PENDING = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")} | ENDS
+
+
+def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -> list[Automation]:
+    """Return the automations that find runs without a process, and those that begin them again.
+
+    Args:
+        silent: how long a run may give no sign of life.
+        taken: how long a run may be pending, which it is from when a worker takes it up until it begins.
+    """
+    ours = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline*"})
+    any_run = {"prefect.resource.id": "prefect.flow-run.*"}
+    is_silent = EventTrigger(
+        after={ALIVE},
+        expect={ALIVE, *ENDS},
+        match=ResourceSpecification(any_run),
+        match_related=ours,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=silent,
+    )
+    # Runs that are out of memory each time must end some time.
+    starts = [str(count) for count in range(1, STARTS)]
+    has_crashed = EventTrigger(
+        expect={"prefect.flow-run.Crashed"},
+        match=ResourceSpecification(any_run | {"prefect.run-count": starts}),
+        match_related=ours,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Reactive,
+        threshold=1,
+    )
+    is_pending = EventTrigger(
+        after={"prefect.flow-run.Pending"},
+        expect=LEFT_PENDING,
+        match=ResourceSpecification(any_run),
+        match_related=ours,
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=taken,
+    )
+    crashed = ChangeFlowRunState(
+        state=StateType.CRASHED, message=f"No sign of life for {silent.total_seconds():.0f} s: its process is gone"
+    )
+    again = ChangeFlowRunState(
+        state=StateType.SCHEDULED, name="AwaitingRetry", message="It goes on where its steps were kept"
+    )
+    return [
+        Automation(name=CRASH, trigger=is_silent, actions=[crashed]),
+        Automation(name=AGAIN, trigger=has_crashed, actions=[again]),
+        Automation(name=NEVER_BEGUN, trigger=is_pending, actions=[again]),
+    ]
+
+
+BLOCK = "imdb-pipeline"
+
+FAILURE = "imdb-pipeline: a run failed"
+PROMOTION = "imdb-pipeline: a new champion"
+
+
+def notification_automations(block_id: object) -> list[Automation]:
+    """Return the automations that call a notification block.
+
+    Args:
+        block_id: the block's document id.
+    """
+
+    def when(event: str, name: str, body: str, **match: object) -> Automation:
+        trigger = EventTrigger(expect={event}, posture=Posture.Reactive, threshold=1, **match)
+        notify = SendNotification(block_document_id=block_id, subject=name, body=body)
+        return Automation(name=name, trigger=trigger, actions=[notify])
+
+    imdb_runs = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline"})
+    return [
+        when(
+            "prefect.flow-run.Failed",
+            FAILURE,
+            "Run {{ flow_run.name }} of {{ flow.name }} failed: {{ flow_run.state.message }}",
+            match_related=imdb_runs,
+        ),
+        when(MODEL_PROMOTED, PROMOTION, "{{ event.payload.reason }}"),
+    ]
+
+
+def notify(address: str) -> None:
+    """Make, or make anew, the webhook block, with the address as its secret, and both automations."""
+    block = CustomWebhookNotificationBlock(
+        name=BLOCK,
+        url="{{address}}",
+        method="POST",
+        json_data={"text": "{{subject}}: {{body}}"},
+        secrets={"address": address},
+    )
+    block_id = block.save(BLOCK, overwrite=True)
+    renew(notification_automations(block_id))
+
+
+def printable_webhook(address: str) -> str:
+    """Return what may be printed of a webhook's address.
+
+    Args:
+        address: the webhook's.
+
+    Raises:
+        InputError: it is missing, or is not an address.
+    """
+    if not address:
+        raise InputError("no webhook: set WEBHOOK=https://…")
+    try:
+        site = site_of(address)
+    except ValueError as error:
+        raise InputError(f"WEBHOOK is no address: {error}") from None
+    if not site.startswith(("http://", "https://")):
+        raise InputError("WEBHOOK is no address that can be posted to; it begins with https://")
+    return site
+
+
+def main() -> int:
+    """Set up the automations that the command line names, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("automations", choices=["recovery", "notifications"])
+    parser.add_argument(
+        "address", nargs="?", help='notifications: where to POST {"text": …}; prefer $WEBHOOK, which no one sees'
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_args()
+    name = arguments.automations
+    return carry_out("automations.py", lambda: set_up(name, arguments.address), f"setting up {name}")
+
+
+def set_up(automations: str, address: str | None) -> int:
+    """Create or replace one of the two sets of automations.
+
+    Raises:
+        InputError: there is no server, or no webhook, that can be used.
+        ServerError: the server does not answer as Prefect's does.
+    """
+    check_server(PREFECT_API_URL.value())
+    if automations == "recovery":
+        renew(recovery_automations())
+        print("Runs whose process or machine is gone start again by themselves")
+        return 0
+    address = address or os.environ.get("WEBHOOK", "")
+    site = printable_webhook(address)
+    notify(address)
+    print(f"The webhook at {site} is called when a run fails and when a model becomes the champion")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

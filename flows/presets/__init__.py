@@ -1,1 +1,0 @@
-"""Presets: settings files that `--preset NAME` finds by their name."""

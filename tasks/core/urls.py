@@ -1,0 +1,38 @@
+"""Addresses: what of them may be kept and printed. A password in one would end up in every file that a run leaves."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def has_password(address: str) -> bool:
+    """Tell whether an address names a user, with or without a password, before its host."""
+    _scheme, mark, rest = address.partition("://")
+    return bool(mark) and "@" in rest.partition("/")[0]
+
+
+def site_of(address: str) -> str:
+    """Return scheme, host and port of an address: what may be printed of one whose path is a secret.
+
+    Raises:
+        ValueError: it has no scheme and host, or a port that is no number. The message quotes none of it.
+    """
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise ValueError("its host or port cannot be read") from None  # the reason would quote it
+    if not parts.scheme or not parts.hostname:
+        raise ValueError("it has no host; https:// and a host come first")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
+
+
+def sqlite_address(path: Path) -> str:
+    """Return a database's address, whatever characters its path has.
+
+    It names the driver: of an address without one, MLflow takes the path as it is written, quoted, and makes a
+    folder of that name.
+    """
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)

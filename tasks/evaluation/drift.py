@@ -1,0 +1,108 @@
+"""Drift: how far the reviews that are scored are from those that the model was trained on."""
+
+from pathlib import Path
+from typing import NotRequired, cast
+
+import numpy as np
+from typing_extensions import TypedDict
+
+from tasks.evaluation.metrics import bin_of
+from tasks.evaluation.scores import read_scores
+from tasks.texts.encoded import read_words
+from tasks.texts.padded import PaddedFile, lengths_of, padded_file
+
+SCORE_BINS, LENGTH_BINS = 10, 10
+# What an empty bin counts as: the index has a logarithm in it.
+LEAST_SHARE = 1e-4
+
+
+class Profile(TypedDict):
+    """Reviews in counts.
+
+    length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
+    words that the network knows and those that it does not; scores the reviews in each tenth of the probability, of
+    more than two labels of the predicted one's; verdicts, of more than two labels, the reviews of each predicted label.
+    """
+
+    length_edges: list[float]
+    lengths: list[int]
+    words: list[int]
+    scores: list[int]
+    verdicts: NotRequired[list[int]]
+
+
+def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
+    """Count n reviews.
+
+    Args:
+        lengths: (n,) words kept of each.
+        words: how many of all their words are known, and how many are not.
+        probabilities: (n,) or (n, labels), as the model scores them.
+        edges: the inner edges of the bins of length.
+    """
+    counted = Profile(
+        length_edges=edges,
+        lengths=count_lengths(lengths, edges),
+        words=words,
+        scores=count_scores(probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)),
+    )
+    if probabilities.ndim == 2:
+        labels = probabilities.shape[1]
+        counted["verdicts"] = np.bincount(probabilities.argmax(axis=1), minlength=labels).tolist()
+    return counted
+
+
+def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
+    """Return how many reviews fall into each bin of length."""
+    place = np.searchsorted(edges, lengths, side="left")
+    counts: list[int] = np.bincount(place, minlength=len(edges) + 1).tolist()
+    return counts
+
+
+def count_scores(probabilities: np.ndarray) -> list[int]:
+    """Return how many probabilities fall into each tenth."""
+    counts: list[int] = np.bincount(bin_of(probabilities, SCORE_BINS), minlength=SCORE_BINS).tolist()
+    return counts
+
+
+def add(profiles: list[Profile]) -> Profile:
+    """Return the counts of several profiles with the same edges together."""
+    counts = {name: np.sum([profile[name] for profile in profiles], axis=0).tolist()  # type: ignore[literal-required]
+              for name in profiles[0] if name != "length_edges"}  # fmt: skip
+    return cast(Profile, {"length_edges": profiles[0]["length_edges"], **counts})
+
+
+def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
+    """Return the profile to compare with: lengths of the training reviews, words and scores of the test reviews.
+
+    Scores of reviews that the model has learnt would be surer than any to come, and the words of the reviews that the
+    vocabulary was made of are better known. The bins of length hold a tenth of the training reviews each, as far as
+    lengths differ.
+    """
+    lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, "train"))))
+    edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
+    found = read_words(encoded)["test"]
+    scores = read_scores(evaluated, "test").probabilities
+    return profile(lengths, [found["words"] - found["unknown"], found["unknown"]], scores, edges)
+
+
+def stability_index(expected: list[int], found: list[int]) -> float:
+    """Return the population stability index of two counts over the same bins.
+
+    PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
+    Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
+    """
+    e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), LEAST_SHARE) for counted in (expected, found))
+    return float(((f - e) * np.log(f / e)).sum())
+
+
+def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
+    """Return the stability index of review length, known and unknown words, scores, and predicted labels if counted."""
+    drift = {
+        "length": stability_index(reference["lengths"], found["lengths"]),
+        "unknown words": stability_index(reference["words"], found["words"]),
+        "score": stability_index(reference["scores"], found["scores"]),
+    }
+    if "verdicts" in reference:
+        drift["predicted label"] = stability_index(reference["verdicts"], found["verdicts"])
+    return drift

@@ -1,0 +1,113 @@
+"""Mistakes: what a network got wrong, as text: its surest errors, and the labels that it takes for each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.evaluation.scores import Scores, probability_of
+from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding, read_vocabulary
+from tasks.texts.vocabulary import START, ids_to_words
+
+MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
+
+
+def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshold: float) -> list[dict[str, Any]]:
+    """Return the test reviews that the network got wrong with the most confidence, the worst first.
+
+    Args:
+        encoded: a folder with the encoded test reviews, in the order of the scores, and the vocabulary.
+        scores: of the test reviews.
+        names: of the labels.
+        threshold: of two labels, the probability from which a review counts as positive.
+
+    Returns:
+        At most ten of {"row", "label", "verdict", "probability": of two labels of the positive one, else of the
+        verdict, "words", "text"}; the text is the end of a long review, and null where the download had no word index.
+    """
+    verdicts = scores.verdicts(threshold)
+    wrong = np.flatnonzero(verdicts != scores.labels)
+    given = probability_of(scores.probabilities[wrong], scores.labels[wrong])
+    worst = wrong[np.argsort(given, kind="stable")][:MISTAKES]
+    shown = scores.probabilities if scores.probabilities.ndim == 1 else scores.probabilities.max(axis=1)
+    return [
+        {
+            "row": row,
+            "label": names[scores.labels[row]],
+            "verdict": names[verdicts[row]],
+            "probability": float(shown[row]),
+            **text,
+        }
+        for row, text in zip(worst.tolist(), read_texts(encoded, worst), strict=True)
+    ]
+
+
+def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the pairs of labels that the network takes for each other most often, of more than two labels.
+
+    Args:
+        encoded: a folder with the encoded test reviews, in the order of the scores, and the vocabulary.
+        scores: of the test reviews.
+        names: of the labels.
+
+    Returns:
+        At most five of {"labels": both names, "reviews", "examples": for each way in which they were confused the
+        surest case, as {"label", "verdict", "probability", "words", "text"}}.
+    """
+    verdicts = scores.verdicts(threshold=0.5)
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, (scores.labels, verdicts), 1)
+    both = np.triu(counts + counts.T, 1)
+    order = np.argsort(-both, axis=None, kind="stable")[:PAIRS]
+    pairs = [divmod(place, len(names)) for place in order.tolist() if both.flat[place]]
+    ways = [way for one, other in pairs for way in ((one, other), (other, one)) if counts[way]]
+    surest = {way: surest_case(scores, verdicts, *way) for way in ways}
+    texts = dict(zip(surest, read_texts(encoded, np.array(list(surest.values()), np.int64)), strict=True))
+    return [
+        {
+            "labels": [names[one], names[other]],
+            "reviews": int(both[one, other]),
+            "examples": [
+                {
+                    "label": names[label],
+                    "verdict": names[verdict],
+                    "probability": float(scores.probabilities[surest[label, verdict], verdict]),
+                    **texts[label, verdict],
+                }
+                for label, verdict in ((one, other), (other, one))
+                if (label, verdict) in surest
+            ],
+        }
+        for one, other in pairs
+    ]
+
+
+def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) -> int:
+    """Return the row of the review of a label that was given a verdict with the highest probability."""
+    rows = np.flatnonzero((scores.labels == label) & (verdicts == verdict))
+    return int(rows[scores.probabilities[rows, verdict].argmax()])
+
+
+def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
+    """Return {"words": how many, "text"} of some test reviews, in the order of `rows`."""
+    ids = read_rows(encoded_file(encoded, "test"), rows)
+    vocabulary, encoding = read_vocabulary(encoded), read_encoding(encoded)
+    marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
+    texts = []
+    for row in rows.tolist():
+        words = [word for word in ids_to_words(ids[row], vocabulary, **marks) if word != START] if vocabulary else []
+        shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
+        count = len(ids[row]) - (encoding.start_char is not None)
+        texts.append({"words": count, "text": " ".join(shown) if vocabulary else None})
+    return texts
+
+
+def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the token ids of some rows of an encoded file, by row number."""
+    found, first = {}, 0
+    for batch in iterate_encoded(path, 0, count_encoded(path)):
+        for row in rows[(rows >= first) & (rows < first + len(batch))].tolist():
+            found[row] = np.asarray(batch.column("tokens")[row - first].values)
+        first += len(batch)
+    return found

@@ -1,0 +1,137 @@
+"""Scores: what a classifier makes of the reviews of a split, on their way from who scores to who judges."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.texts.dataset import label_dtype
+from tasks.texts.identity import Identities
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A classifier's probabilities beside the truth.
+
+    Attributes:
+        labels: (n,) int8 or int16, from 0.
+        probabilities: (n,) float32 of label 1 where there are two labels, (n, labels) float32 where there are more.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def verdicts(self, threshold: float) -> np.ndarray:
+        """Return the label that the probabilities stand for: (n,) of the labels' type."""
+        return decide_labels(self.probabilities, threshold)
+
+
+def decide_labels(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the label that probabilities stand for: (n,) int8 or int16.
+
+    Args:
+        probabilities: (n,) of label 1 of two, or (n, labels), of which the most probable one is taken.
+        threshold: of two labels, the probability from which it is label 1; compared in double precision.
+    """
+    if probabilities.ndim == 1:
+        return (probabilities.astype(np.float64) >= threshold).astype(np.int8)
+    verdicts: np.ndarray = probabilities.argmax(axis=1).astype(label_dtype(probabilities.shape[1]))
+    return verdicts
+
+
+def probability_of(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the probability that each review's given label has: (n,) float64.
+
+    Args:
+        probabilities: (n,) of label 1 of two, or (n, labels).
+        labels: (n,) integers from 0.
+    """
+    exact = probabilities.astype(np.float64)
+    if exact.ndim == 1:
+        return np.where(labels == 1, exact, 1 - exact)
+    given: np.ndarray = exact[np.arange(len(labels)), labels]
+    return given
+
+
+def scores_file(folder: Path, split: str) -> Path:
+    """Return where the scores of a split are."""
+    return folder / f"{split}.parquet"
+
+
+def columns_of(scores: Scores) -> dict[str, Any]:
+    """Return a review a row: label, and probability, or of more than two labels the list probabilities."""
+    if scores.probabilities.ndim == 1:
+        return {"label": scores.labels, "probability": scores.probabilities}
+    rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
+    return {"label": scores.labels, "probabilities": rows}
+
+
+def scores_in(table: pa.Table) -> Scores:
+    """Return the scores that a table holds in the columns of `columns_of`."""
+    labels = table["label"].to_numpy()
+    if "probability" in table.column_names:
+        return Scores(labels, table["probability"].to_numpy())
+    rows = table["probabilities"].combine_chunks()
+    return Scores(labels, rows.flatten().to_numpy().reshape(len(labels), -1))
+
+
+def write_scores(folder: Path, split: str, scores: Scores) -> None:
+    """Write the scores of a split, a review a row."""
+    pq.write_table(pa.table(columns_of(scores)), scores_file(folder, split), compression="zstd")
+
+
+def read_scores(folder: Path, split: str) -> Scores:
+    """Return what `write_scores` wrote."""
+    return scores_in(pq.read_table(scores_file(folder, split)))
+
+
+TESTED, LEARNT = "test.parquet", "learnt.parquet"
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A model's scores, each with the review that it is of.
+
+    Attributes:
+        scores: of n test reviews.
+        reviews: who these are.
+    """
+
+    scores: Scores
+    reviews: Identities
+
+
+def write_exam(folder: Path, exam: Exam) -> list[Path]:
+    """Write the column review beside the scores of the test reviews, and alone of those that were learnt."""
+    tables = {
+        TESTED: pa.table({"review": exam.reviews.tested} | columns_of(exam.scores)),
+        LEARNT: pa.table({"review": exam.reviews.learnt}),
+    }
+    for name, table in tables.items():
+        pq.write_table(table, folder / name, compression="zstd")
+    return [folder / name for name in tables]
+
+
+def read_exam(folder: Path) -> Exam:
+    """Return what `write_exam` wrote."""
+    tested, learnt = (pq.read_table(folder / name) for name in (TESTED, LEARNT))
+    return Exam(scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy()))
+
+
+def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
+    """Return the probabilities of each review, or None where one of them is not known.
+
+    Args:
+        reviews: (n,) uint64.
+        known: (m,) uint64, in any order.
+        probabilities: (m,) or (m, labels) of the known ones.
+    """
+    order = np.argsort(known, kind="stable")
+    place = np.searchsorted(known, reviews, sorter=order)
+    if len(reviews) and (not len(known) or not np.isin(reviews, known).all()):
+        return None
+    found: np.ndarray = probabilities[order[place]]
+    return found

@@ -1,0 +1,152 @@
+"""The study: trials that Optuna proposes and the validation loss alone judges, kept in SQLite and gone on with."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.core.error_messages import describe
+from tasks.core.files import naming_the_place
+from tasks.core.urls import sqlite_address
+from tasks.evaluation.search_space import Range
+
+# Optuna is imported inside the functions that need it: only a search pays for it.
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+
+FAILURE = "failure"  # where a trial keeps why it failed
+UNPRUNED = 4  # as many trials run to their end before others are held against them
+
+# Told where a trial stands, gives its validation losses, an epoch each time it is asked for the next.
+Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
+
+
+def open_study(file: Path, name: str, seed: int) -> "Study":
+    """Return the study of this name in an SQLite file, made where there is none; what a killed search began is queued.
+
+    Call it under a lock, for trials that are going on are taken for those of a process that was killed.
+
+    Args:
+        file: the database.
+        name: of the study.
+        seed: of what is proposed; a search that goes on draws on, not again.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with naming_the_place(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(storage=sqlite_address(file), study_name=name, load_if_exists=True)
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=UNPRUNED)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def as_distributions(space: Mapping[str, Range | list[str]]) -> "dict[str, BaseDistribution]":
+    """Return a space as Optuna takes it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for setting, values in space.items():
+        if isinstance(values, list):
+            found[setting] = CategoricalDistribution(values)
+        elif values.is_whole:
+            found[setting] = IntDistribution(int(values.low), int(values.high), log=values.is_log)
+        else:
+            found[setting] = FloatDistribution(values.low, values.high, log=values.is_log)
+    return found
+
+
+def run_trials(
+    study: "Study",
+    space: Mapping[str, Range | list[str]],
+    count: int,
+    losses_of: Losses,
+    *,
+    keep_best: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Run trials until the study has had `count`, those of earlier searches included.
+
+    A trial whose lowest loss so far is above the median of what the others had after the same epoch is stopped. One
+    that fails is noted with its reason, and the others go on.
+
+    Args:
+        study: as `open_study` returns it.
+        space: where to search.
+        count: how many trials there shall be.
+        losses_of: trains a trial, an epoch each time it is asked for the next.
+        keep_best: whether a network keeps the weights of its best epoch, so that its lowest loss counts, or the last.
+        say: told what each trial came to.
+    """
+    while len(finished_trials(study)) < count:
+        trial = study.ask(as_distributions(space))
+        name = f"trial {trial.number}"
+        try:
+            loss = run_trial(study, trial, losses_of(name, point_of(trial.params)), keep_best=keep_best)
+        except Exception as error:
+            trial.set_user_attr(FAILURE, describe(error))
+            study.tell(trial, state=trial_state("FAIL"))
+            say(f"{name} failed: {describe(error)}")
+        else:
+            outcome = "stopped, for others were better by then" if loss is None else f"validation loss {loss:.4f}"
+            say(f"{name} ({', '.join(f'{key}={value}' for key, value in trial.params.items())}): {outcome}")
+
+
+def run_trial(study: "Study", trial: "Trial", losses: Iterator[float], *, keep_best: bool) -> float | None:
+    """Ask a trial for one epoch after the other, tell the study, and return its loss, or None where it was stopped."""
+    seen: list[float] = []
+    for loss in losses:
+        seen.append(loss)
+        trial.report(loss, len(seen))
+        if trial.should_prune():
+            study.tell(trial, state=trial_state("PRUNED"))
+            return None
+    value = min(seen) if keep_best else seen[-1]
+    study.tell(trial, value)
+    return value
+
+
+def trial_state(name: str) -> Any:
+    """Return one of Optuna's states of a trial."""
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+def finished_trials(study: "Study") -> list[dict[str, Any]]:
+    """Return the trials that came to an end, in their order: "number", "state", "point", "losses", "loss", "failure".
+
+    The state is complete, pruned or fail; the loss is null unless it is complete. What a killed search left is no
+    trial: it is run again.
+    """
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "point": point_of(trial.params),
+            "losses": [loss for _epoch, loss in sorted(trial.intermediate_values.items())],
+            "loss": trial.value if trial.state.name == "COMPLETE" else None,
+            "failure": trial.user_attrs.get(FAILURE),
+        }
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.name in ("COMPLETE", "PRUNED") or FAILURE in trial.user_attrs
+    ]
+
+
+def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the trial with the lowest validation loss, the earliest of equals, or None where none came so far."""
+    complete = [trial for trial in trials if trial["loss"] is not None]
+    return min(complete, key=lambda trial: float(trial["loss"]), default=None)
+
+
+def point_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return a trial's parameters as one would type them."""
+    return {setting: str(value) for setting, value in params.items()}

@@ -1,0 +1,92 @@
+"""Report: the figures of a run, its worst mistakes as text, and how it compares with the baseline."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks.core.settings import JudgingSettings
+from tasks.evaluation.metrics import FINDINGS, METRICS
+from tasks.evaluation.mistakes import most_confused, worst_mistakes
+from tasks.evaluation.scores import Scores, read_scores
+from tasks.network.history import read_training
+from tasks.reporting.pages import describe_comparison, describe_fit
+from tasks.reporting.plots import (
+    MOST_CURVES,
+    Ranking,
+    draw_learning_curves,
+    draw_rankings,
+    draw_scores,
+    draw_verdicts,
+    save_figure,
+)
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.dataset import read_dataset
+from tasks.texts.encoded import read_words
+
+
+def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[Ranking]:
+    """Return whose curves to draw: the network's and the baseline's, or of more than two labels each label's."""
+    if len(names) == 2:
+        both = ("network", network.probabilities), ("linear baseline", baseline.probabilities)
+        return [(name, network.labels, probabilities) for name, probabilities in both]
+    return [(name, network.labels == label, network.probabilities[:, label]) for label, name in enumerate(names)]
+
+
+def draw_report(
+    downloaded: Path,
+    trained: Path,
+    evaluated: Path,
+    baselined: Path,
+    judged: Path,
+    encoded: Path,
+    settings: JudgingSettings,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write every figure of a run, and findings.json: mistakes, labels confused, words and sentences.
+
+    Returns:
+        {"figures": their names in the order in which they are shown}.
+    """
+    training, metrics = read_training(trained), json.loads((judged / METRICS).read_text())
+    network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    names, test = read_dataset(downloaded).labels, metrics["test"]
+    is_few = len(names) <= MOST_CURVES
+    figures = {
+        "learning_curves": draw_learning_curves(training.history, training.best_epoch),
+        **({"rankings": draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
+        "verdicts": draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
+        "scores": draw_scores(network, names, settings.threshold, test["by_length"]),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
+    findings = {
+        "sentences": {
+            "fit": describe_fit(training.history, training.best_epoch),
+            "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
+        },
+        "words": read_words(encoded),
+        "mistakes": worst_mistakes(encoded, network, names, settings.threshold),
+        "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
+    }
+    (folder / FINDINGS).write_text(json.dumps(findings, indent=1))
+    return {"figures": [f"{name}.svg" for name in figures]}
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="report")
+def report(
+    downloaded: Artifact,
+    trained: Artifact,
+    evaluated: Artifact,
+    baselined: Artifact,
+    judged: Artifact,
+    encoded: Artifact,
+    settings: JudgingSettings,
+) -> Artifact:
+    """Draw the figures of a run, and put into words what they show."""
+    scores = path_of(evaluated), path_of(baselined)
+    paths = path_of(downloaded), path_of(trained), *scores, path_of(judged), path_of(encoded)
+    return keep(lambda folder: draw_report(*paths, settings, folder))

@@ -1,0 +1,162 @@
+"""Phrases: the one- to three-word phrases of encoded reviews as numbers, and which review holds which."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.core.errors import DataError
+from tasks.texts.vocabulary import list_offsets
+
+# SciPy is imported inside the functions that need it: a cached run never pays for it.
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+LONGEST = 3
+HIGHEST_VOCABULARY = 2_097_150  # (v + 1) ** 3 < 2 ** 63
+
+Parts = Callable[[], Iterator[pa.ListArray]]
+
+
+def check_vocabulary(vocabulary_size: int) -> None:
+    """Refuse a vocabulary whose phrases have no code of 63 bits.
+
+    Raises:
+        DataError: naming the setting that makes it smaller.
+    """
+    if vocabulary_size > HIGHEST_VOCABULARY:
+        raise DataError(
+            f"phrases can be made of at most {HIGHEST_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
+            f"keep fewer with --data.num-words {HIGHEST_VOCABULARY}"
+        )
+
+
+def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, longest: int = LONGEST) -> np.ndarray:
+    """Return the codes of the phrases that end at each token, -1 where one would begin before its review.
+
+    Args:
+        words: (tokens,) ids below `vocabulary_size`, review after review.
+        offsets: (reviews + 1,) where each review begins.
+        vocabulary_size: v. A phrase is a number of as many digits id + 1 to the base v + 1 as it has words, so a longer
+            phrase has a higher code.
+        longest: words of the longest phrase.
+
+    Returns:
+        (longest, tokens) int64, for one word, two, three.
+    """
+    base = vocabulary_size + 1
+    digits = words.astype(np.int64) + 1
+    place = np.arange(len(words)) - np.repeat(offsets[:-1], np.diff(offsets))
+    codes = np.full((longest, len(words)), -1, np.int64)
+    codes[0] = digits
+    for size in range(1, longest):
+        whole = np.flatnonzero(place >= size)
+        codes[size, whole] = codes[size - 1, whole] + digits[whole - size] * base**size
+    return codes
+
+
+def codes_of(tokens: pa.ListArray, vocabulary_size: int, longest: int) -> np.ndarray:
+    """Return `phrase_codes` of reviews as Parquet holds them."""
+    return phrase_codes(tokens.flatten().to_numpy(), list_offsets(tokens), vocabulary_size, longest)
+
+
+def distinct_phrases(
+    parts: Iterable[pa.ListArray], vocabulary_size: int, longest: int, *, repeated: bool
+) -> np.ndarray:
+    """Return the phrases of reviews, (phrases,) int64 in order of their codes.
+
+    Args:
+        parts: reviews, one part in memory at a time.
+        vocabulary_size: as `phrase_codes` takes it.
+        longest: words of the longest phrase.
+        repeated: leave out those that stand at a single token.
+    """
+    once = often = np.zeros(0, np.int64)
+    for tokens in parts:
+        codes = codes_of(tokens, vocabulary_size, longest)
+        # Whole int64 rows sort many times faster than np.unique does with its counts; `often` counts twice.
+        ordered = np.sort(np.concatenate([once, often, often, codes[codes >= 0]]))
+        firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        is_single = np.diff(firsts, append=len(ordered)) == 1
+        once, often = ordered[firsts[is_single]], ordered[firsts[~is_single]]
+    return often if repeated else np.sort(np.concatenate([once, often]))
+
+
+def find_phrases(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the place of each code among `known`, len(known) for those that are not.
+
+    Args:
+        codes: int64 of any shape.
+        known: (phrases,) int64 in order.
+
+    Returns:
+        int32 of the shape of `codes`: rows of a table that ends with a row of zeros.
+    """
+    if not len(known):
+        return np.zeros(codes.shape, np.int32)
+    flat = codes.ravel()
+    order = np.argsort(flat)  # asked for in order, each is near the one before: several times as fast
+    places = np.empty(len(flat), np.int64)
+    places[order] = np.minimum(np.searchsorted(known, flat[order]), len(known) - 1)
+    return np.where(known[places] == flat, places, len(known)).astype(np.int32).reshape(codes.shape)
+
+
+def count_phrases(
+    parts: Iterable[pa.ListArray], known: np.ndarray, vocabulary_size: int, longest: int = LONGEST
+) -> "csr_matrix":
+    """Return how often each review holds each phrase.
+
+    Args:
+        parts: reviews, n in all, one part in memory at a time.
+        known: (phrases,) codes in order; other phrases are left out.
+        vocabulary_size: as `phrase_codes` takes it.
+        longest: words of the longest phrase.
+
+    Returns:
+        (n, phrases) float32, columns in order.
+    """
+    from scipy.sparse import csr_matrix
+
+    counts, columns, lengths = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    for tokens in parts:
+        places = find_phrases(codes_of(tokens, vocabulary_size, longest), known)
+        firsts = np.repeat(np.arange(len(tokens), dtype=np.int64) * len(known), np.diff(list_offsets(tokens)))
+        pairs = np.sort(np.concatenate([(firsts + place)[place < len(known)] for place in places]))
+        begins = np.flatnonzero(np.diff(pairs, prepend=-1))
+        rows, its_columns = np.divmod(pairs[begins], max(len(known), 1))
+        counts.append(np.diff(begins, append=len(pairs)).astype(np.float32))
+        columns.append(its_columns.astype(np.int32))
+        lengths.append(np.bincount(rows, minlength=len(tokens)))
+    bounds = np.append(0, np.cumsum(np.concatenate(lengths)))
+    return csr_matrix((np.concatenate(counts), np.concatenate(columns), bounds), shape=(len(bounds) - 1, len(known)))
+
+
+def learn_phrases(
+    parts: Parts, vocabulary_size: int, min_documents: int, longest: int = LONGEST
+) -> tuple[np.ndarray, "csr_matrix"]:
+    """Return the phrases that stand in enough reviews, and how often each review holds each.
+
+    Args:
+        parts: yields the reviews anew each time it is called.
+        vocabulary_size: as `phrase_codes` takes it.
+        min_documents: reviews that a phrase must stand in.
+        longest: words of the longest phrase.
+
+    Returns:
+        (phrases,) int64 codes in order, and (reviews, phrases) float32 counts.
+
+    Raises:
+        DataError: the vocabulary is too large.
+    """
+    check_vocabulary(vocabulary_size)
+    known = distinct_phrases(parts(), vocabulary_size, longest, repeated=min_documents > 1)
+    counts = count_phrases(parts(), known, vocabulary_size, longest)
+    enough = np.bincount(counts.indices, minlength=len(known)) >= min_documents
+    return known[enough], counts[:, enough]
+
+
+def sizes_of(known: np.ndarray, vocabulary_size: int) -> np.ndarray:
+    """Return how many words, one to three, each phrase has: (phrases,) int8."""
+    base = vocabulary_size + 1
+    return (1 + (known >= base) + (known >= base**2)).astype(np.int8)

@@ -1,0 +1,186 @@
+"""Phrase tables: what linear models say about each phrase, as files, and as numbers beside padded tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from tasks.linear.phrase_codes import find_phrases
+
+TABLE, FOLDS, ROWS, VECTORS, FACTS = (
+    "table.parquet",
+    "folds.parquet",
+    "rows.parquet",
+    "vectors.parquet",
+    "phrases.json",
+)
+
+
+class Quality(BaseModel):
+    """How well the linear model of the phrases tells reviews apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy: float
+    log_loss: float
+
+
+class PhraseFacts(BaseModel):
+    """How the tables were made.
+
+    Attributes:
+        vocabulary_size: of the codes.
+        longest: words of the longest phrase.
+        numbers: of a phrase: a ratio and a weight for each label that is held against the rest.
+        phrases: rows of the tables.
+        deviations: of the numbers over all training tokens, by words of the phrase; the tables are divided by them.
+        out_of_fold: of training reviews, each scored by what the other folds say.
+        validation: of validation reviews, scored by what all training reviews say.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocabulary_size: int
+    longest: int
+    numbers: int
+    phrases: int
+    deviations: list[list[float]]
+    out_of_fold: Quality
+    validation: Quality
+
+
+def to_rows(rectangle: np.ndarray) -> pa.FixedSizeListArray:
+    """Return a (rows, columns) float32 array as a column of lists of one length."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rectangle.reshape(-1), pa.float32()), rectangle.shape[1])
+
+
+def from_rows(column: pa.ChunkedArray) -> np.ndarray:
+    """Return what `to_rows` was given."""
+    values: np.ndarray = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(len(column), -1)
+
+
+def write_tables(
+    folder: Path, known: np.ndarray, whole: np.ndarray, held_out: Sequence[np.ndarray], folds: np.ndarray
+) -> None:
+    """Write table.parquet, folds.parquet and rows.parquet.
+
+    Args:
+        folder: where to write.
+        known: (phrases,) codes in order.
+        whole: (phrases, numbers) float32 that all training reviews say.
+        held_out: for each fold what the other folds say, as `whole`.
+        folds: (reviews,) the fold of each training review.
+    """
+    pq.write_table(pa.table({"code": known, "numbers": to_rows(whole)}), folder / TABLE, compression="zstd")
+    columns = {f"without_{fold}": to_rows(numbers) for fold, numbers in enumerate(held_out)}
+    pq.write_table(pa.table(columns), folder / FOLDS, compression="zstd")
+    pq.write_table(pa.table({"fold": pa.array(folds, pa.int8())}), folder / ROWS, compression="zstd")
+
+
+def write_vectors(folder: Path, vectors: np.ndarray) -> None:
+    """Write the vector of each token id: (ids, dim) float32."""
+    pq.write_table(pa.table({"vector": to_rows(vectors)}), folder / VECTORS, compression="zstd")
+
+
+def read_vectors(folder: Path) -> np.ndarray:
+    """Return what `write_vectors` wrote."""
+    return from_rows(pq.read_table(folder / VECTORS)["vector"])
+
+
+def write_phrase_facts(folder: Path, facts: PhraseFacts) -> None:
+    """Write how the tables were made."""
+    (folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+
+
+def read_phrase_facts(folder: Path) -> PhraseFacts:
+    """Return what `write_phrase_facts` wrote."""
+    return PhraseFacts.model_validate_json((folder / FACTS).read_bytes())
+
+
+def read_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes, (phrases,) int64, and what all training reviews say: (phrases + 1, numbers), the last row 0."""
+    table = pq.read_table(folder / TABLE)
+    return table["code"].to_numpy(), end_with_zeros(from_rows(table["numbers"]))
+
+
+def end_with_zeros(numbers: np.ndarray) -> np.ndarray:
+    """Return (phrases, numbers) with a row of zeros at its end, which stands for phrases that are not known."""
+    return np.concatenate([numbers, np.zeros((1, numbers.shape[1]), np.float32)])
+
+
+def padded_codes(tokens: np.ndarray, vocabulary_size: int, longest: int) -> np.ndarray:
+    """Return the codes of the phrases that end at each token of padded reviews, as the network's layer does.
+
+    What stands before the first column counts as padding, with which no phrase is known.
+
+    Args:
+        tokens: (rows, length) int32.
+        vocabulary_size: as `phrase_codes` takes it.
+        longest: words of the longest phrase.
+
+    Returns:
+        (longest, rows, length) int64.
+    """
+    base = vocabulary_size + 1
+    digits = np.pad(tokens.astype(np.int64), ((0, 0), (longest - 1, 0))) + 1
+    codes = np.zeros((longest, *tokens.shape), np.int64)
+    for size in range(longest):
+        first = longest - 1 - size
+        earlier = digits[:, first : first + tokens.shape[1]] * base**size
+        codes[size] = earlier + (codes[size - 1] if size else 0)
+    return codes
+
+
+@dataclass(frozen=True)
+class PhraseReader:
+    """The numbers beside the tokens of padded reviews.
+
+    Attributes:
+        facts: how the tables were made.
+        known: (phrases,) codes.
+        tables: (folds + 1, phrases + 1, numbers) what the other folds say, and last what all training reviews say.
+        folds: (reviews,) which table is read beside each review.
+    """
+
+    facts: PhraseFacts
+    known: np.ndarray
+    tables: np.ndarray
+    folds: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Numbers beside a token."""
+        return self.facts.longest * self.facts.numbers
+
+    def for_others(self, reviews: int) -> "PhraseReader":
+        """Return a reader for as many reviews that are none of training's: they are told what all of those say."""
+        return replace(self, folds=np.full(reviews, len(self.tables) - 1))
+
+    def __call__(self, tokens: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return r1 r2 r3 w1 w2 w3 for each token.
+
+        Args:
+            tokens: (rows, length) int32.
+            rows: (rows,) which of the reviews they are.
+
+        Returns:
+            (rows, length, width) float32.
+        """
+        places = find_phrases(padded_codes(tokens, self.facts.vocabulary_size, self.facts.longest), self.known)
+        numbers = self.tables[self.folds[rows][None, :, None], places]
+        joined: np.ndarray = numbers.transpose(1, 2, 3, 0).reshape(*tokens.shape, self.width)
+        return joined
+
+
+def read_phrases(folder: Path) -> PhraseReader:
+    """Return the numbers beside training reviews, as the step `phrases` has left them in a folder."""
+    known, whole = read_table(folder)
+    columns: Any = pq.read_table(folder / FOLDS).columns
+    tables = np.stack([*(end_with_zeros(from_rows(column)) for column in columns), whole])
+    return PhraseReader(read_phrase_facts(folder), known, tables, pq.read_table(folder / ROWS)["fold"].to_numpy())

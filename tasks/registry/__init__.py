@@ -1,0 +1,1 @@
+"""The model registry: MLflow runs, model versions, loading and promotion."""

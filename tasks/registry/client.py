@@ -1,0 +1,92 @@
+"""The registry: runs and models in MLflow, under the store by default or wherever MLFLOW_TRACKING_URI points."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tasks.core.errors import RegistryError, RegistryUnreachable
+from tasks.core.urls import has_password, sqlite_address
+from tasks.registry.local_database import open_database, own_artifacts, own_database
+
+# MLflow is imported inside the functions that need it: a cached run never pays for it.
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def tracking_uri() -> str | None:
+    """Return the address that MLFLOW_TRACKING_URI names, or None, which stands for the store's own database.
+
+    Raises:
+        RegistryError: there is a password in it, which every run would keep.
+    """
+    address = os.environ.get("MLFLOW_TRACKING_URI") or None
+    if address and has_password(address):
+        raise RegistryError(
+            "MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, which are read"
+        )
+    return address
+
+
+def address_of(uri: str | None) -> str:
+    """Return the address of a registry as MLflow takes it."""
+    return uri or sqlite_address(own_database())
+
+
+@contextlib.contextmanager
+def registry(uri: str | None) -> Iterator["MlflowClient"]:
+    """Give a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
+
+    Raises:
+        RegistryUnreachable: nobody answers there.
+        RegistryError: it answers that the request cannot be done.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import DatabaseError
+
+    address = address_of(uri)
+    try:
+        if uri is None:
+            open_database()
+        yield MlflowClient(address, address)
+    except MlflowException as error:
+        message = str(error).splitlines()[0]
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        if "API request to" in message or status >= 502:
+            raise RegistryUnreachable(
+                f"MLflow at {address} does not answer ({message.partition(' failed with')[0]})"
+            ) from error
+        raise RegistryError(f"MLflow at {address}: {message}") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        raise RegistryError(
+            f"MLflow at {address}: its database cannot be used ({getattr(error, 'orig', error)}); bring back a copy "
+            "of it, or move it away to begin anew: models that it named are then no longer registered"
+        ) from error
+
+
+def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
+    """Return the experiment's id; it is made, or restored, where there is none, its files beside the store's own."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    location = own_artifacts() if uri is None else None
+    with suppress_existing():
+        return str(client.create_experiment(name, artifact_location=location))
+    return experiment_id(client, uri, name)  # another store has made it since it was looked for
+
+
+@contextlib.contextmanager
+def suppress_existing() -> Iterator[None]:
+    """Leave what is made here as it is where it is there already: another store that shares the registry made it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

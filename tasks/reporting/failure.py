@@ -1,0 +1,70 @@
+"""Failure: what a failed run leaves for a person: the step, the error and the remedy, on one page."""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.logging import get_logger
+
+from tasks.core.environment import store_root
+from tasks.core.errors import PipelineError, StoreError
+from tasks.core.files import naming_the_place, stamped, written_whole
+from tasks.reporting.pages import REPORT, render
+from tasks.store.step_log import steps_of, unfinished_step
+
+UNFORESEEN = (
+    "This error was not foreseen. Finished steps and epochs are kept: run the same again to go on after them. "
+    "If it comes back, the traceback below is what a bug report needs."
+)
+
+
+def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, error: Exception, steps: Any) -> Path:
+    """Write failures/<UTC time>-<name>/report.html, and return where it is.
+
+    Args:
+        folder: where failures are kept.
+        name: the run's name.
+        settings: as the run got them.
+        step: the step that failed.
+        error: what it raised; the message of a `PipelineError` names the remedy.
+        steps: the run's journal.
+    """
+    final = folder / stamped(name)
+    is_expected = isinstance(error, PipelineError)
+    page = render(
+        "failure.html.jinja",
+        name=name,
+        settings=settings,
+        step=step,
+        steps=steps,
+        message=str(error) if is_expected else f"{type(error).__name__}: {error}",
+        remedy=None if is_expected else UNFORESEEN,
+        trace=None if is_expected else "".join(traceback.format_exception(error)),
+    )
+    with naming_the_place(final), written_whole(final) as draft:
+        (draft / REPORT).write_text(page, encoding="utf-8")
+    return final / REPORT
+
+
+def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Write the page of a failed run; Prefect calls this when a run has failed."""
+    error = state.result(raise_on_failure=False)
+    if not isinstance(error, Exception):
+        return
+    say = get_logger("prefect.failure")
+    settings = flow_run.parameters.get("settings") or {}
+    try:
+        page = write_failure(
+            store_root() / "failures",
+            flow_run.name,
+            settings if isinstance(settings, dict) else settings.model_dump(mode="json"),
+            unfinished_step() or "the flow",
+            error,
+            steps_of(str(flow_run.id)),
+        )
+    except StoreError as trouble:
+        say.warning("The failure has no report: %s", trouble)
+    else:
+        say.info("Report of the failure: %s", page)

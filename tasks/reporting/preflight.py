@@ -1,0 +1,241 @@
+"""Before a run: Prefect's server is asked for, or room for a temporary one's database; nothing starts in vain."""
+
+import contextvars
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.request import getproxies
+
+import httpx
+import psutil
+from prefect import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+
+from tasks.core.environment import store_root
+from tasks.core.error_messages import origin_of
+from tasks.core.errors import ServerError, StoreError
+from tasks.core.urls import has_password
+from tasks.store.in_use import announce_use, is_live
+from tasks.store.shared_store import shared_store
+
+APPLICATION = "prefect.server.api.server:create_app"
+OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started the server announced itself
+
+
+def prepare_server(warn: Callable[[str], None]) -> None:
+    """Clear the way for Prefect's temporary server.
+
+    Args:
+        warn: told what was found and done.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    home = Path(os.environ["PREFECT_HOME"])
+    stop_orphans(home)
+    set_aside_damaged_database(home / "prefect.db", warn)
+    # The server that Prefect may start for this process inherits it.
+    os.environ[OWNER] = announce_use(store_root()).lock_file
+
+
+def stop_orphans(home: Path) -> int:
+    """Stop temporary servers whose run was killed, and return how many there were.
+
+    Prefect stops its server when the run ends, but nothing can when the run is killed. Whose server it is stands in
+    its environment; who its parent is tells nothing, since the system gives orphans to whatever process it likes, and
+    in a container the first process may be a run.
+
+    Args:
+        home: PREFECT_HOME of the servers to look for.
+    """
+    orphans = [process for process in psutil.process_iter(["cmdline"]) if is_orphan(process, home)]
+    for process in orphans:
+        process.terminate()
+    _gone, alive = psutil.wait_procs(orphans, timeout=5)
+    for process in alive:
+        process.kill()
+    return len(orphans)
+
+
+def is_orphan(process: psutil.Process, home: Path) -> bool:
+    """Tell whether a process, its cmdline at hand, is a temporary server in `home` whose owner has ended.
+
+    One that we may not ask is not ours, and neither is one that names no owner: a person may have started it.
+    """
+    if APPLICATION not in (process.info["cmdline"] or []):
+        return False
+    try:
+        told = process.environ()
+    except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+    return told.get("PREFECT_HOME") == str(home) and OWNER in told and not is_live(Path(told[OWNER]))
+
+
+def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
+    """Rename a database that SQLite finds damaged, so that the server makes a new one.
+
+    It holds the history of runs, which the run folders keep too; no step depends on it.
+    """
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=30)) as database:
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            return  # another run is writing to it, so it is in use and sound
+        found = str(error)
+    if found == "ok":
+        return
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    warn(f"{path}: Prefect's database is damaged ({found}); it is kept as {aside.name}, and a new one is begun")
+
+
+# Seconds. Prefect's client tries four times to connect; a server that is there but busy may take its time to answer.
+CONNECTING, LONGEST = 2.5, 12.0
+# A fresh database of Prefect's takes 5 MB with its log of writes; a run's own records and SQLite's drafts come on top.
+ROOM = 20  # MB
+
+
+def check_store(warn: Callable[[str], None]) -> None:
+    """Ask for a store that several machines share.
+
+    Args:
+        warn: told where the champion will not be shared.
+
+    Raises:
+        StoreError: it does not answer, refuses us, or is no address that we know.
+    """
+    shared = shared_store()
+    if not shared:
+        return
+    shared.bucket.check()
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        warn(
+            f"{shared.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "
+            f"machines reach; until then each has a registry of its own, here in {store_root() / 'mlflow'}"
+        )
+
+
+def check_server(warn: Callable[[str], None]) -> None:
+    """Ask for Prefect's server, or make ready for a temporary one.
+
+    Args:
+        warn: told what was found of servers before, and mended.
+
+    Raises:
+        ServerError: there is none, with its address, what named it and what to do; within 15 seconds.
+        StoreError: the disk has no room for a temporary one's database.
+    """
+    check_proxies()
+    settings = get_current_settings()
+    if address := settings.api.url:
+        check_address(address)
+    elif not settings.server.ephemeral.enabled:
+        named = [name for name in ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
+                 if name in os.environ]  # fmt: skip
+        raise ServerError(
+            f"Prefect has no server: PREFECT_API_URL names none, and {named[0]} forbids a temporary one; "
+            "set the former or take the latter away"
+        )
+    else:
+        check_room(Path(os.environ["PREFECT_HOME"]))
+        prepare_server(warn)
+
+
+def check_proxies() -> None:
+    """Refuse a proxy that no request could go through.
+
+    Raises:
+        ServerError: naming the variables.
+    """
+    if not getproxies():
+        return
+    try:
+        httpx.Client().close()
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        names = [name for name in sorted(os.environ) if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+        reason = "SOCKS needs the package socksio" if isinstance(error, ImportError) else "its address cannot be read"
+        raise ServerError(f"{', '.join(names)}: a proxy cannot be used ({reason}); mend or unset it") from error
+
+
+def check_address(address: str) -> None:
+    """Ask the server at `address` for its version.
+
+    Raises:
+        ServerError: it does not answer as Prefect's server does.
+    """
+    origin = origin_of(address, "PREFECT_API_URL") or "Prefect's settings"
+    if has_password(address):
+        raise ServerError(f"{origin}: the server's address has a password in it; set PREFECT_API_AUTH_STRING instead")
+    answer: list[str] = []
+    # Not even the name server's silence may last longer: what waits there cannot be interrupted, only left behind.
+    context = contextvars.copy_context()  # Prefect's settings are in it
+    asking = threading.Thread(target=lambda: answer.append(context.run(ask_version)), daemon=True)
+    asking.start()
+    asking.join(LONGEST)
+    found = answer[0] if answer else f"no answer within {LONGEST:.0f} s"
+    if found:
+        remedy = "start it (make server)" if "refused" in found else "mend it"
+        away = f"unset {origin}" if origin == "PREFECT_API_URL" else f"take the address out of {origin}"
+        raise ServerError(
+            f"Prefect's server at {address}, set by {origin}, cannot be used: {found}; {remedy}, or {away} for a "
+            "temporary server"
+        )
+
+
+def ask_version() -> str:
+    """Return what is wrong with the server of Prefect's settings, or nothing where it can be used.
+
+    Prefect's own client asks, by the way and with the keys that the run will use.
+    """
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            timeout = httpx.Timeout(LONGEST, connect=CONNECTING)
+            with get_client(httpx_settings={"timeout": timeout}, sync_client=True) as client:
+                client.raise_for_api_version_mismatch()
+    except RuntimeError as error:
+        return describe_answer(error.__cause__ or error)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return describe_answer(error)
+    return ""
+
+
+def describe_answer(error: BaseException) -> str:
+    """Return in a few words why a server cannot be used."""
+    if isinstance(error, PrefectHTTPStatusError):
+        status = error.response.status_code
+        if status in (401, 403):
+            return f"it refuses us ({status}), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong"
+        return f"it answers {status}, as no server of Prefect's does; the address ends in /api"
+    if isinstance(error, httpx.TimeoutException):
+        return "it does not answer in time"
+    if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    if isinstance(error, RuntimeError):
+        return str(error).rstrip(".")
+    return "what answers is no server of Prefect's; the address begins with http and ends in /api"
+
+
+def check_room(folder: Path) -> None:
+    """Refuse a disk that cannot take the database of a temporary server.
+
+    Raises:
+        StoreError: naming the folder, and how many megabytes are free and needed.
+    """
+    free = shutil.disk_usage(folder).free // 10**6
+    if free < ROOM:
+        raise StoreError(
+            f"{folder}: {free} MB are free on this disk, and the database of Prefect's temporary server needs "
+            f"{ROOM} MB; free space, or name a folder on another disk with --store DIR"
+        )

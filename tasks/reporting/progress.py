@@ -1,0 +1,120 @@
+"""Progress: how far a long step is, as a bar in the terminal and in Prefect's UI."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+from prefect import get_client, get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.theme import Theme
+
+
+def tag_flow_run(tag: str) -> None:
+    """Add a tag to the flow run that is going on; outside a flow run there is nothing to tag."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    run = context.flow_run
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(run.id, tags={*run.tags, tag})
+
+
+MODEL_PROMOTED = "imdb-pipeline.model.promoted"
+REVIEWS_DRIFTED = "imdb-pipeline.reviews.drifted"
+
+
+def resource_of(model: str) -> str:
+    """Return what Prefect's events call a model in the registry; a trigger's `match` names the same."""
+    return f"imdb-pipeline.model.{model}"
+
+
+def announce_champion(verdict: dict[str, Any]) -> None:
+    """Tell Prefect's server that a model became the champion.
+
+    Args:
+        verdict: model, version, reason and against.
+    """
+    resource = {
+        "prefect.resource.id": resource_of(verdict["model"]),
+        "prefect.resource.name": f"{verdict['model']} version {verdict['version']}",
+    }
+    facts = {name: verdict[name] for name in ("model", "version", "against", "reason")}
+    emit_event(MODEL_PROMOTED, resource, payload=facts)
+
+
+def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
+    """Tell Prefect's server that scored reviews are unlike those that a model was trained on.
+
+    The event is the model's, so that it starts the deployment that retrains this one, and no other.
+
+    Args:
+        model: its name in the registry.
+        file: what was scored.
+        drift: the stability index of each thing that is compared.
+    """
+    resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": model}
+    emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "file": file, "drift": drift})
+
+
+SECONDS_BETWEEN_UPDATES = 2.0
+ONE_BAR = threading.Lock()  # the terminal has room for; what goes on in other threads meanwhile, Prefect's UI shows
+
+# Told which share of the work is done, from 0 to 1, and what is being done.
+Advance = Callable[[float, str], None]
+
+
+def log_console() -> Console:
+    """Return the console that Prefect's log lines go to: a bar drawn on it keeps clear of them."""
+    for handler in [*logging.root.handlers, *logging.getLogger("prefect").handlers]:
+        if isinstance(handler, PrefectConsoleHandler):
+            return handler.console
+    return Console(stderr=True)
+
+
+@contextlib.contextmanager
+def showing_progress(key: str, description: str) -> Iterator[Advance]:
+    """Give a function to call as work gets on, and show in the terminal and in Prefect's UI how far it is.
+
+    Where output is no terminal there is no bar. Where Prefect's server stops answering, the work goes on without it.
+
+    Args:
+        key: of the artifact in Prefect's UI.
+        description: of the whole work.
+    """
+    say = get_run_logger().warning
+    # In a task that is no coroutine, neither is this.
+    shown = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
+    console, next_update, is_told = log_console(), 0.0, True
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    is_first = ONE_BAR.acquire(blocking=False)
+    bar = Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first))
+    with contextlib.ExitStack() as afterwards:
+        if is_first:
+            afterwards.callback(ONE_BAR.release)
+        afterwards.enter_context(console.use_theme(Theme()))  # Prefect's console knows no style of a bar
+        afterwards.enter_context(bar)
+        line = bar.add_task("", total=1.0)
+
+        def advance(share: float, doing: str) -> None:
+            nonlocal next_update, is_told
+            bar.update(line, completed=share, description=doing)
+            if is_told and (time.monotonic() >= next_update or share >= 1):
+                next_update = time.monotonic() + SECONDS_BETWEEN_UPDATES
+                try:
+                    update_progress_artifact(shown, progress=round(100 * share, 1))
+                except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+                    is_told = False
+                    say("Prefect's server is not told of the progress any more (%s); the work goes on", error)
+
+        yield advance

@@ -1,0 +1,132 @@
+"""Publish: the run folder, which gathers in one place what a person or a program asks of a run."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from tasks.core.errors import RegistryUnreachable
+from tasks.core.files import written_as_newest
+from tasks.core.machine import describe_machine, describe_versions
+from tasks.core.settings import RunSettings
+from tasks.evaluation.metrics import FINDINGS, METRICS
+from tasks.network.history import read_training
+from tasks.registry.client import registry
+from tasks.reporting.pages import CONFIG, REPORT, read_svg, render, show_in_prefect
+from tasks.store.artifact import Artifact
+from tasks.store.step_log import Step, steps_of
+from tasks.store.store import Store, open_store
+
+
+def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
+    """Return what metrics.json holds but for the registry's part; docs/metrics.md describes it.
+
+    Args:
+        made: the artifact of each step, by the step's name.
+        steps: the run's journal.
+        store: where the artifacts lie.
+    """
+
+    def read(artifact: Artifact, name: str) -> Any:
+        return json.loads(store.path(artifact, name).read_text())
+
+    training, judged = read_training(store.path(made["train"])), read(made["judge"], METRICS)
+    seconds = made["train"].meta["seconds"]
+    return {
+        "dataset": made["download"].meta["dataset"] | made["pad"].meta,
+        "test": judged["test"],
+        "validation": judged["validation"],
+        "baseline": judged["baseline"],
+        "model": made["build"].meta | training.model_dump(exclude={"history"}),
+        "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
+        "steps": steps,
+        "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+
+
+def write_run_folder(
+    runs: Path,
+    name: str,
+    settings: RunSettings,
+    metrics: dict[str, Any],
+    findings: dict[str, Any],
+    drawn: Path,
+    figures: list[str],
+) -> Path:
+    """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
+
+    Args:
+        runs: the folder of run folders.
+        name: the run's name.
+        settings: the run's settings.
+        metrics: as `gather_metrics` returns them.
+        findings: what the step report put into words.
+        drawn: the folder that the step report wrote.
+        figures: the figures in it, in the order in which they are shown.
+    """
+    with written_as_newest(runs, name) as (draft, final):
+        (draft / "figures").mkdir()
+        for figure in figures:
+            shutil.copyfile(drawn / figure, draft / "figures" / figure)
+        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
+        (draft / METRICS).write_text(json.dumps(metrics, indent=1))
+        page = render(
+            "publish.html.jinja",
+            name=name,
+            settings=settings.model_dump(mode="json"),
+            metrics=metrics,
+            findings=findings,
+            figures={figure: read_svg(drawn / figure) for figure in figures},
+        )
+        (draft / REPORT).write_text(page, encoding="utf-8")
+    return final
+
+
+def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
+    """Put the run folder's page beside the run in MLflow, unless that was done.
+
+    A run may be killed between its logging and this, so the store notes which runs have their page. Of a run that
+    another store has logged the page stays that one's.
+
+    Raises:
+        RegistryUnreachable: nobody answers there.
+    """
+    done = store / "mlflow" / "reported" / tracking["run_id"]
+    if done.exists():
+        return
+    with registry(tracking["uri"]) as client:
+        if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
+            client.log_artifact(tracking["run_id"], str(folder / REPORT))
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.touch()
+
+
+@task(cache_policy=NO_CACHE, task_run_name="publish")
+def publish(
+    settings: RunSettings,
+    made: list[Artifact],
+    tracking: dict[str, Any] | None,
+    promotion: dict[str, Any] | None,
+) -> Path:
+    """Write the run folder from what the run made, and return where it is."""
+    store, steps = open_store(), steps_of(str(flow_run.id))
+    by_step = {artifact.step: artifact for artifact in made}
+    findings = json.loads(store.path(by_step["report"], FINDINGS).read_text())
+    metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
+    runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
+    figures = by_step["report"].meta["figures"]
+    folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
+    store.share_folder(folder)
+    show_in_prefect(name, folder, metrics, findings)
+    if tracking and settings.tracking.texts:
+        try:
+            log_report(tracking, folder, store.root)
+        except RegistryUnreachable as unreachable:
+            get_run_logger().warning("%s; the report is not in MLflow, but in %s", unreachable, folder)
+    return folder

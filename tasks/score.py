@@ -1,0 +1,39 @@
+"""Evaluate: the trained network's probability of every test and validation review; `judge` makes numbers of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from tasks.core.settings import ScoringSettings
+from tasks.evaluation.scores import Scores, write_scores
+from tasks.network.history import read_training
+from tasks.network.keras_files import MODEL, Scorer, load_model
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.padded import PaddedFile, padded_file
+
+
+def score_split(padded: Path, split: str, score: Scorer) -> Scores:
+    """Score the reviews of a split, with one part of them in memory."""
+    scored = [(part.labels, score(part)) for part in PaddedFile(padded_file(padded, split))]
+    labels, probabilities = (np.concatenate(column) for column in zip(*scored, strict=True))
+    return Scores(labels, probabilities)
+
+
+def evaluate_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
+    """Write the scores of the test and of the validation reviews, and return how many there are."""
+    score = Scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
+    rows = {}
+    for split in ("test", "validation"):
+        scores = score_split(padded, split, score)
+        write_scores(folder, split, scores)
+        rows[split] = len(scores.labels)
+    return rows
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="evaluate")
+def evaluate(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
+    """Score the test and validation reviews with the trained network."""
+    return keep(lambda folder: evaluate_model(path_of(trained), path_of(padded), settings, folder))

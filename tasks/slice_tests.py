@@ -1,0 +1,81 @@
+"""Divide: the test reviews by the values of one of the user's columns, to see whom the network fails."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from prefect import task
+
+from tasks.core.data_settings import DataSettings
+from tasks.core.errors import InputError
+from tasks.core.paths import typed_path
+from tasks.core.settings import SliceSettings
+from tasks.store.artifact import Artifact
+from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.texts.dataset import REVIEWS, read_dataset
+from tasks.texts.shuffle import SHUFFLED, shuffled_orders
+from tasks.texts.slices import large_slices, write_slices
+from tasks.texts.sources.own_files import hash_files, rows_of
+from tasks.texts.tables.columns import named
+
+
+def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSettings) -> pa.Array:
+    """Return a column of the user's files for the test rows, in the order of the files: strings, "" for nothing.
+
+    Args:
+        path: of the file, or of the folder.
+        column: its name.
+        is_test: (n,) bool, for every row.
+        settings: how the files are read.
+    """
+    place, found = 0, []
+    for file, _first, batch in rows_of(path, settings, {column: "--evaluation.slice-column"}):
+        values = named(batch, column, file)
+        found.append(values.filter(pa.array(is_test[place : place + len(batch)])))
+        place += len(batch)
+    return pa.concat_arrays(found)
+
+
+def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarray:
+    """Return which test rows are scored, and in which order, as `encode` shuffles them.
+
+    Args:
+        splits: (n,) the split's name of every row.
+        settings: the seed, and how many are kept.
+    """
+    rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in SHUFFLED}
+    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
+
+
+def divide_tests(downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
+    """Write slices.parquet: the value of the column for each test review.
+
+    Returns:
+        How many values have enough reviews to be judged alone, and how many reviews these have together.
+
+    Raises:
+        InputError: the files have changed, have no such column, or no value has enough test reviews.
+    """
+    path, column = typed_path(data.dataset), str(settings.slice_column)
+    if hash_files(path) != read_dataset(downloaded).sha256:
+        raise InputError(f"{path}: its content has changed since the run began; run again")
+    splits = pq.read_table(downloaded / REVIEWS, columns=["split"])["split"]
+    values = read_values(path, column, pc.equal(splits, "test").to_numpy(), data)
+    scored = values.take(pa.array(order_of_tests(splits, data)))
+    slices = large_slices(column, scored, settings.min_slice_rows)
+    if not slices.values:
+        raise InputError(
+            f"{path}: the column {column!r} has {len(scored.unique()):,} values in {len(scored):,} test rows, and none "
+            f"in {settings.min_slice_rows:,} or more; name another with --evaluation.slice-column, or lower "
+            "--evaluation.min-slice-rows"
+        )
+    write_slices(folder, slices)
+    return {"values": len(slices.values), "reviews": int((slices.places >= 0).sum())}
+
+
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="divide by {settings.slice_column}")
+def divide(downloaded: Artifact, data: DataSettings, settings: SliceSettings) -> Artifact:
+    """Find the value of one column for each test review; the network is judged by value too."""
+    return keep(lambda folder: divide_tests(path_of(downloaded), data, settings, folder))

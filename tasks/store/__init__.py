@@ -1,0 +1,1 @@
+"""The artifact store: content-addressed folders, written atomically and verified before reuse."""

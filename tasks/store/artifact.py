@@ -1,0 +1,99 @@
+"""An artifact: what a step made, known by its files and their hashes."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.core.errors import StoreError
+from tasks.core.files import hash_file, list_files
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class RotError(StoreError):
+    """A kept artifact is not what its record says it is."""
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def seal(value: BaseModel) -> bytes:
+    """Return a record as JSON with a hash of itself."""
+    content = value.model_dump(mode="json")
+    return json.dumps({"content": content, "sha256": digest(content)}, indent=1).encode()
+
+
+def unseal(path: Path, kind: type[Record]) -> Record:
+    """Return the record that `seal` wrote to `path`.
+
+    Raises:
+        RotError: it is missing, or not as it was written.
+    """
+    try:
+        content = path.read_bytes()
+        sealed = json.loads(content)
+        record = kind.model_validate(sealed["content"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise RotError(f"{path}: missing or unreadable") from error
+    if content != seal(record):
+        raise RotError(f"{path}: altered")
+    return record
+
+
+class FileRecord(BaseModel):
+    """One file of an artifact: its size in bytes and its sha256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int
+    sha256: str
+
+
+class Artifact(BaseModel):
+    """What a step made: small enough for a task to return, with the files left in the store.
+
+    Attributes:
+        key: `<step>/<cache key>`, also the folder below the store's root.
+        files: each file's name, size and sha256.
+        meta: facts for people, as JSON values. They are no part of `sha256`, so seconds may stand here, and
+            nothing that shapes a later step may: that belongs into a file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    files: dict[str, FileRecord]
+    meta: dict[str, Any] = {}
+
+    @property
+    def step(self) -> str:
+        """The step that made it."""
+        return self.key.partition("/")[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(record.size for record in self.files.values())
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content: of the names and hashes of all files."""
+        return digest({name: record.sha256 for name, record in self.files.items()})
+
+
+def hashes(artifact: Artifact) -> dict[str, str]:
+    """Return the sha256 of each file, by its name."""
+    return {name: record.sha256 for name, record in artifact.files.items()}
+
+
+def record_files(folder: Path) -> dict[str, FileRecord]:
+    """Return the size and hash of every file below `folder`."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(size=path.stat().st_size, sha256=hash_file(path))
+        for path in list_files(folder)
+    }

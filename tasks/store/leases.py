@@ -1,0 +1,162 @@
+"""Leases: one worker at a time where no operating system frees a lock, as in an object store."""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+
+from tasks.core.errors import StoreError
+from tasks.store.bucket import Bucket
+
+# Prefect shows what its own loggers' children say.
+SAY = logging.getLogger("prefect.locks")
+SECONDS_VARIABLE = "ARTIFACTS_LEASE_SECONDS"
+SECONDS = 60.0
+
+
+class LeaseLostError(StoreError):
+    """Another worker has taken over what this one was at."""
+
+
+class Lease:
+    """An object that names its holder, who writes it anew every quarter of its term.
+
+    Clocks of different machines are never compared: whoever waits takes over what has not changed for a whole term by
+    the waiter's own clock, and only if it is still unchanged. A holder that stood still for longer finds that out
+    when it writes next; until then two may be at the same work, so what they write must bear that.
+    """
+
+    def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
+        """Prepare to hold `key` for terms of `seconds`."""
+        # One answer that never comes must not cost the lease: it is asked for again well before the term is over.
+        self.bucket, self.seconds, self.name = bucket.hasty(max(2.0, seconds / 6)), seconds, f"locks/{key}.lease"
+        self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.beats = 0
+        self.tag: str | None = None
+        self._turn, self._ended = threading.Lock(), threading.Event()
+
+    def take(self, what: str, *, wait: bool = True) -> bool:
+        """Begin to hold it, and tell whether it is held.
+
+        Args:
+            what: that is done under it, for the line in the log.
+            wait: for another holder to end, or to stand still for a term.
+        """
+        seen, since, said = "", time.monotonic(), False
+        while True:
+            self.tag = self.bucket.create(self.name, self._record())
+            if self.tag or (standing := self.bucket.tag(self.name)) is None:
+                if self.tag:
+                    return True
+                continue  # it vanished meanwhile
+            if standing != seen:
+                seen, since = standing, time.monotonic()
+            holder, term = self._read()
+            if holder is None or time.monotonic() - since > term:
+                self.tag = self.bucket.replace(self.name, self._record(), standing)
+                if self.tag:
+                    if holder:
+                        SAY.warning("%s: %s has given no sign of life for %.0f s; taking over", what, holder, term)
+                    return True
+            elif not wait:
+                return False
+            if not said and holder:
+                SAY.info("%s: %s is at it; waiting until it is done", what, holder)
+                said = True
+            time.sleep(min(2.0, self.seconds / 20))
+
+    def check(self) -> None:
+        """Write it anew, which only its holder can.
+
+        Raises:
+            LeaseLostError: another has it.
+            StoreError: the object store does not answer.
+        """
+        with self._turn:
+            if self.tag:
+                self.tag = self._rewrite(self.tag)
+            if self.tag is None:
+                raise LeaseLostError(
+                    f"{self.bucket.where(self.name)}: another worker has taken over, for this one gave no sign of life "
+                    f"for {self.seconds:.0f} s; run again to take what the other makes"
+                )
+
+    def _rewrite(self, tag: str) -> str | None:
+        """Write it anew in the place of what has `tag`, and return its tag; None where another has it.
+
+        A write whose answer was lost has changed the tag; what stands is ours all the same.
+        """
+        written = self.bucket.replace(self.name, self._record(), tag)
+        if written is None and (standing := self.bucket.tag(self.name)) and self._read()[0] == self.holder:
+            written = self.bucket.replace(self.name, self._record(), standing)
+        return written
+
+    def keep(self) -> None:
+        """Write it anew every quarter of its term until it ends or is lost; for a thread of its own."""
+        while not self._ended.wait(self.seconds / 4):
+            try:
+                self.check()
+            except LeaseLostError as lost:
+                SAY.warning("%s", lost)
+                return
+            except StoreError as trouble:
+                SAY.warning("%s; trying again", trouble)
+
+    def free(self) -> None:
+        """Stop holding it."""
+        self._ended.set()
+        with self._turn:
+            if self.tag:
+                try:
+                    self.bucket.replace(self.name, self._record(free=True), self.tag)
+                except StoreError as trouble:
+                    SAY.warning("%s; the others wait for %.0f s", trouble, self.seconds)
+                self.tag = None
+
+    def _record(self, *, free: bool = False) -> bytes:
+        """Return what the object holds: never the same twice."""
+        self.beats += 1
+        record = {"holder": None if free else self.holder, "seconds": self.seconds, "beat": self.beats}
+        return json.dumps(record | {"written_by": self.holder}).encode()
+
+    def _read(self) -> tuple[str | None, float]:
+        """Return who holds it, None for nobody, and for how long that one may be silent."""
+        try:
+            record = json.loads(self.bucket.read(self.name) or b"{}")
+            holder, seconds = record.get("holder"), float(record.get("seconds", 0))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreError(f"{self.bucket.where(self.name)}: not a lease of ours; remove it") from error
+        return holder, seconds
+
+
+def lease_seconds() -> float:
+    """Return for how long a holder may be silent: $ARTIFACTS_LEASE_SECONDS, else a minute.
+
+    Raises:
+        StoreError: it is no number above 0.
+    """
+    named = os.environ.get(SECONDS_VARIABLE) or str(SECONDS)
+    with contextlib.suppress(ValueError):
+        if 0 < float(named) < math.inf:
+            return float(named)
+    raise StoreError(f"{SECONDS_VARIABLE}={named}: expected seconds, more than 0")
+
+
+@contextlib.contextmanager
+def leased(bucket: Bucket, key: str, *, wait: bool = True) -> Iterator[Lease | None]:
+    """Hold the lease of `key`, or give None where another has it and there is no time to wait."""
+    lease = Lease(bucket, key, lease_seconds())
+    if not lease.take(key, wait=wait):
+        yield None
+        return
+    threading.Thread(target=lease.keep, name=f"lease of {key}", daemon=True).start()
+    try:
+        yield lease
+    finally:
+        lease.free()

@@ -1,0 +1,149 @@
+"""Pruning: removes what our own records show to be ours and no run has used for long, and nothing else."""
+
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.core.files import STAMPED, UNFINISHED_SECONDS, left_overs, list_files, naming_the_place, remove_whole, sweep
+from tasks.core.locks import lock_file, locked_if_free
+from tasks.store.artifact import RotError
+from tasks.store.in_use import oldest_live_use
+from tasks.store.inventory import DAY, Entry, list_artifacts, step_folders, strangers
+from tasks.store.store import Store, last_used
+
+# What runs, comparisons, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
+RUN_FILES = re.compile(r"config\.json|metrics\.json|report\.html|figures/.+")
+COMPARISON_FILES = re.compile(r"config\.json|comparison\.(json|html)|figures/.+")
+FAILURE_FILES = re.compile(r"report\.html")
+CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
+STAMPED_PLACES = ("runs", "comparisons", "failures")
+KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
+
+
+@dataclass
+class Pruned:
+    """What pruning came to.
+
+    Attributes:
+        artifacts: what was removed.
+        swept: the other paths that were removed: old runs, comparisons and failures, left-overs of killed runs, locks.
+        held: the keys that are old, but that a live run holds.
+        strangers: what stands among artifacts, runs or checkpoints and is not ours; it was not touched.
+    """
+
+    artifacts: list[Entry] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+
+def prune(root: Path, days: int) -> Pruned:
+    """Remove what was last used more than `days` ago and before any run that is going on, and say what it was.
+
+    Each thing is removed under its lock, and only if it is still unused then: a run that begins meanwhile either
+    finds it gone and makes it again, or marks it used first and keeps it. What a live run holds is passed over.
+    """
+    pruned = Pruned(strangers=strangers(root))
+    alive_since = oldest_live_use(root)
+    cutoff = min(time.time() - days * DAY, alive_since)
+    with naming_the_place(root):
+        for entry in list_artifacts(root):
+            if last_used(root / entry["key"]) < cutoff:
+                prune_artifact(root, entry, cutoff, pruned)
+        for folder in sorted((root / "checkpoints").glob("*/*/")):
+            prune_checkpoint(root, folder, cutoff, pruned)
+        prune_stamped(root, "runs", RUN_FILES, cutoff, pruned)
+        prune_stamped(root, "comparisons", COMPARISON_FILES, cutoff, pruned)
+        prune_stamped(root, "failures", FAILURE_FILES, cutoff, pruned)
+        sweep_left_overs(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
+        prune_locks(root, cutoff, pruned)
+    return pruned
+
+
+def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> None:
+    """Remove an artifact with its record and its lock, if its manifest is whole and it holds nothing else."""
+    key, store = entry["key"], Store(root)
+    with locked_if_free(lock_file(root, key)) as free:
+        if not free:
+            pruned.held.append(key)
+            return
+        try:
+            others = store.strangers(store.read(key))
+        except RotError as rot:
+            pruned.strangers.append(str(rot))
+            return
+        if others:
+            pruned.strangers.extend(str(path.relative_to(root)) for path in others)
+        elif last_used(root / key) < cutoff:
+            remove_whole(root / key)
+            (root / "results" / key).unlink(missing_ok=True)
+            lock_file(root, key).unlink()
+            pruned.artifacts.append(entry)
+
+
+def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
+    """Remove the checkpoint of a training that was given up before `cutoff`, in seconds since 1970."""
+    key = folder.relative_to(root / "checkpoints").as_posix()
+    with locked_if_free(lock_file(root, key)) as free:
+        if not free:
+            pruned.held.append(f"checkpoints/{key}")
+        else:
+            prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
+
+
+def prune_stamped(root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
+    """Remove the folders of runs, comparisons or failures from before `cutoff`; that to which `latest` points stays."""
+    latest = (root / place / "latest").resolve()
+    for folder in sorted((root / place).glob("[!.]*/")):
+        if folder.is_symlink() or folder.resolve() == latest:
+            continue
+        if STAMPED.fullmatch(folder.name):
+            prune_folder(root, folder, files, cutoff, pruned)
+        else:
+            pruned.strangers.append(str(folder.relative_to(root)))
+
+
+def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
+    """Remove a folder whose files are all older than `cutoff`, if all of them are ours by their names."""
+    found = list_files(folder)
+    if max((path.stat().st_mtime for path in found), default=folder.stat().st_mtime) >= cutoff:
+        return
+    others = [path for path in found if not files.fullmatch(path.relative_to(folder).as_posix())]
+    if others:
+        pruned.strangers.extend(str(path.relative_to(root)) for path in others)
+    else:
+        remove_whole(folder)
+        pruned.swept.append(str(folder.relative_to(root)))
+
+
+def sweep_left_overs(root: Path, before: float, pruned: Pruned) -> None:
+    """Remove the drafts of makers that were killed, whether or not their key is ever made again.
+
+    Args:
+        root: of the store.
+        before: in seconds since 1970; what has no lock of its own and is older is no live run's.
+        pruned: told what was removed.
+    """
+    for step in step_folders(root):
+        for left, name in left_overs(step):
+            lock = lock_file(root, f"{step.name}/{name}")
+            if not lock.exists():
+                continue  # no maker of ours was here
+            with locked_if_free(lock) as free:
+                if free and left.exists():
+                    shutil.rmtree(left)
+                    pruned.swept.append(str(left.relative_to(root)))
+    for place in (*(root / name for name in STAMPED_PLACES), *(root / "checkpoints").glob("*/")):
+        pruned.swept.extend(str(left.relative_to(root)) for left in sweep(place, before))
+
+
+def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
+    """Remove the lock files of keys that nobody has held since `cutoff`; who waits for one meanwhile makes it anew."""
+    for path in sorted((root / "locks").glob("*.lock")):
+        if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
+            with locked_if_free(path) as free:
+                if free:
+                    path.unlink(missing_ok=True)
+                    pruned.swept.append(str(path.relative_to(root)))

@@ -1,0 +1,179 @@
+"""Fetching: one file from http(s), file:// or a path, streamed, bounded and checked by its hash."""
+
+import hashlib
+import netrc
+import os
+import shutil
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.core.paths import typed_path
+
+TIMEOUT = httpx.Timeout(30, connect=5)
+LONGEST_SECONDS = 3600
+LARGEST_BYTES = 1 << 30
+
+
+def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
+    """Copy `source` to `target`, which is left absent unless all of it came and its hash is right.
+
+    Args:
+        source: an http(s) address, a file:// address or a path.
+        target: the file to write.
+        algorithm: the hash's name, as hashlib knows it.
+        expected: the hash, in hex; None takes any content.
+
+    Raises:
+        SourceUnreachable: no connection, a time-out, a 5xx answer or a short body: worth another try.
+        SourceError: anything that another try would not mend: no such file, another hash, too many bytes.
+    """
+    try:
+        if is_remote(source):
+            fetch_over_http(source, target)
+        else:
+            copy_local(local_path(source), target)
+        if expected:
+            check_hash(target, source, algorithm, expected)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def is_remote(source: str) -> bool:
+    """Tell whether `source` is fetched over http or https."""
+    return urllib.parse.urlsplit(source).scheme in ("http", "https")
+
+
+def local_path(source: str) -> Path:
+    """Return the path that a file:// address or a plain path names.
+
+    Raises:
+        SourceError: it is an address of some other scheme.
+    """
+    parts = urllib.parse.urlsplit(source)
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    if "://" in source:
+        raise SourceError(f"{source}: cannot read {parts.scheme}://; use http(s)://, file:// or a path")
+    return typed_path(source)
+
+
+def beside(source: str, name: str) -> str:
+    """Return the address of the file `name` in the folder of `source`."""
+    if "://" in source:
+        return urllib.parse.urljoin(source, name)
+    return str(typed_path(source).parent / name)
+
+
+def copy_local(path: Path, target: Path) -> None:
+    """Copy a local file."""
+    try:
+        shutil.copyfile(path, target)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        if error.filename and Path(error.filename) == target:
+            raise
+        raise SourceError(f"{path}: cannot read this file ({error.strerror}); check the path") from error
+
+
+def fetch_over_http(url: str, target: Path) -> None:
+    """Stream `url` to `target`, with a progress bar where standard error is a terminal."""
+    try:
+        hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(refuse_downgrade, url)]}
+        with (
+            httpx.Client(timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth(), event_hooks=hooks) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code >= 500 or response.status_code == 429:
+                raise SourceUnreachable(f"{url}: the server answered {response.status_code}; try again later")
+            if response.status_code >= 400:
+                raise SourceError(f"{url}: the server answered {response.status_code}; check the address")
+            write_stream(response, url, target)
+    except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise SourceError(f"{url}: {error}; check the address") from error
+    except httpx.HTTPError as error:
+        # Connect errors, time-outs and bodies that end early: httpx has a class for each, we treat them alike.
+        reason = str(error) or type(error).__name__
+        raise SourceUnreachable(f"{url}: cannot be fetched ({reason})") from error
+
+
+def refuse_downgrade(url: str, request: httpx.Request) -> None:
+    """Refuse to follow an https address to one that anybody on the way may read and change.
+
+    Raises:
+        SourceError: the request is such a one.
+    """
+    if url.lower().startswith("https://") and request.url.scheme != "https":
+        raise SourceError(f"{url}: redirects to {request.url.scheme}://{request.url.host}, which is not encrypted")
+
+
+def netrc_auth() -> httpx.Auth | None:
+    """Return the passwords in $NETRC, else ~/.netrc, by host; None where there is no such file.
+
+    Raises:
+        SourceError: the file cannot be read as one.
+    """
+    path = typed_path(os.environ.get("NETRC") or "~/.netrc")
+    try:
+        return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    except netrc.NetrcParseError as error:
+        # Its message quotes the line, which may hold a password.
+        raise SourceError(f"{path}: line {error.lineno} is not what a .netrc file may hold; mend it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); mend it, or name another with NETRC") from error
+
+
+def write_stream(response: httpx.Response, url: str, target: Path) -> None:
+    """Write a response's body to `target`, within bounds of size and time."""
+    length = response.headers.get("Content-Length", "")
+    declared = int(length) if length.isdecimal() else None
+    started, written = time.monotonic(), 0
+    with target.open("wb") as file, progress_bar(target.name, declared) as (progress, bar):
+        for chunk in response.iter_bytes():
+            written += len(chunk)
+            if written > LARGEST_BYTES:
+                raise SourceError(f"{url}: more than {LARGEST_BYTES} bytes; this is not the data set")
+            if time.monotonic() - started > LONGEST_SECONDS:
+                raise SourceUnreachable(f"{url}: not whole after {LONGEST_SECONDS} s; try a nearer mirror")
+            file.write(chunk)
+            progress.update(bar, completed=written)
+
+
+@contextmanager
+def progress_bar(name: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    """Show a bar of bytes on standard error while a file comes in."""
+    console = Console(stderr=True)
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress, progress.add_task(name, total=total)
+
+
+def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:
+    """Compare a file's hash with the expected one.
+
+    Raises:
+        SourceError: they differ; the message gives both.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected.lower():
+        raise SourceError(
+            f"{source}: {algorithm} is {found}, expected {expected.lower()}; nothing of it was opened. "
+            "If you trust this file, name its hash: --data.sha256 HEX (a word index's: --data.word-index-sha256 HEX)"
+        )

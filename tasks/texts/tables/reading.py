@@ -1,0 +1,115 @@
+"""Reading a table: its rows as batches of one size, whatever form the file has."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.core.errors import InputError
+from tasks.texts.encoded import open_streaming
+from tasks.texts.tables.delimited import read_delimited
+from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.json_objects import read_objects
+from tasks.texts.tables.read_options import Part, Wanted, strings
+from tasks.texts.tables.text_file import TextFile
+
+
+def read_lines(path: Path, wanted: Wanted) -> Iterator[Part]:
+    """Yield the lines of a file as one column; an empty line is a text without words."""
+    column, first = wanted.text_column, 0
+    wanted.require([column], path)
+    with TextFile(path, wanted) as file:
+        for part in file.parts(line.removesuffix("\n") for line in file.lines()):
+            yield pa.record_batch({column: strings(part, path, column, first, wanted)}), file.share
+            first += len(part)
+
+
+ROWS_AT_ONCE = 8192
+
+
+def read_parquet(path: Path, wanted: Wanted) -> Iterator[Part]:
+    """Yield the row groups of a Parquet file in parts.
+
+    Raises:
+        InputError: a column that is wanted is missing, or there twice.
+    """
+    with open_streaming(path) as parquet:
+        names = parquet.schema_arrow.names
+        wanted.require(names, path)
+        rows, total = 0, max(parquet.metadata.num_rows, 1)
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if wanted.takes(name)]):
+            rows += len(batch)
+            columns = [as_text(column) for column in batch.columns]
+            yield pa.record_batch(columns, batch.schema.names), rows / total
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """Return a column of text as plain strings, whether it is large, a view or a dictionary; any other as it is."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return column.cast(pa.string()) if is_text else column
+
+
+ROWS_A_BATCH = 8192
+LARGEST_BATCH = 64 << 20  # bytes
+
+READERS: dict[str, Callable[[Path, Wanted], Iterator[Part]]] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".parquet": read_parquet,
+    ".jsonl": read_objects,
+    ".json": read_objects,
+    ".txt": read_lines,
+}
+
+OnRead = Callable[[float], None]
+
+
+def read_batches(path: Path, wanted: Wanted | None = None, on_read: OnRead | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, at most 8,192 at a time.
+
+    Args:
+        path: CSV with a header, Parquet, JSON, or one text a line; text may be compressed.
+        wanted: which columns are read, and how; None reads all.
+        on_read: told before each batch which share of the file has been read.
+
+    Raises:
+        InputError: the file cannot be read as what its ending says; it names the place.
+    """
+    wanted = wanted or Wanted()
+    form, compression = form_of(path)
+    rows = 0
+
+    def blocks() -> Iterator[pa.RecordBatch]:
+        nonlocal rows
+        for batch, share in READERS[form](path, wanted):
+            if on_read:
+                on_read(share)
+            yield batch
+            rows += len(batch)
+
+    try:
+        yield from regroup(blocks())
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        # An error of the disk has a number, and is not about what the file holds; Arrow's own has none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        expected = f"a whole {compression} file" if compression else "a Parquet file" if form == ".parquet" else "text"
+        raise InputError(f"{path}: after row {rows:,}: {error}; expected {expected}") from error
+
+
+def regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows 8,192 at a time, or fewer where they are large."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            piece = batch.slice(start, ROWS_A_BATCH - rows)
+            waiting.append(piece)
+            start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
+            if rows == ROWS_A_BATCH or size >= LARGEST_BATCH:
+                yield pa.concat_batches(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)

@@ -1,0 +1,167 @@
+"""Tokenising: the rules by which a text becomes words, each as steps that Arrow takes and a table for those who cannot.
+
+A rule looks at one character at a time, whatever stands beside it, and only then at what is to be a word of its own.
+So its first half can be written down as a table of characters, which is how the SavedModel applies it: TensorFlow knows
+no normalisation, and its own lower-casing is of another Unicode than Arrow's and changes with the neighbours.
+"""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.texts.vocabulary import select
+
+Respell = Callable[[pa.Array], pa.Array]
+
+# Keras's text preprocessing with its default filters, by which the IMDB reviews were tokenised; and beside them the
+# control characters and blanks that those reviews never have within a word. They do have U+0008, U+0010, U+0080 to
+# U+009F and U+00A0 there, which therefore stay: the raw reviews give the same ids as the arrays.
+KERAS_SEPARATORS = (
+    r'[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n'
+    r"\x00-\x07\x0b-\x0f\x11-\x1f\x7f\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+)
+
+ASCII_SEPARATORS = r"[\x00-\x1f!-&(-/:-@\[-`{-\x7f]"
+# Curly quotes stand for the straight one, as does the acute accent that some keyboards have in its place.
+APOSTROPHES = r"[\x{2018}\x{2019}\x{201b}\x{2bc}\x{b4}\x{1ffd}]"
+# Soft hyphens, joiners, marks of direction and of an emoji's style stand within words, and are no part of them.
+INVISIBLE = (
+    r"[\x{ad}\x{61c}\x{200c}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{2064}\x{2066}-\x{206f}\x{fe00}-\x{fe0f}\x{feff}]"
+)
+# Scripts that put no spaces between words, and symbols, among them emoji: each character is a word of its own.
+ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}\x{30fc}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{So}]"
+# Takes the place of a character that nobody types, and that the next step takes out again.
+MARK = "\x01"
+UNASSIGNED = r"[^\p{L}\p{M}\p{N}\p{P}\p{S}\p{Z}\p{C}]"
+# Letters, marks, digits and the apostrophe make words. Above U+3FFFF, where a table would grow tall, there is none.
+UNICODE_SEPARATORS = r"[^\p{L}\p{M}\p{N}\p{So}' \x01]|[\x{40000}-\x{10ffff}]"
+# A character that is a word of its own takes its accents and vowel signs along.
+MARKED, PARTED = MARK + r"(.\p{M}*)", r" \1 "
+TABLE = 0x40000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of tokenising.
+
+    Attributes:
+        respell: texts to texts of lower-case words between spaces; what is a word of its own has a mark before it.
+        respell_ascii: the same, faster, for texts that are ASCII only; None where there is no faster way.
+        is_decomposed: whether `respell` leaves accents as characters of their own, and makes marks.
+    """
+
+    respell: Respell
+    respell_ascii: Respell | None
+    is_decomposed: bool
+
+
+def respell_keras(texts: pa.Array) -> pa.Array:
+    """Return texts in lower case, with spaces for Keras's punctuation."""
+    # Arrow lowers letter by letter: a sigma at a word's end is as any other.
+    return pc.utf8_lower(pc.replace_substring_regex(texts, KERAS_SEPARATORS, " "))
+
+
+def respell_ascii(texts: pa.Array) -> pa.Array:
+    """Return what `respell_unicode` does of texts that are ASCII only."""
+    return pc.ascii_lower(pc.replace_substring_regex(texts, ASCII_SEPARATORS, " "))
+
+
+def respell_unicode(texts: pa.Array) -> pa.Array:
+    """Return texts decomposed (NFKD) and lowered, with spaces for what is no word, and marks before what is one."""
+    # A text's own U+0001 would pass for a mark; an unknown character's accents would be put in order by one table only.
+    known = pc.replace_substring_regex(texts, f"{MARK}|{UNASSIGNED}", " ")
+    visible = pc.replace_substring_regex(known, INVISIBLE, "")
+    plain = pc.replace_substring_regex(visible, APOSTROPHES, "'")
+    # Decomposed, an accent is one character however it was typed. Arrow's NFKC is the same: it does not compose again.
+    lower = pc.utf8_lower(pc.utf8_normalize(plain, "NFKD"))
+    marked = pc.replace_substring_regex(lower, f"({ALONE})", MARK + r"\1")
+    # Those scripts have accents and vowel signs too, which belong to the letter before them.
+    marked = pc.replace_substring_regex(marked, MARK + r"(\p{M})", r"\1")
+    return pc.replace_substring_regex(marked, UNICODE_SEPARATORS, " ")
+
+
+RULES = {
+    "keras": Rule(respell_keras, None, is_decomposed=False),
+    "unicode": Rule(respell_unicode, respell_ascii, is_decomposed=True),
+}
+
+
+def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
+    """Split texts into words.
+
+    Args:
+        texts: n strings, no nulls.
+        rule: its name in `RULES`.
+
+    Returns:
+        n lists of words, by the rule "unicode" decomposed (`text.compose` writes them as people do); a text without a
+        word gives an empty list.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    pieces = pc.split_pattern(space_words(texts, RULES[rule]), " ")
+    words = pieces.flatten()
+    return select(pieces, np.asarray(pc.not_equal(words, "")), words)
+
+
+def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
+    """Return texts as words between spaces, by the faster way where there is one."""
+    if rule.respell_ascii is None:
+        return rule.respell(texts)
+    is_ascii = pc.string_is_ascii(texts)
+    fast = rule.respell_ascii(texts.filter(is_ascii))
+    others = pc.replace_substring_regex(rule.respell(texts.filter(pc.invert(is_ascii))), MARKED, PARTED)
+    both = pa.concat_arrays([fast, others])
+    flags = np.asarray(is_ascii)
+    places = np.where(flags, np.cumsum(flags) - 1, len(fast) + np.cumsum(~flags) - 1)
+    return both.take(pa.array(places))
+
+
+def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `respell` makes of every character by itself.
+
+    Returns:
+        (TABLE + 2,) int32 offsets, and the code points that they point into: those for c begin at offsets[c], and those
+        for all from TABLE on at offsets[TABLE]. -1 stands for c itself.
+    """
+    points = [point for point in range(TABLE + 1) if not 0xD800 <= point < 0xE000]  # no text holds a surrogate
+    characters = [chr(point) for point in points]
+    respelt = RULES[rule].respell(pa.array(characters))
+    written = [
+        [-1] if new == old else [ord(character) for character in new]
+        for old, new in zip(characters, respelt.to_pylist(), strict=True)
+    ]
+    counts = np.zeros(TABLE + 1, np.int32)
+    counts[points] = [len(codes) for codes in written]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return offsets, np.array([point for codes in written for point in codes], np.int32)
+
+
+def accent_ranks() -> np.ndarray:
+    """Return by which rank the accents on one letter are put in order, as Arrow orders them when it decomposes.
+
+    Returns:
+        (n,) int32 for each character, 0 for all that are no such accents; beyond the end it is 0.
+    """
+    characters = pa.array([chr(point) for point in range(TABLE) if not 0xD800 <= point < 0xE000])
+    accents = characters.filter(pc.match_substring_regex(characters, r"^\p{M}$")).to_pylist()
+    # One accent of each class; which of them each accent goes behind is asked of Arrow, whose Unicode may be newer.
+    probes = {unicodedata.combining(accent): accent for accent in accents if unicodedata.combining(accent)}
+    ranks, is_ordered = np.ones(len(accents), np.int32), np.zeros(len(accents), bool)
+    for _class, probe in sorted(probes.items()):
+        goes_behind = is_reordered([accent + probe for accent in accents])
+        ranks += goes_behind
+        is_ordered |= goes_behind | is_reordered([probe + accent for accent in accents])
+    found = np.zeros(max(map(ord, accents)) + 2, np.int32)
+    found[[ord(accent) for accent in accents]] = np.where(is_ordered, ranks, 0)
+    return found
+
+
+def is_reordered(pairs: list[str]) -> np.ndarray:
+    """Return which pairs of accents Arrow puts into another order: (n,) bool."""
+    given = pa.array(pairs)
+    return np.asarray(pc.not_equal(pc.utf8_normalize(given, "NFD"), given))

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from tasks.evaluation.drift import add, measure_drift, profile, reference_of, stability_index
+from tasks.evaluation.scores import Scores, write_scores
+from tasks.texts.encoded import write_words
+from tasks.texts.padded import padded_schema, write_padded
+from tests.support.small_reviews import WORDS
+
+
+def test_the_stability_index_is_as_by_hand():
+    expected = (0.5 - 0.25) * np.log(0.5 / 0.25) + (0.5 - 0.75) * np.log(0.5 / 0.75)
+    assert stability_index([1, 3], [50, 50]) == pytest.approx(expected)
+    assert stability_index([5, 5], [10, 10]) == 0
+    assert np.isfinite(stability_index([10, 0], [0, 10]))
+
+
+def test_a_profile_counts_every_review_once(padded, rng):
+    whole = profile(padded.lengths, [7, 3], rng.random(len(padded.labels)), edges=[10.0, 20.0])
+    assert sum(whole["lengths"]) == sum(whole["scores"]) == len(padded.labels)
+    assert whole["lengths"][0] == (padded.lengths <= 10).sum()
+    twice = add([whole, whole])
+    assert twice["words"] == [14, 6]
+    assert twice["lengths"] == [2 * count for count in whole["lengths"]]
+
+
+def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_others_are(padded, tmp_path, rng):
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
+    write_words(tmp_path, {"train": {"words": 80, "unknown": 0}, "test": {"words": 80, "unknown": 20}})
+    (tmp_path / "scored").mkdir()
+    scores = rng.random(len(padded.labels)).astype(np.float32)
+    write_scores(tmp_path / "scored", "test", Scores(padded.labels, scores))
+    reference = reference_of(tmp_path, tmp_path, tmp_path / "scored")
+    assert reference["words"] == [60, 20]
+    same = profile(padded.lengths, [60, 20], scores, reference["length_edges"])
+    assert measure_drift(reference, same) == {"length": 0, "unknown words": 0, "score": 0}
+    moved = {"lengths": [*same["lengths"][:-1], sum(same["lengths"])], "words": [20, 60]}
+    assert measure_drift(reference, same | moved)["length"] > 0.1
+    assert measure_drift(reference, same | moved)["unknown words"] > 0.5
+
+
+def test_of_many_labels_their_shares_may_drift_too(padded, rng):
+    labels = len(padded.labels)
+    even, moved = np.full((labels, 3), 0.2), np.full((labels, 3), 0.2)
+    even[np.arange(labels), np.arange(labels) % 3] = 0.6
+    moved[:, 0] = 0.6
+    profiles = [profile(padded.lengths, [7, 3], scores, edges=[10.0]) for scores in (even, moved)]
+    assert profiles[0]["verdicts"] == [labels // 3] * 3
+    assert profiles[0]["scores"] == profiles[1]["scores"]
+    assert add(profiles)["verdicts"][0] == labels + labels // 3
+    found = measure_drift(*profiles)
+    assert found["predicted label"] > 1
+    assert found["score"] == 0

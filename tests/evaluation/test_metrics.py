@@ -1,0 +1,155 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from tasks.core.settings import JudgingSettings
+from tasks.evaluation.metrics import (
+    accuracy_by_length,
+    accuracy_by_slice,
+    compare,
+    expected_calibration_error,
+    judge_scores,
+    wilson_interval,
+)
+from tasks.evaluation.scores import Scores
+from tasks.texts.slices import large_slices
+
+NAMES, SETTINGS = ("bad", "good"), JudgingSettings()
+
+
+def test_a_small_case_is_judged_as_by_hand():
+    labels = np.array([1, 1, 1, 0, 0])
+    judged = judge_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), NAMES, SETTINGS)
+    assert judged["accuracy"] == pytest.approx(3 / 5)
+    assert judged["precision"] == pytest.approx(2 / 3)
+    assert judged["recall"] == pytest.approx(2 / 3)
+    assert judged["f1"] == pytest.approx(2 / 3)
+    assert judged["confusion"] == [[1, 1], [1, 2]]
+    assert judged["roc_auc"] == pytest.approx(5 / 6)
+    assert judged["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36 + 0.01) / 5)
+    assert judged["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.4, 0.9]).mean())
+    assert judged["ci95"][0] <= judged["accuracy"] <= judged["ci95"][1]
+
+
+def test_a_network_that_says_no_to_all_is_judged_too():
+    judged = judge_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), NAMES, SETTINGS)
+    assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
+
+
+def test_the_threshold_moves_the_verdicts():
+    scores = Scores(np.array([0, 1]), np.array([0.4, 0.45]))
+    assert judge_scores(scores, NAMES, SETTINGS)["accuracy"] == 0.5
+    assert judge_scores(scores, NAMES, JudgingSettings(threshold=0.42))["accuracy"] == 1
+
+
+def test_three_labels_are_judged_as_by_hand():
+    labels = np.array([0, 0, 1, 2])
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    judged = judge_scores(Scores(labels, probabilities), ("calm", "glad", "sad"), JudgingSettings(calibration_bins=2))
+    assert judged["accuracy"] == pytest.approx(3 / 4)
+    assert judged["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert judged["precision"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert judged["recall"] == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert judged["weighted"]["recall"] == pytest.approx(3 / 4)
+    assert judged["log_loss"] == pytest.approx(-np.log([0.8, 0.3, 0.7, 0.7]).mean(), abs=1e-6)
+    sums = [0.04 + 0.01 + 0.01, 0.49 + 0.36 + 0.01, 0.04 + 0.09 + 0.01, 0.01 + 0.04 + 0.09]
+    assert judged["brier"] == pytest.approx(np.mean(sums), abs=1e-6)
+    # The second label's review ranks first of four; the first label's second and the third's first.
+    assert judged["roc_auc"] == pytest.approx(1)
+    # All four are called with more than a half: 3 of 4 are right, at 0.7 on average.
+    assert judged["ece"] == pytest.approx(0.75 - (0.8 + 0.6 + 0.7 + 0.7) / 4, abs=1e-6)
+    assert [its["support"] for its in judged["by_label"]] == [2, 1, 1]
+    assert judged["by_label"][1] == {
+        "label": "glad",
+        "support": 1,
+        "precision": 0.5,
+        "recall": 1,
+        "f1": pytest.approx(2 / 3),
+    }
+
+
+def test_calibration_error_is_the_weighted_gap_of_each_bin():
+    labels = np.array([1, 0, 1, 1])
+    probabilities = np.array([0.2, 0.2, 0.9, 1.0])
+    assert expected_calibration_error(labels, probabilities, 2) == pytest.approx((0.5 * abs(0.5 - 0.2)) + 0.5 * 0.05)
+    assert expected_calibration_error(labels, labels.astype(float), 10) == 0
+
+
+def test_the_interval_is_the_textbooks():
+    # Newcombe (1998), table I: 81 of 263, and 0 of 20.
+    assert wilson_interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx([0, 0.1611], abs=5e-5)
+
+
+def test_five_right_of_five_is_no_certainty():
+    assert wilson_interval(5, 5) == pytest.approx([0.5655, 1.0], abs=5e-5)
+
+
+@given(st.integers(1, 30_000).flatmap(lambda reviews: st.tuples(st.sampled_from((0, reviews)), st.just(reviews))))
+def test_the_interval_is_around_the_accuracy_where_all_answers_are_right_or_none(counts):
+    right, reviews = counts
+    low, high = wilson_interval(right, reviews)
+    assert 0 <= low <= right / reviews <= high <= 1
+
+
+def test_the_interval_narrows_with_more_reviews():
+    few, many = (np.diff(wilson_interval(round(0.8 * n), n))[0] for n in (100, 10_000))
+    assert many < few / 5
+    # The normal approximation: 2 * 1.96 * sqrt(0.8 * 0.2 / 10,000) = 0.0157
+    assert many == pytest.approx(0.0157, rel=0.01)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
+    for share in (0.5, 0.85, 0.98):
+        right = rng.binomial(200, share, 2000)
+        bounds = np.array([wilson_interval(int(count), 200) for count in right])
+        covered = ((bounds[:, 0] <= share) & (share <= bounds[:, 1])).mean()
+        assert 0.92 <= covered <= 0.98, share
+
+
+def test_every_review_counts_in_one_range_of_lengths(rng):
+    lengths = rng.integers(0, 257, 500)
+    rows = accuracy_by_length(Scores(rng.integers(0, 2, 500), rng.random(500)), lengths, 0.5)
+    assert sum(row["reviews"] for row in rows) == 500
+    assert [row["from"] for row in rows] == [1, 65, 129, 193]
+    assert rows[-1]["to"] == lengths.max()
+    assert all(row["ci95"][0] < row["accuracy"] < row["ci95"][1] for row in rows)
+
+
+def test_two_classifiers_are_compared_by_the_reviews_that_one_alone_got_right():
+    labels = np.array([1, 1, 1, 1, 0, 0])
+    first, second = np.array([1, 1, 1, 1, 0, 1]), np.array([1, 0, 0, 0, 0, 0])
+    compared = compare(labels, first, second)
+    assert (compared["only_first"], compared["only_second"]) == (3, 1)
+    assert compared["difference"] == pytest.approx(2 / 6)
+    # Of 4 disputed reviews 3 or more, or 1 or fewer, go to one side: (4 + 1 + 4 + 1) / 16 of all ways.
+    assert compared["p_value"] == pytest.approx(10 / 16)
+    assert compare(labels, second, first)["p_value"] == compared["p_value"]
+    assert compare(labels, first, first) == {"difference": 0, "only_first": 0, "only_second": 0, "p_value": 1}
+
+
+def test_with_many_reviews_the_exact_test_agrees_with_mcnemars_chi_squared(rng):
+    labels = rng.integers(0, 2, 20_000)
+    first = np.where(rng.random(20_000) < 0.86, labels, 1 - labels)
+    second = np.where(rng.random(20_000) < 0.85, labels, 1 - labels)
+    compared = compare(labels, first, second)
+    one, other = compared["only_first"], compared["only_second"]
+    statistic = (abs(one - other) - 1) ** 2 / (one + other)  # with the correction for continuity
+    assert compared["p_value"] == pytest.approx(chi2.sf(statistic, 1), rel=0.02)
+
+
+def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last():
+    films = pa.array(["a", "b", "a", "b", "a", "c", "b", "d", ""])
+    right = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], bool)
+    labels = np.zeros(9, np.int8)
+    scores = Scores(labels, np.where(right, 0.1, 0.9).astype(np.float32))
+    rows = accuracy_by_slice(scores, large_slices("film", films, least=3), 0.5)
+    assert [(row["value"], row["reviews"]) for row in rows] == [("b", 3), ("a", 3), (None, 3)]
+    assert [row["accuracy"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+    assert rows[0]["ci95"] == wilson_interval(1, 3)
+    alone = accuracy_by_slice(scores, large_slices("film", films, least=1), 0.5)
+    assert [row["value"] for row in alone] == ["d", "b", "a", "c", ""]
+    assert sum(row["reviews"] for row in alone) == 9

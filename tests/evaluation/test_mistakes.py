@@ -1,0 +1,47 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.evaluation.mistakes import LONGEST_TEXT, most_confused, worst_mistakes
+from tasks.evaluation.scores import Scores
+from tasks.texts.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
+
+NAMES = ("negative", "positive")
+
+
+@pytest.fixture
+def encoded(tmp_path):
+    """Four test reviews: ids 4 and up are words, 2 a word left out, 1 the start."""
+    reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
+    write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
+    rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
+    write_encoding(tmp_path, Encoding(vocabulary_size=7, **rules))
+    write_vocabulary(tmp_path, ["good", "film", "<b>"])
+    return tmp_path
+
+
+def test_the_worst_mistakes_come_first_and_as_text(encoded):
+    mistakes = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), NAMES, 0.5)
+    assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
+    assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
+    assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
+    assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
+
+
+def test_without_a_word_index_a_mistake_has_no_text(encoded):
+    write_vocabulary(encoded, [])
+    (mistake,) = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), NAMES, 0.5)
+    assert mistake["text"] is None
+
+
+def test_the_labels_taken_for_each_other_most_often_come_first_with_a_text_of_each_way(encoded):
+    labels = np.array([0, 1, 1, 2], np.int8)
+    probabilities = np.array([[0.1, 0.9, 0], [0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0.8, 0.2]], np.float32)
+    first, second = most_confused(encoded, Scores(labels, probabilities), ["calm", "glad", "sad"])
+    assert (first["labels"], first["reviews"]) == (["calm", "glad"], 3)
+    assert [(its["label"], its["verdict"], its["text"]) for its in first["examples"]] == [
+        ("calm", "glad", "good film"),
+        ("glad", "calm", "[OOV] good"),
+    ]
+    assert (second["labels"], second["reviews"]) == (["glad", "sad"], 1)
+    assert [its["label"] for its in second["examples"]] == ["sad"]

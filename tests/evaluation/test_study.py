@@ -1,0 +1,96 @@
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tasks.core.errors import TrainingError
+from tasks.evaluation.search_space import Range
+from tasks.evaluation.study import best_trial, finished_trials, open_study, run_trials
+
+SPACE = {"model.units": Range(1, 64, is_whole=True), "model.cell": ["gru", "lstm"]}
+EPOCHS = 4
+
+
+class Trainings:
+    """Trainings that take no time: the closer the units are to 40, the lower the loss, from the first epoch on."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.epochs, self.points = file, 0, []
+
+    def losses(self, _trial: str, point: Mapping[str, str]) -> Iterator[float]:
+        self.points.append(dict(point))
+        for epoch in range(EPOCHS):
+            self.epochs += 1
+            yield abs(int(point["model.units"]) - 40) / 40 + 1 / (epoch + 1)
+
+    def search(self, count: int, losses=None, seed: int = 7) -> list[dict]:
+        study = open_study(self.file, "search", seed)
+        said: list[str] = []
+        run_trials(study, SPACE, count, losses or self.losses, keep_best=False, say=said.append)
+        return finished_trials(study)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """A database that Optuna has made, with another study in it: to make one takes a second."""
+    file = tmp_path_factory.mktemp("a folder") / "studies.db"
+    open_study(file, "another search", 7)
+    return file
+
+
+@pytest.fixture
+def trainings(tmp_path, empty) -> Trainings:
+    return Trainings(shutil.copy(empty, tmp_path / "studies.db"))
+
+
+def test_hopeless_trials_are_stopped_before_their_last_epoch_and_the_best_is_not(trainings):
+    trials = trainings.search(9)
+    stopped = [trial for trial in trials if trial["state"] == "pruned"]
+    assert [trial["number"] for trial in trials] == list(range(9))
+    assert stopped
+    assert any(len(trial["losses"]) < EPOCHS for trial in stopped)
+    assert trainings.epochs == sum(len(trial["losses"]) for trial in trials) < 9 * EPOCHS
+    best = best_trial(trials)
+    assert best["loss"] == min(trial["losses"][-1] for trial in trials)
+    assert len(best["losses"]) == EPOCHS
+
+
+def test_a_search_goes_on_where_it_ended_and_draws_no_trial_again(trainings):
+    first = trainings.search(3)
+    trained = trainings.epochs
+    assert trainings.search(3) == first
+    assert trainings.epochs == trained
+    more = trainings.search(5)
+    assert more[:3] == first
+    assert len({tuple(point.items()) for point in trainings.points}) == 5
+
+
+def test_a_trial_that_was_killed_is_run_again_and_counts_once(trainings):
+    def killed(_trial, point):
+        trainings.points.append(dict(point))
+        yield 0.5
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainings.search(2, killed)
+    trials = trainings.search(2)
+    assert len(trials) == 2
+    assert trials[0]["point"] == trainings.points[0]
+
+
+def test_a_trial_that_fails_is_noted_and_the_others_go_on(trainings):
+    def failing(trial, point):
+        if trial == "trial 1":
+            raise TrainingError("the loss is not a number")
+        yield from trainings.losses(trial, point)
+
+    trials = trainings.search(3, failing)
+    assert [trial["failure"] for trial in trials] == [None, "the loss is not a number", None]
+    assert best_trial(trials)["number"] in (0, 2)
+    assert best_trial(trials[1:2]) is None
+
+
+def test_the_same_seed_proposes_the_same(trainings, tmp_path, empty):
+    other = Trainings(shutil.copy(empty, tmp_path / "other.db"))
+    assert trainings.search(3) == other.search(3)

@@ -1,0 +1,99 @@
+"""The automations, on a real Prefect server, with a real webhook receiver."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.automations import check_server, printable_webhook
+from tasks.core.errors import InputError
+
+PROJECT = Path(__file__).parents[2]
+
+FAILING = """
+from tasks.core import environment; environment.prepare([])
+from flows.imdb_flow import imdb_flow
+from tasks.reporting.progress import announce_champion
+from tasks.core.settings import RunSettings
+announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
+imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))
+"""
+
+
+@pytest.fixture
+def webhook():
+    """An address, and the queue of what is posted there."""
+    posted: queue.Queue[str] = queue.Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", posted
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+def run_python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
+    address, posted = webhook
+    for _ in range(2):  # the second time it replaces what the first made
+        done = run_python(served | {"WEBHOOK": address}, "flows/automations.py", "notifications")
+        assert done.returncode == 0, done.stderr
+        assert address.removesuffix("/hook") in done.stdout
+        assert "/hook" not in done.stdout + done.stderr
+    failed = run_python(served, "-c", FAILING)
+    assert "SourceError" in failed.stderr
+    told = sorted(posted.get(timeout=60) for _ in range(2))
+    assert told[0] == "imdb-pipeline: a new champion: Version 3 is better."
+    assert told[1].startswith("imdb-pipeline: a run failed: Run ")
+    assert "/nowhere/imdb.npz" in told[1]
+    assert posted.empty()
+
+
+def test_without_a_server_nothing_is_set_up(alone):
+    done = run_python(alone, "flows/automations.py", "notifications", "http://127.0.0.1:1/")
+    assert done.returncode == 1
+    assert "PREFECT_API_URL names no server" in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_named(alone):
+    gone = alone | {"PREFECT_API_URL": "http://127.0.0.1:1/api"}
+    done = run_python(gone, "flows/automations.py", "notifications", "http://127.0.0.1:1/")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "automations.py: setting up notifications failed: Prefect's server at http://127.0.0.1:1"
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])
+def test_a_webhook_that_is_no_address_is_refused_and_not_printed(address):
+    with pytest.raises(InputError, match="WEBHOOK") as raised:
+        printable_webhook(address)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_servers_password_is_refused():
+    with pytest.raises(InputError, match="PREFECT_API_AUTH_STRING"):
+        check_server("http://me:secret@127.0.0.1:1/api")

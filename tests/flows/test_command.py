@@ -1,0 +1,90 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import command
+from tasks.core.files import hash_file
+
+PROJECT = Path(__file__).parents[2]
+
+
+def say(monkeypatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["imdb-pipeline", *words])
+    return command.main()
+
+
+def test_every_flow_has_its_word():
+    flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
+    named = {module.replace("_command", "_flow") for module, _about in command.COMMANDS.values()}
+    assert named == flows | {"serving.__main__"}
+
+
+def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
+    assert say(monkeypatch, "--help") == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split()[0] for line in lines] == list(command.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no command: expected train, compare, predict, serve, export, promote, housekeeping"),
+        (["tain"], "tain: did you mean train?"),
+        (["--preset", "quick"], "--preset: expected train"),
+    ],
+)
+def test_a_word_that_names_no_flow_is_one_line_and_status_2(monkeypatch, capsys, words, said):
+    assert say(monkeypatch, *words) == 2
+    assert capsys.readouterr().err.startswith(f"imdb-pipeline: error: {said}")
+
+
+def test_a_flow_gets_the_words_after_its_own(monkeypatch, capsys):
+    assert say(monkeypatch, "housekeeping", "burn") == 2
+    assert capsys.readouterr().err.startswith("imdb-pipeline housekeeping: error: --action burn: ")
+
+
+@pytest.mark.slow
+@pytest.mark.index
+def test_an_installed_wheel_trains_and_keeps_what_it_made_in_the_current_folder(imdb, tmp_path):
+    source, installed, here = (tmp_path / name for name in ("source", "installed", "here"))
+    for room in ("flows", "serving", "tasks"):
+        shutil.copytree(PROJECT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / file, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, source], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", installed, wheel], check=True)
+    before = {path for path in installed.rglob("*") if "__pycache__" not in path.parts}
+    here.mkdir()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ARTIFACTS_"))}
+    for name in ("KERAS_HOME", "MPLCONFIGDIR"):
+        clean.pop(name, None)
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [installed / "bin" / "imdb-pipeline", *words],
+            env=clean | {"PYTHONPATH": str(installed)},
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(
+        "train",
+        "--preset",
+        "quick",
+        f"--data.source={imdb / 'imdb.npz'}",
+        "--data.sha256",
+        hash_file(imdb / "imdb.npz"),
+    )
+    assert (here / "artifacts" / "runs" / "latest" / "report.html").is_file()
+    assert "train/" in run("housekeeping", "list")
+    assert {path for path in installed.rglob("*") if "__pycache__" not in path.parts} == before

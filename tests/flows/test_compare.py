@@ -1,0 +1,144 @@
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from prefect import get_client
+
+import tasks.train
+from flows.compare_flow import compare_flow
+from tasks.core.errors import TrainingError
+from tasks.core.files import list_files
+from tasks.core.flow_settings import CompareSettings
+from tasks.registry.client import address_of
+from tasks.reporting.comparisons import show_comparison
+from tasks.store.inventory import list_artifacts, strangers
+from tasks.store.pruning import COMPARISON_FILES
+from tasks.track_comparison import log_once
+from tests.support.small_runs import small
+
+# The run that these tests begin with is an LSTM's, two-way: it comes from the cache.
+LSTM = {"cells": ["lstm"], "ways": ["two"]}
+SEARCH = {"search": "model.cell=simple_rnn model.bidirectional=false model.units=2..3", "trials": 1}
+MEMBERS = {"lstm two-way", "trial 0"}
+
+
+def of(imdb, **settings) -> CompareSettings:
+    return CompareSettings.model_validate(small(imdb).model_dump() | settings)
+
+
+def compare(store, settings) -> dict:
+    """Run a comparison with its records in the given store, and return comparison.json and the folder."""
+    folder = compare_flow.with_options(result_storage=store / "results")(settings)
+    return json.loads((folder / "comparison.json").read_text()) | {"folder": folder}
+
+
+@pytest.fixture(scope="module")
+def searched(imdb, first_run, prefect_server, tmp_path_factory) -> tuple[Path, dict]:
+    """A store, and in it a comparison of what was trained before with what a search of one trial has found."""
+    store = tmp_path_factory.mktemp("searched") / "store"
+    shutil.copytree(first_run, store, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTIFACTS_STORE", str(store))
+        return store, compare(store, of(imdb, **LSTM, **SEARCH))
+
+
+def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imdb):
+    store, comparison = searched
+    folder = comparison["folder"]
+    assert (store / "comparisons" / "latest").resolve() == folder
+    files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
+    assert set(files) == {"comparison.html", "comparison.json", "config.json", "figures/learning_curves.svg"}
+    assert all(map(COMPARISON_FILES.fullmatch, files)), "pruning takes a folder with other files for someone else's"
+    assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **LSTM, **SEARCH)
+    assert {member["name"] for member in comparison["members"]} == MEMBERS
+    losses = [member["summary"]["validation_loss"] for member in comparison["members"]]
+    assert losses == sorted(losses)
+    assert comparison["chosen"] == comparison["members"][0]["name"]
+    (pair,) = comparison["pairs"]
+    assert pair["adjusted"] == pair["p_value"]
+    for member in comparison["members"]:
+        (run,) = member["runs"]
+        low, high = member["summary"]["ci95"]
+        assert low <= run["accuracy"] <= high
+
+
+def test_the_page_asks_no_other_host_and_the_terminal_says_who_is_chosen(searched, capsys):
+    _store, comparison = searched
+    page = (comparison["folder"] / "comparison.html").read_text()
+    assert page.count("<svg") == 1
+    assert all(name in page for name in MEMBERS)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)|url\((?!#)|@import|<script""", page)
+    assert "The test figures of all 2 networks" in " ".join(page.split())
+    assert show_comparison(comparison["folder"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"The validation reviews choose {comparison['chosen']}" in printed
+    assert str(comparison["folder"] / "comparison.html") in printed
+
+
+def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searched):
+    store, comparison = searched
+    users = {entry["key"]: entry["runs"] for entry in list_artifacts(store)}
+    for member in comparison["members"]:
+        assert comparison["folder"].name in users[member["runs"][0]["artifacts"]["train"]["key"]]
+    assert strangers(store) == []
+    with get_client(sync_client=True) as client:
+        assert "imdb-pipeline-comparison" in {its.key for its in client.read_artifacts()}
+
+
+def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_tested(searched):
+    store, comparison = searched
+    (trial,) = comparison["search"]["trials"]
+    assert (trial["state"], len(trial["losses"])) == ("complete", 2)
+    (found,) = [member for member in comparison["members"] if member["name"] == "trial 0"]
+    assert [epoch["val_loss"] for epoch in found["runs"][0]["history"]] == trial["losses"]
+    # What was trained before is not trained again: neither the run, nor the trial once it has become a member.
+    steps = [step for member in comparison["members"] for run in member["runs"] for step in run["steps"]]
+    assert [step["cached"] for step in steps if step["name"] == "train"] == [True, True]
+    # One training of one epoch and one of both came to that of the run, and the scores of the trial that was chosen.
+    assert len(list((store / "train").iterdir())) == 1 + 2
+    assert len(list((store / "evaluate").iterdir())) == 1 + 1
+    page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
+    assert "only the one with the lowest validation loss was tested" in page
+
+
+def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb, trained, monkeypatch, capsys):
+    def fail(*_arguments, **_named):
+        raise TrainingError("the loss is <not> a number")
+
+    monkeypatch.setattr(tasks.train, "fit_epoch", fail)
+    comparison = compare(trained, of(imdb, cells=["simple_rnn", "lstm"], ways=["two"]))
+    finished, failed = comparison["members"]
+    assert (finished["name"], failed["name"]) == ("lstm two-way", "simple_rnn two-way")
+    assert failed["failure"] == "train with seed 113: the loss is <not> a number"
+    assert (failed["summary"], failed["runs"]) == (None, [])
+    assert comparison["pairs"] == []
+    assert "the loss is &lt;not&gt; a number" in (comparison["folder"] / "comparison.html").read_text()
+    assert show_comparison(comparison["folder"]) == 1
+    assert "simple_rnn two-way failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
+
+    # In MLflow the comparison is a run, and each member one below it.
+    for _again in range(2):
+        parent = log_once(comparison["folder"], small(imdb).tracking, None)
+    client = MlflowClient(address_of(None), address_of(None))
+    (experiment,) = [its for its in client.search_experiments() if its.name == "imdb-pipeline"]
+    by_id = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    children = [run for run in by_id.values() if run.data.tags.get("mlflow.parentRunId") == parent]
+    assert len(by_id) == 3, "the same comparison is logged once"
+    assert {run.info.run_name: run.info.status for run in children} == {
+        "simple_rnn two-way": "FAILED",
+        "lstm two-way": "FINISHED",
+    }
+    good = next(run for run in children if run.info.status == "FINISHED")
+    assert good.data.metrics["mean_accuracy"] == pytest.approx(finished["summary"]["accuracy"])
+    assert good.data.params["model.units"] == "8"
+    losses = client.get_metric_history(good.info.run_id, "val_loss")
+    assert len(losses) == len(finished["runs"][0]["history"])
+    assert {file.path for file in client.list_artifacts(parent)} == {
+        "comparison.html",
+        "comparison.json",
+        "config.json",
+        "figures",
+    }

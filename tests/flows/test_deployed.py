@@ -1,0 +1,185 @@
+"""Deployments at work: real servers, a real worker that is killed in the middle, and another that finishes its job."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tasks.core.urls import sqlite_address
+from tests.support.servers import mlflow_server, postgres, prefect_server_for, programs_of_postgres
+from tests.support.small_runs import small
+from tests.support.web import ask, wait_until
+
+PROJECT = Path(__file__).parents[2]
+PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
+POOL = "imdb-pipeline"
+SILENT = 45
+EPOCHS = 80
+
+RECOVERY = f"""
+from datetime import timedelta
+from flows.automations import recovery_automations, renew
+renew(recovery_automations(timedelta(seconds={SILENT}), timedelta(seconds={SILENT})))
+"""
+KEEP = """
+import sys
+from prefect.blocks.system import Secret
+Secret(value=sys.argv[2]).save(sys.argv[1])
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def served(request, alone, tmp_path):
+    """The environment of a worker: Prefect's server and MLflow's database, or both of their servers on PostgreSQL."""
+    if request.param == "sqlite":
+        with prefect_server_for(alone) as environment:
+            yield environment
+        return
+    if programs_of_postgres() is None:
+        pytest.skip("PostgreSQL's programs are not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
+    with postgres("prefect", "mlflow") as address:
+        with prefect_server_for(alone, f"postgresql+asyncpg://{address}/prefect") as environment:
+            with mlflow_server(f"postgresql://{address}/mlflow", tmp_path / "models") as registry:
+                yield environment | {"MLFLOW_TRACKING_URI": registry}
+
+
+@pytest.fixture
+def prefect(served):
+    """Runs Prefect's command line, or Python, against the server."""
+
+    def run(*arguments: str, command: list[str] = PREFECT) -> str:
+        done = subprocess.run(
+            [*command, *arguments], env=served, cwd=PROJECT, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def worker(served, tmp_path):
+    """Starts workers, each in a session of its own; returns the process."""
+    started: list[subprocess.Popen] = []
+
+    def start() -> subprocess.Popen:
+        with (tmp_path / "worker.log").open("ab") as log:
+            command = [*PREFECT, "worker", "start", "--pool", POOL]
+            environment = served | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
+            started.append(
+                subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)
+            )
+        return started[-1]
+
+    yield start
+    for process in started:
+        kill_all(process)
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """Kill a worker and all that it has started, as where a machine is switched off."""
+    if process.poll() is None:
+        its = psutil.Process(process.pid)
+        for each in [its, *its.children(recursive=True)]:
+            if each.is_running():
+                os.kill(each.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def runs_of(api: str, name: str) -> list[dict]:
+    """Return the runs of a deployment, the first one first."""
+    its_own = {"name": {"any_": [name]}}
+    return ask(api, "flow_runs/filter", deployments=its_own, sort="EXPECTED_START_TIME_ASC")
+
+
+def last_epoch(store: Path) -> int:
+    """Return the last epoch that is kept whole."""
+    kept = [its.stem[-5:] for its in store.glob("checkpoints/train/*/epoch-*.keras")]
+    return max(map(int, kept), default=0)
+
+
+def everything_told(api: str) -> str:
+    """Return all that the server tells of runs, deployments and pools to whoever asks."""
+    told = [ask(api, f"{what}/filter") for what in ("deployments", "flow_runs", "work_pools")]
+    logs = [ask(api, "logs/filter", limit=200, offset=200 * page) for page in range(10)]
+    assert logs[0]
+    assert not logs[-1]
+    return json.dumps([told, logs])
+
+
+def check_registry(address: str, metrics: dict) -> None:
+    """Hold what MLflow knows against what the run says of itself."""
+    registry = MlflowClient(address, address)
+    logged = registry.get_run(metrics["tracking"]["run_id"])
+    assert logged.info.status == "FINISHED"
+    assert logged.data.metrics["test_accuracy"] == pytest.approx(metrics["test"]["accuracy"])
+    (version,) = registry.search_model_versions("name = 'imdb-classifier'")
+    assert version.run_id == logged.info.run_id
+    champion = registry.get_model_version_by_alias("imdb-classifier", "champion")
+    assert (champion.version, metrics["promotion"]["decision"]) == (version.version, "champion")
+
+
+@pytest.mark.machines
+def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole_epoch(
+    served, prefect, worker, imdb, tmp_path
+):
+    api, store, log = served["PREFECT_API_URL"], Path(served["ARTIFACTS_STORE"]), tmp_path / "worker.log"
+    python, credentials = (
+        [sys.executable],
+        {"aws-access-key-id": "AKIATEST", "aws-secret-access-key": secrets.token_hex()},
+    )
+    for name, value in credentials.items():
+        prefect("-c", KEEP, name, value, command=python)
+    prefect("work-pool", "create", POOL, "--type", "process", "--base-job-template", "deploy/pools/process.json")
+    prefect("deploy", "--all", "--prefect-file", "deployment.yaml")
+    assert len(ask(api, "deployments/filter")) == 5
+    prefect("-c", RECOVERY, command=python)
+
+    # A worker takes a run up and is gone before it begins.
+    prefect("deployment", "run", "imdb-pipeline-housekeeping/weekly")
+    taken = runs_of(api, "weekly")[0]
+    ask(api, f"flow_runs/{taken['id']}/set_state", state={"type": "PENDING"})
+    # What its schedule brings, each minute for once, has to wait for that one.
+    prefect("deployment", "schedule", "create", "imdb-pipeline-housekeeping/weekly", "--cron", "* * * * *")
+    # And a run that a person asks for, whose training takes a while.
+    settings = small(imdb, training={"epochs": EPOCHS}, tracking={"enabled": True}, promotion={"min_accuracy": 0.4})
+    settings = settings.model_dump(mode="json", exclude_defaults=True)
+    prefect("deployment", "run", "imdb-pipeline/nightly", "--param", f"settings={json.dumps(settings)}")
+
+    first = worker()
+    wait_until(lambda: last_epoch(store) >= 3, 300, log.read_text)
+    running = [its.environ() for its in psutil.Process(first.pid).children(recursive=True)]
+    kill_all(first)
+    assert any(its.get("AWS_SECRET_ACCESS_KEY") == credentials["aws-secret-access-key"] for its in running)
+    nightly = runs_of(api, "nightly")[0]
+    assert nightly["state_type"] == "RUNNING"  # nobody is left to say otherwise
+    reached = last_epoch(store)
+    worker()
+
+    wait_until(lambda: runs_of(api, "nightly")[0]["state_type"] in ("COMPLETED", "FAILED"), 600, log.read_text)
+    nightly = runs_of(api, "nightly")[0]
+    assert (nightly["state_type"], nightly["run_count"]) == ("COMPLETED", 2), log.read_text()
+    assert any(f"Going on after epoch {epoch}" in log.read_text() for epoch in (reached, reached + 1))
+    metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
+    assert len(metrics["history"]) == EPOCHS
+    check_registry(served.get("MLFLOW_TRACKING_URI") or sqlite_address(store / "mlflow" / "mlflow.db"), metrics)
+
+    def has_kept_house() -> bool:
+        """The run that was taken up and one that the schedule brought have come to their end."""
+        done = [its for its in runs_of(api, "weekly") if its["state_type"] == "COMPLETED"]
+        return {its["auto_scheduled"] for its in done} == {True, False} and taken["id"] in {its["id"] for its in done}
+
+    wait_until(has_kept_house, 300, log.read_text)
+    assert credentials["aws-secret-access-key"] not in log.read_text()
+    assert credentials["aws-secret-access-key"] not in everything_told(api)
+    if "MLFLOW_TRACKING_URI" in served:  # PostgreSQL has kept it all
+        assert not list(Path(served["PREFECT_HOME"]).rglob("*.db"))
+        assert not list(store.rglob("*.db"))

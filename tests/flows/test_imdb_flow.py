@@ -1,0 +1,228 @@
+import html
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL
+
+import tasks.download
+import tasks.texts.sources.imdb
+from tasks.core.errors import SourceUnreachable
+from tasks.core.files import hash_file, list_files
+from tasks.core.settings import RunSettings
+from tasks.store.pruning import RUN_FILES
+from tests.support.small_runs import STEPS, as_flags, small
+
+PROJECT = Path(__file__).parents[2]
+TRAINED = ["train", "evaluate", "judge", "report", "package"]
+
+
+def made(metrics: dict) -> list[str]:
+    """The steps that were done, not taken from the cache."""
+    assert [step["name"] for step in metrics["steps"]] == STEPS
+    return [step["name"] for step in metrics["steps"] if not step["cached"]]
+
+
+def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, trained):
+    first = json.loads((trained / "runs" / "latest" / "metrics.json").read_text())
+    assert made(first) == STEPS
+    second = run(small(imdb))
+    assert made(second) == []
+    assert second["test"] == first["test"]
+    assert second["history"] == first["history"]
+    assert made(run(small(imdb, data={"maxlen": 40}))) == [step for step in STEPS if step not in ("download", "encode")]
+    assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", *TRAINED]
+    assert made(run(small(imdb, training={"seed": 5}))) == TRAINED
+    assert made(run(small(imdb, baseline={"inverse_penalty": 1}))) == ["baseline", "judge", "report"]
+    assert not {"baseline", "train"} & set(made(run(small(imdb, evaluation={"batch_size": 7}))))
+    assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == ["judge", "report", "package"]
+    # Of finished trainings the last states of three stay, to go on from.
+    kept = list((trained / "checkpoints" / "train").iterdir())
+    assert len(kept) == 3
+    assert all((folder / "finished").exists() for folder in kept)
+
+
+def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):
+    metrics = run(small(imdb))
+    folder = metrics["folder"]
+    assert folder.parent == store / "runs"
+    assert (store / "runs" / "latest").resolve() == folder
+    files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
+    assert all(map(RUN_FILES.fullmatch, files)), "pruning takes a run folder with other files for someone else's"
+    assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
+    dataset = metrics["dataset"]
+    assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
+        "imdb",
+        192,
+        48,
+        80,
+    )
+    assert dataset["sha256"] == hash_file(imdb / "imdb.npz")
+    assert set(metrics["test"]) >= {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "log_loss",
+        "brier",
+        "ece",
+        "ci95",
+    }
+    assert [
+        set(epoch) >= {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+        for epoch in metrics["history"]
+    ] == [True] * 2
+    assert metrics["versions"]["tensorflow"]
+    page = (folder / "report.html").read_text()
+    assert f"{metrics['test']['accuracy']:.4f}" in page
+    assert f"{metrics['machine']['cores']} cores of {html.escape(metrics['machine']['processor'])}" in page
+    assert page.count("<svg") == len(list((folder / "figures").iterdir())) == 4
+    assert metrics["baseline"]["comparison"]["difference"] == pytest.approx(
+        metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"]
+    )
+    assert (metrics["promotion"], metrics["tracking"]) == (None, None)
+    # Flows and keys are named after the project: a Prefect server may serve others too.
+    with get_client(sync_client=True) as client:
+        (flow_run,) = [its for its in client.read_flow_runs() if its.name == folder.name.partition("-")[2]]
+        assert client.read_flow(flow_run.flow_id).name == "imdb-pipeline"
+        assert {its.key for its in client.read_artifacts() if its.flow_run_id == flow_run.id and its.key} == {
+            "imdb-pipeline-metrics",
+            "imdb-pipeline-report",
+            "imdb-pipeline-run-folder",
+            "imdb-pipeline-training",
+        }
+
+
+def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, trained):
+    first = run(small(imdb))
+    path = trained / first["artifacts"]["pad"]["key"] / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    second = run(small(imdb))
+    assert made(second) == ["pad"]
+    assert second["artifacts"] == first["artifacts"]
+
+
+@pytest.fixture
+def no_host(monkeypatch):
+    """A Keras host that does not listen, its address, and a sample set that needs no package index."""
+
+    def write_sample(folder: Path, _labels: Sequence[str] | None) -> dict:
+        rows = [
+            (
+                "train" if number % 5 else "test",
+                number % 2,
+                f"{'good' if number % 2 else 'bad'} film {number}",
+            )
+            for number in range(200)
+        ]
+        columns = [pa.array(column) for column in zip(*rows, strict=True)]
+        pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "reviews.parquet")
+        return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64, "labels": ["bad", "good"]}
+
+    monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)
+    monkeypatch.setattr(tasks.download.download, "retry_delay_seconds", [0.01] * 3)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        monkeypatch.setattr(tasks.texts.sources.imdb, "HOST", host)
+        yield host
+
+
+def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
+    metrics = run(small(None))
+    assert metrics["dataset"]["name"] == "rotten-tomatoes"
+    assert "THIS IS NOT IMDB" in caplog.text
+    name = metrics["folder"].name.split("-", 1)[1]
+    with get_client(sync_client=True) as client:
+        (flow_run,) = [flow_run for flow_run in client.read_flow_runs() if flow_run.name == name]
+    assert "dataset:rotten-tomatoes" in flow_run.tags
+    caplog.clear()
+    assert made(run(small(None))) == []
+    assert "Retry 1/3" not in caplog.text
+
+
+def test_without_the_host_a_deployment_or_a_named_source_fails_and_names_the_ways_out(run, no_host):
+    with pytest.raises(SourceUnreachable, match=r"(?s)Three ways out:.*--data.source.*--data.dataset.*HTTPS_PROXY"):
+        run(small(None, data={"on_unreachable": "fail"}))
+    # Nor does the sample set stand in where the user named a source.
+    with pytest.raises(SourceUnreachable, match="Three ways out"):
+        run(small(None, data={"source": f"{no_host}imdb.npz"}))
+
+
+def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
+    """Run small(imdb) with a copy of the project as a process of its own, and return metrics.json."""
+    command = [sys.executable, "-X", "importtime", str(copy / "flows" / "imdb_flow.py"), *as_flags(small(imdb))]
+    done = subprocess.run(
+        command,
+        env=os.environ
+        | {"PYTHONPATH": str(copy), "ARTIFACTS_STORE": str(store), "PREFECT_HOME": str(store / "prefect")}
+        | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        cwd=store.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    return metrics | {"imported": imported, "printed": done.stdout}
+
+
+def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, trained):
+    """And a run from the cache imports no TensorFlow."""
+    copy = tmp_path / "copy"
+    for package in ("flows", "tasks"):
+        shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def edit(old: str, new: str) -> None:
+        helper = copy / "tasks" / "network" / "checkpoint.py"
+        assert old in helper.read_text()
+        helper.write_text(helper.read_text().replace(old, new))
+
+    edit('"""Checkpoints: ', '"""Checkpoints, in other words: ')
+    first = run_copy(copy, trained, imdb)
+    assert made(first) == []
+    assert "prefect" in first["imported"]
+    assert not first["imported"] & {"tensorflow", "keras", "sklearn", "scipy", "matplotlib"}
+    assert "Report: " in first["printed"]
+    assert "The network" in first["printed"]
+
+    edit('f"epoch-{epoch:05d}.keras"', 'f"after-{epoch:05d}.keras"')
+    second = run_copy(copy, trained, imdb)
+    assert made(second) == ["train"]
+    assert "tensorflow" in second["imported"]
+    assert second["artifacts"]["train"]["sha256"] == first["artifacts"]["train"]["sha256"]
+
+
+def test_from_the_command_line_a_failed_step_is_named_without_a_traceback(tmp_path, imdb, prefect_server):
+    store = tmp_path / "store"
+    flags = ["--store", str(store), "--data.source", str(imdb / "imdb.npz"), "--data.sha256", "0" * 64]
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "flows" / "imdb_flow.py"), *flags],
+        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    message = (
+        f"imdb_flow.py: download failed: {imdb / 'imdb.npz'}: sha256 is {hash_file(imdb / 'imdb.npz')}, expected 000"
+    )
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("imdb_flow.py: ")]
+    assert last.startswith(message)
+    assert "--data.sha256 HEX" in last
+    assert list((store / "download").iterdir()) == []
+    assert not (store / "runs").exists()
+    (page,) = (store / "failures").glob("*/report.html")
+    assert "--data.sha256 HEX" in page.read_text()

@@ -1,0 +1,151 @@
+"""The files of work pools, images and clusters: whole, sound, and of one mind about names."""
+
+import asyncio
+import json
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+from uuid import uuid4
+
+import kubernetes_validate
+import pytest
+import yaml
+from prefect.client.schemas.objects import FlowRun
+from prefect.utilities.templating import apply_values, find_placeholders
+from prefect.workers.process import ProcessJobConfiguration
+
+from tasks.store.caching import project_modules
+
+PROJECT = Path(__file__).parents[2]
+POOLS = {path.stem: json.loads(path.read_text()) for path in (PROJECT / "deploy" / "pools").glob("*.json")}
+OBJECTS = [
+    its
+    for path in (PROJECT / "deploy" / "kubernetes").glob("*.yaml")
+    for its in yaml.safe_load_all(path.read_text())
+    if its
+]
+DEPLOYMENTS = yaml.safe_load((PROJECT / "deployment.yaml").read_text())["deployments"]
+IMAGE = f"imdb-pipeline:{tomllib.loads((PROJECT / 'pyproject.toml').read_text())['project']['version']}"
+RECIPE = (PROJECT / "deploy" / "docker" / "Dockerfile.pipeline").read_text()
+# What the server sets for each run.
+RUN = {"name": "lucky-cat", "command": "prefect flow-run execute", "labels": {"a": "b"}, "annotations": {}}
+
+
+def defaults(pool: dict) -> dict:
+    """Return what a pool's variables are where nobody says otherwise."""
+    return {name: its["default"] for name, its in pool["variables"]["properties"].items() if "default" in its}
+
+
+def check_job(manifest: dict) -> None:
+    """Hold a job against Kubernetes' own schema; Prefect's worker asks for two of its fields in the pod's, too."""
+    pod = manifest["spec"]["template"]["spec"]
+    assert (pod.pop("parallelism"), pod.pop("completions")) == (1, 1)
+    named = {**manifest, "metadata": {**manifest["metadata"], "name": "lucky-cat"}}
+    kubernetes_validate.validate(named, "1.37", strict=True)
+
+
+def containers() -> list[dict]:
+    """Return every container of the cluster's files."""
+    pods = [its["spec"]["template"]["spec"] for its in OBJECTS if its["kind"] in ("Deployment", "Job")]
+    return [container for pod in pods for container in pod["containers"]]
+
+
+@pytest.mark.parametrize("name", ["process", "docker", "kubernetes"])
+def test_a_pool_asks_for_variables_that_it_has(name):
+    pool = POOLS[name]
+    asked = {its.name for its in find_placeholders(pool["job_configuration"])}
+    assert asked == set(pool["variables"]["properties"])
+
+
+def test_a_job_of_the_cluster_fits_kubernetes_own_schema():
+    pool = POOLS["kubernetes"]
+    manifest = apply_values(pool["job_configuration"]["job_manifest"], defaults(pool) | RUN)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["args"] = container["args"].split()  # as Prefect's worker does
+    check_job(manifest)
+
+
+@pytest.mark.parametrize("described", OBJECTS, ids=[f"{its['kind']} {its['metadata']['name']}" for its in OBJECTS])
+def test_each_object_of_the_cluster_is_of_a_kind_that_kubernetes_has_and_fits_its_schema(described):
+    kubernetes_validate.validate(described, "1.37", strict=True)  # its command only warns of a kind that there is not
+
+
+@pytest.mark.parametrize(("name", "worker"), [("docker", "Docker"), ("kubernetes", "Kubernetes")])
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[its["name"] for its in DEPLOYMENTS])
+def test_prefects_own_worker_makes_a_container_of_each_deployment(name, worker, deployment, monkeypatch):
+    room = pytest.importorskip(f"prefect_{name}.worker", reason=f"pip install '.[{name}]'")
+    made_by = getattr(room, f"{worker}WorkerJobConfiguration")
+    variables = deployment["work_pool"]["job_variables"]
+    configuration = asyncio.run(made_by.from_template_and_values(POOLS[name], variables, client=object()))
+    configuration.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="lucky-cat"))
+    if name == "docker":
+        assert (configuration.image, configuration.volumes) == (IMAGE, ["imdb-store:/store"])
+        assert configuration.env.items() >= {"ARTIFACTS_STORE": "/store", **variables["env"]}.items()
+        return
+    (container,) = configuration.job_manifest["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == IMAGE
+    assert {its["name"]: its["value"] for its in container["env"]}.items() >= variables["env"].items()
+    check_job(configuration.job_manifest)
+
+
+def test_a_process_gets_the_deployments_environment_beside_the_pools():
+    pool = json.loads(re.sub(r"{{ prefect\.blocks[^}]*}}", "of a block", json.dumps(POOLS["process"])))
+    variables = DEPLOYMENTS[0]["work_pool"]["job_variables"]
+    made = asyncio.run(ProcessJobConfiguration.from_template_and_values(pool, variables, client=object()))
+    assert set(made.env) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *variables["env"]}
+
+
+def test_no_secret_stands_in_a_file():
+    told = json.dumps([POOLS, OBJECTS, DEPLOYMENTS])
+    assert not re.search(r'"[A-Z_]*(SECRET|PASSWORD|TOKEN|_KEY)[A-Z_]*": "(?!\{\{ prefect\.blocks\.)', told)
+    assert not [its for its in OBJECTS if its["kind"] == "Secret"]
+    # A deployment's variables are read once, when it is deployed, and kept in plain: what names a block is the pool's.
+    assert "prefect.blocks" not in json.dumps(DEPLOYMENTS)
+
+
+def test_every_pod_runs_this_version_of_the_image_as_a_plain_user():
+    assert {its["image"] for its in containers()} == {IMAGE}
+    assert {POOLS[name]["variables"]["properties"]["image"]["default"] for name in ("docker", "kubernetes")} == {IMAGE}
+    user = int(re.search(r"^USER (\d+)$", RECIPE, re.MULTILINE)[1])
+    pods = [its["spec"]["template"]["spec"] for its in OBJECTS if its["kind"] in ("Deployment", "Job")]
+    pods.append(POOLS["kubernetes"]["job_configuration"]["job_manifest"]["spec"]["template"]["spec"])
+    assert {pod["securityContext"]["runAsUser"] for pod in pods} == {user}
+    assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
+
+
+def test_what_a_pod_names_is_there():
+    there = {(its["kind"], its["metadata"]["name"]) for its in OBJECTS}
+    manifest = POOLS["kubernetes"]["job_configuration"]["job_manifest"]
+    told = json.dumps([manifest, *OBJECTS])
+    assert {("ConfigMap", name) for name in re.findall(r'"configMapRef": {"name": "([^"]+)"', told)} <= there
+    assert {("PersistentVolumeClaim", name) for name in re.findall(r'"claimName": "([^"]+)"', told)} <= there
+    namespaces = {its["metadata"].get("namespace") for its in OBJECTS if its["kind"] != "Namespace"}
+    assert namespaces == {POOLS["kubernetes"]["variables"]["properties"]["namespace"]["default"]}
+    (settings,) = [its["data"] for its in OBJECTS if its["kind"] == "ConfigMap"]
+    ports = {its["metadata"]["name"]: its["spec"]["ports"][0]["port"] for its in OBJECTS if its["kind"] == "Service"}
+    for name, variable in (("prefect", "PREFECT_API_URL"), ("mlflow", "MLFLOW_TRACKING_URI")):
+        assert settings[variable].startswith(f"http://{name}:{ports[name]}")
+
+
+def test_workers_wait_at_the_pool_that_deployments_name():
+    (pool,) = {its["work_pool"]["name"] for its in DEPLOYMENTS}
+    places = [PROJECT / "Makefile", PROJECT / "deploy" / "docker" / "compose.yaml", *(PROJECT / "docs").glob("*.md")]
+    named = [
+        re.findall(r"(?:--pool |work-pool (?:create|inspect|update) )([\w-]+)", path.read_text()) for path in places
+    ]
+    assert set(chain(*named)) == {pool}
+    told = [" ".join([*its["command"], *its.get("args", [])]) for its in containers()]
+    assert {name for its in told for name in re.findall(r"(?:--pool|work-pool create) ([\w-]+)", its)} == {pool}
+
+
+def test_the_image_holds_what_deployments_run_and_the_cluster_asks_for():
+    held = [PROJECT / name for line in re.findall(r"^COPY (.*) \S+$", RECIPE, re.MULTILINE) for name in line.split()]
+    entries = {its["entrypoint"].partition(":")[0].removesuffix(".py").replace("/", ".") for its in DEPLOYMENTS}
+    needed = {path for entry in entries for path in project_modules(entry).values()}
+    asked = re.findall(r"[\w/]+\.(?:py|yaml|json)\b", json.dumps([its.get("args", []) for its in containers()]))
+    assert {"flows/automations.py", "deployment.yaml", "deploy/pools/kubernetes.json"} <= set(asked)
+    needed |= {PROJECT / name for name in asked} | set((PROJECT / "tasks" / "core" / "presets").glob("*.toml"))
+    for path in needed:
+        assert path.exists()
+        assert any(path == place or place in path.parents for place in held), path

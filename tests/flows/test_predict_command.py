@@ -1,0 +1,116 @@
+"""The command `predict` as a process of its own, on a store with a champion."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from flows.predict_command import read_lines, take_texts
+from tasks.registry.loading import load_light
+from tests.support.champions import store_with_champion
+
+PROJECT = Path(__file__).parents[2]
+HEAVY = ("prefect", "mlflow", "tensorflow", "keras", "sklearn", "matplotlib")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store whose registry has a champion; to make its database takes seconds, so the tests share it."""
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
+        yield root
+
+
+def predict(store: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environment = os.environ | {"ARTIFACTS_STORE": str(store), "PYTHONPROFILEIMPORTTIME": "1"}
+    command = [sys.executable, "flows/predict_flow.py", *arguments]
+    return subprocess.run(command, cwd=PROJECT, env=environment, input=given, capture_output=True, timeout=120)
+
+
+def imported(done: subprocess.CompletedProcess[bytes]) -> set[str]:
+    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def test_texts_are_scored_without_prefect_mlflow_and_tensorflow(store, classifier):
+    texts = ["Good, good film", "the bad one"]
+    done = predict(store, "--text", texts[0], f"--text={texts[1]}", "--explain", "1")
+    assert done.returncode == 0, done.stderr
+    assert imported(done) & {"onnxruntime", *HEAVY} == {"onnxruntime"}
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 4
+    scores = classifier.predict(pa.array(texts))
+    assert [float(line.split()[1]) for line in lines[::2]] == pytest.approx(scores.tolist(), abs=1e-4)
+
+
+def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
+    done = predict(store, "--input", "-", "--explain", "1", given="\ufeffGood film\r\n\nà bad".encode())
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [its["text"] for its in found] == ["Good film", "", "à bad"]
+    scores = classifier.predict(pa.array([its["text"] for its in found]))
+    assert np.allclose([its["probability"] for its in found], scores, atol=1e-5)
+    assert found[0]["words"][0]["word"] in ("good", "film")
+    assert found[0]["probabilities"]["positive"] == found[0]["probability"]
+    assert not imported(done) & set(HEAVY)
+
+
+def test_a_line_in_another_encoding_is_named(store):
+    done = predict(store, "--input", "-", given=b"good\n\xff\n")
+    assert done.returncode == 1
+    assert b"line 2 of what came in is no UTF-8" in done.stderr
+
+
+def test_of_many_texts_the_first_is_left_for_the_settings():
+    assert take_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--text=a", "--model", "2"], ["a", "b=c"])
+    assert take_texts(["--text"]) == (["--text"], [])
+    assert take_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
+
+
+def test_lines_are_read_as_they_come(tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream:
+        lines = read_lines(stream)
+        os.write(writer, b"one\ntw")
+        assert next(lines) == ["one"]
+        os.write(writer, b"o\nthree\nfour")
+        assert next(lines) == ["two", "three"]
+        os.close(writer)
+        assert list(lines) == [["four"]]
+
+
+def test_what_was_changed_or_is_from_before_onnx_is_left_to_mlflow(store, tmp_path, monkeypatch):
+    assert load_light(None, None, None, store).name == "imdb-classifier version 1"
+    assert load_light("1", None, None, store).registered_model == "imdb-classifier"
+    assert load_light("7", None, None, store) is None
+    assert load_light(None, None, "http://127.0.0.1:1", store) is None
+    network = store / "registered" / "model.onnx"
+    content = network.read_bytes()
+    network.write_bytes(content[:-1] + b"!")
+    assert load_light(None, None, None, store) is None
+    network.unlink()
+    assert load_light(None, None, None, store) is None
+    network.write_bytes(content)
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    assert load_light(None, None, None, tmp_path) is None
+
+
+def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, monkeypatch):
+    with sqlite3.connect(store / "mlflow" / "mlflow.db") as database:
+        place = f"{store.as_uri()}/mlflow/artifacts/1/classifier"
+        database.execute("UPDATE model_versions SET source = ?, storage_location = NULL", [place])
+    (store / "mlflow" / "artifacts" / "1").mkdir(parents=True)
+    shutil.copytree(store / "registered", store / "mlflow" / "artifacts" / "1" / "classifier")
+    seen = tmp_path / "100% elsewhere?"
+    shutil.copytree(store, seen)
+    shutil.rmtree(store / "mlflow" / "artifacts")
+    monkeypatch.setenv("ARTIFACTS_STORE", str(seen))
+    before = (seen / "mlflow" / "mlflow.db").read_bytes()
+    assert load_light(None, None, None, seen).name == "imdb-classifier version 1"
+    assert (seen / "mlflow" / "mlflow.db").read_bytes() == before

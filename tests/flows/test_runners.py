@@ -1,0 +1,208 @@
+"""Side by side: comparisons on threads, processes, Dask and Ray come to what they come to one after another."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import ValidationError
+
+from flows import compare_flow, runners
+from flows.compare_flow import train_member
+from flows.runners import share_processors
+from flows.workers import Workers
+from tasks.core.errors import RunnerError
+from tasks.core.flow_settings import CompareSettings, RunnerSettings
+from tests.support.champions import store_with_champion
+from tests.support.part_work import end_once
+from tests.support.small_runs import as_flags, small
+from tests.support.web import free_port
+
+PROJECT = Path(__file__).parents[2]
+TWO = ["--cells", "simple_rnn,gru", "--ways", "one"]
+
+
+def compare(imdb: Path, store: Path, *flags: str) -> dict:
+    """Compare two networks by the command line, and return comparison.json."""
+    command = [sys.executable, "flows/compare_flow.py", "--store", str(store), *as_flags(small(imdb)), *TWO, *flags]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((store / "comparisons" / "latest" / "comparison.json").read_text())
+
+
+def figures(comparison: dict) -> dict[str, list[float]]:
+    return {
+        member["name"]: [run[name] for run in member["runs"] for name in ("accuracy", "validation_loss")]
+        for member in comparison["members"]
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(imdb, tmp_path_factory) -> dict:
+    return figures(compare(imdb, tmp_path_factory.mktemp("alone") / "store"))
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("runner", ["threads", "processes", "dask", "ray"])
+def test_members_side_by_side_come_to_the_same(runner, imdb, alone, tmp_path):
+    if runner in ("dask", "ray"):
+        pytest.importorskip(f"prefect_{runner}")
+    found = figures(compare(imdb, tmp_path / "store", "--runner", runner, "--workers", "2"))
+    assert found.keys() == alone.keys()
+    for name, its in found.items():
+        assert its == pytest.approx(alone[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("runner", ["threads", "processes"])
+def test_an_address_is_of_a_cluster(runner):
+    with pytest.raises(ValidationError, match="address is of a Dask scheduler or a Ray cluster"):
+        RunnerSettings(runner=runner, address="tcp://127.0.0.1:8786")
+    assert CompareSettings(runner="dask", address="tcp://127.0.0.1:8786").workers is None
+
+
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prefect_ray", None)
+    with pytest.raises(RunnerError, match=r"--runner ray needs prefect-ray \(.*\): pip install '\.\[ray\]'"):
+        runners.open_runner(RunnerSettings(runner="ray"))
+
+
+def test_a_process_takes_its_share_of_the_processors(monkeypatch):
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what the user has set stays
+    share_processors(2)
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("4", "3")
+
+
+@pytest.mark.machines
+def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_bytes(tmp_path):
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for name in "abc":
+        (inbox / f"{name}.txt").write_text(f"good {name}\nthe bad film\n" * 200)
+    (inbox / "d.txt").write_text("")
+    with store_with_champion(tmp_path) as store:
+
+        def predict(output: str, *flags: str) -> subprocess.CompletedProcess[str]:
+            command = [
+                sys.executable,
+                "flows/predict_flow.py",
+                "--input",
+                str(inbox),
+                "--output",
+                str(tmp_path / output),
+            ]
+            return subprocess.run(
+                [*command, "--store", str(store), *flags], cwd=PROJECT, capture_output=True, text=True, timeout=200
+            )
+
+        alone, beside = predict("alone"), predict("beside", "--runner", "processes", "--workers", "2")
+    for done in (alone, beside):
+        assert done.returncode == 1
+        assert "d.txt: has no rows to score" in done.stderr
+    scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
+    assert len(scored) == 3
+    assert {path.name: path.read_bytes() for path in (tmp_path / "beside").iterdir()} == scored
+
+
+@pytest.fixture
+def dask(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """The address of a real Dask scheduler, and its two worker processes."""
+    pytest.importorskip("prefect_dask")
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    dask_cli = [sys.executable, "-m", "dask"]
+    scheduler = [*dask_cli, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = [*dask_cli, "worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "TF_NUM_INTRAOP_THREADS": "1"}
+    environment |= {"ARTIFACTS_STORE": str(tmp_path / "store"), "PREFECT_HOME": str(tmp_path / "store" / "prefect")}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = [
+        subprocess.Popen(command, env=environment, cwd=tmp_path, start_new_session=True, **silent)
+        for command in (scheduler, worker, worker)
+    ]
+    yield address, started[1:]
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and Prefect's temporary server with the worker that needed one
+        process.wait(20)
+
+
+@pytest.mark.machines
+def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, tmp_path):
+    address, workers = dask
+    flags = ["--training.epochs", "40"]
+    store = tmp_path / "store"
+
+    def kill_one() -> None:
+        """Once both members have epochs, end one of the workers."""
+        until = time.monotonic() + 200
+        while len({path.parent for path in store.glob("checkpoints/train/*/epoch-*.keras")}) < 2:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.1)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    beside = figures(compare(imdb, store, "--runner", "dask", "--address", address, *flags))
+    killer.join()
+    assert workers[0].poll() == -9
+    alone = figures(compare(imdb, tmp_path / "alone", *flags))
+    assert beside.keys() == alone.keys()
+    for name, its in beside.items():
+        assert its == pytest.approx(alone[name], abs=1e-5)
+
+
+@pytest.mark.machines
+def test_a_part_whose_dask_worker_is_killed_is_done_by_another(dask, tmp_path):
+    address, workers = dask
+    with Workers(RunnerSettings(runner="dask", address=address)) as parts:
+        done = list(parts.over(partial(end_once, mark=tmp_path / "mark"), range(6)))
+    assert done == [0, 1, 4, 9, 16, 25]
+    assert sorted(worker.poll() or 0 for worker in workers) == [-9, 0]
+
+
+@pytest.mark.machines
+def test_a_dask_cluster_that_does_not_answer_is_named():
+    pytest.importorskip("prefect_dask")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        Workers(RunnerSettings(runner="dask", address=address)) as parts,
+        pytest.raises(RunnerError, match=f"no Dask worker is to be had at {address}"),
+    ):
+        list(parts.over(abs, [1]))
+
+
+class Silent(ThreadPoolTaskRunner):
+    """A runner whose cluster is not there."""
+
+    def __enter__(self):
+        raise OSError("timed out")
+
+
+def test_a_cluster_that_does_not_answer_ends_a_comparison_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(runners, "open_runner", lambda _settings: Silent())
+    settings = RunnerSettings(runner="dask", address="tcp://127.0.0.1:1")
+    with pytest.raises(RunnerError, match=r"--runner dask: nothing answers at tcp://127.0.0.1:1 \(timed out\)"):
+        runners.map_over(train_member, [{}], settings)
+
+
+def test_a_comparison_goes_no_further_without_the_runner_that_its_members_need(monkeypatch, caplog):
+    def unanswered(*_):
+        raise RunnerError("nothing answers")
+
+    monkeypatch.setattr(compare_flow, "encode_and_pad", unanswered)
+    members = compare_flow.find_members(CompareSettings(cells=["gru", "lstm"], ways=["one"]))
+    with pytest.raises(RunnerError, match="nothing answers"):
+        compare_flow.prepare_together(members, None, CompareSettings(runner="dask"))

@@ -1,0 +1,58 @@
+"""A network that reads phrases, through the whole flow and out of it by every door."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.core.environment import store_root
+from tasks.core.settings import RunSettings
+from tasks.evaluation.scores import read_scores
+from tasks.export import export_classifier
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import load_classifier, load_keras
+from tasks.texts.padded import PaddedFile
+from tests.support.small_runs import small
+
+PRESET = tomllib.loads((Path(__file__).parents[2] / "tasks" / "core" / "presets" / "tuned.toml").read_text("utf-8"))
+SMALL = {
+    "data": {"whole_groups": True, "validation_split": 0.1},
+    "model": PRESET["model"] | {"units": 8},
+    "phrases": {"folds": 2, "iterations": 5, "vector_dim": 8},
+    "training": {"clipnorm": 1.0, "beta_2": 0.99},
+    "tracking": {"enabled": True},
+    "promotion": {"min_accuracy": 0.4},
+}
+
+
+def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, imdb, store, tmp_path):
+    metrics = run(small(imdb, **SMALL))
+    assert [step["name"] for step in metrics["steps"]][:9] == [
+        "download", "encode", "pad", "phrases", "baseline", "build", "train", "evaluate", "judge",
+    ]  # fmt: skip
+    assert metrics["test"]["accuracy"] > 0.8
+    texts = pa.array(["word5 word30 word31 word5", "word6 word40 word6", "word200", "", "word5 " * 90, "word6 " * 20])
+    packaged = load_keras(str(metrics["folder"]), "imdb-classifier", None, store_root(), tmp_path)
+    champion = load_classifier(None, "imdb-classifier", tracking_uri(), store_root(), tmp_path / "champion")
+    scores = packaged.predict(texts)
+    assert scores[0] > 0.5 > scores[1]
+    assert champion.predict(texts) == pytest.approx(scores, abs=1e-5)
+    assert [packaged.predict(texts[row : row + 1])[0] for row in range(6)] == pytest.approx(scores, abs=1e-6)
+    for format, tolerance in (("saved_model", 1e-6), ("onnx", 1e-5)):
+        assert export_classifier(packaged, tmp_path / format, format) <= tolerance
+    part = PaddedFile(store / metrics["artifacts"]["pad"]["key"] / "test.parquet")[0]
+    evaluated = read_scores(store / metrics["artifacts"]["evaluate"]["key"], "test")
+    assert packaged.score(part)[:20] == pytest.approx(evaluated.probabilities[:20], abs=1e-6)
+
+    other = run(small(imdb, **SMALL | {"phrases": SMALL["phrases"] | {"iterations": 6}}))
+    again = [step["name"] for step in other["steps"] if not step["cached"]]
+    assert again[:7] == ["phrases", "build", "train", "evaluate", "judge", "report", "package"]
+
+
+def test_the_preset_is_ordinary_settings():
+    settings = RunSettings.model_validate(PRESET)
+    assert settings.model.phrases
+    assert settings.data.whole_groups
+    assert json.loads(settings.model_dump_json())["training"]["clipnorm"] == 1.0

@@ -1,0 +1,80 @@
+import json
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.build import make_model
+from tasks.core.errors import ModelError
+from tasks.core.settings import ModelSettings
+from tasks.evaluation.metrics import METRICS
+from tasks.network.bundle import Classifier, Facts, write_facts
+from tasks.network.keras_files import MODEL, save_model
+from tasks.registry.loading import load_classifier
+from tasks.store.inventory import DAY
+from tasks.store.pruning import prune
+from tasks.store.store import MANIFEST, Store
+from tasks.texts.encoded import Encoding, write_encoding, write_vocabulary
+
+KEY = "package/abc"
+
+
+@pytest.fixture
+def run_folder(store, tmp_path) -> Path:
+    """A run folder of 100 days ago, and the model that it names in the store."""
+
+    def fill(folder: Path) -> dict:
+        save_model(make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 10), folder / MODEL)
+        write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
+        write_vocabulary(folder, ["good", "bad"])
+        facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
+        facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
+        facts["reference"] = {"length_edges": [2.0], "lengths": [50, 50], "words": [90, 10], "scores": [10] * 10}
+        write_facts(folder, Facts.model_validate(facts))
+        return {}
+
+    made = Store(store).make(KEY, fill, warn=pytest.fail)
+    run = store / "runs" / "20200101T000000Z-lucky-cat"
+    run.mkdir(parents=True)
+    (run / METRICS).write_text(json.dumps({"artifacts": {"package": {"key": KEY, "sha256": made.sha256}}}))
+    then = time.time() - 100 * DAY
+    for path in (run / METRICS, store / KEY / MANIFEST):
+        os.utime(path, (then, then))
+    return run
+
+
+def load(run: Path, store: Path, scratch: Path) -> Classifier:
+    return load_classifier(str(run), "imdb-classifier", None, store, scratch)
+
+
+def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store, tmp_path):
+    assert load(run_folder, store, tmp_path).predict(pa.array(["good"])).shape == (1,)
+    pruned = prune(store, days=30)
+    assert (pruned.artifacts, pruned.swept) == ([], [])
+    assert load(run_folder, store, tmp_path).name == "run 20200101T000000Z-lucky-cat"
+
+
+def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_folder, store, tmp_path):
+    assert [entry["key"] for entry in prune(store, days=30).artifacts] == [KEY]
+    (store / "runs" / run_folder.name).mkdir(exist_ok=True)
+    with pytest.raises(ModelError, match=r"is no run folder"):
+        load(run_folder, store, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocabulary.json", MODEL, "classifier.json"])
+def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, store, tmp_path, name):
+    path = store / KEY / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ModelError, match=rf"{name}: sha256 differs from its record; run the same again"):
+        load(run_folder, store, tmp_path)
+
+
+def test_another_model_under_the_same_key_is_not_taken_for_the_runs(run_folder, store, tmp_path):
+    metrics = json.loads((run_folder / METRICS).read_text())
+    metrics["artifacts"]["package"]["sha256"] = "0" * 64
+    (run_folder / METRICS).write_text(json.dumps(metrics))
+    with pytest.raises(ModelError, match="is another model than that of"):
+        load(run_folder, store, tmp_path)

@@ -1,0 +1,105 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tasks.core.settings import PromotionSettings
+from tasks.registry.contest import (
+    Candidate,
+    Contest,
+    chance_of_lead,
+    count_attempts,
+    decide,
+    reason_to_refuse,
+    share_of_alpha,
+)
+
+
+def wrong(count: int, first: int = 0) -> np.ndarray:
+    """Who is wrong on `count` of 1,000 reviews, from review `first` on, and right on the others."""
+    rows = np.arange(1000)
+    return (rows < first) | (rows >= first + count)
+
+
+def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
+    return Contest(2, 1, challenging, defending, left_out=0)
+
+
+@pytest.mark.parametrize(
+    ("held", "attempt", "decision", "reason"),
+    [
+        (contest(wrong(100), wrong(160, 500)), 1, "champion", "better than the champion before it, version 1: +6.00"),
+        (contest(wrong(150), wrong(160, 500)), 1, "challenger", "not better than the champion, version 1"),
+        (contest(wrong(100), wrong(100)), 1, "challenger", "p = 1 "),
+        (contest(wrong(160), wrong(100, 500)), 1, "challenger", "-6.00 points"),
+        (contest(wrong(100), wrong(160, 500)), 30, "challenger", "challenger 30 of this champion"),
+    ],
+)
+def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attempt, decision, reason):
+    verdict = decide(held, attempt, PromotionSettings())
+    assert verdict["decision"] == decision
+    assert verdict["against"] == 1
+    assert re.search(reason.replace("+", r"\+"), verdict["reason"])
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (Candidate(1, 0.6, is_trial=False), "a champion must have 0.7"),
+        (Candidate(1, 0.99, is_trial=True), "a trial on a part of the reviews"),
+        (Candidate(1, 0.7, is_trial=False), None),
+    ],
+)
+def test_a_weak_model_and_a_trial_are_refused(candidate, reason):
+    found = reason_to_refuse(candidate, PromotionSettings())
+    assert found is None if reason is None else reason in found
+
+
+def test_how_sure_a_promotion_must_be_is_a_setting():
+    held = contest(wrong(100), wrong(125, 500))
+    assert decide(held, 1, PromotionSettings(alpha=0.01))["decision"] == "challenger"
+    assert decide(held, 1, PromotionSettings(alpha=0.2))["decision"] == "champion"
+
+
+def test_the_lead_is_tested_on_one_side_and_exactly():
+    # Of ten reviews on which one alone is right, nine or ten are the challenger's: (10 + 1) / 2^10.
+    assert chance_of_lead(9, 1) == pytest.approx(11 / 2**10)
+    assert chance_of_lead(1, 9) == pytest.approx(1 - 1 / 2**10)
+    assert chance_of_lead(0, 0) == 1
+
+
+def test_all_shares_of_alpha_come_to_alpha():
+    shares = share_of_alpha(0.05, np.arange(1, 100_001))
+    assert shares[0] == 0.025
+    assert math.fsum(shares) == pytest.approx(0.05, rel=1e-4)
+    assert math.fsum(shares) < 0.05
+
+
+@pytest.mark.parametrize("accuracy", [0.75, 0.88])
+def test_thirty_equally_good_challengers_dethrone_the_champion_in_few_months(rng, accuracy):
+    """A month: 30 challengers, each as good as the champion, on the same 2,000 test reviews."""
+    months, challengers, reviews, alpha = 4000, 30, 2000, 0.05
+    right = rng.binomial(reviews, accuracy, (months, 1))  # of the champion, the same for all that come
+    only_challenger = rng.binomial(reviews - right, accuracy, (months, challengers))
+    only_champion = rng.binomial(right, 1 - accuracy, (months, challengers))
+    chance = chance_of_lead(only_challenger, only_champion)
+    spent = (chance < share_of_alpha(alpha, np.arange(1, challengers + 1))).any(axis=1).mean()
+    unspent = (chance < alpha).any(axis=1).mean()
+    assert spent <= alpha
+    assert unspent > 0.25
+
+
+def test_a_challenger_that_is_better_still_wins_late_in_the_month(rng):
+    right = rng.binomial(5000, 0.85, 200)
+    only_challenger, only_champion = rng.binomial(5000 - right, 0.88), rng.binomial(right, 0.12)
+    won = chance_of_lead(only_challenger, only_champion) < share_of_alpha(0.05, 10)
+    assert won.mean() > 0.5
+
+
+def test_attempts_count_until_new_test_reviews_outnumber_the_old():
+    tried = {"decision": "challenger", "against": 1, "p_value": 0.4, "reviews": 1000}
+    records = [tried, tried, tried | {"against": 3}, {"decision": "neither", "against": 1}, {}]
+    assert count_attempts(records, champion=1, reviews=1000) == 2
+    assert count_attempts(records, champion=1, reviews=1100) == 2
+    assert count_attempts(records, champion=1, reviews=2001) == 0

@@ -1,0 +1,119 @@
+"""The registered model in the hands of MLflow's own commands, which know nothing of this project."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tasks.core.errors import InputError
+from tasks.network.bundle import assemble
+from tasks.registry.client import address_of
+from tests.support.champions import store_with_champion
+from tests.support.small_runs import make_classifier
+from tests.support.web import free_port, wait_for
+
+TEXTS = ["Good, good film", "", "the bad film — it's bad"]
+LABELS = ["bad", "so so", "good"]
+# Runs in a process whose only modules of ours are those that stand beside the model.
+ALONE = """
+import json, sys
+import mlflow
+found = mlflow.pyfunc.load_model(sys.argv[1]).predict(json.loads(sys.argv[2]))
+import tasks
+assert tasks.__file__.startswith(sys.argv[1]), tasks.__file__
+assert not {"tensorflow", "keras", "prefect", "pydantic_settings", "filelock"} & set(sys.modules)
+print(found.to_json(orient="records"))
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store whose registry has a champion of two labels."""
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
+        yield root
+
+
+def outside(store: Path) -> dict[str, str]:
+    """Return the environment of a program that is none of ours."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ARTIFACTS_STORE")}
+    return clean | {"MLFLOW_TRACKING_URI": address_of(None), "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address_of(None))
+    # MLflow puts the model's own modules in front, where processes that are started later would find them.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model = mlflow.pyfunc.load_model("models:/imdb-classifier@champion")
+    expected = assemble("keras", store / "packaged").predict(pa.array(TEXTS))
+    for given in (TEXTS, pd.DataFrame({"text": TEXTS})):
+        found = model.predict(given)
+        assert list(found.columns) == ["predicted_label", "probability"]
+        assert np.allclose(found["probability"], expected, atol=1e-5)
+        assert set(found["predicted_label"]) <= {"negative", "positive"}
+    with pytest.raises(InputError, match="the first column is 'id'; expected the texts there, in a column 'text'"):
+        model.predict(pd.DataFrame({"id": ["1"], "text": ["good"]}))
+    network = mlflow.keras.load_model("models:/imdb-classifier@champion")
+    assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
+
+
+def test_it_needs_what_its_requirements_name_and_not_this_project(store, tmp_path):
+    from tasks.registry.mlflow_files import write_registered
+
+    (tmp_path / "packaged").mkdir()
+    classifier = make_classifier(tmp_path / "packaged", LABELS)
+    write_registered(tmp_path / "packaged", tmp_path / "model")
+    named = [line.partition("==")[0] for line in (tmp_path / "model" / "requirements.txt").read_text().splitlines()]
+    assert named == ["mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions"]
+    command = [sys.executable, "-c", ALONE, str(tmp_path / "model"), json.dumps(TEXTS)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=outside(store), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found, expected = json.loads(done.stdout), classifier.predict(pa.array(TEXTS))
+    assert [list(row) for row in found] == [
+        ["predicted_label", "probability", "probability_bad", "probability_so so", "probability_good"]
+    ] * len(TEXTS)
+    assert np.allclose([[row[f"probability_{name}"] for name in LABELS] for row in found], expected, atol=1e-5)
+
+
+def test_mlflows_own_server_gives_the_score_of_predict_flow(store, tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/imdb-classifier@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # MLflow looks for uvicorn on PATH, where an environment that nobody has activated is not.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uvicorn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uvicorn "$@"\n')
+    (tmp_path / "bin" / "uvicorn").chmod(0o755)
+    clean = outside(store)
+    clean["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{clean['PATH']}"
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=clean, stdout=log, stderr=log, start_new_session=True)
+    try:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/ping")
+        except TimeoutError:
+            pytest.fail((tmp_path / "log").read_text())
+        answers = []
+        for body in ({"inputs": TEXTS}, {"dataframe_records": [{"text": text} for text in TEXTS]}):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/invocations",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answers.append(json.load(answer)["predictions"])
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    expected = assemble("keras", store / "packaged").predict(pa.array(TEXTS))
+    for found in answers:
+        assert np.allclose([row["probability"] for row in found], expected, atol=1e-5)

@@ -1,0 +1,88 @@
+import pytest
+
+from tasks.core.errors import ModelError
+from tasks.registry.client import registry
+from tasks.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    NEITHER,
+    model_or_default,
+    numbered_version,
+    record_decision,
+    record_of,
+    version_of,
+    version_under,
+)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A registry of its own; to make its database takes seconds, so the tests share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTIFACTS_STORE", str(tmp_path_factory.mktemp("store")))
+        with registry(None) as client:
+            yield client
+
+
+def register(client, model: str, count: int, **tags: str) -> None:
+    client.create_registered_model(model)
+    for number in range(1, count + 1):
+        its = tags or {"content_sha256": str(number)}
+        client.create_model_version(model, f"/nowhere/{number}", tags=its, await_creation_for=0)
+
+
+def alias(client, model: str, name: str) -> int | None:
+    found = version_under(client, model, name)
+    return found and int(found.version)
+
+
+def test_aliases_go_to_whom_they_belong(client):
+    register(client, "aliases", 4)
+
+    def decide(number: int, decision: str) -> None:
+        record_decision(client, numbered_version(client, "aliases", number), decision, "because")
+
+    decide(1, CHAMPION)
+    decide(2, CHALLENGER)
+    decide(3, NEITHER)
+    assert (alias(client, "aliases", CHAMPION), alias(client, "aliases", CHALLENGER)) == (1, 2)
+    assert record_of(numbered_version(client, "aliases", 3))["decision"] == NEITHER
+    decide(2, CHAMPION)
+    assert (alias(client, "aliases", CHAMPION), alias(client, "aliases", CHALLENGER)) == (2, None)
+    assert numbered_version(client, "aliases", 1).tags["replaced_by"] == "2"
+    decide(1, CHAMPION)
+    assert "replaced_by" not in numbered_version(client, "aliases", 1).tags
+    assert numbered_version(client, "aliases", 2).tags["replaced_by"] == "1"
+    decide(4, CHALLENGER)
+    decide(4, NEITHER)
+    assert alias(client, "aliases", CHALLENGER) is None
+    client.delete_registered_model("aliases")
+
+
+def test_a_version_is_one_content(client):
+    register(client, "contents", 2)
+    assert version_of(client, "contents", "2").version == 2
+    assert version_of(client, "contents", "3") is None
+    client.delete_registered_model("contents")
+
+
+def test_the_model_that_has_a_champion_is_meant_where_nobody_says(client):
+    with pytest.raises(ModelError, match="no model has a champion yet"):
+        model_or_default(client, None)
+    register(client, "mail-classifier", 3)
+    assert model_or_default(client, None) == "mail-classifier"  # the only one, to be promoted by hand
+    register(client, "waiting-classifier", 1)
+    with pytest.raises(ModelError, match="registered are mail-classifier, waiting-classifier"):
+        model_or_default(client, None)
+    client.set_registered_model_alias("mail-classifier", "champion", "3")
+    register(client, "of-others", 1, owner="them")
+    client.set_registered_model_alias("of-others", "champion", "1")
+    assert model_or_default(client, None) == "mail-classifier"
+    assert model_or_default(client, "waiting-classifier") == "waiting-classifier"
+    register(client, "films-classifier", 1)
+    client.set_registered_model_alias("films-classifier", "champion", "1")
+    with pytest.raises(ModelError, match=r"films-classifier \(version 1\), mail-classifier \(version 3\); say which"):
+        model_or_default(client, None)
+    register(client, "imdb-classifier", 1)
+    client.set_registered_model_alias("imdb-classifier", "champion", "1")
+    assert model_or_default(client, None) == "imdb-classifier"

@@ -1,0 +1,143 @@
+from tasks.reporting.command_line import CompareCommandLine, Mistake, RunCommandLine, parse_command_line
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.settings import RunSettings
+
+
+def parse(*arguments: str) -> RunSettings:
+    return parse_command_line(RunCommandLine, RunSettings, arguments, "imdb_flow.py", "The pipeline.")
+
+
+def test_without_flags_the_case_study_is_run():
+    assert parse() == RunSettings()
+
+
+def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_default(tmp_path, monkeypatch):
+    preset = tmp_path / "mine.toml"
+    preset.write_text("[data]\nmaxlen = 10\nnum_words = 20\nskip_top = 5\n")
+    monkeypatch.setenv("IMDB_DATA__NUM_WORDS", "30")
+    monkeypatch.setenv("IMDB_DATA__SKIP_TOP", "7")
+    data = parse("--preset", str(preset), "--data.skip-top", "8").data
+    assert (data.maxlen, data.num_words, data.skip_top, data.index_from) == (10, 30, 8, 3)
+
+
+def test_none_and_switches_can_be_typed():
+    settings = parse("--data.num-words", "none", "--no-model.bidirectional", "--training.keep-best")
+    assert settings.data.num_words is None
+    assert settings.model.bidirectional is False
+    assert settings.training.keep_best is True
+
+
+def test_none_can_be_typed_where_it_is_a_word_of_several():
+    flags = ["--training.learning-rate-decay", "none", "--training.class-weight", "none", "--runner", "none"]
+    settings = parse_command_line(CompareCommandLine, CompareSettings, flags, "compare_flow.py", "")
+    assert (settings.training.learning_rate_decay, settings.training.class_weight, settings.runner) == ("none",) * 3
+
+
+def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
+    assert parse("--preset", "case-study") == RunSettings()
+
+
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        (["--data.dataset", "reviews.csv", "--preset", "quick"], "unicode"),
+        (["--data.dataset", "reviews.csv", "--data.tokenisation", "keras"], "keras"),
+        (["--data.dataset", "rotten-tomatoes", "--preset", "quick"], "keras"),
+        (["--preset", "quick"], "keras"),
+    ],
+)
+def test_own_reviews_are_of_any_language_unless_someone_says_otherwise(flags, rule):
+    assert parse(*flags).data.tokenisation == rule
+
+
+def test_what_to_compare_can_be_typed_beside_what_it_shares():
+    flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
+    settings = parse_command_line(
+        CompareCommandLine, CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare."
+    )
+    assert (settings.cells, settings.ways, settings.presets) == (("lstm", "gru"), ("two",), ("fast",))
+    assert (settings.seeds, settings.grid, settings.data.max_reviews) == (3, "model.units=8,16", 1_000)
+    alone = parse_command_line(
+        CompareCommandLine, CompareSettings, ["--cells", "none", "--presets", "fast,tuned"], "compare_flow.py", ""
+    )
+    assert (alone.cells, alone.presets) == ((), ("fast", "tuned"))
+
+
+def test_the_quick_preset_is_small():
+    assert parse("--preset", "quick").data.max_reviews == 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["--data.maxlen", "-5"], ["--data.maxlen -5: input should be greater than or equal to 1"]),
+        (
+            ["--data.maxlen", "-5", "--model.cell", "transformer"],
+            ["--data.maxlen -5", "--model.cell transformer: input should be 'simple_rnn', 'lstm' or 'gru'"],
+        ),
+        (["--data.maxlin", "5"], ["did you mean --data.maxlen?"]),
+        (["--preset", "slow"], ["no such preset (case-study, fast, quick, tuned)"]),
+        (["--model.cell", "simple_rnn", "--model.recurrent-activation", "tanh"], ["simple_rnn has none"]),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, lines):
+    with pytest.raises(Mistake) as raised:
+        parse(*arguments)
+    said = str(raised.value).splitlines()
+    assert len(said) == len(lines)
+    assert all(line in text for line, text in zip(lines, said, strict=True))
+
+
+def test_a_password_is_not_printed():
+    with pytest.raises(Mistake, match="has a password in it") as raised:
+        parse("--data.source", "https://me:secret@mirror/imdb.npz")
+    assert "secret" not in str(raised.value)
+
+
+def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
+    preset = tmp_path / "mine.toml"
+    preset.write_text("[data]\nmaxlin = 10\n")
+    with pytest.raises(Mistake, match=r"--data\.maxlin: no such setting; did you mean maxlen\?"):
+        parse("--preset", str(preset))
+    preset.write_text("[data\n")
+    with pytest.raises(Mistake, match="not a TOML file"):
+        parse("--preset", str(preset))
+
+
+def test_a_mistake_ends_with_status_2_before_anything_runs(tmp_path):
+    flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
+    done = subprocess.run(
+        [sys.executable, str(flow), "--store", str(tmp_path / "store"), "--data.maxlen", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "imdb_flow.py: error: --data.maxlen 0: input should be greater than or equal to 1\n"
+    assert not (tmp_path / "store" / "runs").exists()
+
+
+def test_a_name_in_another_encoding_is_refused_before_it_is_kept_anywhere():
+    with pytest.raises(Mistake, match=r"caf\\udce9\.csv: is in another encoding than this terminal's, utf-8; rename"):
+        parse("--data.dataset", "/caf\udce9.csv")
+
+
+def test_help_explains_every_flag_and_imports_no_tensorflow():
+    flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(flow), "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "--training.early-stopping-patience" in done.stdout
+    assert "words kept of a review (default: 256)" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time" in line}
+    assert "prefect" in imported
+    assert not imported & {"tensorflow", "keras", "sklearn", "matplotlib"}

@@ -1,0 +1,33 @@
+import pytest
+
+from tasks.core.errors import SourceError
+from tasks.reporting.failure import UNFORESEEN, write_failure
+
+STEPS = [{"name": "download", "seconds": 1.5, "cached": False}, {"name": "encode", "seconds": None, "cached": False}]
+
+
+def raised(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+def test_an_expected_error_is_shown_as_its_message_with_the_remedy(tmp_path):
+    error = raised(SourceError("a.npz: sha256 is <1>, expected 2; give --data.sha256 1"))
+    settings = {"runner": "threads", "workers": None, "data": {"maxlen": 256, "source": None}}
+    page = write_failure(tmp_path, "odd-cat", settings, "encode", error, STEPS).read_text()
+    assert "a.npz: sha256 is &lt;1&gt;, expected 2; give --data.sha256 1" in page
+    assert "<b>encode</b>" in page
+    assert "1.50" in page
+    assert "maxlen = 256" in page
+    assert "<code>threads</code>" in page
+    assert "Traceback" not in page
+
+
+def test_an_unforeseen_error_comes_with_its_traceback_and_what_is_kept(tmp_path):
+    path = write_failure(tmp_path, "odd-cat", {}, "train", raised(ZeroDivisionError("oh")), STEPS)
+    page = path.read_text()
+    assert path.parent.name.endswith("-odd-cat")
+    assert UNFORESEEN in page
+    assert "ZeroDivisionError: oh" in page
+    assert "test_failure.py" in page

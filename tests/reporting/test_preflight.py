@@ -1,0 +1,118 @@
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+
+import tasks.reporting.preflight
+from tasks.core.errors import ServerError, StoreError
+from tasks.reporting.preflight import ROOM, check_proxies, check_room, check_server
+from tests.support.web import serving
+
+
+@pytest.fixture
+def silent():
+    """The address of a host that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+
+
+def refusal(address: str) -> str:
+    with temporary_settings({PREFECT_API_URL: address}), pytest.raises(ServerError) as raised:
+        check_server(pytest.fail)
+    return str(raised.value)
+
+
+def test_a_dead_server_is_named_with_what_set_it_and_what_to_do(monkeypatch):
+    address = "http://127.0.0.1:1/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    said = refusal(address)
+    assert said.startswith(f"Prefect's server at {address}, set by PREFECT_API_URL, cannot be used: ")
+    assert "refused; start it (make server), or unset PREFECT_API_URL for a temporary server" in said
+
+
+def test_a_silent_server_is_given_up_in_time(silent, monkeypatch):
+    monkeypatch.setattr(tasks.reporting.preflight, "LONGEST", 0.2)
+    assert "in time" in (said := refusal(silent)) or "no answer within" in said
+    # Where the name server is silent, Prefect's client has no time-out to offer.
+    monkeypatch.setattr(tasks.reporting.preflight, "ask_version", lambda: time.sleep(2))
+    began = time.monotonic()
+    assert "no answer within 0 s" in refusal(silent)
+    assert time.monotonic() - began < 1.5
+
+
+def test_what_is_no_server_of_prefect_s_is_told_apart(tmp_path):
+    (tmp_path / "version").write_text("<html>")
+    with serving(tmp_path) as (address, _seen):
+        assert "it answers 404, as no server of Prefect's does; the address ends in /api" in refusal(f"{address}/plain")
+        assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is" in refusal(f"{address}/locked")
+    assert "the address begins with http" in refusal("nonsense")
+
+
+def test_a_page_in_place_of_the_version_is_no_answer(tmp_path):
+    (tmp_path / "admin").mkdir()
+    (tmp_path / "admin" / "version").write_text("<html>")
+    with serving(tmp_path) as (address, _seen):
+        assert "what answers is no server of Prefect's" in refusal(f"{address}/plain")
+
+
+def test_a_password_in_the_address_is_refused_and_not_printed():
+    said = refusal("http://me:secret@127.0.0.1:1/api")
+    assert "has a password in it; set PREFECT_API_AUTH_STRING instead" in said
+    assert "secret" not in said
+
+
+def test_a_server_that_answers_is_all_that_is_needed(prefect_server):
+    check_server(pytest.fail)
+
+
+def test_no_address_and_no_temporary_server_is_refused_with_the_variable(monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+    with temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}, restore_defaults={PREFECT_API_URL}):
+        with pytest.raises(ServerError, match="PREFECT_API_URL names none, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"):
+            check_server(pytest.fail)
+
+
+def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
+    check_room(tmp_path)
+    monkeypatch.setattr(
+        tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=ROOM * 10**6 - 1)
+    )
+    with pytest.raises(StoreError, match=rf"{tmp_path}: 19 MB are free .* needs 20 MB; free space, or name a folder"):
+        check_room(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [("socks5://127.0.0.1:1", "SOCKS needs"), ("socks://127.0.0.1:1", "its address cannot be read")],
+)
+def test_a_proxy_that_nothing_can_go_through_is_named(monkeypatch, proxy, reason):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ServerError, match=rf"ALL_PROXY: a proxy cannot be used \({reason}"):
+        check_proxies()
+
+
+def test_a_run_with_a_dead_server_in_a_profile_ends_in_one_line(tmp_path):
+    """And a proxy, another backend and an ASCII terminal change nothing of it."""
+    profiles = tmp_path / ".prefect" / "profiles.toml"
+    profiles.parent.mkdir()
+    profiles.write_text('active = "old"\n[profiles.old]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n')
+    flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "ascii", "KERAS_BACKEND": "jax"}
+    environment |= dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:2")
+    done = subprocess.run(
+        [sys.executable, str(flow), "--store", str(tmp_path / "store")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    notice, said = done.stderr.splitlines()
+    assert notice == "KERAS_BACKEND=jax is not used: these networks need tensorflow"
+    assert f"error: Prefect's server at http://127.0.0.1:1/api, set by {profiles}, cannot be used" in said
+    assert said.endswith(f"or take the address out of {profiles} for a temporary server")

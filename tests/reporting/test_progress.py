@@ -1,0 +1,44 @@
+import httpx
+import pytest
+from prefect import flow, get_client
+
+from tasks.reporting import progress
+from tasks.reporting.progress import showing_progress
+
+
+def artifacts_of(key: str) -> list:
+    with get_client(sync_client=True) as client:
+        return [its for its in client.read_artifacts() if its.key == key]
+
+
+@pytest.fixture
+def work(prefect_server):
+    """Work in four parts within a flow, and do something between them."""
+
+    def work(between=lambda: None):
+        @flow
+        def working():
+            with showing_progress("work", "four parts") as advance:
+                advance(0.25, "first")
+                advance(0.5, "second")
+                between()
+                advance(0.75, "third")
+                advance(1.0, "fourth")
+
+        working()
+
+    return work
+
+
+def test_prefect_is_told_when_the_work_is_done(work):
+    work()
+    assert [float(its.data) for its in artifacts_of("work")][-1:] == [100.0]
+
+
+def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, caplog):
+    def refuse(*_arguments, **_options):
+        raise httpx.ConnectError("gone")
+
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0)
+    work(lambda: monkeypatch.setattr(progress, "update_progress_artifact", refuse))
+    assert caplog.text.count("is not told of the progress any more (gone)") == 1

@@ -1,0 +1,134 @@
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tasks.reporting.preflight import APPLICATION, OWNER, prepare_server, set_aside_damaged_database, stop_orphans
+from tasks.store.in_use import announce_use
+
+# A run: it announces itself, has a process started that looks like Prefect's server, tells its id, and sleeps.
+RUN = f"""
+import os, subprocess, sys, time
+from pathlib import Path
+from tasks.store.in_use import announce_use
+os.environ["{OWNER}"] = announce_use(Path(sys.argv[1])).lock_file
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "{APPLICATION}"]).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def live_run(store, home):
+    """Give a run and its server."""
+    command, told = [sys.executable, "-c", RUN, str(store)], os.environ | {"PREFECT_HOME": str(home)}
+    with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as run:
+        server = psutil.Process(int(run.stdout.readline()))
+        try:
+            yield run, server
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server.kill()
+            run.kill()
+
+
+def is_running(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_runs_server_is_stopped_and_a_live_runs_never(tmp_path):
+    store, home = tmp_path / "store", tmp_path / "store" / "prefect"
+    with live_run(store, home) as (killed, orphan), live_run(store, home) as (_live, served):
+        assert stop_orphans(home) == 0
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait(10)
+        assert stop_orphans(tmp_path / "another-home") == 0
+        assert stop_orphans(home) == 1
+        assert not is_running(orphan)
+        assert is_running(served)
+
+
+def start_server(home, **told) -> subprocess.Popen:
+    """Start what looks like Prefect's server, as a child of this process."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)", APPLICATION]
+    return subprocess.Popen(command, env=os.environ | {"PREFECT_HOME": str(home)} | told)
+
+
+def test_an_orphan_that_a_live_process_has_adopted_is_stopped(tmp_path):
+    """As most desktops do, which let a process of the session be the parent of what is orphaned in it."""
+    with start_server(tmp_path, **{OWNER: str(tmp_path / "gone.lock")}) as adopted:
+        assert stop_orphans(tmp_path) == 1
+        assert not psutil.pid_exists(adopted.pid)
+
+
+def test_a_live_runs_server_stays_whatever_its_parent_is(tmp_path):
+    """In a container a run may be the system's first process, to which all orphans go."""
+    told = os.environ | {"PREFECT_HOME": str(tmp_path), OWNER: announce_use(tmp_path / "store").lock_file}
+    middle = (
+        "import subprocess, sys; quiet = subprocess.DEVNULL; print(subprocess.Popen([sys.executable, '-c', "
+        f"'import time; time.sleep(60)', '{APPLICATION}'], stdout=quiet, stderr=quiet).pid)"
+    )
+    done = subprocess.run([sys.executable, "-c", middle], env=told, capture_output=True, text=True, check=True)
+    served = psutil.Process(int(done.stdout))
+    try:
+        assert served.ppid() != os.getpid()
+        assert stop_orphans(tmp_path) == 0
+        assert is_running(served)
+    finally:
+        served.kill()
+
+
+def test_a_server_that_a_person_started_is_left_alone(tmp_path):
+    with start_server(tmp_path) as theirs:
+        assert stop_orphans(tmp_path) == 0
+        theirs.kill()
+
+
+def test_a_server_inherits_its_owners_name(store, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(store / "prefect"))
+    monkeypatch.delenv(OWNER, raising=False)
+    prepare_server(warn=pytest.fail)
+    assert os.environ.pop(OWNER) == announce_use(store).lock_file
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = tmp_path / "prefect.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table flow_run (name text)")
+        connection.executemany("insert into flow_run values (?)", [(f"run {number}" * 20,) for number in range(500)])
+    connection.close()
+    return path
+
+
+def test_a_sound_database_is_left_as_it_is(database):
+    before = database.read_bytes()
+    set_aside_damaged_database(database, warn=pytest.fail)
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"\0" * 100 + content[100:],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:4096] + b"\xff" * 4096 + content[8192:],
+        lambda content: b"no database at all",
+    ],
+    ids=["header", "truncated", "page", "text"],
+)
+def test_a_damaged_database_is_set_aside_and_named(database, damage):
+    damaged = damage(database.read_bytes())
+    database.write_bytes(damaged)
+    said = []
+    set_aside_damaged_database(database, warn=said.append)
+    assert not database.exists()
+    (aside,) = database.parent.glob("prefect.db.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert str(database) in said[0]
+    assert aside.name in said[0]

@@ -1,0 +1,174 @@
+import itertools
+import json
+import os
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tasks.encode
+from tasks.core.data_settings import EncodeSettings
+from tasks.core.errors import DataError
+from tasks.encode import check_labels, encode_download, reorder
+from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.encoded import read_encoding, read_vocabulary, read_words
+from tasks.texts.groups import read_groups
+from tasks.texts.vocabulary import UNRANKED
+from tasks.texts.word_ranks import read_ranked
+from tests.support.small_reviews import WORDS
+
+DATASET = Dataset(name="own", sha256="", labels=("bad", "good"))
+UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
+
+
+@pytest.fixture
+def keras_load_data(imdb, monkeypatch):
+    """keras.datasets.imdb.load_data itself, reading the generated file instead of the host's."""
+    from keras.src.datasets import imdb as keras_imdb
+
+    monkeypatch.setattr(keras_imdb, "get_file", lambda **_options: str(imdb / "imdb.npz"))
+    return keras_imdb.load_data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_words": 100},
+        {"num_words": 100, "skip_top": 20},
+        {"num_words": 50, "oov_char": None},
+        {"num_words": 50, "start_char": None},
+        {"num_words": None},
+        {"num_words": None, "skip_top": 12, "oov_char": None},
+        {"num_words": 80, "start_char": 3, "oov_char": 4, "index_from": 5, "shuffle_seed": 1},
+        {"num_words": 80, "start_char": None, "index_from": 0},
+    ],
+)
+def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, options):
+    settings = EncodeSettings(**options, **UNLIMITED)
+    encode_download(imdb, settings, tmp_path)
+    rules = settings.model_dump(include={"num_words", "skip_top", "start_char", "oov_char", "index_from"})
+    expected = keras_load_data(seed=settings.shuffle_seed, **rules)
+    for split, (x, y) in zip(("train", "test"), expected, strict=True):
+        table = pq.read_table(tmp_path / f"{split}.parquet")
+        assert table["tokens"].to_pylist() == [list(review) for review in x]
+        assert table["label"].to_pylist() == y.tolist()
+
+
+def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_path):
+    tables = {}
+    for together in (False, True):
+        folder = tmp_path / str(together)
+        folder.mkdir()
+        encode_download(imdb, EncodeSettings(whole_groups=together), folder)
+        table = pq.read_table(folder / "train.parquet")
+        rows = zip(table["tokens"].to_pylist(), table["label"].to_pylist(), read_groups(folder).tolist(), strict=True)
+        tables[together] = list(rows)
+        assert pq.read_table(folder / "test.parquet") == pq.read_table(tmp_path / "False" / "test.parquet")
+    assert sorted(tables[True]) == sorted(tables[False])
+    runs = [group for group, _its in itertools.groupby(row[2] for row in tables[True])]
+    assert sorted(runs) == [0, 1, 2]
+
+
+def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
+    counts = encode_download(imdb, EncodeSettings(num_words=100, **UNLIMITED), tmp_path)
+    assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
+    assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
+    assert read_encoding(tmp_path).vocabulary_size == 100
+    assert json.loads((tmp_path / "encoding.json").read_text())["index_from"] == 3
+
+
+def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path):
+    encode_download(imdb, EncodeSettings(num_words=None), tmp_path)
+    highest = max(
+        pq.read_table(tmp_path / f"{s}.parquet")["tokens"].combine_chunks().flatten().to_numpy().max()
+        for s in ("train", "test")
+    )
+    assert read_encoding(tmp_path).vocabulary_size == highest + 1
+
+
+def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuffle(imdb, tmp_path):
+    for name, most in (("all", None), ("few", 30)):
+        (tmp_path / name).mkdir()
+        encode_download(imdb, EncodeSettings(max_reviews=most), tmp_path / name)
+    few, all_of_them = (pq.read_table(tmp_path / name / "train.parquet") for name in ("few", "all"))
+    assert few.num_rows == 30
+    assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
+
+
+@pytest.mark.parametrize("most", [None, 7])
+@pytest.mark.parametrize("piles", [2, 3, 256])
+@pytest.mark.parametrize("gathered", [1, 1 << 20])
+def test_rows_are_reordered_part_by_part_as_at_once(tmp_path, monkeypatch, rng, most, piles, gathered):
+    for name, value in (("ROWS_A_GROUP", 8), ("MOST_PILES", piles), ("GATHERED_BYTES", gathered)):
+        monkeypatch.setattr(tasks.encode, name, value)
+    lists = pa.array([rng.integers(1, 99, rng.integers(0, 9)).tolist() for _ in range(50)], pa.list_(pa.uint16()))
+    order = rng.permutation(50)[:most]
+    parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
+    assert [len(part) for part in parts] == ([8] * 6 + [2] if most is None else [7])
+    assert pa.concat_arrays(parts).to_pylist() == lists.take(pa.array(order)).to_pylist()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_however_many_rows_there_are_few_files_are_open_at_once(tmp_path, monkeypatch, rng):
+    import resource
+
+    monkeypatch.setattr(tasks.encode, "ROWS_A_GROUP", 1)
+    lists = pa.array([[number] for number in range(600)], pa.list_(pa.uint16()))
+    order = rng.permutation(600)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 300, hard))
+    try:
+        parts = list(reorder([lists], order, tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [part.to_pylist() for part in parts] == [[[number]] for number in order.tolist()]
+
+
+def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(imdb, tmp_path):
+    for name in ("imdb.npz", "dataset.json"):
+        shutil.copy(imdb / name, tmp_path)
+    words = {f"word{rank}": rank for rank in range(1, 61)}
+    (tmp_path / "imdb_word_index.json").write_text(json.dumps(words))
+    folder = tmp_path / "encoded"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"the word index has 60 words, but the reviews have the rank 96: .*word-index"):
+        encode_download(tmp_path, EncodeSettings(num_words=100, **UNLIMITED), folder)
+    # Words beyond `num_words` need no name.
+    assert encode_download(tmp_path, EncodeSettings(num_words=64, **UNLIMITED), folder)["words"] == 60
+    with pytest.raises(DataError, match="but the reviews have the rank 61"):
+        encode_download(tmp_path, EncodeSettings(num_words=65, **UNLIMITED), folder)
+
+
+def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
+    texts = ["Good, good film", "unseen good", "bad film"]
+    reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
+    pq.write_table(reviews, tmp_path / "reviews.parquet")
+    write_dataset(tmp_path, DATASET)
+    ranked = read_ranked(tmp_path, "keras")
+    assert ranked.vocabulary == ["good", "film", "bad"]
+    ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
+    assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[UNRANKED, 1]]}
+    assert ranked.labels["train"].tolist() == [1, 0]
+
+
+def test_one_label_alone_is_refused():
+    with pytest.raises(DataError, match="none of the 2 test reviews has the label 'bad'"):
+        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"])
+
+
+def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
+    texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
+    columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
+    pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "reviews.parquet")
+    write_dataset(tmp_path, DATASET)
+    folder = tmp_path / "encoded"
+    folder.mkdir()
+    with pytest.raises(DataError, match=r"85.7% of the words of the test reviews .*a\.csv row 4 \(2 of 2\)"):
+        encode_download(tmp_path, EncodeSettings(), folder)
+    counts = encode_download(tmp_path, EncodeSettings(max_unknown=0.9), folder)
+    assert counts == {"train": 2, "test": 2, "words": 3}
+    its = read_words(folder)["test"]
+    assert (its["unknown"], its["words"]) == (6, 7)

@@ -1,0 +1,62 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.settings import JudgingSettings
+from tasks.evaluate import judge_classifiers
+from tasks.evaluation.scores import Scores, read_scores, write_scores
+from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.padded import padded_file, padded_schema, write_padded
+from tasks.texts.slices import large_slices, write_slices
+from tests.support.small_reviews import WORDS
+
+
+@pytest.fixture
+def scored(padded, tmp_path, rng):
+    """Padded reviews, and the scores that a network and a baseline gave them."""
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    for split in ("test", "validation"):
+        write_padded(padded_file(tmp_path, split), padded_schema(64, WORDS, "pre", "pre"), parts)
+    write_dataset(tmp_path, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+    for classifier, noise in (("network", 0.3), ("baseline", 0.8)):
+        (tmp_path / classifier).mkdir()
+        for split in ("test", "validation"):
+            probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
+            write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
+    return tmp_path
+
+
+def judged(scored, **settings) -> dict:
+    (scored / "out").mkdir(exist_ok=True)
+    paths = scored, scored, scored / "network", scored / "baseline"
+    judge_classifiers(*paths, None, JudgingSettings(**settings), scored / "out")
+    return json.loads((scored / "out" / "metrics.json").read_text())
+
+
+def test_both_classifiers_are_judged_by_the_same_measure_and_compared(scored):
+    metrics = judged(scored)
+    assert metrics["test"]["accuracy"] > metrics["baseline"]["accuracy"] > 0.5
+    comparison = metrics["baseline"]["comparison"]
+    assert comparison["difference"] == pytest.approx(metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"])
+    assert sum(row["reviews"] for row in metrics["validation"]["by_length"]) == 120
+
+
+def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
+    half, strict = judged(scored), judged(scored, threshold=0.9)
+    assert strict["test"]["recall"] < half["test"]["recall"]
+    assert strict["test"]["roc_auc"] == half["test"]["roc_auc"]
+
+
+def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
+    assert "by_slice" not in judged(scored)["test"]
+    films = np.where(padded.lengths > 30, "long", "short")
+    write_slices(scored, large_slices("film", pa.array(films), least=2))
+    paths = scored, scored, scored / "network", scored / "baseline", scored
+    judge_classifiers(*paths, JudgingSettings(), scored / "out")
+    rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
+    is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
+    expected = {film: is_right[films == film].mean() for film in ("long", "short")}
+    assert {row["value"]: row["accuracy"] for row in rows} == pytest.approx(expected)
+    assert rows[0]["accuracy"] <= rows[1]["accuracy"]

@@ -1,0 +1,171 @@
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tasks.export
+from tasks.build import make_model
+from tasks.core.errors import InputError, ModelError
+from tasks.core.flow_settings import ExportSettings
+from tasks.core.settings import ModelSettings, ScoringSettings
+from tasks.evaluation.scores import read_scores
+from tasks.export import FORMATS, export, export_classifier, score_with_onnx
+from tasks.network.history import Epoch, write_training
+from tasks.network.keras_files import Scorer, save_model
+from tasks.score import evaluate_model
+from tasks.texts.encoded import read_vocabulary
+from tasks.texts.padded import padded_schema, write_padded
+
+TEXTS = [
+    "Good, GOOD film!",
+    "",
+    "bad-film it's\tthe\nend",
+    "unheard words",
+    *(f"{'the film ' * n}bad" for n in (7, 20, 40, 99)),
+]
+
+ALONE = """
+import sys
+import tensorflow as tf
+served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+assert list(served.structured_outputs) == ["probability"]
+print(*served(text=tf.constant(sys.argv[2:]))["probability"].numpy().tolist())
+assert "tasks" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules"),
+    [
+        ({}, {}),
+        ({"padding": "post", "truncating": "post", "maxlen": 40}, {}),
+        ({"truncating": "middle", "maxlen": 33}, {}),
+        ({"bucketing": False}, {"oov_char": None}),
+        ({}, {"start_char": None, "skip_top": 5}),
+        ({"maxlen": 20}, {"vocabulary_size": 7}),
+    ],
+)
+def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):
+    other = dataclasses.replace(
+        classifier,
+        facts=classifier.facts.model_copy(update=facts),
+        encoding=classifier.encoding.model_copy(update=rules),
+    )
+    other.score.bucketing = other.facts.bucketing
+    try:
+        assert export_classifier(other, tmp_path / "exported") <= 1e-6
+        served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
+        for texts in (TEXTS, TEXTS[::-1], TEXTS[:1]):
+            ours, theirs = other.predict(pa.array(texts)), served(text=tf.constant(texts))["probability"].numpy()
+            assert np.abs(ours - theirs).max() <= 1e-6
+    finally:
+        classifier.score.bucketing = True
+
+
+@pytest.fixture(scope="module")
+def everywhere(classifier, tmp_path_factory):
+    """Return what evaluation, prediction and the exported model make of texts, in that order."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    save_model(classifier.network, folder / "model.keras")
+    write_training(folder, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
+    export_classifier(classifier, folder / "exported")
+    serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
+    schema = padded_schema(classifier.facts.maxlen, classifier.encoding.vocabulary_size, "pre", "pre")
+
+    def everywhere(texts: list[str], batch_size: int) -> list[np.ndarray]:
+        reviews, _words = classifier.encode(pa.array(texts, pa.string()))
+        labels = np.arange(len(texts)) % 2
+        for split in ("validation", "test"):
+            write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
+        with tempfile.TemporaryDirectory() as evaluated:
+            evaluate_model(folder, folder, ScoringSettings(batch_size=batch_size), Path(evaluated))
+            probabilities = read_scores(Path(evaluated), "test").probabilities
+        served = serve(text=tf.constant(texts))["probability"].numpy()
+        return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
+
+    return everywhere
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(st.text(st.sampled_from("good bad film!. x"), max_size=300), min_size=2, max_size=20),
+    st.integers(1, 25),
+    st.data(),
+)
+def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier, everywhere, texts, batch_size, data):
+    order = data.draw(st.permutations(range(len(texts))))
+    shuffled = everywhere([texts[row] for row in order], batch_size)
+    for scores in (*everywhere(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
+        for text, score in zip(texts[:3], scores, strict=False):
+            assert abs(classifier.predict(pa.array([text]))[0] - score) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "its",
+    [
+        {},
+        {"cell": "gru", "readout": "max_mean"},
+        {"cell": "simple_rnn", "bidirectional": False},
+        {"layers": 2, "readout": "state"},
+        {"activation": "softsign", "recurrent_activation": "hard_sigmoid", "readout": "mean"},
+        {"cell": "gru", "activation": "selu", "readout": "max"},
+    ],
+)
+def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):
+    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **its), 10)
+    other = dataclasses.replace(classifier, network=network, score=Scorer(network, 8, bucketing=True))
+    assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "exported" / "model.onnx")
+    assert [(its.name, its.type, len(its.shape)) for its in session.get_inputs()] == [("tokens", "tensor(int32)", 2)]
+    assert [(its.name, its.type, len(its.shape)) for its in session.get_outputs()] == [
+        ("probability", "tensor(float)", 1)
+    ]
+    scores = score_with_onnx(other, tmp_path / "exported", pa.array(TEXTS))
+    assert np.abs(scores - other.predict(pa.array(TEXTS))).max() <= 1e-5
+    assert read_vocabulary(tmp_path / "exported") == classifier.vocabulary.to_pylist()
+    assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
+
+
+def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monkeypatch):
+    write, score, _tolerance = FORMATS["onnx"]
+    monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))
+    with pytest.raises(ModelError, match="scores differ by 2e-05; it is not kept"):
+        export_classifier(classifier, tmp_path / "exported", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
+    export_classifier(classifier, tmp_path / "exported")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tmp_path / "exported"), *TEXTS],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.allclose([float(word) for word in done.stdout.split()], classifier.predict(pa.array(TEXTS)), atol=1e-6)
+
+
+def test_a_place_that_cannot_take_a_model_is_refused_before_one_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.export, "load_keras", pytest.fail)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "file").write_text("I am a file")
+    for output, reason in (
+        ("old", "exists already; name a new folder with --output"),
+        ("file", "exists already"),
+        ("file/new/1", f"cannot be written, since {tmp_path / 'file'} is a file; name another place with --output"),
+    ):
+        with pytest.raises(InputError, match=f"{tmp_path / output}: {reason}"):
+            export.fn(ExportSettings(output=str(tmp_path / output)), None)
+    assert (tmp_path / "file").read_text() == "I am a file"

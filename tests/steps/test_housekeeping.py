@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.housekeeping_flow import housekeeping_flow
+from tasks.core.flow_settings import HousekeepingSettings
+from tasks.housekeeping import damaged_runs, verify_artifacts
+from tasks.store.inventory import list_artifacts
+
+
+def test_every_artifact_is_listed_with_its_age_and_runs(house):
+    unused, used = list_artifacts(house)
+    assert (unused["key"], unused["runs"]) == ("pad/unused", [])
+    assert (used["key"], used["runs"]) == ("pad/used", ["20261101T000000Z-lucky-cat"])
+    assert used["days"] == pytest.approx(10, abs=0.01)
+    assert used["size"] > 3
+
+
+def test_rot_is_found_wherever_it_is(house):
+    (house / "pad" / "used" / "a.txt").write_text("abd")
+    (house / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
+    unused, used = verify_artifacts(house)
+    assert unused["rot"] is None
+    assert "sha256 differs" in used["rot"]
+    assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(house)
+
+
+@pytest.mark.parametrize("action", ["list", "verify", "prune"])
+def test_the_flow_does_what_it_is_told(house, prefect_server, action):
+    findings = housekeeping_flow(HousekeepingSettings(action=action, days=9))
+    assert findings["action"] == action
+    assert [entry["key"] for entry in findings["artifacts"]] == ["pad/unused", "pad/used"]
+    assert (house / "pad" / "used").exists() == (action != "prune")
+
+
+def test_what_is_not_ours_is_reported_and_left_alone(house, prefect_server, caplog):
+    theirs = house / "exported" / "1" / "saved_model.pb"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    for action in ("list", "verify", "prune"):
+        findings = housekeeping_flow(HousekeepingSettings(action=action, days=0))
+        assert findings["strangers"] == ["exported/1"]
+        assert "exported/1" not in [entry["key"] for entry in findings["artifacts"]]
+    assert "1 files or folders in" in caplog.text
+    assert theirs.read_text() == "theirs"
+
+
+def test_from_the_command_line_verify_fails_where_something_is_rotten(house, prefect_server):
+    (house / "pad" / "used" / "a.txt").unlink()
+    flow = Path(__file__).parents[2] / "flows" / "housekeeping_flow.py"
+    done = subprocess.run(
+        [sys.executable, str(flow), "verify", "--store", str(house)],
+        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "a.txt: missing; the next run that needs it makes it again" in done.stderr
+    assert "NO" in done.stdout

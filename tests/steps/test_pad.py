@@ -1,0 +1,87 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.data_settings import EncodeSettings, PadSettings
+from tasks.core.errors import DataError
+from tasks.encode import encode_download
+from tasks.pad import pad_splits, part_groups, split_bounds
+from tasks.texts.groups import read_groups
+from tasks.texts.padded import PaddedFile, pad_tokens
+
+SIDE = st.sampled_from(["pre", "post"])
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 9_999), max_size=30), min_size=1, max_size=20),
+    st.integers(1, 40),
+    SIDE,
+    SIDE,
+)
+def test_padding_equals_keras_own_value_by_value(reviews, maxlen, padding, truncating):
+    from keras.utils import pad_sequences
+
+    tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating=truncating)
+    assert (tokens == pad_sequences(reviews, maxlen=maxlen, padding=padding, truncating=truncating)).all()
+    assert kept.tolist() == [min(len(review), maxlen) for review in reviews]
+    assert tokens.dtype == np.uint16
+
+
+@given(st.lists(st.lists(st.integers(1, 9_999), max_size=30), min_size=1, max_size=20), st.integers(1, 40), SIDE)
+def test_of_a_long_review_the_beginning_and_the_end_may_stay(reviews, maxlen, padding):
+    tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating="middle")
+    for review, row, count in zip(reviews, tokens.tolist(), kept, strict=True):
+        head = maxlen // 4
+        expected = review if len(review) <= maxlen else review[:head] + review[len(review) - maxlen + head :]
+        assert len(expected) == count
+        assert row == (([0] * (maxlen - count) + expected) if padding == "pre" else expected + [0] * (maxlen - count))
+
+
+def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
+    (tmp_path / "encoded").mkdir()
+    encode_download(imdb, EncodeSettings(whole_groups=True), tmp_path / "encoded")
+    groups = read_groups(tmp_path / "encoded")
+    settings = PadSettings(maxlen=40, validation_split=0.1)
+    rows = pad_splits(tmp_path / "encoded", settings, tmp_path)
+    assert rows["train"] + rows["validation"] == 240
+    assert not set(groups[: rows["train"]]) & set(groups[rows["train"] :])
+    assert set(rows) == {"train", "validation", "test"}
+
+
+def test_one_group_cannot_be_parted():
+    bounds = split_bounds(10, 5, 0.2)
+    assert part_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
+    with pytest.raises(DataError, match=r"the first 8 training reviews are of one group; give more groups, or leave"):
+        part_groups(bounds, np.repeat([4, 7], [9, 1]))
+
+
+@pytest.mark.parametrize(("rows", "share"), [(25_000, 0.2), (101, 0.2), (10, 0.33), (7, 0.5)])
+def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, share):
+    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+    bounds = split_bounds(rows, 5, share)
+    (expected_train,), (expected_validation,) = train_validation_split((np.arange(rows),), share)
+    assert np.arange(rows)[slice(*bounds["train"][1:])].tolist() == expected_train.tolist()
+    assert np.arange(rows)[slice(*bounds["validation"][1:])].tolist() == expected_validation.tolist()
+    assert bounds["test"] == ("test", 0, 5)
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(DataError, match="the train split would be empty: 1 training and 5 test reviews"):
+        split_bounds(1, 5, 0.2)
+    with pytest.raises(DataError, match="the test split would be empty"):
+        split_bounds(10, 0, 0.2)
+
+
+def test_every_review_is_in_one_split(imdb, tmp_path):
+    (tmp_path / "encoded").mkdir()
+    encode_download(imdb, EncodeSettings(), tmp_path / "encoded")
+    rows = pad_splits(tmp_path / "encoded", PadSettings(maxlen=40), tmp_path)
+    assert rows == {"train": 192, "validation": 48, "test": 80}
+    for split, count in rows.items():
+        (padded,) = PaddedFile(tmp_path / f"{split}.parquet")
+        assert padded.tokens.shape == (count, 40)
+        assert padded.vocabulary_size == 10_000
+        assert ((padded.tokens != 0).sum(1) == padded.lengths).all()

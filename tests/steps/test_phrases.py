@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.errors import DataError
+from tasks.core.settings import PhraseSettings
+from tasks.linear.phrase_files import read_phrases, read_vectors
+from tasks.phrases import deal_folds, quality_of
+from tasks.texts.encoded import write_encoded
+from tasks.texts.groups import write_groups
+from tasks.texts.padded import PaddedFile
+from tests.support.learned import learn_small, write_reviews
+from tests.support.small_reviews import BAD, GOOD, WORDS
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phrases")
+    write_reviews(folder)
+    said: list[str] = []
+    return folder, learn_small(folder, said.append, pytest.fail), said
+
+
+def test_what_is_learned_says_how_good_it_is(made):
+    folder, meta, said = made
+    assert meta["out_of_fold"]["accuracy"] > 0.9
+    assert meta["validation"]["accuracy"] > 0.9
+    assert len(said) == 1
+    assert (
+        f"a linear model of them reaches {meta['out_of_fold']['accuracy']:.4f} on training reviews of other" in said[0]
+    )
+    facts = json.loads((folder / "learned" / "phrases.json").read_text())
+    assert (facts["vocabulary_size"], facts["longest"], facts["numbers"]) == (WORDS, 3, 2)
+    assert facts["phrases"] == meta["phrases"]
+
+
+def test_good_words_and_bad_words_say_so_in_every_fold(made):
+    reader = read_phrases(made[0] / "learned")
+    assert reader.width == 6
+    assert reader.tables.shape == (5, made[1]["phrases"] + 1, 2)
+    tokens = np.array([[0, GOOD, BAD]], np.int32)
+    for numbers in (*(reader(tokens, np.array([row]))[0] for row in range(20)), reader.for_others(1)(tokens, [0])[0]):
+        ratio, weight = numbers[:, 0], numbers[:, 3]
+        assert (ratio[1], weight[1]) > (0, 0) > (ratio[2], weight[2])
+        assert not numbers[0].any()
+
+
+def test_the_numbers_of_training_reviews_are_of_the_size_of_one(made):
+    reader = read_phrases(made[0] / "learned")
+    part = PaddedFile(made[0] / "padded" / "train.parquet")[0]
+    numbers = reader(part.tokens.astype(np.int32), np.arange(len(part.labels)))[part.tokens > 0]
+    # Of words alone: longer phrases are so rare here that most of what they say is cut.
+    np.testing.assert_allclose(numbers[:, [0, 3]].std(axis=0), 1, atol=0.05)
+    assert np.abs(numbers).max() == 5
+
+
+def test_marks_have_no_vector_and_words_have(made):
+    lengths = np.linalg.norm(read_vectors(made[0] / "learned"), axis=1)
+    assert lengths.shape == (WORDS,)
+    assert lengths[0] == 0
+    np.testing.assert_allclose(lengths[10:], 2.4, rtol=1e-5)
+
+
+def test_equal_input_gives_equal_bytes(made, tmp_path):
+    write_reviews(tmp_path)
+    learn_small(tmp_path)
+    for path in (tmp_path / "learned").iterdir():
+        assert path.read_bytes() == (made[0] / "learned" / path.name).read_bytes(), path.name
+
+
+def test_folds_that_part_what_belongs_together_are_noticed(tmp_path):
+    """Each phrase of two films stands in training twice, under one label, and never in validation."""
+    write_reviews(tmp_path, validation=80)
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.tile([0, 1], 200), np.tile([0, 1], 40)])
+    films = [rng.integers(1, WORDS, 9).tolist() for _ in range(200)]
+    reviews = [films[(row // 4) * 2 + row % 2] for row in range(400)]
+    reviews += [rng.integers(1, WORDS, 9).tolist() for _ in range(80)]
+    write_encoded(tmp_path / "encoded" / "train.parquet", [pa.array(reviews, pa.list_(pa.uint16()))], labels)
+    write_groups(tmp_path / "encoded", np.arange(480), together=False)
+    warned: list[str] = []
+    learn_small(tmp_path, warn=warned.append)
+    assert len(warned) == 1
+    assert "--data.group-column" in warned[0]
+
+
+def test_more_folds_than_groups_are_refused():
+    assert set(deal_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=3))) == {0, 1, 2}
+    with pytest.raises(DataError, match=r"have 3 groups, too few for 4 folds.*lower --phrases\.folds"):
+        deal_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=4))
+
+
+def test_reviews_without_a_phrase_in_common_are_refused(tmp_path):
+    write_reviews(tmp_path)
+    with pytest.raises(DataError, match=r"no phrase stands in 1000 training reviews; lower --phrases\.min-documents"):
+        learn_small(tmp_path, min_documents=1000)
+
+
+def test_quality_is_of_the_likeliest_label():
+    two = quality_of(np.array([[2.0], [-1.0], [0.5]]), np.array([1, 0, 0]))
+    assert two.accuracy == pytest.approx(2 / 3)
+    assert two.log_loss == pytest.approx(np.mean(np.log1p(np.exp([-2, -1, 0.5]))))
+    three = quality_of(np.log([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]]), np.array([0, 2]))
+    assert (three.accuracy, three.log_loss) == (0.5, pytest.approx(-np.mean(np.log([0.7, 0.4]))))

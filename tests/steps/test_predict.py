@@ -1,0 +1,274 @@
+import hashlib
+import itertools
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prefect import get_client
+
+import tasks.predict
+import tasks.texts.tables.reading
+from flows.predict_flow import predict_flow
+from tasks.core.errors import InputError, ModelError
+from tasks.core.flow_settings import PredictSettings
+from tasks.predict import explain, predict_files, predict_text, score_file
+from tasks.texts.tables.reading import read_batches
+from tests.support.small_runs import SIX_WORDS
+
+
+def ignore(_share, _name) -> None:
+    """Show no progress."""
+
+
+def ask(source, output, **values) -> PredictSettings:
+    return PredictSettings(input=str(source), output=str(output), **values)
+
+
+def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifier, tmp_path):
+    its = [{"id": str(row), "text": "good film" if row % 2 else "bad, bad film"} for row in range(20)]
+    (tmp_path / "a.csv").write_text("id,text\n" + "".join(f'{row["id"]},"{row["text"]}"\n' for row in its))
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
+    pq.write_table(pa.Table.from_pylist(its), tmp_path / "c.parquet")
+    (tmp_path / "d.txt").write_text("".join(row["text"] + "\n" for row in its))
+    tables = []
+    for name in ("a.csv", "b.jsonl", "c.parquet", "d.txt"):
+        output = tmp_path / f"{name}.scored.parquet"
+        assert score_file(classifier, tmp_path / name, output, ask(name, output), [].append)["rows"] == 20
+        tables.append(pq.read_table(output))
+    expected = classifier.predict(pa.array([row["text"] for row in its]))
+    for table in tables:
+        assert np.allclose(table["probability"].to_numpy(), expected, atol=1e-6)
+        assert set(table["predicted_label"].to_pylist()) <= {"negative", "positive"}
+        assert table.schema.metadata[b"model"] == b"imdb-classifier version 1"
+        assert table.schema.metadata[b"dataset_sha256"] == b"0" * 64
+    assert [table.column_names[:-2] for table in tables] == [["id", "text"]] * 3 + [["text"]]
+    assert tables[0].select(["id", "text"]).to_pylist() == its
+    sha256 = hashlib.sha256((tmp_path / "a.csv").read_bytes()).hexdigest()
+    assert tables[0].schema.metadata[b"input_sha256"] == sha256.encode()
+
+
+@pytest.mark.parametrize("name", ["scored.csv", "scored.jsonl"])
+def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifier, tmp_path, name):
+    source, output = tmp_path / "a.jsonl", tmp_path / name
+    its = [{"n": None, "text": 'good, "film"\nà'}, {"text": "bad", "n": 7, "more": {"a": [1, "é"]}}]
+    source.write_text("\n".join(map(json.dumps, its)))
+    assert predict_files(ask(source, output), "", ignore)["files"][0]["rows"] == 2
+    found = [row for batch in read_batches(output) for row in batch.to_pylist()]
+    expected = classifier.predict(pa.array([row["text"] for row in its]))
+    assert [row["text"] for row in found] == [row["text"] for row in its]
+    assert np.allclose([float(row["probability"]) for row in found], expected, atol=1e-6)
+    assert {row["predicted_label"] for row in found} <= {"negative", "positive"}
+    assert [json.loads(row["more"]) if row["more"] else None for row in found] == [None, {"a": [1, "é"]}]
+    assert [row["n"] and int(row["n"]) for row in found] == [None, 7]
+    assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == ["a.jsonl", name]
+
+
+def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 5)
+    source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
+    source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
+    scored, number = [], itertools.count(1)
+
+    def cut_short(_classifier, batch, *arguments):
+        if next(number) == 3:
+            raise KeyboardInterrupt
+        scored.append(len(batch))
+        return real(_classifier, batch, *arguments)
+
+    real = tasks.predict.score_batch
+    monkeypatch.setattr(tasks.predict, "score_batch", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        score_file(classifier, source, output, ask(source, output), [].append)
+    assert not output.exists()
+    assert score_file(classifier, source, output, ask(source, output), [].append)["rows"] == 23
+    assert scored == [5, 5, 5, 5, 3]
+    texts = source.read_text().splitlines()
+    assert pq.read_table(output)["text"].to_pylist() == texts
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "scored.parquet"]
+
+
+def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 5)
+    output = tmp_path / "scored.parquet"
+    sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for source, word in zip(sources, ("good", "bad"), strict=True):
+        source.write_text(f"{word} film\n" * 23)
+    real, at_work, most = tasks.predict.score_batch, [], []
+
+    def slow(*arguments):
+        at_work.append(threading.get_ident())
+        most.append(len(set(at_work)))
+        time.sleep(0.02)
+        try:
+            return real(*arguments)
+        finally:
+            at_work.remove(threading.get_ident())
+
+    monkeypatch.setattr(tasks.predict, "score_batch", slow)
+    with ThreadPoolExecutor(2) as both:
+        scoring = [both.submit(score_file, classifier, its, output, ask(its, output), [].append) for its in sources]
+    assert [its.result()["rows"] for its in scoring] == [23, 23]
+    assert max(most) == 1
+    assert len(set(pq.read_table(output)["text"].to_pylist())) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "scored.parquet"]
+
+
+def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(classifier, tmp_path):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a.txt").write_text("good\n")
+    settings = ask(inbox, outbox)
+    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append)["rows"] == 1
+    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append) is None
+
+
+@pytest.fixture
+def championed(classifier, monkeypatch):
+    """The classifier, as the champion of the registry."""
+    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+
+
+def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    assert predict_files(ask(inbox, outbox), "", ignore) == {"files": [], "refused": []}
+    (inbox / "a.txt").write_text("good\n")
+    first = predict_files(ask(inbox, outbox), "", ignore)
+    (inbox / "b.txt").write_text("bad\nfilm\n")
+    second = predict_files(ask(inbox, outbox), "", ignore)
+    assert [[file["rows"] for file in its["files"]] for its in (first, second)] == [[1], [2]]
+    assert predict_files(ask(inbox, outbox), "", ignore) == {"files": [], "refused": []}
+    assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
+
+
+def test_a_file_that_cannot_be_scored_does_not_stop_those_after_it(championed, tmp_path, prefect_server):
+    inbox, outbox = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    (inbox / "a.csv").write_text("words\ngood\n")
+    (inbox / "b.txt").write_text("bad\n")
+    with pytest.raises(InputError, match=r"a\.csv: has no column 'text'"):
+        predict_flow(ask(inbox, outbox))
+    assert [path.name for path in outbox.iterdir()] == ["b.txt.parquet"]
+
+
+def test_progress_is_told_over_all_files(championed, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.txt").write_text("good\n")
+    told: list = []
+    predict_files(ask(tmp_path / "in", tmp_path / "out"), "", lambda *its: told.append(its))
+    assert told == [(0.5, "a.txt"), (1.0, "b.txt")]
+
+
+def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
+    source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
+    source.write_text("good film the a bad it's film\n" * 300)
+    scored = score_file(classifier, source, output, ask(source, output), [].append)
+    assert scored["drifted"]
+    assert scored["drift"]["length"] > 0.25
+    metadata = pq.read_schema(output).metadata
+    assert json.loads(metadata[b"drift"]) == scored["drift"]
+    assert json.loads(metadata[b"profile"])["lengths"] == [0, 0, 300]
+    few = score_file(classifier, source, output, ask(source, output, min_drift_rows=301), [].append)
+    assert not few["drifted"]
+    assert not score_file(classifier, source, output, ask(source, output, max_drift=99), [].append)["drifted"]
+
+
+def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(classifier):
+    text = "The good, good film"
+    shares = explain(classifier, text, 2)
+    whole, without = classifier.predict(pa.array(["the good good film", "the film"]))
+    named = {share.word: share.share for share in explain(classifier, text, 9)}
+    assert named["good"] == pytest.approx(whole - without, abs=1e-6)
+    assert set(named) == {"the", "good", "film"}
+    assert len(shares) == 2
+    assert abs(shares[0].share) >= abs(shares[1].share)
+    assert {share.label for share in shares} == {"positive"}
+    assert explain(classifier, "", 3) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "id,words\n1,good\n", "has no column 'text', only id, words; name it with --text-column"),
+        ("a.csv", "text,probability\ngood,1\n", "has a column 'probability' already; rename it"),
+        ("a.jsonl", '{"text": "good"}\n{"text": null}\n', "row 2 has no text"),
+        ("a.jsonl", '{"text": "good"}\nno json\n', "expected one JSON object a line"),
+        ("a.parquet", "no parquet", "expected a Parquet file"),
+        ("a.txt", "", "has no rows to score"),
+        ("a.doc", "good", r"expected a file that ends in \.csv"),
+    ],
+)
+def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
+    championed, tmp_path, prefect_server, name, content, message
+):
+    (tmp_path / name).write_text(content)
+    output = tmp_path / "scored.parquet"
+    with pytest.raises(InputError, match=message):
+        predict_flow(ask(tmp_path / name, output))
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("in", "in", "in: the scores would lie among the reviews, and be scored the next time; name another folder"),
+        ("in", "link", "the scores would lie among the reviews"),
+        ("in", "in/a.parquet", "is a file, and .*in is a folder; name a folder with --output"),
+        ("in/a.parquet", "in/a.parquet", "the scores would replace the reviews; name another file with --output"),
+        ("in/a.parquet", "link/a.parquet", "the scores would replace the reviews"),
+        ("in/a.parquet", "in", r"in: is a folder; name a file in it: --output .*/in/a\.parquet"),
+        ("in/a.parquet", "in/a.parquet/b.parquet", r"since .*in/a\.parquet is a file; name another place"),
+        ("in", "in/a.parquet/out", r"since .*in/a\.parquet is a file; name another place"),
+        ("in/a.parquet", "scores.tsv", "scores are not written so; give a name that ends in .parquet, .csv, .jsonl"),
+        ("nowhere", "out", "nowhere: no such file or folder"),
+    ],
+)
+def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
+    tmp_path, monkeypatch, source, output, message
+):
+    monkeypatch.setattr(tasks.predict, "load_classifier", pytest.fail)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    pq.write_table(pa.table({"text": ["good"]}), tmp_path / "in" / "a.parquet")
+    before = (tmp_path / "in" / "a.parquet").read_bytes()
+    with pytest.raises(InputError, match=message):
+        predict_files(ask(tmp_path / source, tmp_path / output), "", ignore)
+    assert (tmp_path / "in" / "a.parquet").read_bytes() == before
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.parquet"]
+
+
+def test_endings_in_any_case_are_scored_and_what_is_passed_over_is_named(championed, tmp_path, prefect_server, caplog):
+    (tmp_path / "in").mkdir()
+    for name in ("a.txt", "B.TXT", "c.txt.zip"):
+        (tmp_path / "in" / name).write_text("good\n")
+    assert [file["rows"] for file in predict_flow(ask(tmp_path / "in", tmp_path / "out"))["files"]] == [1, 1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["B.TXT.parquet", "a.txt.parquet"]
+    assert "c.txt.zip passed over; expected files in .csv, .tsv, .parquet, .jsonl, .json, .txt" in caplog.text
+
+
+def test_one_text_gets_its_label_probability_and_words(championed, classifier):
+    found = predict_text(PredictSettings(text="Good film", explain=1), None)
+    assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)
+    assert found["label"] == ("positive" if found["probability"] >= 0.5 else "negative")
+    assert found["words"] == explain(classifier, "Good film", 1)
+
+
+def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
+    predict_flow(PredictSettings(text="Good film"))
+    with get_client(sync_client=True) as client:
+        told = json.dumps([flow_run.parameters for flow_run in client.read_flow_runs()])
+    assert "**********" in told
+    assert "Good film" not in told
+
+
+def test_without_a_champion_the_error_says_how_to_get_one(store):
+    with pytest.raises(ModelError, match=r"no model has a champion yet: train one with python flows/imdb_flow.py"):
+        predict_text(PredictSettings(text="good"), None)
+    with pytest.raises(ModelError, match="is no run folder"):
+        predict_text(PredictSettings(text="good", model=str(store)), None)

@@ -1,0 +1,97 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.data_settings import DataSettings
+from tasks.core.errors import InputError
+from tasks.core.settings import RunSettings, SliceSettings
+from tasks.download import fetch_reviews
+from tasks.encode import encode_download
+from tasks.slice_tests import divide_tests
+from tasks.texts.encoded import encoded_file, read_encoding, read_vocabulary
+from tasks.texts.slices import read_slices
+from tests.support.small_runs import small
+
+FILMS = ("Alien", "Brazil", " Alien ", None, "7")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """400 own reviews, each of which names its film in its text."""
+    rows = [
+        {"text": f"{'good' if row % 2 else 'bad'} film{row % 5} n{row}", "label": row % 2, "film": FILMS[row % 5],
+         "row": row, "tags": ["a"]}
+        for row in range(400)
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+    for folder in ("downloaded", "encoded", "divided"):
+        (tmp_path / folder).mkdir()
+    data = DataSettings(dataset=str(tmp_path / "own.parquet"))
+    fetch_reviews(data, tmp_path / "downloaded", pytest.fail)
+    return data
+
+
+def divided(tmp_path, data, **values):
+    divide_tests(tmp_path / "downloaded", data, SliceSettings(**values), tmp_path / "divided")
+    return read_slices(tmp_path / "divided")
+
+
+@pytest.mark.parametrize("max_reviews", [None, 40])
+def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews):
+    data = own.model_copy(update={"max_reviews": max_reviews})
+    encode_download(tmp_path / "downloaded", data, tmp_path / "encoded")
+    slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
+    words, encoding = read_vocabulary(tmp_path / "encoded"), read_encoding(tmp_path / "encoded")
+    tokens = pq.read_table(encoded_file(tmp_path / "encoded", "test"))["tokens"].to_pylist()
+    assert len(slices.places) == len(tokens) == (max_reviews or len(tokens))
+    for place, ids in zip(slices.places, tokens, strict=True):
+        known = [words[its - 1 - encoding.index_from] for its in ids[1:] if its > encoding.index_from]
+        (film,) = (int(word[4:]) for word in known if word.startswith("film"))
+        assert slices.values[place] == (FILMS[film] or "").strip()
+    assert set(slices.values) == {"Alien", "Brazil", "", "7"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"slice_column": "actor"}, "has no column 'actor', only .*; name it with --evaluation.slice-column"),
+        (
+            {"slice_column": "row"},
+            r"'row' has (\d+) values in \1 test rows, and none in 30 or more; name another with --ev",
+        ),
+        ({"slice_column": "tags"}, "the column 'tags' holds list.*, expected text or numbers"),
+    ],
+)
+def test_a_column_that_divides_nothing_is_refused_with_its_name(own, tmp_path, values, message):
+    with pytest.raises(InputError, match=message):
+        divided(tmp_path, own, **values)
+    assert list((tmp_path / "divided").iterdir()) == []
+
+
+def test_files_that_changed_since_the_download_are_refused(own, tmp_path):
+    pq.write_table(pq.read_table(tmp_path / "own.parquet").slice(1), tmp_path / "own.parquet")
+    with pytest.raises(InputError, match="its content has changed since the run began; run again"):
+        divided(tmp_path, own, slice_column="film")
+
+
+def test_only_own_reviews_have_columns():
+    with pytest.raises(ValueError, match="slice_column is for own reviews"):
+        RunSettings.model_validate({"evaluation": {"slice_column": "film"}})
+
+
+def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
+    data = {"dataset": str(tmp_path / "own.parquet"), "maxlen": 16}
+    by_film, by_label = (
+        run(small(None, data=data, training={"epochs": 1}, evaluation={"slice_column": column, "min_slice_rows": 10}))
+        for column in ("film", "label")
+    )
+    assert [step["name"] for step in by_label["steps"] if not step["cached"]] == ["divide", "judge", "report"]
+    rows = by_film["test"]["by_slice"]
+    assert sum(row["reviews"] for row in rows) == by_film["dataset"]["test"]
+    assert {row["value"] for row in rows} >= {"Alien", ""}
+    page = (by_film["folder"] / "report.html").read_text()
+    assert "<h2>By film</h2>" in page
+    assert "(nothing)" in page
+    assert json.loads((by_film["folder"] / "config.json").read_text())["evaluation"]["slice_column"] == "film"

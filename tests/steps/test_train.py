@@ -1,0 +1,315 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tasks.build import make_model
+from tasks.core.errors import TrainingError
+from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.linear.phrase_files import read_phrases
+from tasks.network.checkpoint import Checkpoint
+from tasks.network.keras_files import Scorer, load_model, save_model
+from tasks.store.artifact import Artifact
+from tasks.store.caching import cache_key
+from tasks.texts.padded import PaddedFile, padded_schema, write_padded
+from tasks.train import (
+    balanced_weights,
+    compile_model,
+    epochs_key,
+    fit,
+    fit_epoch,
+    goes_beyond,
+    is_done,
+    train,
+    train_model,
+)
+from tests.support.learned import learn_small, write_reviews
+from tests.support.small_reviews import WORDS, make_padded
+from tests.support.small_runs import epochs, small
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The network that is traced soonest; that of the case study is trained in the tests of the flow."""
+    path = tmp_path_factory.mktemp("built") / "model.keras"
+    settings = ModelSettings(
+        cell="simple_rnn", bidirectional=False, units=8, embedding_dim=8, dense_units=8, dropout=0.1,
+        embedding_dropout=0.1,
+    )  # fmt: skip
+    save_model(make_model(settings, WORDS), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def straight(built, tmp_path_factory):
+    """Three epochs without a break: the network, its epochs and the folder of its checkpoint."""
+    folder = tmp_path_factory.mktemp("straight")
+    return *run(built, make_padded(120, maxlen=64, seed=1), folder, epochs=3), folder
+
+
+def settings(**values) -> TrainingSettings:
+    return TrainingSettings(**({"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | values))
+
+
+def run(built, padded, folder, said=None, **values):
+    say = [].append if said is None else said.append
+    return fit(built, [padded], [padded], settings(**values), Checkpoint(folder), say)
+
+
+def weights_equal(one, other) -> bool:
+    return all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def test_a_network_learns_what_words_mean(built, padded, tmp_path):
+    said = []
+    _, history = run(built, padded, tmp_path, said, epochs=8, learning_rate=0.02)
+    assert history[-1].val_loss < history[0].val_loss
+    assert history[-1].model_dump()["val_accuracy"] > 0.8
+    assert len(said) == 9
+    assert said[0].startswith("Training on ")
+    assert said[1].startswith("Epoch 1/8: loss ")
+    assert "s left" in said[1]
+
+
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padded, tmp_path, bucketing):
+    models = [
+        run(built, padded, tmp_path / str(number), epochs=1, seed=seed, bucketing=bucketing)[0]
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert weights_equal(models[0], models[1])
+    assert not weights_equal(models[0], models[2])
+
+
+def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, straight, tmp_path):
+    model, history, _folder = straight
+    run(built, padded, tmp_path, epochs=2)
+    Checkpoint(tmp_path).finish(warn=pytest.fail)  # a run of two epochs that ended is gone on from too
+    said = []
+    resumed, resumed_history = run(built, padded, tmp_path, said, epochs=3)
+    assert said[0].startswith("Going on after epoch 2")
+    assert weights_equal(model, resumed)
+    without_seconds = [[epoch.model_dump(exclude={"seconds"}) for epoch in its] for its in (history, resumed_history)]
+    assert without_seconds[0] == without_seconds[1]
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory):
+    """Reviews, what is learned of their phrases, and a network that reads it."""
+    folder = tmp_path_factory.mktemp("reading")
+    write_reviews(folder)
+    learn_small(folder)
+    model = ModelSettings(
+        units=4, phrases=True, word_vectors=True, vector_tuning=0.2, word_dropout=0.2, embedding_dropout=0.2,
+        dense_units=0, cell="gru", readout="max_mean",
+    )  # fmt: skip
+    (folder / "built").mkdir()
+    save_model(make_model(model, WORDS, learned=folder / "learned"), folder / "built" / "model.keras")
+    return folder
+
+
+def train_reading(reading, checkpoint, folder, **values):
+    folder.mkdir()
+    paths = reading / "built", reading / "padded", reading / "learned"
+    rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
+    return train_model(*paths, settings(**rules), Checkpoint(checkpoint), folder, [].append)
+
+
+def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(reading, tmp_path):
+    train_reading(reading, tmp_path / "straight", tmp_path / "a")
+    rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
+    parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
+
+    def stop_after_the_first(line):
+        if line.startswith("Epoch"):
+            raise KeyboardInterrupt(line)
+
+    with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
+        fit(
+            reading / "built" / "model.keras", *parts, rules, Checkpoint(tmp_path / "cut"), stop_after_the_first,
+            phrases=read_phrases(reading / "learned"),
+        )  # fmt: skip
+    train_reading(reading, tmp_path / "cut", tmp_path / "b")
+    assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
+    assert json.loads((tmp_path / "a" / "training.json").read_text())["history"][-1]["val_accuracy"] > 0.9
+
+
+def test_the_whole_network_scores_validation_reviews_as_training_judged_them(reading, tmp_path):
+    train_reading(reading, tmp_path / "checkpoint", tmp_path / "trained")
+    model, part = (
+        load_model(tmp_path / "trained" / "model.keras"),
+        PaddedFile(reading / "padded" / "validation.parquet")[0],
+    )
+    right = (Scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
+    history = json.loads((tmp_path / "trained" / "training.json").read_text())["history"]
+    assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
+
+
+def test_three_labels_are_each_held_against_the_rest(tmp_path):
+    write_reviews(tmp_path, labels=3)
+    learn_small(tmp_path)
+    assert read_phrases(tmp_path / "learned").width == 18
+    (tmp_path / "built").mkdir()
+    settings = ModelSettings(units=4, embedding_dim=4, dense_units=0, phrases=True, cell="gru", readout="max_mean")
+    save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
+    train_reading(tmp_path, tmp_path / "checkpoint", tmp_path / "trained", learning_rate=0.02)
+    part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
+    probabilities = Scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
+    assert probabilities.shape == (80, 3)
+    assert (probabilities.argmax(axis=1) == part.labels).mean() > 0.9
+
+
+def test_long_gradients_are_scaled_down(built):
+    model = load_model(built)
+    compile_model(model, settings(clipnorm=0.5, beta_2=0.9), 10)
+    assert (model.optimizer.clipnorm, model.optimizer.beta_2) == (0.5, 0.9)
+
+
+def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, tmp_path):
+    falling = {"epochs": 3, "learning_rate_decay": "cosine"}
+    straight, _ = run(built, padded, tmp_path / "straight", **falling)
+    assert float(straight.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+
+    def stop_after_the_first(line):
+        if line.startswith("Epoch"):
+            raise KeyboardInterrupt(line)
+
+    with pytest.raises(KeyboardInterrupt, match="Epoch 1/3"):
+        fit(built, [padded], [padded], settings(**falling), Checkpoint(tmp_path / "cut"), stop_after_the_first)
+    resumed, _ = run(built, padded, tmp_path / "cut", **falling)
+    assert weights_equal(straight, resumed)
+
+
+def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded, straight, tmp_path):
+    model, _ = run(built, padded, tmp_path / "straight", epochs=1)
+    shutil.copytree(straight[2], tmp_path / "longer")
+    shorter, history = run(built, padded, tmp_path / "longer", epochs=1)
+    assert len(history) == 1
+    assert weights_equal(model, shorter)
+    patient = settings(epochs=9, early_stopping_patience=1)
+    assert goes_beyond(epochs(0.5, 0.6, 0.4), patient)
+    assert not goes_beyond(epochs(0.5, 0.4, 0.6), patient)
+    assert not goes_beyond([], patient)
+
+
+def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
+    built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
+
+    def key(**values) -> str:
+        return epochs_key(built, padded, None, settings(**values))
+
+    five = key(epochs=5)
+    assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
+    assert len({five, key(seed=5), key(batch_size=8), key(learning_rate=0.1)}) == 4
+    # A falling step size depends on when it is to end.
+    falling = [key(epochs=epochs, learning_rate_decay="cosine") for epochs in (5, 6)]
+    assert len({five, *falling}) == 3
+    # Its lock is held within that of the artifact: they must not be one.
+    plain = settings(epochs=1)
+    whole = cache_key(train.fn, "train", {"built": built, "padded": padded, "settings": plain})
+    assert key(epochs=1) != whole
+
+
+def test_early_stopping_waits_for_its_patience():
+    assert not is_done(epochs(0.5, 0.3, 0.4), settings(epochs=9, early_stopping_patience=2))
+    assert is_done(epochs(0.5, 0.3, 0.4, 0.4), settings(epochs=9, early_stopping_patience=2))
+    assert not is_done(epochs(0.5, 0.6, 0.7), settings(epochs=9))
+    assert is_done(epochs(0.5, 0.4), settings(epochs=2))
+
+
+def test_the_best_epoch_is_kept_if_asked_for(built, padded, tmp_path):
+    contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
+    options = settings(epochs=4, learning_rate=0.05, keep_best=True)
+    best, history = fit(built, [padded], [contrary], options, Checkpoint(tmp_path), [].append)
+    losses = [epoch.val_loss for epoch in history]
+    assert losses.index(min(losses)) < 3
+    only_the_best = settings(epochs=losses.index(min(losses)) + 1, learning_rate=0.05)
+    expected, _ = fit(built, [padded], [contrary], only_the_best, Checkpoint(tmp_path / "b"), [].append)
+    assert weights_equal(best, expected)
+
+
+def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(padded, built, tmp_path):
+    run(built, padded, tmp_path, epochs=1)
+    state = Checkpoint(tmp_path).read(warn=pytest.fail)
+    model = load_model(tmp_path / state.last)
+    model.optimizer.learning_rate = float("nan")
+    Checkpoint(tmp_path).write(model, state.history)
+    before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
+    with pytest.raises(TrainingError, match=r"epoch 2: the loss is nan; the last sound epoch is kept.*learning-rate"):
+        run(built, padded, tmp_path, epochs=3)
+    assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
+
+
+def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded, tmp_path):
+    parts = [(padded.tokens, padded.lengths, padded.labels)]
+    for split in ("train", "validation"):
+        write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
+    files = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        meta = train_model(
+            built.parent, tmp_path, None, settings(), Checkpoint(tmp_path / f"c{number}"), folder, [].append
+        )
+        files.append([(folder / name).read_bytes() for name in ("model.keras", "training.json")])
+    assert files[0] == files[1]
+    assert len(meta["seconds"]) == 2
+    training = json.loads(files[0][1])
+    assert [epoch["epoch"] for epoch in training["history"]] == [1, 2]
+    assert set(training["history"][0]) >= {
+        "loss",
+        "accuracy",
+        "precision",
+        "recall",
+        "val_loss",
+        "val_accuracy",
+    }
+    assert getattr(load_model(tmp_path / "1" / "model.keras"), "optimizer", None) is None
+    assert np.isfinite(training["history"][0]["loss"])
+
+
+def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect_server, monkeypatch):
+    from flows.imdb_flow import imdb_flow
+    from tasks import train as room
+
+    begun = []
+
+    def fail_once(model, train, validation, settings, epoch, *rest):
+        begun.append(epoch)
+        if begun == [1, 2, 3, 4]:
+            raise RuntimeError("the machine hiccups")
+        return fit_epoch(model, train, validation, settings, epoch, *rest)
+
+    monkeypatch.setattr(room, "fit_epoch", fail_once)
+    monkeypatch.setattr(room.train, "retry_delay_seconds", 0)
+    imdb_flow.with_options(result_storage=store / "results")(small(imdb, training={"epochs": 5}))
+    assert begun == [1, 2, 3, 4, 4, 5]
+
+
+def test_balanced_labels_count_the_same_together_and_the_rare_one_is_found_more_often(built, tmp_path):
+    many = make_padded(120, maxlen=64, seed=1)
+    kept = np.flatnonzero((many.labels == 0) | (np.arange(len(many.labels)) % 6 == 0))
+    few = dataclasses.replace(many, tokens=many.tokens[kept], lengths=many.lengths[kept], labels=many.labels[kept])
+    weights, counts = balanced_weights([few]), np.bincount(few.labels)
+    assert weights[0] * counts[0] == pytest.approx(weights[1] * counts[1])
+    assert weights[0] * counts[0] + weights[1] * counts[1] == pytest.approx(len(few.labels))
+    recalls = {
+        name: run(built, few, tmp_path / name, class_weight=name)[1][-1].model_dump()["val_recall"]
+        for name in ("none", "balanced")
+    }
+    assert recalls["balanced"] > recalls["none"]
+
+
+def test_a_network_of_three_labels_learns_them_and_resumes(tmp_path):
+    reviews = make_padded(120, maxlen=64, seed=1)
+    three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))
+    settings = ModelSettings(cell="gru", bidirectional=False, units=8, embedding_dim=8, dense_units=8)
+    save_model(make_model(settings, WORDS, 3), tmp_path / "three.keras")
+    straight, history = run(tmp_path / "three.keras", three, tmp_path / "straight", epochs=4, learning_rate=0.03)
+    assert history[-1].model_dump()["val_accuracy"] > 0.6
+    assert "precision" not in history[-1].model_dump()
+    run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=2, learning_rate=0.03)
+    resumed, _history = run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=4, learning_rate=0.03)
+    assert weights_equal(straight, resumed)

@@ -1,0 +1,108 @@
+import threading
+import time
+
+import pytest
+
+from tasks.core.errors import StoreError
+from tasks.store.leases import Lease, LeaseLostError, leased
+
+KEY = "pad/abc"
+
+
+@pytest.fixture(autouse=True)
+def short_terms(monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", "0.6")
+
+
+def test_one_at_a_time_holds_a_key_and_the_next_has_it_at_once(bucket):
+    order = []
+
+    def second():
+        with leased(bucket, KEY):
+            order.append("second")
+
+    with leased(bucket, KEY) as lease:
+        other = threading.Thread(target=second)
+        other.start()
+        time.sleep(1.5)  # more than two terms: a live holder's lease does not run out
+        lease.check()
+        order.append("first")
+    other.join(20)
+    assert order == ["first", "second"]
+
+
+def test_who_has_no_time_to_wait_is_told_at_once(bucket):
+    with leased(bucket, KEY), leased(bucket, KEY, wait=False) as none:
+        assert none is None
+    with leased(bucket, KEY, wait=False) as free:
+        assert free is not None
+
+
+def test_what_a_killed_holder_left_is_taken_over_after_its_term(bucket, caplog):
+    killed = Lease(bucket, KEY, 0.6)
+    assert killed.take(KEY)  # and nobody keeps it
+    began = time.monotonic()
+    with leased(bucket, KEY):
+        assert time.monotonic() - began >= 0.6
+    assert f"{KEY}: {killed.holder} has given no sign of life" in caplog.text
+
+
+def test_a_holder_that_stood_still_finds_out_before_it_writes(bucket):
+    still = Lease(bucket, KEY, 0.6)
+    assert still.take(KEY)
+    with leased(bucket, KEY) as lease:
+        with pytest.raises(LeaseLostError, match="another worker has taken over"):
+            still.check()
+        still.free()  # takes nothing from the other
+        lease.check()
+
+
+def test_of_many_that_wait_each_has_its_turn(bucket):
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def work():
+        nonlocal at_once, most
+        with leased(bucket, KEY):
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            time.sleep(0.05)
+            with lock:
+                at_once -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert (most, at_once) == (1, 0)
+
+
+def test_a_lease_is_kept_through_requests_that_fail(bucket, object_store):
+    with leased(bucket, KEY) as lease:
+        object_store.every = 4
+        time.sleep(1.2)
+        lease.check()
+        assert bucket.tag(lease.name) is not None
+
+
+def test_a_lease_that_we_did_not_write_is_named(bucket):
+    bucket.create(f"locks/{KEY}.lease", b"[1")
+    with pytest.raises(StoreError, match=r"locks/pad/abc.lease: not a lease of ours"), leased(bucket, KEY):
+        pass
+
+
+def test_a_sign_of_life_whose_answer_was_lost_is_the_holders_own(bucket, object_store):
+    lease = Lease(bucket, KEY, 60)
+    assert lease.take(KEY)
+    unseen = lease.bucket.replace(lease.name, lease._record(), lease.tag)
+    assert unseen not in (None, lease.tag)
+    lease.check()
+    lease.check()
+
+
+def test_a_term_that_is_none_is_named(bucket, monkeypatch):
+    for named in ("a minute", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", named)
+        with pytest.raises(StoreError, match=f"ARTIFACTS_LEASE_SECONDS={named}: expected seconds"), leased(bucket, KEY):
+            pass

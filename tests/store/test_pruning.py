@@ -1,0 +1,223 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.core.locks import lock_file
+from tasks.store.in_use import oldest_live_use
+from tasks.store.inventory import DAY, list_artifacts
+from tasks.store.pruning import prune
+from tasks.store.store import MANIFEST, Store, mark_used
+
+LONG_AGO = time.time() - 100 * DAY
+
+
+def write_old(path: Path, content: str = "") -> Path:
+    """Write a file of long ago, and its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    for part in (path, path.parent):
+        os.utime(part, (LONG_AGO, LONG_AGO))
+    return path
+
+
+def test_what_was_not_used_for_long_is_removed_with_its_record(house):
+    mark_used(house / "pad" / "used")
+    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/unused"]
+    assert [path.name for path in (house / "pad").iterdir()] == ["used"]
+    assert [path.name for path in (house / "results" / "pad").iterdir()] == ["used"]
+    assert prune(house, days=9).artifacts == []
+
+
+def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(house):
+    taken = Store(house).make("pad/unused", lambda _folder: pytest.fail("made again"), warn=pytest.fail)
+    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/used"]
+    assert Store(house).find("pad/unused") == taken
+
+
+def test_nothing_is_removed_that_a_live_run_may_use(house):
+    script = (
+        "import sys, time; from pathlib import Path; from tasks.store.in_use import announce_use;"
+        "announce_use(Path(sys.argv[1])); print('here', flush=True); time.sleep(60)"
+    )
+    live = subprocess.Popen([sys.executable, "-c", script, str(house)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert live.stdout.readline() == "here\n"
+        assert oldest_live_use(house) < time.time()
+        mark_used(house / "pad" / "used")  # as the live run does when it takes it from the cache
+        assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/unused"]
+    finally:
+        live.kill()
+        live.wait(10)
+        live.stdout.close()
+    # Its lock is free now, though nobody released it.
+    assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/used"]
+    assert not list((house / "locks" / "in-use").iterdir())
+
+
+def test_checkpoints_that_were_given_up_are_removed(house):
+    folder = house / "checkpoints" / "train" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text("{}")
+    prune(house, days=1)
+    assert folder.exists()
+    os.utime(folder / "state.json", (0, 0))
+    prune(house, days=1)
+    assert not folder.exists()
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
+    """As `--store .` in a checkout, or `--store ~`, would have it."""
+    home = tmp_path / "home"
+    for name in (
+        "tasks/store/store.py",
+        "exported/1/saved_model.pb",
+        "exported/1/.hidden.abcdefgh.draft/theirs.txt",
+        "photos/.album.abcdefgh.draft/cat.jpg",
+        "photos/2019/cat.jpg",
+        "runs/marathon/times.txt",
+        "failures/20200101T000000Z-exam/essay.txt",
+        "comparisons/prices/shops.csv",
+        "comparisons/20200101T000000Z-wise-owl/my-notes.txt",
+        "runs/20200101T000000Z-lucky-cat/my-notes.txt",
+        "checkpoints/chess/game/board.txt",
+        "locks/door.lock",
+        "locks/in-use.txt",
+    ):
+        write_old(home / name, f"of {name}")
+    write_old(home / "pad" / "abc" / MANIFEST, '{"name": "someone else\'s kind of artifact"}')
+    (home / "link").mkdir()
+    (home / "link" / "abc").symlink_to(home / "photos" / "2019")
+    before = contents(home)
+    pruned = prune(home, days=0)
+    assert contents(home).items() >= before.items()
+    assert (home / "link" / "abc").is_symlink()
+    assert (pruned.artifacts, pruned.swept) == ([], [])
+    assert {"exported/1", "tasks/core", "photos/2019", "link/abc", "runs/marathon"} <= set(pruned.strangers)
+    assert any(
+        "someone" not in name and name.endswith(f"{MANIFEST}: missing or unreadable") for name in pruned.strangers
+    )
+
+
+def test_an_artifact_that_holds_a_file_of_someones_stays(house):
+    note = write_old(house / "pad" / "unused" / "my-notes.txt", "keep me")
+    pruned = prune(house, days=9)
+    assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
+    assert pruned.strangers == ["pad/unused/my-notes.txt"]
+    assert note.read_text() == "keep me"
+
+
+def test_an_artifact_whose_manifest_was_copied_from_another_key_stays(house):
+    (house / "pad" / "unused").rename(house / "pad" / "renamed")
+    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/used"]
+    assert (house / "pad" / "renamed" / "a.txt").exists()
+
+
+def test_a_key_that_a_live_run_holds_is_passed_over_at_once(house):
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with Store(house).locked("pad/unused"):
+            held.set()
+            go_on.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(10)
+        pruned = prune(house, days=9)
+    finally:
+        go_on.set()
+        holder.join(10)
+    assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
+    assert pruned.held == ["pad/unused"]
+    assert Store(house).find("pad/unused")
+
+
+def test_what_killed_makers_left_under_keys_that_are_never_made_again_is_swept(house):
+    lock_file(house, "pad/gone").touch()
+    lock_file(house, "pad/busy").touch()
+    for name in ("pad/.gone.abcdefgh.draft", "pad/.gone.12345678.replaced", "pad/.unused.0a1b2c3d.removed"):
+        write_old(house / name / "half.txt")
+    write_old(house / "runs" / ".20260101T000000Z-x.abcdefgh.draft" / "half.txt")
+    (house / "runs" / ".20260101T000000Z-y.abcdefgh.draft").mkdir()
+    (house / "pad" / ".busy.abcdefgh.draft").mkdir()
+    with Store(house).locked("pad/busy"):
+        pruned = prune(house, days=300)
+    assert sorted(pruned.swept) == [
+        "pad/.gone.12345678.replaced",
+        "pad/.gone.abcdefgh.draft",
+        "pad/.unused.0a1b2c3d.removed",
+        "runs/.20260101T000000Z-x.abcdefgh.draft",
+    ]
+    assert sorted(path.name for path in (house / "pad").glob(".*")) == [".busy.abcdefgh.draft"]
+    assert (house / "runs" / ".20260101T000000Z-y.abcdefgh.draft").exists()
+
+
+def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(house):
+    key = "a" * 64
+    latest = house / "runs" / "20261101T000000Z-lucky-cat"
+    for run in (latest, house / "runs" / "20200101T000000Z-old-dog", house / "runs" / "20200102T000000Z-older-cow"):
+        for name in ("figures/history.svg", "config.json", "metrics.json", "report.html"):
+            write_old(run / name, "{}")
+    write_old(house / "failures" / "20200101T000000Z-bad-day" / "report.html")
+    write_old(house / "locks" / f"pad-{key}.lock")
+    os.utime(house / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as whoever serves its model does
+    pruned = prune(house, days=30)
+    assert sorted(pruned.swept) == [
+        "failures/20200101T000000Z-bad-day",
+        f"locks/pad-{key}.lock",
+        "runs/20200101T000000Z-old-dog",
+    ]
+    assert sorted(path.name for path in (house / "runs").iterdir()) == [
+        "20200102T000000Z-older-cow",
+        "20261101T000000Z-lucky-cat",
+        "latest",
+    ]
+
+
+def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(house):
+    place = house / "comparisons"
+    named = {"members": [{"runs": [{"artifacts": {"pad": {"key": "pad/unused", "sha256": "0"}}}]}]}
+    for name in ("20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"):
+        for file in ("figures/learning_curves.svg", "config.json", "comparison.html"):
+            write_old(place / name / file, "{}")
+        write_old(place / name / "comparison.json", json.dumps(named))
+    (place / "latest").symlink_to("20261102T000000Z-wise-owl")
+    users = {entry["key"]: entry["runs"] for entry in list_artifacts(house)}
+    assert users["pad/unused"] == ["20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"]
+    pruned = prune(house, days=30)
+    assert (pruned.swept, pruned.artifacts, pruned.strangers) == (["comparisons/20200101T000000Z-old-dog"], [], [])
+    assert sorted(path.name for path in place.iterdir()) == ["20261102T000000Z-wise-owl", "latest"]
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
+    """A waiter that had opened the file before must not hold a lock that nobody else can see."""
+    holding, order = Store(store), []
+
+    def wait_and_hold():
+        with holding.locked("pad/abc"):
+            order.append("in")
+            time.sleep(0.3)
+            order.append("out")
+
+    with holding.locked("pad/abc"):
+        waiters = [threading.Thread(target=wait_and_hold) for _ in range(2)]
+        waiters[0].start()
+        time.sleep(0.2)
+        lock_file(store, "pad/abc").unlink()
+        waiters[1].start()
+        time.sleep(0.2)
+    for waiter in waiters:
+        waiter.join(10)
+    assert order[-2:] == ["in", "out"]
+    assert len(order) == 4

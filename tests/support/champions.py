@@ -1,0 +1,56 @@
+"""A registry with a champion in it, without the run that would have trained it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.registry.client import registry
+from tasks.registry.mlflow_files import content_of, write_registered
+from tasks.registry.versions import CHAMPION, CONTENT
+from tests.support.small_runs import make_classifier
+
+MODEL = "imdb-classifier"
+
+
+def register(packaged: Path, place: Path, alias: str | None = CHAMPION, model: str = MODEL) -> int:
+    """Register a packaged classifier in the store's own registry, its files at `place`, and return its version.
+
+    Args:
+        packaged: the folder of the packaged classifier.
+        place: a new folder.
+        alias: of the version, if any.
+        model: whose version it is.
+    """
+    write_registered(packaged, place)
+    with registry(None) as client:
+        if not client.search_registered_models(f"name = '{model}'"):
+            client.create_registered_model(model)
+        tags = {CONTENT: content_of(place), "dataset": "imdb"}
+        made = client.create_model_version(model, place.as_uri(), tags=tags, await_creation_for=0)
+        if alias:
+            client.set_registered_model_alias(model, alias, made.version)
+    return int(made.version)
+
+
+@contextmanager
+def store_with_champion(root: Path) -> Iterator[Path]:
+    """Make `root` the store, with a classifier of two labels in its folder `packaged`, registered as the champion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARTIFACTS_STORE", str(root))
+        (root / "packaged").mkdir()
+        make_classifier(root / "packaged")
+        register(root / "packaged", root / "registered")
+        yield root
+
+
+def write_run_of(store: Path, test: dict[str, Any], report: str) -> None:
+    """Write the run folder of version 1: what it says of the test reviews, and its page."""
+    run = store / "runs" / "20261101T000000Z-lucky-cat"
+    run.mkdir(parents=True)
+    (run / "report.html").write_text(report)
+    metrics = {"tracking": {"model": MODEL, "version": 1}, "test": test}
+    (run / "metrics.json").write_text(json.dumps(metrics))

@@ -1,0 +1,128 @@
+"""The servers that the pipeline works with, real and on loopback: Prefect's, MLflow's, PostgreSQL."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.web import free_port, wait_for
+
+
+def programs_of_postgres() -> Path | None:
+    """Return the folder that PostgreSQL's programs are in, or None where it is not installed.
+
+    Debian keeps them off the PATH, a folder for each version.
+    """
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent  # links alone may be on the PATH
+    installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(installed, key=lambda its: float(its.parts[-3]), default=None)
+    return newest.parent if newest else None
+
+
+@contextmanager
+def postgres(*databases: str) -> Iterator[str]:
+    """Start PostgreSQL with these databases and give its address up to their name, its password included."""
+    programs = programs_of_postgres()
+    assert programs is not None
+    # PostgreSQL refuses root; another user may not go into pytest's own folders.
+    plain = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    identity = {"user": plain.pw_uid, "group": plain.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    port, password = free_port(), secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="tests-postgres-") as folder:
+        word, data = Path(folder) / "word", Path(folder) / "data"
+        word.write_text(password)
+        for path in (folder, word):
+            os.chown(path, plain.pw_uid, plain.pw_gid)
+        make = [programs / "initdb", "--pgdata", data, "--username", "imdb", "--pwfile", word]
+        make += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-sync"]
+        subprocess.run(make, cwd=folder, check=True, stdout=subprocess.DEVNULL, **identity)
+        word.unlink()
+        # No socket file, and no wait for a disk: the folder goes when the test does.
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        start = [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
+        with (Path(folder) / "log").open("wb") as log:
+            server = subprocess.Popen(start, cwd=folder, stdout=log, stderr=log, **identity)
+        try:
+            own = os.environ | {"PGPASSWORD": password}
+            place = ["--host", "127.0.0.1", "--port", str(port), "--username", "imdb"]
+            wait_for_postgres([programs / "pg_isready", *place], Path(folder) / "log")
+            for database in databases:
+                subprocess.run([programs / "createdb", *place, database], env=own, cwd=folder, check=True)
+            yield f"imdb:{password}@127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGINT)  # its fast shutdown: whoever is connected is cut off
+            server.wait(60)
+
+
+def wait_for_postgres(question: list, log: Path) -> None:
+    """Wait until PostgreSQL takes connections, for two minutes at most."""
+    for _ in range(600):
+        if subprocess.run(question, stdout=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+@contextmanager
+def prefect_server_for(clients: Mapping[str, str], database: str | None = None) -> Iterator[dict[str, str]]:
+    """Start Prefect's server, with the services that act on events, and give the environment of its clients.
+
+    Args:
+        clients: their environment but for the server's address; the server's own, too.
+        database: the address of what it keeps runs in, which may hold a password; an SQLite file otherwise.
+    """
+    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
+        env={**clients, **own},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        yield {**clients, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+@contextmanager
+def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterator[str]:
+    """Start MLflow's server and give its address.
+
+    Args:
+        database: the address of what it keeps runs and models in. It may hold a password, so it is no argument.
+        files: the folder of the models' files.
+        port: where to listen; a free one otherwise.
+    """
+    port = port or free_port()
+    own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    server = subprocess.Popen(
+        [*command, "--artifacts-destination", str(files)],
+        env=os.environ | own,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # on a busy machine MLflow waits long for its own children
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(10)

@@ -1,0 +1,73 @@
+"""Small generated reviews: a good word makes a positive review, a bad one a negative review."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.padded import Padded
+
+GOOD, BAD = 5, 6
+WORDS = 300
+
+
+def make_reviews(count: int, rng: np.random.Generator, longest: int = 90) -> tuple[list[list[int]], list[int]]:
+    """Return word ranks and labels; both labels occur, in label order as in the published file."""
+    labels = sorted([0, 1] * (count // 2))
+    reviews = []
+    for label in labels:
+        review = rng.integers(10, WORDS, rng.integers(3, longest)).tolist()
+        for place in rng.integers(0, len(review), 3):
+            review[place] = GOOD if label else BAD
+        reviews.append(review)
+    return reviews, labels
+
+
+def object_array(lists: list[list[int]]) -> np.ndarray:
+    """Return lists as an array of objects, also where all have the same length."""
+    array = np.empty(len(lists), dtype=object)
+    array[:] = lists
+    return array
+
+
+def write_imdb(folder: Path, train: int = 240, test: int = 80, seed: int = 7) -> str:
+    """Write imdb.npz and imdb_word_index.json as the Keras host serves them, and the name tag of a download.
+
+    Returns:
+        The .npz file's sha256.
+    """
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for split, count in (("train", train), ("test", test)):
+        reviews, labels = make_reviews(count, rng)
+        arrays[f"x_{split}"], arrays[f"y_{split}"] = object_array(reviews), np.array(labels)
+    np.savez(folder / "imdb.npz", **arrays)
+    write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+    words = {f"word{rank}": rank for rank in range(1, WORDS)}
+    (folder / "imdb_word_index.json").write_text(json.dumps(words))
+    return hashlib.sha256((folder / "imdb.npz").read_bytes()).hexdigest()
+
+
+def make_padded(count: int, maxlen: int, seed: int) -> Padded:
+    """Return padded reviews as arrays."""
+    rng = np.random.default_rng(seed)
+    reviews, labels = make_reviews(count, rng, longest=maxlen)
+    tokens = np.zeros((count, maxlen), np.uint16)
+    for row, review in enumerate(reviews):
+        tokens[row, maxlen - len(review) :] = review
+    lengths = np.array([len(review) for review in reviews], np.int32)
+    return Padded(tokens, lengths, np.array(labels, np.int8), padding="pre", vocabulary_size=WORDS)
+
+
+class Hostile:
+    """Runs code when it is unpickled: what a hostile mirror would serve."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        import os
+
+        return os.system, (self.command,)

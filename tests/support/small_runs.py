@@ -1,0 +1,66 @@
+"""Runs of seconds and what they leave: their settings, epochs, a classifier."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.build import make_model
+from tasks.core.files import hash_file
+from tasks.core.settings import ModelSettings, RunSettings
+from tasks.network.bundle import Facts, KerasClassifier, assemble, write_facts
+from tasks.network.checkpoint import Epoch
+from tasks.network.keras_files import save_model
+from tasks.network.onnx_network import write_network
+from tasks.texts.encoded import Encoding, write_encoding, write_vocabulary
+
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"]
+SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
+
+
+def small(imdb: Path | None, **sections) -> RunSettings:
+    """Return the settings of a run of seconds.
+
+    Args:
+        imdb: the folder of the generated reviews; None leaves the source to `sections`.
+        sections: what is otherwise, by section.
+    """
+    own = {"source": str(imdb / "imdb.npz"), "sha256": hash_file(imdb / "imdb.npz")} if imdb else {}
+    settings = {
+        "data": {"maxlen": 64, "num_words": 200} | own,
+        "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.01},
+        "baseline": {},
+        "tracking": {"enabled": False},
+    }
+    for section, values in sections.items():
+        settings[section] = settings.get(section, {}) | values
+    return RunSettings.model_validate(settings)
+
+
+def as_flags(settings: RunSettings) -> list[str]:
+    """Return what to type for these settings."""
+    flags = []
+    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        for name, value in values.items():
+            flag = f"{section}.{name.replace('_', '-')}"
+            flags += [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+    return flags
+
+
+def epochs(*losses: float) -> list[Epoch]:
+    """Return epochs with the given validation losses."""
+    return [Epoch(epoch=number, loss=1.0, val_loss=loss, seconds=0.1) for number, loss in enumerate(losses, 1)]
+
+
+def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive")) -> KerasClassifier:
+    """Write an untrained classifier that knows six words into a folder, and return it."""
+    network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10, len(labels))
+    save_model(network, folder / "model.keras")
+    marks = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
+    write_encoding(folder, Encoding(**marks, vocabulary_size=10, labels=len(labels)))
+    write_vocabulary(folder, SIX_WORDS)
+    facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
+    facts |= {"labels": labels, "dataset": "imdb", "dataset_sha256": "0" * 64}
+    facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
+    write_facts(folder, Facts.model_validate(facts))
+    write_network(network, labels, folder / "model.onnx")
+    return assemble("imdb-classifier version 1", folder)

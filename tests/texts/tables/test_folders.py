@@ -1,0 +1,67 @@
+import os
+
+import pytest
+
+from tasks.core.errors import InputError
+from tasks.texts.tables.folders import LABELLED, describe_passed_over, table_files
+
+
+def names(paths) -> list[str]:
+    return [path.name for path in paths]
+
+
+def test_endings_count_in_any_case_and_hidden_files_do_not(tmp_path):
+    for name in ("a.csv", "B.CSV", "c.JsonL", "d.Parquet", "e.TXT", "g.Csv.GZ", ".f.csv"):
+        (tmp_path / name).write_text("")
+    assert names(table_files(tmp_path)) == ["B.CSV", "a.csv", "c.JsonL", "d.Parquet", "e.TXT", "g.Csv.GZ"]
+    assert names(table_files(tmp_path / "B.CSV")) == ["B.CSV"]
+    assert describe_passed_over(tmp_path) is None
+    assert describe_passed_over(tmp_path / "a.csv") is None
+
+
+def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
+    for name in ("a.csv", "c.csv.zip", "README.txt", ".hidden"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "old.csv").mkdir()
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
+    assert names(table_files(tmp_path, LABELLED)) == ["a.csv"]
+    assert describe_passed_over(tmp_path, LABELLED) == (
+        f"{tmp_path}: README.txt, c.csv.zip, gone.csv, old.csv/ passed over; "
+        "expected files in .csv, .tsv, .parquet, .jsonl, .json"
+    )
+    assert "README" not in describe_passed_over(tmp_path)
+
+
+def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_read_by_it(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    (tmp_path / os.fsdecode(b"caf\xe9.doc")).write_text("")
+    assert r"caf\udce9.doc passed over" in describe_passed_over(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("")
+    with pytest.raises(InputError, match=r"caf\\udce9\.csv: has a name that is not UTF-8; rename it"):
+        table_files(tmp_path)
+
+
+def test_many_that_are_passed_over_are_counted(tmp_path):
+    for number in range(1008):
+        (tmp_path / f"{number:04}.doc").write_text("")
+    assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more passed over" in describe_passed_over(
+        tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "nowhere: no such file or folder"),
+        ("a.csv.zip", r"a\.csv\.zip: expected a file that ends in \.csv, .*; unpack or convert it first"),
+        ("empty", "empty: is empty; expected files in"),
+        ("full", r"full: a\.doc passed over; expected files in \.csv"),
+    ],
+)
+def test_a_place_without_a_table_is_refused_with_what_lies_there(tmp_path, name, message):
+    (tmp_path / "a.csv.zip").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.doc").write_text("")
+    with pytest.raises(InputError, match=message):
+        table_files(tmp_path / name)

@@ -1,0 +1,272 @@
+import codecs
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tasks.texts.tables.delimited
+import tasks.texts.tables.json_objects
+import tasks.texts.tables.reading
+import tasks.texts.tables.text_file
+from tasks.core.errors import InputError
+from tasks.texts.tables.columns import filled, texts_of
+from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.read_options import Wanted, guess_encoding
+from tasks.texts.tables.reading import read_batches
+
+ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
+CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
+COLUMNS = {"text": "text-column", "label": "label-column"}
+
+
+def read(path, wanted: Wanted | None = None) -> list[dict]:
+    return [row for batch in read_batches(path, wanted) for row in batch.to_pylist()]
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)  # equal bytes each time: they name a test
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.compress(content, "zstd", asbytes=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wanted"),
+    [
+        ("a.csv", CSV, {}),
+        ("a.CSV", CSV, {}),
+        ("a.csv", codecs.BOM_UTF8 + CSV.encode(), {}),
+        ("a.csv", "\n\r\n \n" + CSV, {}),
+        ("a.csv", 'text;label\n"one, ""two""\nthree; four";1\n\nGröße\tund mehr;0\n', {}),
+        ("a.csv", 'text|label\n"one, ""two""\nthree; four"|1\nGröße\tund mehr|0', {"delimiter": "|"}),
+        ("a.tsv", 'text\tlabel\n"one, ""two""\nthree; four"\t1\n"Größe\tund mehr"\t0\n', {}),
+        ("a.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
+        ("a.csv", CSV.encode("windows-1252"), {"encoding": "cp1252"}),
+        ("a.csv.gz", gz(CSV.encode()), {}),
+        ("a.csv.gz", gz(CSV[:20].encode()) + gz(CSV[20:].encode()), {}),
+        ("A.Csv.Zst", zstd(CSV.encode()), {}),
+        ("a.jsonl", "\n".join(map(json.dumps, ROWS)) + "\n\n", {}),
+        ("a.jsonl.gz", gz("\n".join(map(json.dumps, ROWS)).encode()), {}),
+        ("a.json", json.dumps(ROWS, indent=2), {}),
+        ("a.json.zst", zstd(json.dumps(ROWS, ensure_ascii=False).encode("utf-16")), {"encoding": "utf-16"}),
+    ],
+)
+def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, content, wanted):
+    path = write(tmp_path / name, content)
+    assert read(path, Wanted(**wanted)) == ROWS
+    assert read(path, Wanted(columns={"label": "label-column"}, **wanted)) == [{"label": "1"}, {"label": "0"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (pa.array(["a", "b"], pa.string_view()), ["a", "b"]),
+        (pa.array(["a", "b"], pa.large_string()), ["a", "b"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    ],
+)
+def test_text_in_parquet_is_text_whatever_kind_of_text_it_is(tmp_path, values, kept):
+    pq.write_table(pa.table({"text": values, "label": [[1], [2]]}), tmp_path / "a.parquet")
+    (batch,) = read_batches(tmp_path / "a.parquet")
+    assert texts_of(batch, "text", tmp_path, 0).to_pylist() == kept
+    assert filled(batch, "text", tmp_path, 0) == kept
+    with pytest.raises(InputError, match=r"the column 'label' holds list<.*>, expected text or numbers"):
+        filled(batch, "label", tmp_path, 0)
+
+
+def test_quotes_commas_and_line_breaks_stay_within_their_field(tmp_path):
+    path = write(tmp_path / "a.csv", b'text,label\r\n"one, ""two""\r\nthree",1\r\n"",0\r\n')
+    assert read(path) == [{"text": 'one, "two"\r\nthree', "label": "1"}, {"text": "", "label": "0"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text\nfine\n\ndull\n\n"),
+        ("a.csv", 'text\nfine\n""\ndull\n""\n'),
+        ("a.csv", "id,text\n1,fine\n2,\n3,dull\n\n4,\n"),
+        ("a.csv", 'id,text\n1,fine\n2,""\n3,dull\n4,""\n'),
+        ("a.txt", "fine\n\ndull\n\n"),
+        ("a.jsonl", '{"text": "fine"}\n\n{"text": ""}\n{"text": "dull"}\n{"text": ""}\n'),
+    ],
+)
+def test_a_text_without_words_is_a_row_in_every_form(tmp_path, name, content):
+    (batch,) = read_batches(write(tmp_path / name, content))
+    assert texts_of(batch, "text", tmp_path, 0).to_pylist() == ["fine", "", "dull", ""]
+
+
+def test_of_json_only_what_is_wanted_is_typed(tmp_path):
+    others = [{"id": None}, {"id": 7}, {"id": "x"}, {"more": [1]}, {}]
+    lines = [json.dumps(others[row % 5] | {"text": f"t{row}", "label": row % 2}) for row in range(5000)]
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    assert read(path, Wanted(columns=COLUMNS)) == [{"text": f"t{row}", "label": str(row % 2)} for row in range(5000)]
+    assert read(write(tmp_path / "b.jsonl", '{"text": "a", "label": 1.0}\n{"label": true, "text": "b"}'),
+                Wanted(columns=COLUMNS)) == [{"text": "a", "label": "1.0"}, {"text": "b", "label": "true"}]  # fmt: skip
+
+
+def test_all_columns_of_json_are_carried_along_as_they_are(tmp_path):
+    its = [
+        {"text": f"t{row}", "n": row, "x": row / 2 if row % 3 else row, "yes": row % 2 == 0, "s": "ä", "none": None}
+        for row in range(3000)
+    ]
+    its[2500] |= {"n": None, "late": 1, "mixed": [1, {"a": "ß"}], "huge": 1 << 70}
+    its[2501] |= {"mixed": "word"}
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, its)))
+    table = pa.Table.from_batches(read_batches(path))
+    json_type = pa.json_(pa.string())
+    assert dict(zip(table.schema.names, table.schema.types, strict=True)) == {
+        "text": pa.string(), "n": pa.int64(), "x": pa.float64(), "yes": pa.bool_(), "s": pa.string(),
+        "none": pa.string(), "late": pa.int64(), "mixed": json_type, "huge": json_type,
+    }  # fmt: skip
+    found = table.to_pylist()
+    assert [{name: row[name] for name in its[0]} for row in found[:2500]] == its[:2500]
+    assert found[2500]["mixed"] == '[1, {"a": "ß"}]'
+    assert found[2501]["mixed"] == '"word"'
+    assert found[2500]["huge"] == str(1 << 70)
+    assert found[0]["late"] is None
+
+
+def test_an_array_of_objects_may_be_cut_anywhere_between_two_reads(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.json", json.dumps([row | {"n": [1, {"b": "]}"}]} for row in ROWS * 3], indent=1))
+    for piece in (1, 2, 7):
+        monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", piece)
+        assert read(path, Wanted(columns=COLUMNS)) == ROWS * 3
+
+
+def test_columns_without_a_name_may_be_there_twice(tmp_path):
+    path = write(tmp_path / "a.csv", "v1,v2,,,\nham,hello,,x,\n")
+    assert read(path, Wanted("v2")) == [
+        {"v1": "ham", "v2": "hello", "column 3": None, "column 4": "x", "column 5": None}
+    ]
+
+
+def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
+    table = pa.table([["a"], ["b"], ["c"]], names=["text", "x", "x"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    write(tmp_path / "a.csv", "text,x,x\na,b,c\n")
+    for name in ("a.parquet", "a.csv"):
+        assert read(tmp_path / name, Wanted(columns={"text": "text-column"})) == [{"text": "a"}]
+        with pytest.raises(InputError, match="has the column 'x' twice; rename one"):
+            read(tmp_path / name)
+
+
+def test_large_files_come_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 300)
+    write(tmp_path / "a.csv", "text,label\n" + "".join(f"review {row},1\n" for row in range(3000)))
+    batches = list(read_batches(tmp_path / "a.csv"))
+    assert [len(batch) for batch in batches] == [300] * 10
+    assert [row["text"] for batch in batches for row in batch.to_pylist()] == [f"review {row}" for row in range(3000)]
+    pq.write_table(pa.Table.from_batches(batches), tmp_path / "b.parquet")
+    assert sum(map(len, read_batches(tmp_path / "b.parquet"))) == 3000
+    monkeypatch.setattr(tasks.texts.tables.reading, "LARGEST_BATCH", 1500)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_A_PART", 500)
+    assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.b.CSV", (".csv", None)),
+        ("a.csv.gz", (".csv", "gzip")),
+        ("a.txt.ZST", (".txt", "zstd")),
+        ("gz", ("", None)),
+        (".gz", ("", None)),
+        ("a.gz", ("", "gzip")),
+    ],
+)
+def test_a_name_says_form_and_compression(tmp_path, name, form):
+    assert form_of(tmp_path / name) == form
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\n" + "good,1\n" * 1700 + "bad\n", "row 1,701 has 1 columns, expected 2; put a text"),
+        ("a.csv", "text,label\ngood,1\n" + "x" * 9000 + ",1\n", "row 2: a double quote is never closed, or"),
+        ("a.csv", 'text,label\ngood,1\n"never closed,1\n' + "bad,0\n" * 9000, "row 2: a double quote is never closed"),
+        ("a.csv", 'text,label\ngood,1\n"never closed,1\nbad,0\n', "row 2: a double quote is never closed"),
+        ("a.csv", 'text,label\n\n"a "b" c",1\n', "row 1: a double quote stands within a quoted field"),
+        ("a.csv", 'text,"label\n', "its first line is no header"),
+        ("a.csv", "\n\n", "is empty; expected a header"),
+        ("a.csv", "x,y\n1,2\n", "has no column 'text', only x, y; name it with --text-column"),
+        ("a.csv", "text,text\na,b\n", "has the column 'text' twice"),
+        ("a.csv", b"text,label\n" + b"good,1\n" * 1500 + b"caf\xe9 au lait,1\n",
+         "row 1,501, 'text': holds bytes that are not UTF-8; they are probably windows-1252: give --encoding windows"),
+        ("a.csv", b"text,caf\xe9\n", "the header holds bytes that are not UTF-8; they are probably windows-1252"),
+        ("a.csv", CSV.encode("utf-16"), "is UTF-16, not UTF-8; give --encoding utf-16"),
+        ("a.csv", CSV.encode("utf-16-le"), "is UTF-16-LE, not UTF-8; give --encoding utf-16-le"),
+        ("a.csv.gz", gz(CSV.encode() * 90)[:-9], "after row 0: Truncated .*; expected a whole gzip file"),
+        ("a.csv.gz", CSV, "expected a whole gzip file"),
+        ("a.csv.zst", zstd(CSV.encode() * 90)[:-9], "expected a whole zstd file"),
+        ("a.parquet", CSV, "expected a Parquet file"),
+        ("a.txt", b"good\nb\xe4d\n", "row 2, 'text': holds bytes that are not UTF-8"),
+        ("a.jsonl", '{"text": "good"}\n' * 4000 + '{"text"\n', r"row 4,001: .*expected one JSON object a line"),
+        ("a.jsonl", '{"text": "good"}\n["x"]\n', "row 2 is an array, expected a JSON object"),
+        ("a.jsonl", '{"text": "good"}\n' + "[" * 100_000, "row 2: .*expected one JSON object a line"),
+        ("a.jsonl", '{"text": "good"}\n{"text": 7}\n', "row 2 has a number in 'text', expected text"),
+        ("a.jsonl", '{"text": "\\ud83d"}\n', "row 1, 'text': holds half of a character"),
+        ("a.jsonl", '{"x": 1, "y": 2}\n', "has no column 'text', only x, y; name it with --text-column"),
+        ("a.json", '{"text": "good"}', "is no JSON array of objects"),
+        ("a.json", '[{"text": "good"}, 3]', "is no JSON array of objects; .*row 2 is something else"),
+        ("a.json", '[{"text": "good"}, {"text": "b', "row 2 breaks off or is no JSON"),
+        ("a.json", '[{"text": "good"}, ', "row 2 breaks off or is no JSON"),
+        ("a.json", "", "is no JSON array of objects"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.setattr(tasks.texts.tables.delimited, "LONGEST_ROW", 4000)
+    path = write(tmp_path / name, content)
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.texts.tables.text_file, "LONGEST_ROW", 20)
+    with pytest.raises(InputError, match=r"a\.txt: line 2 is longer than 20 characters"):
+        read(write(tmp_path / "a.txt", "short\n" + "long " * 5 + "\n"))
+
+
+def test_a_delimiter_that_the_header_does_not_have_is_refused_with_the_one_it_has(tmp_path):
+    path = write(tmp_path / "a.csv", "text;label\ngood;1\n")
+    with pytest.raises(InputError, match=r"has no ','; fields seem to be parted by ';': give --data.delimiter ';'"):
+        read(path, Wanted(delimiter=",", flags="--data."))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("It\u2019s a \u201cgreat\u201d film \u2026 café", "windows-1252"),
+        ("Der Film war schön, Grüße aus Köln", "windows-1252"),
+        ("这部电影非常好看、演员演技出色、剧情紧凑" * 3, "gb18030"),
+    ],
+)
+def test_the_probable_encoding_is_named(text, encoding):
+    assert guess_encoding(text.encode(encoding)) == encoding
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt", "a.parquet"])
+def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_A_PART", 400)
+    monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", 4000)
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 400)
+    its = [{"text": f"some words {row * 7919 % 10007}", "label": "1"} for row in range(20_000)]
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist(its), tmp_path / name)
+    elif name == "a.csv":
+        write(tmp_path / name, "text,label\n" + "".join(f"{row['text']},1\n" for row in its))
+    else:
+        write(tmp_path / name, json.dumps(its) if name == "a.json" else "\n".join(map(json.dumps, its)))
+    shares: list[float] = []
+    assert sum(map(len, read_batches(tmp_path / name, on_read=shares.append))) == 20_000
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.7
+    assert shares[-1] == 1

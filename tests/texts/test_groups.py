@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.texts.groups import block_of, cut_between, fold_of, keep_together, read_groups, stand_together, write_groups
+
+
+def test_a_block_is_fifty_neighbours_of_each_label():
+    labels = np.repeat([1, 0], 120)
+    assert block_of(labels).tolist() == [*[0] * 50, *[1] * 50, *[2] * 20] * 2
+    assert block_of(np.array([0, 1, 1, 0, 2, 1]), 2).tolist() == [0, 0, 0, 0, 0, 1]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 9))
+def test_groups_that_are_kept_together_stand_in_one_run_and_lose_no_row(groups, seed):
+    groups = np.array(groups)
+    order = np.random.default_rng(seed).permutation(len(groups))[: max(1, len(groups) - 2)]
+    together = keep_together(order, groups)
+    assert sorted(together) == sorted(order)
+    runs = groups[together][np.flatnonzero(np.diff(groups[together], prepend=-1))]
+    assert len(runs) == len(set(runs.tolist()))
+    assert together[0] == order[0]
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 2), (5, 5), (6, 6)])
+def test_a_cut_moves_to_where_a_group_begins(cut, expected):
+    assert cut_between(np.array([7, 7, 3, 3, 3, 9]), cut) == expected
+
+
+@given(st.lists(st.integers(-9, 10**15), min_size=8, max_size=60), st.integers(2, 4))
+def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
+    groups = np.array(names)
+    dealt = fold_of(groups, folds)
+    by_group = {group: set(dealt[groups == group].tolist()) for group in names}
+    assert all(len(its) == 1 for its in by_group.values())
+    sizes = np.bincount([its.pop() for its in by_group.values()], minlength=folds)
+    assert sizes.max() - sizes.min() <= 1
+    assert (dealt == fold_of(groups, folds)).all()
+
+
+def test_groups_are_read_as_they_were_written(tmp_path):
+    write_groups(tmp_path, np.array([3, 1, 2**40]), together=True)
+    assert stand_together(tmp_path)
+    write_groups(tmp_path, np.array([3, 1, 2**40]), together=False)
+    assert not stand_together(tmp_path)
+    assert read_groups(tmp_path).tolist() == [3, 1, 2**40]

@@ -1,0 +1,64 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.errors import DataError
+from tasks.texts.padded import PaddedFile, lengths_of, padded_schema, write_padded
+
+
+def part(rows: int, rng: np.random.Generator, dtype=np.uint16):
+    return (
+        rng.integers(0, 90, (rows, 16)).astype(dtype),
+        rng.integers(0, 17, rows).astype(np.int32),
+        rng.integers(0, 2, rows).astype(np.int8),
+    )
+
+
+@pytest.mark.parametrize(("vocabulary_size", "dtype"), [(65_536, np.uint16), (65_537, np.int32)])
+def test_what_is_written_is_read(tmp_path, rng, vocabulary_size, dtype):
+    tokens, lengths, labels = part(50, rng, dtype)
+    schema = padded_schema(16, vocabulary_size, "post", "pre")
+    assert write_padded(tmp_path / "p.parquet", schema, [(tokens, lengths, labels)]) == 50
+    (read,) = PaddedFile(tmp_path / "p.parquet")
+    assert read.tokens.dtype == dtype
+    assert (read.tokens == tokens).all()
+    assert (read.lengths == lengths).all()
+    assert (read.labels == labels).all()
+    assert (read.padding, read.vocabulary_size) == ("post", vocabulary_size)
+
+
+def test_each_part_is_read_by_itself(tmp_path, rng):
+    groups = [part(rows, rng) for rows in (3, 5, 2, 4, 6)]
+    write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), groups)
+    file = PaddedFile(tmp_path / "p.parquet")
+    assert (file.rows, len(file)) == (20, 2)
+    assert [its.tolist() for its in lengths_of(file)] == [its.lengths.tolist() for its in file]
+    for read, four in zip(file, (groups[:4], groups[4:]), strict=True):
+        assert (read.tokens == np.concatenate([tokens for tokens, _lengths, _labels in four])).all()
+
+
+def test_one_part_is_read_without_a_copy(tmp_path, rng):
+    write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), [part(50, rng)])
+    tokens = PaddedFile(tmp_path / "p.parquet")[0].tokens
+    assert not tokens.flags.owndata
+    assert not tokens.flags.writeable
+
+
+def test_the_schema_says_how_it_was_made(tmp_path, rng):
+    write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "post", "unicode"), [part(2, rng)])
+    schema = pq.read_schema(tmp_path / "p.parquet")
+    assert schema.field("tokens").type == pa.list_(pa.uint16(), 16)
+    assert schema.metadata[b"truncating"] == b"post"
+    assert schema.metadata[b"rule"] == b"unicode"
+
+
+def test_a_file_made_otherwise_is_refused(tmp_path, rng):
+    pq.write_table(pa.table({"tokens": [[1]], "length": [1], "label": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="its format is 'not given'"):
+        PaddedFile(tmp_path / "other.parquet")
+    schema = padded_schema(16, 100, "pre", "pre")
+    schema = schema.with_metadata(schema.metadata | {b"rule": b"split on commas"})
+    write_padded(tmp_path / "rule.parquet", schema, [part(2, rng)])
+    with pytest.raises(DataError, match="its rule is 'split on commas'"):
+        PaddedFile(tmp_path / "rule.parquet")

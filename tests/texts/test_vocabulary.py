@@ -1,0 +1,73 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.errors import DataError
+from tasks.texts.vocabulary import (
+    UNRANKED,
+    WordCounts,
+    count_occurrences,
+    count_words,
+    ids_to_words,
+    ranks_to_ids,
+    words_to_ranks,
+)
+
+WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
+REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
+
+
+def rank_words(tokens: pa.ListArray) -> list[str]:
+    """The words of `tokens` in order of rank, counted at once."""
+    counts = WordCounts()
+    counts.add(count_occurrences(tokens))
+    return counts.ranked()
+
+
+def test_words_rank_by_frequency_and_ties_by_first_appearance():
+    tokens = pa.array([["b", "a", "c"], ["a", "c", "a"]])
+    assert rank_words(tokens) == ["a", "c", "b"]
+
+
+@given(REVIEWS, REVIEWS)
+def test_words_counted_in_parts_rank_as_if_counted_at_once(first, second):
+    counts = WordCounts()
+    for part in (first, second):
+        counts.add(count_occurrences(pa.array(part, pa.list_(pa.string()))))
+    assert counts.ranked() == rank_words(pa.array(first + second, pa.list_(pa.string())))
+
+
+@given(REVIEWS)
+def test_known_words_survive_encoding_and_decoding(reviews):
+    tokens = pa.array(reviews, pa.list_(pa.string()))
+    vocabulary = rank_words(tokens)
+    ids = ranks_to_ids(words_to_ranks(tokens, pa.array(vocabulary, pa.string())), num_words=len(vocabulary) + 4)
+    decoded = [ids_to_words(np.array(review, np.int64), vocabulary) for review in ids.to_pylist()]
+    assert decoded == [["[START]", *review] for review in reviews]
+
+
+def test_words_that_training_never_saw_are_left_out():
+    ranks = words_to_ranks(pa.array([["known", "unknown", "known"], ["unknown"]]), pa.array(["known"]))
+    assert ranks.to_pylist() == [[1, UNRANKED, 1], [UNRANKED]]
+    assert ranks_to_ids(ranks, num_words=9, start_char=None).to_pylist() == [[4, 4], []]
+    words, unknown = count_words(ranks, num_words=9, index_from=3)
+    assert words.tolist() == [3, 1]
+    assert unknown.tolist() == [1, 1]
+
+
+def test_ids_need_no_more_bytes_than_they_must():
+    ranks = pa.array([[1, 70_000]], pa.list_(pa.int32()))
+    assert ranks_to_ids(ranks, num_words=10_000).type.value_type == pa.uint16()
+    assert ranks_to_ids(ranks, num_words=80_000).type.value_type == pa.int32()
+
+
+def test_a_sliced_list_array_is_encoded_like_its_copy():
+    ranks = pa.array([[9, 9, 9], [1], [2, 3]], pa.list_(pa.int32()))[1:]
+    assert ranks_to_ids(ranks, num_words=100).to_pylist() == [[1, 4], [1, 5, 6]]
+
+
+def test_an_id_of_another_vocabulary_is_refused():
+    with pytest.raises(DataError, match="token id 9 has no word among 2"):
+        ids_to_words(np.array([1, 4, 9]), ["a", "b"])

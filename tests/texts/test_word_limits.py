@@ -1,0 +1,63 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.data_settings import EncodeSettings
+from tasks.core.errors import DataError
+from tasks.texts.word_limits import WordCheck
+
+PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
+
+
+def watch(order, **values) -> WordCheck:
+    check = WordCheck("test", np.array(order, np.int64), EncodeSettings(**values))
+    parts = [pa.array(part, pa.list_(pa.int32())) for part in PARTS]
+    assert list(check.watch(iter(parts), num_words=10)) == parts
+    return check
+
+
+def name_row(split: str, row: int) -> str:
+    return f"{split}.csv row {row + 1}"
+
+
+def test_words_are_counted_of_the_rows_that_are_kept():
+    check = watch([3, 1, 0])  # ids are ranks + 3 and end below 10: 9 is unknown, as 0 is
+    assert check.summary() == {
+        "reviews": 3,
+        "words": 8,
+        "unknown": 4,
+        "shortest": 1,
+        "longest": 4,
+        "odd_lengths": 0,
+    }
+    check.enforce(name_row)
+
+
+@pytest.mark.parametrize(
+    ("order", "values", "message"),
+    [
+        ([0, 1, 2, 3], {}, r"1 of 4 test reviews have fewer than 1 words .*\(test\.csv row 3 \(0 words\)\)"),
+        ([0, 1, 3], {"max_words": 3}, r"or more than 3 \(test\.csv row 4 \(4 words\)\); remove them"),
+        (
+            [0, 1, 3],
+            {"max_unknown": 0.4},
+            r"50\.0% of the words .* as in test\.csv row 2 \(1 of 1\), test\.csv row 4 \(2 of",
+        ),
+    ],
+)
+def test_beyond_a_limit_the_rows_are_named(order, values, message):
+    with pytest.raises(DataError, match=message):
+        watch(order, **values).enforce(name_row)
+
+
+def test_within_a_limit_that_was_raised_nothing_is_refused():
+    limits = {"max_odd_lengths": 0.25, "max_unknown": 1}
+    for name in limits:
+        with pytest.raises(DataError):
+            watch([0, 1, 2, 3], max_words=3, **limits | {name: 0.01}).enforce(name_row)
+    watch([0, 1, 2, 3], **limits).enforce(name_row)
+    assert watch([0, 1, 2, 3], **limits).summary()["odd_lengths"] == 1
+
+
+def test_a_split_without_reviews_has_no_words():
+    assert watch([]).summary()["words"] == 0
