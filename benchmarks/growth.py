@@ -69,13 +69,13 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.build import make_model
         from tasks.network.history import Epoch, write_training
         from tasks.network.keras_files import save_model
-        from tasks.score import evaluate_model
+        from tasks.score import score_model
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
         epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)
         write_training(target, [epoch], bucketing=True, keep_best=False)
         started = time.perf_counter()
-        evaluate_model(target, folder / "pad", ScoringSettings(), target)
+        score_model(target, folder / "pad", ScoringSettings(), target)
     else:
         from tasks.network.bundle import assemble_light
         from tasks.predict import score_file

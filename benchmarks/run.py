@@ -148,12 +148,12 @@ def load(folder: Path) -> list[Any]:
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the steps evaluate and judge do it."""
-    from tasks.evaluation.metrics import judge_scores
+    from tasks.evaluation.metrics import measure_scores
     from tasks.evaluation.scores import Scores
     from tasks.network.keras_files import Scorer
 
     score = Scorer(model, settings.batch_size, bucketing=True)
-    return [judge_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
+    return [measure_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 
 def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:

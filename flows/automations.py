@@ -30,7 +30,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.settings import PREFECT_API_URL
 
 from tasks.core.errors import InputError
-from tasks.core.urls import has_password, site_of
+from tasks.core.urls import has_password, printable_url
 from tasks.reporting.preflight import check_address
 from tasks.reporting.progress import MODEL_PROMOTED
 
@@ -63,7 +63,7 @@ def renew(made: Sequence[Automation]) -> None:
 
 SILENT = timedelta(seconds=90)  # three times as long as a live run, as deployment.yaml has it, leaves between its signs
 TAKEN = timedelta(minutes=10)  # as long as the image of a container may take to come
-STARTS = 3  # of a run, before a person has to look at it
+MAX_STARTS = 3  # of a run, before a person has to look at it
 
 CRASH = "imdb-pipeline: a run that gives no sign of life has crashed"
 AGAIN = "imdb-pipeline: a run that has crashed begins again"
@@ -95,7 +95,7 @@ def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -
         within=silent,
     )
     # Runs that are out of memory each time must end some time.
-    starts = [str(count) for count in range(1, STARTS)]
+    starts = [str(count) for count in range(1, MAX_STARTS)]
     has_crashed = EventTrigger(
         expect={"prefect.flow-run.Crashed"},
         match=ResourceSpecification(any_run | {"prefect.run-count": starts}),
@@ -182,7 +182,7 @@ def printable_webhook(address: str) -> str:
     if not address:
         raise InputError("no webhook: set WEBHOOK=https://…")
     try:
-        site = site_of(address)
+        site = printable_url(address)
     except ValueError as error:
         raise InputError(f"WEBHOOK is no address: {error}") from None
     if not site.startswith(("http://", "https://")):

@@ -2,20 +2,19 @@
 
 from tasks.reporting.command_line import read_preset, run_from_command_line
 
-from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows.imdb_flow import download_reviews, encode_and_pad, train_and_judge
-from flows.runners import map_over, open_runner, result_or_error
+from flows.imdb_flow import download_reviews, train_and_judge
+from flows.runners import map_over, open_runner
 from flows.search import search
 from tasks.compare import compare
 from tasks.core.environment import result_folder
 from tasks.core.error_messages import describe
-from tasks.core.errors import MemberError, RegistryUnreachable, RunnerError
+from tasks.core.errors import MemberError, RegistryUnreachable
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset
@@ -26,7 +25,7 @@ from tasks.registry.client import tracking_uri
 from tasks.reporting.failure import leave_report
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import steps_of, unfinished_step
-from tasks.track_comparison import log_comparison
+from tasks.track_comparison import track_comparison
 
 
 @flow(name="imdb-pipeline-member", persist_result=False)
@@ -80,8 +79,6 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     members = find_members(settings)
     downloaded = download_reviews(settings.data)
-    if settings.runner != "none":
-        prepare_together(members, downloaded, settings)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))
@@ -89,7 +86,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     folder = compare(settings, downloaded, outcomes, trials)
     if settings.tracking.enabled:
         try:
-            log_comparison(folder, settings.tracking, uri)
+            track_comparison(folder, settings.tracking, uri)
         except RegistryUnreachable as unreachable:
             get_run_logger().warning("%s; the comparison is complete, but not logged there", unreachable)
     return folder
@@ -98,19 +95,6 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
 def find_members(settings: CompareSettings) -> list[Member]:
     """Return the members that the settings, and the files of the presets in them, ask for."""
     return members_of(settings, {name: read_preset(name) for name in settings.presets})
-
-
-def prepare_together(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> None:
-    """Encode and pad what members share, parts side by side; members side by side would all wait for the first one.
-
-    What cannot be had fails again in the members that need it, and is shown there.
-    """
-    for data in dict.fromkeys(run.data for member in members for run in member.runs):
-        found = result_or_error(partial(encode_and_pad, data, downloaded, settings))
-        if isinstance(found, RunnerError):
-            raise found  # the members need the same one
-        if isinstance(found, Exception):
-            get_run_logger().warning("Not prepared before the members begin: %s", describe(found))
 
 
 def train_members(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> list[Outcome]:

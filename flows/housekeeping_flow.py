@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.housekeeping import keep_house
+from tasks.housekeeping import run_housekeeping
 
 
 @flow(name="imdb-pipeline-housekeeping", persist_result=False)
@@ -20,7 +20,7 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
     Returns:
         The artifacts concerned, and for `verify` what is wrong with them.
     """
-    return keep_house(settings)
+    return run_housekeeping(settings)
 
 
 def main() -> int:

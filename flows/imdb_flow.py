@@ -7,18 +7,16 @@ from typing import Any, NamedTuple
 
 from prefect import flow, get_run_logger
 
-from flows.workers import parts_side_by_side
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.environment import result_folder
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable
-from tasks.core.flow_settings import PipelineSettings, RunnerSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
-from tasks.evaluate import judge
-from tasks.figures import report
+from tasks.evaluate import evaluate
+from tasks.figures import figures
 from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
@@ -26,9 +24,9 @@ from tasks.promote import promote
 from tasks.registry.client import tracking_uri
 from tasks.reporting.failure import leave_report
 from tasks.reporting.progress import tag_flow_run
-from tasks.run_folder import publish
-from tasks.score import evaluate
-from tasks.slice_tests import divide
+from tasks.run_folder import run_folder
+from tasks.score import score
+from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact
 from tasks.store.caching import is_kept
 from tasks.track import track
@@ -41,7 +39,7 @@ from tasks.train import train
     result_serializer="json",
     on_failure=[leave_report],
 )
-def imdb_flow(settings: PipelineSettings = PipelineSettings()) -> Path:
+def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     """Train and judge a recurrent classifier of movie reviews.
 
     Every step is kept under a key of what it depends on, and is done again only when that has changed.
@@ -53,17 +51,14 @@ def imdb_flow(settings: PipelineSettings = PipelineSettings()) -> Path:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
-    run = settings.run
-    made = train_and_judge(run, download_reviews(run.data), settings)
-    drawn = report(
+    run = settings
+    made = train_and_judge(run, download_reviews(run.data))
+    drawn = figures(
         made.downloaded, made.trained, made.evaluated, made.compared, made.judged, made.encoded, run.evaluation
     )
     packaged = package(made.downloaded, made.encoded, made.padded, made.trained, made.evaluated, run.evaluation)
     everything = [artifact for artifact in (*made, drawn, packaged) if artifact]
-    return publish(run, everything, *log_and_decide(run, everything, uri))
-
-
-ALONE = RunnerSettings()  # one part after another, in this process
+    return run_folder(run, everything, *log_and_decide(run, everything, uri))
 
 
 class Judged(NamedTuple):
@@ -81,16 +76,16 @@ class Judged(NamedTuple):
     learned: Artifact | None
 
 
-def train_and_judge(settings: RunSettings, downloaded: Artifact, runner: RunnerSettings = ALONE) -> Judged:
+def train_and_judge(settings: RunSettings, downloaded: Artifact) -> Judged:
     """Take downloaded reviews to a trained and judged network, as a run does and each member of a comparison."""
-    divided = divide(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
-    prepared = prepare(settings, downloaded, runner)
+    divided = slice_tests(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
+    prepared = prepare(settings, downloaded)
     encoded, padded, learned = prepared
     # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
     compared = baseline(encoded, padded, settings.baseline)
     built, trained = fit(settings, prepared)
-    evaluated = evaluate(trained, padded, settings.evaluation)
-    judged = judge(downloaded, padded, evaluated, compared, divided, settings.evaluation)
+    evaluated = score(trained, padded, settings.evaluation)
+    judged = evaluate(downloaded, padded, evaluated, compared, divided, settings.evaluation)
     return Judged(downloaded, encoded, padded, compared, built, trained, evaluated, judged, divided, learned)
 
 
@@ -102,19 +97,13 @@ class Prepared(NamedTuple):
     learned: Artifact | None
 
 
-def prepare(settings: RunSettings, downloaded: Artifact, runner: RunnerSettings = ALONE) -> Prepared:
+def prepare(settings: RunSettings, downloaded: Artifact) -> Prepared:
     """Take downloaded reviews to what a network is trained on."""
-    encoded, padded = encode_and_pad(settings.data, downloaded, runner)
+    encoded = encode(downloaded, settings.data)
+    padded = pad(encoded, settings.data)
     reads = settings.model.phrases or settings.model.word_vectors
     learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
     return Prepared(encoded, padded, learned)
-
-
-def encode_and_pad(data: DataSettings, downloaded: Artifact, runner: RunnerSettings) -> tuple[Artifact, Artifact]:
-    """Turn downloaded reviews into token ids and rectangles, their parts side by side on what the runner is."""
-    with parts_side_by_side(runner):
-        encoded = encode(downloaded, data)
-        return encoded, pad(encoded, data)
 
 
 def fit(settings: RunSettings, prepared: Prepared) -> tuple[Artifact, Artifact]:
@@ -181,7 +170,7 @@ def main() -> int:
 
     from tasks.reporting.screen import show_run
 
-    return run_from_command_line(imdb_flow, RunCommandLine, PipelineSettings, show_run, check_dataset)
+    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run, check_dataset)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.flow_settings import PromoteSettings
-from tasks.promote import promote_hand
+from tasks.promote import make_champion
 from tasks.registry.client import tracking_uri
 
 
@@ -21,7 +21,7 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
     Returns:
         The record: decision, reason, against (the version replaced, or null), model, version.
     """
-    return promote_hand(settings, tracking_uri())
+    return make_champion(settings, tracking_uri())
 
 
 def main() -> int:

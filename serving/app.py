@@ -14,14 +14,14 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from serving.batching import Batcher, Busy
+from serving.batching import Batcher, QueueFull
 from serving.champion import Champion
 from serving.prometheus import Counts
-from serving.requests import PredictRequest, Refused, read_body, read_request
+from serving.requests import PredictRequest, RequestError, read_body, read_request
 from serving.settings import ServeSettings
 from tasks.network.verdicts import judge_texts
 
-SAY = logging.getLogger("serving")
+logger = logging.getLogger("serving")
 BATCH_SIZE = 256  # texts that are scored together
 OPEN = (
     "/",
@@ -69,13 +69,13 @@ class Service:
             if asked.explain:
                 # A text is scored once for each of its words: beside the queue, so that the others need not wait.
                 if self.explaining.locked():
-                    raise Busy
+                    raise QueueFull
                 async with self.explaining:
                     name, verdicts = await run_in_threadpool(self.explain, asked.texts, asked.explain)
             else:
                 name, verdicts = await self.batcher.judge(asked.texts)
-        except Busy:
-            raise Refused(503, "too much waits already; come again", Retry_After="1") from None
+        except QueueFull:
+            raise RequestError(503, "too much waits already; come again", Retry_After="1") from None
         for verdict in verdicts:
             self.counts.texts.labels(verdict["label"]).inc()
         answers = [verdict | {"words": [share._asdict() for share in verdict["words"]]} for verdict in verdicts]
@@ -129,7 +129,7 @@ class Service:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
-            raise Refused(401, "a bearer token is asked for", WWW_Authenticate="Bearer")
+            raise RequestError(401, "a bearer token is asked for", WWW_Authenticate="Bearer")
 
     async def answer(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         """Answer a request, and count it; whatever goes wrong, no more than a sentence of it leaves the service."""
@@ -137,10 +137,10 @@ class Service:
         try:
             self.check(request)
             response = await call_next(request)
-        except Refused as refused:
+        except RequestError as refused:
             response = JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
         except Exception:
-            SAY.exception("a request to %s failed", request.url.path)
+            logger.exception("a request to %s failed", request.url.path)
             response = JSONResponse({"detail": "the service failed; its log says why"}, 500)
         for name, value in SAFE.items():
             response.headers.setdefault(name, value)
@@ -186,8 +186,8 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
     async def refuse(_request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
-    @app.exception_handler(Refused)
-    async def decline(_request: Request, refused: Refused) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def decline(_request: Request, refused: RequestError) -> JSONResponse:
         return JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
 
     @app.post("/predict", openapi_extra=ASKED, summary="Score texts")
@@ -211,7 +211,7 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
     async def report() -> Response:
         page = champion.now.report
         if page is None or not page.exists():
-            raise Refused(404, "the run that made this model is not in this store")
+            raise RequestError(404, "the run that made this model is not in this store")
         return FileResponse(page, media_type="text/html")
 
     @app.get("/", include_in_schema=False)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 
-class Busy(Exception):
+class QueueFull(Exception):
     """So many texts wait already that no more are taken."""
 
 
@@ -42,7 +42,7 @@ class Batcher:
             Busy: too many wait.
         """
         if self.texts_waiting and self.texts_waiting + len(texts) > self.max_waiting:
-            raise Busy
+            raise QueueFull
         request = Waiting(texts, asyncio.get_running_loop().create_future())
         self.queue.append(request)
         self.texts_waiting += len(texts)

@@ -25,7 +25,7 @@ from tasks.reporting.pages import REPORT
 
 # The first text takes longer than those after it; nobody is to wait for that.
 WARM_UP = pa.array(["a text of a few words"])
-SAY = logging.getLogger("serving")
+logger = logging.getLogger("serving")
 RETRAIN = (
     "run the same training again, of which all comes from the cache but what makes it, and promote it, or serve a run "
     "folder with --model"
@@ -33,7 +33,7 @@ RETRAIN = (
 
 
 @dataclass(frozen=True)
-class AtWork:
+class LoadedModel:
     """A model that serves.
 
     Attributes:
@@ -97,7 +97,7 @@ def look_up(settings: ServeSettings, uri: str | None) -> Any:
     return version
 
 
-def load_version(version: Any, uri: str | None, store: Path) -> AtWork:
+def load_version(version: Any, uri: str | None, store: Path) -> LoadedModel:
     """Load a version of the registry, once its files are those that were registered.
 
     Raises:
@@ -116,10 +116,10 @@ def load_version(version: Any, uri: str | None, store: Path) -> AtWork:
             )
         classifier = assemble_light(name, folder, version.name)
     test, report = test_of(run_of(store, version.name, int(version.version)))
-    return AtWork(classifier, int(version.version), version.tags[CONTENT], test, report)
+    return LoadedModel(classifier, int(version.version), version.tags[CONTENT], test, report)
 
 
-def load_run(model: str, store: Path) -> AtWork:
+def load_run(model: str, store: Path) -> LoadedModel:
     """Load the model of a run folder.
 
     Raises:
@@ -130,7 +130,7 @@ def load_run(model: str, store: Path) -> AtWork:
     if not (packaged / NETWORK).exists():
         raise ModelError(f"{run}: its model is from before there was an ONNX network beside it; run the same again")
     test, report = test_of(run)
-    return AtWork(assemble_light(f"run {run.name}", packaged), None, packaged.name, test, report)
+    return LoadedModel(assemble_light(f"run {run.name}", packaged), None, packaged.name, test, report)
 
 
 class Champion:
@@ -170,8 +170,8 @@ class Champion:
         except Exception as error:  # whatever it is: the service is there for who calls it
             if str(error) != self.refused:
                 self.refused, unforeseen = str(error), not isinstance(error, (PipelineError, OSError))
-                SAY.warning("%s goes on serving: %s", self.now.classifier.name, describe(error), exc_info=unforeseen)
+                logger.warning("%s goes on serving: %s", self.now.classifier.name, describe(error), exc_info=unforeseen)
             return False
-        SAY.info("%s serves in place of %s", loaded.classifier.name, self.now.classifier.name)
+        logger.info("%s serves in place of %s", loaded.classifier.name, self.now.classifier.name)
         self.now, self.refused = loaded, ""
         return True

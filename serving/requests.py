@@ -11,7 +11,7 @@ from serving.settings import ServeSettings
 MAX_WORDS = 20
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is not done: the status, and what is wrong with it."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
@@ -38,7 +38,7 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
     Raises:
         Refused: it is too large, or takes too long, or its sender went away.
     """
-    too_large = Refused(413, f"the body has more than {settings.max_body} bytes", Connection="close")
+    too_large = RequestError(413, f"the body has more than {settings.max_body} bytes", Connection="close")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > settings.max_body:
         raise too_large
@@ -51,9 +51,9 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
                     raise too_large
     except TimeoutError:
         reason = f"the body did not come within {settings.patience:g} seconds"
-        raise Refused(408, reason, Connection="close") from None
+        raise RequestError(408, reason, Connection="close") from None
     except ClientDisconnect:
-        raise Refused(400, "the body ended too early", Connection="close") from None
+        raise RequestError(400, "the body ended too early", Connection="close") from None
     return bytes(body)
 
 
@@ -69,15 +69,15 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
         # Never the input itself: it may be long, and need not be text.
         wrong = [describe(mistake) for mistake in error.errors(include_url=False, include_input=False)[:5]]
         status = 400 if error.errors(include_input=False)[0]["type"] == "json_invalid" else 422
-        raise Refused(status, "; ".join(wrong)) from None
+        raise RequestError(status, "; ".join(wrong)) from None
     if len(asked.texts) > settings.max_texts:
-        raise Refused(413, f"{len(asked.texts)} texts; at most {settings.max_texts} a request")
+        raise RequestError(413, f"{len(asked.texts)} texts; at most {settings.max_texts} a request")
     for place, text in enumerate(asked.texts):
         if len(text) > settings.max_characters:
-            raise Refused(413, f"texts.{place} has {len(text)} characters; at most {settings.max_characters}")
+            raise RequestError(413, f"texts.{place} has {len(text)} characters; at most {settings.max_characters}")
     characters = sum(map(len, asked.texts))
     if asked.explain and characters > settings.max_explained:
-        raise Refused(413, f"{characters} characters to explain; at most {settings.max_explained} a request")
+        raise RequestError(413, f"{characters} characters to explain; at most {settings.max_explained} a request")
     return asked
 
 

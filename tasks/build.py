@@ -48,7 +48,7 @@ def make_layers(settings: ModelSettings, vocabulary_size: int, labels: int, lear
     if not settings.phrases:
         return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
     # Training tells a review what the others say and not what it says itself: it fits the reader, numbers given.
-    layer = phrase_layer(needed(learned))
+    layer = phrase_layer(require(learned))
     numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
     read = numbers
     if vectors is not None:
@@ -57,7 +57,7 @@ def make_layers(settings: ModelSettings, vocabulary_size: int, labels: int, lear
     return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
 
 
-def needed(learned: Path | None) -> Path:
+def require(learned: Path | None) -> Path:
     """Return the folder of what was learned, which a network that reads phrases cannot be without."""
     if learned is None:
         raise ValueError("model.phrases and model.word_vectors need what the step phrases has learned")
@@ -84,7 +84,7 @@ def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: P
     if not (settings.word_vectors or settings.embedding_dim):
         return None
     if settings.word_vectors:
-        table = read_vectors(needed(learned))
+        table = read_vectors(require(learned))
         embedding = keras.layers.Embedding(*table.shape, trainable=False, name="word_vectors")
     else:
         embedding = keras.layers.Embedding(vocabulary_size, settings.embedding_dim, name="embedding")

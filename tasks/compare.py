@@ -43,7 +43,7 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
     The validation loss is of the weights that were kept, which are those that the test reviews judge.
     """
     training = read_training(store.path(run.made["train"]))
-    judged = json.loads(store.path(run.made["judge"], METRICS).read_text())
+    judged = json.loads(store.path(run.made["evaluate"], METRICS).read_text())
     seconds = run.made["train"].meta["seconds"]
     return {
         "seed": settings.training.seed,
@@ -83,7 +83,7 @@ def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store)
     by_name, labels, verdicts = {outcome.member.name: outcome for outcome in finished}, None, {}
     for member in ranked:
         outcome, chosen = by_name[member["name"]], chosen_run(member)
-        scores: Scores = read_scores(store.path(outcome.runs[chosen].made["evaluate"]), "test")
+        scores: Scores = read_scores(store.path(outcome.runs[chosen].made["score"]), "test")
         if labels is not None and not np.array_equal(labels, scores.labels):
             raise DataError(
                 f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"

@@ -11,7 +11,7 @@ from prefect.tasks import Task, exponential_backoff
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
-from tasks.core.paths import typed_path
+from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep
@@ -47,7 +47,7 @@ def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], 
 def check_dataset(settings: RunSettings) -> None:
     """Refuse a dataset of the user's own that is not there, or holds no table."""
     if settings.data.is_own:
-        table_files(typed_path(settings.data.dataset), LABELLED)
+        table_files(user_path(settings.data.dataset), LABELLED)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -65,7 +65,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    path = typed_path(settings.dataset)
+    path = user_path(settings.dataset)
     sha256 = hash_files(path)
     if passed_over := describe_passed_over(path, LABELLED):
         warn(passed_over)

@@ -12,7 +12,6 @@ from prefect import task
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.core.parts import Over, over_parts
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.encoded import (
@@ -167,7 +166,7 @@ def gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
 
 
-def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, over: Over = map) -> dict[str, int]:
+def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
     """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
 
     Ids and labels are equal to those of keras.datasets.imdb.load_data.
@@ -176,7 +175,6 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, ov
         downloaded: the folder with the reviews.
         settings: the rules and the limits.
         folder: to write to.
-        over: who tokenises the parts of the texts; the files are the same whoever does.
 
     Returns:
         How many reviews each split has, and how many words are known.
@@ -184,7 +182,7 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, ov
     Raises:
         DataError: a split lacks a label, or its words are beyond a limit.
     """
-    ranked = read_ranked(downloaded, settings.tokenisation, over)
+    ranked = read_ranked(downloaded, settings.tokenisation)
     limit = limit_of(ranked, settings)
     check_word_index(ranked, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
@@ -221,4 +219,4 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path, ov
 )
 def encode(downloaded: Artifact, settings: EncodeSettings) -> Artifact:
     """Turn the words of every downloaded review into token ids."""
-    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder, over_parts()))
+    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder))

@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError, ModelError
-from tasks.core.files import naming_the_place, written_whole
+from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.flow_settings import ExportSettings
-from tasks.core.paths import check_place, typed_path
+from tasks.core.paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, write_facts
 from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
@@ -54,14 +54,14 @@ def check_output(output: Path) -> None:
     Raises:
         InputError: naming the place, before a model is loaded.
     """
-    check_place(output)
+    check_writable(output)
     if output.exists():
         raise InputError(f"{output}: exists already; name a new folder with --output")
 
 
 def check_place_of(settings: ExportSettings) -> None:
     """Refuse settings whose output cannot be written."""
-    check_output(typed_path(settings.output).absolute())
+    check_output(user_path(settings.output).absolute())
 
 
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
@@ -73,7 +73,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     """
     check_output(output)
     write, score, tolerance = FORMATS[kind]
-    with naming_the_place(output), written_whole(output) as draft:
+    with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
         write_facts(draft, classifier.facts)
         gap = float(np.abs(score(classifier, draft, PROBES) - classifier.predict(PROBES)).max())
@@ -85,7 +85,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
 @task(cache_policy=NO_CACHE, task_run_name="export {settings.format}")
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion, or the model that is named."""
-    output = typed_path(settings.output).absolute()
+    output = user_path(settings.output).absolute()
     check_output(output)
     with tempfile.TemporaryDirectory() as scratch:
         classifier = load_keras(settings.model, settings.registered_model, uri, store_root(), Path(scratch))

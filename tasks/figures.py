@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.core.settings import JudgingSettings
+from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import FINDINGS, METRICS
 from tasks.evaluation.mistakes import most_confused, worst_mistakes
 from tasks.evaluation.scores import Scores, read_scores
@@ -36,14 +36,14 @@ def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list
     return [(name, network.labels == label, network.probabilities[:, label]) for label, name in enumerate(names)]
 
 
-def draw_report(
+def draw_figures(
     downloaded: Path,
     trained: Path,
     evaluated: Path,
     baselined: Path,
     judged: Path,
     encoded: Path,
-    settings: JudgingSettings,
+    settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, Any]:
     """Write every figure of a run, and findings.json: mistakes, labels confused, words and sentences.
@@ -76,17 +76,17 @@ def draw_report(
     return {"figures": [f"{name}.svg" for name in figures]}
 
 
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="report")
-def report(
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="figures")
+def figures(
     downloaded: Artifact,
     trained: Artifact,
     evaluated: Artifact,
     baselined: Artifact,
     judged: Artifact,
     encoded: Artifact,
-    settings: JudgingSettings,
+    settings: MetricsSettings,
 ) -> Artifact:
     """Draw the figures of a run, and put into words what they show."""
     scores = path_of(evaluated), path_of(baselined)
     paths = path_of(downloaded), path_of(trained), *scores, path_of(judged), path_of(encoded)
-    return keep(lambda folder: draw_report(*paths, settings, folder))
+    return keep(lambda folder: draw_figures(*paths, settings, folder))

@@ -13,8 +13,8 @@ from tasks.core.flow_settings import HousekeepingSettings
 from tasks.evaluation.metrics import METRICS
 from tasks.evaluation.ranking import COMPARISON
 from tasks.reporting.pages import CONFIG
-from tasks.store.artifact import RotError
-from tasks.store.inventory import Entry, list_artifacts, strangers
+from tasks.store.artifact import DamagedError
+from tasks.store.inventory import Entry, foreign_files, list_artifacts
 from tasks.store.pruning import Pruned, prune
 from tasks.store.store import Store
 
@@ -25,8 +25,8 @@ def verify_artifacts(root: Path) -> list[Entry]:
     for entry in entries:
         try:
             Store(root).find(entry["key"])
-        except RotError as rot:
-            entry["rot"] = str(rot)
+        except DamagedError as damage:
+            entry["damage"] = str(damage)
     return entries
 
 
@@ -55,10 +55,10 @@ def name_some(names: list[str]) -> str:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{settings.action}")
-def keep_house(settings: HousekeepingSettings) -> dict[str, Any]:
+def run_housekeeping(settings: HousekeepingSettings) -> dict[str, Any]:
     """List, verify or prune the store's artifacts."""
     root, say, damaged = store_root(), get_run_logger(), []
-    found = Pruned(strangers=strangers(root))
+    found = Pruned(foreign_files=foreign_files(root))
     if settings.action == "prune":
         found = prune(root, settings.days)
     elif settings.action == "verify":
@@ -66,14 +66,14 @@ def keep_house(settings: HousekeepingSettings) -> dict[str, Any]:
     else:
         found.artifacts = list_artifacts(root)
     for entry in found.artifacts:
-        if entry["rot"]:
-            say.warning("%s; the next run that needs it makes it again", entry["rot"])
+        if entry["damage"]:
+            say.warning("%s; the next run that needs it makes it again", entry["damage"])
     for name in damaged:
         say.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
     for key in found.held:
         say.info("%s is held by a run that is going on, and stays", key)
-    if found.strangers:
-        say.warning(NOT_OURS, len(found.strangers), root, name_some(found.strangers))
+    if found.foreign_files:
+        say.warning(NOT_OURS, len(found.foreign_files), root, name_some(found.foreign_files))
     freed = sum(entry["size"] for entry in found.artifacts)
     say.info("%s: %d artifacts, %d bytes", settings.action, len(found.artifacts), freed)
     return {"action": settings.action, "damaged_runs": damaged} | asdict(found)

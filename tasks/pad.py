@@ -9,7 +9,6 @@ from prefect import task
 
 from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
-from tasks.core.parts import Over, over_parts
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
@@ -61,14 +60,13 @@ def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> 
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 
 
-def pad_splits(encoded: Path, settings: PadSettings, folder: Path, over: Over = map) -> dict[str, int]:
+def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet and return how many reviews each holds.
 
     Args:
         encoded: the folder with the encoded splits.
         settings: how long, and which sides are filled up and cut.
         folder: to write to.
-        over: who pads the parts; the files are the same whoever does.
     """
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
@@ -81,7 +79,7 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path, over: Over = 
     pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)
     rows = {}
     for split, (source, start, stop) in bounds.items():
-        parts = over(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))
+        parts = map(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))
         rows[split] = write_padded(padded_file(folder, split), schema, parts)
     return rows
 
@@ -89,4 +87,4 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path, over: Over = 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="pad to {settings.maxlen}")
 def pad(encoded: Artifact, settings: PadSettings) -> Artifact:
     """Pad every split of `encoded` to `settings.maxlen` and keep it as Parquet."""
-    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder, over_parts()))
+    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder))

@@ -16,10 +16,10 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError
-from tasks.core.files import hash_file, naming_the_place, replace_file
+from tasks.core.files import explain_os_errors, hash_file, replace_file
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.locks import locked
-from tasks.core.paths import check_place, is_same, typed_path
+from tasks.core.paths import check_writable, is_same, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_share, explain, judge_texts, verdict_columns
@@ -28,7 +28,7 @@ from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
 from tasks.texts.tables.columns import texts_of
 from tasks.texts.tables.folders import check_readable, describe_passed_over, files_within, form_of, table_files
-from tasks.texts.tables.read_options import Wanted
+from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
 
@@ -52,7 +52,9 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     return table, counted
 
 
-def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int, parts: Path, on_read: OnRead) -> int:
+def score_parts(
+    classifier: Classifier, source: Path, options: ReadOptions, words: int, parts: Path, on_read: OnRead
+) -> int:
     """Score a file part by part, each written to a file of its own; parts that are there already are kept.
 
     Args:
@@ -67,11 +69,11 @@ def score_parts(classifier: Classifier, source: Path, wanted: Wanted, words: int
         The number of rows.
     """
     rows = 0
-    for number, batch in enumerate(read_batches(source, wanted, on_read)):
+    for number, batch in enumerate(read_batches(source, options, on_read)):
         if taken := {*added_names(classifier.facts.labels), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
-        texts = texts_of(batch, wanted.text_column, source, rows)
+        texts = texts_of(batch, options.text_column, source, rows)
         if not path.exists():
             table, counted = score_batch(classifier, batch, texts, words)
             path.with_suffix(".json").write_text(json.dumps(counted))
@@ -130,16 +132,16 @@ def score_rows(
         "dataset_sha256": classifier.facts.dataset_sha256,
         "input_sha256": hash_file(source),
     }
-    wanted = Wanted(settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter)
-    state = digest(about | asdict(wanted) | {"words": settings.explain}).encode()
-    with naming_the_place(output):
+    options = ReadOptions(settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter)
+    state = digest(about | asdict(options) | {"words": settings.explain}).encode()
+    with explain_os_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         if parts.exists() and ((parts / STATE).read_bytes() if (parts / STATE).exists() else b"") != state:
             shutil.rmtree(parts)  # of another input, or another model
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
         try:
-            rows = score_parts(classifier, source, wanted, settings.explain, parts, on_read)
+            rows = score_parts(classifier, source, options, settings.explain, parts, on_read)
         except InputError:
             shutil.rmtree(parts)  # mended, it is another file
             raise
@@ -153,7 +155,7 @@ def score_rows(
 
 def places(settings: PredictSettings) -> tuple[Path, Path]:
     """Return what is scored and where its scores go."""
-    return typed_path(settings.input or ""), typed_path(settings.output or "")
+    return user_path(settings.input or ""), user_path(settings.output or "")
 
 
 def check_places(settings: PredictSettings) -> None:
@@ -183,7 +185,7 @@ def check_places(settings: PredictSettings) -> None:
             raise InputError(f"{output}: scores are not written so; give a name that ends in {', '.join(WRITERS)}")
         if is_same(source, output):
             raise InputError(f"{output}: the scores would replace the reviews; name another file with --output")
-    check_place(output)
+    check_writable(output)
 
 
 def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:

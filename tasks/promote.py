@@ -14,7 +14,7 @@ from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.registry.local_database import own_database
-from tasks.registry.mlflow_lock import taking_turns
+from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.remembered import recall, remember, state_of
 from tasks.registry.versions import (
     CHALLENGER,
@@ -119,7 +119,7 @@ def promote_version(
             if record is not None:
                 return record | {"model": model, "version": number}, False
             judged = judge_version(client, uri, version, champion, downloaded, settings)
-            with taking_turns(client, uri, model):
+            with registry_lock(client, uri, model):
                 if is_still(champion, version_under(client, model, CHAMPION)):
                     verdict = (
                         decide(judged, attempt_of(client, model, judged), settings)
@@ -145,7 +145,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> dict[str, Any
     """
     with registry(uri) as client:
         model = model_or_default(client, settings.registered_model)
-        with deciding(model), taking_turns(client, uri, model):
+        with deciding(model), registry_lock(client, uri, model):
             version = numbered_version(client, model, settings.version)
             before = version_under(client, model, CHAMPION)
             against = int(before.version) if before is not None and before.version != version.version else None
@@ -175,7 +175,7 @@ def promote(tracked: dict[str, Any], downloaded: Artifact, settings: PromotionSe
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote version {settings.version}")
-def promote_hand(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
+def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Make a version the champion by hand."""
     verdict = promote_by_hand(uri, settings)
     announce_champion(verdict)

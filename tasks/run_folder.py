@@ -34,7 +34,7 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
     def read(artifact: Artifact, name: str) -> Any:
         return json.loads(store.path(artifact, name).read_text())
 
-    training, judged = read_training(store.path(made["train"])), read(made["judge"], METRICS)
+    training, judged = read_training(store.path(made["train"])), read(made["evaluate"], METRICS)
     seconds = made["train"].meta["seconds"]
     return {
         "dataset": made["download"].meta["dataset"] | made["pad"].meta,
@@ -107,8 +107,8 @@ def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
     done.touch()
 
 
-@task(cache_policy=NO_CACHE, task_run_name="publish")
-def publish(
+@task(cache_policy=NO_CACHE, task_run_name="run_folder")
+def run_folder(
     settings: RunSettings,
     made: list[Artifact],
     tracking: dict[str, Any] | None,
@@ -117,10 +117,10 @@ def publish(
     """Write the run folder from what the run made, and return where it is."""
     store, steps = open_store(), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in made}
-    findings = json.loads(store.path(by_step["report"], FINDINGS).read_text())
+    findings = json.loads(store.path(by_step["figures"], FINDINGS).read_text())
     metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
-    runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["report"])
-    figures = by_step["report"].meta["figures"]
+    runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["figures"])
+    figures = by_step["figures"].meta["figures"]
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics, findings)

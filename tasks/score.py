@@ -22,7 +22,7 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
     return Scores(labels, probabilities)
 
 
-def evaluate_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
+def score_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
     """Write the scores of the test and of the validation reviews, and return how many there are."""
     score = Scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
     rows = {}
@@ -33,7 +33,7 @@ def evaluate_model(trained: Path, padded: Path, settings: ScoringSettings, folde
     return rows
 
 
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="evaluate")
-def evaluate(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
+@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="score")
+def score(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
     """Score the test and validation reviews with the trained network."""
-    return keep(lambda folder: evaluate_model(path_of(trained), path_of(padded), settings, folder))
+    return keep(lambda folder: score_model(path_of(trained), path_of(padded), settings, folder))

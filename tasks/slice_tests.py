@@ -10,7 +10,7 @@ from prefect import task
 
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
-from tasks.core.paths import typed_path
+from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
@@ -49,7 +49,7 @@ def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarra
     return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
 
 
-def divide_tests(downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
+def slice_test_rows(downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test review.
 
     Returns:
@@ -58,7 +58,7 @@ def divide_tests(downloaded: Path, data: DataSettings, settings: SliceSettings, 
     Raises:
         InputError: the files have changed, have no such column, or no value has enough test reviews.
     """
-    path, column = typed_path(data.dataset), str(settings.slice_column)
+    path, column = user_path(data.dataset), str(settings.slice_column)
     if hash_files(path) != read_dataset(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     splits = pq.read_table(downloaded / REVIEWS, columns=["split"])["split"]
@@ -76,6 +76,6 @@ def divide_tests(downloaded: Path, data: DataSettings, settings: SliceSettings, 
 
 
 @task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="divide by {settings.slice_column}")
-def divide(downloaded: Artifact, data: DataSettings, settings: SliceSettings) -> Artifact:
+def slice_tests(downloaded: Artifact, data: DataSettings, settings: SliceSettings) -> Artifact:
     """Find the value of one column for each test review; the network is judged by value too."""
-    return keep(lambda folder: divide_tests(path_of(downloaded), data, settings, folder))
+    return keep(lambda folder: slice_test_rows(path_of(downloaded), data, settings, folder))

@@ -14,11 +14,11 @@ from prefect.runtime import flow_run
 
 from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import METRICS, NUMBERS
-from tasks.evaluation.scores import Exam, read_scores, write_exam
+from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.network.history import read_training
 from tasks.registry.client import experiment_id, registry, suppress_existing
 from tasks.registry.mlflow_files import write_registered
-from tasks.registry.mlflow_lock import taking_turns
+from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.remembered import recall
 from tasks.registry.run_tags import describe_run, flatten, store_id
 from tasks.registry.versions import CONTENT, EVALUATION, version_of
@@ -65,7 +65,7 @@ def gather_metrics(made: dict[str, Path], **belonging: str) -> list["Metric"]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    judged = json.loads((made["judge"] / METRICS).read_text())
+    judged = json.loads((made["evaluate"] / METRICS).read_text())
     metrics = [
         Metric(name, value, now, int(epoch["epoch"]), **belonging)
         for epoch in read_training(made["train"]).history
@@ -122,13 +122,13 @@ def log_run(
         log_files(client, name, model, made, settings)
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
-        give_up(client, name, "FAILED")
+        mark_failed(client, name, "FAILED")
         raise
     client.set_terminated(name)
     return client.get_run(name)
 
 
-def give_up(client: "MlflowClient", run: str, status: str) -> None:
+def mark_failed(client: "MlflowClient", run: str, status: str) -> None:
     """Mark a run that was not logged whole, and its model."""
     for model_id in models_of(client.get_run(run)):
         client.finalize_logged_model(model_id, "FAILED")
@@ -144,10 +144,10 @@ def log_files(
         write_registered(made["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
         reviews = identify_reviews(made["download"], settings.data.shuffle_seed, settings.data.max_reviews)
-        tested = write_exam(folder, Exam(read_scores(made["evaluate"], "test"), reviews))
-        for path in (*tested, made["judge"] / METRICS):
+        tested = write_held_out(folder, HeldOutScores(read_scores(made["score"], "test"), reviews))
+        for path in (*tested, made["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)
-    for figure in sorted(made["report"].glob("*.svg")):
+    for figure in sorted(made["figures"].glob("*.svg")):
         client.log_artifact(run, str(figure), FIGURES)
 
 
@@ -176,11 +176,11 @@ def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:
     return uri is not None or Path(url2pathname(urlsplit(location).path)).is_dir()
 
 
-def close_abandoned(client: "MlflowClient", experiment: str) -> None:
+def mark_killed(client: "MlflowClient", experiment: str) -> None:
     """Mark the runs whose process was killed while it logged them; call it under the lock of who logs."""
     query = f"tags.store_id = '{store_id()}' and attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment], query):
-        give_up(client, run.info.run_id, "KILLED")
+        mark_failed(client, run.info.run_id, "KILLED")
 
 
 def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, tags: dict[str, str]) -> tuple[int, bool]:
@@ -190,7 +190,7 @@ def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, ta
         return int(found.version), False
     with suppress_existing():
         client.create_registered_model(model)
-    with taking_turns(client, uri, model):
+    with registry_lock(client, uri, model):
         found = version_of(client, model, tags[CONTENT])  # which another store may have registered meanwhile
         if found is not None:
             return int(found.version), False
@@ -228,7 +228,7 @@ def track_run(
     model = settings.tracking.registered_model or f"{dataset.name}-classifier"
     with registry(uri) as client, store.locked("mlflow/log"):
         experiment = experiment_id(client, uri, settings.tracking.experiment)
-        close_abandoned(client, experiment)
+        mark_killed(client, experiment)
         found = find_logged(client, uri, experiment, content)
         run = found or log_run(client, experiment, paths, settings, describe_run(content) | tags, tags)
         version, is_new = register(client, uri, run, model, tags)

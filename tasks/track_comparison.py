@@ -116,6 +116,6 @@ def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="log the comparison")
-def log_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
+def track_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
     """Log a comparison in MLflow, once; each of its members is a run below it."""
     get_run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
 from tasks.core.errors import StoreError
-from tasks.core.paths import typed_path
+from tasks.core.paths import user_path
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
 COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a store that several share
@@ -36,9 +36,9 @@ def store_root() -> Path:
         # Addresses that differ in a dash alone, or in the object store, are other stores.
         mark = hashlib.sha256(f"{os.environ.get('AWS_ENDPOINT_URL', '')} {address}".encode()).hexdigest()[:8]
         own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}-{mark}"
-        return typed_path(os.environ.get(COPY_VARIABLE) or own).absolute()
+        return user_path(os.environ.get(COPY_VARIABLE) or own).absolute()
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
-    return typed_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
+    return user_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
 
 
 def store_address() -> str | None:
@@ -94,7 +94,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     named = named_store(given)
     if named:
-        os.environ[STORE_VARIABLE] = named if "://" in named else str(typed_path(named).absolute())
+        os.environ[STORE_VARIABLE] = named if "://" in named else str(user_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
     if is_own_program() and not is_debugging():
@@ -130,7 +130,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
         # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
         defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    own_profiles = typed_path("~/.prefect/profiles.toml")
+    own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
     for name, value in defaults.items():

@@ -47,7 +47,7 @@ def remove_whole(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
-def left_overs(place: Path) -> Iterator[tuple[Path, str]]:
+def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
     """Yield the folders in `place` that killed processes left, or live ones fill, and what they were to be called."""
     for path in sorted(place.glob(".*")):
         match = LEFT_OVER.fullmatch(path.name)
@@ -55,14 +55,14 @@ def left_overs(place: Path) -> Iterator[tuple[Path, str]]:
             yield path, match["name"]
 
 
-def sweep(place: Path, before: float) -> list[Path]:
+def remove_unfinished(place: Path, before: float) -> list[Path]:
     """Remove the left-overs in `place` that nobody has written to since `before`, and return them.
 
     Args:
         place: a folder of folders that `written_whole` makes under no lock.
         before: in seconds since 1970, long enough ago that no live process fills them still.
     """
-    left = [path for path, _name in left_overs(place) if path.stat().st_mtime < before]
+    left = [path for path, _name in unfinished_folders(place) if path.stat().st_mtime < before]
     for path in left:
         shutil.rmtree(path)
     return left
@@ -90,7 +90,7 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def naming_the_place(place: Path) -> Iterator[None]:
+def explain_os_errors(place: Path) -> Iterator[None]:
     """Turn the operating system's refusals into errors that name the place and the remedy.
 
     Args:
@@ -133,8 +133,8 @@ def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
     Raises:
         StoreError: the place cannot be written.
     """
-    with naming_the_place(place):
-        sweep(place, time.time() - UNFINISHED_SECONDS)
+    with explain_os_errors(place):
+        remove_unfinished(place, time.time() - UNFINISHED_SECONDS)
         final = place / stamped(name)
         with written_whole(final) as draft:
             yield draft, final

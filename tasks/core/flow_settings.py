@@ -37,21 +37,7 @@ class RunnerSettings(Settings):
         return self
 
 
-class PipelineSettings(RunSettings, RunnerSettings):
-    """A run, and what does the parts of its texts; it comes to the same whatever that is."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_a_run_alone(cls, value: Any) -> Any:
-        return dict(value) if type(value) is RunSettings else value
-
-    @property
-    def run(self) -> RunSettings:
-        """The run alone, as it is written down and known again."""
-        return RunSettings(**{name: getattr(self, name) for name in RunSettings.model_fields})
-
-
-class CompareSettings(PipelineSettings):
+class CompareSettings(RunSettings, RunnerSettings):
     """Which networks to set side by side; what a run has settings for, all of them share."""
 
     cells: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")

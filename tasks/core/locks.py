@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tasks.core.files import naming_the_place
+from tasks.core.files import explain_os_errors
 
 # Prefect shows what its own loggers' children say.
-SAY = logging.getLogger("prefect.locks")
+logger = logging.getLogger("prefect.locks")
 
 
 def lock_file(root: Path, key: str) -> Path:
@@ -31,13 +31,13 @@ def locked(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
     Raises:
         StoreError: the file cannot be made.
     """
-    with naming_the_place(path):
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            SAY.info("%s: another run is at it; waiting until it is done", what)
+            logger.info("%s: another run is at it; waiting until it is done", what)
             lock.acquire()
         os.utime(path)
     try:
@@ -55,7 +55,7 @@ def locked_if_free(path: Path) -> Iterator[bool]:
     Raises:
         StoreError: the file cannot be made.
     """
-    with naming_the_place(path):
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         with contextlib.suppress(Timeout):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.core.errors import InputError
 
 
-def typed_path(text: str) -> Path:
+def user_path(text: str) -> Path:
     """Return the path that a person typed, ~ for a home folder; where no such home is known, ~ is a name like any."""
     return Path(os.path.expanduser(text))
 
@@ -16,7 +16,7 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def check_place(place: Path) -> None:
+def check_writable(place: Path) -> None:
     """Refuse a place below a file, or one that we may not write to.
 
     Args:
@@ -26,7 +26,7 @@ def check_place(place: Path) -> None:
         InputError: naming what stands in the way.
     """
     try:
-        standing = next(path for path in (place.absolute(), *place.absolute().parents) if stands(path))
+        standing = next(path for path in (place.absolute(), *place.absolute().parents) if exists_or_refuse(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{str(place)!r}: no file can have this name ({error}); name another with --output") from error
     if standing != place.absolute() and not standing.is_dir():
@@ -36,7 +36,7 @@ def check_place(place: Path) -> None:
         raise InputError(f"{folder}: no right to write here; mend its mode or name another place with --output")
 
 
-def stands(path: Path) -> bool:
+def exists_or_refuse(path: Path) -> bool:
     """Tell whether something is there; unlike Path.exists, refuse a name that nothing can have."""
     try:
         os.stat(path)

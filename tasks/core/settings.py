@@ -131,7 +131,7 @@ class ThresholdSettings(Settings):
     """probability from which a review counts as positive"""
 
 
-class JudgingSettings(ThresholdSettings):
+class MetricsSettings(ThresholdSettings):
     """How scores are judged: what `judge` and `report` read."""
 
     calibration_bins: int = Field(15, ge=2, le=1000)
@@ -147,7 +147,7 @@ class SliceSettings(Settings):
     """the test reviews that a value must have; those of rarer values are judged together"""
 
 
-class EvaluationSettings(SliceSettings, JudgingSettings, ScoringSettings):
+class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
     """How the network is scored and judged."""
 
 

@@ -10,7 +10,7 @@ def has_password(address: str) -> bool:
     return bool(mark) and "@" in rest.partition("/")[0]
 
 
-def site_of(address: str) -> str:
+def printable_url(address: str) -> str:
     """Return scheme, host and port of an address: what may be printed of one whose path is a secret.
 
     Raises:

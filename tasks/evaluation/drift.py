@@ -13,7 +13,7 @@ from tasks.texts.padded import PaddedFile, lengths_of, padded_file
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # What an empty bin counts as: the index has a logarithm in it.
-LEAST_SHARE = 1e-4
+MIN_SHARE = 1e-4
 
 
 class Profile(TypedDict):
@@ -92,7 +92,7 @@ def stability_index(expected: list[int], found: list[int]) -> float:
     PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
     Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
     """
-    e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), LEAST_SHARE) for counted in (expected, found))
+    e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), MIN_SHARE) for counted in (expected, found))
     return float(((f - e) * np.log(f / e)).sum())
 
 

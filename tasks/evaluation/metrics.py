@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.settings import JudgingSettings
+from tasks.core.settings import MetricsSettings
 from tasks.evaluation.scores import Scores
 from tasks.texts.slices import Slices
 
@@ -23,7 +23,7 @@ MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
-def judge_scores(scored: Scores, names: Sequence[str], settings: JudgingSettings) -> dict[str, Any]:
+def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
     """Return how well probabilities tell the labels apart.
 
     All numbers are scikit-learn's but ece and ci95. Of two labels, precision, recall, f1, roc_auc, brier and ece are of

@@ -92,7 +92,7 @@ TESTED, LEARNT = "test.parquet", "learnt.parquet"
 
 
 @dataclass(frozen=True)
-class Exam:
+class HeldOutScores:
     """A model's scores, each with the review that it is of.
 
     Attributes:
@@ -104,7 +104,7 @@ class Exam:
     reviews: Identities
 
 
-def write_exam(folder: Path, exam: Exam) -> list[Path]:
+def write_held_out(folder: Path, exam: HeldOutScores) -> list[Path]:
     """Write the column review beside the scores of the test reviews, and alone of those that were learnt."""
     tables = {
         TESTED: pa.table({"review": exam.reviews.tested} | columns_of(exam.scores)),
@@ -115,10 +115,10 @@ def write_exam(folder: Path, exam: Exam) -> list[Path]:
     return [folder / name for name in tables]
 
 
-def read_exam(folder: Path) -> Exam:
+def read_held_out(folder: Path) -> HeldOutScores:
     """Return what `write_exam` wrote."""
     tested, learnt = (pq.read_table(folder / name) for name in (TESTED, LEARNT))
-    return Exam(scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy()))
+    return HeldOutScores(scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy()))
 
 
 def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:

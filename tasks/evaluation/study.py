@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.error_messages import describe
-from tasks.core.files import naming_the_place
+from tasks.core.files import explain_os_errors
 from tasks.core.urls import sqlite_address
 from tasks.evaluation.search_space import Range
 
@@ -38,7 +38,7 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with naming_the_place(file):
+    with explain_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(storage=sqlite_address(file), study_name=name, load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=UNPRUNED)

@@ -11,7 +11,7 @@ from tasks.core.locks import locked_if_free
 from tasks.network.history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
 from tasks.network.remote_checkpoint import FINISHED, SharedEpochs
-from tasks.store.artifact import RotError, seal, unseal
+from tasks.store.artifact import DamagedError, seal, unseal
 
 if TYPE_CHECKING:
     import keras
@@ -53,8 +53,8 @@ class Checkpoint:
                 if is_wanted(state.history):
                     self._verify(state)
                     return state
-            except RotError as rot:
-                warn(f"{rot}; looking for the epoch before")
+            except DamagedError as damage:
+                warn(f"{damage}; looking for the epoch before")
                 rotten = True
         if rotten:
             warn(f"{self.folder}: holds no whole epoch to go on from; training begins anew")
@@ -73,14 +73,14 @@ class Checkpoint:
                     if not path.is_file() or hash_file(path) != sha256:
                         shared.take_file(file, sha256, path)
                 draft.replace(self.folder / name)
-            except RotError as rot:
-                warn(f"{rot}; looking for the epoch before")
+            except DamagedError as damage:
+                warn(f"{damage}; looking for the epoch before")
                 draft.unlink()
 
     def _verify(self, state: State) -> None:
         for name, sha256 in state.files.items():
             if not (self.folder / name).is_file() or hash_file(self.folder / name) != sha256:
-                raise RotError(f"{self.folder / name}: missing or altered")
+                raise DamagedError(f"{self.folder / name}: missing or altered")
 
     def write(self, model: "keras.Model", history: list[Epoch]) -> State:
         """Keep `model`, with its optimizer, as the state after the last epoch of `history`.

@@ -51,9 +51,9 @@ def reason_against_kernel(layer: Any) -> str | None:
     """
     if type(layer).__name__ == "SimpleRNN":
         return "there is none for SimpleRNN"
-    for name, needed in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
-        if getattr(layer, name).__name__ != needed:
-            return f"{name} is not {needed}"
+    for name, require in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
+        if getattr(layer, name).__name__ != require:
+            return f"{name} is not {require}"
     return "recurrent_dropout is not 0" if layer.recurrent_dropout else None
 
 

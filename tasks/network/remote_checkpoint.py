@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tasks.core.files import hash_file
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.bucket import Bucket
 
 PLACE = "checkpoints"
@@ -43,7 +43,7 @@ class SharedEpochs:
         """
         if not self.bucket.download(self._file(name, sha256), path) or hash_file(path) != sha256:
             path.unlink(missing_ok=True)
-            raise RotError(f"{self.bucket.where(self._file(name, sha256))}: missing or altered")
+            raise DamagedError(f"{self.bucket.where(self._file(name, sha256))}: missing or altered")
 
     def write(self, folder: Path, state: str, files: Mapping[str, str], kept: Collection[str]) -> None:
         """Share what stands in `folder`.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.evaluation.scores import Exam, decide_labels, look_up, read_exam
+from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
 from tasks.network.bundle import Classifier
 from tasks.registry.contest import Candidate, Contest
 from tasks.registry.loading import load_version
@@ -37,7 +37,7 @@ class Contender:
     """
 
     version: "ModelVersion"
-    exam: Exam
+    exam: HeldOutScores
 
     @property
     def number(self) -> int:
@@ -88,7 +88,7 @@ def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender
     try:
         with tempfile.TemporaryDirectory() as scratch:
             folder = client.download_artifacts(str(version.run_id), EVALUATION, scratch)
-            return Contender(version, read_exam(Path(folder)))
+            return Contender(version, read_held_out(Path(folder)))
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.core.errors import ModelError
-from tasks.core.files import naming_the_place
-from tasks.core.paths import typed_path
+from tasks.core.files import explain_os_errors
+from tasks.core.paths import user_path
 from tasks.evaluation.metrics import METRICS
 from tasks.network.bundle import Classifier, KerasClassifier, assemble, assemble_light
 from tasks.network.keras_files import MODEL
@@ -16,7 +16,7 @@ from tasks.registry.client import registry
 from tasks.registry.mlflow_files import PLACES, fetch_registered, whole_folder
 from tasks.registry.mlflow_sqlite import read_version
 from tasks.registry.versions import CHAMPION, model_or_default, numbered_version, version_under
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
 
@@ -101,14 +101,14 @@ def packaged_by(folder: Path, store: Path) -> Path:
         raise ModelError(f"{folder}: is no run folder with metrics.json ({error!r})") from error
     try:
         found = take(Store(store), key)
-    except RotError as rot:
-        raise ModelError(f"{folder}: {rot}; run the same again to make its model anew") from rot
+    except DamagedError as damage:
+        raise ModelError(f"{folder}: {damage}; run the same again to make its model anew") from damage
     if found is None:
         raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
     if found.sha256 != sha256:
         raise ModelError(f"{store / key}: is another model than that of {folder}; run the same again to serve the new")
     if folder.parent == (store / "runs").resolve():
-        with naming_the_place(folder):
+        with explain_os_errors(folder):
             os.utime(folder / METRICS)  # pruning goes by it
     return store / str(key)
 
@@ -119,7 +119,7 @@ def run_folder(model: str, store: Path) -> Path:
     Raises:
         ModelError: no run has made that file.
     """
-    path = typed_path(model).resolve()
+    path = user_path(model).resolve()
     return run_that_made(path, store) if path.suffix == ".keras" else path
 
 

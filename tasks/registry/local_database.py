@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tasks.core.environment import store_root
-from tasks.core.files import naming_the_place
+from tasks.core.files import explain_os_errors
 from tasks.core.urls import sqlite_address
 from tasks.store.store import Store
 
 # MLflow and SQLAlchemy are imported inside the functions that need them: a cached run never pays for them.
 
 # Prefect shows what its own loggers' children say.
-SAY = logging.getLogger("prefect.registry")
+logger = logging.getLogger("prefect.registry")
 # Where we have MLflow keep an experiment's files, and what comes before it: the address of the store.
 ARTIFACTS = "/mlflow/artifacts"
 LOCATION = re.compile(rf"(?P<store>file://.*?){ARTIFACTS}(/0)?")
@@ -43,7 +43,7 @@ def open_database() -> None:
         sqlite3.DatabaseError: the file is no sound database.
     """
     path = own_database()
-    with Store(store_root()).locked("mlflow/database"), naming_the_place(path):
+    with Store(store_root()).locked("mlflow/database"), explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
         for left in path.parent.glob(f"{draft.name}*"):  # SQLite's journal has a longer name
@@ -77,7 +77,7 @@ def fit_addresses(path: Path) -> None:
         database.execute("BEGIN IMMEDIATE")
         fitted = sum(replace_start(database, old + ARTIFACTS, here + ARTIFACTS) for old in moved)
         database.execute("COMMIT")
-    SAY.warning(
+    logger.warning(
         "The store was at %s, and is now at %s: %d addresses in MLflow's database are made to fit",
         " and ".join(moved), here, fitted,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from tasks.network.verdicts import added_names
 from tasks.registry.client import address_of
 from tasks.registry.mlflow_model import COLUMN
 from tasks.registry.mlflow_sqlite import OwnVersion
-from tasks.registry.versions import CONTENT, is_ours
+from tasks.registry.versions import CONTENT, has_our_tags
 from tasks.store.artifact import digest
 from tasks.texts.encoded import ENCODING, VOCABULARY
 
@@ -26,7 +26,7 @@ from tasks.texts.encoded import ENCODING, VOCABULARY
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-SAY = logging.getLogger("prefect.registry")
+logger = logging.getLogger("prefect.registry")
 # What loads a registered version, and what that needs; MLflow takes tables of pandas.
 LOADER = "tasks.registry.mlflow_model"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
@@ -123,7 +123,7 @@ def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) ->
     from mlflow.exceptions import MlflowException
 
     name = f"{version.name} version {version.version}"
-    if not is_ours(version):
+    if not has_our_tags(version):
         raise RegistryError(f"{name}: has no hash (tag {CONTENT}), so it is not one that this project has registered")
     try:
         folder = Path(download_artifacts(version.source, dst_path=str(scratch), tracking_uri=address_of(uri)))
@@ -131,7 +131,7 @@ def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) ->
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{name}: its files cannot be had from {version.source} ({error})") from error
     if CONTENT not in version.tags:
-        SAY.warning("%s: was registered without the hash of its files, which are taken as they are", name)
+        logger.warning("%s: was registered without the hash of its files, which are taken as they are", name)
     elif found != version.tags[CONTENT]:
         raise RegistryError(
             f"{name}: its files at {version.source} are not those that were registered (sha256 {found}, expected "

@@ -14,13 +14,13 @@ from tasks.core.errors import RegistryError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-SAY = logging.getLogger("prefect.claims")
+logger = logging.getLogger("prefect.claims")
 PREFIX = "claim."
 LEASE = 60.0  # seconds after which a claim is of a process that has ended: what is done under one takes three
-PATIENCE = 10 * LEASE
+TIMEOUT_SECONDS = 10 * LEASE
 
 
-def taking_turns(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
+def registry_lock(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
     """Hold the right to decide on `model` against other stores; in the registry of one store its own locks do."""
     return contextlib.nullcontext() if uri is None else claimed(client, model)
 
@@ -43,7 +43,7 @@ def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: 
     Raises:
         RegistryError: others were at it all the time.
     """
-    until, seen = time.monotonic() + PATIENCE, dict[str, float]()
+    until, seen = time.monotonic() + TIMEOUT_SECONDS, dict[str, float]()
     while True:
         mine = f"{PREFIX}{uuid.uuid4().hex}"
         try:
@@ -56,11 +56,11 @@ def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: 
             client.delete_registered_model_tag(model, mine)
         now = time.monotonic()
         if now > until:
-            raise RegistryError(f"{model}: others have decided on it for {PATIENCE:.0f} s; run the same again")
+            raise RegistryError(f"{model}: others have decided on it for {TIMEOUT_SECONDS:.0f} s; run the same again")
         seen = {other: seen.get(other, now) for other in others}
         for other, since in seen.items():
             if now - since > lease:
-                SAY.warning("%s: who began to decide on it has ended in the middle; going on", model)
+                logger.warning("%s: who began to decide on it has ended in the middle; going on", model)
                 client.delete_registered_model_tag(model, other)
         time.sleep(pause * (1 + random.random()))
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.core.files import naming_the_place, replace_file
+from tasks.core.files import explain_os_errors, replace_file
 from tasks.registry.local_database import own_database
 
 
@@ -50,5 +50,5 @@ def remember(question: str, answer: Any, state: str) -> None:
         state: of the database, from before it was asked.
     """
     notes = {"state": state, "answers": read_answers(state) | {question: answer}}
-    with naming_the_place(notebook()):
+    with explain_os_errors(notebook()):
         replace_file(notebook(), json.dumps(notes).encode())

@@ -35,7 +35,7 @@ class Models(Protocol):
         """Return a version, with its `tags`."""
 
 
-def is_ours(version: Any) -> bool:
+def has_our_tags(version: Any) -> bool:
     """Tell whether this project has registered a version: it tags each with its content, and before with a decision."""
     return bool({CONTENT, PROMOTION} & set(version.tags))
 
@@ -45,7 +45,7 @@ def champions(client: Models) -> dict[str, int]:
     found = {}
     for model in client.search_registered_models(max_results=1000):
         version = dict(model.aliases).get(CHAMPION)
-        if version is not None and is_ours(client.get_model_version(model.name, str(version))):
+        if version is not None and has_our_tags(client.get_model_version(model.name, str(version))):
             found[model.name] = int(version)
     return found
 

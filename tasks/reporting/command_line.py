@@ -35,11 +35,11 @@ from tasks.core.flow_settings import (
     CompareSettings,
     ExportSettings,
     HousekeepingSettings,
-    PipelineSettings,
     PredictSettings,
     PromoteSettings,
 )
-from tasks.core.paths import printable, typed_path
+from tasks.core.paths import printable, user_path
+from tasks.core.settings import RunSettings
 from tasks.reporting.screen import accept_any_character, say_failures_once
 from tasks.store.step_log import unfinished_step
 
@@ -110,7 +110,7 @@ def find_preset(name: str) -> Path | Traversable:
     Raises:
         Mistake: there is none.
     """
-    path = PRESETS.get(name) or typed_path(name)
+    path = PRESETS.get(name) or user_path(name)
     if not path.is_file():
         raise Mistake(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
     return path
@@ -148,7 +148,7 @@ class PresetSource(PydanticBaseSettingsSource):
         return read_preset(str(self.current_state.get("preset", CASE_STUDY)))
 
 
-class RunCommandLine(PipelineSettings, CommandLine):  # type: ignore[misc]
+class RunCommandLine(RunSettings, CommandLine):  # type: ignore[misc]
     """Settings of a run as flags; precedence: flag, environment (IMDB_DATA__MAXLEN), preset, default."""
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
@@ -215,7 +215,7 @@ def parse_command_line(
     except SettingsError as error:
         raise Mistake(f"{error}: {error.__cause__}") from error
     named = parsed.store or str(store_root())
-    if named.rstrip("/") != store_address() and typed_path(named).absolute() != store_root():
+    if named.rstrip("/") != store_address() and user_path(named).absolute() != store_root():
         raise Mistake(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     return settings.model_validate({name: getattr(parsed, name) for name in settings.model_fields})
 

@@ -10,7 +10,7 @@ from prefect.logging import get_logger
 
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, StoreError
-from tasks.core.files import naming_the_place, stamped, written_whole
+from tasks.core.files import explain_os_errors, stamped, written_whole
 from tasks.reporting.pages import REPORT, render
 from tasks.store.step_log import steps_of, unfinished_step
 
@@ -43,7 +43,7 @@ def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, 
         remedy=None if is_expected else UNFORESEEN,
         trace=None if is_expected else "".join(traceback.format_exception(error)),
     )
-    with naming_the_place(final), written_whole(final) as draft:
+    with explain_os_errors(final), written_whole(final) as draft:
         (draft / REPORT).write_text(page, encoding="utf-8")
     return final / REPORT
 

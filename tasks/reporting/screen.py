@@ -91,16 +91,16 @@ def show_house(findings: dict[str, Any]) -> int:
             f"{entry['days']:.1f}",
             str(len(entry["runs"])),
             entry["runs"][-1].partition("-")[0] if entry["runs"] else "none",
-            "NO" if entry["rot"] else "yes" if findings["action"] == "verify" else "",
+            "NO" if entry["damage"] else "yes" if findings["action"] == "verify" else "",
         )
     console.print(table)
     total = sum(entry["size"] for entry in artifacts)
     console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}", highlight=False)
-    for name in findings["swept"]:
+    for name in findings["removed"]:
         console.print(f"Removed too: {name}", highlight=False)
     for name in damaged:
         console.print(f"Damaged run folder: {name}", highlight=False)
-    return 1 if damaged or any(entry["rot"] for entry in artifacts) else 0
+    return 1 if damaged or any(entry["damage"] for entry in artifacts) else 0
 
 
 class InWords:

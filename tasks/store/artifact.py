@@ -13,7 +13,7 @@ from tasks.core.files import hash_file, list_files
 Record = TypeVar("Record", bound=BaseModel)
 
 
-class RotError(StoreError):
+class DamagedError(StoreError):
     """A kept artifact is not what its record says it is."""
 
 
@@ -39,9 +39,9 @@ def unseal(path: Path, kind: type[Record]) -> Record:
         sealed = json.loads(content)
         record = kind.model_validate(sealed["content"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise RotError(f"{path}: missing or unreadable") from error
+        raise DamagedError(f"{path}: missing or unreadable") from error
     if content != seal(record):
-        raise RotError(f"{path}: altered")
+        raise DamagedError(f"{path}: altered")
     return record
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import StoreError
-from tasks.core.files import naming_the_place
+from tasks.core.files import explain_os_errors
 
 # s3fs is an extra, and takes half a second: who has the store in a folder pays for neither.
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def local_trouble(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.__cause__ is not None or not (error.filename or error.errno in LOCAL):
             raise
-        with naming_the_place(path):
+        with explain_os_errors(path):
             raise
 
 

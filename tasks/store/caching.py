@@ -24,7 +24,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.core.environment import result_folder
 from tasks.core.errors import StoreError
-from tasks.store.artifact import Artifact, RotError, digest
+from tasks.store.artifact import Artifact, DamagedError, digest
 from tasks.store.in_use import announce_use
 from tasks.store.step_log import noting
 from tasks.store.store import open_store
@@ -199,9 +199,9 @@ def has_whole_record(key: str) -> bool:
                 return found is not None
             # The artifact's own seal is checked beside the record: both hold the hashes, and they must agree.
             if store.use(key) != read_record(record, key):
-                raise RotError(f"{store.root / key}: missing or not what {record} describes")
-    except RotError as rot:
-        get_logger("prefect.cache").warning("%s; making it again", rot)
+                raise DamagedError(f"{store.root / key}: missing or not what {record} describes")
+    except DamagedError as damage:
+        get_logger("prefect.cache").warning("%s; making it again", damage)
         record.unlink(missing_ok=True)
         return False
     except StoreError as trouble:
@@ -222,10 +222,10 @@ def read_record(path: Path, key: str) -> Artifact:
         kept_as, stored_key = record["metadata"]["serializer"]["type"], record["metadata"]["storage_key"]
         artifact = Artifact.model_validate(json.loads(record["result"])["data"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise RotError(f"{path}: cannot be read as a result record") from error
+        raise DamagedError(f"{path}: cannot be read as a result record") from error
     # Prefect would unpickle a record that says it is a pickle.
     if kept_as != "json" or not str(stored_key).endswith(key) or artifact.key != key:
-        raise RotError(f"{path}: altered")
+        raise DamagedError(f"{path}: altered")
     return artifact
 
 

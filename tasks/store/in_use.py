@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tasks.core.files import naming_the_place
+from tasks.core.files import explain_os_errors
 from tasks.core.locks import locked_if_free
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
@@ -28,7 +28,7 @@ def announce_use(root: Path) -> FileLock:
         StoreError: the store cannot be written.
     """
     folder = root / "locks" / "in-use"
-    with naming_the_place(folder):
+    with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}.lock")
         lock.acquire()

@@ -38,7 +38,7 @@ class Entry(TypedDict):
     size: int
     days: float
     runs: list[str]
-    rot: str | None
+    damage: str | None
 
 
 def step_folders(root: Path) -> list[Path]:
@@ -64,7 +64,7 @@ def artifact_keys(root: Path) -> list[str]:
     return [key for key in places(root) if is_artifact(root, key)]
 
 
-def strangers(root: Path) -> list[str]:
+def foreign_files(root: Path) -> list[str]:
     """Return what stands in an artifact's place and is none, in order."""
     return [key for key in places(root) if not is_artifact(root, key)]
 
@@ -96,7 +96,7 @@ def list_artifacts(root: Path) -> list[Entry]:
             size=sum(path.stat().st_size for path in list_files(root / key)),
             days=(now - last_used(root / key)) / DAY,
             runs=users.get(key, []),
-            rot=None,
+            damage=None,
         )
         for key in artifact_keys(root)
     ]

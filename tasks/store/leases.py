@@ -15,7 +15,7 @@ from tasks.core.errors import StoreError
 from tasks.store.bucket import Bucket
 
 # Prefect shows what its own loggers' children say.
-SAY = logging.getLogger("prefect.locks")
+logger = logging.getLogger("prefect.locks")
 SECONDS_VARIABLE = "ARTIFACTS_LEASE_SECONDS"
 SECONDS = 60.0
 
@@ -62,12 +62,12 @@ class Lease:
                 self.tag = self.bucket.replace(self.name, self._record(), standing)
                 if self.tag:
                     if holder:
-                        SAY.warning("%s: %s has given no sign of life for %.0f s; taking over", what, holder, term)
+                        logger.warning("%s: %s has given no sign of life for %.0f s; taking over", what, holder, term)
                     return True
             elif not wait:
                 return False
             if not said and holder:
-                SAY.info("%s: %s is at it; waiting until it is done", what, holder)
+                logger.info("%s: %s is at it; waiting until it is done", what, holder)
                 said = True
             time.sleep(min(2.0, self.seconds / 20))
 
@@ -103,10 +103,10 @@ class Lease:
             try:
                 self.check()
             except LeaseLostError as lost:
-                SAY.warning("%s", lost)
+                logger.warning("%s", lost)
                 return
             except StoreError as trouble:
-                SAY.warning("%s; trying again", trouble)
+                logger.warning("%s; trying again", trouble)
 
     def free(self) -> None:
         """Stop holding it."""
@@ -116,7 +116,7 @@ class Lease:
                 try:
                     self.bucket.replace(self.name, self._record(free=True), self.tag)
                 except StoreError as trouble:
-                    SAY.warning("%s; the others wait for %.0f s", trouble, self.seconds)
+                    logger.warning("%s; the others wait for %.0f s", trouble, self.seconds)
                 self.tag = None
 
     def _record(self, *, free: bool = False) -> bytes:

@@ -6,11 +6,19 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.core.files import STAMPED, UNFINISHED_SECONDS, left_overs, list_files, naming_the_place, remove_whole, sweep
+from tasks.core.files import (
+    STAMPED,
+    UNFINISHED_SECONDS,
+    explain_os_errors,
+    list_files,
+    remove_unfinished,
+    remove_whole,
+    unfinished_folders,
+)
 from tasks.core.locks import lock_file, locked_if_free
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.in_use import oldest_live_use
-from tasks.store.inventory import DAY, Entry, list_artifacts, step_folders, strangers
+from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, step_folders
 from tasks.store.store import Store, last_used
 
 # What runs, comparisons, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
@@ -34,9 +42,9 @@ class Pruned:
     """
 
     artifacts: list[Entry] = field(default_factory=list)
-    swept: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
+    foreign_files: list[str] = field(default_factory=list)
 
 
 def prune(root: Path, days: int) -> Pruned:
@@ -45,10 +53,10 @@ def prune(root: Path, days: int) -> Pruned:
     Each thing is removed under its lock, and only if it is still unused then: a run that begins meanwhile either
     finds it gone and makes it again, or marks it used first and keeps it. What a live run holds is passed over.
     """
-    pruned = Pruned(strangers=strangers(root))
+    pruned = Pruned(foreign_files=foreign_files(root))
     alive_since = oldest_live_use(root)
     cutoff = min(time.time() - days * DAY, alive_since)
-    with naming_the_place(root):
+    with explain_os_errors(root):
         for entry in list_artifacts(root):
             if last_used(root / entry["key"]) < cutoff:
                 prune_artifact(root, entry, cutoff, pruned)
@@ -57,7 +65,7 @@ def prune(root: Path, days: int) -> Pruned:
         prune_stamped(root, "runs", RUN_FILES, cutoff, pruned)
         prune_stamped(root, "comparisons", COMPARISON_FILES, cutoff, pruned)
         prune_stamped(root, "failures", FAILURE_FILES, cutoff, pruned)
-        sweep_left_overs(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
+        prune_unfinished(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
         prune_locks(root, cutoff, pruned)
     return pruned
 
@@ -70,12 +78,12 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
             pruned.held.append(key)
             return
         try:
-            others = store.strangers(store.read(key))
-        except RotError as rot:
-            pruned.strangers.append(str(rot))
+            others = store.foreign_files(store.read(key))
+        except DamagedError as damage:
+            pruned.foreign_files.append(str(damage))
             return
         if others:
-            pruned.strangers.extend(str(path.relative_to(root)) for path in others)
+            pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
         elif last_used(root / key) < cutoff:
             remove_whole(root / key)
             (root / "results" / key).unlink(missing_ok=True)
@@ -102,7 +110,7 @@ def prune_stamped(root: Path, place: str, files: re.Pattern[str], cutoff: float,
         if STAMPED.fullmatch(folder.name):
             prune_folder(root, folder, files, cutoff, pruned)
         else:
-            pruned.strangers.append(str(folder.relative_to(root)))
+            pruned.foreign_files.append(str(folder.relative_to(root)))
 
 
 def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
@@ -112,13 +120,13 @@ def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float
         return
     others = [path for path in found if not files.fullmatch(path.relative_to(folder).as_posix())]
     if others:
-        pruned.strangers.extend(str(path.relative_to(root)) for path in others)
+        pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
     else:
         remove_whole(folder)
-        pruned.swept.append(str(folder.relative_to(root)))
+        pruned.removed.append(str(folder.relative_to(root)))
 
 
-def sweep_left_overs(root: Path, before: float, pruned: Pruned) -> None:
+def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
     """Remove the drafts of makers that were killed, whether or not their key is ever made again.
 
     Args:
@@ -127,16 +135,16 @@ def sweep_left_overs(root: Path, before: float, pruned: Pruned) -> None:
         pruned: told what was removed.
     """
     for step in step_folders(root):
-        for left, name in left_overs(step):
+        for left, name in unfinished_folders(step):
             lock = lock_file(root, f"{step.name}/{name}")
             if not lock.exists():
                 continue  # no maker of ours was here
             with locked_if_free(lock) as free:
                 if free and left.exists():
                     shutil.rmtree(left)
-                    pruned.swept.append(str(left.relative_to(root)))
+                    pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_PLACES), *(root / "checkpoints").glob("*/")):
-        pruned.swept.extend(str(left.relative_to(root)) for left in sweep(place, before))
+        pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))
 
 
 def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
@@ -146,4 +154,4 @@ def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
             with locked_if_free(path) as free:
                 if free:
                     path.unlink(missing_ok=True)
-                    pruned.swept.append(str(path.relative_to(root)))
+                    pruned.removed.append(str(path.relative_to(root)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.core.environment import store_address
 from tasks.core.files import hash_file, list_files
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.bucket import Bucket
 
 
@@ -35,9 +35,9 @@ class SharedStore:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if not self.bucket.download(object_name(sha256), path):
-                raise RotError(f"{self.bucket.where(object_name(sha256))}: missing, which is {name}")
+                raise DamagedError(f"{self.bucket.where(object_name(sha256))}: missing, which is {name}")
             if hash_file(path) != sha256:
-                raise RotError(f"{self.bucket.where(object_name(sha256))}: altered, which is {name}")
+                raise DamagedError(f"{self.bucket.where(object_name(sha256))}: altered, which is {name}")
 
     def publish(self, key: str, manifest: bytes, folder: Path, files: Mapping[str, str], rotten: bytes | None) -> bytes:
         """Make an artifact of the files in `folder`.

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.environment import store_root
-from tasks.core.files import hash_file, left_overs, list_files, naming_the_place, written_whole
+from tasks.core.files import explain_os_errors, hash_file, list_files, unfinished_folders, written_whole
 from tasks.core.locks import lock_file, locked, locked_if_free
-from tasks.store.artifact import Artifact, RotError, hashes, record_files, seal, unseal
+from tasks.store.artifact import Artifact, DamagedError, hashes, record_files, seal, unseal
 from tasks.store.leases import leased
 from tasks.store.shared_store import SharedStore, shared_store
 
 MANIFEST = "artifact.json"
 # Prefect shows what its own loggers' children say.
-SAY = logging.getLogger("prefect.cache")
+logger = logging.getLogger("prefect.cache")
 
 
 class Store:
@@ -38,18 +38,18 @@ class Store:
             RotError: the artifact has no such file, or cannot be fetched whole.
         """
         if name and name not in artifact.files:
-            raise RotError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
+            raise DamagedError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
         if self.shared and not self._has_copy(artifact):
             with self.locked(artifact.key):
                 if self.find(artifact.key) != artifact:
-                    raise RotError(f"{artifact.key}: is no longer what this run was told of; run again")
+                    raise DamagedError(f"{artifact.key}: is no longer what this run was told of; run again")
         return self.root / artifact.key / name
 
     def _has_copy(self, artifact: Artifact) -> bool:
         """Tell whether what lies under its key is this artifact, going by its record."""
         try:
             return self.read(artifact.key) == artifact
-        except RotError:
+        except DamagedError:
             return False
 
     def exists(self, key: str) -> bool:
@@ -65,7 +65,7 @@ class Store:
         path = self.root / key / MANIFEST
         artifact = unseal(path, Artifact)
         if artifact.key != key:
-            raise RotError(f"{path}: is of {artifact.key}")
+            raise DamagedError(f"{path}: is of {artifact.key}")
         return artifact
 
     def verify(self, artifact: Artifact) -> None:
@@ -79,18 +79,18 @@ class Store:
             path = folder / name
             try:
                 if not path.is_file():
-                    raise RotError(f"{path}: missing")
+                    raise DamagedError(f"{path}: missing")
                 if path.stat().st_size != record.size:
-                    raise RotError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
+                    raise DamagedError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
                 if hash_file(path) != record.sha256:
-                    raise RotError(f"{path}: sha256 differs from its record")
+                    raise DamagedError(f"{path}: sha256 differs from its record")
             except OSError as error:
-                raise RotError(f"{path}: cannot be read ({error.strerror or error})") from error
-        strangers = self.strangers(artifact)
-        if strangers:
-            raise RotError(f"{strangers[0]}: not part of the artifact")
+                raise DamagedError(f"{path}: cannot be read ({error.strerror or error})") from error
+        foreign_files = self.foreign_files(artifact)
+        if foreign_files:
+            raise DamagedError(f"{foreign_files[0]}: not part of the artifact")
 
-    def strangers(self, artifact: Artifact) -> list[Path]:
+    def foreign_files(self, artifact: Artifact) -> list[Path]:
         """Return what lies among the files of `artifact` and is none of them."""
         folder = self.root / artifact.key
         own = {folder / name for name in (MANIFEST, *artifact.files)}
@@ -120,9 +120,9 @@ class Store:
             try:
                 self.verify(self.read(key))
                 return True
-            except RotError as rot:
-                SAY.warning("%s; fetching it again", rot)
-        with naming_the_place(copy), written_whole(copy) as draft:
+            except DamagedError as damage:
+                logger.warning("%s; fetching it again", damage)
+        with explain_os_errors(copy), written_whole(copy) as draft:
             self._fetch(shared, key, manifest, draft)
         return True
 
@@ -131,7 +131,7 @@ class Store:
         (folder / MANIFEST).write_bytes(manifest)
         artifact = unseal(folder / MANIFEST, Artifact)
         if artifact.key != key:
-            raise RotError(f"{shared.bucket.where(key)}: is of {artifact.key}")
+            raise DamagedError(f"{shared.bucket.where(key)}: is of {artifact.key}")
         shared.fetch(hashes(artifact), folder)
         return artifact
 
@@ -144,7 +144,7 @@ class Store:
         """
         artifact = self.find(key)
         if artifact:
-            with naming_the_place(self.root / key):
+            with explain_os_errors(self.root / key):
                 mark_used(self.root / key)
         return artifact
 
@@ -177,8 +177,8 @@ class Store:
                 try:
                     if found := self.use(key):
                         return found
-                except RotError as rot:
-                    warn(f"{rot}; making it again")
+                except DamagedError as damage:
+                    warn(f"{damage}; making it again")
                     anew = True
             rotten = self.shared.manifest(key) if self.shared and anew else None
             if self.shared:
@@ -186,7 +186,7 @@ class Store:
                 is_new = not refresh and self.shared.manifest(key) != rotten
                 if is_new and (found := self.use(key)):
                     return found  # by another machine, while this one waited
-            with naming_the_place(self.root / key):
+            with explain_os_errors(self.root / key):
                 self._sweep(key)
                 return self._write(key, fill, rotten)
 
@@ -227,7 +227,7 @@ class Store:
             if self.shared:
                 standing = self.shared.publish(key, manifest, draft, hashes(artifact), rotten)
                 if standing != manifest:
-                    SAY.info("%s: another machine was first; taking what it made", key)
+                    logger.info("%s: another machine was first; taking what it made", key)
                     shutil.rmtree(draft)
                     draft.mkdir()
                     artifact = self._fetch(self.shared, key, standing, draft)
@@ -237,7 +237,7 @@ class Store:
     def _sweep(self, key: str) -> None:
         """Remove drafts of `key` that a killed or failed maker left; call it only under the key's lock."""
         final = self.root / key
-        for left, name in left_overs(final.parent):
+        for left, name in unfinished_folders(final.parent):
             if name == final.name:
                 shutil.rmtree(left)
 

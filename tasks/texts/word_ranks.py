@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.core.parts import Over
 from tasks.texts.dataset import REVIEWS, label_dtype, read_dataset
 from tasks.texts.encoded import ROWS_A_GROUP, open_streaming
 from tasks.texts.groups import block_of
@@ -46,13 +45,12 @@ class Ranked:
     name_row: Callable[[str, int], str]
 
 
-def read_ranked(downloaded: Path, rule: str, over: Over = map) -> Ranked:
+def read_ranked(downloaded: Path, rule: str) -> Ranked:
     """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet.
 
     Args:
         downloaded: the folder.
         rule: of tokenising; the arrays of imdb.npz are words already, by the rule "keras".
-        over: who tokenises the parts of reviews.parquet.
 
     Raises:
         DataError: another rule is wanted of them.
@@ -63,7 +61,7 @@ def read_ranked(downloaded: Path, rule: str, over: Over = map) -> Ranked:
                 f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
             )
         return read_arrays(downloaded)
-    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels, over)
+    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels)
 
 
 def read_arrays(downloaded: Path) -> Ranked:
@@ -87,14 +85,14 @@ def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
         yield lists.slice(start, ROWS_A_GROUP)
 
 
-def read_texts(path: Path, rule: str, label_names: tuple[str, ...], over: Over) -> Ranked:
+def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
     """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
 
     The vocabulary is built from the training reviews alone.
     """
     counts = WordCounts()
-    for counted in over(partial(count_part, rule=rule), iterate_column(path, "train", "text")):
-        counts.add(counted)
+    for texts in iterate_column(path, "train", "text"):
+        counts.add(count_occurrences(tokenise(texts, rule)))
     vocabulary = counts.ranked()
     kind = label_dtype(len(label_names))
     labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}
@@ -106,7 +104,7 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...], over: Over) 
         label_names,
         labels,
         highest_rank=len(vocabulary),
-        parts={split: partial(rank_texts, path, split, words, rule, over) for split in labels},
+        parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
         groups=groups_of(path, labels["train"]),
         name_row=partial(name_text, path),
     )
@@ -142,16 +140,7 @@ def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
             yield batch.filter(pc.equal(batch["split"], split))[column]
 
 
-def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str, over: Over) -> Iterator[pa.ListArray]:
+def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Iterator[pa.ListArray]:
     """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
-    return over(partial(rank_part, vocabulary=vocabulary, rule=rule), iterate_column(path, split, "text"))
-
-
-def count_part(texts: pa.Array, rule: str) -> pa.StructArray:
-    """Return the distinct words of texts and how often each occurs, as `WordCounts` adds them up."""
-    return count_occurrences(tokenise(texts, rule))
-
-
-def rank_part(texts: pa.Array, vocabulary: pa.Array, rule: str) -> pa.ListArray:
-    """Return the word ranks of texts."""
-    return words_to_ranks(tokenise(texts, rule), vocabulary)
+    for texts in iterate_column(path, split, "text"):
+        yield words_to_ranks(tokenise(texts, rule), vocabulary)

@@ -3,33 +3,33 @@ import os
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.core.paths import check_place, is_same, typed_path
+from tasks.core.paths import check_writable, is_same, user_path
 
 
 def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatch):
-    check_place(tmp_path / "a" / "b" / "scores.parquet")
+    check_writable(tmp_path / "a" / "b" / "scores.parquet")
     monkeypatch.chdir(tmp_path)
-    check_place(tmp_path.relative_to(tmp_path) / "scores.parquet")
+    check_writable(tmp_path.relative_to(tmp_path) / "scores.parquet")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_below_a_file_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=rf"scores: cannot be written, since {tmp_path / 'file'} is a file"):
-        check_place(tmp_path / "file" / "scores")
+        check_writable(tmp_path / "file" / "scores")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "nul"])
 def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="--output"):
-        check_place(tmp_path / name)
+        check_writable(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_the_right_to_write_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match=f"{tmp_path}: no right to write here"):
-        check_place(tmp_path / "scores")
+        check_writable(tmp_path / "scores")
 
 
 def test_a_file_is_the_same_by_any_name(tmp_path):
@@ -41,5 +41,5 @@ def test_a_file_is_the_same_by_any_name(tmp_path):
 
 def test_a_tilde_is_a_home_where_there_is_one(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    assert str(typed_path("~/reviews.csv")) == "/home/me/reviews.csv"
-    assert str(typed_path("~nobody-of-this-name/a.csv")) == "~nobody-of-this-name/a.csv"
+    assert str(user_path("~/reviews.csv")) == "/home/me/reviews.csv"
+    assert str(user_path("~nobody-of-this-name/a.csv")) == "~nobody-of-this-name/a.csv"

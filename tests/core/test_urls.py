@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.core.errors import RegistryError
-from tasks.core.urls import has_password, site_of
+from tasks.core.urls import has_password, printable_url
 from tasks.registry.client import tracking_uri
 
 
@@ -30,7 +30,7 @@ def test_a_password_is_found_before_the_host_and_nowhere_else(address, expected)
     ],
 )
 def test_of_a_secret_address_the_host_alone_is_shown(address, expected):
-    assert site_of(address) == expected
+    assert printable_url(address) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_of_a_secret_address_the_host_alone_is_shown(address, expected):
 )
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(ValueError, match=r"no host|cannot be read") as raised:
-        site_of(address)
+        printable_url(address)
     assert "secret" not in str(raised.value)
 
 

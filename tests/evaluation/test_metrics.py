@@ -5,24 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from tasks.core.settings import JudgingSettings
+from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import (
     accuracy_by_length,
     accuracy_by_slice,
     compare,
     expected_calibration_error,
-    judge_scores,
+    measure_scores,
     wilson_interval,
 )
 from tasks.evaluation.scores import Scores
 from tasks.texts.slices import large_slices
 
-NAMES, SETTINGS = ("bad", "good"), JudgingSettings()
+NAMES, SETTINGS = ("bad", "good"), MetricsSettings()
 
 
 def test_a_small_case_is_judged_as_by_hand():
     labels = np.array([1, 1, 1, 0, 0])
-    judged = judge_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), NAMES, SETTINGS)
+    judged = measure_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), NAMES, SETTINGS)
     assert judged["accuracy"] == pytest.approx(3 / 5)
     assert judged["precision"] == pytest.approx(2 / 3)
     assert judged["recall"] == pytest.approx(2 / 3)
@@ -35,20 +35,20 @@ def test_a_small_case_is_judged_as_by_hand():
 
 
 def test_a_network_that_says_no_to_all_is_judged_too():
-    judged = judge_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), NAMES, SETTINGS)
+    judged = measure_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), NAMES, SETTINGS)
     assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
 
 
 def test_the_threshold_moves_the_verdicts():
     scores = Scores(np.array([0, 1]), np.array([0.4, 0.45]))
-    assert judge_scores(scores, NAMES, SETTINGS)["accuracy"] == 0.5
-    assert judge_scores(scores, NAMES, JudgingSettings(threshold=0.42))["accuracy"] == 1
+    assert measure_scores(scores, NAMES, SETTINGS)["accuracy"] == 0.5
+    assert measure_scores(scores, NAMES, MetricsSettings(threshold=0.42))["accuracy"] == 1
 
 
 def test_three_labels_are_judged_as_by_hand():
     labels = np.array([0, 0, 1, 2])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
-    judged = judge_scores(Scores(labels, probabilities), ("calm", "glad", "sad"), JudgingSettings(calibration_bins=2))
+    judged = measure_scores(Scores(labels, probabilities), ("calm", "glad", "sad"), MetricsSettings(calibration_bins=2))
     assert judged["accuracy"] == pytest.approx(3 / 4)
     assert judged["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert judged["precision"] == pytest.approx((1 + 1 / 2 + 1) / 3)

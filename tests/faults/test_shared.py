@@ -20,8 +20,8 @@ def test_what_one_machine_has_made_another_takes(sharing, undisturbed, tmp_path,
     first = sharing.finish(tmp_path / "here")
     second = sharing.finish(tmp_path / "there")
     assert contents(first) == contents(second) == contents(undisturbed[0])
-    assert set(made(first)) >= {"download", "encode", "train", "judge"}
-    assert set(made(second)) <= {"track", "promote", "publish"}
+    assert set(made(first)) >= {"download", "encode", "train", "evaluate"}
+    assert set(made(second)) <= {"track", "promote", "run_folder"}
     assert "Epoch 1" not in sharing.log()
     assert len({name.split("/")[1] for name in Bucket(shared_address).names("runs")}) == 2
 
@@ -48,7 +48,7 @@ def test_two_machines_at_once_make_each_artifact_once(sharing, undisturbed, tmp_
             end(run)
     both = [metrics_of(tmp_path / name) for name in runs]
     assert contents(both[0]) == contents(both[1]) == contents(undisturbed[0])
-    once = {"download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"}
+    once = {"download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"}
     assert sorted(step for metrics in both for step in made(metrics) if step in once) == sorted(once)
 
 

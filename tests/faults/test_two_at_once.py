@@ -10,8 +10,8 @@ from tests.faults.driver import Driver, assert_nothing_torn, contents, end, made
 pytestmark = pytest.mark.faults
 
 STEPS = [
-    *("baseline", "build", "download", "encode", "evaluate", "judge"),
-    *("package", "pad", "promote", "report", "track", "train"),
+    *("baseline", "build", "download", "encode", "score", "evaluate"),
+    *("package", "pad", "promote", "figures", "track", "train"),
 ]
 
 

@@ -14,7 +14,7 @@ from tasks.core.files import list_files
 from tasks.core.flow_settings import CompareSettings
 from tasks.registry.client import address_of
 from tasks.reporting.comparisons import show_comparison
-from tasks.store.inventory import list_artifacts, strangers
+from tasks.store.inventory import foreign_files, list_artifacts
 from tasks.store.pruning import COMPARISON_FILES
 from tasks.track_comparison import log_once
 from tests.support.small_runs import small
@@ -83,7 +83,7 @@ def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searc
     users = {entry["key"]: entry["runs"] for entry in list_artifacts(store)}
     for member in comparison["members"]:
         assert comparison["folder"].name in users[member["runs"][0]["artifacts"]["train"]["key"]]
-    assert strangers(store) == []
+    assert foreign_files(store) == []
     with get_client(sync_client=True) as client:
         assert "imdb-pipeline-comparison" in {its.key for its in client.read_artifacts()}
 
@@ -99,7 +99,7 @@ def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_t
     assert [step["cached"] for step in steps if step["name"] == "train"] == [True, True]
     # One training of one epoch and one of both came to that of the run, and the scores of the trial that was chosen.
     assert len(list((store / "train").iterdir())) == 1 + 2
-    assert len(list((store / "evaluate").iterdir())) == 1 + 1
+    assert len(list((store / "score").iterdir())) == 1 + 1
     page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
     assert "only the one with the lowest validation loss was tested" in page
 

@@ -142,10 +142,10 @@ def test_workers_wait_at_the_pool_that_deployments_name():
 def test_the_image_holds_what_deployments_run_and_the_cluster_asks_for():
     held = [PROJECT / name for line in re.findall(r"^COPY (.*) \S+$", RECIPE, re.MULTILINE) for name in line.split()]
     entries = {its["entrypoint"].partition(":")[0].removesuffix(".py").replace("/", ".") for its in DEPLOYMENTS}
-    needed = {path for entry in entries for path in project_modules(entry).values()}
+    require = {path for entry in entries for path in project_modules(entry).values()}
     asked = re.findall(r"[\w/]+\.(?:py|yaml|json)\b", json.dumps([its.get("args", []) for its in containers()]))
     assert {"flows/automations.py", "deployment.yaml", "deploy/pools/kubernetes.json"} <= set(asked)
-    needed |= {PROJECT / name for name in asked} | set((PROJECT / "tasks" / "core" / "presets").glob("*.toml"))
-    for path in needed:
+    require |= {PROJECT / name for name in asked} | set((PROJECT / "tasks" / "core" / "presets").glob("*.toml"))
+    for path in require:
         assert path.exists()
         assert any(path == place or place in path.parents for place in held), path

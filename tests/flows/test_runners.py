@@ -9,21 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
-from flows import compare_flow, runners
+from flows import runners
 from flows.compare_flow import train_member
 from flows.runners import share_processors
-from flows.workers import Workers
 from tasks.core.errors import RunnerError
 from tasks.core.flow_settings import CompareSettings, RunnerSettings
 from tests.support.champions import store_with_champion
-from tests.support.part_work import end_once
 from tests.support.small_runs import as_flags, small
 from tests.support.web import free_port
 
@@ -164,26 +161,6 @@ def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, 
         assert its == pytest.approx(alone[name], abs=1e-5)
 
 
-@pytest.mark.machines
-def test_a_part_whose_dask_worker_is_killed_is_done_by_another(dask, tmp_path):
-    address, workers = dask
-    with Workers(RunnerSettings(runner="dask", address=address)) as parts:
-        done = list(parts.over(partial(end_once, mark=tmp_path / "mark"), range(6)))
-    assert done == [0, 1, 4, 9, 16, 25]
-    assert sorted(worker.poll() or 0 for worker in workers) == [-9, 0]
-
-
-@pytest.mark.machines
-def test_a_dask_cluster_that_does_not_answer_is_named():
-    pytest.importorskip("prefect_dask")
-    address = f"tcp://127.0.0.1:{free_port()}"
-    with (
-        Workers(RunnerSettings(runner="dask", address=address)) as parts,
-        pytest.raises(RunnerError, match=f"no Dask worker is to be had at {address}"),
-    ):
-        list(parts.over(abs, [1]))
-
-
 class Silent(ThreadPoolTaskRunner):
     """A runner whose cluster is not there."""
 
@@ -196,13 +173,3 @@ def test_a_cluster_that_does_not_answer_ends_a_comparison_before_anything_is_tra
     settings = RunnerSettings(runner="dask", address="tcp://127.0.0.1:1")
     with pytest.raises(RunnerError, match=r"--runner dask: nothing answers at tcp://127.0.0.1:1 \(timed out\)"):
         runners.map_over(train_member, [{}], settings)
-
-
-def test_a_comparison_goes_no_further_without_the_runner_that_its_members_need(monkeypatch, caplog):
-    def unanswered(*_):
-        raise RunnerError("nothing answers")
-
-    monkeypatch.setattr(compare_flow, "encode_and_pad", unanswered)
-    members = compare_flow.find_members(CompareSettings(cells=["gru", "lstm"], ways=["one"]))
-    with pytest.raises(RunnerError, match="nothing answers"):
-        compare_flow.prepare_together(members, None, CompareSettings(runner="dask"))

@@ -30,7 +30,7 @@ SMALL = {
 def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, imdb, store, tmp_path):
     metrics = run(small(imdb, **SMALL))
     assert [step["name"] for step in metrics["steps"]][:9] == [
-        "download", "encode", "pad", "phrases", "baseline", "build", "train", "evaluate", "judge",
+        "download", "encode", "pad", "phrases", "baseline", "build", "train", "score", "evaluate",
     ]  # fmt: skip
     assert metrics["test"]["accuracy"] > 0.8
     texts = pa.array(["word5 word30 word31 word5", "word6 word40 word6", "word200", "", "word5 " * 90, "word6 " * 20])
@@ -43,12 +43,12 @@ def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, 
     for format, tolerance in (("saved_model", 1e-6), ("onnx", 1e-5)):
         assert export_classifier(packaged, tmp_path / format, format) <= tolerance
     part = PaddedFile(store / metrics["artifacts"]["pad"]["key"] / "test.parquet")[0]
-    evaluated = read_scores(store / metrics["artifacts"]["evaluate"]["key"], "test")
+    evaluated = read_scores(store / metrics["artifacts"]["score"]["key"], "test")
     assert packaged.score(part)[:20] == pytest.approx(evaluated.probabilities[:20], abs=1e-6)
 
     other = run(small(imdb, **SMALL | {"phrases": SMALL["phrases"] | {"iterations": 6}}))
     again = [step["name"] for step in other["steps"] if not step["cached"]]
-    assert again[:7] == ["phrases", "build", "train", "evaluate", "judge", "report", "package"]
+    assert again[:7] == ["phrases", "build", "train", "score", "evaluate", "figures", "package"]
 
 
 def test_the_preset_is_ordinary_settings():

@@ -52,7 +52,7 @@ def load(run: Path, store: Path, scratch: Path) -> Classifier:
 def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store, tmp_path):
     assert load(run_folder, store, tmp_path).predict(pa.array(["good"])).shape == (1,)
     pruned = prune(store, days=30)
-    assert (pruned.artifacts, pruned.swept) == ([], [])
+    assert (pruned.artifacts, pruned.removed) == ([], [])
     assert load(run_folder, store, tmp_path).name == "run 20200101T000000Z-lucky-cat"
 
 

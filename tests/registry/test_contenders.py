@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.evaluation.scores import Exam, Scores, look_up, read_exam, write_exam
+from tasks.evaluation.scores import HeldOutScores, Scores, look_up, read_held_out, write_held_out
 from tasks.registry.contenders import Contender, NotComparable
 from tasks.texts.identity import Identities
 
@@ -15,9 +15,9 @@ def version(number: int, **tags: str) -> SimpleNamespace:
 
 def test_what_a_model_made_of_its_reviews_is_kept_with_who_they_are(tmp_path):
     scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
-    exam = Exam(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
-    write_exam(tmp_path, exam)
-    again = read_exam(tmp_path)
+    exam = HeldOutScores(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
+    write_held_out(tmp_path, exam)
+    again = read_held_out(tmp_path)
     assert again.reviews.tested.tolist() == [2**64 - 1, 5, 7]
     assert again.reviews.learnt.tolist() == [3]
     contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), again)
@@ -31,9 +31,11 @@ def test_what_a_model_made_of_its_reviews_is_kept_with_who_they_are(tmp_path):
 
 def test_of_more_than_two_labels_the_most_probable_one_counts(tmp_path):
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
-    exam = Exam(Scores(np.array([0, 1], np.int8), probabilities), Identities(*np.array([[5, 7], [1, 2]], np.uint64)))
-    write_exam(tmp_path, exam)
-    contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_exam(tmp_path))
+    exam = HeldOutScores(
+        Scores(np.array([0, 1], np.int8), probabilities), Identities(*np.array([[5, 7], [1, 2]], np.uint64))
+    )
+    write_held_out(tmp_path, exam)
+    contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_held_out(tmp_path))
     assert contender.candidate.accuracy == 0.5
     assert contender.verdicts_as(["c", "b", "a"], contender.exam.scores.probabilities).tolist() == [2, 0]
     again = look_up(np.array([7, 5], np.uint64), contender.exam.reviews.tested, contender.exam.scores.probabilities)

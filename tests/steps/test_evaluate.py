@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.core.settings import JudgingSettings
-from tasks.evaluate import judge_classifiers
+from tasks.core.settings import MetricsSettings
+from tasks.evaluate import evaluate_scores
 from tasks.evaluation.scores import Scores, read_scores, write_scores
 from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.padded import padded_file, padded_schema, write_padded
@@ -31,7 +31,7 @@ def scored(padded, tmp_path, rng):
 def judged(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
     paths = scored, scored, scored / "network", scored / "baseline"
-    judge_classifiers(*paths, None, JudgingSettings(**settings), scored / "out")
+    evaluate_scores(*paths, None, MetricsSettings(**settings), scored / "out")
     return json.loads((scored / "out" / "metrics.json").read_text())
 
 
@@ -54,7 +54,7 @@ def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, p
     films = np.where(padded.lengths > 30, "long", "short")
     write_slices(scored, large_slices("film", pa.array(films), least=2))
     paths = scored, scored, scored / "network", scored / "baseline", scored
-    judge_classifiers(*paths, JudgingSettings(), scored / "out")
+    evaluate_scores(*paths, MetricsSettings(), scored / "out")
     rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
     is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
     expected = {film: is_right[films == film].mean() for film in ("long", "short")}

@@ -22,7 +22,7 @@ from tasks.evaluation.scores import read_scores
 from tasks.export import FORMATS, export, export_classifier, score_with_onnx
 from tasks.network.history import Epoch, write_training
 from tasks.network.keras_files import Scorer, save_model
-from tasks.score import evaluate_model
+from tasks.score import score_model
 from tasks.texts.encoded import read_vocabulary
 from tasks.texts.padded import padded_schema, write_padded
 
@@ -88,7 +88,7 @@ def everywhere(classifier, tmp_path_factory):
         for split in ("validation", "test"):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
-            evaluate_model(folder, folder, ScoringSettings(batch_size=batch_size), Path(evaluated))
+            score_model(folder, folder, ScoringSettings(batch_size=batch_size), Path(evaluated))
             probabilities = read_scores(Path(evaluated), "test").probabilities
         served = serve(text=tf.constant(texts))["probability"].numpy()
         return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]

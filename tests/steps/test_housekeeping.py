@@ -24,8 +24,8 @@ def test_rot_is_found_wherever_it_is(house):
     (house / "pad" / "used" / "a.txt").write_text("abd")
     (house / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
     unused, used = verify_artifacts(house)
-    assert unused["rot"] is None
-    assert "sha256 differs" in used["rot"]
+    assert unused["damage"] is None
+    assert "sha256 differs" in used["damage"]
     assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(house)
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_ours_is_reported_and_left_alone(house, prefect_server, capl
     theirs.write_text("theirs")
     for action in ("list", "verify", "prune"):
         findings = housekeeping_flow(HousekeepingSettings(action=action, days=0))
-        assert findings["strangers"] == ["exported/1"]
+        assert findings["foreign_files"] == ["exported/1"]
         assert "exported/1" not in [entry["key"] for entry in findings["artifacts"]]
     assert "1 files or folders in" in caplog.text
     assert theirs.read_text() == "theirs"

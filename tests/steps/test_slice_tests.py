@@ -9,7 +9,7 @@ from tasks.core.errors import InputError
 from tasks.core.settings import RunSettings, SliceSettings
 from tasks.download import fetch_reviews
 from tasks.encode import encode_download
-from tasks.slice_tests import divide_tests
+from tasks.slice_tests import slice_test_rows
 from tasks.texts.encoded import encoded_file, read_encoding, read_vocabulary
 from tasks.texts.slices import read_slices
 from tests.support.small_runs import small
@@ -34,7 +34,7 @@ def own(tmp_path):
 
 
 def divided(tmp_path, data, **values):
-    divide_tests(tmp_path / "downloaded", data, SliceSettings(**values), tmp_path / "divided")
+    slice_test_rows(tmp_path / "downloaded", data, SliceSettings(**values), tmp_path / "divided")
     return read_slices(tmp_path / "divided")
 
 
@@ -87,7 +87,7 @@ def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
         run(small(None, data=data, training={"epochs": 1}, evaluation={"slice_column": column, "min_slice_rows": 10}))
         for column in ("film", "label")
     )
-    assert [step["name"] for step in by_label["steps"] if not step["cached"]] == ["divide", "judge", "report"]
+    assert [step["name"] for step in by_label["steps"] if not step["cached"]] == ["slice_tests", "evaluate", "figures"]
     rows = by_film["test"]["by_slice"]
     assert sum(row["reviews"] for row in rows) == by_film["dataset"]["test"]
     assert {row["value"] for row in rows} >= {"Alien", ""}

@@ -22,7 +22,7 @@ from tasks.predict import predict_text
 from tasks.registry.client import address_of, registry
 from tasks.registry.run_tags import describe_run
 from tasks.registry.versions import CONTENT
-from tasks.track import close_abandoned
+from tasks.track import mark_killed
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import STEPS, small
 from tests.support.web import free_port
@@ -177,7 +177,7 @@ def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_t
         theirs = client.create_run(experiment, tags={"store_id": "another"}).info.run_id
         first.rename(moved)
         monkeypatch.setenv("ARTIFACTS_STORE", str(moved))
-        close_abandoned(client, experiment)
+        mark_killed(client, experiment)
         assert [client.get_run(name).info.status for name in (left, theirs)] == ["KILLED", "RUNNING"]
 
 

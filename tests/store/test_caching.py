@@ -6,7 +6,6 @@ import pytest
 from prefect import flow, task
 
 from tasks.core.data_settings import DataSettings, PadSettings
-from tasks.figures import report
 from tasks.pad import pad
 from tasks.store import caching
 from tasks.store.artifact import Artifact
@@ -48,7 +47,7 @@ def test_a_step_depends_on_the_modules_that_it_imports_and_no_others():
 
 def test_a_changed_module_changes_the_keys_of_what_imports_it(monkeypatch):
     def keys() -> list[str]:
-        return [cache_key(step.fn, step.name, {}) for step in (pad, train, report)]
+        return [cache_key(step.fn, step.name, {}) for step in (pad, train, figures)]
 
     before = keys()
     monkeypatch.setattr(

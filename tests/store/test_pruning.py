@@ -101,10 +101,10 @@ def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
     pruned = prune(home, days=0)
     assert contents(home).items() >= before.items()
     assert (home / "link" / "abc").is_symlink()
-    assert (pruned.artifacts, pruned.swept) == ([], [])
-    assert {"exported/1", "tasks/core", "photos/2019", "link/abc", "runs/marathon"} <= set(pruned.strangers)
+    assert (pruned.artifacts, pruned.removed) == ([], [])
+    assert {"exported/1", "tasks/core", "photos/2019", "link/abc", "runs/marathon"} <= set(pruned.foreign_files)
     assert any(
-        "someone" not in name and name.endswith(f"{MANIFEST}: missing or unreadable") for name in pruned.strangers
+        "someone" not in name and name.endswith(f"{MANIFEST}: missing or unreadable") for name in pruned.foreign_files
     )
 
 
@@ -112,7 +112,7 @@ def test_an_artifact_that_holds_a_file_of_someones_stays(house):
     note = write_old(house / "pad" / "unused" / "my-notes.txt", "keep me")
     pruned = prune(house, days=9)
     assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
-    assert pruned.strangers == ["pad/unused/my-notes.txt"]
+    assert pruned.foreign_files == ["pad/unused/my-notes.txt"]
     assert note.read_text() == "keep me"
 
 
@@ -153,7 +153,7 @@ def test_what_killed_makers_left_under_keys_that_are_never_made_again_is_swept(h
     (house / "pad" / ".busy.abcdefgh.draft").mkdir()
     with Store(house).locked("pad/busy"):
         pruned = prune(house, days=300)
-    assert sorted(pruned.swept) == [
+    assert sorted(pruned.removed) == [
         "pad/.gone.12345678.replaced",
         "pad/.gone.abcdefgh.draft",
         "pad/.unused.0a1b2c3d.removed",
@@ -173,7 +173,7 @@ def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(house):
     write_old(house / "locks" / f"pad-{key}.lock")
     os.utime(house / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as whoever serves its model does
     pruned = prune(house, days=30)
-    assert sorted(pruned.swept) == [
+    assert sorted(pruned.removed) == [
         "failures/20200101T000000Z-bad-day",
         f"locks/pad-{key}.lock",
         "runs/20200101T000000Z-old-dog",
@@ -196,7 +196,11 @@ def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(house):
     users = {entry["key"]: entry["runs"] for entry in list_artifacts(house)}
     assert users["pad/unused"] == ["20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"]
     pruned = prune(house, days=30)
-    assert (pruned.swept, pruned.artifacts, pruned.strangers) == (["comparisons/20200101T000000Z-old-dog"], [], [])
+    assert (pruned.removed, pruned.artifacts, pruned.foreign_files) == (
+        ["comparisons/20200101T000000Z-old-dog"],
+        [],
+        [],
+    )
     assert sorted(path.name for path in place.iterdir()) == ["20261102T000000Z-wise-owl", "latest"]
 
 

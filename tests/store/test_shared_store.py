@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tasks.core.files import hash_file
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.bucket import Bucket
 from tasks.store.leases import Lease
 from tasks.store.shared_store import SharedStore, object_name
@@ -109,9 +109,9 @@ def test_a_damaged_copy_is_fetched_again(here, object_store, caplog):
 
 def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucket, tmp_path):
     made = here.make(KEY, fill, warn=pytest.fail)
-    (tmp_path / "rot").write_text("abd")
+    (tmp_path / "damage").write_text("abd")
     place = object_name(made.files["b.txt"].sha256)
-    bucket.upload(tmp_path / "rot", place)
+    bucket.upload(tmp_path / "damage", place)
     said = []
     assert there.make(KEY, fill, warn=said.append).sha256 == made.sha256
     assert said == [f"{bucket.where(place)}: altered, which is b.txt; making it again"]
@@ -122,7 +122,7 @@ def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucke
 def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket):
     made = here.make(KEY, fill, warn=pytest.fail)
     bucket.remove(object_name(made.files["b.txt"].sha256))
-    with pytest.raises(RotError, match="missing"):
+    with pytest.raises(DamagedError, match="missing"):
         there.find(KEY)
     said = []
     there.make(KEY, fill, warn=said.append)
@@ -133,7 +133,7 @@ def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket):
 def test_what_was_told_of_and_is_gone_is_named(here, there, bucket):
     made = here.make(KEY, fill, warn=pytest.fail)
     bucket.remove(f"{KEY}/{MANIFEST}")
-    with pytest.raises(RotError, match="run again"):
+    with pytest.raises(DamagedError, match="run again"):
         there.path(made)
     assert here.find(KEY) is None
 
@@ -172,8 +172,8 @@ def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, ther
 
 def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, tmp_path):
     made = here.make(KEY, fill, warn=pytest.fail)
-    (tmp_path / "rot").write_text("abd")
-    bucket.upload(tmp_path / "rot", object_name(made.files["b.txt"].sha256))
+    (tmp_path / "damage").write_text("abd")
+    bucket.upload(tmp_path / "damage", object_name(made.files["b.txt"].sha256))
     shutil.rmtree(here.root / KEY)  # so that both look into the bucket
     makers, found, both = [], [], threading.Barrier(2)
 

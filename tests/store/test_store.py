@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import StoreError
-from tasks.store.artifact import RotError
+from tasks.store.artifact import DamagedError
 from tasks.store.store import MANIFEST, Store
 
 KEY = "pad/abc"
@@ -67,7 +67,7 @@ def test_the_hash_is_of_the_content_not_of_the_meta(shop):
 def test_a_damaged_artifact_is_named_and_made_again(shop, damage):
     made, _ = make(shop)
     damage(shop.root / KEY)
-    with pytest.raises(RotError):
+    with pytest.raises(DamagedError):
         shop.find(KEY)
     again, said = make(shop)
     assert again == made
@@ -82,7 +82,7 @@ def test_every_byte_of_the_manifest_counts(shop):
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(RotError):
+        with pytest.raises(DamagedError):
             shop.find(KEY)
     path.write_bytes(whole)
     assert shop.find(KEY) == made
@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_read_is_rot_and_named(shop, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("tasks.store.store.hash_file", fail)
-        with pytest.raises(RotError, match=r"cannot be read \(Input/output error\)"):
+        with pytest.raises(DamagedError, match=r"cannot be read \(Input/output error\)"):
             shop.find(KEY)
     assert shop.find(KEY) == made
 

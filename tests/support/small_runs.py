@@ -12,7 +12,7 @@ from tasks.network.keras_files import save_model
 from tasks.network.onnx_network import write_network
 from tasks.texts.encoded import Encoding, write_encoding, write_vocabulary
 
-STEPS = ["download", "encode", "pad", "baseline", "build", "train", "evaluate", "judge", "report", "package"]
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"]
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
 

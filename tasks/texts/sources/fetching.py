@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
 
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.core.paths import typed_path
+from tasks.core.paths import user_path
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 LONGEST_SECONDS = 3600
@@ -66,14 +66,14 @@ def local_path(source: str) -> Path:
         return Path(urllib.request.url2pathname(parts.path))
     if "://" in source:
         raise SourceError(f"{source}: cannot read {parts.scheme}://; use http(s)://, file:// or a path")
-    return typed_path(source)
+    return user_path(source)
 
 
 def beside(source: str, name: str) -> str:
     """Return the address of the file `name` in the folder of `source`."""
     if "://" in source:
         return urllib.parse.urljoin(source, name)
-    return str(typed_path(source).parent / name)
+    return str(user_path(source).parent / name)
 
 
 def copy_local(path: Path, target: Path) -> None:
@@ -123,7 +123,7 @@ def netrc_auth() -> httpx.Auth | None:
     Raises:
         SourceError: the file cannot be read as one.
     """
-    path = typed_path(os.environ.get("NETRC") or "~/.netrc")
+    path = user_path(os.environ.get("NETRC") or "~/.netrc")
     try:
         return httpx.NetRCAuth(str(path)) if path.is_file() else None
     except netrc.NetrcParseError as error:

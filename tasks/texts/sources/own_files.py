@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file
-from tasks.core.paths import typed_path
+from tasks.core.paths import user_path
 from tasks.store.artifact import digest
 from tasks.texts.dataset import MOST_LABELS, REVIEWS, label_dtype
 from tasks.texts.padded import SPLITS
@@ -20,7 +20,7 @@ from tasks.texts.sources.labels import Labels, describe_folded, name_labels
 from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
 from tasks.texts.tables.columns import filled, texts_of
 from tasks.texts.tables.folders import LABELLED, table_files
-from tasks.texts.tables.read_options import Wanted
+from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -58,7 +58,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     Raises:
         InputError: naming file and row of what cannot be trained on.
     """
-    path = typed_path(settings.dataset)
+    path = user_path(settings.dataset)
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
@@ -169,12 +169,12 @@ def rows_of(
         settings: name the columns, and how to read them.
         columns: other columns to read instead, each with the flag that names it.
     """
-    wanted = Wanted(
+    options = ReadOptions(
         settings.text_column, columns or columns_of(settings), settings.encoding, settings.delimiter, "--data."
     )
     for file in table_files(path, LABELLED):
         first = 0
-        for batch in read_batches(file, wanted):
+        for batch in read_batches(file, options):
             yield file, first, batch
             first += len(batch)
 

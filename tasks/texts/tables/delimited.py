@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import LONGEST_ROW, Part, Wanted, explain_bytes, is_whole, strings
+from tasks.texts.tables.read_options import LONGEST_ROW, Part, ReadOptions, explain_bytes, is_whole, strings
 from tasks.texts.tables.text_file import TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
 
 
-def read_delimited(path: Path, wanted: Wanted) -> Iterator[Part]:
+def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the rows of a CSV file with a header.
 
     An empty field is null, but in the column of the texts: that is a text without words. Blank lines are passed over,
@@ -26,19 +26,19 @@ def read_delimited(path: Path, wanted: Wanted) -> Iterator[Part]:
     """
     # Python's own limit is 128 KiB, and one for the whole process; whoever else reads CSV in it is only served better.
     csv.field_size_limit(LONGEST_ROW)
-    with TextFile(path, wanted, newline="") as file:
+    with TextFile(path, options, newline="") as file:
         lines = file.lines()
         header = next((line for line in lines if line.strip()), "")
-        delimiter = wanted.delimiter or find_delimiter(header, path)
+        delimiter = options.delimiter or find_delimiter(header, path)
         rows = csv.reader(itertools.chain([header], lines), delimiter=delimiter, strict=True)
-        names = column_names(rows, header, delimiter, path, wanted)
-        taken = [place for place, name in enumerate(names) if wanted.takes(name)]
+        names = column_names(rows, header, delimiter, path, options)
+        taken = [place for place, name in enumerate(names) if options.takes(name)]
         first = 0
         for part in file.parts(checked_rows(rows, len(names), path)):
             columns = list(zip(*part, strict=True))
             yield (
                 pa.record_batch(
-                    [as_column(columns[place], names[place], path, first, wanted) for place in taken],
+                    [as_column(columns[place], names[place], path, first, options) for place in taken],
                     [names[place] for place in taken],
                 ),
                 file.share,
@@ -46,10 +46,10 @@ def read_delimited(path: Path, wanted: Wanted) -> Iterator[Part]:
             first += len(part)
 
 
-def as_column(fields: tuple[str, ...], name: str, path: Path, first: int, wanted: Wanted) -> pa.Array:
+def as_column(fields: tuple[str, ...], name: str, path: Path, first: int, options: ReadOptions) -> pa.Array:
     """Return the fields of one column; those that are empty are null, but for texts."""
-    values = fields if name == wanted.text_column else [field or None for field in fields]
-    return strings(values, path, name, first, wanted)
+    values = fields if name == options.text_column else [field or None for field in fields]
+    return strings(values, path, name, first, options)
 
 
 def find_delimiter(header: str, path: Path) -> str:
@@ -64,7 +64,7 @@ def count_fields(header: str, delimiter: str) -> int:
     return len(next(csv.reader([header], delimiter=delimiter), []))
 
 
-def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: Path, wanted: Wanted) -> list[str]:
+def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: Path, options: ReadOptions) -> list[str]:
     """Return the names in the header; a column without one is named by its place.
 
     Raises:
@@ -77,15 +77,15 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     if not names:
         raise InputError(f"{path}: is empty; expected a header with the names of the columns")
     if not is_whole(header):
-        raise InputError(f"{path}: the header {explain_bytes(header, wanted)}")
+        raise InputError(f"{path}: the header {explain_bytes(header, options)}")
     meant = find_delimiter(header, path)
     if len(names) == 1 and count_fields(header, meant) > 1:
         raise InputError(
             f"{path}: its header has no {delimiter!r}; fields seem to be parted by {meant!r}: give "
-            f"{wanted.flags}delimiter {meant!r}, or leave it out"
+            f"{options.flags}delimiter {meant!r}, or leave it out"
         )
     names = [name.strip() or f"column {place}" for place, name in enumerate(names, 1)]
-    wanted.require(names, path)
+    options.require(names, path)
     return names
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import LONGEST_ROW, Part, Wanted, strings
+from tasks.texts.tables.read_options import LONGEST_ROW, Part, ReadOptions, strings
 from tasks.texts.tables.text_file import TextFile
 
 Record = dict[str, Any]
@@ -30,7 +30,7 @@ KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number",
          type(None): "null"}  # fmt: skip
 
 
-def read_objects(path: Path, wanted: Wanted) -> Iterator[Part]:
+def read_objects(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the objects of a file as rows.
 
     Of named columns, values are text: numbers and truths as JSON writes them. Where all columns are wanted, the file is
@@ -39,13 +39,13 @@ def read_objects(path: Path, wanted: Wanted) -> Iterator[Part]:
     Raises:
         InputError: a line or an item is no JSON object, or one of the named columns holds an array or an object.
     """
-    types = find_types(path, wanted) if wanted.columns is None else dict.fromkeys(wanted.columns, pa.string())
+    types = find_types(path, options) if options.columns is None else dict.fromkeys(options.columns, pa.string())
     first = 0
-    with TextFile(path, wanted) as file:
+    with TextFile(path, options) as file:
         for part in file.parts(records(file)):
             if not first:
-                wanted.require(list(dict.fromkeys(name for record in part for name in record)), path)
-            columns = [make_column(part, name, kind, path, first, wanted) for name, kind in types.items()]
+                options.require(list(dict.fromkeys(name for record in part for name in record)), path)
+            columns = [make_column(part, name, kind, path, first, options) for name, kind in types.items()]
             yield pa.record_batch(columns, list(types)), file.share
             first += len(part)
 
@@ -109,29 +109,31 @@ def next_item(file: TextFile, text: str, at: int, passed_over: str) -> tuple[str
         text, at = more, 0
 
 
-def find_types(path: Path, wanted: Wanted) -> dict[str, pa.DataType]:
+def find_types(path: Path, options: ReadOptions) -> dict[str, pa.DataType]:
     """Return for every key of a file the type that holds its values as they are; JSON where no other does."""
     kinds: dict[str, set[type]] = {}
-    with TextFile(path, wanted) as file:
+    with TextFile(path, options) as file:
         for record in records(file):
             for name, value in record.items():
                 is_large = isinstance(value, int) and not -LARGEST <= value < LARGEST
                 kinds.setdefault(name, set()).add(object if is_large else type(value))
     types = {name: next((kind for held, kind in TYPES if seen <= held), JSON) for name, seen in kinds.items()}
-    return types | {name: pa.string() for name in types if name == wanted.text_column}
+    return types | {name: pa.string() for name in types if name == options.text_column}
 
 
-def make_column(part: list[Record], name: str, kind: pa.DataType, path: Path, first: int, wanted: Wanted) -> pa.Array:
+def make_column(
+    part: list[Record], name: str, kind: pa.DataType, path: Path, first: int, options: ReadOptions
+) -> pa.Array:
     """Return the values of one key as a column of a type."""
     values = [record.get(name) for record in part]
     if kind == JSON:
         written = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
-        return pa.ExtensionArray.from_storage(JSON, strings(written, path, name, first, wanted))
+        return pa.ExtensionArray.from_storage(JSON, strings(written, path, name, first, options))
     if kind != pa.string():
         return pa.array(values, kind)
-    accepted = (str,) if name == wanted.text_column else (str, bool, int, float)
+    accepted = (str,) if name == options.text_column else (str, bool, int, float)
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, accepted):
             raise InputError(f"{path}: row {first + row + 1:,} has {KINDS[type(value)]} in {name!r}, expected text")
     as_text = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return strings(as_text, path, name, first, wanted)
+    return strings(as_text, path, name, first, options)

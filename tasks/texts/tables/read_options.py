@@ -54,7 +54,7 @@ Part = tuple[pa.RecordBatch, float]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReadOptions:
     """What is wanted of a table, and how to read it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Wanted:
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")
 
 
-def strings(values: Sequence[str | None], path: Path, name: str, first: int, wanted: Wanted) -> pa.Array:
+def strings(values: Sequence[str | None], path: Path, name: str, first: int, options: ReadOptions) -> pa.Array:
     """Return a column of a text file.
 
     Args:
@@ -108,7 +108,7 @@ def strings(values: Sequence[str | None], path: Path, name: str, first: int, wan
         is_bad = [value is not None and not is_whole(value) for value in values]
         row = is_bad.index(True)
         raise InputError(
-            f"{path}: row {first + row + 1:,}, {name!r}: {explain_bytes(values[row] or '', wanted)}"
+            f"{path}: row {first + row + 1:,}, {name!r}: {explain_bytes(values[row] or '', options)}"
         ) from None
 
 
@@ -117,13 +117,13 @@ def is_whole(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def explain_bytes(text: str, wanted: Wanted) -> str:
+def explain_bytes(text: str, options: ReadOptions) -> str:
     """Return what is wrong with a text that is not whole, and the remedy."""
     try:
         raw = text.encode(errors="surrogateescape")
     except UnicodeEncodeError:
         return "holds half of a character (a \\u escape without its other half); write the whole one"
     return (
-        f"holds bytes that are not {wanted.encoding.upper()}; they are probably {guess_encoding(raw)}: give "
-        f"{wanted.flags}encoding {guess_encoding(raw)}, or save the file as UTF-8"
+        f"holds bytes that are not {options.encoding.upper()}; they are probably {guess_encoding(raw)}: give "
+        f"{options.flags}encoding {guess_encoding(raw)}, or save the file as UTF-8"
     )

@@ -10,24 +10,24 @@ from tasks.texts.encoded import open_streaming
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.read_options import Part, Wanted, strings
+from tasks.texts.tables.read_options import Part, ReadOptions, strings
 from tasks.texts.tables.text_file import TextFile
 
 
-def read_lines(path: Path, wanted: Wanted) -> Iterator[Part]:
+def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the lines of a file as one column; an empty line is a text without words."""
-    column, first = wanted.text_column, 0
-    wanted.require([column], path)
-    with TextFile(path, wanted) as file:
+    column, first = options.text_column, 0
+    options.require([column], path)
+    with TextFile(path, options) as file:
         for part in file.parts(line.removesuffix("\n") for line in file.lines()):
-            yield pa.record_batch({column: strings(part, path, column, first, wanted)}), file.share
+            yield pa.record_batch({column: strings(part, path, column, first, options)}), file.share
             first += len(part)
 
 
 ROWS_AT_ONCE = 8192
 
 
-def read_parquet(path: Path, wanted: Wanted) -> Iterator[Part]:
+def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the row groups of a Parquet file in parts.
 
     Raises:
@@ -35,9 +35,9 @@ def read_parquet(path: Path, wanted: Wanted) -> Iterator[Part]:
     """
     with open_streaming(path) as parquet:
         names = parquet.schema_arrow.names
-        wanted.require(names, path)
+        options.require(names, path)
         rows, total = 0, max(parquet.metadata.num_rows, 1)
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if wanted.takes(name)]):
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if options.takes(name)]):
             rows += len(batch)
             columns = [as_text(column) for column in batch.columns]
             yield pa.record_batch(columns, batch.schema.names), rows / total
@@ -53,7 +53,7 @@ def as_text(column: pa.Array) -> pa.Array:
 ROWS_A_BATCH = 8192
 LARGEST_BATCH = 64 << 20  # bytes
 
-READERS: dict[str, Callable[[Path, Wanted], Iterator[Part]]] = {
+READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Part]]] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
     ".parquet": read_parquet,
@@ -65,7 +65,9 @@ READERS: dict[str, Callable[[Path, Wanted], Iterator[Part]]] = {
 OnRead = Callable[[float], None]
 
 
-def read_batches(path: Path, wanted: Wanted | None = None, on_read: OnRead | None = None) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    path: Path, options: ReadOptions | None = None, on_read: OnRead | None = None
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file, at most 8,192 at a time.
 
     Args:
@@ -76,13 +78,13 @@ def read_batches(path: Path, wanted: Wanted | None = None, on_read: OnRead | Non
     Raises:
         InputError: the file cannot be read as what its ending says; it names the place.
     """
-    wanted = wanted or Wanted()
+    options = options or ReadOptions()
     form, compression = form_of(path)
     rows = 0
 
     def blocks() -> Iterator[pa.RecordBatch]:
         nonlocal rows
-        for batch, share in READERS[form](path, wanted):
+        for batch, share in READERS[form](path, options):
             if on_read:
                 on_read(share)
             yield batch

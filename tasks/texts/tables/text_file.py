@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import CHARACTERS_A_PART, LONGEST_ROW, ROWS_A_PART, Wanted, wide_encoding
+from tasks.texts.tables.read_options import CHARACTERS_A_PART, LONGEST_ROW, ROWS_A_PART, ReadOptions, wide_encoding
 
 # A sheet of Excel's begins with this mark, whatever the encoding.
 BYTE_ORDER_MARK = "\ufeff"
@@ -28,7 +28,7 @@ class TextFile:
         taken: characters read so far.
     """
 
-    def __init__(self, path: Path, wanted: Wanted, newline: str | None = None) -> None:
+    def __init__(self, path: Path, options: ReadOptions, newline: str | None = None) -> None:
         """Open a file.
 
         Args:
@@ -44,10 +44,10 @@ class TextFile:
         self._raw = path.open("rb")
         compression = form_of(path)[1]
         binary = io.BufferedReader(pa.input_stream(self._raw, compression=compression) if compression else self._raw)
-        if wanted.encoding == "utf-8" and (wide := wide_encoding(binary.peek(64)[:64])):
+        if options.encoding == "utf-8" and (wide := wide_encoding(binary.peek(64)[:64])):
             self._raw.close()
-            raise InputError(f"{path}: is {wide.upper()}, not UTF-8; give {wanted.flags}encoding {wide}")
-        self._text = io.TextIOWrapper(binary, wanted.encoding, errors="surrogateescape", newline=newline)
+            raise InputError(f"{path}: is {wide.upper()}, not UTF-8; give {options.flags}encoding {wide}")
+        self._text = io.TextIOWrapper(binary, options.encoding, errors="surrogateescape", newline=newline)
 
     def __enter__(self) -> Self:
         """Return the open file."""

@@ -13,7 +13,7 @@ import tasks.texts.tables.text_file
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import filled, texts_of
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import Wanted, guess_encoding
+from tasks.texts.tables.read_options import ReadOptions, guess_encoding
 from tasks.texts.tables.reading import read_batches
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
@@ -21,8 +21,8 @@ CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
 COLUMNS = {"text": "text-column", "label": "label-column"}
 
 
-def read(path, wanted: Wanted | None = None) -> list[dict]:
-    return [row for batch in read_batches(path, wanted) for row in batch.to_pylist()]
+def read(path, options: ReadOptions | None = None) -> list[dict]:
+    return [row for batch in read_batches(path, options) for row in batch.to_pylist()]
 
 
 def write(path, content):
@@ -59,10 +59,10 @@ def zstd(content: bytes) -> bytes:
         ("a.json.zst", zstd(json.dumps(ROWS, ensure_ascii=False).encode("utf-16")), {"encoding": "utf-16"}),
     ],
 )
-def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, content, wanted):
+def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, content, options):
     path = write(tmp_path / name, content)
-    assert read(path, Wanted(**wanted)) == ROWS
-    assert read(path, Wanted(columns={"label": "label-column"}, **wanted)) == [{"label": "1"}, {"label": "0"}]
+    assert read(path, ReadOptions(**options)) == ROWS
+    assert read(path, ReadOptions(columns={"label": "label-column"}, **options)) == [{"label": "1"}, {"label": "0"}]
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,11 @@ def test_of_json_only_what_is_wanted_is_typed(tmp_path):
     others = [{"id": None}, {"id": 7}, {"id": "x"}, {"more": [1]}, {}]
     lines = [json.dumps(others[row % 5] | {"text": f"t{row}", "label": row % 2}) for row in range(5000)]
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
-    assert read(path, Wanted(columns=COLUMNS)) == [{"text": f"t{row}", "label": str(row % 2)} for row in range(5000)]
-    assert read(write(tmp_path / "b.jsonl", '{"text": "a", "label": 1.0}\n{"label": true, "text": "b"}'),
-                Wanted(columns=COLUMNS)) == [{"text": "a", "label": "1.0"}, {"text": "b", "label": "true"}]  # fmt: skip
+    assert read(path, ReadOptions(columns=COLUMNS)) == [
+        {"text": f"t{row}", "label": str(row % 2)} for row in range(5000)
+    ]
+    path = write(tmp_path / "b.jsonl", '{"text": "a", "label": 1.0}\n{"label": true, "text": "b"}')
+    assert read(path, ReadOptions(columns=COLUMNS)) == [{"text": "a", "label": "1.0"}, {"text": "b", "label": "true"}]
 
 
 def test_all_columns_of_json_are_carried_along_as_they_are(tmp_path):
@@ -138,12 +140,12 @@ def test_an_array_of_objects_may_be_cut_anywhere_between_two_reads(tmp_path, mon
     path = write(tmp_path / "a.json", json.dumps([row | {"n": [1, {"b": "]}"}]} for row in ROWS * 3], indent=1))
     for piece in (1, 2, 7):
         monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", piece)
-        assert read(path, Wanted(columns=COLUMNS)) == ROWS * 3
+        assert read(path, ReadOptions(columns=COLUMNS)) == ROWS * 3
 
 
 def test_columns_without_a_name_may_be_there_twice(tmp_path):
     path = write(tmp_path / "a.csv", "v1,v2,,,\nham,hello,,x,\n")
-    assert read(path, Wanted("v2")) == [
+    assert read(path, ReadOptions("v2")) == [
         {"v1": "ham", "v2": "hello", "column 3": None, "column 4": "x", "column 5": None}
     ]
 
@@ -153,7 +155,7 @@ def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     write(tmp_path / "a.csv", "text,x,x\na,b,c\n")
     for name in ("a.parquet", "a.csv"):
-        assert read(tmp_path / name, Wanted(columns={"text": "text-column"})) == [{"text": "a"}]
+        assert read(tmp_path / name, ReadOptions(columns={"text": "text-column"})) == [{"text": "a"}]
         with pytest.raises(InputError, match="has the column 'x' twice; rename one"):
             read(tmp_path / name)
 
@@ -238,7 +240,7 @@ def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch
 def test_a_delimiter_that_the_header_does_not_have_is_refused_with_the_one_it_has(tmp_path):
     path = write(tmp_path / "a.csv", "text;label\ngood;1\n")
     with pytest.raises(InputError, match=r"has no ','; fields seem to be parted by ';': give --data.delimiter ';'"):
-        read(path, Wanted(delimiter=",", flags="--data."))
+        read(path, ReadOptions(delimiter=",", flags="--data."))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.texts.tables.read_options import Wanted
+from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
 
@@ -25,7 +25,9 @@ TABLE = pa.table(
 def test_rows_are_read_again_as_they_were_written(tmp_path, form):
     path = tmp_path / f"a{form}"
     write_tables(path, form, TABLE.schema, [TABLE, TABLE.slice(1)])
-    texts = [row["text"] for batch in read_batches(path, Wanted(columns={"text": ""})) for row in batch.to_pylist()]
+    texts = [
+        row["text"] for batch in read_batches(path, ReadOptions(columns={"text": ""})) for row in batch.to_pylist()
+    ]
     assert texts == ['one, "two"\nthree', "größe", "", "größe", ""]
 
 
