@@ -6,6 +6,7 @@ import pytest
 from prefect import flow, task
 
 from tasks.core.data_settings import DataSettings, PadSettings
+from tasks.figures import figures
 from tasks.pad import pad
 from tasks.store import caching
 from tasks.store.artifact import Artifact
