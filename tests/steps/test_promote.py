@@ -44,9 +44,9 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
         (version(2, LOST | {"decision": "champion"}, replaced_by="1"), None, None),
     ],
 )
-def test_a_decision_stands_until_there_is_another_question(its, champion, exists_or_refuse):
+def test_a_decision_stands_until_there_is_another_question(its, champion, stands):
     found = find_standing(its, champion, PromotionSettings())
-    assert (found["decision"] if found else None) == exists_or_refuse
+    assert (found["decision"] if found else None) == stands
 
 
 def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):

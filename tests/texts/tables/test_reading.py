@@ -39,7 +39,7 @@ def zstd(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "wanted"),
+    ("name", "content", "options"),
     [
         ("a.csv", CSV, {}),
         ("a.CSV", CSV, {}),
