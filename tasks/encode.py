@@ -1,36 +1,23 @@
 """Encode: words to token ids by frequency, shuffled, kept as Parquet."""
 
-import contextlib
-import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from prefect import task
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
-from tasks.texts.encoded import (
-    ROWS_A_GROUP,
-    Encoding,
-    encoded_file,
-    write_encoded,
-    write_encoding,
-    write_vocabulary,
-    write_words,
-)
+from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_encoding, write_vocabulary, write_words
 from tasks.texts.groups import keep_together, write_groups
+from tasks.texts.reorder import reorder
 from tasks.texts.shuffle import shuffled_orders
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_limits import WordCheck
 from tasks.texts.word_ranks import Ranked, read_ranked
-
-# Files that are open at once, and what is gathered before it is dealt to them.
-MOST_PILES, GATHERED_BYTES = 256, 16 << 20
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
@@ -81,89 +68,6 @@ def limit_of(ranked: Ranked, settings: EncodeSettings) -> int:
     if settings.num_words:
         return settings.num_words
     return max(settings.start_char or 0, ranked.highest_rank + settings.index_from)
-
-
-def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
-    """Yield the rows of `parts` in another order, with one part in memory at a time.
-
-    Args:
-        parts: lists, n rows in all.
-        order: (m,) row numbers of the result, each at most once; rows that it leaves out are left out.
-        scratch: an empty folder for files.
-
-    Yields:
-        The m rows, at most 8,192 at a time.
-    """
-    place_of_row = np.full(order.max(initial=-1) + 1, -1, np.int64)
-    place_of_row[order] = np.arange(len(order))
-
-    def place_rows() -> Iterator[pa.RecordBatch]:
-        first = 0
-        for part in parts:
-            places = place_of_row[first : first + len(part)]
-            first += len(part)
-            kept = np.flatnonzero(places >= 0)
-            yield pa.record_batch({"place": places[kept], "tokens": part.take(pa.array(kept))})
-
-    if len(order):
-        yield from sort_by_place(place_rows(), 0, len(order), scratch)
-
-
-def sort_by_place(batches: Iterable[pa.RecordBatch], first: int, stop: int, scratch: Path) -> Iterator[pa.ListArray]:
-    """Yield the tokens of `batches` in the order of their places, at most 8,192 rows at a time.
-
-    More rows are dealt to piles on the disk, each of which is sorted in the same way: files and memory are bounded
-    whatever the number of rows, and up to two million rows are written once only.
-
-    Args:
-        batches: rows of place and tokens.
-        first: the lowest place.
-        stop: one more than the highest; each place between them occurs once.
-        scratch: an empty folder for files, empty again at the end.
-    """
-    if stop - first <= ROWS_A_GROUP:
-        yield pa.Table.from_batches(batches).sort_by("place")["tokens"].combine_chunks()
-        return
-    rows_a_pile = ROWS_A_GROUP
-    while rows_a_pile * MOST_PILES < stop - first:
-        rows_a_pile *= MOST_PILES
-    bounds = [*range(first, stop, rows_a_pile), stop]
-    piles = [scratch / f"{low}.arrow" for low in bounds[:-1]]
-    with contextlib.ExitStack() as files:
-        writers: list[pa.RecordBatchWriter] = []
-        for rows in gather(batches, GATHERED_BYTES):
-            if not writers:
-                writers = [files.enter_context(pa.ipc.new_file(str(pile), rows.schema)) for pile in piles]
-            cuts = np.searchsorted(rows["place"].to_numpy(), bounds)
-            for writer, (start, end) in zip(writers, itertools.pairwise(cuts), strict=True):
-                if start < end:
-                    writer.write_table(rows.slice(start, end - start))
-    for pile, (low, high) in zip(piles, itertools.pairwise(bounds), strict=True):
-        below = scratch / pile.stem
-        below.mkdir()
-        with pa.OSFile(str(pile)) as file:
-            reader = pa.ipc.open_file(file)
-            dealt = (reader.get_batch(number) for number in range(reader.num_record_batches))
-            yield from sort_by_place(dealt, low, high, below)
-        below.rmdir()
-        pile.unlink()
-
-
-def gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Yield the rows of several batches together, sorted by place, whenever they have `size` bytes.
-
-    Dealt batch by batch, a file would get few rows at a time, and reading them would take longer than sorting.
-    """
-    gathered: list[pa.RecordBatch] = []
-    found = 0
-    for batch in batches:
-        gathered.append(batch)
-        found += batch.nbytes
-        if found >= size:
-            yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
-            gathered, found = [], 0
-    if gathered:
-        yield pa.Table.from_batches(gathered).sort_by("place").combine_chunks()
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:

@@ -1,6 +1,5 @@
 import itertools
 import json
-import os
 import shutil
 
 import numpy as np
@@ -8,10 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.encode
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.encode import check_labels, encode_download, reorder
+from tasks.encode import check_labels, encode_download
 from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.encoded import read_encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups
@@ -96,35 +94,6 @@ def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuff
     few, all_of_them = (pq.read_table(tmp_path / name / "train.parquet") for name in ("few", "all"))
     assert few.num_rows == 30
     assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
-
-
-@pytest.mark.parametrize("most", [None, 7])
-@pytest.mark.parametrize("piles", [2, 3, 256])
-@pytest.mark.parametrize("gathered", [1, 1 << 20])
-def test_rows_are_reordered_part_by_part_as_at_once(tmp_path, monkeypatch, rng, most, piles, gathered):
-    for name, value in (("ROWS_A_GROUP", 8), ("MOST_PILES", piles), ("GATHERED_BYTES", gathered)):
-        monkeypatch.setattr(tasks.encode, name, value)
-    lists = pa.array([rng.integers(1, 99, rng.integers(0, 9)).tolist() for _ in range(50)], pa.list_(pa.uint16()))
-    order = rng.permutation(50)[:most]
-    parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
-    assert [len(part) for part in parts] == ([8] * 6 + [2] if most is None else [7])
-    assert pa.concat_arrays(parts).to_pylist() == lists.take(pa.array(order)).to_pylist()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_however_many_rows_there_are_few_files_are_open_at_once(tmp_path, monkeypatch, rng):
-    import resource
-
-    monkeypatch.setattr(tasks.encode, "ROWS_A_GROUP", 1)
-    lists = pa.array([[number] for number in range(600)], pa.list_(pa.uint16()))
-    order = rng.permutation(600)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 300, hard))
-    try:
-        parts = list(reorder([lists], order, tmp_path))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert [part.to_pylist() for part in parts] == [[[number]] for number in order.tolist()]
 
 
 def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(imdb, tmp_path):
