@@ -81,7 +81,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.predict import score_file
 
         classifier = assemble_light("benchmark", folder / "packaged")
-        asked = PredictSettings(input=str(folder / "reviews.parquet"), output=str(target / "scored.parquet"))
+        asked = PredictSettings(input=str(folder / "texts.parquet"), output=str(target / "scored.parquet"))
         started = time.perf_counter()
         score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)
     seconds = time.perf_counter() - started
@@ -111,7 +111,7 @@ def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[st
     for factor in FACTORS:
         folder = scratch / str(factor)
         folder.mkdir()
-        repeat(scratch / "once.parquet", factor, folder / "reviews.parquet")
+        repeat(scratch / "once.parquet", factor, folder / "texts.parquet")
         write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
         for step in STEPS:
             command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 SPLITS = ("train", "train", "train", "train", "test")
-WORDS, LONGEST, ROWS_A_GROUP = 50_000, 12, 65_536
+WORDS, LONGEST, ROWS_PER_GROUP = 50_000, 12, 65_536
 
 
 def write_short_reviews(path: Path, rows: int) -> None:
@@ -25,8 +25,8 @@ def write_short_reviews(path: Path, rows: int) -> None:
     vocabulary = pa.array([f"word{rank}" for rank in range(WORDS)])
     schema = pa.schema([("split", pa.string()), ("label", pa.int8()), ("text", pa.string())])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for first in range(0, rows, ROWS_A_GROUP):
-            count = min(ROWS_A_GROUP, rows - first)
+        for first in range(0, rows, ROWS_PER_GROUP):
+            count = min(ROWS_PER_GROUP, rows - first)
             offsets = np.concatenate([[0], np.cumsum(rng.integers(3, LONGEST + 1, count))]).astype(np.int32)
             words = vocabulary.take(pa.array((WORDS ** rng.random(offsets[-1])).astype(np.int32)))
             texts = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), words), " ")
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         folder = Path(scratch)
         (folder / "encoded").mkdir()
-        write_short_reviews(folder / "reviews.parquet", arguments.rows)
+        write_short_reviews(folder / "texts.parquet", arguments.rows)
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
         counts = encode_download(folder, EncodeSettings(), folder / "encoded")
         seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -20,7 +20,7 @@ from tasks.texts.padded import PaddedFile, padded_file
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-WORDS_A_PHRASE = {"nb": LONGEST, "tfidf": 2}
+WORDS_PER_PHRASE = {"nb": LONGEST, "tfidf": 2}
 INVERSE_PENALTY = {"nb": 0.2, "tfidf": 10.0}
 ITERATIONS = 20  # of naive Bayes weights: more fit the training reviews alone
 
@@ -38,7 +38,7 @@ def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Sco
     Returns:
         The scores of the test reviews.
     """
-    size, longest = read_encoding(encoded).vocabulary_size, WORDS_A_PHRASE[settings.kind]
+    size, longest = read_encoding(encoded).vocabulary_size, WORDS_PER_PHRASE[settings.kind]
     train, test = encoded_file(encoded, "train"), encoded_file(encoded, "test")
     train_rows = PaddedFile(padded_file(padded, "train")).rows
     known, counts = learn_phrases(parts_of(train, 0, train_rows), size, settings.min_documents, longest)

@@ -20,10 +20,10 @@ from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
 from tasks.texts.sources.own_files import fetch_own, hash_files
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
-from tasks.texts.tables.folders import LABELLED, describe_passed_over, table_files
+from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
 
 
-def fetch_reviews(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
+def fetch_dataset(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
     """Write the dataset's files into `folder`, and its name tag.
 
     Returns:
@@ -67,7 +67,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
         return settings
     path = user_path(settings.dataset)
     sha256 = hash_files(path)
-    if passed_over := describe_passed_over(path, LABELLED):
+    if passed_over := describe_skipped(path, LABELLED):
         warn(passed_over)
     return settings.model_copy(update={"sha256": sha256})
 
@@ -88,4 +88,4 @@ def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]
 )
 def download(settings: SourceSettings) -> Artifact:
     """Fetch the reviews named by `settings`, and keep them as they came."""
-    return keep(lambda folder: fetch_reviews(settings, folder, get_run_logger().warning))
+    return keep(lambda folder: fetch_dataset(settings, folder, get_run_logger().warning))

@@ -17,7 +17,7 @@ from tasks.texts.reorder import reorder
 from tasks.texts.shuffle import shuffled_orders
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_limits import WordCheck
-from tasks.texts.word_ranks import Ranked, read_ranked
+from tasks.texts.word_ranks import WordRanks, read_word_ranks
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
@@ -40,34 +40,34 @@ def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
             )
 
 
-def check_word_index(ranked: Ranked, limit: int, index_from: int) -> None:
+def check_word_index(word_ranks: WordRanks, limit: int, index_from: int) -> None:
     """Refuse a word index that ends before the ranks of the reviews do, as far as these become ids.
 
     Args:
-        ranked: reviews; without a vocabulary their words are not known, and need not be.
+        word_ranks: reviews; without a vocabulary their words are not known, and need not be.
         limit: ids end below this.
         index_from: added to each rank.
 
     Raises:
         DataError: naming the first rank without a word.
     """
-    highest = min(ranked.highest_rank, limit - 1 - index_from)
-    if ranked.vocabulary and highest > len(ranked.vocabulary):
+    highest = min(word_ranks.highest_rank, limit - 1 - index_from)
+    if word_ranks.vocabulary and highest > len(word_ranks.vocabulary):
         raise DataError(
-            f"the word index has {len(ranked.vocabulary):,} words, but the reviews have the rank {highest:,}: it is "
-            "another data set's, or was cut short. Name the right one with --data.word-index, or remove it from beside "
-            "the .npz: training does without"
+            f"the word index has {len(word_ranks.vocabulary):,} words, but the texts have rank {highest:,}: it "
+            "belongs to another dataset or is truncated. Name the right one with --data.word-index, or delete it from "
+            "the folder of the .npz: training does not need it"
         )
 
 
-def limit_of(ranked: Ranked, settings: EncodeSettings) -> int:
+def limit_of(word_ranks: WordRanks, settings: EncodeSettings) -> int:
     """Return the number below which ids end.
 
     Without `num_words` the highest id of all splits takes its place, and so becomes oov_char, as it does in load_data.
     """
     if settings.num_words:
         return settings.num_words
-    return max(settings.start_char or 0, ranked.highest_rank + settings.index_from)
+    return max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
 
 
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
@@ -86,34 +86,34 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     Raises:
         DataError: a split lacks a label, or its words are beyond a limit.
     """
-    ranked = read_ranked(downloaded, settings.tokenisation)
-    limit = limit_of(ranked, settings)
-    check_word_index(ranked, limit, settings.index_from)
+    word_ranks = read_word_ranks(downloaded, settings.tokenisation)
+    limit = limit_of(word_ranks, settings)
+    check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    rows = {split: len(labels) for split, labels in ranked.labels.items()}
+    rows = {split: len(labels) for split, labels in word_ranks.labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
     if settings.whole_groups:
-        orders["train"] = keep_together(orders["train"], ranked.groups)
-    labels = {split: ranked.labels[split][order] for split, order in orders.items()}
-    check_labels(labels, ranked.label_names)
-    write_groups(folder, ranked.groups[orders["train"]], together=settings.whole_groups)
+        orders["train"] = keep_together(orders["train"], word_ranks.groups)
+    labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
+    check_labels(labels, word_ranks.label_names)
+    write_groups(folder, word_ranks.groups[orders["train"]], together=settings.whole_groups)
     highest, words = 0, {}
     for split, order in orders.items():
         check = WordCheck(split, order, settings)
-        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in check.watch(ranked.parts[split](), limit))
+        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in check.watch(word_ranks.parts[split](), limit))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             highest = max(
                 highest,
                 write_encoded(encoded_file(folder, split), reorder(ids, order, Path(scratch)), labels[split]),
             )
-        check.enforce(ranked.name_row)
+        check.enforce(word_ranks.name_row)
         words[split] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    facts = {"tokenisation": settings.tokenisation, "labels": len(ranked.label_names)}
+    facts = {"tokenisation": settings.tokenisation, "labels": len(word_ranks.label_names)}
     write_encoding(folder, Encoding(vocabulary_size=size, **facts, **rules))
-    write_vocabulary(folder, ranked.vocabulary)
-    return {split: len(order) for split, order in orders.items()} | {"words": len(ranked.vocabulary)}
+    write_vocabulary(folder, word_ranks.vocabulary)
+    return {split: len(order) for split, order in orders.items()} | {"words": len(word_ranks.vocabulary)}
 
 
 @task(

@@ -24,7 +24,7 @@ def package_classifier(
     folder: Path,
 ) -> dict[str, str]:
     """Write the classifier whole, and return the name of its dataset."""
-    dataset, made = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).making
+    dataset, made = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).metadata
     facts = Facts(
         maxlen=int(made["maxlen"]),
         padding=made["padding"],

@@ -12,7 +12,7 @@ from tasks.core.errors import DataError
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
-from tasks.texts.groups import cut_between, read_groups, stand_together
+from tasks.texts.groups import group_boundary, is_contiguous, read_groups
 from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
 
 
@@ -41,7 +41,7 @@ def split_bounds(
     return bounds
 
 
-def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> dict[str, tuple[str, int, int]]:
+def align_to_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> dict[str, tuple[str, int, int]]:
     """Return bounds whose cut between training and validation parts no group.
 
     Args:
@@ -51,7 +51,7 @@ def part_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> 
     Raises:
         DataError: all reviews before the cut are of one group.
     """
-    cut = cut_between(groups, bounds["train"][2])
+    cut = group_boundary(groups, bounds["train"][2])
     if not cut:
         raise DataError(
             f"validation cannot take whole groups: the first {bounds['train'][2]} training reviews are of one group; "
@@ -71,8 +71,8 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
-    if not own.exists() and stand_together(encoded):
-        bounds = part_groups(bounds, read_groups(encoded))
+    if not own.exists() and is_contiguous(encoded):
+        bounds = align_to_groups(bounds, read_groups(encoded))
     encoding = read_encoding(encoded)
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)

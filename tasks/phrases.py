@@ -25,7 +25,7 @@ from tasks.texts.padded import PaddedFile, padded_file
 LEAKY = 0.01
 
 
-def deal_folds(groups: np.ndarray, settings: PhraseSettings) -> np.ndarray:
+def assign_folds(groups: np.ndarray, settings: PhraseSettings) -> np.ndarray:
     """Return the fold of each training review, whole groups at a time: (n,) int8.
 
     Raises:
@@ -49,7 +49,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     size, train = read_encoding(encoded).vocabulary_size, encoded_file(encoded, "train")
     rows = PaddedFile(padded_file(padded, "train")).rows
     parts, labels = parts_of(train, 0, rows), read_labels(train)[:rows]
-    folds = deal_folds(read_groups(encoded)[:rows], settings)
+    folds = assign_folds(read_groups(encoded)[:rows], settings)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase stands in {settings.min_documents} training reviews; lower --phrases.min-documents")

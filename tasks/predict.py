@@ -27,7 +27,7 @@ from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
 from tasks.texts.tables.columns import texts_of
-from tasks.texts.tables.folders import check_readable, describe_passed_over, files_within, form_of, table_files
+from tasks.texts.tables.folders import check_readable, describe_skipped, files_within, form_of, table_files
 from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
@@ -272,7 +272,7 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     if settings.text is not None:
         return predict_text(settings, uri)
     say = get_run_logger()
-    if passed_over := describe_passed_over(places(settings)[0]):
+    if passed_over := describe_skipped(places(settings)[0]):
         say.warning(passed_over)
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance)

@@ -14,7 +14,7 @@ from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
-from tasks.texts.dataset import REVIEWS, read_dataset
+from tasks.texts.dataset import TEXTS, read_dataset
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.slices import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_files, rows_of
@@ -61,7 +61,7 @@ def slice_test_rows(downloaded: Path, data: DataSettings, settings: SliceSetting
     path, column = user_path(data.dataset), str(settings.slice_column)
     if hash_files(path) != read_dataset(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
-    splits = pq.read_table(downloaded / REVIEWS, columns=["split"])["split"]
+    splits = pq.read_table(downloaded / TEXTS, columns=["split"])["split"]
     values = read_values(path, column, pc.equal(splits, "test").to_numpy(), data)
     scored = values.take(pa.array(order_of_tests(splits, data)))
     slices = large_slices(column, scored, settings.min_slice_rows)

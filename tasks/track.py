@@ -26,7 +26,7 @@ from tasks.store.artifact import Artifact, digest
 from tasks.store.step_log import noting
 from tasks.store.store import open_store
 from tasks.texts.dataset import Dataset, read_dataset
-from tasks.texts.identity import identify_reviews
+from tasks.texts.identity import identify_texts
 
 # MLflow is imported inside the functions that need it: a run that finds itself remembered never pays for it.
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def log_files(
         folder = Path(scratch)
         write_registered(made["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
-        reviews = identify_reviews(made["download"], settings.data.shuffle_seed, settings.data.max_reviews)
+        reviews = identify_texts(made["download"], settings.data.shuffle_seed, settings.data.max_reviews)
         tested = write_held_out(folder, HeldOutScores(read_scores(made["score"], "test"), reviews))
         for path in (*tested, made["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)

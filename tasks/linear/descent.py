@@ -30,7 +30,7 @@ def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10)
     for _ in range(iterations):
         if not slope.any():
             return at
-        direction = turn_downhill(slope, steps)
+        direction = descent_direction(slope, steps)
         length, fall = 1.0, slope @ direction
         while True:
             there = at - at.dtype.type(length) * direction
@@ -47,7 +47,7 @@ def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10)
     return at
 
 
-def turn_downhill(slope: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
+def descent_direction(slope: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
     """Return the gradient, turned and scaled by what earlier steps say about the curvature (the two-loop recursion).
 
     Args:

@@ -54,7 +54,7 @@ def learn_folds(
     turned = presence.T.tocsr()
 
     def fit(left_out: np.ndarray) -> Iterator[PhraseModel]:
-        for label in held_against_the_rest(labels):
+        for label in labels_to_fit(labels):
             signs = np.where(left_out, np.float32(0), signs_of(labels, label))
             yield fit_phrases(
                 presence,
@@ -74,7 +74,7 @@ def learn_folds(
     return Learned(list(fit(np.zeros(len(labels), bool))), held_out, logits)
 
 
-def held_against_the_rest(labels: np.ndarray) -> list[int]:
+def labels_to_fit(labels: np.ndarray) -> list[int]:
     """Return the labels that need a model of their own: of two, the second says all."""
     count = int(labels.max()) + 1
     return [1] if count <= 2 else list(range(count))

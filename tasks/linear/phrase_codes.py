@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 LONGEST = 3
-HIGHEST_VOCABULARY = 2_097_150  # (v + 1) ** 3 < 2 ** 63
+MAX_VOCABULARY = 2_097_150  # (v + 1) ** 3 < 2 ** 63
 
 Parts = Callable[[], Iterator[pa.ListArray]]
 
@@ -25,10 +25,10 @@ def check_vocabulary(vocabulary_size: int) -> None:
     Raises:
         DataError: naming the setting that makes it smaller.
     """
-    if vocabulary_size > HIGHEST_VOCABULARY:
+    if vocabulary_size > MAX_VOCABULARY:
         raise DataError(
-            f"phrases can be made of at most {HIGHEST_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
-            f"keep fewer with --data.num-words {HIGHEST_VOCABULARY}"
+            f"phrases can be made of at most {MAX_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
+            f"keep fewer with --data.num-words {MAX_VOCABULARY}"
         )
 
 

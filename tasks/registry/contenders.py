@@ -15,7 +15,7 @@ from tasks.network.bundle import Classifier
 from tasks.registry.contest import Candidate, Contest
 from tasks.registry.loading import load_version
 from tasks.registry.versions import EVALUATION
-from tasks.texts.identity import iterate_reviews
+from tasks.texts.identity import iterate_texts
 
 # MLflow and TensorFlow are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarra
         NotComparable: it has no texts, or not these.
     """
     known, found = [], []
-    for hashes, texts in iterate_reviews(downloaded, "test"):
+    for hashes, texts in iterate_texts(downloaded, "test"):
         if texts is None:
             raise NotComparable("its test reviews came without a word index, so their words are not known")
         chosen = np.isin(hashes, reviews)

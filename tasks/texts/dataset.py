@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-REVIEWS, DATASET = "reviews.parquet", "dataset.json"
-MOST_LABELS = 1000
+TEXTS, DATASET = "texts.parquet", "dataset.json"
+MAX_LABELS = 1000
 
 
 class Dataset(BaseModel):
@@ -22,7 +22,7 @@ class Dataset(BaseModel):
 
     name: str
     sha256: str
-    labels: tuple[str, ...] = Field(min_length=2, max_length=MOST_LABELS)
+    labels: tuple[str, ...] = Field(min_length=2, max_length=MAX_LABELS)
 
 
 def label_dtype(labels: int) -> np.dtype:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
-ROWS_A_GROUP = 8192
+ROWS_PER_GROUP = 8192
 
 
 def encoded_file(folder: Path, split: str) -> Path:
@@ -46,7 +46,7 @@ def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatc
     """Yield the rows from `start` up to `stop` in batches, so that only one batch is in memory."""
     position = 0
     with open_streaming(path) as file:
-        for batch in file.iter_batches(ROWS_A_GROUP):
+        for batch in file.iter_batches(ROWS_PER_GROUP):
             first, last = max(start - position, 0), min(stop - position, len(batch))
             if first < last:
                 yield batch.slice(first, last - first)

@@ -44,7 +44,7 @@ def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return order[np.argsort(firsts[number], kind="stable")]
 
 
-def cut_between(groups: np.ndarray, cut: int) -> int:
+def group_boundary(groups: np.ndarray, cut: int) -> int:
     """Return the nearest row at or before `cut` that begins a group; the first of all would leave nothing before it.
 
     Args:
@@ -91,6 +91,6 @@ def read_groups(folder: Path) -> np.ndarray:
     return groups
 
 
-def stand_together(folder: Path) -> bool:
+def is_contiguous(folder: Path) -> bool:
     """Tell whether the reviews of each group stand together, for validation to take whole ones."""
     return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")

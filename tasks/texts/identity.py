@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.texts.dataset import REVIEWS
+from tasks.texts.dataset import TEXTS
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb, npz
 from tasks.texts.tokenising import tokenise
@@ -31,7 +31,7 @@ class Identities:
     learnt: np.ndarray
 
 
-def identify_reviews(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
+def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
     """Return who the reviews of a run are.
 
     Args:
@@ -51,11 +51,11 @@ def identify_reviews(downloaded: Path, shuffle_seed: int, max_reviews: int | Non
 
 def hash_split(downloaded: Path, split: str) -> np.ndarray:
     """Return a hash for each review of a split, in the order of the download: (n,) uint64."""
-    hashes = [hashes for hashes, _texts in iterate_reviews(downloaded, split, with_texts=False)]
+    hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
     return np.concatenate([np.zeros(0, np.uint64), *hashes])
 
 
-def iterate_reviews(
+def iterate_texts(
     downloaded: Path, split: str, *, with_texts: bool = True
 ) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
     """Yield the hashes and the texts of a split, part by part, in the order of the download.
@@ -66,7 +66,7 @@ def iterate_reviews(
     if (downloaded / imdb.NPZ).exists():
         yield from iterate_arrays(downloaded, split, with_texts=with_texts)
         return
-    for texts in iterate_column(downloaded / REVIEWS, split, "text"):
+    for texts in iterate_column(downloaded / TEXTS, split, "text"):
         yield hash_all(tokens_as_bytes(texts)), texts
 
 

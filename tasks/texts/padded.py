@@ -15,7 +15,7 @@ from tasks.texts.tokenising import RULES
 from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")
-GROUPS_A_PART = 4
+GROUPS_PER_PART = 4
 FORMAT = "padded reviews, version 1"
 
 
@@ -142,9 +142,9 @@ class PaddedFile(Sequence[Padded]):
 
         self.path = path
         (self._file,) = ds.dataset(path).get_fragments()
-        self.making = read_making(path, self._file.physical_schema)
+        self.metadata = read_metadata(path, self._file.physical_schema)
         self.rows: int = self._file.metadata.num_rows
-        self._parts = -(-self._file.metadata.num_row_groups // GROUPS_A_PART)
+        self._parts = -(-self._file.metadata.num_row_groups // GROUPS_PER_PART)
 
     def __len__(self) -> int:
         """Return the number of parts."""
@@ -157,23 +157,23 @@ class PaddedFile(Sequence[Padded]):
         table = self.read(part)
         return Padded(
             tokens=join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks]).reshape(
-                -1, int(self.making["maxlen"])
+                -1, int(self.metadata["maxlen"])
             ),
             lengths=join([chunk.to_numpy() for chunk in table["length"].chunks]),
             labels=join([chunk.to_numpy() for chunk in table["label"].chunks]),
-            padding=self.making["padding"],
-            vocabulary_size=int(self.making["vocabulary_size"]),
+            padding=self.metadata["padding"],
+            vocabulary_size=int(self.metadata["vocabulary_size"]),
         )
 
     def read(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read a part's row groups side by side: all columns, or those named."""
-        groups = range(part * GROUPS_A_PART, min((part + 1) * GROUPS_A_PART, self._file.metadata.num_row_groups))
+        groups = range(part * GROUPS_PER_PART, min((part + 1) * GROUPS_PER_PART, self._file.metadata.num_row_groups))
         return self._file.subset(row_group_ids=list(groups)).to_table(columns=columns)
 
 
 def maxlen_of(parts: Sequence[Padded]) -> int:
     """Return the columns that the tokens of every part have, without reading the tokens of a file."""
-    return int(parts.making["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])
+    return int(parts.metadata["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])
 
 
 def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
@@ -199,11 +199,11 @@ def read_sizes(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file was made otherwise than `write_padded` makes it.
     """
-    made = read_making(path, pq.read_schema(path))
+    made = read_metadata(path, pq.read_schema(path))
     return int(made["vocabulary_size"]), int(made.get("labels", 2))
 
 
-def read_making(path: Path, schema: pa.Schema) -> dict[str, str]:
+def read_metadata(path: Path, schema: pa.Schema) -> dict[str, str]:
     """Return how a padded file was made, or refuse one that was made otherwise."""
     made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):

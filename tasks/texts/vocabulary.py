@@ -36,7 +36,7 @@ class WordCounts:
         self._words = pa.concat_arrays([self._words, words.filter(pa.array(is_new))])
         self._counts = np.concatenate([self._counts, counts[is_new]])
 
-    def ranked(self) -> list[str]:
+    def by_frequency(self) -> list[str]:
         """Return every word, the most frequent first; of equals, the one that appeared first."""
         by_frequency = np.argsort(-self._counts, kind="stable")
         words: list[str] = self._words.take(pa.array(by_frequency)).to_pylist()

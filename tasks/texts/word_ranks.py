@@ -1,4 +1,4 @@
-"""Ranked reviews: word ranks and labels of a download, part by part, whatever form the download has."""
+"""WordRanks reviews: word ranks and labels of a download, part by part, whatever form the download has."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.texts.dataset import REVIEWS, label_dtype, read_dataset
-from tasks.texts.encoded import ROWS_A_GROUP, open_streaming
+from tasks.texts.dataset import TEXTS, label_dtype, read_dataset
+from tasks.texts.encoded import ROWS_PER_GROUP, open_streaming
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED
 from tasks.texts.sources import imdb, npz
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import WordCounts, count_occurrences, words_to_ranks
 
-ROWS_A_PART = 4096  # of texts, which as words take several times their own memory
+ROWS_PER_PART = 4096  # of texts, which as words take several times their own memory
 
 
 @dataclass(frozen=True)
-class Ranked:
+class WordRanks:
     """Reviews as word ranks.
 
     Attributes:
@@ -45,8 +45,8 @@ class Ranked:
     name_row: Callable[[str, int], str]
 
 
-def read_ranked(downloaded: Path, rule: str) -> Ranked:
-    """Return the reviews of a folder with imdb.npz and its word index, or with reviews.parquet.
+def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
+    """Return the reviews of a folder with imdb.npz and its word index, or with texts.parquet.
 
     Args:
         downloaded: the folder.
@@ -61,14 +61,14 @@ def read_ranked(downloaded: Path, rule: str) -> Ranked:
                 f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
             )
         return read_arrays(downloaded)
-    return read_texts(downloaded / REVIEWS, rule, read_dataset(downloaded).labels)
+    return read_texts(downloaded / TEXTS, rule, read_dataset(downloaded).labels)
 
 
-def read_arrays(downloaded: Path) -> Ranked:
+def read_arrays(downloaded: Path) -> WordRanks:
     """Return the reviews of Keras's arrays: each split is one pickle, so it is in memory whole."""
     index = downloaded / imdb.WORD_INDEX
     splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in npz.KERAS_SPLITS}
-    return Ranked(
+    return WordRanks(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
         label_names=read_dataset(downloaded).labels,
         labels={split: labels for split, (_lists, labels) in splits.items()},
@@ -81,11 +81,11 @@ def read_arrays(downloaded: Path) -> Ranked:
 
 def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
     """Yield lists in parts."""
-    for start in range(0, len(lists), ROWS_A_GROUP):
-        yield lists.slice(start, ROWS_A_GROUP)
+    for start in range(0, len(lists), ROWS_PER_GROUP):
+        yield lists.slice(start, ROWS_PER_GROUP)
 
 
-def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
+def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks:
     """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
 
     The vocabulary is built from the training reviews alone.
@@ -93,13 +93,13 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> Ranked:
     counts = WordCounts()
     for texts in iterate_column(path, "train", "text"):
         counts.add(count_occurrences(tokenise(texts, rule)))
-    vocabulary = counts.ranked()
+    vocabulary = counts.by_frequency()
     kind = label_dtype(len(label_names))
     labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}
     if not len(labels["validation"]):
         del labels["validation"]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
-    return Ranked(
+    return WordRanks(
         vocabulary,
         label_names,
         labels,
@@ -126,7 +126,7 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 def name_text(path: Path, split: str, row: int) -> str:
-    """Return the file and row that the text in the given row of a split comes from, if reviews.parquet says so."""
+    """Return the file and row that the text in the given row of a split comes from, if texts.parquet says so."""
     if not {"file", "row"} <= set(pq.read_schema(path).names):
         return f"{split} review {row + 1}"
     place = pq.read_table(path, columns=["file", "row"], filters=[("split", "=", split)]).slice(row, 1).to_pylist()[0]
@@ -136,7 +136,7 @@ def name_text(path: Path, split: str, row: int) -> str:
 def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
     """Yield a column of one split's rows, part by part."""
     with open_streaming(path) as file:
-        for batch in file.iter_batches(ROWS_A_PART, columns=["split", column]):
+        for batch in file.iter_batches(ROWS_PER_PART, columns=["split", column]):
             yield batch.filter(pc.equal(batch["split"], split))[column]
 
 

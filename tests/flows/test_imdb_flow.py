@@ -126,7 +126,7 @@ def no_host(monkeypatch):
             for number in range(200)
         ]
         columns = [pa.array(column) for column in zip(*rows, strict=True)]
-        pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "reviews.parquet")
+        pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "texts.parquet")
         return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64, "labels": ["bad", "good"]}
 
     monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)

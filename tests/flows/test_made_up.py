@@ -25,7 +25,7 @@ from tasks.core.error_messages import MOST_LINES, say
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import RunSettings
-from tasks.download import fetch_reviews
+from tasks.download import fetch_dataset
 from tasks.encode import encode_download
 from tasks.pad import pad_splits
 from tasks.predict import check_places, predict_files
@@ -201,7 +201,7 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
         for folder in (downloaded, encoded, padded):
             folder.mkdir()
         try:
-            fetch_reviews(asked, downloaded, lambda _message: None)
+            fetch_dataset(asked, downloaded, lambda _message: None)
             encode_download(downloaded, EncodeSettings(), encoded)
             rows = pad_splits(encoded, PadSettings(maxlen=8), padded)
         except PipelineError as error:

@@ -3,14 +3,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
-from tasks.linear.out_of_fold import (
-    deviations_of,
-    held_against_the_rest,
-    learn_folds,
-    logits_of,
-    numbers_of,
-    scale_numbers,
-)
+from tasks.linear.out_of_fold import deviations_of, labels_to_fit, learn_folds, logits_of, numbers_of, scale_numbers
 
 RULES = {"min_documents": 1, "inverse_penalty": 0.2, "iterations": 20}
 
@@ -62,7 +55,7 @@ def test_numbers_that_are_all_equal_are_left_as_they_are(learned):
 
 def test_two_labels_take_one_model_and_more_take_one_each(learned):
     counts, labels, folds, sizes, _models = learned
-    assert held_against_the_rest(labels) == [1]
+    assert labels_to_fit(labels) == [1]
     three = np.arange(120) % 4 % 3
     models = learn_folds(counts, three, sizes, folds, **RULES)
     assert models.logits.shape == (120, 3)

@@ -70,7 +70,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
 
     import numpy as np
 
-    from tasks.texts.word_ranks import read_ranked
+    from tasks.texts.word_ranks import read_word_ranks
 
     url, _, _ = mirror
     hostile = object_array([[1], [2]])
@@ -80,7 +80,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     made = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
     with pytest.raises(SourceError, match="was refused: it asks for"):
-        read_ranked(store / made.key, "keras")
+        read_word_ranks(store / made.key, "keras")
     assert not (tmp_path / "ran").exists()
 
 
@@ -116,7 +116,7 @@ def test_all_tables_of_a_folder_are_trained_on_and_what_is_passed_over_is_named(
         (folder / name).write_text("")
     said: list[str] = []
     made = run_download(pin(DataSettings(dataset=str(folder)), said.append))
-    assert sorted(set(pq.read_table(store / made.key / "reviews.parquet")["file"].to_pylist())) == ["B.CSV", "a.csv"]
+    assert sorted(set(pq.read_table(store / made.key / "texts.parquet")["file"].to_pylist())) == ["B.CSV", "a.csv"]
     assert said == [
         f"{folder}: README.txt, c.csv.zip passed over; expected files in .csv, .tsv, .parquet, .jsonl, .json"
     ]

@@ -14,7 +14,7 @@ from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.encoded import read_encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups
 from tasks.texts.vocabulary import UNRANKED
-from tasks.texts.word_ranks import read_ranked
+from tasks.texts.word_ranks import read_word_ranks
 from tests.support.small_reviews import WORDS
 
 DATASET = Dataset(name="own", sha256="", labels=("bad", "good"))
@@ -103,20 +103,20 @@ def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(i
     (tmp_path / "imdb_word_index.json").write_text(json.dumps(words))
     folder = tmp_path / "encoded"
     folder.mkdir()
-    with pytest.raises(DataError, match=r"the word index has 60 words, but the reviews have the rank 96: .*word-index"):
+    with pytest.raises(DataError, match=r"the word index has 60 words, but the texts have rank 96: .*word-index"):
         encode_download(tmp_path, EncodeSettings(num_words=100, **UNLIMITED), folder)
     # Words beyond `num_words` need no name.
     assert encode_download(tmp_path, EncodeSettings(num_words=64, **UNLIMITED), folder)["words"] == 60
-    with pytest.raises(DataError, match="but the reviews have the rank 61"):
+    with pytest.raises(DataError, match="but the texts have rank 61"):
         encode_download(tmp_path, EncodeSettings(num_words=65, **UNLIMITED), folder)
 
 
 def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
     texts = ["Good, good film", "unseen good", "bad film"]
     reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
-    pq.write_table(reviews, tmp_path / "reviews.parquet")
+    pq.write_table(reviews, tmp_path / "texts.parquet")
     write_dataset(tmp_path, DATASET)
-    ranked = read_ranked(tmp_path, "keras")
+    ranked = read_word_ranks(tmp_path, "keras")
     assert ranked.vocabulary == ["good", "film", "bad"]
     ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
     assert ranks == {"train": [[1, 1, 2], [3, 2]], "test": [[UNRANKED, 1]]}
@@ -131,7 +131,7 @@ def test_one_label_alone_is_refused():
 def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
     texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
     columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
-    pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "reviews.parquet")
+    pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "texts.parquet")
     write_dataset(tmp_path, DATASET)
     folder = tmp_path / "encoded"
     folder.mkdir()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
 from tasks.encode import encode_download
-from tasks.pad import pad_splits, part_groups, split_bounds
+from tasks.pad import align_to_groups, pad_splits, split_bounds
 from tasks.texts.groups import read_groups
 from tasks.texts.padded import PaddedFile, pad_tokens
 
@@ -52,9 +52,9 @@ def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
 
 def test_one_group_cannot_be_parted():
     bounds = split_bounds(10, 5, 0.2)
-    assert part_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
+    assert align_to_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
     with pytest.raises(DataError, match=r"the first 8 training reviews are of one group; give more groups, or leave"):
-        part_groups(bounds, np.repeat([4, 7], [9, 1]))
+        align_to_groups(bounds, np.repeat([4, 7], [9, 1]))
 
 
 @pytest.mark.parametrize(("rows", "share"), [(25_000, 0.2), (101, 0.2), (10, 0.33), (7, 0.5)])

@@ -7,7 +7,7 @@ import pytest
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
 from tasks.linear.phrase_files import read_phrases, read_vectors
-from tasks.phrases import deal_folds, quality_of
+from tasks.phrases import assign_folds, quality_of
 from tasks.texts.encoded import write_encoded
 from tasks.texts.groups import write_groups
 from tasks.texts.padded import PaddedFile
@@ -87,9 +87,9 @@ def test_folds_that_part_what_belongs_together_are_noticed(tmp_path):
 
 
 def test_more_folds_than_groups_are_refused():
-    assert set(deal_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=3))) == {0, 1, 2}
+    assert set(assign_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=3))) == {0, 1, 2}
     with pytest.raises(DataError, match=r"have 3 groups, too few for 4 folds.*lower --phrases\.folds"):
-        deal_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=4))
+        assign_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=4))
 
 
 def test_reviews_without_a_phrase_in_common_are_refused(tmp_path):

@@ -69,7 +69,7 @@ def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifie
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)
@@ -93,7 +93,7 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
 
 
 def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
     output = tmp_path / "scored.parquet"
     sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for source, word in zip(sources, ("good", "bad"), strict=True):

@@ -7,7 +7,7 @@ import pytest
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
 from tasks.core.settings import RunSettings, SliceSettings
-from tasks.download import fetch_reviews
+from tasks.download import fetch_dataset
 from tasks.encode import encode_download
 from tasks.slice_tests import slice_test_rows
 from tasks.texts.encoded import encoded_file, read_encoding, read_vocabulary
@@ -29,7 +29,7 @@ def own(tmp_path):
     for folder in ("downloaded", "encoded", "divided"):
         (tmp_path / folder).mkdir()
     data = DataSettings(dataset=str(tmp_path / "own.parquet"))
-    fetch_reviews(data, tmp_path / "downloaded", pytest.fail)
+    fetch_dataset(data, tmp_path / "downloaded", pytest.fail)
     return data
 
 

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.texts.groups import block_of, cut_between, fold_of, keep_together, read_groups, stand_together, write_groups
+from tasks.texts.groups import (
+    block_of,
+    fold_of,
+    group_boundary,
+    is_contiguous,
+    keep_together,
+    read_groups,
+    write_groups,
+)
 
 
 def test_a_block_is_fifty_neighbours_of_each_label():
@@ -25,7 +33,7 @@ def test_groups_that_are_kept_together_stand_in_one_run_and_lose_no_row(groups, 
 
 @pytest.mark.parametrize(("cut", "expected"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 2), (5, 5), (6, 6)])
 def test_a_cut_moves_to_where_a_group_begins(cut, expected):
-    assert cut_between(np.array([7, 7, 3, 3, 3, 9]), cut) == expected
+    assert group_boundary(np.array([7, 7, 3, 3, 3, 9]), cut) == expected
 
 
 @given(st.lists(st.integers(-9, 10**15), min_size=8, max_size=60), st.integers(2, 4))
@@ -41,7 +49,7 @@ def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
 
 def test_groups_are_read_as_they_were_written(tmp_path):
     write_groups(tmp_path, np.array([3, 1, 2**40]), together=True)
-    assert stand_together(tmp_path)
+    assert is_contiguous(tmp_path)
     write_groups(tmp_path, np.array([3, 1, 2**40]), together=False)
-    assert not stand_together(tmp_path)
+    assert not is_contiguous(tmp_path)
     assert read_groups(tmp_path).tolist() == [3, 1, 2**40]

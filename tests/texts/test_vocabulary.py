@@ -23,7 +23,7 @@ def rank_words(tokens: pa.ListArray) -> list[str]:
     """The words of `tokens` in order of rank, counted at once."""
     counts = WordCounts()
     counts.add(count_occurrences(tokens))
-    return counts.ranked()
+    return counts.by_frequency()
 
 
 def test_words_rank_by_frequency_and_ties_by_first_appearance():
@@ -36,7 +36,7 @@ def test_words_counted_in_parts_rank_as_if_counted_at_once(first, second):
     counts = WordCounts()
     for part in (first, second):
         counts.add(count_occurrences(pa.array(part, pa.list_(pa.string()))))
-    assert counts.ranked() == rank_words(pa.array(first + second, pa.list_(pa.string())))
+    assert counts.by_frequency() == rank_words(pa.array(first + second, pa.list_(pa.string())))
 
 
 @given(REVIEWS)

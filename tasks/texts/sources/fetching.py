@@ -21,8 +21,8 @@ from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.paths import user_path
 
 TIMEOUT = httpx.Timeout(30, connect=5)
-LONGEST_SECONDS = 3600
-LARGEST_BYTES = 1 << 30
+MAX_SECONDS = 3600
+MAX_BYTES = 1 << 30
 
 
 def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
@@ -141,10 +141,10 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
     with target.open("wb") as file, progress_bar(target.name, declared) as (progress, bar):
         for chunk in response.iter_bytes():
             written += len(chunk)
-            if written > LARGEST_BYTES:
-                raise SourceError(f"{url}: more than {LARGEST_BYTES} bytes; this is not the data set")
-            if time.monotonic() - started > LONGEST_SECONDS:
-                raise SourceUnreachable(f"{url}: not whole after {LONGEST_SECONDS} s; try a nearer mirror")
+            if written > MAX_BYTES:
+                raise SourceError(f"{url}: more than {MAX_BYTES} bytes; this is not the data set")
+            if time.monotonic() - started > MAX_SECONDS:
+                raise SourceUnreachable(f"{url}: not whole after {MAX_SECONDS} s; try a nearer mirror")
             file.write(chunk)
             progress.update(bar, completed=written)
 

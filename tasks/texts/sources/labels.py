@@ -52,7 +52,7 @@ class Labels:
         self._places[spelling] = place
 
 
-def describe_folded(folded: dict[str, str], path: Path) -> str:
+def describe_spellings(folded: dict[str, str], path: Path) -> str:
     """Return in one line which spellings are read as which labels."""
     named = [f"{spelling!r} as {name!r}" for spelling, name in list(folded.items())[:SPELLINGS_NAMED]]
     return f"{path}: reads the labels {', '.join(named)}{', …' if len(folded) > SPELLINGS_NAMED else ''}"

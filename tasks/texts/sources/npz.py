@@ -18,9 +18,9 @@ from tasks.core.errors import SourceError
 
 KERAS_SPLITS = ("train", "test")
 # The published file's largest member has 14 MB; this bounds what a file that lies about itself can cost.
-LARGEST_MEMBER = 256 << 20
+MAX_MEMBER_BYTES = 256 << 20
 # The published file's lists take 0.3 GB as Python objects.
-LARGEST_GROWTH = 8 << 30
+MAX_GROWTH_BYTES = 8 << 30
 NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int8")
 
 
@@ -108,7 +108,7 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
     if dtype != np.dtype(object):
         raise SourceError(f"{path}: {member} holds {dtype}, expected lists of word ranks")
     try:
-        with bounded_memory(LARGEST_GROWTH):
+        with bounded_memory(MAX_GROWTH_BYTES):
             array = ArrayUnpickler(content).load()
     except (MemoryError, ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
             pickle.UnpicklingError) as error:  # fmt: skip
@@ -175,16 +175,16 @@ def read_labels(path: Path, member: str) -> np.ndarray:
 
 
 def open_member(path: Path, member: str) -> io.BytesIO:
-    """Read one member of a zip file into memory, at most `LARGEST_MEMBER` bytes of it."""
+    """Read one member of a zip file into memory, at most `MAX_MEMBER_BYTES` bytes of it."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            content = stream.read(LARGEST_MEMBER + 1)
+            content = stream.read(MAX_MEMBER_BYTES + 1)
     except KeyError as error:
         raise SourceError(f"{path}: holds no {member}; expected x_train, y_train, x_test and y_test") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{path}: is not an .npz file ({error})") from error
-    if len(content) > LARGEST_MEMBER:
-        raise SourceError(f"{path}: {member} inflates to more than {LARGEST_MEMBER} bytes; refused")
+    if len(content) > MAX_MEMBER_BYTES:
+        raise SourceError(f"{path}: {member} inflates to more than {MAX_MEMBER_BYTES} bytes; refused")
     return io.BytesIO(content)
 
 

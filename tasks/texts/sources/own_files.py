@@ -1,4 +1,4 @@
-"""Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as reviews.parquet."""
+"""Your own reviews: CSV, Parquet or JSON lines, checked, split three ways and kept as texts.parquet."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from tasks.core.errors import InputError
 from tasks.core.files import hash_file
 from tasks.core.paths import user_path
 from tasks.store.artifact import digest
-from tasks.texts.dataset import MOST_LABELS, REVIEWS, label_dtype
+from tasks.texts.dataset import MAX_LABELS, TEXTS, label_dtype
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import Labels, describe_folded, name_labels
-from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION, check_shares, deal_out, hash_texts
+from tasks.texts.sources.labels import Labels, describe_spellings, name_labels
+from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION, assign_splits, check_shares, hash_texts
 from tasks.texts.tables.columns import filled, texts_of
 from tasks.texts.tables.folders import LABELLED, table_files
 from tasks.texts.tables.read_options import ReadOptions
@@ -42,7 +42,7 @@ def hash_files(path: Path) -> str:
 
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write reviews.parquet (split, label, text, file, row; group where there is such a column) into `folder`.
+    """Write texts.parquet (split, label, text, file, row; group where there is such a column) into `folder`.
 
     The files are read twice, a part in memory at a time: first labels, groups and splits, then the texts. What stays in
     memory is a few numbers a row.
@@ -65,16 +65,16 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     columns = read_columns(path, settings)
     names = name_labels(columns.label_names, settings.positive_label, path)
     if columns.folded:
-        warn(describe_folded(columns.folded, path))
+        warn(describe_spellings(columns.folded, path))
     place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
     labels = place[columns.labels]
     split = split_rows(columns, settings, path)
     first_rows = dict(zip(columns.label_names, columns.label_rows, strict=True))
     check = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
-    write_reviews(path, settings, labels, split, columns.groups, folder / REVIEWS)
+    write_texts(path, settings, labels, split, columns.groups, folder / TEXTS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
-    check |= check_leaks(columns.texts, split, settings, path, folder / REVIEWS)
+    check |= check_leaks(columns.texts, split, settings, path, folder / TEXTS)
     return {
         "name": path.stem,
         "source": path.resolve().as_uri(),
@@ -121,10 +121,10 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
         labels.append(known.places_of(filled(batch, settings.label_column, file, first)))
         for label in range(len(label_rows), len(known.names)):
             label_rows.append(f"{file.name} row {first + int((labels[-1] == label).argmax()) + 1:,}")
-        if len(known.names) > MOST_LABELS:
+        if len(known.names) > MAX_LABELS:
             raise InputError(
-                f"{path}: {label_rows[MOST_LABELS]} has the label {known.names[MOST_LABELS]!r}, one more than the "
-                f"{MOST_LABELS:,} that there may be; is {settings.label_column!r} the column of the label "
+                f"{path}: {label_rows[MAX_LABELS]} has the label {known.names[MAX_LABELS]!r}, one more than the "
+                f"{MAX_LABELS:,} that there may be; is {settings.label_column!r} the column of the label "
                 "(--data.label-column)?"
             )
         labels[-1] = labels[-1].astype(np.int16)
@@ -199,7 +199,7 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
     if columns.splits is not None:
         return columns.splits
     shares = settings.held_out, settings.held_out * (1 - settings.held_out)
-    split = deal_out(columns.texts if columns.groups is None else columns.groups, *shares)
+    split = assign_splits(columns.texts if columns.groups is None else columns.groups, *shares)
     grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
     check_shares(split, *shares, f"{path}{grouped}")
     return split
@@ -243,7 +243,7 @@ def check_classes(
     return {"splits": found}
 
 
-def write_reviews(
+def write_texts(
     path: Path,
     settings: SourceSettings,
     labels: np.ndarray,
@@ -291,7 +291,7 @@ def check_leaks(
         split: (n,) int8 places in SPLITS.
         settings: the limit.
         path: where the rows come from.
-        written: reviews.parquet, which knows file and row of each.
+        written: texts.parquet, which knows file and row of each.
 
     Returns:
         {"leaks": rows of validation and test whose text is also a training row's, "duplicates": rows whose text an

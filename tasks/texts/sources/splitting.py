@@ -23,7 +23,7 @@ def hash_texts(texts: list[str], seed: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
-def deal_out(hashes: np.ndarray, test: float, validation: float) -> np.ndarray:
+def assign_splits(hashes: np.ndarray, test: float, validation: float) -> np.ndarray:
     """Return the split of each row, which follows from the row's own hash alone.
 
     Rows with one hash, as those of a group or with the same text, share a split. A hash keeps its split when rows are

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import LONGEST_ROW, Part, ReadOptions, explain_bytes, is_whole, strings
+from tasks.texts.tables.read_options import MAX_ROW, Part, ReadOptions, explain_bytes, is_whole, strings
 from tasks.texts.tables.text_file import TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -25,7 +25,7 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
         InputError: the header cannot be one, or a row is not as long as it.
     """
     # Python's own limit is 128 KiB, and one for the whole process; whoever else reads CSV in it is only served better.
-    csv.field_size_limit(LONGEST_ROW)
+    csv.field_size_limit(MAX_ROW)
     with TextFile(path, options, newline="") as file:
         lines = file.lines()
         header = next((line for line in lines if line.strip()), "")
@@ -115,5 +115,5 @@ def checked_rows(rows: Iterator[list[str]], width: int, path: Path) -> Iterator[
 def explain_quotes(error: csv.Error) -> str:
     """Return what is wrong with a row that csv cannot read: it is always a double quote."""
     if "unexpected end of data" in str(error) or "field larger than" in str(error):
-        return f"a double quote is never closed, or a field is longer than {LONGEST_ROW:,} characters; close each"
+        return f"a double quote is never closed, or a field is longer than {MAX_ROW:,} characters; close each"
     return f"a double quote stands within a quoted field ({error}); write it twice"

@@ -42,7 +42,7 @@ def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     if path.is_dir():
         files = files_within(path, forms)
         if not files:
-            raise InputError(describe_passed_over(path, forms) or f"{path}: is empty; expected files in {endings}")
+            raise InputError(describe_skipped(path, forms) or f"{path}: is empty; expected files in {endings}")
     elif not path.exists():
         raise InputError(f"{path}: no such file or folder")
     elif not is_table(path, forms) or not path.is_file():
@@ -67,7 +67,7 @@ def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
 
 
-def describe_passed_over(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
+def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
     """Return what lies in a folder and is not read, in a sentence; None where there is nothing, or no folder."""
     if not path.is_dir():
         return None

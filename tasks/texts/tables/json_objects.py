@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import LONGEST_ROW, Part, ReadOptions, strings
+from tasks.texts.tables.read_options import MAX_ROW, Part, ReadOptions, strings
 from tasks.texts.tables.text_file import TextFile
 
 Record = dict[str, Any]
@@ -92,7 +92,7 @@ def items(file: TextFile) -> Iterator[Record]:
                 value, at = decoder.raw_decode(text, at)
                 break
             except (ValueError, RecursionError) as error:
-                more = file.read(max(PIECE, len(text) - at)) if len(text) - at < LONGEST_ROW else ""
+                more = file.read(max(PIECE, len(text) - at)) if len(text) - at < MAX_ROW else ""
                 if not more:
                     raise InputError(f"{file.path}: row {number:,} breaks off or is no JSON ({error})") from error
                 text, at = text[at:] + more, 0

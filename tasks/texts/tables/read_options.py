@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 
-ROWS_A_PART = 1024
-CHARACTERS_A_PART = 4 << 20  # so many, and one row more, are in memory before they become a batch
-LONGEST_ROW = 64 << 20  # characters
+ROWS_PER_PART = 1024
+CHARACTERS_PER_PART = 4 << 20  # so many, and one row more, are in memory before they become a batch
+MAX_ROW = 64 << 20  # characters
 
 # charset_normalizer is imported inside the function that needs it, which runs for a message alone.
 

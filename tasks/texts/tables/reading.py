@@ -50,8 +50,8 @@ def as_text(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()) if is_text else column
 
 
-ROWS_A_BATCH = 8192
-LARGEST_BATCH = 64 << 20  # bytes
+ROWS_PER_BATCH = 8192
+MAX_BATCH_BYTES = 64 << 20  # bytes
 
 READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Part]]] = {
     ".csv": read_delimited,
@@ -107,10 +107,10 @@ def regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         start = 0
         while start < len(batch):
-            piece = batch.slice(start, ROWS_A_BATCH - rows)
+            piece = batch.slice(start, ROWS_PER_BATCH - rows)
             waiting.append(piece)
             start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
-            if rows == ROWS_A_BATCH or size >= LARGEST_BATCH:
+            if rows == ROWS_PER_BATCH or size >= MAX_BATCH_BYTES:
                 yield pa.concat_batches(waiting)
                 waiting, rows, size = [], 0, 0
     if waiting:

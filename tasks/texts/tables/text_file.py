@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import CHARACTERS_A_PART, LONGEST_ROW, ROWS_A_PART, ReadOptions, wide_encoding
+from tasks.texts.tables.read_options import CHARACTERS_PER_PART, MAX_ROW, ROWS_PER_PART, ReadOptions, wide_encoding
 
 # A sheet of Excel's begins with this mark, whatever the encoding.
 BYTE_ORDER_MARK = "\ufeff"
@@ -74,10 +74,10 @@ class TextFile:
     def lines(self) -> Iterator[str]:
         """Yield line by line, each with its end, or refuse one that is too long."""
         number = 0
-        while line := self._text.readline(LONGEST_ROW + 1):
+        while line := self._text.readline(MAX_ROW + 1):
             number += 1
-            if len(line) > LONGEST_ROW:
-                raise InputError(f"{self.path}: line {number} is longer than {LONGEST_ROW:,} characters")
+            if len(line) > MAX_ROW:
+                raise InputError(f"{self.path}: line {number} is longer than {MAX_ROW:,} characters")
             self.taken += len(line)
             yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
 
@@ -87,7 +87,7 @@ class TextFile:
         begun = self.taken
         for row in rows:
             waiting.append(row)
-            if len(waiting) == ROWS_A_PART or self.taken - begun > CHARACTERS_A_PART:
+            if len(waiting) == ROWS_PER_PART or self.taken - begun > CHARACTERS_PER_PART:
                 yield waiting
                 waiting, begun = [], self.taken
         if waiting:

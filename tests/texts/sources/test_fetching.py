@@ -61,7 +61,7 @@ def test_a_refused_connection_is_worth_another_try(tmp_path):
 
 
 def test_a_body_without_end_is_cut_off(mirror, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "LARGEST_BYTES", 100_000)
+    monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
     with pytest.raises(SourceError, match="more than 100000 bytes"):
         fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
     assert not (tmp_path / "got").exists()
@@ -90,7 +90,7 @@ def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_server_that_drips_is_given_up(mirror, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(fetching, "MAX_SECONDS", 0.0)
     with pytest.raises(SourceUnreachable, match=r"not whole after 0.0 s; try a nearer mirror"):
         fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
 

