@@ -1,1 +1,1 @@
-"""Serving: the champion behind HTTP, for programs and for people."""
+"""Serving: the champion over HTTP, as an API and a web page."""

@@ -1,4 +1,4 @@
-"""`python -m serving`: the champion behind HTTP, until it is told to stop."""
+"""`python -m serving`: serve the champion over HTTP until SIGTERM or Ctrl-C."""
 
 import logging
 import signal
@@ -11,14 +11,15 @@ from tasks.core import environment
 if TYPE_CHECKING:
     from serving.settings import ServeSettings
 
-ABOUT = """Serve the champion of the registry over HTTP: POST /predict, and a page for people at /.
+ABOUT = """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
-Who is promoted while it runs is taken up; no request fails meanwhile. SIGTERM ends it when what has begun is done."""
+A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the requests
+in progress are answered."""
 DRAIN_SECONDS = 30
 
 
 def main() -> int:
-    """Serve as the command line says, and return the exit status."""
+    """Serve with the settings of the command line; return the exit status."""
     environment.prepare()
     from tasks.reporting.command_line import CommandLine, Mistake, carry_out, parse_command_line, refuse
 
@@ -26,7 +27,7 @@ def main() -> int:
     from tasks.core.errors import PipelineError
 
     class ServeCommandLine(ServeSettings, CommandLine):  # type: ignore[misc]
-        """What to serve as flags."""
+        """The settings of the service as flags."""
 
     program = "python -m serving" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -39,12 +40,12 @@ def main() -> int:
 
 
 def serve(settings: "ServeSettings") -> int:
-    """Serve until SIGTERM or Ctrl-C, and return the exit status."""
+    """Serve until SIGTERM or Ctrl-C; return the exit status."""
     import uvicorn
 
     from serving.app import create_app
     from serving.champion import Champion
-    from serving.connections import protocol
+    from serving.connections import limited_protocol
     from tasks.core.environment import store_root
     from tasks.registry.client import tracking_uri
 
@@ -53,7 +54,7 @@ def serve(settings: "ServeSettings") -> int:
         champion = Champion(settings, tracking_uri(), store_root())
         config = uvicorn.Config(
             create_app(settings, champion),
-            http=protocol(settings.patience, settings.max_connections),
+            http=limited_protocol(settings.patience, settings.max_connections),
             ws="none",
             log_config=None,
             access_log=False,
@@ -61,7 +62,7 @@ def serve(settings: "ServeSettings") -> int:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         host, port = listening.getsockname()[:2]
-        # Uvicorn hands a signal on when it has ended well; the status is to say that it has.
+        # Uvicorn raises the signal again after a clean shutdown; ignore it, so that the exit status is 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
         print(f"{champion.now.classifier.name} serves at http://{host}:{port}", flush=True)
         uvicorn.Server(config).run([listening])
@@ -69,17 +70,17 @@ def serve(settings: "ServeSettings") -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        ServerError: the address cannot be had.
+        ServerError: the address is not available.
     """
     from tasks.core.errors import ServerError
 
     listening = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        # TCP by name: what only says "stream", asyncio leaves to Nagle's rule, and each answer takes 40 ms longer.
+        # asyncio disables Nagle's algorithm, which delays a response by 40 ms, only if the protocol is named as TCP.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
@@ -89,8 +90,8 @@ def listen(host: str, port: int) -> socket.socket:
         if listening is not None:
             listening.close()
         raise ServerError(
-            f"http://{host}:{port} cannot be listened at ({error.strerror or error}); "
-            "name another place with --port or --host"
+            f"cannot listen on http://{host}:{port} ({error.strerror or error}); "
+            "choose another address with --port or --host"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The service: texts in, verdicts out, and a page for people."""
+"""The HTTP application: endpoints, authentication, counters and the web page."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,9 @@ from serving.settings import ServeSettings
 from tasks.network.verdicts import judge_texts
 
 logger = logging.getLogger("serving")
-BATCH_SIZE = 256  # texts that are scored together
-OPEN = (
-    "/",
-    "/health",
-    "/docs",
-    "/openapi.json",
-)  # paths that no token is asked for; they say nothing of texts or model
-# The page has its style and script within, and may ask this service alone.
+BATCH_SIZE = 256
+OPEN = ("/", "/health", "/docs", "/openapi.json")  # need no token: they reveal neither texts nor the model
+# The page's style and script are inline; it may connect to this service only.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,59 +33,58 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "
 
 
 class Service:
-    """What the endpoints share."""
+    """State that the endpoints share."""
 
     def __init__(self, settings: ServeSettings, champion: Champion) -> None:
-        """Make ready to serve; nothing is scored before `running`."""
         self.settings, self.champion = settings, champion
         self.batcher = Batcher(self.score, BATCH_SIZE, settings.max_waiting)
         self.explaining = asyncio.Semaphore(1)
         self.counts = Counts(lambda: self.batcher.texts_waiting)
-        self.counts.name(champion.now.classifier.name)
+        self.counts.set_model(champion.now.classifier.name)
 
     def score(self, texts: list[str]) -> tuple[str, list[dict[str, Any]]]:
-        """Return who scores now, and the verdicts."""
+        """Return the model's name and the verdicts."""
         classifier = self.champion.now.classifier
         self.counts.batches.observe(len(texts))
         return classifier.name, judge_texts(classifier, texts)
 
     def explain(self, texts: list[str], count: int) -> tuple[str, list[dict[str, Any]]]:
-        """Return who scores now, and the verdicts with the words that moved them."""
+        """Return the model's name and the verdicts with their `count` most influential words."""
         classifier = self.champion.now.classifier
         return classifier.name, judge_texts(classifier, texts, count)
 
-    async def predict(self, asked: PredictRequest) -> dict[str, Any]:
-        """Return what /predict answers.
+    async def predict(self, request: PredictRequest) -> dict[str, Any]:
+        """Return the response of /predict.
 
         Raises:
-            Refused: too much waits already.
+            RequestError: too many texts are waiting.
         """
         try:
-            if asked.explain:
-                # A text is scored once for each of its words: beside the queue, so that the others need not wait.
+            if request.explain:
+                # Explaining scores a text once per word, so it runs outside the queue and delays no other request.
                 if self.explaining.locked():
                     raise QueueFull
                 async with self.explaining:
-                    name, verdicts = await run_in_threadpool(self.explain, asked.texts, asked.explain)
+                    name, verdicts = await run_in_threadpool(self.explain, request.texts, request.explain)
             else:
-                name, verdicts = await self.batcher.judge(asked.texts)
+                name, verdicts = await self.batcher.judge(request.texts)
         except QueueFull:
-            raise RequestError(503, "too much waits already; come again", Retry_After="1") from None
+            raise RequestError(503, "too many texts are waiting; try again later", Retry_After="1") from None
         for verdict in verdicts:
             self.counts.texts.labels(verdict["label"]).inc()
-        answers = [verdict | {"words": [share._asdict() for share in verdict["words"]]} for verdict in verdicts]
-        return {"model": name, "predictions": answers}
+        predictions = [verdict | {"words": [share._asdict() for share in verdict["words"]]} for verdict in verdicts]
+        return {"model": name, "predictions": predictions}
 
-    async def look(self) -> None:
-        """Look for another champion, again and again."""
+    async def poll(self) -> None:
+        """Check for a new champion regularly, until cancelled."""
         while True:
             await asyncio.sleep(self.settings.look_seconds)
             if await run_in_threadpool(self.champion.look):
                 self.counts.swaps.inc()
-                self.counts.name(self.champion.now.classifier.name)
+                self.counts.set_model(self.champion.now.classifier.name)
 
     def describe(self) -> dict[str, Any]:
-        """Return what /model answers."""
+        """Return the response of /model."""
         now = self.champion.now
         facts = now.classifier.facts
         return {
@@ -109,49 +103,54 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Score, and look for champions, as long as the service runs."""
-        work = [asyncio.create_task(duty) for duty in (self.batcher.work(), self.look())]
+        """Run the batcher and the poll for champions as long as the application runs."""
+        tasks = [asyncio.create_task(loop) for loop in (self.batcher.work(), self.poll())]
         try:
             yield
         finally:
-            for task in work:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def check(self, request: Request) -> None:
-        """Refuse who has not the token.
+    def authenticate(self, request: Request) -> None:
+        """Check the bearer token.
 
         Raises:
-            Refused: it is asked for, and not given.
+            RequestError: a token is required, and the request has another one or none.
         """
         token = self.settings.token
         if token is None or request.url.path in OPEN:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
-            raise RequestError(401, "a bearer token is asked for", WWW_Authenticate="Bearer")
+            raise RequestError(401, "a bearer token is required", WWW_Authenticate="Bearer")
 
-    async def answer(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Answer a request, and count it; whatever goes wrong, no more than a sentence of it leaves the service."""
-        began = time.perf_counter()
+    async def handle(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Handle and count a request; an unexpected error is logged and never shown to the client."""
+        started = time.perf_counter()
         try:
-            self.check(request)
+            self.authenticate(request)
             response = await call_next(request)
-        except RequestError as refused:
-            response = JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
+        except RequestError as error:
+            response = error_response(error)
         except Exception:
             logger.exception("a request to %s failed", request.url.path)
-            response = JSONResponse({"detail": "the service failed; its log says why"}, 500)
+            response = JSONResponse({"detail": "internal error; see the log of the service"}, 500)
         for name, value in SAFE.items():
             response.headers.setdefault(name, value)
         route = request.scope.get("route")
         path = getattr(route, "path", "other")
         self.counts.requests.labels(path, response.status_code).inc()
-        self.counts.seconds.labels(path).observe(time.perf_counter() - began)
+        self.counts.seconds.labels(path).observe(time.perf_counter() - started)
         return response
 
 
-ASKED = {
+def error_response(error: RequestError) -> JSONResponse:
+    """Return the response to a rejected request."""
+    return JSONResponse({"detail": error.detail}, error.status, error.headers)
+
+
+PREDICT_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -165,53 +164,52 @@ ASKED = {
 
 
 def read_page(name: str) -> str:
-    """Return a page of this room."""
+    """Return the HTML of a page of this package."""
     return resources.files("serving").joinpath(name).read_text("utf-8")
 
 
 def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
-    """Return the service as an ASGI application."""
+    """Return the ASGI application."""
     service = Service(settings, champion)
     app = FastAPI(
         title="A recurrent text classifier",
-        description="Texts in, labels and probabilities out.",
+        description="Returns labels and probabilities for texts.",
         version="1",
-        docs_url=None,  # FastAPI's page asks another host for its script
+        docs_url=None,  # FastAPI's page loads a script from another host
         redoc_url=None,
         lifespan=service.running,
     )
-    app.middleware("http")(service.answer)
+    app.middleware("http")(service.handle)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(RequestError)
-    async def decline(_request: Request, refused: RequestError) -> JSONResponse:
-        return JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
+    async def reject(_request: Request, error: RequestError) -> JSONResponse:
+        return error_response(error)
 
-    @app.post("/predict", openapi_extra=ASKED, summary="Score texts")
+    @app.post("/predict", openapi_extra=PREDICT_BODY, summary="Score texts")
     async def predict(request: Request) -> Response:
-        asked = read_request(await read_body(request, settings), settings)
-        return JSONResponse(await service.predict(asked))
+        return JSONResponse(await service.predict(read_request(await read_body(request, settings), settings)))
 
-    @app.get("/health", summary="Whether the service serves")
+    @app.get("/health", summary="Whether the service is up")
     async def health() -> Response:
         return JSONResponse({"status": "ok", "token": settings.token is not None})
 
-    @app.get("/model", summary="Who serves: its version, labels, test accuracy and limits")
+    @app.get("/model", summary="The model's version, labels, test accuracy and limits")
     async def model() -> Response:
         return JSONResponse(service.describe())
 
-    @app.get("/metrics", summary="Counts, as Prometheus reads them")
+    @app.get("/metrics", summary="Metrics in Prometheus's text format")
     async def metrics() -> Response:
         return Response(service.counts.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/report", summary="The report of the run that made the model")
+    @app.get("/report", summary="The report of the run that trained the model")
     async def report() -> Response:
         page = champion.now.report
         if page is None or not page.exists():
-            raise RequestError(404, "the run that made this model is not in this store")
+            raise RequestError(404, "the run that trained this model is not in this store")
         return FileResponse(page, media_type="text/html")
 
     @app.get("/", include_in_schema=False)

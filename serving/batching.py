@@ -1,4 +1,4 @@
-"""Batching: requests that wait are scored together, in the order in which they came."""
+"""Batching: score waiting requests together, in order of arrival."""
 
 import asyncio
 from collections import deque
@@ -8,27 +8,26 @@ from typing import Any, NamedTuple
 
 
 class QueueFull(Exception):
-    """So many texts wait already that no more are taken."""
+    """Too many texts are waiting."""
 
 
 class Waiting(NamedTuple):
-    """Texts of one request, and where their verdicts go."""
+    """The texts of one request and the future of their verdicts."""
 
     texts: list[str]
     verdicts: "asyncio.Future[tuple[str, list[Any]]]"
 
 
 class Batcher:
-    """Scores the texts that wait, at most `batch_size` together, in a thread of its own."""
+    """Scores waiting texts in one thread, up to `batch_size` together; a larger request is scored by itself.
+
+    Args:
+        score: returns the model's name and one verdict per text.
+        batch_size: maximum number of texts that are scored together.
+        max_waiting: maximum number of waiting texts.
+    """
 
     def __init__(self, score: Callable[[list[str]], tuple[str, list[Any]]], batch_size: int, max_waiting: int) -> None:
-        """Make a batcher; nothing is scored before `work` runs.
-
-        Args:
-            score: returns who scored, and a verdict for each text.
-            batch_size: texts at once, at most, but where one request has more.
-            max_waiting: texts that may wait.
-        """
         self.score, self.batch_size, self.max_waiting = score, batch_size, max_waiting
         self.queue: deque[Waiting] = deque()
         self.texts_waiting = 0
@@ -36,10 +35,10 @@ class Batcher:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
 
     async def judge(self, texts: list[str]) -> tuple[str, list[Any]]:
-        """Return who scored, and a verdict for each text, when it is their turn.
+        """Wait for the texts' turn; return the model's name and one verdict per text.
 
         Raises:
-            Busy: too many wait.
+            QueueFull: too many texts are waiting.
         """
         if self.texts_waiting and self.texts_waiting + len(texts) > self.max_waiting:
             raise QueueFull
@@ -50,7 +49,7 @@ class Batcher:
         return await request.verdicts
 
     def take(self) -> list[Waiting]:
-        """Take the requests that are to be scored next; at least one."""
+        """Remove the next requests from the queue; at least one."""
         taken = [self.queue.popleft()]
         count = len(taken[0].texts)
         while self.queue and count + len(self.queue[0].texts) <= self.batch_size:
@@ -59,7 +58,7 @@ class Batcher:
         return taken
 
     async def work(self) -> None:
-        """Score what waits, and what comes, until cancelled."""
+        """Score requests as they arrive, until cancelled."""
         while True:
             await self.arrived.wait()
             self.arrived.clear()
@@ -67,7 +66,7 @@ class Batcher:
                 await self.score_next()
 
     async def score_next(self) -> None:
-        """Score the next requests together; where they cannot be, each is told why."""
+        """Score the next requests together; if that fails, each gets the error."""
         taken = self.take()
         texts = [text for request in taken for text in request.texts]
         try:
@@ -81,6 +80,6 @@ class Batcher:
             self.texts_waiting -= len(texts)
         first = 0
         for request in taken:
-            if not request.verdicts.done():  # who has gone away meanwhile has cancelled it
+            if not request.verdicts.done():  # a client that disconnected has cancelled it
                 request.verdicts.set_result((name, verdicts[first : first + len(request.texts)]))
             first += len(request.texts)

@@ -1,4 +1,4 @@
-"""Counts: what the service has done, for Prometheus."""
+"""Prometheus metrics of the service."""
 
 from collections.abc import Callable
 
@@ -9,26 +9,25 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Counts:
-    """The service's own numbers; two services in a process have each their own."""
+    """Counters of one service, in a registry of their own, so that one process can hold two services."""
 
     def __init__(self, waiting: Callable[[], float]) -> None:
-        """Begin at nothing; `waiting` tells how many texts wait."""
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("classifier_requests", "Requests answered.", ["path", "status"], registry=registry)
         self.seconds = Histogram(
-            "classifier_seconds", "Seconds to an answer.", ["path"], buckets=SECONDS, registry=registry
+            "classifier_seconds", "Seconds per request.", ["path"], buckets=SECONDS, registry=registry
         )
-        self.texts = Counter("classifier_texts", "Texts scored, by their label.", ["label"], registry=registry)
-        self.batches = Histogram("classifier_batch_texts", "Texts scored together.", buckets=TEXTS, registry=registry)
-        self.swaps = Counter("classifier_champions", "Champions taken up since the start.", registry=registry)
-        self.serves = Gauge("classifier_serves", "1 for who serves.", ["model"], registry=registry)
-        Gauge("classifier_waiting_texts", "Texts that wait to be scored.", registry=registry).set_function(waiting)
+        self.texts = Counter("classifier_texts", "Texts scored, by label.", ["label"], registry=registry)
+        self.batches = Histogram("classifier_batch_texts", "Texts per batch.", buckets=TEXTS, registry=registry)
+        self.swaps = Counter("classifier_champions", "New champions loaded since the start.", registry=registry)
+        self.serves = Gauge("classifier_serves", "1 for the model that serves.", ["model"], registry=registry)
+        Gauge("classifier_waiting_texts", "Texts waiting to be scored.", registry=registry).set_function(waiting)
 
-    def name(self, model: str) -> None:
-        """Say who serves."""
+    def set_model(self, model: str) -> None:
+        """Set the name of the model that serves."""
         self.serves.clear()
         self.serves.labels(model).set(1)
 
     def text(self) -> bytes:
-        """Return all numbers as Prometheus reads them."""
+        """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What the service is asked to serve, to whom, and how much of it at once."""
+"""Settings of the service: model, address, token and limits."""
 
 from pydantic import Field, SecretStr
 
@@ -6,31 +6,31 @@ from tasks.core.base_settings import Settings
 
 
 class ServeSettings(Settings):
-    """Which model to serve, where, and within which limits."""
+    """The model to serve, the address, and the limits."""
 
     host: str = Field("127.0.0.1", min_length=1)
-    """the address to listen at; 0.0.0.0 is every address of this machine"""
+    """the address to listen on; 0.0.0.0 is every address of this machine"""
     port: int = Field(8000, ge=0, le=65_535)
     """the port (0: any free one)"""
     token: SecretStr | None = Field(None, min_length=8)
-    """ask for this bearer token, of 8 characters or more; IMDB_TOKEN keeps it out of the list of processes"""
+    """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)
-    """a version's number or a run folder, served until the service ends (none: the champion, and each that follows)"""
+    """a version number or a run folder, served until the service stops (none: the champion and its successors)"""
     registered_model: str | None = Field(None, min_length=1)
     """the model's name in the registry (none: the one that has a champion)"""
     look_seconds: float = Field(5.0, gt=0, le=3600)
-    """look for a new champion this often"""
+    """seconds between two checks for a new champion"""
     max_body: int = Field(1_000_000, ge=1)
-    """bytes of a request's body, at most"""
+    """maximum bytes of a request's body"""
     max_texts: int = Field(256, ge=1)
-    """texts of a request, at most"""
+    """maximum number of texts per request"""
     max_characters: int = Field(20_000, ge=1)
-    """characters of a text, at most"""
+    """maximum number of characters per text"""
     max_explained: int = Field(10_000, ge=0)
-    """characters of all texts of a request that asks for an explanation, at most"""
+    """maximum number of characters in a request that asks for an explanation"""
     max_waiting: int = Field(1_024, ge=1)
-    """texts that wait to be scored, at most; a request beyond is told to come again"""
+    """maximum number of waiting texts; further requests get status 503"""
     max_connections: int = Field(512, ge=1)
-    """connections at once, at most"""
+    """maximum number of open connections"""
     patience: float = Field(10.0, gt=0)
-    """seconds that a client may take to send a request, headers or body"""
+    """seconds that a client may take to send the headers or the body of a request"""

@@ -1,4 +1,4 @@
-"""A real browser, driven as a person drives it: chromium over its DevTools protocol."""
+"""A real browser: Chromium, controlled over its DevTools protocol."""
 
 import contextlib
 import itertools
@@ -17,10 +17,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page:
-    """A page in the browser: commands to it, and all that it has told meanwhile."""
+    """A page in the browser: sends commands and collects events."""
 
     def __init__(self, socket: ClientConnection) -> None:
-        """Speak over a page's socket."""
         self.socket, self.numbers = socket, itertools.count(1)
         self.events: list[dict[str, Any]] = []
 
@@ -29,14 +28,14 @@ class Page:
         number = next(self.numbers)
         self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            told = json.loads(self.socket.recv(timeout=60))
-            if told.get("id") == number:
-                assert "error" not in told, told
-                return told["result"]
-            self.events.append(told)
+            message = json.loads(self.socket.recv(timeout=60))
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            self.events.append(message)
 
     def value(self, expression: str) -> Any:
-        """Return what an expression comes to in the page."""
+        """Evaluate an expression in the page."""
         return self.send("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def wait(self, expression: str) -> None:
@@ -48,20 +47,20 @@ class Page:
         raise TimeoutError(f"{expression}: {self.value('document.body.innerText')}")
 
     def press(self, key: str, code: int, modifiers: int = 0) -> None:
-        """Press a key and let it go; modifiers: 2 is Ctrl."""
+        """Press and release a key; modifiers: 2 is Ctrl."""
         text = {"text": "\r"} if key == "Enter" else {}
-        its = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        self.send("Input.dispatchKeyEvent", type="keyDown", **its, **text)
-        self.send("Input.dispatchKeyEvent", type="keyUp", **its)
+        event = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        self.send("Input.dispatchKeyEvent", type="keyDown", **event, **text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **event)
 
-    def told(self, method: str) -> list[dict[str, Any]]:
-        """Return what the browser has told of one kind."""
-        return [its["params"] for its in self.events if its["method"] == method]
+    def events_of(self, method: str) -> list[dict[str, Any]]:
+        """Return the parameters of all events of one kind."""
+        return [event["params"] for event in self.events if event["method"] == method]
 
 
 @contextlib.contextmanager
 def browsing(address: str, profile: Path, width: int = 390, scheme: str = "light") -> Iterator[Page]:
-    """Open a page as wide as a phone, and give it when it is loaded."""
+    """Open a page as wide as a phone and yield it once it is loaded."""
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
     command += ["--disable-background-networking", "--no-first-run", "--remote-debugging-port=0", "about:blank"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
@@ -72,8 +71,8 @@ def browsing(address: str, profile: Path, width: int = 390, scheme: str = "light
                     break
                 time.sleep(0.1)
             port = listening.read_text().splitlines()[0]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
-                target = next(its for its in json.load(answer) if its["type"] == "page")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as response:
+                target = next(item for item in json.load(response) if item["type"] == "page")
             with connect(target["webSocketDebuggerUrl"], max_size=None, open_timeout=60, proxy=None) as socket:
                 page = Page(socket)
                 for domain in ("Page", "Runtime", "Log", "Network"):

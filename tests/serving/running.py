@@ -1,4 +1,4 @@
-"""A real service in a process of its own, and clients that speak to it in bytes, as hostile ones do."""
+"""A real service in its own process, and clients that send it any bytes."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 class Running(NamedTuple):
-    """A service at work: its port, its process, and what it says."""
+    """A running service: its port, process and log file."""
 
     port: int
     process: subprocess.Popen[str]
@@ -26,16 +26,16 @@ class Running(NamedTuple):
 
 @contextmanager
 def service(store: Path, *flags: str, log: Path) -> Iterator[Running]:
-    """Start a service on any free port, wait until it serves, and end it."""
+    """Start a service on a free port, wait until it serves, and stop it afterwards."""
     environment = os.environ | {"ARTIFACTS_STORE": str(store), "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "serving", "--port", "0", *flags]
-    with log.open("w") as said:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=output, text=True)
         try:
             line = process.stdout.readline()  # type: ignore[union-attr]
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            assert found, log.read_text()
-            yield Running(int(found[1]), process, log)
+            address = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            assert address, log.read_text()
+            yield Running(int(address[1]), process, log)
         finally:
             process.kill()
             process.wait(10)
@@ -43,22 +43,20 @@ def service(store: Path, *flags: str, log: Path) -> Iterator[Running]:
 
 
 def ask(port: int, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    """Send one request; return the status and the JSON that came back."""
+    """Send one request; return the status and the content, decoded if it is JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection.request("POST" if body is not None else "GET", path, content, headers)
-        answer = connection.getresponse()
-        said = answer.read()
-        return answer.status, json.loads(said) if answer.headers[
-            "content-type"
-        ] == "application/json" else said.decode()
+        response = connection.getresponse()
+        text = response.read().decode()
+        return response.status, json.loads(text) if response.headers["content-type"] == "application/json" else text
     finally:
         connection.close()
 
 
 def send(port: int, content: bytes, *, wait: float = 5) -> bytes:
-    """Send bytes as they are, and return what comes back until the service closes or `wait` seconds are over."""
+    """Send bytes as they are; return the response until the service closes or `wait` seconds pass."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
         answer = b""
         try:
@@ -66,11 +64,11 @@ def send(port: int, content: bytes, *, wait: float = 5) -> bytes:
             while part := connection.recv(65536):
                 answer += part
         except (TimeoutError, ConnectionError):
-            pass  # a service may hang up on what is hostile, or wait for more: what came until then is the answer
+            pass  # the service may close the connection or wait for more: return what has arrived
         return answer
 
 
 def stop(running: Running) -> int:
-    """Ask a service to end, and return its exit status."""
+    """Stop a service with SIGTERM; return its exit status."""
     running.process.send_signal(signal.SIGTERM)
     return running.process.wait(40)

@@ -1,4 +1,4 @@
-"""The image's recipe, held against what the service imports."""
+"""The image's requirements match what the service imports."""
 
 import ast
 import sys
@@ -9,38 +9,38 @@ import yaml
 from tasks.store.caching import project_modules
 
 PROJECT = Path(__file__).parents[2]
-# What a module is called where its package is called otherwise, and what others bring.
+# Packages whose name differs from their module's; modules that come with another requirement.
 PACKAGES = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"}
-BROUGHT = {"starlette", "pydantic_core"}
+INDIRECT = {"starlette", "pydantic_core"}
 
 
-def named() -> set[str]:
+def requirements() -> set[str]:
     lines = (PROJECT / "deploy" / "docker" / "requirements.txt").read_text().splitlines()
     return {line for line in lines if line and not line.startswith("#")}
 
 
-def test_the_image_has_what_the_service_imports_when_it_starts():
-    found = set()
+def test_the_image_installs_everything_that_the_service_imports_at_startup():
+    imported = set()
     for name, path in {**project_modules("serving.app"), **project_modules("serving.champion")}.items():
-        # No step is among them.
+        # The service imports no step.
         assert name.count(".") > 1 or not name.startswith("tasks.") or name in ("tasks.core", "tasks.network"), name
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.partition(".")[0])
-    others = found - set(sys.stdlib_module_names) - {"tasks", "serving", "flows"} - BROUGHT - {"keras"}
-    assert {PACKAGES.get(name, name) for name in others} <= named()
+                imported.add(node.module.partition(".")[0])
+    others = imported - set(sys.stdlib_module_names) - {"tasks", "serving", "flows"} - INDIRECT - {"keras"}
+    assert {PACKAGES.get(name, name) for name in others} <= requirements()
 
 
 def test_every_requirement_of_the_image_is_pinned():
     pinned = {line.partition("==")[0].lower() for line in (PROJECT / "constraints.txt").read_text().splitlines()}
-    assert {name.lower().replace("-", "_") for name in named()} <= {name.replace("-", "_") for name in pinned}
+    assert {name.lower().replace("-", "_") for name in requirements()} <= {name.replace("-", "_") for name in pinned}
 
 
-def test_the_compose_file_starts_four_services_on_loopback_alone():
+def test_the_compose_file_publishes_ports_on_loopback_only():
     services = yaml.safe_load((PROJECT / "deploy" / "docker" / "compose.yaml").read_text())["services"]
     assert {"server", "worker", "mlflow", "service"} <= set(services)
-    ports = [port for its in services.values() for port in its.get("ports", [])]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)

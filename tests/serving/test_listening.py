@@ -6,13 +6,13 @@ from serving.__main__ import listen
 from tasks.core.errors import ServerError
 
 
-def test_answers_are_sent_at_once():
+def test_nagles_algorithm_is_off():
     with listen("127.0.0.1", 0) as listening:
-        assert listening.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY by it
+        assert listening.proto == socket.IPPROTO_TCP  # asyncio then sets TCP_NODELAY
 
 
-def test_an_address_that_cannot_be_had_is_named():
+def test_the_error_names_an_address_in_use():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ServerError, match=rf"http://127\.0\.0\.1:{port} cannot be listened at .*--port or --host"):
+        with pytest.raises(ServerError, match=rf"cannot listen on http://127\.0\.0\.1:{port} .*--port or --host"):
             listen("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""The page as a person meets it: typed into, by keyboard alone, in a real browser."""
+"""The web page in a real browser, used with the keyboard only."""
 
 from urllib.parse import urlsplit
 
@@ -14,15 +14,15 @@ TEXT = "Good film, <b>the</b> bad film"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A service whose model comes with its report."""
+    """A service whose model has a report."""
     with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         write_run_of(root, {"accuracy": 0.8512, "ci95": [0.84, 0.86]}, "the report")
-        with service(root, log=root / "service.log") as its:
-            yield its
+        with service(root, log=root / "service.log") as running:
+            yield running
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_text_is_typed_and_its_verdict_seen_by_keyboard_alone(running, tmp_path, scheme):
+def test_a_typed_text_is_classified_with_the_keyboard_only(running, tmp_path, scheme):
     with browsing(f"http://127.0.0.1:{running.port}/", tmp_path / "profile", scheme=scheme) as page:
         page.wait("document.activeElement.id === 'text'")
         page.send("Input.insertText", text=TEXT)
@@ -34,27 +34,27 @@ def test_a_text_is_typed_and_its_verdict_seen_by_keyboard_alone(running, tmp_pat
         page.wait("document.querySelector('.verdict')")
         assert page.value("document.querySelector('.verdict').textContent") in ("negative", "positive")
         assert page.value("document.querySelectorAll('.bar i').length") == 2
-        assert page.value("[...document.querySelectorAll('mark')].map(its => its.textContent).join()") == (
+        assert page.value("[...document.querySelectorAll('mark')].map(mark => mark.textContent).join()") == (
             "Good,film,b,the,b,bad,film"
         )
         assert page.value("document.querySelector('.text').textContent") == TEXT
-        page.wait("document.getElementById('model').textContent.includes('report')")
+        page.wait("document.getElementById('model').textContent.includes('Report')")
         assert page.value("document.getElementById('model').textContent") == (
-            "imdb-classifier version 1: right on 85.1% of its test texts, between 84.0% and 86.0% with 95% confidence. "
-            "Its report"
+            "imdb-classifier version 1: test accuracy 85.1% (95% confidence interval 84.0% to 86.0%). Report"
         )
         assert page.value("document.documentElement.scrollWidth <= window.innerWidth")
         background = page.value("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 22, 29)")
-        asked = {urlsplit(its["request"]["url"]).netloc for its in page.told("Network.requestWillBeSent")} - {""}
-        assert asked == {f"127.0.0.1:{running.port}"}
-        assert page.told("Runtime.consoleAPICalled") + page.told("Runtime.exceptionThrown") == []
-        assert page.told("Log.entryAdded") == []
+        requests = page.events_of("Network.requestWillBeSent")
+        hosts = {urlsplit(event["request"]["url"]).netloc for event in requests} - {""}
+        assert hosts == {f"127.0.0.1:{running.port}"}
+        assert page.events_of("Runtime.consoleAPICalled") + page.events_of("Runtime.exceptionThrown") == []
+        assert page.events_of("Log.entryAdded") == []
 
 
-def test_the_page_for_programs_names_every_path_and_an_example(running, tmp_path):
+def test_the_api_page_lists_every_path_with_an_example(running, tmp_path):
     with browsing(f"http://127.0.0.1:{running.port}/docs", tmp_path / "profile") as page:
         page.wait("document.querySelectorAll('h2').length >= 5")
         assert "POST /predict" in page.value("document.body.innerText")
         assert "curl http://127.0.0.1" in page.value("document.body.innerText")
-        assert page.told("Log.entryAdded") == []
+        assert page.events_of("Log.entryAdded") == []

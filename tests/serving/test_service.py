@@ -1,4 +1,4 @@
-"""The service as programs meet it: a real process, a real registry, real sockets."""
+"""The service: a real process with a real registry and real sockets."""
 
 import json
 import operator
@@ -28,7 +28,7 @@ TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A store whose registry has a champion, and the run folder that made it."""
+    """A store with a champion in its registry and the run folder that trained it."""
     with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         write_run_of(root, TEST | {"f1": 0.8}, "<p>the report</p>")
         yield root
@@ -36,47 +36,47 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(store):
-    """One service for all tests of this module that do not end theirs."""
+    """One service, shared by the tests that do not stop it."""
     flags = ["--look-seconds", "0.2", "--patience", "1", "--max-body", "200000", "--max-waiting", "64"]
-    with service(store, *flags, log=store / "service.log") as its:
-        yield its
+    with service(store, *flags, log=store / "service.log") as running:
+        yield running
 
 
-def test_texts_come_back_with_label_probabilities_and_words(running, store):
+def test_predict_returns_label_probabilities_and_words(running, store):
     keras = assemble("keras", store / "packaged")
     texts = ["Good film", "", "the bad, bad film"]
-    status, said = ask(running.port, "/predict", {"texts": texts, "explain": 2})
-    assert (status, said["model"]) == (200, "imdb-classifier version 1")
-    found = said["predictions"]
-    assert np.allclose([its["probability"] for its in found], keras.predict(pa.array(texts)), atol=1e-5)
-    assert [its["label"] for its in found] == keras.verdict(keras.predict(pa.array(texts))).to_pylist()
-    assert set(found[0]["probabilities"]) == {"negative", "positive"}
-    assert {its["word"] for its in found[0]["words"]} == {"good", "film"}
-    assert [len(its["words"]) for its in found] == [2, 0, 2]
+    status, content = ask(running.port, "/predict", {"texts": texts, "explain": 2})
+    assert (status, content["model"]) == (200, "imdb-classifier version 1")
+    predictions = content["predictions"]
+    assert np.allclose([row["probability"] for row in predictions], keras.predict(pa.array(texts)), atol=1e-5)
+    assert [row["label"] for row in predictions] == keras.verdict(keras.predict(pa.array(texts))).to_pylist()
+    assert set(predictions[0]["probabilities"]) == {"negative", "positive"}
+    assert {word["word"] for word in predictions[0]["words"]} == {"good", "film"}
+    assert [len(row["words"]) for row in predictions] == [2, 0, 2]
 
 
-def test_who_serves_is_told_with_its_accuracy_and_report(running):
-    status, said = ask(running.port, "/model")
-    assert (status, said["version"], said["labels"]) == (200, 1, ["negative", "positive"])
-    assert said["test"] == TEST
-    assert ask(running.port, said["report"]) == (200, "<p>the report</p>")
+def test_model_returns_version_accuracy_and_report(running):
+    status, content = ask(running.port, "/model")
+    assert (status, content["version"], content["labels"]) == (200, 1, ["negative", "positive"])
+    assert content["test"] == TEST
+    assert ask(running.port, content["report"]) == (200, "<p>the report</p>")
 
 
-def test_health_metrics_and_openapi_answer(running):
+def test_health_metrics_and_openapi_respond(running):
     assert ask(running.port, "/health") == (200, {"status": "ok", "token": False})
     ask(running.port, "/predict", {"texts": ["good"]})
-    counted = ask(running.port, "/metrics")[1]
-    assert 'classifier_serves{model="imdb-classifier version 1"} 1.0' in counted
-    assert 'classifier_requests_total{path="/predict",status="200"}' in counted
+    metrics = ask(running.port, "/metrics")[1]
+    assert 'classifier_serves{model="imdb-classifier version 1"} 1.0' in metrics
+    assert 'classifier_requests_total{path="/predict",status="200"}' in metrics
     assert set(ask(running.port, "/openapi.json")[1]["paths"]) == {
         "/predict", "/health", "/model", "/metrics", "/report"
     }  # fmt: skip
 
 
-def test_neither_tensorflow_nor_mlflow_nor_prefect_is_in_the_process(running):
+def test_the_process_does_not_load_tensorflow(running):
     maps = Path(f"/proc/{running.process.pid}/maps")
     if not maps.exists():
-        pytest.skip("what a process has loaded is only shown by Linux")
+        pytest.skip("only Linux shows which libraries a process has loaded")
     loaded = maps.read_text()
     assert "onnxruntime" in loaded
     assert "tensorflow" not in loaded
@@ -98,20 +98,20 @@ def test_neither_tensorflow_nor_mlflow_nor_prefect_is_in_the_process(running):
         (b'{"texts": ["a"], "explain": NaN}', 422, "explain: Input should be a valid integer"),
         ({"texts": ["a"], "explain": 21}, 422, "explain: Input should be less than or equal to 20"),
         ({"texts": ["a"], "more": 1}, 422, "more: Extra inputs are not permitted"),
-        ({"texts": ["a"] * 10_000}, 413, "10000 texts; at most 256 a request"),
+        ({"texts": ["a"] * 10_000}, 413, "10000 texts; at most 256 per request"),
         ({"texts": ["a", "b" * 20_001]}, 413, "texts.1 has 20001 characters; at most 20000"),
-        ({"texts": ["a" * 6_000] * 2, "explain": 1}, 413, "12000 characters to explain; at most 10000 a request"),
+        ({"texts": ["a" * 6_000] * 2, "explain": 1}, 413, "12000 characters to explain; at most 10000 per request"),
         (b"a" * 300_000, 413, "the body has more than 200000 bytes"),
     ],
 )
-def test_a_body_that_is_not_what_is_expected_is_told_what_is(running, body, status, message):
-    found, said = ask(running.port, "/predict", body)
-    assert found == status
-    assert message in said["detail"]
-    assert len(said["detail"]) < 600
+def test_an_invalid_body_gets_a_status_and_a_reason(running, body, status, message):
+    actual, content = ask(running.port, "/predict", body)
+    assert actual == status
+    assert message in content["detail"]
+    assert len(content["detail"]) < 600
 
 
-def test_other_paths_and_methods_are_refused_in_json(running):
+def test_unknown_paths_and_methods_get_a_json_error(running):
     assert ask(running.port, "/nothing") == (404, {"detail": "Not Found"})
     assert ask(running.port, "/predict") == (405, {"detail": "Method Not Allowed"})
 
@@ -121,16 +121,18 @@ def test_other_paths_and_methods_are_refused_in_json(running):
     st.binary(max_size=200)
     | st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=20),
-        lambda its: st.lists(its, max_size=3) | st.dictionaries(st.sampled_from(["texts", "explain", "x"]), its),
-    ).map(lambda its: json.dumps(its).encode())
+        lambda values: (
+            st.lists(values, max_size=3) | st.dictionaries(st.sampled_from(["texts", "explain", "x"]), values)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
 )
-def test_any_body_is_answered_and_no_trace_leaves(running, body):
-    status, said = ask(running.port, "/predict", body)
+def test_any_body_gets_a_response_without_a_traceback(running, body):
+    status, content = ask(running.port, "/predict", body)
     assert status in (200, 400, 422)
-    assert "Traceback" not in json.dumps(said)
+    assert "Traceback" not in json.dumps(content)
 
 
-def test_a_thousand_hostile_requests_leave_it_answering(running):
+def test_the_service_survives_a_thousand_hostile_requests(running):
     good = json.dumps({"texts": ["good"]}).encode()
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
     ways = [
@@ -151,8 +153,8 @@ def test_a_thousand_hostile_requests_leave_it_answering(running):
         return send(running.port, ways[number % len(ways)](rng), wait=0.2)
 
     with ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(attack, range(1_000)))
-    assert not [answer for answer in answers if b"Traceback" in answer or b" 500 " in answer]
+        responses = list(threads.map(attack, range(1_000)))
+    assert not [response for response in responses if b"Traceback" in response or b" 500 " in response]
     assert running.process.poll() is None
     assert ask(running.port, "/predict", {"texts": ["good"]})[0] == 200
     assert "Traceback" not in running.log.read_text()
@@ -161,49 +163,49 @@ def test_a_thousand_hostile_requests_leave_it_answering(running):
 @pytest.mark.parametrize(
     "slow", [b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"], ids=["head", "body"]
 )
-def test_who_sends_too_slowly_is_let_go_and_holds_nobody_up(running, slow):
-    began = time.monotonic()
+def test_slow_clients_are_disconnected_and_delay_nobody(running, slow):
+    started = time.monotonic()
     with ThreadPoolExecutor(50) as threads:
         waiting = [threads.submit(send, running.port, slow) for _ in range(50)]
         assert ask(running.port, "/predict", {"texts": ["good"]})[0] == 200
-        answers = [its.result() for its in waiting]
-    assert 0.9 < time.monotonic() - began < 4.5
-    assert all(answer == b"" or b" 408 " in answer for answer in answers)
+        responses = [future.result() for future in waiting]
+    assert 0.9 < time.monotonic() - started < 4.5
+    assert all(response == b"" or b" 408 " in response for response in responses)
 
 
-def test_more_than_may_wait_are_told_to_come_again(running):
+def test_requests_beyond_the_queue_get_status_503(running):
     long = {"texts": ["good film " * 40] * 60}
     with ThreadPoolExecutor(24) as threads:
-        found = [its[0] for its in threads.map(lambda _: ask(running.port, "/predict", long), range(48))]
-    assert set(found) == {200, 503}
+        statuses = [status for status, _said in threads.map(lambda _: ask(running.port, "/predict", long), range(48))]
+    assert set(statuses) == {200, 503}
     assert ask(running.port, "/predict", {"texts": ["good"]})[0] == 200
 
 
-def test_a_new_champion_serves_within_seconds_and_no_request_fails_meanwhile(running, store, monkeypatch):
+def test_a_new_champion_takes_over_within_seconds_without_a_failed_request(running, store, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    done, found = threading.Event(), []
+    done, responses = threading.Event(), []
 
     def call() -> None:
         while not done.is_set():
-            status, said = ask(running.port, "/predict", {"texts": ["good film", "bad"]})
-            found.append((status, said.get("model")))
+            status, content = ask(running.port, "/predict", {"texts": ["good film", "bad"]})
+            responses.append((status, content.get("model")))
 
     with ThreadPoolExecutor(4) as threads:
         calls = [threads.submit(call) for _ in range(4)]
         register(store / "packaged", store / "second")
         promoted = time.monotonic()
-        while not found or found[-1][1] != "imdb-classifier version 2":
+        while not responses or responses[-1][1] != "imdb-classifier version 2":
             assert time.monotonic() - promoted < 10
             time.sleep(0.05)
         done.set()
-        for its in calls:
-            its.result()
-    assert {status for status, _model in found} == {200}
-    assert {model for _status, model in found} == {"imdb-classifier version 1", "imdb-classifier version 2"}
+        for future in calls:
+            future.result()
+    assert {status for status, _model in responses} == {200}
+    assert {model for _status, model in responses} == {"imdb-classifier version 1", "imdb-classifier version 2"}
     assert "classifier_champions_total 1.0" in ask(running.port, "/metrics")[1]
 
 
-def test_a_champion_that_is_not_what_was_registered_is_refused_and_the_old_one_serves_on(running, store, monkeypatch):
+def test_a_champion_with_changed_files_is_rejected_and_the_old_one_keeps_serving(running, store, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
     serves = ask(running.port, "/model")[1]["name"]
     version = register(store / "packaged", store / "third", alias=None)
@@ -216,7 +218,7 @@ def test_a_champion_that_is_not_what_was_registered_is_refused_and_the_old_one_s
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
 
 
-def test_a_champion_that_cannot_be_loaded_for_whatever_reason_leaves_the_old_one_serving(store, monkeypatch, caplog):
+def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedly(store, monkeypatch, caplog):
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
     version = register(store / "packaged", store / "another", alias=None)
     with registry(None) as client:
@@ -234,19 +236,19 @@ def test_a_champion_that_cannot_be_loaded_for_whatever_reason_leaves_the_old_one
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
 
 
-def test_killed_and_started_again_it_serves_and_told_to_end_it_finishes_what_it_has_begun(store):
+def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):
     flags = ["--token", "a secret of mine", "--model", "1"]
-    with service(store, *flags, log=store / "killed.log") as its:
-        assert ask(its.port, "/health") == (200, {"status": "ok", "token": True})
-        its.process.send_signal(signal.SIGKILL)
-    with service(store, *flags, log=store / "again.log") as its:
-        assert ask(its.port, "/predict", {"texts": ["a"]}) == (401, {"detail": "a bearer token is asked for"})
-        assert ask(its.port, "/model", Authorization="Bearer another one")[0] == 401
+    with service(store, *flags, log=store / "killed.log") as running:
+        assert ask(running.port, "/health") == (200, {"status": "ok", "token": True})
+        running.process.send_signal(signal.SIGKILL)
+    with service(store, *flags, log=store / "again.log") as running:
+        assert ask(running.port, "/predict", {"texts": ["a"]}) == (401, {"detail": "a bearer token is required"})
+        assert ask(running.port, "/model", Authorization="Bearer another one")[0] == 401
         key = {"Authorization": "Bearer a secret of mine"}
         long = {"texts": ["good bad film the a it's " * 60] * 200}
         with ThreadPoolExecutor(4) as threads:
-            begun = [threads.submit(ask, its.port, "/predict", long, **key) for _ in range(4)]
+            pending = [threads.submit(ask, running.port, "/predict", long, **key) for _ in range(4)]
             time.sleep(0.2)
-            assert stop(its) == 0
-            assert [its.result()[0] for its in begun] == [200] * 4
-        assert "secret" not in its.log.read_text()
+            assert stop(running) == 0
+            assert [future.result()[0] for future in pending] == [200] * 4
+        assert "secret" not in running.log.read_text()
