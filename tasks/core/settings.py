@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tasks.core.base_settings import Seed, Settings, Share
 from tasks.core.data_settings import DataSettings
 
-Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu", "selu"]
+Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu"]
 
 
 class PhraseSettings(Settings):

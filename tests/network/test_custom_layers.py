@@ -8,7 +8,7 @@ from tasks.linear.phrase_codes import distinct_phrases
 from tasks.linear.phrase_files import PhraseFacts, PhraseReader, Quality
 from tasks.network.custom_layers import PhraseNumbers, WordDropout
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.onnx_network import onnx_of
+from tasks.network.onnx_network import network_to_onnx
 from tests.support.learned import lists
 from tests.support.small_reviews import WORDS, make_padded, make_reviews
 
@@ -67,7 +67,7 @@ def test_the_table_survives_every_way_out(tmp_path):
     network.export(tmp_path / "saved", verbose=False)
     assert (tf.saved_model.load(str(tmp_path / "saved")).serve(TOKENS).numpy() == expected).all()
     pooled = keras.Model(network.inputs, keras.layers.GlobalMaxPooling1D()(network.outputs[0]))
-    model = onnx_of(pooled, "numbers").SerializeToString()
+    model = network_to_onnx(pooled, "numbers").SerializeToString()
     (found,) = onnxruntime.InferenceSession(model).run(None, {"tokens": TOKENS})
     assert (found == expected.max(axis=1)).all()
 
