@@ -26,9 +26,8 @@ from tasks.network.verdicts import added_names, describe_share, explain, judge_t
 from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
-from tasks.texts.tables.columns import texts_of
+from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import check_readable, describe_skipped, files_within, form_of, table_files
-from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
 

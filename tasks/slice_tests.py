@@ -18,7 +18,7 @@ from tasks.texts.dataset import TEXTS, read_dataset
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.slices import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_files, rows_of
-from tasks.texts.tables.columns import named
+from tasks.texts.tables.columns import strings_of
 
 
 def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSettings) -> pa.Array:
@@ -32,7 +32,7 @@ def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSett
     """
     place, found = 0, []
     for file, _first, batch in rows_of(path, settings, {column: "--evaluation.slice-column"}):
-        values = named(batch, column, file)
+        values = strings_of(batch, column, file)
         found.append(values.filter(pa.array(is_test[place : place + len(batch)])))
         place += len(batch)
     return pa.concat_arrays(found)

@@ -249,7 +249,7 @@ def test_endings_in_any_case_are_scored_and_what_is_passed_over_is_named(champio
         (tmp_path / "in" / name).write_text("good\n")
     assert [file["rows"] for file in predict_flow(ask(tmp_path / "in", tmp_path / "out"))["files"]] == [1, 1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["B.TXT.parquet", "a.txt.parquet"]
-    assert "c.txt.zip passed over; expected files in .csv, .tsv, .parquet, .jsonl, .json, .txt" in caplog.text
+    assert "c.txt.zip skipped; expected files in .csv, .tsv, .parquet, .jsonl, .json, .txt" in caplog.text
 
 
 def test_one_text_gets_its_label_probability_and_words(championed, classifier):

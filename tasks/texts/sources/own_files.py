@@ -18,9 +18,8 @@ from tasks.texts.dataset import MAX_LABELS, TEXTS, label_dtype
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.labels import Labels, describe_spellings, name_labels
 from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION, assign_splits, check_shares, hash_texts
-from tasks.texts.tables.columns import filled, texts_of
+from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
 from tasks.texts.tables.folders import LABELLED, table_files
-from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -118,7 +117,7 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
     label_rows: list[str] = []
     for file, first, batch in rows_of(path, settings):
         texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
-        labels.append(known.places_of(filled(batch, settings.label_column, file, first)))
+        labels.append(known.places_of(required_strings(batch, settings.label_column, file, first)))
         for label in range(len(label_rows), len(known.names)):
             label_rows.append(f"{file.name} row {first + int((labels[-1] == label).argmax()) + 1:,}")
         if len(known.names) > MAX_LABELS:
@@ -129,10 +128,10 @@ def read_columns(path: Path, settings: SourceSettings) -> Columns:
             )
         labels[-1] = labels[-1].astype(np.int16)
         if settings.group_column:
-            names = [name.strip() for name in filled(batch, settings.group_column, file, first)]
+            names = [name.strip() for name in required_strings(batch, settings.group_column, file, first)]
             groups.append(hash_texts(names, settings.split_seed))
         if settings.split_column:
-            names = filled(batch, settings.split_column, file, first)
+            names = required_strings(batch, settings.split_column, file, first)
             splits.append(named_splits(names, file, first))
     column = np.concatenate(splits) if splits else None
     if column is not None and not {TRAIN, TEST} <= set(np.unique(column).tolist()):

@@ -1,1 +1,1 @@
-"""Tables: the files that people have as record batches, streamed, with errors that name file and row."""
+"""Tables: reading and writing the file formats that people use, as streams, with errors that name file and row."""

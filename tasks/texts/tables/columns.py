@@ -1,5 +1,8 @@
-"""Columns of a batch: those that must have something in every row."""
+"""Columns: which ones are read from a table, and those that need a value in every row."""
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,33 +11,59 @@ import pyarrow.compute as pc
 from tasks.core.errors import InputError
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a table.
+
+    Attributes:
+        text_column: the column of the texts.
+        columns: the columns to read, each with the flag that names it; None reads all of them unchanged.
+        encoding: Python's name of the encoding; ignored for Parquet.
+        delimiter: between CSV fields; None detects it in the header.
+        flags: prefix of the other flags that messages name.
+    """
+
+    text_column: str = "text"
+    columns: Mapping[str, str] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    flags: str = "--"
+
+    def takes(self, name: str) -> bool:
+        """Return whether to read a column."""
+        return self.columns is None or name in self.columns
+
+    def require(self, names: list[str], path: Path) -> None:
+        """Refuse a table with the given column names if a column to read is missing or appears twice."""
+        for column, flag in (self.columns or {self.text_column: f"{self.flags}text-column"}).items():
+            if column not in names:
+                raise InputError(f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {flag}")
+        for name, count in Counter(names).items():
+            if count > 1 and self.takes(name):
+                raise InputError(f"{path}: has the column {name!r} twice; rename one")
+
+
 def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.Array:
-    """Return the texts of a batch; one may be empty, but none may be null.
+    """Return the texts of a batch, which may be empty but not null.
 
     Args:
         batch: rows of `path`.
-        column: the column that holds them.
+        column: the column of the texts.
         path: for messages.
-        first: the row of the file that the batch begins with, from 0.
+        first: number of rows before the batch.
 
     Raises:
-        InputError: the column holds something else, or a row has no text.
+        InputError: the column has another type, or a row has no text.
     """
     texts = batch.column(column)
     if not pa.types.is_string(texts.type):
         raise InputError(f"{path}: the column {column!r} holds {texts.type}, expected text")
-    if texts.null_count:
-        row = first + texts.is_null().to_pylist().index(True)
-        raise InputError(f"{path}: row {row + 1:,} has no text in {column!r}; fill it in or remove the row")
+    refuse_missing(texts.is_null(), "no text", column, path, first)
     return texts
 
 
-def named(batch: pa.RecordBatch, column: str, path: Path) -> pa.Array:
-    """Return a column of names or numbers as text without outer blanks, "" where there is nothing.
-
-    Raises:
-        InputError: the column holds something else.
-    """
+def strings_of(batch: pa.RecordBatch, column: str, path: Path) -> pa.Array:
+    """Return a column of text, numbers or booleans as stripped strings, "" for null."""
     values = batch.column(column)
     kind = values.type
     if not (
@@ -44,11 +73,14 @@ def named(batch: pa.RecordBatch, column: str, path: Path) -> pa.Array:
     return pc.utf8_trim_whitespace(values.cast(pa.string()).fill_null(""))
 
 
-def filled(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
-    """Return a column as text, or refuse one that cannot be, or a row that has nothing there but blanks."""
-    is_empty = pc.equal(named(batch, column, path), "")
-    if pc.any(is_empty).as_py():
-        row = first + is_empty.to_pylist().index(True)
-        raise InputError(f"{path}: row {row + 1:,} has nothing in {column!r}; fill it in or remove the row")
-    found: list[str] = batch.column(column).cast(pa.string()).to_pylist()
-    return found
+def required_strings(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
+    """Return a column as unstripped strings, or refuse one with a blank value."""
+    refuse_missing(pc.equal(strings_of(batch, column, path), ""), "nothing", column, path, first)
+    values: list[str] = batch.column(column).cast(pa.string()).to_pylist()
+    return values
+
+
+def refuse_missing(is_missing: pa.Array, what: str, column: str, path: Path, first: int) -> None:
+    """Raise an InputError that names the first row with a missing value."""
+    if (place := pc.index(is_missing, True).as_py()) >= 0:
+        raise InputError(f"{path}: row {first + place + 1:,} has {what} in {column!r}; fill it in or remove the row")

@@ -1,4 +1,4 @@
-"""Folders: which of the files that lie in one are read as tables, and what is passed over."""
+"""Folders: which files are read as tables, by their names."""
 
 import os
 from pathlib import Path
@@ -11,32 +11,28 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def form_of(path: Path) -> tuple[str, str | None]:
-    """Return what a file's name says of it: its form (".csv"), and its compression (of "a.csv.gz": "gzip")."""
+    """Return a file's format (".csv") and compression (for "a.csv.gz": "gzip") according to its name."""
     *_, before, last = ["", *(suffix.lower() for suffix in path.suffixes)] if path.suffixes else ("", "")
     return (before, COMPRESSIONS[last]) if last in COMPRESSIONS else (last, None)
 
 
 def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
-    """Return whether a file's name says that it can be read as a table of one of the forms."""
+    """Return whether a file's name ends like a table of one of the forms."""
     form, compression = form_of(path)
-    # Parquet is compressed within, and can be read from its end only.
+    # Parquet is compressed inside, and is read from its end.
     return form in forms and (form != ".parquet" or compression is None)
 
 
-# What can hold a label beside a text: a README.txt among the tables is none of them.
+# Formats that can hold a label with a text, so not a README.txt among the tables.
 LABELLED = tuple(form for form in FORMS if form != ".txt")
 NAMES_SHOWN = 5
 
 
 def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
-    """Return the file, or the files of a folder, that can be read as a table, in order of name.
-
-    Args:
-        path: a file or a folder.
-        forms: the endings that are taken.
+    """Return the file, or a folder's files, that can be read as a table, by name.
 
     Raises:
-        InputError: there is none, or one may not be read.
+        InputError: there is none, or one is not readable.
     """
     endings = ", ".join(forms)
     if path.is_dir():
@@ -55,20 +51,20 @@ def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
 
 
 def check_readable(path: Path) -> None:
-    """Refuse a file or folder that we may not read, or whose name is in another encoding than this system's."""
+    """Refuse a file or folder without read permission, or whose name is not valid in this system's encoding."""
     if printable(str(path)) != str(path):
         raise InputError(f"{printable(str(path))}: has a name that is not UTF-8; rename it")
     if not os.access(path, os.R_OK | (os.X_OK * path.is_dir())):
-        raise InputError(f"{path}: no right to read it; mend its mode")
+        raise InputError(f"{path}: no permission to read it; change its mode")
 
 
 def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
-    """Return the files of a folder that can be read as a table, in order of name."""
+    """Return a folder's tables, by name."""
     return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
 
 
 def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
-    """Return what lies in a folder and is not read, in a sentence; None where there is nothing, or no folder."""
+    """Return a sentence about a folder's files that are not read, or None."""
     if not path.is_dir():
         return None
     taken = set(files_within(path, forms))
@@ -76,10 +72,10 @@ def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
     if not names:
         return None
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
-    return f"{path}: {', '.join(names[:NAMES_SHOWN])}{more} passed over; expected files in {', '.join(forms)}"
+    return f"{path}: {', '.join(names[:NAMES_SHOWN])}{more} skipped; expected files in {', '.join(forms)}"
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, in order of name; hidden files are the system's, not the user's."""
+    """Return a folder's content, without hidden files, by name."""
     check_readable(folder)
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

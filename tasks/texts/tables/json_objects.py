@@ -1,4 +1,4 @@
-"""JSON: one object a line (.jsonl), or an array of objects (.json), whose keys may come, go and change their kind."""
+"""JSON: one object per line (.jsonl) or an array of objects (.json); keys may be missing and change their type."""
 
 import json
 from collections.abc import Iterator
@@ -8,24 +8,22 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.core.errors import InputError
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import MAX_ROW, Part, ReadOptions, strings
-from tasks.texts.tables.text_file import TextFile
+from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
 
 Record = dict[str, Any]
 
 PIECE = 1 << 20
-LARGEST = 1 << 63
 SPACE = " \t\r\n"
 JSON = pa.json_(pa.string())
-# Which type holds values of these kinds as they are; the first that does.
+# The first type whose kinds include all values of a column holds them unchanged.
 TYPES: tuple[tuple[set[type], pa.DataType], ...] = (
     ({type(None), str}, pa.string()),
     ({type(None), bool}, pa.bool_()),
     ({type(None), int}, pa.int64()),
     ({type(None), int, float}, pa.float64()),
 )
-# What to call a value in a message.
 KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object",
          type(None): "null"}  # fmt: skip
 
@@ -33,25 +31,23 @@ KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number",
 def read_objects(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the objects of a file as rows.
 
-    Of named columns, values are text: numbers and truths as JSON writes them. Where all columns are wanted, the file is
-    read twice: first for the type that holds every value of a column as it is.
+    If columns are named, their values become text; numbers and booleans are written as in JSON. If all columns are
+    read, the file is read twice: first to find a type for each column that holds all its values.
 
     Raises:
-        InputError: a line or an item is no JSON object, or one of the named columns holds an array or an object.
+        InputError: a row is not a JSON object, or a named column holds an array or an object.
     """
     types = find_types(path, options) if options.columns is None else dict.fromkeys(options.columns, pa.string())
-    first = 0
     with TextFile(path, options) as file:
-        for part in file.parts(records(file)):
+        for first, part in file.parts(records(file)):
             if not first:
                 options.require(list(dict.fromkeys(name for record in part for name in record)), path)
-            columns = [make_column(part, name, kind, path, first, options) for name, kind in types.items()]
+            columns = [make_column(file, name, kind, part, first) for name, kind in types.items()]
             yield pa.record_batch(columns, list(types)), file.share
-            first += len(part)
 
 
 def records(file: TextFile) -> Iterator[Record]:
-    """Yield the objects of a file."""
+    """Yield the objects of a file, or refuse a row that is something else."""
     found = items(file) if form_of(file.path)[0] == ".json" else parsed_lines(file)
     for number, value in enumerate(found, 1):
         if not isinstance(value, dict):
@@ -61,20 +57,16 @@ def records(file: TextFile) -> Iterator[Record]:
 
 def parsed_lines(file: TextFile) -> Iterator[Any]:
     """Yield the value of each line that is not blank."""
-    number = 0
-    for line in file.lines():
-        if not line.strip():
-            continue
-        number += 1
+    for number, line in enumerate(filter(str.strip, file.lines()), 1):
         try:
             yield json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{file.path}: row {number:,}: {error}; expected one JSON object a line") from error
+            raise InputError(f"{file.path}: row {number:,}: {error}; expected one JSON object per line") from error
 
 
 def items(file: TextFile) -> Iterator[Record]:
-    """Yield the objects of a JSON array, with little more than one of them in memory."""
-    wrong = f"{file.path}: is no JSON array of objects; expected [{{…}}, …], or one object a line in a .jsonl file"
+    """Yield the objects of a JSON array, with little more than one in memory."""
+    wrong = f"{file.path}: is not a JSON array of objects; expected [{{…}}, …], or one object per line in a .jsonl file"
     decoder, number = json.JSONDecoder(), 0
     text, at = next_item(file, "", 0, SPACE)
     if text[at : at + 1] != "[":
@@ -94,15 +86,15 @@ def items(file: TextFile) -> Iterator[Record]:
             except (ValueError, RecursionError) as error:
                 more = file.read(max(PIECE, len(text) - at)) if len(text) - at < MAX_ROW else ""
                 if not more:
-                    raise InputError(f"{file.path}: row {number:,} breaks off or is no JSON ({error})") from error
+                    raise InputError(f"{file.path}: row {number:,} is cut off or is not JSON ({error})") from error
                 text, at = text[at:] + more, 0
         yield value
 
 
-def next_item(file: TextFile, text: str, at: int, passed_over: str) -> tuple[str, int]:
-    """Return what has been read of a file, and the first place from `at` on where none of the characters stands."""
+def next_item(file: TextFile, text: str, at: int, skipped: str) -> tuple[str, int]:
+    """Return what has been read, and the position from `at` on of the first character that is not skipped."""
     while True:
-        while at < len(text) and text[at] in passed_over:
+        while at < len(text) and text[at] in skipped:
             at += 1
         if at < len(text) or not (more := file.read(PIECE)):
             return text, at
@@ -110,30 +102,28 @@ def next_item(file: TextFile, text: str, at: int, passed_over: str) -> tuple[str
 
 
 def find_types(path: Path, options: ReadOptions) -> dict[str, pa.DataType]:
-    """Return for every key of a file the type that holds its values as they are; JSON where no other does."""
+    """Return for every key a type that holds all its values unchanged, or JSON if there is none."""
     kinds: dict[str, set[type]] = {}
     with TextFile(path, options) as file:
         for record in records(file):
             for name, value in record.items():
-                is_large = isinstance(value, int) and not -LARGEST <= value < LARGEST
+                is_large = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63
                 kinds.setdefault(name, set()).add(object if is_large else type(value))
     types = {name: next((kind for held, kind in TYPES if seen <= held), JSON) for name, seen in kinds.items()}
     return types | {name: pa.string() for name in types if name == options.text_column}
 
 
-def make_column(
-    part: list[Record], name: str, kind: pa.DataType, path: Path, first: int, options: ReadOptions
-) -> pa.Array:
-    """Return the values of one key as a column of a type."""
+def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record], first: int) -> pa.Array:
+    """Return the values of one key as a column of type `kind`."""
     values = [record.get(name) for record in part]
     if kind == JSON:
         written = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
-        return pa.ExtensionArray.from_storage(JSON, strings(written, path, name, first, options))
+        return pa.ExtensionArray.from_storage(JSON, file.column(name, written, first))
     if kind != pa.string():
         return pa.array(values, kind)
-    accepted = (str,) if name == options.text_column else (str, bool, int, float)
-    for row, value in enumerate(values):
+    accepted = (str,) if name == file.options.text_column else (str, bool, int, float)
+    for row, value in enumerate(values, first + 1):
         if value is not None and not isinstance(value, accepted):
-            raise InputError(f"{path}: row {first + row + 1:,} has {KINDS[type(value)]} in {name!r}, expected text")
-    as_text = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return strings(as_text, path, name, first, options)
+            raise InputError(f"{file.path}: row {row:,} has {KINDS[type(value)]} in {name!r}, expected text")
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return file.column(name, texts, first)

@@ -1,4 +1,4 @@
-"""Reading a table: its rows as batches of one size, whatever form the file has."""
+"""Reading: the rows of a table in any format as record batches of one size."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -7,51 +7,42 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.encoded import open_streaming
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.read_options import Part, ReadOptions, strings
-from tasks.texts.tables.text_file import TextFile
+from tasks.texts.tables.text_file import Part, TextFile
+
+ROWS_PER_BATCH = 8192
+MAX_BATCH_BYTES = 64 << 20
 
 
 def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the lines of a file as one column; an empty line is a text without words."""
-    column, first = options.text_column, 0
+    """Yield the lines of a file as one column; an empty line is an empty text."""
+    column = options.text_column
     options.require([column], path)
     with TextFile(path, options) as file:
-        for part in file.parts(line.removesuffix("\n") for line in file.lines()):
-            yield pa.record_batch({column: strings(part, path, column, first, options)}), file.share
-            first += len(part)
-
-
-ROWS_AT_ONCE = 8192
+        for first, part in file.parts(line.removesuffix("\n") for line in file.lines()):
+            yield pa.record_batch({column: file.column(column, part, first)}), file.share
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the row groups of a Parquet file in parts.
-
-    Raises:
-        InputError: a column that is wanted is missing, or there twice.
-    """
+    """Yield the rows of a Parquet file, with every kind of text column as plain strings."""
     with open_streaming(path) as parquet:
         names = parquet.schema_arrow.names
         options.require(names, path)
         rows, total = 0, max(parquet.metadata.num_rows, 1)
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=[name for name in names if options.takes(name)]):
+        for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=[name for name in names if options.takes(name)]):
             rows += len(batch)
-            columns = [as_text(column) for column in batch.columns]
+            columns = [column.cast(pa.string()) if is_text(column.type) else column for column in batch.columns]
             yield pa.record_batch(columns, batch.schema.names), rows / total
 
 
-def as_text(column: pa.Array) -> pa.Array:
-    """Return a column of text as plain strings, whether it is large, a view or a dictionary; any other as it is."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return column.cast(pa.string()) if is_text else column
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is one of Arrow's string types, or a dictionary of one."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
-
-ROWS_PER_BATCH = 8192
-MAX_BATCH_BYTES = 64 << 20  # bytes
 
 READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Part]]] = {
     ".csv": read_delimited,
@@ -71,12 +62,12 @@ def read_batches(
     """Yield the rows of a file, at most 8,192 at a time.
 
     Args:
-        path: CSV with a header, Parquet, JSON, or one text a line; text may be compressed.
-        wanted: which columns are read, and how; None reads all.
-        on_read: told before each batch which share of the file has been read.
+        path: CSV with a header, Parquet, JSON, or one text per line (.txt); all but Parquet may be compressed.
+        options: defaults to all columns in UTF-8.
+        on_read: called before each batch with the share of the file that has been read.
 
     Raises:
-        InputError: the file cannot be read as what its ending says; it names the place.
+        InputError: the content does not match the file's ending.
     """
     options = options or ReadOptions()
     form, compression = form_of(path)
@@ -101,7 +92,7 @@ def read_batches(
 
 
 def regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows 8,192 at a time, or fewer where they are large."""
+    """Yield the same rows 8,192 at a time, or fewer if they are large."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Writing tables: rows as Parquet, as CSV or as one JSON object a line."""
+"""Writing: rows as Parquet, CSV or one JSON object per line."""
 
 import json
 import math
@@ -16,32 +16,32 @@ Write = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
 
 
 def write_tables(path: Path, form: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write the rows of tables to one file, one table in memory at a time.
+    """Write tables to one file, with one in memory at a time.
 
     Args:
-        path: the file to write.
+        path: the file.
         form: an ending in `WRITERS`.
-        schema: of every table; its metadata is kept by Parquet alone, the other forms have no room for it.
+        schema: of every table; only Parquet keeps its metadata.
         tables: rows in order.
     """
     WRITERS[form](path, schema, tables)
 
 
 def writable_form(path: Path) -> str | None:
-    """Return the form that a file's name asks for; None where it is none that is written."""
+    """Return the format that a file's name asks for, or None if it cannot be written."""
     form, compression = form_of(path)
     return form if form in WRITERS and compression is None else None
 
 
 def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write Parquet, a row group or more a table."""
+    """Write Parquet, at least one row group per table."""
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
 
 
 def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write CSV with a header, in UTF-8; what is neither text nor a number is written as JSON."""
+    """Write CSV with a header, in UTF-8; nested and binary values are written as JSON."""
     flat = pa.schema([field if is_flat(field.type) else pa.field(field.name, pa.string()) for field in schema])
     with pyarrow.csv.CSVWriter(path, flat) as writer:
         for table in tables:
@@ -55,7 +55,7 @@ def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None
 
 
 def write_json_lines(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write one JSON object a line, in UTF-8; what came as JSON is so again."""
+    """Write one JSON object per line, in UTF-8."""
     with path.open("w", encoding="utf-8") as file:
         for table in tables:
             for row in zip(*map(plain_values, table.columns), strict=True):
@@ -63,12 +63,12 @@ def write_json_lines(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) 
 
 
 def is_flat(kind: pa.DataType) -> bool:
-    """Return whether CSV holds values of a type as they are."""
+    """Return whether CSV can hold values of a type directly."""
     return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType))
 
 
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return a column's values as JSON has them: numbers in the fewest digits that tell them, no NaN, JSON itself."""
+    """Return values for JSON: floats in the fewest digits, null for NaN and infinities, JSON columns parsed."""
     if isinstance(column.type, pa.JsonType):
         return [None if value is None else json.loads(value) for value in column.to_pylist()]
     if pa.types.is_floating(column.type):
@@ -79,7 +79,7 @@ def plain_values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def to_json(value: Any) -> str | None:
-    """Return a value as JSON, times and other things that it does not know as text; None as it is, for a field."""
+    """Return a value as JSON, or None; other objects, such as dates, are written as text."""
     return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -195,7 +195,7 @@ def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values
 def test_a_place_with_nothing_to_read_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         fetch(tmp_path, tmp_path / "none.csv")
-    with pytest.raises(InputError, match="out/ passed over; expected files in"):
+    with pytest.raises(InputError, match="out/ skipped; expected files in"):
         fetch(tmp_path, f"{tmp_path}/")
 
 

@@ -26,7 +26,7 @@ def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
     assert names(table_files(tmp_path, LABELLED)) == ["a.csv"]
     assert describe_skipped(tmp_path, LABELLED) == (
-        f"{tmp_path}: README.txt, c.csv.zip, gone.csv, old.csv/ passed over; "
+        f"{tmp_path}: README.txt, c.csv.zip, gone.csv, old.csv/ skipped; "
         "expected files in .csv, .tsv, .parquet, .jsonl, .json"
     )
     assert "README" not in describe_skipped(tmp_path)
@@ -35,7 +35,7 @@ def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
 def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_read_by_it(tmp_path):
     (tmp_path / "a.csv").write_text("")
     (tmp_path / os.fsdecode(b"caf\xe9.doc")).write_text("")
-    assert r"caf\udce9.doc passed over" in describe_skipped(tmp_path)
+    assert r"caf\udce9.doc skipped" in describe_skipped(tmp_path)
     (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text("")
     with pytest.raises(InputError, match=r"caf\\udce9\.csv: has a name that is not UTF-8; rename it"):
         table_files(tmp_path)
@@ -44,7 +44,7 @@ def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_rea
 def test_many_that_are_passed_over_are_counted(tmp_path):
     for number in range(1008):
         (tmp_path / f"{number:04}.doc").write_text("")
-    assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more passed over" in describe_skipped(tmp_path)
+    assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more skipped" in describe_skipped(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_many_that_are_passed_over_are_counted(tmp_path):
         ("nowhere", "nowhere: no such file or folder"),
         ("a.csv.zip", r"a\.csv\.zip: expected a file that ends in \.csv, .*; unpack or convert it first"),
         ("empty", "empty: is empty; expected files in"),
-        ("full", r"full: a\.doc passed over; expected files in \.csv"),
+        ("full", r"full: a\.doc skipped; expected files in \.csv"),
     ],
 )
 def test_a_place_without_a_table_is_refused_with_what_lies_there(tmp_path, name, message):

@@ -11,10 +11,10 @@ import tasks.texts.tables.json_objects
 import tasks.texts.tables.reading
 import tasks.texts.tables.text_file
 from tasks.core.errors import InputError
-from tasks.texts.tables.columns import filled, texts_of
+from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.read_options import ReadOptions, guess_encoding
 from tasks.texts.tables.reading import read_batches
+from tasks.texts.tables.text_file import guess_encoding
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
 CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
@@ -77,9 +77,9 @@ def test_text_in_parquet_is_text_whatever_kind_of_text_it_is(tmp_path, values, k
     pq.write_table(pa.table({"text": values, "label": [[1], [2]]}), tmp_path / "a.parquet")
     (batch,) = read_batches(tmp_path / "a.parquet")
     assert texts_of(batch, "text", tmp_path, 0).to_pylist() == kept
-    assert filled(batch, "text", tmp_path, 0) == kept
+    assert required_strings(batch, "text", tmp_path, 0) == kept
     with pytest.raises(InputError, match=r"the column 'label' holds list<.*>, expected text or numbers"):
-        filled(batch, "label", tmp_path, 0)
+        required_strings(batch, "label", tmp_path, 0)
 
 
 def test_quotes_commas_and_line_breaks_stay_within_their_field(tmp_path):
@@ -195,8 +195,8 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
         ("a.csv", "text,label\ngood,1\n" + "x" * 9000 + ",1\n", "row 2: a double quote is never closed, or"),
         ("a.csv", 'text,label\ngood,1\n"never closed,1\n' + "bad,0\n" * 9000, "row 2: a double quote is never closed"),
         ("a.csv", 'text,label\ngood,1\n"never closed,1\nbad,0\n', "row 2: a double quote is never closed"),
-        ("a.csv", 'text,label\n\n"a "b" c",1\n', "row 1: a double quote stands within a quoted field"),
-        ("a.csv", 'text,"label\n', "its first line is no header"),
+        ("a.csv", 'text,label\n\n"a "b" c",1\n', "row 1: a quoted field contains a double quote"),
+        ("a.csv", 'text,"label\n', "its first line is not a header"),
         ("a.csv", "\n\n", "is empty; expected a header"),
         ("a.csv", "x,y\n1,2\n", "has no column 'text', only x, y; name it with --text-column"),
         ("a.csv", "text,text\na,b\n", "has the column 'text' twice"),
@@ -210,17 +210,17 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
         ("a.csv.zst", zstd(CSV.encode() * 90)[:-9], "expected a whole zstd file"),
         ("a.parquet", CSV, "expected a Parquet file"),
         ("a.txt", b"good\nb\xe4d\n", "row 2, 'text': holds bytes that are not UTF-8"),
-        ("a.jsonl", '{"text": "good"}\n' * 4000 + '{"text"\n', r"row 4,001: .*expected one JSON object a line"),
+        ("a.jsonl", '{"text": "good"}\n' * 4000 + '{"text"\n', r"row 4,001: .*expected one JSON object per line"),
         ("a.jsonl", '{"text": "good"}\n["x"]\n', "row 2 is an array, expected a JSON object"),
-        ("a.jsonl", '{"text": "good"}\n' + "[" * 100_000, "row 2: .*expected one JSON object a line"),
+        ("a.jsonl", '{"text": "good"}\n' + "[" * 100_000, "row 2: .*expected one JSON object per line"),
         ("a.jsonl", '{"text": "good"}\n{"text": 7}\n', "row 2 has a number in 'text', expected text"),
         ("a.jsonl", '{"text": "\\ud83d"}\n', "row 1, 'text': holds half of a character"),
         ("a.jsonl", '{"x": 1, "y": 2}\n', "has no column 'text', only x, y; name it with --text-column"),
-        ("a.json", '{"text": "good"}', "is no JSON array of objects"),
-        ("a.json", '[{"text": "good"}, 3]', "is no JSON array of objects; .*row 2 is something else"),
-        ("a.json", '[{"text": "good"}, {"text": "b', "row 2 breaks off or is no JSON"),
-        ("a.json", '[{"text": "good"}, ', "row 2 breaks off or is no JSON"),
-        ("a.json", "", "is no JSON array of objects"),
+        ("a.json", '{"text": "good"}', "is not a JSON array of objects"),
+        ("a.json", '[{"text": "good"}, 3]', "is not a JSON array of objects; .*row 2 is something else"),
+        ("a.json", '[{"text": "good"}, {"text": "b', "row 2 is cut off or is not JSON"),
+        ("a.json", '[{"text": "good"}, ', "row 2 is cut off or is not JSON"),
+        ("a.json", "", "is not a JSON array of objects"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, content, message):
@@ -239,7 +239,7 @@ def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch
 
 def test_a_delimiter_that_the_header_does_not_have_is_refused_with_the_one_it_has(tmp_path):
     path = write(tmp_path / "a.csv", "text;label\ngood;1\n")
-    with pytest.raises(InputError, match=r"has no ','; fields seem to be parted by ';': give --data.delimiter ';'"):
+    with pytest.raises(InputError, match=r"has no ','; fields seem to be separated by ';': give --data.delimiter ';'"):
         read(path, ReadOptions(delimiter=",", flags="--data."))
 
 
