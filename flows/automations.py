@@ -14,7 +14,7 @@ notifications: a webhook is called when a run fails and when a model becomes the
 address can post to it, so it is a secret: only its host is printed, and Prefect stores it as a secret.
 """
 
-from tasks.reporting.command_line import carry_out
+from tasks.reporting.command_line import exit_status
 
 import argparse
 import os
@@ -200,7 +200,7 @@ def main() -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
     name = arguments.automations
-    return carry_out("automations.py", lambda: set_up(name, arguments.address), f"setting up {name}")
+    return exit_status("automations.py", lambda: set_up(name, arguments.address), f"setting up {name}")
 
 
 def set_up(automations: str, address: str | None) -> int:

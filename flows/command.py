@@ -1,4 +1,4 @@
-"""The command `imdb-pipeline`: its first word names a flow, and the flow reads the rest."""
+"""The command `imdb-pipeline`: its first word names a flow, which reads the other words."""
 
 import difflib
 import sys
@@ -6,11 +6,11 @@ from importlib import import_module
 
 PROGRAM = "imdb-pipeline"
 
-# Each word, the module whose `main` it runs (imported only when it is asked for), and what `--help` says of it.
+# Each command, the module with its `main` (imported on demand), and its line in `--help`.
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
     "compare": ("flows.compare_flow", "train networks side by side, and choose by validation"),
-    "predict": ("flows.predict_command", "score texts, a file, a folder, or lines that come in"),
+    "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines that come in"),
     "serve": ("serving.__main__", "answer others over HTTP, and people on a page"),
     "export": ("flows.export_flow", "write a model for others to run"),
     "promote": ("flows.promote_flow", "make a registered version the champion by hand"),
@@ -19,17 +19,13 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """Return what `--help` prints."""
+    """Return the text of `--help`."""
     lines = [f"  {word:<14}{about}" for word, (_module, about) in COMMANDS.items()]
     return "\n".join([f"usage: {PROGRAM} COMMAND [--help] [...]", "", *lines])
 
 
 def main() -> int:
-    """Run the flow that the first word of the command line names.
-
-    Returns:
-        The exit status: the flow's, or 2 where the word names none.
-    """
+    """Run the flow that the first word of the command line names; exit status 2 if there is no such flow."""
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in ("-h", "--help"):
         print(usage())
@@ -41,4 +37,9 @@ def main() -> int:
         return 2
     module, _about = COMMANDS[word]
     sys.argv[:2] = [f"{PROGRAM} {word}"]
+    if word == "predict":
+        from flows.predict_texts import main as score_without_prefect
+
+        if (status := score_without_prefect()) is not None:
+            return status
     return int(import_module(module).main())

@@ -1,7 +1,8 @@
 """Compare: recurrent networks side by side, on the same reviews and under the same budget."""
 
-from tasks.reporting.command_line import read_preset, run_from_command_line
+from tasks.reporting.command_line import read_preset, run_flow
 
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -22,6 +23,7 @@ from tasks.evaluation.members import Member, MemberRun, Outcome, found_member, m
 from tasks.evaluation.search_space import read_search
 from tasks.evaluation.study import best_trial
 from tasks.registry.client import tracking_uri
+from tasks.reporting.comparisons import show_comparison
 from tasks.reporting.failure import leave_report
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import steps_of, unfinished_step
@@ -116,14 +118,7 @@ def check(settings: CompareSettings) -> None:
     read_search(settings.search)
 
 
-def main() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import CompareCommandLine
-
-    from tasks.reporting.comparisons import show_comparison
-
-    return run_from_command_line(compare_flow, CompareCommandLine, CompareSettings, show_comparison, check)
-
+main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check)
 
 if __name__ == "__main__":
     raise SystemExit(main())

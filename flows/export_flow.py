@@ -1,7 +1,8 @@
 """Export: the champion, or the model that is named, for others to run: as a SavedModel or as ONNX."""
 
-from tasks.reporting.command_line import run_from_command_line
+from tasks.reporting.command_line import run_flow
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -9,6 +10,7 @@ from prefect import flow
 from tasks.core.flow_settings import ExportSettings
 from tasks.export import check_place_of, export
 from tasks.registry.client import tracking_uri
+from tasks.reporting.screen import show_export
 
 
 @flow(name="imdb-pipeline-export", persist_result=False)
@@ -24,14 +26,7 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
     return export(settings, tracking_uri())
 
 
-def main() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import ExportCommandLine
-
-    from tasks.reporting.screen import show_export
-
-    return run_from_command_line(export_flow, ExportCommandLine, ExportSettings, show_export, check_place_of)
-
+main = partial(run_flow, export_flow, ExportSettings, show_export, check_place_of)
 
 if __name__ == "__main__":
     raise SystemExit(main())

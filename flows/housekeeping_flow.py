@@ -1,13 +1,15 @@
 """Housekeeping: list, verify and prune the artifacts that runs have left behind."""
 
-from tasks.reporting.command_line import run_from_command_line
+from tasks.reporting.command_line import run_flow
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from tasks.core.flow_settings import HousekeepingSettings
 from tasks.housekeeping import run_housekeeping
+from tasks.reporting.screen import show_inventory
 
 
 @flow(name="imdb-pipeline-housekeeping", persist_result=False)
@@ -23,14 +25,7 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
     return run_housekeeping(settings)
 
 
-def main() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import HousekeepingCommandLine
-
-    from tasks.reporting.screen import show_house
-
-    return run_from_command_line(housekeeping_flow, HousekeepingCommandLine, HousekeepingSettings, show_house)
-
+main = partial(run_flow, housekeeping_flow, HousekeepingSettings, show_inventory)
 
 if __name__ == "__main__":
     raise SystemExit(main())

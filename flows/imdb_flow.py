@@ -1,7 +1,8 @@
 """The pipeline: from movie reviews to a trained and judged recurrent classifier, in reading order."""
 
-from tasks.reporting.command_line import run_from_command_line
+from tasks.reporting.command_line import run_flow
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from tasks.promote import promote
 from tasks.registry.client import tracking_uri
 from tasks.reporting.failure import leave_report
 from tasks.reporting.progress import tag_flow_run
+from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.slice_tests import slice_tests
@@ -164,14 +166,7 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 
-def main() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import RunCommandLine
-
-    from tasks.reporting.screen import show_run
-
-    return run_from_command_line(imdb_flow, RunCommandLine, RunSettings, show_run, check_dataset)
-
+main = partial(run_flow, imdb_flow, RunSettings, show_run, check_dataset)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,14 +1,16 @@
-"""Predict: raw text in, verdict out, by the champion or the model that is named."""
+"""Predict: score texts with the champion or a named model."""
 
-from tasks.reporting.command_line import run_from_command_line
+from tasks.reporting.command_line import run_flow
 
+from functools import partial
 from typing import Any
 
 if __name__ == "__main__":
-    # Before Prefect is imported: a text is scored in the time that takes.
-    from flows.predict_command import main
+    # Before Prefect is imported: a text is scored in less time than that takes.
+    from flows.predict_texts import main as score_without_prefect
 
-    raise SystemExit(main())
+    if (status := score_without_prefect()) is not None:
+        raise SystemExit(status)
 
 from prefect import flow
 
@@ -19,6 +21,7 @@ from tasks.core.flow_settings import PredictSettings, RunnerSettings
 from tasks.predict import check_places, pairs, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import pin_champion
+from tasks.reporting.screen import show_prediction
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -38,24 +41,21 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
 
 
 def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
-    """Score each file that has no scores yet by a task of its own, all by one version of the model.
-
-    Returns:
-        What `predict` returns of them all.
+    """Score each file that has no scores yet in a task of its own, all with the same version of the model.
 
     Raises:
-        InputError: files that cannot be scored; the others are.
+        InputError: some files cannot be scored; the others are scored first.
     """
     check_places(settings)
     result: dict[str, Any] = {"files": [], "refused": []}
     todo = list(pairs(settings))
     if not todo:
         return result
-    own = settings.model_dump(exclude=set(RunnerSettings.model_fields))
+    common = settings.model_dump(exclude=set(RunnerSettings.model_fields))
     if settings.model is None:
-        own["registered_model"], own["model"] = pin_champion(settings.registered_model, uri)
-    asked = [own | {"input": str(source), "output": str(output)} for source, output in todo]
-    calls = [{"settings": PredictSettings.model_validate(values), "uri": uri} for values in asked]
+        common["registered_model"], common["model"] = pin_champion(settings.registered_model, uri)
+    each = [common | {"input": str(source), "output": str(output)} for source, output in todo]
+    calls = [{"settings": PredictSettings.model_validate(values), "uri": uri} for values in each]
     for scored in map_over(predict, calls, settings):
         if isinstance(scored, Exception):
             result["refused"].append(describe(scored))
@@ -67,10 +67,7 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
     return result
 
 
-def run() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import PredictCommandLine
+main = partial(run_flow, predict_flow, PredictSettings, show_prediction, check_places)
 
-    from tasks.reporting.screen import show_prediction
-
-    return run_from_command_line(predict_flow, PredictCommandLine, PredictSettings, show_prediction, check_places)
+if __name__ == "__main__":
+    raise SystemExit(main())

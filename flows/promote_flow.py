@@ -1,7 +1,8 @@
 """Promote: make a registered version the champion by hand, or roll back to one."""
 
-from tasks.reporting.command_line import run_from_command_line
+from tasks.reporting.command_line import run_flow
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -9,6 +10,7 @@ from prefect import flow
 from tasks.core.flow_settings import PromoteSettings
 from tasks.promote import make_champion
 from tasks.registry.client import tracking_uri
+from tasks.reporting.screen import show_promotion
 
 
 @flow(name="imdb-pipeline-promote", persist_result=False)
@@ -24,14 +26,7 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
     return make_champion(settings, tracking_uri())
 
 
-def main() -> int:
-    """Run the flow that the command line describes, and return the exit status."""
-    from tasks.reporting.command_line import PromoteCommandLine
-
-    from tasks.reporting.screen import show_promotion
-
-    return run_from_command_line(promote_flow, PromoteCommandLine, PromoteSettings, show_promotion)
-
+main = partial(run_flow, promote_flow, PromoteSettings, show_promotion)
 
 if __name__ == "__main__":
     raise SystemExit(main())

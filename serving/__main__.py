@@ -21,22 +21,19 @@ DRAIN_SECONDS = 30
 def main() -> int:
     """Serve with the settings of the command line; return the exit status."""
     environment.prepare()
-    from tasks.reporting.command_line import CommandLine, Mistake, carry_out, parse_command_line, refuse
+    from tasks.reporting.command_line import UsageError, exit_status, parse_command_line, refuse
 
     from serving.settings import ServeSettings
     from tasks.core.errors import PipelineError
-
-    class ServeCommandLine(ServeSettings, CommandLine):  # type: ignore[misc]
-        """The settings of the service as flags."""
 
     program = "python -m serving" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
     try:
-        settings = parse_command_line(ServeCommandLine, ServeSettings, sys.argv[1:], program, ABOUT)
-    except (Mistake, PipelineError) as mistake:
-        return refuse(program, mistake)
-    return carry_out(program, lambda: serve(settings))
+        settings = parse_command_line(ServeSettings, sys.argv[1:], program, ABOUT)
+    except (UsageError, PipelineError) as error:
+        return refuse(program, error)
+    return exit_status(program, lambda: serve(settings))
 
 
 def serve(settings: "ServeSettings") -> int:

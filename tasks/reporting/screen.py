@@ -1,4 +1,4 @@
-"""The screen: what a person sees of a run in the terminal."""
+"""The terminal: the results that commands print, and which log lines appear."""
 
 import io
 import json
@@ -14,13 +14,13 @@ from tasks.core.error_messages import describe, is_debugging
 from tasks.evaluation.metrics import HEADLINES, METRICS
 from tasks.reporting.pages import REPORT, describe_comparison
 
-# The loggers by which Prefect says what becomes of flows and tasks, and by which these speak.
-OF_RUNS = ("prefect.flow_runs", "prefect.task_runs")
+# Prefect's loggers of flow runs and task runs.
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
 
 def show_run(folder: Path) -> int:
-    """Print what a run came to: what was cached, seconds a step, test metrics, where the report is."""
+    """Print the steps of a run, its test metrics, the promotion and the path of the report."""
     metrics = json.loads((folder / METRICS).read_text("utf-8"))
     console = Console()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
@@ -46,14 +46,14 @@ def show_run(folder: Path) -> int:
 
 
 def show_promotion(record: dict[str, Any]) -> int:
-    """Print that a version was promoted, and which one it replaced."""
+    """Print which version was promoted and which one it replaced."""
     replaced = f", in place of version {record['against']}" if record["against"] else ""
     print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
     return 0
 
 
 def show_prediction(result: dict[str, Any]) -> int:
-    """Print the label and probability of one review, or where the scores of many lie."""
+    """Print the label and probability of one text, or the files with the scores of many."""
     if "probability" in result:
         print(f"{result['label']} {result['probability']:.4f}")
         for word, moved, label in result["words"]:
@@ -61,20 +61,20 @@ def show_prediction(result: dict[str, Any]) -> int:
     for file in result.get("files", []):
         print(f"{file['rows']:,} rows scored by {result['model']}: {file['output']}")
         if file["drifted"]:
-            print("  unlike the reviews that the model was trained on; the log above says how far")
+            print("  these texts differ from those that the model was trained on; the log above has the figures")
     if result.get("files") == []:
         print("Nothing new to score")
     return 0
 
 
 def show_export(result: dict[str, Any]) -> int:
-    """Print where a model was written."""
+    """Print the folder of an exported model."""
     print(f"{result['model']}: {result['output']}")
     return 0
 
 
-def show_house(findings: dict[str, Any]) -> int:
-    """Print what housekeeping found; the exit status is 1 where something is not whole."""
+def show_inventory(findings: dict[str, Any]) -> int:
+    """Print the store's artifacts; the exit status is 1 if something is damaged."""
     console = Console()
     artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
     table = Table(title=f"{findings['action']}: {len(artifacts)} artifacts", title_justify="left")
@@ -97,52 +97,50 @@ def show_house(findings: dict[str, Any]) -> int:
     total = sum(entry["size"] for entry in artifacts)
     console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}", highlight=False)
     for name in findings["removed"]:
-        console.print(f"Removed too: {name}", highlight=False)
+        console.print(f"Also removed: {name}", highlight=False)
     for name in damaged:
         console.print(f"Damaged run folder: {name}", highlight=False)
     return 1 if damaged or any(entry["damage"] for entry in artifacts) else 0
 
 
-class InWords:
-    """An error where a log line would quote it."""
+class Described:
+    """Stands for an error in a log line and is shown as its description."""
 
     def __init__(self, error: BaseException) -> None:
-        """Stand for `error`."""
         self.error = error
 
     def __repr__(self) -> str:
-        """Return the error in one line."""
         return describe(self.error).partition("\n")[0]
 
 
-class FailureSaidOnce(logging.Filter):
-    """Keeps off the terminal what Prefect says of a failure, with tracebacks: the last line says it, in words."""
+class FailureFilter(logging.Filter):
+    """Hides Prefect's log lines and tracebacks of a failure in the terminal, where the last line describes it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the terminal shows the record; errors that it quotes are put into words."""
-        if record.name not in OF_RUNS:
+        """Return whether the terminal shows the record, and replace the errors in it by their descriptions."""
+        if record.name not in RUN_LOGGERS:
             return True
         if isinstance(record.args, tuple):
-            record.args = tuple(InWords(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
+            record.args = tuple(Described(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
         return not record.exc_info and not record.getMessage().startswith("Finished in state Failed(")
 
 
-def say_failures_once() -> None:
-    """Keep Prefect's own accounts of a failure off the terminal; its server has them, and `--debug` shows them."""
+def print_failures_once() -> None:
+    """Keep Prefect's reports of a failure off the terminal, except with `--debug`; its server still gets them."""
     from prefect.logging.configuration import setup_logging
     from prefect.logging.handlers import PrefectConsoleHandler
 
-    setup_logging()  # Prefect does it only when a flow begins, and has no handlers before
+    setup_logging()  # Prefect does this only when a flow begins; until then there are no handlers
     if is_debugging():
         return
-    for logger in (logging.root, *map(logging.getLogger, OF_RUNS)):
+    for logger in (logging.root, *map(logging.getLogger, RUN_LOGGERS)):
         for handler in logger.handlers:
             if isinstance(handler, PrefectConsoleHandler):
-                handler.addFilter(FailureSaidOnce())
+                handler.addFilter(FailureFilter())
 
 
 def accept_any_character() -> None:
-    """Have standard output escape what the terminal's encoding lacks: a run that has done its work ends well."""
+    """Make standard output escape characters that the terminal's encoding lacks, so that no finished run fails."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

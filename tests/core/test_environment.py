@@ -105,5 +105,5 @@ def test_settings_that_prefect_cannot_read_are_named_with_their_variable(tmp_pat
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert "housekeeping_flow.py: error: Prefect's settings cannot be used: request_timeout: input should" in last
-    assert last.endswith("; mend PREFECT_API_REQUEST_TIMEOUT")
+    assert "housekeeping_flow.py: error: Prefect's settings are invalid: request_timeout: input should" in last
+    assert last.endswith("; fix PREFECT_API_REQUEST_TIMEOUT")

@@ -12,19 +12,18 @@ from tasks.core.files import hash_file
 PROJECT = Path(__file__).parents[2]
 
 
-def say(monkeypatch, *words: str) -> int:
+def run_command(monkeypatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["imdb-pipeline", *words])
     return command.main()
 
 
 def test_every_flow_has_its_word():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
-    named = {module.replace("_command", "_flow") for module, _about in command.COMMANDS.values()}
-    assert named == flows | {"serving.__main__"}
+    assert {module for module, _about in command.COMMANDS.values()} == flows | {"serving.__main__"}
 
 
 def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
-    assert say(monkeypatch, "--help") == 0
+    assert run_command(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split()[0] for line in lines] == list(command.COMMANDS)
 
@@ -38,12 +37,12 @@ def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
     ],
 )
 def test_a_word_that_names_no_flow_is_one_line_and_status_2(monkeypatch, capsys, words, said):
-    assert say(monkeypatch, *words) == 2
+    assert run_command(monkeypatch, *words) == 2
     assert capsys.readouterr().err.startswith(f"imdb-pipeline: error: {said}")
 
 
 def test_a_flow_gets_the_words_after_its_own(monkeypatch, capsys):
-    assert say(monkeypatch, "housekeeping", "burn") == 2
+    assert run_command(monkeypatch, "housekeeping", "burn") == 2
     assert capsys.readouterr().err.startswith("imdb-pipeline housekeeping: error: --action burn: ")
 
 

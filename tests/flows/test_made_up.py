@@ -1,6 +1,6 @@
 """Whatever people bring: made-up files, folders and environments end well, or in few words that name the place."""
 
-from tasks.reporting.command_line import Mistake, RunCommandLine, parse_command_line
+from tasks.reporting.command_line import UsageError, parse_command_line
 
 import gzip
 import io
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import tasks.predict
 from tasks.core.data_settings import EncodeSettings, PadSettings, SourceSettings
-from tasks.core.error_messages import MOST_LINES, say
+from tasks.core.error_messages import MAX_LINES, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import RunSettings
@@ -179,11 +179,11 @@ def on_disk(files: list[tuple[str, bytes]], whole: bool):
 
 def refuse(error: Exception, place: Path, capsys) -> None:
     """Check that an error is one that was foreseen, short, and names the place."""
-    assert isinstance(error, PipelineError | Mistake)
+    assert isinstance(error, PipelineError | UsageError)
     assert str(place) in str(error)
     capsys.readouterr()
-    say("train", str(error))
-    assert 1 <= capsys.readouterr().err.count("\n") <= MOST_LINES
+    print_error("train", str(error))
+    assert 1 <= capsys.readouterr().err.count("\n") <= MAX_LINES
     assert "pyarrow" not in str(error)
 
 
@@ -243,14 +243,14 @@ GIVEN = st.sampled_from(["", "none", "-1", "{", "[]", "1e400", "/", "~0", "gru"]
 def test_any_environment_makes_settings_or_is_refused_by_name(capsys, environment):
     with patch.dict(os.environ, environment):
         try:
-            assert isinstance(parse_command_line(RunCommandLine, RunSettings, [], "train", ""), RunSettings)
-        except Mistake as error:
+            assert isinstance(parse_command_line(RunSettings, [], "train", ""), RunSettings)
+        except UsageError as error:
             named = [name for name in ("--", "IMDB_", '"data"', '"model"') if name in str(error)]
             refuse(error, Path(named[0] if named else "the variable's name"), capsys)
 
 
 @pytest.mark.parametrize("flags", [[], ["--debug"]])
-def test_what_nobody_foresaw_is_one_line_and_its_traceback_is_for_debugging(capsys, monkeypatch, flags):
+def test_an_unexpected_error_is_one_line_and_debug_shows_its_traceback(capsys, monkeypatch, flags):
     from tasks.reporting import command_line, preflight
 
     def fall(_settings: RunSettings) -> Path:
@@ -260,7 +260,7 @@ def test_what_nobody_foresaw_is_one_line_and_its_traceback_is_for_debugging(caps
     monkeypatch.setenv("IMDB_DEBUG", str(bool(flags)).lower())
     monkeypatch.setattr(preflight, "check_server", lambda **_: None)
     monkeypatch.setattr(command_line, "unfinished_step", lambda: None)  # other tests of this process leave some
-    assert command_line.run_from_command_line(fall, RunCommandLine, RunSettings, lambda _: 0) == 1
+    assert command_line.run_flow(fall, RunSettings, lambda _: 0) == 1
     said = capsys.readouterr().err
     assert ("Traceback" in said) == bool(flags)
-    assert "train: the run failed: nobody foresaw this: KeyError at test_made_up.py" in said.splitlines()[-1]
+    assert "train: the run failed: unexpected KeyError at test_made_up.py" in said.splitlines()[-1]

@@ -1,4 +1,4 @@
-from tasks.reporting.command_line import CompareCommandLine, Mistake, RunCommandLine, parse_command_line
+from tasks.reporting.command_line import UsageError, parse_command_line
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tasks.core.settings import RunSettings
 
 
 def parse(*arguments: str) -> RunSettings:
-    return parse_command_line(RunCommandLine, RunSettings, arguments, "imdb_flow.py", "The pipeline.")
+    return parse_command_line(RunSettings, arguments, "imdb_flow.py", "The pipeline.")
 
 
 def test_without_flags_the_case_study_is_run():
@@ -36,7 +36,7 @@ def test_none_and_switches_can_be_typed():
 
 def test_none_can_be_typed_where_it_is_a_word_of_several():
     flags = ["--training.learning-rate-decay", "none", "--training.class-weight", "none", "--runner", "none"]
-    settings = parse_command_line(CompareCommandLine, CompareSettings, flags, "compare_flow.py", "")
+    settings = parse_command_line(CompareSettings, flags, "compare_flow.py", "")
     assert (settings.training.learning_rate_decay, settings.training.class_weight, settings.runner) == ("none",) * 3
 
 
@@ -59,14 +59,10 @@ def test_own_reviews_are_of_any_language_unless_someone_says_otherwise(flags, ru
 
 def test_what_to_compare_can_be_typed_beside_what_it_shares():
     flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
-    settings = parse_command_line(
-        CompareCommandLine, CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare."
-    )
+    settings = parse_command_line(CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare.")
     assert (settings.cells, settings.ways, settings.presets) == (("lstm", "gru"), ("two",), ("fast",))
     assert (settings.seeds, settings.grid, settings.data.max_reviews) == (3, "model.units=8,16", 1_000)
-    alone = parse_command_line(
-        CompareCommandLine, CompareSettings, ["--cells", "none", "--presets", "fast,tuned"], "compare_flow.py", ""
-    )
+    alone = parse_command_line(CompareSettings, ["--cells", "none", "--presets", "fast,tuned"], "compare_flow.py", "")
     assert (alone.cells, alone.presets) == ((), ("fast", "tuned"))
 
 
@@ -88,7 +84,7 @@ def test_the_quick_preset_is_small():
     ],
 )
 def test_a_mistake_is_one_line(arguments, lines):
-    with pytest.raises(Mistake) as raised:
+    with pytest.raises(UsageError) as raised:
         parse(*arguments)
     said = str(raised.value).splitlines()
     assert len(said) == len(lines)
@@ -96,7 +92,7 @@ def test_a_mistake_is_one_line(arguments, lines):
 
 
 def test_a_password_is_not_printed():
-    with pytest.raises(Mistake, match="has a password in it") as raised:
+    with pytest.raises(UsageError, match="has a password in it") as raised:
         parse("--data.source", "https://me:secret@mirror/imdb.npz")
     assert "secret" not in str(raised.value)
 
@@ -104,10 +100,10 @@ def test_a_password_is_not_printed():
 def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
     preset = tmp_path / "mine.toml"
     preset.write_text("[data]\nmaxlin = 10\n")
-    with pytest.raises(Mistake, match=r"--data\.maxlin: no such setting; did you mean maxlen\?"):
+    with pytest.raises(UsageError, match=r"--data\.maxlin: no such setting; did you mean maxlen\?"):
         parse("--preset", str(preset))
     preset.write_text("[data\n")
-    with pytest.raises(Mistake, match="not a TOML file"):
+    with pytest.raises(UsageError, match="not a TOML file"):
         parse("--preset", str(preset))
 
 
@@ -126,7 +122,7 @@ def test_a_mistake_ends_with_status_2_before_anything_runs(tmp_path):
 
 
 def test_a_name_in_another_encoding_is_refused_before_it_is_kept_anywhere():
-    with pytest.raises(Mistake, match=r"caf\\udce9\.csv: is in another encoding than this terminal's, utf-8; rename"):
+    with pytest.raises(UsageError, match=r"caf\\udce9\.csv: is in another encoding than this terminal's, utf-8"):
         parse("--data.dataset", "/caf\udce9.csv")
 
 

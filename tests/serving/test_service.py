@@ -230,7 +230,7 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
             assert not serving.look()
             assert not serving.look()
         assert serving.now.version == 1
-        assert caplog.text.count("imdb-classifier version 1 goes on serving: nobody foresaw this: TypeError") == 1
+        assert caplog.text.count("imdb-classifier version 1 goes on serving: unexpected TypeError") == 1
         assert serving.look()
         assert serving.now.version == version
         client.set_registered_model_alias("imdb-classifier", "champion", 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.predict_command import read_lines, take_texts
+from flows.predict_texts import read_lines, split_texts
 from tasks.registry.loading import load_light
 from tests.support.champions import store_with_champion
 
@@ -64,13 +64,13 @@ def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
 def test_a_line_in_another_encoding_is_named(store):
     done = predict(store, "--input", "-", given=b"good\n\xff\n")
     assert done.returncode == 1
-    assert b"line 2 of what came in is no UTF-8" in done.stderr
+    assert b"line 2 of standard input is not UTF-8" in done.stderr
 
 
 def test_of_many_texts_the_first_is_left_for_the_settings():
-    assert take_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--text=a", "--model", "2"], ["a", "b=c"])
-    assert take_texts(["--text"]) == (["--text"], [])
-    assert take_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
+    assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--text=a", "--model", "2"], ["a", "b=c"])
+    assert split_texts(["--text"]) == (["--text"], [])
+    assert split_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
 
 
 def test_lines_are_read_as_they_come(tmp_path):

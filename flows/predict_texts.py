@@ -1,0 +1,112 @@
+"""Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
+
+from tasks.reporting.command_line import UsageError, exit_status, parse_command_line, refuse
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from tasks.core.environment import make_folders, store_root
+from tasks.core.errors import InputError, PipelineError
+from tasks.core.flow_settings import STDIN, PredictSettings
+from tasks.network.bundle import Classifier
+from tasks.network.verdicts import judge_texts
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import load_classifier
+from tasks.reporting.screen import accept_any_character, show_prediction
+
+ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
+
+--text may be given many times."""
+CHUNK = 1 << 16  # bytes to read at most at once
+
+
+def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments with only the first --text, and the texts of all of them."""
+    rest: list[str] = []
+    texts: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name != "--text":
+            rest.append(word)
+            continue
+        value = text if equals else next(words, None)
+        if not texts or value is None:
+            rest += [name] if value is None else [f"{name}={value}"]
+        if value is not None:
+            texts.append(value)
+    return rest, texts
+
+
+def open_classifier(settings: PredictSettings) -> Classifier:
+    """Load the classifier that the settings name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return load_classifier(settings.model, settings.registered_model, tracking_uri(), store_root(), Path(scratch))
+
+
+def read_lines(stream: BinaryIO) -> Iterator[list[str]]:
+    """Yield complete lines as soon as they arrive; the last one needs no line end.
+
+    Raises:
+        InputError: a line is not UTF-8.
+    """
+    rest, number = b"", 0
+    while chunk := stream.read1(CHUNK):  # type: ignore[attr-defined]
+        *lines, rest = (rest + chunk).split(b"\n")
+        if lines:
+            yield [decode_line(line, number + place) for place, line in enumerate(lines, 1)]
+        number += len(lines)
+    if rest:
+        yield [decode_line(rest, number + 1)]
+
+
+def decode_line(line: bytes, number: int) -> str:
+    """Return a line as text, without a carriage return; a byte order mark is allowed in the first line."""
+    try:
+        return line.removesuffix(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"line {number} of standard input is not UTF-8 ({error.reason}); convert it to UTF-8, for example with "
+            "iconv"
+        ) from error
+
+
+def score_texts(settings: PredictSettings, texts: list[str]) -> int:
+    """Print the verdict on each text."""
+    for verdict in judge_texts(open_classifier(settings), texts, settings.explain):
+        show_prediction(verdict)
+    return 0
+
+
+def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
+    """Print a JSON line with the text and its verdict for each line of `stream`."""
+    classifier = open_classifier(settings)
+    for texts in read_lines(stream):
+        for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
+            words = [share._asdict() for share in verdict.pop("words")]
+            line = {"text": text} | verdict | ({"words": words} if settings.explain else {})
+            print(json.dumps(line, ensure_ascii=False))
+        print(end="", flush=True)
+    return 0
+
+
+def main() -> int | None:
+    """Score the texts or the lines that the command line gives; return the exit status, or None if it names files."""
+    program = Path(sys.argv[0]).name
+    accept_any_character()
+    arguments, texts = split_texts(sys.argv[1:])
+    try:
+        settings = parse_command_line(PredictSettings, arguments, program, ABOUT)
+        make_folders()
+    except (UsageError, PipelineError) as error:
+        return refuse(program, error)
+    if settings.text is not None:
+        texts = texts or [settings.text.get_secret_value()]  # IMDB_TEXT
+        return exit_status(program, lambda: score_texts(settings, texts))
+    if settings.input == STDIN:
+        return exit_status(program, lambda: score_lines(settings, sys.stdin.buffer))
+    return None
