@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from flows.imdb_flow import fit, prepare
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import CompareSettings
+from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
 from tasks.evaluation.members import found_member, shared_settings
 from tasks.evaluation.search_space import read_search
@@ -35,7 +36,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
         yield from train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
 
     with store.locked(f"search/{name}"):
-        study = open_study(store.root / "studies" / "studies.db", name, settings.training.seed)
+        study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)
         say, keep_best = get_run_logger().info, settings.training.keep_best
         run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, say=say)
         return finished_trials(study)

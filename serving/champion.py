@@ -12,7 +12,7 @@ import pyarrow as pa
 from serving.settings import ServeSettings
 from tasks.core.error_messages import describe
 from tasks.core.errors import ModelError, PipelineError
-from tasks.evaluation.metrics import METRICS
+from tasks.core.layout import METRICS, REPORT
 from tasks.network.bundle import Classifier, assemble_light
 from tasks.network.scoring import NETWORK
 from tasks.registry.client import registry
@@ -21,7 +21,6 @@ from tasks.registry.local_database import own_database
 from tasks.registry.mlflow_files import PLACES, fetch_registered, whole_folder
 from tasks.registry.mlflow_sqlite import OwnVersion, read_version
 from tasks.registry.versions import CHAMPION, CONTENT, model_or_default, numbered_version, version_under
-from tasks.reporting.pages import REPORT
 
 # The first text takes longer than those after it; nobody is to wait for that.
 WARM_UP = pa.array(["a text of a few words"])

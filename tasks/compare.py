@@ -12,25 +12,24 @@ from prefect.runtime import flow_run
 from tasks.core.errors import DataError
 from tasks.core.files import written_as_newest
 from tasks.core.flow_settings import CompareSettings
+from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
 from tasks.evaluation.members import MemberRun, Outcome
-from tasks.evaluation.metrics import METRICS
-from tasks.evaluation.ranking import COMPARISON, chosen_run, compare_pairs, rank_members, summarise_runs
+from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, summarise_runs
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import read_training
 from tasks.registry.run_tags import flatten
 from tasks.reporting.comparisons import (
     ALPHA,
     COLUMNS,
-    PAGE,
     describe_choice,
     describe_row,
     describe_sight,
     draw_curves,
     show_in_prefect,
 )
-from tasks.reporting.pages import CONFIG, read_svg, render
+from tasks.reporting.pages import read_svg, render
 from tasks.reporting.plots import save_figure
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import noting
@@ -118,14 +117,14 @@ def gather_comparison(
 def write_comparison(comparisons: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
     """Write comparisons/<UTC time>-<name>/ whole, point comparisons/latest to it, and return it."""
     with written_as_newest(comparisons, name) as (draft, final):
-        figures = draft / "figures"
+        figures = draft / FIGURES
         figures.mkdir()
         if finished := [member for member in comparison["members"] if member["summary"]]:
             save_figure(draw_curves(finished), figures / "learning_curves.svg", title="learning curves of all networks")
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / COMPARISON).write_text(json.dumps(comparison, indent=1))
         page = render(
-            "compare.html.jinja",
+            "comparison.html.jinja",
             name=name,
             settings=settings.model_dump(mode="json", include=set(RunSettings.model_fields)),
             seeds=settings.seeds,
@@ -136,7 +135,7 @@ def write_comparison(comparisons: Path, name: str, settings: CompareSettings, co
             sentences={"choice": describe_choice(comparison), "sight": describe_sight(comparison)},
             figures=[read_svg(figure) for figure in sorted(figures.iterdir())],
         )
-        (draft / PAGE).write_text(page, encoding="utf-8")
+        (draft / COMPARISON_PAGE).write_text(page, encoding="utf-8")
     return final
 
 
@@ -148,7 +147,7 @@ def compare(
     store = open_store()
     with noting(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
-        folder = write_comparison(store.root / "comparisons", flow_run.name or "comparison", settings, comparison)
+        folder = write_comparison(store.root / COMPARISONS, flow_run.name or "comparison", settings, comparison)
         store.share_folder(folder)
     show_in_prefect(comparison, folder)
     return folder

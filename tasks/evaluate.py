@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from prefect import task
 
+from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
-from tasks.evaluation.metrics import METRICS, accuracy_by_length, accuracy_by_slice, compare, measure_scores
+from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
 from tasks.evaluation.scores import read_scores
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of

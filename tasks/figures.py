@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import task
 
+from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
-from tasks.evaluation.metrics import FINDINGS, METRICS
 from tasks.evaluation.mistakes import most_confused, worst_mistakes
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import read_training

@@ -10,9 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.evaluation.metrics import METRICS
-from tasks.evaluation.ranking import COMPARISON
-from tasks.reporting.pages import CONFIG
+from tasks.core.layout import COMPARISON, COMPARISONS, CONFIG, METRICS, RUNS
 from tasks.store.artifact import DamagedError
 from tasks.store.inventory import Entry, foreign_files, list_artifacts
 from tasks.store.pruning import Pruned, prune
@@ -33,7 +31,7 @@ def verify_artifacts(root: Path) -> list[Entry]:
 def damaged_runs(root: Path) -> list[str]:
     """Return the run folders, and those of comparisons, whose JSON files are missing or unreadable."""
     damaged = []
-    for place, numbers in (("runs", METRICS), ("comparisons", COMPARISON)):
+    for place, numbers in ((RUNS, METRICS), (COMPARISONS, COMPARISON)):
         for folder in sorted((root / place).glob("[!.]*/")):
             try:
                 for name in (CONFIG, numbers):

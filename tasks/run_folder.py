@@ -11,12 +11,12 @@ from prefect.runtime import flow_run
 
 from tasks.core.errors import RegistryUnreachable
 from tasks.core.files import written_as_newest
+from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
-from tasks.evaluation.metrics import FINDINGS, METRICS
 from tasks.network.history import read_training
 from tasks.registry.client import registry
-from tasks.reporting.pages import CONFIG, REPORT, read_svg, render, show_in_prefect
+from tasks.reporting.pages import read_svg, render, show_in_prefect
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import Step, steps_of
 from tasks.store.store import Store, open_store
@@ -71,13 +71,13 @@ def write_run_folder(
         figures: the figures in it, in the order in which they are shown.
     """
     with written_as_newest(runs, name) as (draft, final):
-        (draft / "figures").mkdir()
+        (draft / FIGURES).mkdir()
         for figure in figures:
-            shutil.copyfile(drawn / figure, draft / "figures" / figure)
+            shutil.copyfile(drawn / figure, draft / FIGURES / figure)
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / METRICS).write_text(json.dumps(metrics, indent=1))
         page = render(
-            "publish.html.jinja",
+            "report.html.jinja",
             name=name,
             settings=settings.model_dump(mode="json"),
             metrics=metrics,
@@ -97,7 +97,7 @@ def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
     Raises:
         RegistryUnreachable: nobody answers there.
     """
-    done = store / "mlflow" / "reported" / tracking["run_id"]
+    done = store / MLFLOW / "reported" / tracking["run_id"]
     if done.exists():
         return
     with registry(tracking["uri"]) as client:
@@ -119,7 +119,7 @@ def run_folder(
     by_step = {artifact.step: artifact for artifact in made}
     findings = json.loads(store.path(by_step["figures"], FINDINGS).read_text())
     metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
-    runs, name, drawn = store.root / "runs", flow_run.name or "run", store.path(by_step["figures"])
+    runs, name, drawn = store.root / RUNS, flow_run.name or "run", store.path(by_step["figures"])
     figures = by_step["figures"].meta["figures"]
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     store.share_folder(folder)

@@ -12,8 +12,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
-from tasks.evaluation.metrics import METRICS, NUMBERS
+from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.network.history import read_training
 from tasks.registry.client import experiment_id, registry, suppress_existing

@@ -9,12 +9,10 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.environment import store_root
+from tasks.core.layout import COMPARISON, COMPARISON_PAGE, CONFIG
 from tasks.core.settings import TrackingSettings
-from tasks.evaluation.ranking import COMPARISON
 from tasks.registry.client import experiment_id, registry
 from tasks.registry.run_tags import describe_run, flatten
-from tasks.reporting.comparisons import PAGE
-from tasks.reporting.pages import CONFIG
 from tasks.store.artifact import digest
 from tasks.store.store import Store
 
@@ -89,7 +87,7 @@ def log_whole(client: "MlflowClient", experiment: str, folder: Path, comparison:
         client.log_batch(parent, params=[Param("members", ", ".join(member["name"] for member in members))])
         for member in members:
             log_member(client, experiment, parent, member, {key: tags[key] for key in tags if key != "content"})
-        for file in (PAGE, COMPARISON, CONFIG):
+        for file in (COMPARISON_PAGE, COMPARISON, CONFIG):
             client.log_artifact(parent, str(folder / file))
         client.log_artifacts(parent, str(folder / "figures"), "figures")
     except BaseException:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
 from tasks.core.errors import StoreError
+from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT, RESULTS
 from tasks.core.paths import user_path
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
@@ -61,7 +62,7 @@ def store_address() -> str | None:
 
 def result_folder() -> Path:
     """Return the folder of Prefect's records of finished steps."""
-    return store_root() / "results"
+    return store_root() / RESULTS
 
 
 def named_store(arguments: Sequence[str]) -> str | None:
@@ -107,7 +108,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
     os.environ["KERAS_BACKEND"] = BACKEND
     root = store_root()
-    home = root / "prefect"
+    home = root / PREFECT
     defaults = {
         STORE_VARIABLE: str(root),
         "PREFECT_HOME": str(home),
@@ -122,8 +123,8 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         # Arrow's own allocator keeps what it has freed; TensorFlow needs it next.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "KERAS_HOME": str(root / "keras"),
-        "MPLCONFIGDIR": str(root / "matplotlib"),
+        "KERAS_HOME": str(root / KERAS),
+        "MPLCONFIGDIR": str(root / MATPLOTLIB),
         # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are no news to a reader of the run.
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.core.errors import StoreError
+from tasks.core.layout import LATEST
 
 # What is not under its final name yet, or no longer: .<final name>.<eight random characters>.draft
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(draft|replaced|removed)")
@@ -138,7 +139,7 @@ def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
         final = place / stamped(name)
         with written_whole(final) as draft:
             yield draft, final
-        point_to(final, place / "latest")
+        point_to(final, place / LATEST)
 
 
 def point_to(folder: Path, link: Path) -> None:

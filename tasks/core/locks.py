@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tasks.core.files import explain_os_errors
+from tasks.core.layout import LOCKS
 
 # Prefect shows what its own loggers' children say.
 logger = logging.getLogger("prefect.locks")
@@ -16,7 +17,7 @@ logger = logging.getLogger("prefect.locks")
 
 def lock_file(root: Path, key: str) -> Path:
     """Return the lock of an artifact's key, or of another name with a slash in it, in the store at `root`."""
-    return root / "locks" / f"{key.replace('/', '-')}.lock"
+    return root / LOCKS / f"{key.replace('/', '-')}.lock"
 
 
 @contextlib.contextmanager

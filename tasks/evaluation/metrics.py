@@ -14,7 +14,6 @@ from tasks.texts.slices import Slices
 
 # scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 
-METRICS, FINDINGS = "metrics.json", "findings.json"  # numbers, and what is put into words
 # What `judge_scores` returns that is one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
 HEADLINES = NUMBERS[:6]  # those that stand where there is little room

@@ -48,9 +48,6 @@ def compare_pairs(labels: np.ndarray, verdicts: Mapping[str, np.ndarray]) -> lis
     return [pair | {"adjusted": p_value} for pair, p_value in zip(pairs, adjusted, strict=True)]
 
 
-COMPARISON = "comparison.json"
-
-
 def summarise_runs(runs: Sequence[dict[str, Any]], tested: int) -> dict[str, Any]:
     """Return what the runs of one member, one a seed, came to together.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors
+from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
-from tasks.evaluation.metrics import METRICS
 from tasks.network.bundle import Classifier, KerasClassifier, assemble, assemble_light
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK

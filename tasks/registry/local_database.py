@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from tasks.core.environment import store_root
 from tasks.core.files import explain_os_errors
+from tasks.core.layout import MLFLOW
 from tasks.core.urls import sqlite_address
 from tasks.store.store import Store
 
@@ -25,7 +26,7 @@ LOCATION = re.compile(rf"(?P<store>file://.*?){ARTIFACTS}(/0)?")
 
 def own_database() -> Path:
     """Return where the store's own database is."""
-    return store_root() / "mlflow" / "mlflow.db"
+    return store_root() / MLFLOW / "mlflow.db"
 
 
 def own_artifacts() -> str:

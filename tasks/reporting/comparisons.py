@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from tasks.evaluation.ranking import COMPARISON
+from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.reporting.plots import side_by_side
 
 # Matplotlib and Prefect are imported inside the functions that need them.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAGE = "comparison.html"
 ALPHA = 0.05
 COLUMNS: dict[str, Literal["left", "right"]] = {
     "network": "left",
@@ -154,7 +153,7 @@ def show_comparison(folder: Path) -> int:
     failed = [member for member in members if member["failure"]]
     for member in failed:
         console.print(f"{member['name']} failed: {member['failure']}", highlight=False, markup=False, style="bold")
-    console.print(f"Comparison: {folder / PAGE}", soft_wrap=True, highlight=False)
+    console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True, highlight=False)
     return 1 if failed else 0
 
 

@@ -11,7 +11,8 @@ from prefect.logging import get_logger
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, StoreError
 from tasks.core.files import explain_os_errors, stamped, written_whole
-from tasks.reporting.pages import REPORT, render
+from tasks.core.layout import FAILURES, REPORT
+from tasks.reporting.pages import render
 from tasks.store.step_log import steps_of, unfinished_step
 
 UNFORESEEN = (
@@ -57,7 +58,7 @@ def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     settings = flow_run.parameters.get("settings") or {}
     try:
         page = write_failure(
-            store_root() / "failures",
+            store_root() / FAILURES,
             flow_run.name,
             settings if isinstance(settings, dict) else settings.model_dump(mode="json"),
             unfinished_step() or "the flow",

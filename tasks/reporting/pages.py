@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from tasks.core.layout import FIGURES
 from tasks.evaluation.metrics import HEADLINES, NUMBERS
 
 
@@ -38,7 +39,6 @@ def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0
 
 
 TEMPLATES = Path(__file__).resolve().parent
-CONFIG, REPORT = "config.json", "report.html"  # beside metrics.json in a run folder
 
 # Prefect and Jinja are imported inside the functions that need them: who only names a page never pays for them.
 
@@ -82,8 +82,8 @@ def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: 
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
     table = [{"reviews": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
     create_table_artifact(table, key="imdb-pipeline-metrics", description="The test reviews decide.")
-    images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / "figures").iterdir())}
-    markdown = render("publish.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
+    images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / FIGURES).iterdir())}
+    markdown = render("report.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
     create_markdown_artifact(markdown, key="imdb-pipeline-report")
     create_link_artifact(
         folder.as_uri(), link_text=folder.name, key="imdb-pipeline-run-folder", description="On this run's machine."

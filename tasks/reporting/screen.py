@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.error_messages import describe, is_debugging
-from tasks.evaluation.metrics import HEADLINES, METRICS
-from tasks.reporting.pages import REPORT, describe_comparison
+from tasks.core.layout import METRICS, REPORT
+from tasks.evaluation.metrics import HEADLINES
+from tasks.reporting.pages import describe_comparison
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import ModelError
+from tasks.core.layout import METRICS
 from tasks.core.settings import ModelSettings
-from tasks.evaluation.metrics import METRICS
 from tasks.network.bundle import Classifier, Facts, write_facts
 from tasks.network.keras_files import MODEL, save_model
 from tasks.registry.loading import load_classifier

@@ -1,0 +1,26 @@
+"""The names of the files and folders in the store."""
+
+# Folders of the store. The other folders are named after the steps whose artifacts they hold.
+RUNS = "runs"
+COMPARISONS = "comparisons"
+FAILURES = "failures"
+LOCKS = "locks"
+CHECKPOINTS = "checkpoints"
+STUDIES = "studies"
+MLFLOW = "mlflow"
+PREFECT = "prefect"
+RESULTS = "results"  # Prefect's records of finished steps
+KERAS = "keras"
+MATPLOTLIB = "matplotlib"
+
+# A run folder, and a comparison's.
+LATEST = "latest"  # the link to the newest one
+CONFIG = "config.json"
+METRICS = "metrics.json"  # also the evaluate step's file, with the metrics alone
+REPORT = "report.html"
+COMPARISON = "comparison.json"
+COMPARISON_PAGE = "comparison.html"
+FIGURES = "figures"
+
+# The figures step: mistakes, sentences and counts of words.
+FINDINGS = "findings.json"
