@@ -198,7 +198,7 @@ def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(class
         ("a.csv", "id,words\n1,good\n", "has no column 'text', only id, words; name it with --text-column"),
         ("a.csv", "text,probability\ngood,1\n", "has a column 'probability' already; rename it"),
         ("a.jsonl", '{"text": "good"}\n{"text": null}\n', "row 2 has no text"),
-        ("a.jsonl", '{"text": "good"}\nno json\n', "expected one JSON object a line"),
+        ("a.jsonl", '{"text": "good"}\nno json\n', "expected one JSON object per line"),
         ("a.parquet", "no parquet", "expected a Parquet file"),
         ("a.txt", "", "has no rows to score"),
         ("a.doc", "good", r"expected a file that ends in \.csv"),

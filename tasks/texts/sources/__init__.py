@@ -1,1 +1,1 @@
-"""Where reviews come from: one source a file, and the reader that trusts none of them."""
+"""Sources: where texts and labels come from, one source per file."""

@@ -7,7 +7,8 @@ import pytest
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources import own_files
-from tasks.texts.sources.own_files import fetch_own, read_columns
+from tasks.texts.sources.own_columns import read_columns
+from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.splitting import TEST, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
@@ -93,7 +94,7 @@ def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
     its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
     path = write_csv(tmp_path / "a.csv", its)
     seed = next(seed for seed in range(99) if assign_splits(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
-    with pytest.raises(InputError, match=r"17\d of 200 rows were dealt out to test, where about 40 .*split-seed"):
+    with pytest.raises(InputError, match=r"17\d of 200 rows were assigned to test, expected about 40: .*split-seed"):
         fetch(tmp_path, path, group_column="film", split_seed=seed)
 
 
@@ -146,16 +147,16 @@ def leaky(count: int) -> list[dict]:
             {"positive_label": "1"},
             "has 3 labels; --data.positive-label is for two",
         ),
-        ("text,label\ngood,1\nbad,1\n", {}, "has the label '1' only; two are needed"),
+        ("text,label\ngood,1\nbad,1\n", {}, "has only the label '1'; at least two"),
         (
             "text,label\ngood,x\nbad,y\n",
             {},
-            "say which is the positive one: --data.positive-label x or --data.positive-label y",
+            "name the positive one: --data.positive-label x or --data.positive-label y",
         ),
         ("text,label\ngood,not bad\nbad,it's\n", {}, r"--data.positive-label 'not bad' or .*-label 'it'\"'\"'s'"),
         ("text,label\n", {}, "has a header and no rows"),
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
-        ("text,label\ngood,1\nbad,0\n", {}, r"rows were dealt out to .*--data.split-column"),
+        ("text,label\ngood,1\nbad,0\n", {}, r"rows were assigned to .*--data.split-column"),
         ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
         (
             "text,label,s\na,1,train\nb,0,train\nc,1,test\n",
@@ -166,7 +167,7 @@ def leaky(count: int) -> list[dict]:
         ("review,label\ngood,1\n", {}, "has no column 'text', only review, label; name it with --data.text-column"),
         ("text,verdict\ngood,1\n", {}, "has no column 'label', only text, verdict; name it with --data.label-column"),
         ("text,label,s\ngood,1,train\nbad,0,later\n", {"split_column": "s"}, "row 2 has the split 'later'"),
-        ("text,label,s\ngood,1,train\nbad,0,train\n", {"split_column": "s"}, "names no train or no test"),
+        ("text,label,s\ngood,1,train\nbad,0,train\n", {"split_column": "s"}, "names no train or no test rows"),
         ("", {}, "is empty; expected a header"),
         ("text,label,text\na,1,b\n", {}, "has the column 'text' twice"),
         (b"text,label\n\xff\xfe,1\n", {}, r"a\.csv: .*(UTF|utf)"),

@@ -33,5 +33,5 @@ def test_a_test_row_stays_one_where_more_are_held_out():
 
 def test_a_split_far_from_its_share_is_refused():
     check_shares(np.array([TRAIN] * 6 + [VALIDATION] * 2 + [TEST] * 2), 0.2, 0.2, "a.csv")
-    with pytest.raises(InputError, match=r"a\.csv: 0 of 10 rows were dealt out to validation, where about 2 should be"):
+    with pytest.raises(InputError, match=r"a\.csv: 0 of 10 rows were assigned to validation, expected about 2"):
         check_shares(np.array([TRAIN] * 8 + [TEST] * 2), 0.2, 0.2, "a.csv")

@@ -1,0 +1,83 @@
+"""Columns of your own files other than the text: labels, groups and splits of every row, and hashes of the texts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.core.data_settings import SourceSettings
+from tasks.core.errors import InputError
+from tasks.texts.dataset import MAX_LABELS
+from tasks.texts.sources.labels import Labels
+from tasks.texts.sources.splitting import SPLIT_NAMES, TEST, TRAIN, hash_texts
+from tasks.texts.tables.columns import required_strings, texts_of
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Everything about n rows except their texts.
+
+    Attributes:
+        label_names: in order of appearance.
+        label_rows: file and row in which each label appears first.
+        spellings: other spellings of labels, each with its label's name.
+        labels: (n,) int16 places in `label_names`.
+        texts: (n,) uint64 hashes.
+        groups: (n,) uint64 hashes; None without a group column.
+        splits: (n,) int8 places in SPLITS; None without a split column.
+    """
+
+    label_names: list[str]
+    label_rows: list[str]
+    spellings: dict[str, str]
+    labels: np.ndarray
+    texts: np.ndarray
+    groups: np.ndarray | None
+    splits: np.ndarray | None
+
+
+def read_columns(path: Path, settings: SourceSettings, batches: Iterable[tuple[Path, int, pa.RecordBatch]]) -> Columns:
+    """Collect the columns of batches, each with its file and the number of rows before it.
+
+    Raises:
+        InputError: a column is missing, or a row has a missing or invalid text, label, group or split.
+    """
+    known = Labels()
+    labels, texts, groups, splits = [np.zeros(0, np.int16)], [np.zeros(0, np.uint64)], [], []
+    label_rows: list[str] = []
+    for file, first, batch in batches:
+        texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
+        places = known.places_of(required_strings(batch, settings.label_column, file, first))
+        for label in range(len(label_rows), len(known.names)):
+            label_rows.append(f"{file.name} row {first + int((places == label).argmax()) + 1:,}")
+        if len(known.names) > MAX_LABELS:
+            raise InputError(
+                f"{path}: {label_rows[MAX_LABELS]} has the label {known.names[MAX_LABELS]!r}, but there may be at most "
+                f"{MAX_LABELS:,} labels; is {settings.label_column!r} the label column (--data.label-column)?"
+            )
+        labels.append(places.astype(np.int16))
+        if settings.group_column:
+            names = [name.strip() for name in required_strings(batch, settings.group_column, file, first)]
+            groups.append(hash_texts(names, settings.split_seed))
+        if settings.split_column:
+            splits.append(read_splits(required_strings(batch, settings.split_column, file, first), file, first))
+    split = np.concatenate(splits) if splits else None
+    if split is not None and not {TRAIN, TEST} <= set(np.unique(split).tolist()):
+        raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test rows")
+    group = np.concatenate(groups) if groups else None
+    return Columns(
+        known.names, label_rows, known.spellings, np.concatenate(labels), np.concatenate(texts), group, split
+    )
+
+
+def read_splits(names: list[str], file: Path, first: int) -> np.ndarray:
+    """Return the split of each row: (n,) int8 places in SPLITS."""
+    places = [SPLIT_NAMES.get(name.strip().lower()) for name in names]
+    if None in places:
+        row = places.index(None)
+        raise InputError(
+            f"{file}: row {first + row + 1} has the split {names[row]!r}; expected train, validation or test"
+        )
+    return np.array(places, np.int8)
