@@ -1,1 +1,1 @@
-"""Reviews: a review on its way: sources, tables, text, ranks, ids, rectangles, buckets."""
+"""Texts: sources, tables, tokens, word ranks, ids, padding and batches by length."""

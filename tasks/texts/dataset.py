@@ -1,4 +1,4 @@
-"""The dataset: the file of its texts, and its name tag beside it, which says what reviews and labels are called."""
+"""Dataset: the file of its texts, and dataset.json with its name and labels."""
 
 from pathlib import Path
 
@@ -10,13 +10,7 @@ MAX_LABELS = 1000
 
 
 class Dataset(BaseModel):
-    """What the reviews are called.
-
-    Attributes:
-        name: imdb, rotten-tomatoes, or that of the user's own file or folder.
-        sha256: of the source.
-        labels: the name of each label, from label 0 on; of two the negative one comes first.
-    """
+    """A dataset's name, the sha256 of its source, and its labels from label 0 on, the negative one of two first."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -26,15 +20,15 @@ class Dataset(BaseModel):
 
 
 def label_dtype(labels: int) -> np.dtype:
-    """Return the type that holds the numbers of so many labels: int8 up to 128, else int16."""
+    """Return int8 for up to 128 labels, else int16."""
     return np.dtype(np.int8 if labels <= 128 else np.int16)
 
 
 def write_dataset(folder: Path, dataset: Dataset) -> None:
-    """Write the name tag."""
+    """Write dataset.json."""
     (folder / DATASET).write_text(dataset.model_dump_json(indent=1), encoding="utf-8")
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Return what `write_dataset` wrote."""
+    """Read dataset.json."""
     return Dataset.model_validate_json((folder / DATASET).read_bytes())

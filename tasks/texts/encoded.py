@@ -1,4 +1,4 @@
-"""Encoded reviews: Parquet files of token lists and labels, and beside them the vocabulary and the rules."""
+"""Encoded texts: Parquet files of token ids and labels, with the vocabulary and the encoding's rules."""
 
 import contextlib
 import json
@@ -16,20 +16,20 @@ ROWS_PER_GROUP = 8192
 
 
 def encoded_file(folder: Path, split: str) -> Path:
-    """Return where the encoded reviews of a split are."""
+    """Return the path of a split's encoded texts."""
     return folder / f"{split}.parquet"
 
 
 def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
-    """Write reviews as rows of `tokens` (list of ids) and `label`, a row group a part.
+    """Write rows of `tokens` (list of ids) and `label`, one row group per part.
 
     Args:
-        path: the file to write.
+        path: the file.
         parts: lists of ids, n in all, of one type.
-        labels: (n,) int8 or int16, from 0.
+        labels: (n,) int8 or int16.
 
     Returns:
-        The highest id that occurs; 0 where there is none.
+        The highest id; 0 if there is none.
     """
     highest, first, writer = 0, 0, None
     with contextlib.ExitStack() as files:
@@ -43,7 +43,7 @@ def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray)
 
 
 def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows from `start` up to `stop` in batches, so that only one batch is in memory."""
+    """Yield the rows from `start` up to `stop` in batches, with one in memory at a time."""
     position = 0
     with open_streaming(path) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP):
@@ -54,30 +54,31 @@ def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatc
 
 
 def parts_of(path: Path, start: int, stop: int) -> Callable[[], Iterator[pa.ListArray]]:
-    """Return a function that yields the tokens of the rows from `start` up to `stop` anew each time it is called."""
+    """Return a function that yields the tokens of the rows from `start` up to `stop` again on each call."""
     return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop))
 
 
 def open_streaming(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file to be read once, without Arrow's read-ahead, which keeps all that it has read."""
+    """Open a Parquet file for reading once, without Arrow's read-ahead, which keeps everything in memory."""
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
 
 
 def count_encoded(path: Path) -> int:
-    """Return how many reviews a file holds."""
+    """Return the number of rows."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Return the label of each review of a file: (n,) int8 or int16."""
+    """Return the labels: (n,) int8 or int16."""
     labels: np.ndarray = pq.read_table(path, columns=["label"])["label"].to_numpy()
     return labels
 
 
 class Encoding(BaseModel):
-    """How text became words, and words ids; `vocabulary_size` is one more than the highest id that may occur.
+    """How text became words, and words ids.
 
-    `labels` is the number of labels, which older files do not name.
+    `vocabulary_size` is one more than the highest possible id; `labels` is their number. Older files lack the
+    fields with defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,12 +93,12 @@ class Encoding(BaseModel):
 
 
 def write_encoding(folder: Path, encoding: Encoding) -> None:
-    """Write the rules by which ids were given."""
+    """Write encoding.json."""
     (folder / ENCODING).write_text(encoding.model_dump_json(indent=1))
 
 
 def read_encoding(folder: Path) -> Encoding:
-    """Return the rules by which ids were given."""
+    """Read encoding.json."""
     return Encoding.model_validate_json((folder / ENCODING).read_bytes())
 
 
@@ -113,11 +114,11 @@ def read_vocabulary(folder: Path) -> list[str]:
 
 
 def write_words(folder: Path, words: dict[str, dict[str, int]]) -> None:
-    """Write what was counted of the words of each split."""
+    """Write the word counts of each split."""
     (folder / WORDS).write_text(json.dumps(words, indent=1))
 
 
 def read_words(folder: Path) -> dict[str, dict[str, int]]:
-    """Return for each split what `WordCheck.summary` counted."""
+    """Return the word counts of each split, as `WordCheck.summary` returns them."""
     words: dict[str, dict[str, int]] = json.loads((folder / WORDS).read_bytes())
     return words

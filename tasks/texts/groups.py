@@ -1,4 +1,4 @@
-"""Groups: training reviews of one thing, as a film, that no fold and no validation split may part."""
+"""Groups: training texts about one thing, such as a film, that folds and validation must not separate."""
 
 from pathlib import Path
 
@@ -11,14 +11,13 @@ BLOCK = 50
 
 
 def block_of(labels: np.ndarray, size: int = BLOCK) -> np.ndarray:
-    """Return the block of each review: its place within its label, by `size`.
+    """Return the block of each text: its place within its label, divided by `size`.
 
-    In the order in which reviews were published, neighbours within a label are often reviews of one film; where they
-    are not, blocks are as good as any groups.
+    In the source's order, neighbours within a label are often about one film. If they are not, blocks do no harm.
 
     Args:
-        labels: (n,) integers in the source's own order, before any shuffle.
-        size: reviews of a label that a block holds.
+        labels: (n,) integers in the source's order.
+        size: texts per block and label.
 
     Returns:
         (n,) int64; blocks have the same numbers in every label.
@@ -31,24 +30,21 @@ def block_of(labels: np.ndarray, size: int = BLOCK) -> np.ndarray:
 
 
 def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return a shuffled order with the rows of each group brought to where the first of them stands.
+    """Return an order with the rows of each group moved to the place of the group's first row.
 
     Args:
         order: (m,) row numbers.
-        groups: (n,) of every row.
-
-    Returns:
-        (m,) the same row numbers.
+        groups: (n,) group of every row.
     """
     _group, firsts, number = np.unique(groups[order], return_index=True, return_inverse=True)
     return order[np.argsort(firsts[number], kind="stable")]
 
 
 def group_boundary(groups: np.ndarray, cut: int) -> int:
-    """Return the nearest row at or before `cut` that begins a group; the first of all would leave nothing before it.
+    """Return the nearest row at or before `cut` where a group begins; 0 if that is the first group.
 
     Args:
-        groups: (n,) in which the rows of a group stand together.
+        groups: (n,) groups, each contiguous.
         cut: from 0 to n.
     """
     if cut in (0, len(groups)):
@@ -58,39 +54,24 @@ def group_boundary(groups: np.ndarray, cut: int) -> int:
 
 
 def fold_of(groups: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
-    """Return the fold of each review, whole groups at a time, about as many groups in each.
-
-    Args:
-        groups: (n,) integers.
-        folds: how many.
-        seed: deals the groups.
-
-    Returns:
-        (n,) int8 from 0 to folds - 1.
-    """
+    """Return the fold of each text, with whole groups and about as many groups in each fold: (n,) int8."""
     names, number = np.unique(groups, return_inverse=True)
     dealt = np.random.RandomState(seed).permutation(len(names)) % folds
     return dealt[number].astype(np.int8)
 
 
 def write_groups(folder: Path, groups: np.ndarray, *, together: bool) -> None:
-    """Write the group of each encoded training review, in their order.
-
-    Args:
-        folder: where to write.
-        groups: (n,) integers.
-        together: whether those of a group stand together, for validation to take whole ones.
-    """
+    """Write the group of each encoded training text: (n,) integers; `together` says whether groups are contiguous."""
     table = pa.table({"group": pa.array(groups, pa.int64())}).replace_schema_metadata({"together": str(together)})
     pq.write_table(table, folder / GROUPS, compression="zstd")
 
 
 def read_groups(folder: Path) -> np.ndarray:
-    """Return what `write_groups` wrote: (n,) int64."""
+    """Read the group of each encoded training text: (n,) int64."""
     groups: np.ndarray = pq.read_table(folder / GROUPS)["group"].to_numpy()
     return groups
 
 
 def is_contiguous(folder: Path) -> bool:
-    """Tell whether the reviews of each group stand together, for validation to take whole ones."""
+    """Return whether the encoded texts of each group are contiguous, so that validation can take whole groups."""
     return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")

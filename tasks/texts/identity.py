@@ -1,4 +1,4 @@
-"""Identity: which review is which, whatever order, split or vocabulary a run gives it."""
+"""Identity: hashes that recognise a text in any order, split and vocabulary."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -20,11 +20,11 @@ PART = 4096
 
 @dataclass(frozen=True)
 class Identities:
-    """The reviews of a run by what they say.
+    """Hashes of a run's texts.
 
     Attributes:
-        tested: (n,) uint64, a hash for each test review, in the order in which it is scored.
-        learnt: (m,) uint64, sorted, each once: the training and validation reviews.
+        tested: (n,) uint64, of the test texts in the order in which they are scored.
+        learnt: (m,) uint64, sorted and distinct, of the training and validation texts.
     """
 
     tested: np.ndarray
@@ -32,36 +32,25 @@ class Identities:
 
 
 def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
-    """Return who the reviews of a run are.
-
-    Args:
-        downloaded: the folder of the download.
-        shuffle_seed: as `encode` shuffles them.
-        max_reviews: as `encode` cuts them off.
-    """
-    splits = {split: hash_split(downloaded, split) for split in SHUFFLED}
+    """Return the hashes of a download's texts, shuffled and limited as `encode` does."""
+    splits = {}
+    for split in SHUFFLED:
+        hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
+        splits[split] = np.concatenate([np.zeros(0, np.uint64), *hashes])
     if not len(splits["validation"]):
         del splits["validation"]
     orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
     kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
-    return Identities(
-        kept["test"], np.unique(np.concatenate([hashes for name, hashes in kept.items() if name != "test"]))
-    )
-
-
-def hash_split(downloaded: Path, split: str) -> np.ndarray:
-    """Return a hash for each review of a split, in the order of the download: (n,) uint64."""
-    hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
-    return np.concatenate([np.zeros(0, np.uint64), *hashes])
+    learnt = [hashes for split, hashes in kept.items() if split != "test"]
+    return Identities(kept["test"], np.unique(np.concatenate(learnt)))
 
 
 def iterate_texts(
     downloaded: Path, split: str, *, with_texts: bool = True
 ) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
-    """Yield the hashes and the texts of a split, part by part, in the order of the download.
+    """Yield the hashes and texts of a split, part by part, in the download's order.
 
-    The texts of Keras's arrays are their words with blanks between; None where the words are not known, or not asked
-    for.
+    The texts of Keras's arrays are their words joined by spaces; None if the words are unknown or not asked for.
     """
     if (downloaded / imdb.NPZ).exists():
         yield from iterate_arrays(downloaded, split, with_texts=with_texts)
@@ -71,12 +60,12 @@ def iterate_texts(
 
 
 def tokens_as_bytes(texts: pa.Array) -> Iterator[bytes]:
-    """Yield each text as its words, by one rule for all runs: case, punctuation and blanks make no other review."""
+    """Yield each text's words by the rule "unicode", so that case, punctuation and spaces do not matter."""
     yield from pc.binary_join(tokenise(texts, "unicode"), " ").cast(pa.binary()).to_pylist()
 
 
 def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
-    """Yield the same of Keras's arrays, which have no validation reviews of their own."""
+    """Yield the hashes and texts of Keras's arrays."""
     if split not in npz.KERAS_SPLITS:
         return
     lists, _labels = npz.read_ranks(downloaded / imdb.NPZ, split)
@@ -84,7 +73,7 @@ def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterato
     words = np.array(["", *imdb.read_word_index(index, str(index))], object) if with_texts and index.exists() else None
     for start in range(0, len(lists), PART):
         rows = [np.asarray(row.values, np.int32) for row in lists.slice(start, PART)]
-        # A word index may end before the ranks do, where num_words leaves those out anyway.
+        # A word index may end before the ranks that num_words leaves out.
         texts = (
             None if words is None else pa.array([" ".join(words.take(row, mode="clip")) for row in rows], pa.string())
         )
@@ -92,6 +81,6 @@ def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterato
 
 
 def hash_all(contents: Iterable[bytes]) -> np.ndarray:
-    """Return 64 bits of each content: (n,) uint64. Of ten million reviews two share theirs by a chance of 3 in 10^6."""
+    """Return 64-bit hashes: (n,) uint64. Among ten million texts, two share one with a probability of 3 in 10^6."""
     digests = b"".join(hashlib.blake2b(content, digest_size=8).digest() for content in contents)
     return np.frombuffer(digests, ">u8").astype(np.uint64)

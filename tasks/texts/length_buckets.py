@@ -1,4 +1,4 @@
-"""Length buckets: a batch holds reviews whose own padded length is the same, so no score depends on neighbours."""
+"""Length buckets: all texts in a batch share one padded length, so no score depends on the rest of the batch."""
 
 import numpy as np
 
@@ -6,15 +6,9 @@ BUCKET_WIDTH = 32
 
 
 def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) -> np.ndarray:
-    """Return the length to which each review is padded: the next multiple of 32, at least 32, at most maxlen.
+    """Return the padded length of each text, (n,) int64: the next multiple of 32, at least 32, at most maxlen.
 
-    Args:
-        lengths: (n,) words kept of each review.
-        maxlen: the longest that a review may be.
-        bucketing: False pads all to maxlen.
-
-    Returns:
-        (n,) int64.
+    Without bucketing all are maxlen.
     """
     if not bucketing:
         return np.full(len(lengths), maxlen, np.int64)
@@ -28,9 +22,9 @@ def plan_batches(
     """Group rows of equal padded length into batches.
 
     Args:
-        padded_lengths: (n,) as `bucket_lengths` returns them.
-        batch_size: rows a batch; the last of each length may have fewer.
-        rng: shuffles the rows within each length and then the batches; None keeps rows and lengths in order.
+        padded_lengths: (n,) of `bucket_lengths`.
+        batch_size: rows per batch; the last of each length may have fewer.
+        rng: shuffles the rows within each length, then the batches; None keeps the order.
 
     Returns:
         Arrays of row numbers, int64; each row is in exactly one.
@@ -53,16 +47,13 @@ def count_batches(padded_lengths: np.ndarray, batch_size: int) -> int:
 
 
 def cut_batch(tokens: np.ndarray, rows: np.ndarray, length: int, padding: str) -> np.ndarray:
-    """Return the tokens of a batch, cut to its padded length.
+    """Return a batch's tokens, cut to its padded length: (rows, length) int32.
 
     Args:
-        tokens: (n, maxlen) integers, 0 for padding.
+        tokens: (n, maxlen) integers; 0 is padding.
         rows: (rows,) row numbers.
-        length: the padded length that all of them have.
-        padding: the side, "pre" or "post", on which rows were padded.
-
-    Returns:
-        (rows, length) int32.
+        length: the padded length of these rows.
+        padding: the padded side, "pre" or "post".
     """
     maxlen = tokens.shape[1]
     columns = slice(maxlen - length, maxlen) if padding == "pre" else slice(0, length)

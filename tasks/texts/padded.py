@@ -1,4 +1,4 @@
-"""Padded reviews: token lists of any length as a rectangle, and the Parquet file that training and evaluation read."""
+"""Padded texts: token lists as a rectangle, and the Parquet file that training and evaluation read."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")
 GROUPS_PER_PART = 4
-FORMAT = "padded reviews, version 1"
+FORMAT = "padded texts, version 1"
 
 
 @dataclass(frozen=True)
 class Padded:
-    """Reviews as arrays.
+    """Texts as arrays.
 
     Attributes:
         tokens: (n, maxlen) uint16 or int32 token ids; 0 is padding.
-        lengths: (n,) int32 words kept of each review.
-        labels: (n,) int8 or int16, from 0; of two labels 1 is the positive one.
-        padding: "pre" or "post", the side on which rows are filled up.
+        lengths: (n,) int32 words kept.
+        labels: (n,) int8 or int16, from 0; with two labels 1 is positive.
+        padding: the padded side, "pre" or "post".
         vocabulary_size: token ids end below this.
     """
 
@@ -39,29 +39,29 @@ class Padded:
 
 
 def padded_file(folder: Path, split: str) -> Path:
-    """Return where the padded reviews of a split are."""
+    """Return the path of a split's padded texts."""
     return folder / f"{split}.parquet"
 
 
 def pad_tokens(
     tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay token lists into a rectangle, equal to keras.utils.pad_sequences.
+    """Pad token lists like keras.utils.pad_sequences.
 
     Args:
         tokens: n lists of token ids, any length, no nulls.
-        maxlen: columns of the result; at least 1.
-        padding: the side on which a short list is filled up with 0.
-        truncating: the side on which a long list is cut, or "middle", which Keras has not: see `head_of`.
+        maxlen: number of columns; at least 1.
+        padding: the side on which short lists are padded with 0.
+        truncating: the side on which long lists are cut, or "middle", which Keras lacks: see `head_of`.
 
     Returns:
-        (n, maxlen) of the lists' own integer type, and (n,) int32 tokens kept of each.
+        (n, maxlen) of the lists' integer type, and (n,) int32 tokens kept.
     """
     offsets, values = list_offsets(tokens), tokens.flatten().to_numpy()
     lengths = np.diff(offsets)
     kept = np.minimum(lengths, maxlen)
     place_in_row = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-    # Keras cuts from the front by default: a reviewer's verdict stands at the end.
+    # Keras drops tokens from the front by default: reviewers put their verdict at the end.
     is_tail = place_in_row >= head_of(maxlen, truncating)
     place = np.repeat(offsets[:-1], kept) + place_in_row + np.repeat(lengths - kept, kept) * is_tail
     column = np.arange(maxlen)
@@ -80,9 +80,9 @@ def pad_batch(
 
 
 def head_of(maxlen: int, truncating: str) -> int:
-    """Return how many tokens of a list that is too long are of its beginning; the others are of its end.
+    """Return how many of maxlen tokens come from the start of a list that is too long; the rest comes from its end.
 
-    "pre" cuts away the beginning, "post" the end, "middle" leaves the first quarter and the last three.
+    "pre" cuts the start, "post" the end; "middle" keeps a quarter from the start and three from the end.
     """
     return {"pre": 0, "middle": maxlen // 4, "post": maxlen}[truncating]
 
@@ -90,11 +90,11 @@ def head_of(maxlen: int, truncating: str) -> int:
 def padded_schema(
     maxlen: int, vocabulary_size: int, padding: str, truncating: str, rule: str = "keras", labels: int = 2
 ) -> pa.Schema:
-    """Return the schema of a padded file; its metadata say how it was made, and how many labels if not two."""
+    """Return the schema of a padded file, with how it was made, and the number of labels above two, as metadata."""
     token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
     label_type = pa.from_numpy_dtype(label_dtype(labels))
     fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", label_type)]
-    made = {
+    metadata = {
         "format": FORMAT,
         "rule": rule,
         "vocabulary_size": str(vocabulary_size),
@@ -102,19 +102,13 @@ def padded_schema(
         "padding": padding,
         "truncating": truncating,
     } | ({"labels": str(labels)} if labels > 2 else {})
-    return pa.schema(fields, metadata=made)
+    return pa.schema(fields, metadata=metadata)
 
 
 def write_padded(path: Path, schema: pa.Schema, parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> int:
-    """Write a padded file part by part, a row group each, and return the number of rows.
-
-    Args:
-        path: the file to write.
-        schema: as `padded_schema` returns it.
-        parts: tokens (n, maxlen), lengths (n,) and labels (n,).
-    """
+    """Write parts of tokens (n, maxlen), lengths (n,) and labels (n,), one row group each; return the rows."""
     rows = 0
-    # Token ids hardly repeat in runs: a dictionary would cost time and save nothing over zstd alone.
+    # Token ids rarely repeat in runs: a dictionary would cost time and save nothing over zstd.
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
         for tokens, lengths, labels in parts:
             values = pa.array(tokens.reshape(-1), schema.field("tokens").type.value_type)
@@ -126,10 +120,9 @@ def write_padded(path: Path, schema: pa.Schema, parts: Iterable[tuple[np.ndarray
 
 
 class PaddedFile(Sequence[Padded]):
-    """A padded file as a sequence of parts, each read when it is asked for, so that one alone is in memory.
+    """A padded file as a sequence of parts, each read on access.
 
-    A part is four row groups, at most 32,768 reviews: row groups are small for the steps that write them, parts large
-    enough for batches of reviews of like length.
+    A part is four row groups, at most 32,768 rows: enough for batches of similar length.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,7 +131,7 @@ class PaddedFile(Sequence[Padded]):
         Raises:
             DataError: it was made otherwise than `write_padded` makes it.
         """
-        import pyarrow.dataset as ds  # brings pandas, which a service that only pads would carry for nothing
+        import pyarrow.dataset as ds  # imports pandas, which the service does not need
 
         self.path = path
         (self._file,) = ds.dataset(path).get_fragments()
@@ -155,10 +148,9 @@ class PaddedFile(Sequence[Padded]):
         if not 0 <= part < self._parts:
             raise IndexError(part)
         table = self.read(part)
+        tokens = join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks])
         return Padded(
-            tokens=join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks]).reshape(
-                -1, int(self.metadata["maxlen"])
-            ),
+            tokens=tokens.reshape(-1, int(self.metadata["maxlen"])),
             lengths=join([chunk.to_numpy() for chunk in table["length"].chunks]),
             labels=join([chunk.to_numpy() for chunk in table["label"].chunks]),
             padding=self.metadata["padding"],
@@ -166,55 +158,55 @@ class PaddedFile(Sequence[Padded]):
         )
 
     def read(self, part: int, columns: list[str] | None = None) -> pa.Table:
-        """Read a part's row groups side by side: all columns, or those named."""
+        """Read a part's row groups: all columns, or those named."""
         groups = range(part * GROUPS_PER_PART, min((part + 1) * GROUPS_PER_PART, self._file.metadata.num_row_groups))
         return self._file.subset(row_group_ids=list(groups)).to_table(columns=columns)
 
 
 def maxlen_of(parts: Sequence[Padded]) -> int:
-    """Return the columns that the tokens of every part have, without reading the tokens of a file."""
+    """Return the number of token columns, without reading a file's tokens."""
     return int(parts.metadata["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])
 
 
 def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
-    """Return the words kept of each review, part by part, without reading the tokens of a file."""
+    """Return the words kept of each text, part by part, without reading a file's tokens."""
     return read_column(parts, "length")
 
 
 def labels_of(parts: Sequence[Padded]) -> list[np.ndarray]:
-    """Return the label of each review, part by part, without reading the tokens of a file."""
+    """Return the label of each text, part by part, without reading a file's tokens."""
     return read_column(parts, "label")
 
 
 def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
-    """Return a column beside the tokens, "length" or "label", part by part."""
+    """Return the column "length" or "label", part by part."""
     if not isinstance(parts, PaddedFile):
         return [getattr(part, f"{column}s") for part in parts]
     return [parts.read(part, [column])[column].to_numpy() for part in range(len(parts))]
 
 
 def read_sizes(path: Path) -> tuple[int, int]:
-    """Return the number below which the token ids of a padded file end, and the number of labels.
-
-    Raises:
-        DataError: the file was made otherwise than `write_padded` makes it.
-    """
-    made = read_metadata(path, pq.read_schema(path))
-    return int(made["vocabulary_size"]), int(made.get("labels", 2))
+    """Return the vocabulary size and the number of labels of a padded file."""
+    metadata = read_metadata(path, pq.read_schema(path))
+    return int(metadata["vocabulary_size"]), int(metadata.get("labels", 2))
 
 
 def read_metadata(path: Path, schema: pa.Schema) -> dict[str, str]:
-    """Return how a padded file was made, or refuse one that was made otherwise."""
-    made = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    """Return how a padded file was made.
+
+    Raises:
+        DataError: not by `write_padded`.
+    """
+    metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):
-        if made.get(name) not in expected:
+        if metadata.get(name) not in expected:
             raise DataError(
-                f"{path}: its {name} is {made.get(name, 'not given')!r}, expected {' or '.join(expected)}; "
-                "remove the file, and the next run makes it again"
+                f"{path}: its {name} is {metadata.get(name, 'missing')!r}, expected {' or '.join(expected)}; "
+                "remove the file, and the next run rebuilds it"
             )
-    return made
+    return metadata
 
 
 def join(chunks: list[np.ndarray]) -> np.ndarray:
-    """Return the one chunk as it is, or several as one array."""
+    """Return several arrays as one, without copying a single one."""
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)

@@ -1,4 +1,4 @@
-"""Order: which rows a run takes of each split, and in which order."""
+"""Shuffle: which rows of each split a run takes, and in which order."""
 
 import numpy as np
 
@@ -7,12 +7,9 @@ SHUFFLED = ("train", "test", "validation")
 
 
 def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
-    """Return which rows each split has, in the order of keras.datasets.imdb.load_data, the first `max_reviews` only.
+    """Return each split's first `max_reviews` row numbers in the order of keras.datasets.imdb.load_data.
 
-    Args:
-        rows: how many reviews each split has, in the order in which they are shuffled.
-        seed: of both shuffles.
-        max_reviews: how many are kept of each; None keeps all.
+    `rows` has the size of each split, in the order in which they are shuffled.
     """
     rng = np.random.RandomState(seed)
     orders = {}

@@ -1,4 +1,4 @@
-"""Slices: parts of the test reviews that share a value, as those of one film, in the order in which they are scored."""
+"""Slices: test texts that share a value of a column, such as a film, in the order in which they are scored."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ COLUMN = b"column"
 
 @dataclass(frozen=True)
 class Slices:
-    """The value of a column for each of n test reviews.
+    """The value of a column for n test texts.
 
     Attributes:
         column: its name.
-        values: of large slices, each once.
-        places: (n,) int32 places among them; -1 where a review's value has too few reviews to be judged alone.
+        values: distinct values of large slices.
+        places: (n,) int32 places in `values`; -1 if too few texts share a text's value.
     """
 
     column: str
@@ -26,25 +26,19 @@ class Slices:
     places: np.ndarray
 
 
-def large_slices(column: str, values: pa.Array, least: int) -> Slices:
-    """Return the slices of n values, told apart where at least `least` reviews share one.
-
-    Args:
-        column: its name.
-        values: (n,) strings.
-        least: reviews.
-    """
+def large_slices(column: str, values: pa.Array, min_rows: int) -> Slices:
+    """Return the slices of n strings that have at least `min_rows` rows."""
     encoded = values.dictionary_encode()
     places = encoded.indices.to_numpy()
     counts = np.bincount(places, minlength=len(encoded.dictionary))
-    kept = np.flatnonzero(counts >= least)
+    kept = np.flatnonzero(counts >= min_rows)
     place_of_value = np.full(len(counts), -1, np.int32)
     place_of_value[kept] = np.arange(len(kept))
     return Slices(column, encoded.dictionary.take(pa.array(kept)).to_pylist(), place_of_value[places])
 
 
 def write_slices(folder: Path, slices: Slices) -> None:
-    """Write the value of each review as a row, null where it is a rare one."""
+    """Write the value of each text, null for rare ones."""
     places = pa.array(slices.places, mask=slices.places < 0)
     values = pa.DictionaryArray.from_arrays(places, pa.array(slices.values, pa.string()))
     table = pa.table({"value": values}).replace_schema_metadata({COLUMN: slices.column})
@@ -52,7 +46,7 @@ def write_slices(folder: Path, slices: Slices) -> None:
 
 
 def read_slices(folder: Path) -> Slices:
-    """Return what `write_slices` wrote."""
+    """Read slices.parquet."""
     table = pq.read_table(folder / SLICES)
     values = table["value"].combine_chunks()
     return Slices(

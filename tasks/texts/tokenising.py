@@ -1,8 +1,8 @@
-"""Tokenising: the rules by which a text becomes words, each as steps that Arrow takes and a table for those who cannot.
+"""Tokenising: the rules by which text becomes words, in Arrow, and as tables for systems without Arrow.
 
-A rule looks at one character at a time, whatever stands beside it, and only then at what is to be a word of its own.
-So its first half can be written down as a table of characters, which is how the SavedModel applies it: TensorFlow knows
-no normalisation, and its own lower-casing is of another Unicode than Arrow's and changes with the neighbours.
+A rule first respells each character independently of its neighbours, then separates characters that are words of
+their own. The first half can therefore be written as a table of characters, which the SavedModel uses: TensorFlow has
+no normalisation, and its lower-casing follows another Unicode version and depends on neighbours.
 """
 
 import unicodedata
@@ -49,9 +49,9 @@ class Rule:
     """A rule of tokenising.
 
     Attributes:
-        respell: texts to texts of lower-case words between spaces; what is a word of its own has a mark before it.
-        respell_ascii: the same, faster, for texts that are ASCII only; None where there is no faster way.
-        is_decomposed: whether `respell` leaves accents as characters of their own, and makes marks.
+        respell: texts to lower-case words between spaces, with a mark before characters that are words of their own.
+        respell_ascii: a faster equivalent for ASCII; None if there is none.
+        is_decomposed: whether `respell` decomposes accents and writes marks.
     """
 
     respell: Respell
@@ -66,12 +66,12 @@ def respell_keras(texts: pa.Array) -> pa.Array:
 
 
 def respell_ascii(texts: pa.Array) -> pa.Array:
-    """Return what `respell_unicode` does of texts that are ASCII only."""
+    """Return the same as `respell_unicode`, for ASCII only."""
     return pc.ascii_lower(pc.replace_substring_regex(texts, ASCII_SEPARATORS, " "))
 
 
 def respell_unicode(texts: pa.Array) -> pa.Array:
-    """Return texts decomposed (NFKD) and lowered, with spaces for what is no word, and marks before what is one."""
+    """Return texts decomposed (NFKD) in lower case, spaces between words, and marks before single-character words."""
     # A text's own U+0001 would pass for a mark; an unknown character's accents would be put in order by one table only.
     known = pc.replace_substring_regex(texts, f"{MARK}|{UNASSIGNED}", " ")
     visible = pc.replace_substring_regex(known, INVISIBLE, "")
@@ -91,15 +91,9 @@ RULES = {
 
 
 def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
-    """Split texts into words.
+    """Split n strings into n lists of words by a rule in `RULES`.
 
-    Args:
-        texts: n strings, no nulls.
-        rule: its name in `RULES`.
-
-    Returns:
-        n lists of words, by the rule "unicode" decomposed (`text.compose` writes them as people do); a text without a
-        word gives an empty list.
+    The rule "unicode" leaves words decomposed; `vocabulary.compose` restores them.
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
@@ -109,7 +103,7 @@ def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
 
 
 def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
-    """Return texts as words between spaces, by the faster way where there is one."""
+    """Return texts as words between spaces."""
     if rule.respell_ascii is None:
         return rule.respell(texts)
     is_ascii = pc.string_is_ascii(texts)
@@ -122,11 +116,11 @@ def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
 
 
 def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `respell` makes of every character by itself.
+    """Return what a rule's `respell` makes of every single character.
 
     Returns:
-        (TABLE + 2,) int32 offsets, and the code points that they point into: those for c begin at offsets[c], and those
-        for all from TABLE on at offsets[TABLE]. -1 stands for c itself.
+        (TABLE + 2,) int32 offsets into the second array, which holds code points: those of c begin at offsets[c], those
+        of every character from TABLE on at offsets[TABLE]. -1 stands for c itself.
     """
     points = [point for point in range(TABLE + 1) if not 0xD800 <= point < 0xE000]  # no text holds a surrogate
     characters = [chr(point) for point in points]
@@ -142,10 +136,10 @@ def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accent_ranks() -> np.ndarray:
-    """Return by which rank the accents on one letter are put in order, as Arrow orders them when it decomposes.
+    """Return the rank by which Arrow orders several accents on one letter when it decomposes.
 
     Returns:
-        (n,) int32 for each character, 0 for all that are no such accents; beyond the end it is 0.
+        (n,) int32 per character; 0 for characters that are not reordered, and beyond the end.
     """
     characters = pa.array([chr(point) for point in range(TABLE) if not 0xD800 <= point < 0xE000])
     accents = characters.filter(pc.match_substring_regex(characters, r"^\p{M}$")).to_pylist()
@@ -162,6 +156,6 @@ def accent_ranks() -> np.ndarray:
 
 
 def is_reordered(pairs: list[str]) -> np.ndarray:
-    """Return which pairs of accents Arrow puts into another order: (n,) bool."""
+    """Return which pairs of accents Arrow reorders: (n,) bool."""
     given = pa.array(pairs)
     return np.asarray(pc.not_equal(pc.utf8_normalize(given, "NFD"), given))

@@ -1,4 +1,4 @@
-"""Text: the vocabulary, and words to ids and back; NumPy and Arrow only."""
+"""Vocabulary: word counts, and words to ranks, ids and back, with NumPy and Arrow only."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tasks.core.errors import DataError
 
 START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
-UNRANKED = 0  # in place of a word's rank, where the vocabulary does not have it
+UNRANKED = 0  # the rank of a word that is not in the vocabulary
 
 
 def count_occurrences(tokens: pa.ListArray) -> pa.StructArray:
@@ -19,15 +19,14 @@ def count_occurrences(tokens: pa.ListArray) -> pa.StructArray:
 
 
 class WordCounts:
-    """How often each word occurs, counted part by part."""
+    """Word frequencies, counted part by part."""
 
     def __init__(self) -> None:
-        """Count nothing yet."""
         self._words = pa.array([], pa.string())
         self._counts = np.zeros(0, np.int64)
 
     def add(self, counted: pa.StructArray) -> None:
-        """Add what `count_occurrences` returns of a part; the parts in their order."""
+        """Add the result of `count_occurrences`; call it in the order of the parts."""
         words, counts = counted.field("values"), counted.field("counts").to_numpy()
         places = pc.index_in(words, value_set=self._words)
         is_new = np.asarray(places.is_null())
@@ -37,24 +36,21 @@ class WordCounts:
         self._counts = np.concatenate([self._counts, counts[is_new]])
 
     def by_frequency(self) -> list[str]:
-        """Return every word, the most frequent first; of equals, the one that appeared first."""
+        """Return every word, the most frequent first; ties are broken by first appearance."""
         by_frequency = np.argsort(-self._counts, kind="stable")
         words: list[str] = self._words.take(pa.array(by_frequency)).to_pylist()
         return words
 
 
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
-    """Replace words by their rank, 1 for the most frequent, and by `UNRANKED` where they have none.
+    """Replace words by int32 ranks, 1 for the most frequent, or `UNRANKED` if they are not in the vocabulary.
 
-    The vocabulary is looked up among the words and not they in it: Arrow makes a table of what it looks things up in,
-    each time, and one of the few words of a text is made ten times sooner than one of the whole vocabulary.
+    The vocabulary is looked up among the words instead of the reverse: Arrow builds a hash table of the set on each
+    call, which for a few words takes a tenth of the time that the whole vocabulary takes.
 
     Args:
         tokens: n lists of words.
-        vocabulary: strings, distinct, the words in order of rank.
-
-    Returns:
-        n lists of int32 ranks, each as long as its list of words.
+        vocabulary: distinct strings in order of rank.
     """
     words = tokens.flatten().dictionary_encode()
     places = pc.index_in(vocabulary, value_set=words.dictionary)
@@ -66,16 +62,7 @@ def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
 
 
 def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
-    """Count the words of each review, and those that the network will not know.
-
-    Args:
-        ranks: n lists of ranks, as `words_to_ranks` returns them.
-        num_words: ids end below this.
-        index_from: added to each rank.
-
-    Returns:
-        (n,) int64 words, and (n,) int64 words without a rank or with an id not below `num_words`.
-    """
+    """Return the words of each text, and how many of them have no rank or no id below `num_words`: two (n,) int64."""
     offsets, values = list_offsets(ranks), ranks.flatten().to_numpy()
     is_unknown = (values == UNRANKED) | (values >= num_words - index_from)
     before = np.concatenate([[0], np.cumsum(is_unknown, dtype=np.int64)])
@@ -83,13 +70,7 @@ def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tupl
 
 
 def select(lists: pa.ListArray, kept: np.ndarray, values: pa.Array) -> pa.ListArray:
-    """Return `lists` with `values` for content, and of these the `kept` ones only.
-
-    Args:
-        lists: n lists of v values in all.
-        kept: (v,) bool.
-        values: (v,) what stands in the lists' places.
-    """
+    """Return lists with new values, of which only those marked by `kept`, (v,) bool, remain."""
     before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
     offsets = before[list_offsets(lists)].astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values.filter(pa.array(kept)))
@@ -113,20 +94,18 @@ def ranks_to_ids(
 ) -> pa.ListArray:
     """Turn word ranks into token ids by the rules of keras.datasets.imdb.load_data.
 
-    Each rank is moved up by `index_from`, each review gets `start_char` in front, and every id below
-    `skip_top` or not below `num_words` (the start mark's too) becomes `oov_char`, or is dropped if that is None.
-    Words without a rank are dropped, as Keras's Tokenizer, which made those arrays, drops them.
+    Words without a rank are dropped, as Keras's Tokenizer does, which produced those arrays.
 
     Args:
         ranks: n lists of ranks, 1 for the most frequent word, or `UNRANKED`.
-        num_words: ids end below this.
-        skip_top: ids begin here.
-        start_char: the id put before each review; None puts none.
-        oov_char: the id of a word left out; None drops the word.
+        num_words: ids end below this; a higher one, even `start_char`, becomes `oov_char`.
+        skip_top: lower ids become `oov_char`.
+        start_char: put before each text; None puts nothing.
+        oov_char: replaces ids that are left out; None drops them.
         index_from: added to each rank.
 
     Returns:
-        n lists of ids, uint16 where every id fits, else int32.
+        n lists of ids, uint16 if every id fits, else int32.
     """
     is_ranked = pc.not_equal(ranks.flatten(), UNRANKED)
     if not pc.all(is_ranked).as_py():
@@ -159,14 +138,7 @@ def ids_to_words(
     oov_char: int | None = 2,
     index_from: int = 3,
 ) -> list[str]:
-    """Return the words of one review's token ids, as people write them.
-
-    Args:
-        ids: (length,) integers; 0 is padding and is left out.
-        vocabulary: the words in order of rank.
-        start_char: the id of the start mark.
-        oov_char: the id of a word left out.
-        index_from: what was added to each rank.
+    """Return the words of one text's token ids, without padding; the options are those of `ranks_to_ids`.
 
     Raises:
         DataError: an id is neither a mark nor a word's.
@@ -179,10 +151,10 @@ def ids_to_words(
         elif 0 <= (place := number - index_from - 1) < len(vocabulary):
             words.append(compose(vocabulary[place]))
         elif number:
-            raise DataError(f"token id {number} has no word among {len(vocabulary)}; is it another vocabulary's?")
+            raise DataError(f"token id {number} has no word among {len(vocabulary)}; is it from another vocabulary?")
     return words
 
 
 def compose(word: str) -> str:
-    """Return a word as people write it, with each accent on its letter; the rule "unicode" keeps them apart."""
+    """Return a word with its accents composed (NFC); the rule "unicode" decomposes them."""
     return unicodedata.normalize("NFC", word)

@@ -1,4 +1,4 @@
-"""The check of words: how long the reviews of a split are and how many of their words will be known, within limits."""
+"""Word limits: how long texts are and how many of their words are unknown, within limits."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,31 +13,20 @@ ROWS_NAMED = 5
 
 
 class WordCheck:
-    """The words of one split, counted while its reviews go by."""
+    """Counts the words of one split's texts as they pass by."""
 
     def __init__(self, split: str, order: np.ndarray, settings: EncodeSettings) -> None:
-        """Count nothing yet.
-
-        Args:
-            split: its name.
-            order: (m,) the rows of the download that the split keeps.
-            settings: the limits.
-        """
+        """`order` has the (m,) rows of the download that the split keeps."""
         self.split, self.settings = split, settings
         self._is_kept = np.zeros(order.max(initial=-1) + 1, bool)
         self._is_kept[order] = True
         self._reviews = self._words = self._unknown = self._odd = self._longest = 0
         self._shortest = np.iinfo(np.int64).max
-        # Rows, their words and those of them that are unknown; of odd length, and with the largest share unknown.
+        # Columns: row, words, unknown words.
         self._odd_rows, self._unknown_rows = (np.zeros((0, 3), np.int64) for _ in range(2))
 
     def watch(self, parts: Iterator[pa.ListArray], num_words: int) -> Iterator[pa.ListArray]:
-        """Yield reviews as they are, and count them.
-
-        Args:
-            parts: lists of ranks, every row of the download's split in order.
-            num_words: ids end below this.
-        """
+        """Yield lists of ranks, every row of the download's split in order, and count the words of the rows kept."""
         first = 0
         for ranks in parts:
             words, unknown = count_words(ranks, num_words=num_words, index_from=self.settings.index_from)
@@ -61,7 +50,7 @@ class WordCheck:
         self._unknown_rows = both[np.lexsort((-both[:, 1], -shares))[:ROWS_NAMED]]
 
     def summary(self) -> dict[str, int]:
-        """Return counts: reviews, words, unknown words, words of the shortest and longest, reviews of odd length."""
+        """Return counts: texts, words, unknown words, the shortest and longest text, texts of odd length."""
         return {
             "reviews": self._reviews,
             "words": self._words,
@@ -72,21 +61,14 @@ class WordCheck:
         }
 
     def enforce(self, name_row: Callable[[str, int], str]) -> None:
-        """Refuse a split that is beyond a limit.
-
-        Args:
-            name_row: says where a row of a split comes from.
-
-        Raises:
-            DataError: naming the rows that are furthest from it.
-        """
+        """Refuse a split beyond a limit; `name_row` says where a row of a split comes from."""
         settings, unknown_share = self.settings, self._unknown / max(self._words, 1)
         if self._odd > settings.max_odd_lengths * self._reviews:
             rows = ", ".join(
                 f"{name_row(self.split, row)} ({words:,} words)" for row, words, _ in self._odd_rows.tolist()
             )
             raise DataError(
-                f"{self._odd:,} of {self._reviews:,} {self.split} reviews have fewer than {settings.min_words:,} words "
+                f"{self._odd:,} of {self._reviews:,} {self.split} texts have fewer than {settings.min_words:,} words "
                 f"or more than {settings.max_words:,} ({rows}{', …' if self._odd > ROWS_NAMED else ''}); remove them, "
                 f"or change --data.min-words, --data.max-words or --data.max-odd-lengths ({settings.max_odd_lengths})"
             )
@@ -96,7 +78,7 @@ class WordCheck:
                 for row, words, unknown in self._unknown_rows.tolist()
             )
             raise DataError(
-                f"{unknown_share:.1%} of the words of the {self.split} reviews are unknown: they are not among the "
-                f"most frequent ones of training, as in {rows}. Are these reviews of the same language and kind? "
+                f"{unknown_share:.1%} of the words of the {self.split} texts are unknown: they are not among the "
+                f"most frequent ones of training, as in {rows}. Are these texts of the same language and kind? "
                 f"Else raise --data.num-words ({settings.num_words}) or --data.max-unknown ({settings.max_unknown})"
             )

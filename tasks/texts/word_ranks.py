@@ -1,4 +1,4 @@
-"""WordRanks reviews: word ranks and labels of a download, part by part, whatever form the download has."""
+"""Word ranks: the texts and labels of a download in any format as word ranks, part by part."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ ROWS_PER_PART = 4096  # of texts, which as words take several times their own me
 
 @dataclass(frozen=True)
 class WordRanks:
-    """Reviews as word ranks.
+    """Texts as word ranks.
 
     Attributes:
-        vocabulary: the words in order of rank; empty if they are not known.
+        vocabulary: words in order of rank; empty if unknown.
         label_names: from label 0 on.
-        labels: for each split the label of every review, (n,) int8 or int16, in the order of the parts.
-        highest_rank: of all splits; 0 where there is no word.
-        parts: for each split a function that yields its reviews anew, at most 8,192 at a time: lists of int32 ranks.
-        groups: (n,) of each training review; those of one group are about one thing, as a film.
+        labels: of each split, (n,) int8 or int16, in the order of the parts.
+        highest_rank: of all splits; 0 without words.
+        parts: for each split a function that yields lists of int32 ranks, at most 8,192 at a time.
+        groups: (n,) group of each training text.
         name_row: says where a row of a split comes from, for messages.
     """
 
@@ -46,26 +46,20 @@ class WordRanks:
 
 
 def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
-    """Return the reviews of a folder with imdb.npz and its word index, or with texts.parquet.
-
-    Args:
-        downloaded: the folder.
-        rule: of tokenising; the arrays of imdb.npz are words already, by the rule "keras".
+    """Return the texts of a folder with imdb.npz and its word index, or with texts.parquet.
 
     Raises:
-        DataError: another rule is wanted of them.
+        DataError: IMDB's arrays, which are tokenised already, cannot follow another rule than "keras".
     """
     if (downloaded / imdb.NPZ).exists():
         if rule != "keras":
-            raise DataError(
-                f"the arrays of IMDB were tokenised by the rule keras, not {rule}; leave data.tokenisation out"
-            )
+            raise DataError(f"IMDB's arrays are tokenised by the rule keras, not {rule}; leave --data.tokenisation out")
         return read_arrays(downloaded)
     return read_texts(downloaded / TEXTS, rule, read_dataset(downloaded).labels)
 
 
 def read_arrays(downloaded: Path) -> WordRanks:
-    """Return the reviews of Keras's arrays: each split is one pickle, so it is in memory whole."""
+    """Return the texts of Keras's arrays: each split is one pickle, so it is in memory as a whole."""
     index = downloaded / imdb.WORD_INDEX
     splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in npz.KERAS_SPLITS}
     return WordRanks(
@@ -73,23 +67,19 @@ def read_arrays(downloaded: Path) -> WordRanks:
         label_names=read_dataset(downloaded).labels,
         labels={split: labels for split, (_lists, labels) in splits.items()},
         highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
-        parts={split: partial(slices, lists) for split, (lists, _labels) in splits.items()},
+        parts={split: partial(slice_lists, lists) for split, (lists, _labels) in splits.items()},
         groups=block_of(splits["train"][1]),
         name_row=lambda split, row: f"review {row} of x_{split}",
     )
 
 
-def slices(lists: pa.ListArray) -> Iterator[pa.ListArray]:
+def slice_lists(lists: pa.ListArray) -> Iterator[pa.ListArray]:
     """Yield lists in parts."""
-    for start in range(0, len(lists), ROWS_PER_GROUP):
-        yield lists.slice(start, ROWS_PER_GROUP)
+    return (lists.slice(start, ROWS_PER_GROUP) for start in range(0, len(lists), ROWS_PER_GROUP))
 
 
 def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks:
-    """Return raw reviews (the columns split, label and text), tokenised anew each time they are read.
-
-    The vocabulary is built from the training reviews alone.
-    """
+    """Return the texts of texts.parquet, tokenised each time they are read; training texts make the vocabulary."""
     counts = WordCounts()
     for texts in iterate_column(path, "train", "text"):
         counts.add(count_occurrences(tokenise(texts, rule)))
@@ -111,13 +101,13 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks
 
 
 def read_labels(path: Path, split: str) -> np.ndarray:
-    """Return the labels of one split's reviews: (n,) integers."""
+    """Return the labels of one split: (n,) integers."""
     labels = [batch.to_numpy() for batch in iterate_column(path, split, "label")]
     return np.concatenate([np.zeros(0, np.int8), *labels])
 
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
-    """Return the group of each training review, as its column says or as its place does: (n,) int64."""
+    """Return the group of each training text, from its column or its place: (n,) int64."""
     if "group" not in pq.read_schema(path).names:
         return block_of(labels)
     names = pa.chunked_array(iterate_column(path, "train", "group")).combine_chunks()
@@ -126,9 +116,9 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 def name_text(path: Path, split: str, row: int) -> str:
-    """Return the file and row that the text in the given row of a split comes from, if texts.parquet says so."""
+    """Return the origin of a split's text, if texts.parquet names it."""
     if not {"file", "row"} <= set(pq.read_schema(path).names):
-        return f"{split} review {row + 1}"
+        return f"{split} text {row + 1}"
     place = pq.read_table(path, columns=["file", "row"], filters=[("split", "=", split)]).slice(row, 1).to_pylist()[0]
     return f"{place['file']} row {place['row']}"
 
@@ -141,6 +131,6 @@ def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
 
 
 def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Iterator[pa.ListArray]:
-    """Yield the word ranks of one split's texts, with `UNRANKED` for words that training does not have."""
+    """Yield the word ranks of one split's texts."""
     for texts in iterate_column(path, split, "text"):
         yield words_to_ranks(tokenise(texts, rule), vocabulary)

@@ -135,7 +135,7 @@ def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
     write_dataset(tmp_path, DATASET)
     folder = tmp_path / "encoded"
     folder.mkdir()
-    with pytest.raises(DataError, match=r"85.7% of the words of the test reviews .*a\.csv row 4 \(2 of 2\)"):
+    with pytest.raises(DataError, match=r"85.7% of the words of the test texts .*a\.csv row 4 \(2 of 2\)"):
         encode_download(tmp_path, EncodeSettings(), folder)
     counts = encode_download(tmp_path, EncodeSettings(max_unknown=0.9), folder)
     assert counts == {"train": 2, "test": 2, "words": 3}

@@ -55,7 +55,7 @@ def test_the_schema_says_how_it_was_made(tmp_path, rng):
 
 def test_a_file_made_otherwise_is_refused(tmp_path, rng):
     pq.write_table(pa.table({"tokens": [[1]], "length": [1], "label": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="its format is 'not given'"):
+    with pytest.raises(DataError, match="its format is 'missing'"):
         PaddedFile(tmp_path / "other.parquet")
     schema = padded_schema(16, 100, "pre", "pre")
     schema = schema.with_metadata(schema.metadata | {b"rule": b"split on commas"})

@@ -1,4 +1,4 @@
-"""Fetching: one file from http(s), file:// or a path, streamed, bounded and checked by its hash."""
+"""Fetching: one file from http(s), file:// or a path, streamed, with limits and a checked hash."""
 
 import hashlib
 import netrc
@@ -26,17 +26,17 @@ MAX_BYTES = 1 << 30
 
 
 def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
-    """Copy `source` to `target`, which is left absent unless all of it came and its hash is right.
+    """Copy `source` to `target`, or leave no file if it is incomplete or has another hash.
 
     Args:
         source: an http(s) address, a file:// address or a path.
         target: the file to write.
-        algorithm: the hash's name, as hashlib knows it.
-        expected: the hash, in hex; None takes any content.
+        algorithm: of the hash, as hashlib names it.
+        expected: the hash in hex; None accepts any content.
 
     Raises:
-        SourceUnreachable: no connection, a time-out, a 5xx answer or a short body: worth another try.
-        SourceError: anything that another try would not mend: no such file, another hash, too many bytes.
+        SourceUnreachable: no connection, a time-out, a 5xx response or a short body; retrying may help.
+        SourceError: retrying will not help: no such file, another hash, too many bytes.
     """
     try:
         if is_remote(source):
@@ -51,16 +51,12 @@ def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str
 
 
 def is_remote(source: str) -> bool:
-    """Tell whether `source` is fetched over http or https."""
+    """Return whether a source is fetched over http or https."""
     return urllib.parse.urlsplit(source).scheme in ("http", "https")
 
 
 def local_path(source: str) -> Path:
-    """Return the path that a file:// address or a plain path names.
-
-    Raises:
-        SourceError: it is an address of some other scheme.
-    """
+    """Return the path of a file:// address or a plain path, or refuse another scheme."""
     parts = urllib.parse.urlsplit(source)
     if parts.scheme == "file":
         return Path(urllib.request.url2pathname(parts.path))
@@ -70,7 +66,7 @@ def local_path(source: str) -> Path:
 
 
 def beside(source: str, name: str) -> str:
-    """Return the address of the file `name` in the folder of `source`."""
+    """Return the address of a file in the folder of `source`."""
     if "://" in source:
         return urllib.parse.urljoin(source, name)
     return str(user_path(source).parent / name)
@@ -87,7 +83,7 @@ def copy_local(path: Path, target: Path) -> None:
 
 
 def fetch_over_http(url: str, target: Path) -> None:
-    """Stream `url` to `target`, with a progress bar where standard error is a terminal."""
+    """Stream `url` to `target`, with a progress bar if standard error is a terminal."""
     try:
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(refuse_downgrade, url)]}
         with (
@@ -95,46 +91,38 @@ def fetch_over_http(url: str, target: Path) -> None:
             client.stream("GET", url) as response,
         ):
             if response.status_code >= 500 or response.status_code == 429:
-                raise SourceUnreachable(f"{url}: the server answered {response.status_code}; try again later")
+                raise SourceUnreachable(f"{url}: the server responded with {response.status_code}; try again later")
             if response.status_code >= 400:
-                raise SourceError(f"{url}: the server answered {response.status_code}; check the address")
+                raise SourceError(f"{url}: the server responded with {response.status_code}; check the address")
             write_stream(response, url, target)
     except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise SourceError(f"{url}: {error}; check the address") from error
     except httpx.HTTPError as error:
-        # Connect errors, time-outs and bodies that end early: httpx has a class for each, we treat them alike.
+        # Connection errors, time-outs and truncated bodies.
         reason = str(error) or type(error).__name__
         raise SourceUnreachable(f"{url}: cannot be fetched ({reason})") from error
 
 
 def refuse_downgrade(url: str, request: httpx.Request) -> None:
-    """Refuse to follow an https address to one that anybody on the way may read and change.
-
-    Raises:
-        SourceError: the request is such a one.
-    """
+    """Refuse to follow an https address to one that is not encrypted."""
     if url.lower().startswith("https://") and request.url.scheme != "https":
         raise SourceError(f"{url}: redirects to {request.url.scheme}://{request.url.host}, which is not encrypted")
 
 
 def netrc_auth() -> httpx.Auth | None:
-    """Return the passwords in $NETRC, else ~/.netrc, by host; None where there is no such file.
-
-    Raises:
-        SourceError: the file cannot be read as one.
-    """
+    """Return the passwords in $NETRC, by default ~/.netrc, or None without such a file."""
     path = user_path(os.environ.get("NETRC") or "~/.netrc")
     try:
         return httpx.NetRCAuth(str(path)) if path.is_file() else None
     except netrc.NetrcParseError as error:
         # Its message quotes the line, which may hold a password.
-        raise SourceError(f"{path}: line {error.lineno} is not what a .netrc file may hold; mend it") from None
+        raise SourceError(f"{path}: line {error.lineno} is not valid in a .netrc file; fix it") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read ({error}); mend it, or name another with NETRC") from error
+        raise SourceError(f"{path}: cannot be read ({error}); fix it, or name another file with NETRC") from error
 
 
 def write_stream(response: httpx.Response, url: str, target: Path) -> None:
-    """Write a response's body to `target`, within bounds of size and time."""
+    """Write a response's body to `target`, within limits of size and time."""
     length = response.headers.get("Content-Length", "")
     declared = int(length) if length.isdecimal() else None
     started, written = time.monotonic(), 0
@@ -142,38 +130,28 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
         for chunk in response.iter_bytes():
             written += len(chunk)
             if written > MAX_BYTES:
-                raise SourceError(f"{url}: more than {MAX_BYTES} bytes; this is not the data set")
+                raise SourceError(f"{url}: more than {MAX_BYTES} bytes; this is not the dataset")
             if time.monotonic() - started > MAX_SECONDS:
-                raise SourceUnreachable(f"{url}: not whole after {MAX_SECONDS} s; try a nearer mirror")
+                raise SourceUnreachable(f"{url}: incomplete after {MAX_SECONDS} s; try a nearer mirror")
             file.write(chunk)
             progress.update(bar, completed=written)
 
 
 @contextmanager
 def progress_bar(name: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
-    """Show a bar of bytes on standard error while a file comes in."""
+    """Show a progress bar of bytes on standard error."""
     console = Console(stderr=True)
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(name, total=total)
 
 
 def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:
-    """Compare a file's hash with the expected one.
-
-    Raises:
-        SourceError: they differ; the message gives both.
-    """
+    """Compare a file's hash with the expected one."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected.lower():
         raise SourceError(
-            f"{source}: {algorithm} is {found}, expected {expected.lower()}; nothing of it was opened. "
-            "If you trust this file, name its hash: --data.sha256 HEX (a word index's: --data.word-index-sha256 HEX)"
+            f"{source}: {algorithm} is {found}, expected {expected.lower()}; the file was not opened. "
+            "If you trust it, give its hash: --data.sha256 HEX (a word index's: --data.word-index-sha256 HEX)"
         )

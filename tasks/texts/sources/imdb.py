@@ -1,4 +1,4 @@
-"""IMDB: the arrays of word ranks and the word index, from the Keras host, a mirror or a local copy."""
+"""IMDB: Keras's arrays of word ranks and their word index, from the Keras host, a mirror or a local copy."""
 
 import json
 from collections.abc import Callable
@@ -18,19 +18,14 @@ WORD_INDEX_MD5 = "bfafd718b763782e994055a2d397834f"
 
 
 def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write imdb.npz and imdb_word_index.json into `folder` and return where they came from.
+    """Write imdb.npz and imdb_word_index.json into `folder` and return their origin.
 
-    The .npz must always have the expected hash, the published one unless `sha256` names another. The word
-    index is read as JSON, which can do no harm; the published one is checked too.
+    The .npz must have the published hash, or the one given. The word index is JSON, so a mirror's needs no hash.
 
     Args:
         settings: where to fetch from.
         folder: where to write.
-        warn: told when a mirror has no word index. Training does without; only showing reviews as words does not.
-
-    Raises:
-        SourceError: a file is missing, or is not what it should be.
-        SourceUnreachable: the host cannot be reached.
+        warn: called if a mirror has no word index, which only showing texts as words needs.
     """
     npz = settings.source or HOST + NPZ
     sha256 = settings.sha256 or NPZ_SHA256
@@ -55,20 +50,12 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
 
 
 def word_index_of(settings: SourceSettings) -> str:
-    """Return where the word index is: as named, else beside the .npz."""
+    """Return the word index's address: as given, else in the folder of the .npz."""
     return settings.word_index or beside(settings.source or HOST + NPZ, WORD_INDEX)
 
 
 def read_word_index(path: Path, source: str) -> list[str]:
-    """Return the words of a word index in order of rank.
-
-    Args:
-        path: JSON of word -> rank; the ranks are 1 to the number of words, each once.
-        source: where the file came from, for messages.
-
-    Raises:
-        SourceError: it is anything else.
-    """
+    """Return the words of a JSON word index (word -> rank, ranks 1 to n) in order of rank; `source` is for messages."""
     try:
         ranks = json.loads(path.read_bytes())
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The safe .npz reader: Keras's IMDB arrays are pickles, and are read here so that no pickle can run code."""
+"""Keras's imdb.npz, whose arrays are pickles, read without letting a pickle run code."""
 
 import io
 import pickle
@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from tasks.core.errors import SourceError
 
 KERAS_SPLITS = ("train", "test")
-# The published file's largest member has 14 MB; this bounds what a file that lies about itself can cost.
+# The published file's largest member has 14 MB.
 MAX_MEMBER_BYTES = 256 << 20
 # The published file's lists take 0.3 GB as Python objects.
 MAX_GROWTH_BYTES = 8 << 30
@@ -25,13 +25,13 @@ NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int
 
 
 class ArrayStandIn:
-    """What a pickled NumPy array becomes: a shape and a flat list, never an array made by the pickle."""
+    """Takes the place of a pickled NumPy array: a shape and a flat list."""
 
     shape: tuple[int, ...]
     values: list[Any]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the state that NumPy pickles: version, shape, dtype, order, and the list of objects."""
+        """Take the state that NumPy pickles: version, shape, dtype, order, list of objects."""
         _version, shape, _dtype, _fortran_order, values = state
         if not isinstance(values, list) or shape != (len(values),):
             raise pickle.UnpicklingError("an array that is not one list of objects")
@@ -39,65 +39,48 @@ class ArrayStandIn:
 
 
 class DtypeStandIn:
-    """What a pickled NumPy dtype becomes: nothing that is used."""
+    """Takes the place of a pickled dtype, and ignores it."""
 
-    def __init__(self, *_description: object) -> None:
-        """Ignore the description."""
-
-    def __setstate__(self, state: object) -> None:
-        """Ignore the state."""
-
-
-def stand_in_for_reconstruct(_kind: object, _shape: object, _typecode: object) -> ArrayStandIn:
-    """Return an empty stand-in, where NumPy would make an empty array."""
-    return ArrayStandIn()
-
-
-def stand_in_for_encode(_text: object, _encoding: object) -> bytes:
-    """Return no bytes, where Python would encode a string."""
-    return b""
+    def __init__(self, *_description: object) -> None: ...
+    def __setstate__(self, state: object) -> None: ...
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Admits lists, ints and the names by which NumPy pickles an array, each replaced by a stand-in."""
+    """Accepts lists, ints and the names by which NumPy pickles an array, each replaced by a stand-in."""
 
-    ADMITTED = {  # noqa: RUF012 - a constant, as the base class has no room for one
-        ("numpy._core.multiarray", "_reconstruct"): stand_in_for_reconstruct,
-        ("numpy.core.multiarray", "_reconstruct"): stand_in_for_reconstruct,
+    ADMITTED: dict[tuple[str, str], Any] = {  # noqa: RUF012 - a constant
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: ArrayStandIn(),
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: ArrayStandIn(),
         ("numpy", "ndarray"): ArrayStandIn,
         ("numpy", "dtype"): DtypeStandIn,
-        # Protocol 2, which older NumPy wrote, has no bytes: the typecode is an encoded string.
-        ("_codecs", "encode"): stand_in_for_encode,
+        # Older NumPy wrote protocol 2, which has no bytes: it encodes a string.
+        ("_codecs", "encode"): lambda *_: b"",
     }
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a stand-in, or refuse."""
         if (module, name) not in self.ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array of reviews needs")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array of texts needs")
         return self.ADMITTED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuse references to outside."""
+        """Refuse references to objects outside the file."""
         raise pickle.UnpicklingError("it refers to an object outside the file")
 
 
 def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
-    """Read one split of Keras's imdb.npz.
-
-    Args:
-        path: the .npz file.
-        split: "train" or "test".
+    """Read a split, "train" or "test".
 
     Returns:
-        n lists of int32 word ranks, each at least 1, and their labels, (n,) int8 of 0 and 1.
+        n lists of int32 word ranks, at least 1, and their labels, (n,) int8 of 0 and 1.
 
     Raises:
-        SourceError: the file is not such an .npz, or tries to be more than that.
+        SourceError: the file has another content.
     """
     lists = read_lists(path, f"x_{split}.npy")
     labels = read_labels(path, f"y_{split}.npy")
     if len(lists) != len(labels):
-        raise SourceError(f"{path}: x_{split} has {len(lists)} reviews, y_{split} has {len(labels)} labels")
+        raise SourceError(f"{path}: x_{split} has {len(lists)} texts, y_{split} has {len(labels)} labels")
     return lists, labels
 
 
@@ -120,9 +103,9 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
 
 @contextmanager
 def bounded_memory(growth: int) -> Iterator[None]:
-    """Let this process's memory grow by at most so many bytes; what asks for more gets a MemoryError.
+    """Limit the growth of this process's memory in bytes; exceeding it raises MemoryError.
 
-    One byte of a pickle can ask for a table of gigabytes. Where the system knows no such limit, there is none.
+    One byte of a pickle can ask for a table of gigabytes. Windows has no such limit.
     """
     try:
         import resource
@@ -146,7 +129,7 @@ def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
         raise SourceError(f"{place} holds something else than lists of word ranks")
     lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    # NumPy would round floats and parse strings without a word; an array of the standard library refuses both.
+    # NumPy would silently round floats and parse strings; the standard library's array refuses both.
     numbers = array("i")
     try:
         for review in reviews:
@@ -156,7 +139,7 @@ def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
     ranks = np.asarray(numbers, np.int32)
     if len(ranks) and ranks.min() < 1:
         row = int(np.searchsorted(offsets, int(ranks.argmin()), side="right")) - 1
-        raise SourceError(f"{place}: review {row} has the rank {ranks.min()}; ranks begin at 1")
+        raise SourceError(f"{place}: text {row} has the rank {ranks.min()}; ranks begin at 1")
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(ranks))
 
 
@@ -175,7 +158,7 @@ def read_labels(path: Path, member: str) -> np.ndarray:
 
 
 def open_member(path: Path, member: str) -> io.BytesIO:
-    """Read one member of a zip file into memory, at most `MAX_MEMBER_BYTES` bytes of it."""
+    """Read one member of a zip file into memory, up to a limit."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
             content = stream.read(MAX_MEMBER_BYTES + 1)
@@ -189,7 +172,7 @@ def open_member(path: Path, member: str) -> io.BytesIO:
 
 
 def read_header(content: BinaryIO, path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the header of the .npy format and leave `content` at the data."""
+    """Read a .npy header; `content` is then at the data."""
     try:
         version = npy.read_magic(content)
         if version not in ((1, 0), (2, 0)):

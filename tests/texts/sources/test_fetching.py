@@ -37,10 +37,10 @@ def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
 @pytest.mark.parametrize(
     ("behaviour", "error", "message"),
     [
-        ("broken", SourceUnreachable, "answered 500; try again later"),
+        ("broken", SourceUnreachable, "responded with 500; try again later"),
         ("short", SourceUnreachable, "cannot be fetched"),
-        ("gone", SourceError, "answered 404; check the address"),
-        ("stranger", SourceError, f"expected {SHA256}; nothing of it was opened"),
+        ("gone", SourceError, "responded with 404; check the address"),
+        ("stranger", SourceError, f"expected {SHA256}; the file was not opened"),
         ("redirect", SourceError, "check the address"),
         ("unlimited", SourceUnreachable, "cannot be fetched"),
     ],
@@ -91,7 +91,7 @@ def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
 
 def test_a_server_that_drips_is_given_up(mirror, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "MAX_SECONDS", 0.0)
-    with pytest.raises(SourceUnreachable, match=r"not whole after 0.0 s; try a nearer mirror"):
+    with pytest.raises(SourceUnreachable, match=r"incomplete after 0.0 s; try a nearer mirror"):
         fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
 
 
@@ -100,7 +100,7 @@ def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with pytest.raises(SourceError, match="answered 401"):
+    with pytest.raises(SourceError, match="responded with 401"):
         fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
 
 

@@ -70,7 +70,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path):
         (header((2,)) + pickle.dumps(object_array([[1], [2.5]])), "something else than word ranks"),
         (header((2,)) + pickle.dumps(object_array([[1], ["2"]])), "something else than word ranks"),
         (header((2,)) + pickle.dumps(object_array([[1], [2**40]])), "something else than word ranks"),
-        (header((2,)) + pickle.dumps(object_array([[1], [5, -2]])), "review 1 has the rank -2"),
+        (header((2,)) + pickle.dumps(object_array([[1], [5, -2]])), "text 1 has the rank -2"),
         (header((2,), "<i8") + b"\0" * 16, "expected lists of word ranks"),
         (b"not an array", "has no .npy header"),
     ],
@@ -85,7 +85,7 @@ def test_a_member_that_is_something_else_is_refused(tmp_path, x, message):
     ("y", "message"),
     [
         (np.array([0, 2]), "has the label 2 in row 1, expected 0 or 1"),
-        (np.array([0, 1, 1]), "x_train has 2 reviews, y_train has 3 labels"),
+        (np.array([0, 1, 1]), "x_train has 2 texts, y_train has 3 labels"),
         (np.array([[0, 1]]), "expected one row of 0 and 1"),
         (np.array([0.0, 1.0]), "expected one row of 0 and 1"),
     ],
