@@ -77,10 +77,10 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         started = time.perf_counter()
         score_model(target, folder / "pad", ScoringSettings(), target)
     else:
-        from tasks.network.bundle import assemble_light
+        from tasks.network.bundle import open_onnx
         from tasks.predict import score_file
 
-        classifier = assemble_light("benchmark", folder / "packaged")
+        classifier = open_onnx("benchmark", folder / "packaged")
         asked = PredictSettings(input=str(folder / "texts.parquet"), output=str(target / "scored.parquet"))
         started = time.perf_counter()
         score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)

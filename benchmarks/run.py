@@ -77,8 +77,8 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
-    from tasks.network.keras_files import start_tensorflow
     from tasks.network.onnx_network import write_network
+    from tasks.network.quiet_import import start_tensorflow
     from tasks.network.scoring import NETWORK
     from tasks.train import compile_model, fit_epoch
 
@@ -150,9 +150,9 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and judge, as the steps evaluate and judge do it."""
     from tasks.evaluation.metrics import measure_scores
     from tasks.evaluation.scores import Scores
-    from tasks.network.keras_files import Scorer
+    from tasks.network.scoring import keras_scorer
 
-    score = Scorer(model, settings.batch_size, bucketing=True)
+    score = keras_scorer(model, settings.batch_size, bucketing=True)
     return [measure_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 
@@ -161,8 +161,8 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     import pyarrow as pa
 
     from tasks.core.data_settings import PadSettings
-    from tasks.network.bundle import LIGHT_BATCH_SIZE, Classifier, Facts
-    from tasks.network.scoring import OnnxScorer
+    from tasks.network.bundle import ONNX_BATCH_SIZE, BundleFacts, Classifier
+    from tasks.network.scoring import onnx_scorer
     from tasks.texts.encoded import read_encoding, read_vocabulary
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
@@ -172,8 +172,9 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
         name="benchmark",
         vocabulary=pa.array(read_vocabulary(folder)),
         encoding=read_encoding(folder),
-        facts=Facts(**sides, bucketing=True, threshold=0.5, **source),
-        score=OnnxScorer(network, len(LABELS), LIGHT_BATCH_SIZE, bucketing=True),
+        facts=BundleFacts(**sides, bucketing=True, threshold=0.5, **source),
+        score=onnx_scorer(network, len(LABELS), ONNX_BATCH_SIZE, bucketing=True),
+        registered_model=None,
     )
     return classifier.predict(pa.array(texts))
 

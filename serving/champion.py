@@ -13,7 +13,7 @@ from serving.settings import ServeSettings
 from tasks.core.error_messages import describe
 from tasks.core.errors import ModelError, PipelineError
 from tasks.core.layout import METRICS, REPORT
-from tasks.network.bundle import Classifier, assemble_light
+from tasks.network.bundle import Classifier, open_onnx
 from tasks.network.scoring import NETWORK
 from tasks.registry.client import registry
 from tasks.registry.loading import packaged_by, run_folder
@@ -113,7 +113,7 @@ def load_version(version: Any, uri: str | None, store: Path) -> LoadedModel:
                 f"{name}: its files are not those that were registered, or are from before there was an ONNX network "
                 f"among them; {RETRAIN}"
             )
-        classifier = assemble_light(name, folder, version.name)
+        classifier = open_onnx(name, folder, version.name)
     test, report = test_of(run_of(store, version.name, int(version.version)))
     return LoadedModel(classifier, int(version.version), version.tags[CONTENT], test, report)
 
@@ -129,7 +129,7 @@ def load_run(model: str, store: Path) -> LoadedModel:
     if not (packaged / NETWORK).exists():
         raise ModelError(f"{run}: its model is from before there was an ONNX network beside it; run the same again")
     test, report = test_of(run)
-    return LoadedModel(assemble_light(f"run {run.name}", packaged), None, packaged.name, test, report)
+    return LoadedModel(open_onnx(f"run {run.name}", packaged), None, packaged.name, test, report)
 
 
 class Champion:

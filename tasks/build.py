@@ -7,7 +7,9 @@ from prefect import task
 
 from tasks.core.settings import ModelSettings
 from tasks.linear.phrase_files import read_phrase_facts, read_table, read_vectors
-from tasks.network.keras_files import MODEL, READER, save_model, seeded_weights, start_tensorflow
+from tasks.network.keras_files import MODEL, READER, save_model
+from tasks.network.quiet_import import start_tensorflow
+from tasks.network.seeds import seeded_weights
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.padded import padded_file, read_sizes

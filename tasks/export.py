@@ -14,10 +14,10 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.paths import check_writable, user_path
-from tasks.network.bundle import KerasClassifier, write_facts
+from tasks.network.bundle import KerasClassifier, open_onnx, write_facts
 from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
-from tasks.network.scoring import NETWORK, OnnxScorer
+from tasks.network.scoring import NETWORK
 from tasks.registry.loading import load_keras
 from tasks.texts.encoded import write_encoding, write_vocabulary
 
@@ -32,11 +32,9 @@ def write_onnx(classifier: KerasClassifier, folder: Path) -> None:
     write_encoding(folder, classifier.encoding)
 
 
-def score_with_onnx(classifier: KerasClassifier, folder: Path, texts: pa.Array) -> np.ndarray:
-    """Return the probabilities that ONNX Runtime gives each text, each at its own padded length."""
-    network, facts = folder / NETWORK, classifier.facts
-    score = OnnxScorer(network, len(facts.labels), 1, bucketing=facts.bucketing)
-    return score(classifier.encode(texts)[0])
+def score_with_onnx(folder: Path, texts: pa.Array) -> np.ndarray:
+    """Return the probabilities that the exported ONNX network gives each text, as `Classifier.predict` does."""
+    return open_onnx(folder.name, folder).predict(texts)
 
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
@@ -76,7 +74,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
         write_facts(draft, classifier.facts)
-        gap = float(np.abs(score(classifier, draft, PROBES) - classifier.predict(PROBES)).max())
+        gap = float(np.abs(score(draft, PROBES) - classifier.predict(PROBES)).max())
         if gap > tolerance:
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")
     return gap

@@ -6,7 +6,7 @@ from prefect import task
 
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
-from tasks.network.bundle import Facts, write_packaged
+from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.network.history import read_training
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
@@ -25,7 +25,7 @@ def package_classifier(
 ) -> dict[str, str]:
     """Write the classifier whole, and return the name of its dataset."""
     dataset, made = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).metadata
-    facts = Facts(
+    facts = BundleFacts(
         maxlen=int(made["maxlen"]),
         padding=made["padding"],
         truncating=made["truncating"],
@@ -36,7 +36,7 @@ def package_classifier(
         dataset_sha256=dataset.sha256,
         reference=reference_of(encoded, padded, evaluated),
     )
-    write_packaged(folder, trained, encoded, facts)
+    write_bundle(folder, trained, encoded, facts)
     return {"dataset": dataset.name}
 
 

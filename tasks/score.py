@@ -9,7 +9,8 @@ from prefect import task
 from tasks.core.settings import ScoringSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.network.history import read_training
-from tasks.network.keras_files import MODEL, Scorer, load_model
+from tasks.network.keras_files import MODEL, load_model
+from tasks.network.scoring import Scorer, keras_scorer
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.padded import PaddedFile, padded_file
@@ -24,7 +25,7 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
 
 def score_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
     """Write the scores of the test and of the validation reviews, and return how many there are."""
-    score = Scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
+    score = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
     rows = {}
     for split in ("test", "validation"):
         scores = score_split(padded, split, score)

@@ -17,8 +17,9 @@ from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, keep_newest
 from tasks.network.devices import describe_devices, devices, strategy
 from tasks.network.history import Epoch, best_epoch, write_training
-from tasks.network.keras_files import MODEL, learner_of, load_model, save_model, seed_dropout
+from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.remote_checkpoint import SharedEpochs, keep_newest_shared
+from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, cache_key, keep, path_of

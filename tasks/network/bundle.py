@@ -1,11 +1,16 @@
-"""The classifier: raw text in, probability out; a network with the vocabulary and rules it was trained with.
+"""The bundle: one folder with everything needed to score raw text, and the classifier that opens it.
 
-ONNX Runtime scores, files too: it has scored a text before TensorFlow would have been imported, and needs neither
-MLflow nor a network of Keras's. What has no ONNX network, TensorFlow scores; and exports are made of Keras's network.
+    model.keras        the trained network
+    model.onnx         the same network for ONNX Runtime, which scores a text before TensorFlow has been imported
+    vocabulary.json    the words, in order of rank
+    encoding.json      how words become token ids
+    classifier.json    padding, threshold, labels and a profile of the training texts: `BundleFacts`
+
+`write_bundle` fills the folder. `open_onnx` and `open_keras` turn it into a `Classifier`: texts in, probabilities out.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,30 +21,36 @@ from pydantic import BaseModel, ConfigDict
 from tasks.core.errors import ModelError
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.scores import decide_labels
-from tasks.network.keras_files import MODEL, Scorer, load_model
+from tasks.network.keras_files import MODEL, load_model
 from tasks.network.onnx_network import write_network
-from tasks.network.scoring import NETWORK, OnnxScorer, Score
+from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_encoding, read_vocabulary
 from tasks.texts.padded import Padded, pad_tokens
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import count_words, ranks_to_ids, words_to_ranks
 
+if TYPE_CHECKING:
+    import keras
+
 FACTS = "classifier.json"
+KERAS_BATCH_SIZE = 256
+# ONNX Runtime needs as long per text in batches of 8 as of 64, keeps less memory, and spreads few texts over threads.
+ONNX_BATCH_SIZE = 8
 
 
-class Facts(BaseModel):
-    """What a classifier has beside its network, its vocabulary and the rules of its ids.
+class BundleFacts(BaseModel):
+    """What scoring needs besides the network, the vocabulary and the encoding.
 
     Attributes:
-        maxlen: words kept of a review.
-        padding: "pre" or "post", the side on which a short review is filled up with 0.
-        truncating: "pre", "post" or "middle": where a long review is cut.
-        bucketing: whether reviews are padded to the next multiple of 32 only, or all to maxlen.
-        threshold: of two labels, the probability from which a review counts as positive.
-        labels: the name of each label, from label 0 on; of two the negative one comes first.
-        dataset: the name of the reviews that it was trained on.
-        dataset_sha256: their hash.
-        reference: the profile of those reviews, to compare others with.
+        maxlen: words kept of a text.
+        padding: "pre" or "post", the side on which a short text is filled with 0.
+        truncating: "pre", "post" or "middle": where a long text is cut.
+        bucketing: whether texts are padded to the next multiple of 32, or all to maxlen.
+        threshold: with two labels, the probability from which a text counts as positive.
+        labels: the labels' names, from label 0 on; of two the negative one is first.
+        dataset: the name of the training data.
+        dataset_sha256: its hash.
+        reference: the profile of the training texts, for measuring drift.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,67 +66,62 @@ class Facts(BaseModel):
     reference: Profile
 
 
-def write_packaged(folder: Path, network: Path, encoded: Path, facts: Facts) -> None:
-    """Write model.keras, the same network as model.onnx, vocabulary.json, encoding.json and classifier.json.
-
-    Args:
-        folder: where to write.
-        network: the folder of a trained network.
-        encoded: the folder of the encoded reviews that it was trained on.
-        facts: the rest.
-    """
-    shutil.copyfile(network / MODEL, folder / MODEL)
+def write_bundle(folder: Path, trained: Path, encoded: Path, facts: BundleFacts) -> None:
+    """Fill `folder` from the folders of a trained network and of the texts that it was trained on."""
+    shutil.copyfile(trained / MODEL, folder / MODEL)
     for name in (VOCABULARY, ENCODING):
         shutil.copyfile(encoded / name, folder / name)
     write_facts(folder, facts)
     write_network(load_model(folder / MODEL), facts.labels, folder / NETWORK)
 
 
-def write_facts(folder: Path, facts: Facts) -> None:
-    """Write the facts of a classifier."""
+def write_facts(folder: Path, facts: BundleFacts) -> None:
+    """Write classifier.json."""
     (folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
 
 
-def read_facts(folder: Path) -> Facts:
-    """Return what `write_facts` wrote."""
-    return Facts.model_validate_json((folder / FACTS).read_bytes())
+def read_facts(folder: Path) -> BundleFacts:
+    """Read classifier.json."""
+    return BundleFacts.model_validate_json((folder / FACTS).read_bytes())
 
 
-# TensorFlow, Keras and MLflow are imported inside the functions that need them: other steps never pay for them.
-if TYPE_CHECKING:
-    import keras
+def read_words(name: str, folder: Path) -> pa.Array:
+    """Read the vocabulary of a bundle: strings, in order of rank.
 
-# A review takes ONNX Runtime no longer in batches of 8 than of 64; its allocator keeps less for the next, and a few
-# texts that wait are already work for several processors.
-BATCH_SIZE, LIGHT_BATCH_SIZE = 256, 8
+    Raises:
+        ModelError: the words are not known, only their ids.
+    """
+    vocabulary = read_vocabulary(folder)
+    if not vocabulary:
+        raise ModelError(
+            f"{name}: trained on a download without a word index, so raw text cannot be turned into its token ids; "
+            "train again with --data.word-index"
+        )
+    return pa.array(vocabulary, pa.string())
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, and all that raw text needs on the way to it.
+    """An opened bundle.
 
     Attributes:
-        name: which model it is, for people.
+        name: which model it is, for messages.
         vocabulary: strings, the words in order of rank.
-        encoding: how ids were given.
-        facts: the rest, as it was packaged.
-        score: the network, ready to score.
-        registered_model: the model in the registry that it is a version of; None where it is of a run folder.
+        encoding: how words become token ids.
+        facts: the bundle's facts.
+        score: the network: padded token ids to probabilities.
+        registered_model: the registry's model of which it is a version; None for one from a run folder.
     """
 
     name: str
     vocabulary: pa.Array
     encoding: Encoding
-    facts: Facts
-    score: Score
-    registered_model: str | None = field(default=None, kw_only=True)
+    facts: BundleFacts
+    score: Scorer
+    registered_model: str | None
 
     def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
-        """Turn n texts into padded token ids, by the rules that the network was trained with.
-
-        Returns:
-            The reviews, and how many of all their words are known, and how many are not.
-        """
+        """Turn texts into padded token ids; also return how many of their words are known and how many unknown."""
         ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
         limit = self.encoding.vocabulary_size
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
@@ -127,80 +133,42 @@ class Classifier:
         return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def predict(self, texts: pa.Array) -> np.ndarray:
-        """Return the probabilities of each text: (n,) float32 of label 1 of two, (n, labels) float32 of more.
-
-        They depend on the text alone, not on the others.
-
-        Args:
-            texts: n strings, no nulls.
-        """
+        """Return the probabilities of n texts: (n,) float32 of label 1 of two, (n, labels) float32 with more labels."""
         return self.score(self.encode(texts)[0])
 
-    def verdict(self, probabilities: np.ndarray) -> pa.Array:
-        """Return the name of the label that the probabilities of each text stand for."""
+    def label_names(self, probabilities: np.ndarray) -> pa.Array:
+        """Return the name of the predicted label of each text."""
         names = pa.array(self.facts.labels, pa.string())
         return names.take(pa.array(decide_labels(probabilities, self.facts.threshold)))
 
 
 @dataclass(frozen=True)
 class KerasClassifier(Classifier):
-    """A classifier whose network is Keras's, scored by TensorFlow.
+    """A classifier that also has the Keras network, for exports."""
 
-    Attributes:
-        score: the network, traced.
-        network: (rows, length) int32 -> (rows, 1) float32, or of more than two labels (rows, labels).
-    """
-
-    score: Scorer
     network: "keras.Model"
 
 
-def read_words(name: str, packaged: Path) -> pa.Array:
-    """Return the vocabulary of a packaged classifier: strings, the words in order of rank.
+def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> Classifier:
+    """Open a bundle with ONNX Runtime.
 
     Raises:
-        ModelError: it is not known.
+        ModelError: the vocabulary is not known.
     """
-    vocabulary = read_vocabulary(packaged)
-    if not vocabulary:
-        raise ModelError(
-            f"{name}: trained on a download without a word index, so raw text cannot be turned into its token ids; "
-            "train again with --data.word-index"
-        )
-    return pa.array(vocabulary, pa.string())
+    words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
+    score = onnx_scorer(folder / NETWORK, len(facts.labels), ONNX_BATCH_SIZE, bucketing=facts.bucketing)
+    return Classifier(name, words, encoding, facts, score, registered_model)
 
 
-def assemble(
-    name: str, packaged: Path, network: Path | None = None, registered_model: str | None = None
+def open_keras(
+    name: str, folder: Path, network: Path | None = None, registered_model: str | None = None
 ) -> KerasClassifier:
-    """Return the classifier in a folder that `write_packaged` filled.
-
-    Args:
-        name: which model it is, for people.
-        packaged: the folder.
-        network: its .keras file; None takes the folder's own.
-        registered_model: the model that it is a version of.
+    """Open a bundle with TensorFlow; `network` is its .keras file if that is not in `folder` itself.
 
     Raises:
         ModelError: the vocabulary is not known.
     """
-    words, encoding, facts = read_words(name, packaged), read_encoding(packaged), read_facts(packaged)
-    model = load_model(network or packaged / MODEL)
-    score = Scorer(model, BATCH_SIZE, bucketing=facts.bucketing)
-    return KerasClassifier(name, words, encoding, facts, score, model, registered_model=registered_model)
-
-
-def assemble_light(name: str, packaged: Path, registered_model: str | None = None) -> Classifier:
-    """Return the classifier in a folder that `write_packaged` filled, to be scored by ONNX Runtime.
-
-    Args:
-        name: which model it is, for people.
-        packaged: the folder, model.onnx in it.
-        registered_model: the model that it is a version of.
-
-    Raises:
-        ModelError: the vocabulary is not known.
-    """
-    words, encoding, facts = read_words(name, packaged), read_encoding(packaged), read_facts(packaged)
-    score = OnnxScorer(packaged / NETWORK, len(facts.labels), LIGHT_BATCH_SIZE, bucketing=facts.bucketing)
-    return Classifier(name, words, encoding, facts, score, registered_model=registered_model)
+    words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
+    model = load_model(network or folder / MODEL)
+    score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)
+    return KerasClassifier(name, words, encoding, facts, score, registered_model, model)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.errors import ModelError
-from tasks.network.scoring import OnnxScorer
+from tasks.network.scoring import onnx_scorer
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +69,7 @@ def measure_gap(network: "keras.Model", path: Path, labels: int) -> float:
     tokens = np.random.default_rng(0).integers(0, vocabulary_size_of(network), (8, 40)).astype(np.int32)
     tokens[:4, :25] = 0  # padding, as in most texts
     ours = np.asarray(network(tokens, training=False))
-    theirs = OnnxScorer(path, labels, len(tokens), bucketing=True).run(tokens).reshape(ours.shape)
+    theirs = onnx_scorer(path, labels, len(tokens), bucketing=True).run(tokens).reshape(ours.shape)
     is_equal = np.isnan(ours) & np.isnan(theirs)  # a network that overflows must do so in both
     return float(np.where(is_equal, 0, np.abs(ours - theirs)).max())
 

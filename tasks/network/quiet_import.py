@@ -1,49 +1,65 @@
-"""Notices: keeps what TensorFlow prints for its own developers off the screen, and lets all else through at once.
+"""Import TensorFlow without the notices that it prints for its own developers; everything else is shown at once.
 
-The sieve is this file, run as a process of its own that needs the standard library alone: what the import prints is
-shown even if the import takes the whole process down.
+No environment variable does this: TensorFlow prints them from C++ before it reads TF_CPP_MIN_LOG_LEVEL. The filter is
+this file, run as its own process with the standard library alone, so messages appear even if the import crashes.
 """
 
 import contextlib
+import faulthandler
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
-# No GPU, oneDNN's rounding, instructions that this build leaves unused: no news to a reader of the run.
+# No GPU, oneDNN's rounding, unused processor instructions: not interesting to someone who runs the pipeline.
 NOTICE = re.compile(
     rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
     rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
 )
 LAST_LINES_SECONDS = 10
+STARTING = threading.Lock()
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and find its devices without notices; a crash in there shows what Python was doing."""
+    with STARTING:
+        if "tensorflow" in sys.modules:
+            return
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)
+        with without_notices():
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
 
 
 @contextlib.contextmanager
 def without_notices() -> Iterator[None]:
-    """Put the sieve between this process's standard error, C++ included, and the screen."""
+    """Filter this process's standard error, C++ included."""
     sys.stderr.flush()
     screen = os.dup(2)
-    # In a session of its own, for Ctrl-C ends the run and not what still shows its last words.
+    # In its own session: Ctrl-C must end the run, not the filter that shows its last lines.
     command = [sys.executable, "-I", "-S", __file__]
-    sieve = subprocess.Popen(
+    process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=screen, start_new_session=True
     )
-    assert sieve.stdin
-    os.dup2(sieve.stdin.fileno(), 2)
-    sieve.stdin.close()
+    assert process.stdin
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
     try:
         yield
     finally:
         sys.stderr.flush()
         os.dup2(screen, 2)
         os.close(screen)
-        # It ends with its input; a process that the import started and that lives on would hold that open.
+        # It ends with its input, which a process that the import started may keep open.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            sieve.wait(LAST_LINES_SECONDS)
+            process.wait(LAST_LINES_SECONDS)
 
 
-def pass_on() -> None:
+def filter_lines() -> None:
     """Copy standard input to standard error line by line, without the notices."""
     for line in sys.stdin.buffer:
         if not NOTICE.search(line):
@@ -52,4 +68,4 @@ def pass_on() -> None:
 
 
 if __name__ == "__main__":
-    pass_on()
+    filter_lines()

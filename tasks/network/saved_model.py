@@ -69,7 +69,7 @@ def write_saved_model(classifier: KerasClassifier, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
 
 
-def score_with_saved_model(_classifier: KerasClassifier, folder: Path, texts: pa.Array) -> np.ndarray:
+def score_with_saved_model(folder: Path, texts: pa.Array) -> np.ndarray:
     """Return the probabilities that the SavedModel in `folder` gives each text, as `Classifier.predict` does."""
     import tensorflow as tf
 

@@ -33,7 +33,7 @@ def describe_verdict(classifier: Classifier, probabilities: np.ndarray) -> dict[
     labels = classifier.facts.labels
     each = probabilities if probabilities.ndim else np.array([1 - probabilities, probabilities])
     return {
-        "label": classifier.verdict(probabilities[None])[0].as_py(),
+        "label": classifier.label_names(probabilities[None])[0].as_py(),
         "probability": float(probabilities if len(labels) == 2 else probabilities.max()),
         "probabilities": dict(zip(labels, each.tolist(), strict=True)),
     }
@@ -66,7 +66,9 @@ def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[s
     """
     each = [probabilities] if probabilities.ndim == 1 else [probabilities.max(axis=1), *probabilities.T]
     numbers = [pa.array(np.ascontiguousarray(probabilities)) for probabilities in each]
-    return dict(zip(added_names(classifier.facts.labels), [classifier.verdict(probabilities), *numbers], strict=True))
+    return dict(
+        zip(added_names(classifier.facts.labels), [classifier.label_names(probabilities), *numbers], strict=True)
+    )
 
 
 def explain(classifier: Classifier, text: str, count: int) -> list[Share]:

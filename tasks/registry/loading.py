@@ -9,7 +9,7 @@ from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
-from tasks.network.bundle import Classifier, KerasClassifier, assemble, assemble_light
+from tasks.network.bundle import Classifier, KerasClassifier, open_keras, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.registry.client import registry
@@ -85,7 +85,7 @@ def load_version(version: "ModelVersion", uri: str | None, scratch: Path) -> Ker
     """
     folder = fetch_registered(version, uri, scratch)
     name = f"{version.name} version {version.version}"
-    return assemble(name, folder, folder / PLACES[MODEL], registered_model=version.name)
+    return open_keras(name, folder, folder / PLACES[MODEL], registered_model=version.name)
 
 
 def packaged_by(folder: Path, store: Path) -> Path:
@@ -143,10 +143,10 @@ def load_light(model: str | None, registered_model: str | None, uri: str | None,
         folder = version and whole_folder(version)
         if not version or not folder:
             return None
-        return assemble_light(f"{version.name} version {version.version}", folder, version.name)
+        return open_onnx(f"{version.name} version {version.version}", folder, version.name)
     run = run_folder(model, store)
     packaged = packaged_by(run, store)
-    return assemble_light(f"run {run.name}", packaged) if (packaged / NETWORK).exists() else None
+    return open_onnx(f"run {run.name}", packaged) if (packaged / NETWORK).exists() else None
 
 
 def load_classifier(
@@ -176,7 +176,7 @@ def load_keras(
     if model is None or model.isdecimal():
         return load_registered(uri, registered_model, int(model) if model else None, scratch)
     run = run_folder(model, store)
-    return assemble(f"run {run.name}", packaged_by(run, store))
+    return open_keras(f"run {run.name}", packaged_by(run, store))
 
 
 def run_that_made(network: Path, store: Path) -> Path:

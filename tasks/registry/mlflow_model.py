@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.network.bundle import Classifier, assemble_light
+from tasks.network.bundle import Classifier, open_onnx
 from tasks.network.verdicts import verdict_columns
 
 # pandas is imported where MLflow is, which brings it.
@@ -50,4 +50,4 @@ class TextModel:
 
 def _load_pyfunc(path: str) -> TextModel:
     """Return the model in a registered version's folder; MLflow's own name for it."""
-    return TextModel(assemble_light("", Path(path)))
+    return TextModel(open_onnx("", Path(path)))

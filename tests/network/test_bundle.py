@@ -10,7 +10,7 @@ from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.layout import METRICS
 from tasks.core.settings import ModelSettings
-from tasks.network.bundle import Classifier, Facts, write_facts
+from tasks.network.bundle import BundleFacts, Classifier, write_facts
 from tasks.network.keras_files import MODEL, save_model
 from tasks.registry.loading import load_classifier
 from tasks.store.inventory import DAY
@@ -32,7 +32,7 @@ def run_folder(store, tmp_path) -> Path:
         facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
         facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
         facts["reference"] = {"length_edges": [2.0], "lengths": [50, 50], "words": [90, 10], "scores": [10] * 10}
-        write_facts(folder, Facts.model_validate(facts))
+        write_facts(folder, BundleFacts.model_validate(facts))
         return {}
 
     made = Store(store).make(KEY, fill, warn=pytest.fail)

@@ -4,7 +4,9 @@ import pytest
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
 from tasks.network.batches import bucketed_dataset
-from tasks.network.keras_files import Scorer, load_model, random_states, save_model, seed_dropout
+from tasks.network.keras_files import load_model, save_model
+from tasks.network.scoring import keras_scorer
+from tasks.network.seeds import random_states, seed_dropout
 from tests.support.small_reviews import WORDS, make_padded
 
 REVIEWS = make_padded(120, maxlen=100, seed=3)
@@ -67,6 +69,6 @@ def test_a_model_that_brings_code_is_refused(tmp_path):
 
 
 def test_probabilities_are_in_the_order_of_the_reviews(model):
-    scored = Scorer(model, 7, bucketing=False)(REVIEWS)
+    scored = keras_scorer(model, 7, bucketing=False)(REVIEWS)
     expected = model.predict(REVIEWS.tokens.astype(np.int32), verbose=0)[:, 0]
     np.testing.assert_allclose(scored, expected, atol=1e-6)

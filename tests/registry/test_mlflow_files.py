@@ -3,7 +3,7 @@ import pytest
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.flow_settings import PredictSettings
-from tasks.network.bundle import assemble
+from tasks.network.bundle import open_keras
 from tasks.predict import predict_text
 from tasks.registry.client import registry
 from tasks.registry.versions import CONTENT, PROMOTION
@@ -30,7 +30,7 @@ def test_a_version_that_was_registered_before_there_were_hashes_is_loaded_with_a
         client.set_model_version_tag(MODEL, number, PROMOTION, '{"decision": "champion"}')
     predicted = predict_text(PredictSettings(text="good film"), None)
     assert predicted["model"] == f"{MODEL} version {number}"
-    expected = assemble("here", packaged).predict(pa.array(["good film"]))[0]
+    expected = open_keras("here", packaged).predict(pa.array(["good film"]))[0]
     assert predicted["probabilities"]["positive"] == pytest.approx(expected, abs=1e-6)
     assert f"{MODEL} version {number}: was registered without the hash of its files" in caplog.text
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.network.bundle import assemble
+from tasks.network.bundle import open_keras
 from tasks.registry.client import address_of
 from tests.support.champions import store_with_champion
 from tests.support.small_runs import make_classifier
@@ -53,7 +53,7 @@ def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
     # MLflow puts the model's own modules in front, where processes that are started later would find them.
     monkeypatch.setattr(sys, "path", list(sys.path))
     model = mlflow.pyfunc.load_model("models:/imdb-classifier@champion")
-    expected = assemble("keras", store / "packaged").predict(pa.array(TEXTS))
+    expected = open_keras("keras", store / "packaged").predict(pa.array(TEXTS))
     for given in (TEXTS, pd.DataFrame({"text": TEXTS})):
         found = model.predict(given)
         assert list(found.columns) == ["predicted_label", "probability"]
@@ -114,6 +114,6 @@ def test_mlflows_own_server_gives_the_score_of_predict_flow(store, tmp_path):
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
-    expected = assemble("keras", store / "packaged").predict(pa.array(TEXTS))
+    expected = open_keras("keras", store / "packaged").predict(pa.array(TEXTS))
     for found in answers:
         assert np.allclose([row["probability"] for row in found], expected, atol=1e-5)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from serving import champion
 from serving.champion import Champion
 from serving.settings import ServeSettings
-from tasks.network.bundle import assemble
+from tasks.network.bundle import open_keras
 from tasks.registry.client import registry
 from tests.serving.running import ask, send, service, stop
 from tests.support.champions import register, store_with_champion, write_run_of
@@ -43,13 +43,13 @@ def running(store):
 
 
 def test_predict_returns_label_probabilities_and_words(running, store):
-    keras = assemble("keras", store / "packaged")
+    keras = open_keras("keras", store / "packaged")
     texts = ["Good film", "", "the bad, bad film"]
     status, content = ask(running.port, "/predict", {"texts": texts, "explain": 2})
     assert (status, content["model"]) == (200, "imdb-classifier version 1")
     predictions = content["predictions"]
     assert np.allclose([row["probability"] for row in predictions], keras.predict(pa.array(texts)), atol=1e-5)
-    assert [row["label"] for row in predictions] == keras.verdict(keras.predict(pa.array(texts))).to_pylist()
+    assert [row["label"] for row in predictions] == keras.label_names(keras.predict(pa.array(texts))).to_pylist()
     assert set(predictions[0]["probabilities"]) == {"negative", "positive"}
     assert {word["word"] for word in predictions[0]["words"]} == {"good", "film"}
     assert [len(row["words"]) for row in predictions] == [2, 0, 2]

@@ -21,7 +21,8 @@ from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluation.scores import read_scores
 from tasks.export import FORMATS, export, export_classifier, score_with_onnx
 from tasks.network.history import Epoch, write_training
-from tasks.network.keras_files import Scorer, save_model
+from tasks.network.keras_files import save_model
+from tasks.network.scoring import keras_scorer
 from tasks.score import score_model
 from tasks.texts.encoded import read_vocabulary
 from tasks.texts.padded import padded_schema, write_padded
@@ -123,14 +124,14 @@ def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier
 )
 def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):
     network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4, **its), 10)
-    other = dataclasses.replace(classifier, network=network, score=Scorer(network, 8, bucketing=True))
+    other = dataclasses.replace(classifier, network=network, score=keras_scorer(network, 8, bucketing=True))
     assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "model.onnx")
     assert [(its.name, its.type, len(its.shape)) for its in session.get_inputs()] == [("tokens", "tensor(int32)", 2)]
     assert [(its.name, its.type, len(its.shape)) for its in session.get_outputs()] == [
         ("probability", "tensor(float)", 1)
     ]
-    scores = score_with_onnx(other, tmp_path / "exported", pa.array(TEXTS))
+    scores = score_with_onnx(tmp_path / "exported", pa.array(TEXTS))
     assert np.abs(scores - other.predict(pa.array(TEXTS))).max() <= 1e-5
     assert read_vocabulary(tmp_path / "exported") == classifier.vocabulary.to_pylist()
     assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]

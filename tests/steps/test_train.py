@@ -10,7 +10,8 @@ from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_files import read_phrases
 from tasks.network.checkpoint import Checkpoint
-from tasks.network.keras_files import Scorer, load_model, save_model
+from tasks.network.keras_files import load_model, save_model
+from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Artifact
 from tasks.store.caching import cache_key
 from tasks.texts.padded import PaddedFile, padded_schema, write_padded
@@ -142,7 +143,7 @@ def test_the_whole_network_scores_validation_reviews_as_training_judged_them(rea
         load_model(tmp_path / "trained" / "model.keras"),
         PaddedFile(reading / "padded" / "validation.parquet")[0],
     )
-    right = (Scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
+    right = (keras_scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
     history = json.loads((tmp_path / "trained" / "training.json").read_text())["history"]
     assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
 
@@ -156,7 +157,7 @@ def test_three_labels_are_each_held_against_the_rest(tmp_path):
     save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
     train_reading(tmp_path, tmp_path / "checkpoint", tmp_path / "trained", learning_rate=0.02)
     part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
-    probabilities = Scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
+    probabilities = keras_scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
     assert probabilities.shape == (80, 3)
     assert (probabilities.argmax(axis=1) == part.labels).mean() > 0.9
 

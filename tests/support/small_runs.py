@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.build import make_model
 from tasks.core.files import hash_file
 from tasks.core.settings import ModelSettings, RunSettings
-from tasks.network.bundle import Facts, KerasClassifier, assemble, write_facts
+from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras, write_facts
 from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model
 from tasks.network.onnx_network import write_network
@@ -61,6 +61,6 @@ def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive
     facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
     facts |= {"labels": labels, "dataset": "imdb", "dataset_sha256": "0" * 64}
     facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
-    write_facts(folder, Facts.model_validate(facts))
+    write_facts(folder, BundleFacts.model_validate(facts))
     write_network(network, labels, folder / "model.onnx")
-    return assemble("imdb-classifier version 1", folder)
+    return open_keras("imdb-classifier version 1", folder)
