@@ -1,4 +1,4 @@
-"""Build: the network, layer by layer, with its first weights."""
+"""Build: the network, layer by layer, with its initial weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
 from tasks.texts.padded import padded_file, read_sizes
 
-# Keras is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
     import keras
 
@@ -29,12 +28,12 @@ def make_model(
     Args:
         settings: the defaults give the case study's: Embedding, Bidirectional(LSTM), Flatten, Dense, Dropout, Dense.
         vocabulary_size: rows of the embedding.
-        labels: how many there are.
-        learned: the folder of what the step `phrases` has learned, for networks that read it.
+        labels: number of labels.
+        learned: the folder of the step `phrases`, for networks that read phrases or word vectors.
 
     Returns:
-        (batch, length) int32 token ids of any length -> of two labels (batch, 1) float32 probability of label 1, of
-        more (batch, labels) float32 probabilities that add up to 1.
+        (batch, length) int32 token ids -> with two labels (batch, 1) float32 probability of label 1, with more
+        (batch, labels) float32 probabilities that add up to 1. `length` may differ from batch to batch.
     """
     start_tensorflow()
     with seeded_weights(settings.seed):
@@ -42,32 +41,32 @@ def make_model(
 
 
 def make_layers(settings: ModelSettings, vocabulary_size: int, labels: int, learned: Path | None) -> "keras.Model":
-    """Return what `make_model` does, with first weights from whatever stream they are drawn from."""
+    """Return the network, with weights from the current random state."""
     import keras
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     vectors = embed(tokens, settings, vocabulary_size, learned)
     if not settings.phrases:
         return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
-    # Training tells a review what the others say and not what it says itself: it fits the reader, numbers given.
+    # Training fits the reader: it gives each text numbers that were learned from the other texts only.
     layer = phrase_layer(require(learned))
     numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
-    read = numbers
+    inputs = numbers
     if vectors is not None:
-        read = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
-    reader = keras.Model([tokens, numbers], classify(read, settings, labels), name=READER)
+        inputs = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
+    reader = keras.Model([tokens, numbers], classify(inputs, settings, labels), name=READER)
     return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
 
 
 def require(learned: Path | None) -> Path:
-    """Return the folder of what was learned, which a network that reads phrases cannot be without."""
+    """Return the folder of the step `phrases`, or refuse to build without it."""
     if learned is None:
         raise ValueError("model.phrases and model.word_vectors need what the step phrases has learned")
     return learned
 
 
 def phrase_layer(learned: Path) -> Any:
-    """Return the layer that looks phrases up, filled with what all training reviews say."""
+    """Return the layer that looks phrases up, filled from all training texts."""
     import keras
 
     from tasks.network.custom_layers import PhraseNumbers
@@ -80,7 +79,7 @@ def phrase_layer(learned: Path) -> Any:
 
 
 def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: Path | None) -> Any:
-    """Return a vector for each token: (batch, length, dim), learned in training, taken as they are, both, or None."""
+    """Return (batch, length, dim) word vectors: trained, fixed, or fixed and tuned; None if there are none."""
     import keras
 
     if not (settings.word_vectors or settings.embedding_dim):
@@ -103,7 +102,7 @@ def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: P
 
 
 def classify(words: Any, settings: ModelSettings, labels: int) -> Any:
-    """Run all layers from (batch, length, dim) words on, and return the probabilities as `make_model` does."""
+    """Run all layers after the embedding, from (batch, length, dim) words to probabilities."""
     import keras
 
     if settings.word_dropout:
@@ -122,8 +121,8 @@ def classify(words: Any, settings: ModelSettings, labels: int) -> Any:
 def read_out(vectors: Any, settings: ModelSettings) -> Any:
     """Run the recurrent layers over (batch, length, dim) vectors and return (batch, features) by `readout`.
 
-    features is `units`, twice that when bidirectional, and twice that again for the readout "max_mean" and for the
-    readout "state" of an LSTM, which joins h and c.
+    features is `units`, doubled if bidirectional, and doubled again for the readout "max_mean" and for the readout
+    "state" of an LSTM, which joins h and c.
     """
     import keras
 
@@ -146,7 +145,7 @@ def read_out(vectors: Any, settings: ModelSettings) -> Any:
 def recurrent_layer(
     settings: ModelSettings, number: int, *, return_sequences: bool = False, return_state: bool = False
 ) -> Any:
-    """Return the recurrent layer with the given number, from 1, both ways if the settings say so."""
+    """Return the recurrent layer with the given number, from 1, bidirectional if the settings say so."""
     import keras
 
     kind = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -165,7 +164,7 @@ def recurrent_layer(
 
 
 def build_model(padded: Path, settings: ModelSettings, learned: Path | None, folder: Path) -> dict[str, int]:
-    """Write model.keras and summary.txt and return the number of parameters."""
+    """Write model.keras and summary.txt; return the number of parameters."""
     model = make_model(settings, *read_sizes(padded_file(padded, "train")), learned)
     save_model(model, folder / MODEL)
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Export: the classifier for others to run, as a SavedModel from text to probability or as ONNX."""
+"""Export: write the classifier as a SavedModel from text to probability, or as ONNX."""
 
 import tempfile
 from pathlib import Path
@@ -23,9 +23,9 @@ from tasks.texts.encoded import write_encoding, write_vocabulary
 
 
 def write_onnx(classifier: KerasClassifier, folder: Path) -> None:
-    """Write the network as `write_network` does, and beside it vocabulary and rules.
+    """Write the network with its vocabulary and encoding.
 
-    The text's way to token ids stays outside: ONNX has no operator that replaces by a pattern.
+    The graph starts at token ids, because ONNX has no operator that replaces by a pattern.
     """
     write_network(classifier.network, classifier.facts.labels, folder / NETWORK)
     write_vocabulary(folder, classifier.vocabulary.to_pylist())
@@ -39,7 +39,7 @@ def score_with_onnx(folder: Path, texts: pa.Array) -> np.ndarray:
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
 
-# How each format is written and scored again, and how far its scores may be from the classifier's.
+# How each format is written and scored, and the largest difference from the classifier's scores.
 FORMATS = {
     "saved_model": (write_saved_model, score_with_saved_model, 1e-6),
     "onnx": (write_onnx, score_with_onnx, 1e-5),
@@ -47,11 +47,7 @@ FORMATS = {
 
 
 def check_output(output: Path) -> None:
-    """Refuse a place where something stands already, or where nothing can be written.
-
-    Raises:
-        InputError: naming the place, before a model is loaded.
-    """
+    """Refuse a path that exists or cannot be written, before a model is loaded."""
     check_writable(output)
     if output.exists():
         raise InputError(f"{output}: exists already; name a new folder with --output")
@@ -63,11 +59,11 @@ def check_place_of(settings: ExportSettings) -> None:
 
 
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
-    """Write the classifier and classifier.json to `output`, and return how far its scores are from the classifier's.
+    """Write the classifier and classifier.json to `output`; return the largest difference between their scores.
 
     Raises:
-        InputError: something stands there already, or nothing can be written there.
-        ModelError: they are further apart than they may be; nothing is left behind.
+        InputError: `output` exists or cannot be written.
+        ModelError: the scores differ by more than the format's tolerance; nothing is left behind.
     """
     check_output(output)
     write, score, tolerance = FORMATS[kind]

@@ -1,4 +1,4 @@
-"""Package: the trained network with the vocabulary, rules and labels that raw text needs, as one artifact."""
+"""Package: write the bundle that scores raw text."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ def package_classifier(
     settings: ThresholdSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the classifier whole, and return the name of its dataset."""
-    dataset, made = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).metadata
+    """Write the bundle; return the name of its dataset."""
+    dataset, padding = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).metadata
     facts = BundleFacts(
-        maxlen=int(made["maxlen"]),
-        padding=made["padding"],
-        truncating=made["truncating"],
+        maxlen=int(padding["maxlen"]),
+        padding=padding["padding"],
+        truncating=padding["truncating"],
         bucketing=read_training(trained).bucketing,
         threshold=settings.threshold,
         labels=dataset.labels,

@@ -1,4 +1,4 @@
-"""Evaluate: the trained network's probability of every test and validation review; `judge` makes numbers of them."""
+"""Score: the trained network's probabilities for every test and validation text."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from tasks.texts.padded import PaddedFile, padded_file
 
 
 def score_split(padded: Path, split: str, score: Scorer) -> Scores:
-    """Score the reviews of a split, with one part of them in memory."""
+    """Score the texts of a split, with one part of them in memory."""
     scored = [(part.labels, score(part)) for part in PaddedFile(padded_file(padded, split))]
     labels, probabilities = (np.concatenate(column) for column in zip(*scored, strict=True))
     return Scores(labels, probabilities)
 
 
 def score_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
-    """Write the scores of the test and of the validation reviews, and return how many there are."""
+    """Write the scores of the test and validation texts; return how many there are."""
     score = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
     rows = {}
     for split in ("test", "validation"):

@@ -1,21 +1,17 @@
-"""Devices: what a network is trained on, and what runs its recurrent layers there."""
+"""Devices: what a network is trained on, and whether cuDNN runs its recurrent layers."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tasks.network.quiet_import import start_tensorflow
 
-# TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 
 def devices() -> list[str]:
-    """Return what to train on: the GPUs that TensorFlow sees, "GPU:0" and so on, else the processors, "CPU:0" as one.
-
-    CUDA_VISIBLE_DEVICES takes GPUs out of its sight.
-    """
+    """Return the devices to train on: all GPUs that TensorFlow sees ("GPU:0", ...), otherwise "CPU:0"."""
     start_tensorflow()
     import tensorflow as tf
 
@@ -24,7 +20,7 @@ def devices() -> list[str]:
 
 
 def strategy() -> "tf.distribute.Strategy":
-    """Return how a training is spread: over all devices, each of which takes its share of every batch."""
+    """Return the strategy that shares every batch among all devices."""
     found = devices()
     import tensorflow as tf
 
@@ -32,7 +28,7 @@ def strategy() -> "tf.distribute.Strategy":
 
 
 def recurrent_layers(model: "keras.Model") -> Iterator[Any]:
-    """Yield the recurrent layers of a network, those within other layers too, one for each way."""
+    """Yield a network's recurrent layers, nested ones included, one per direction."""
     import keras
 
     for layer in model.layers:
@@ -45,12 +41,12 @@ def recurrent_layers(model: "keras.Model") -> Iterator[Any]:
 
 
 def reason_against_kernel(layer: Any) -> str | None:
-    """Return why cuDNN cannot run a recurrent layer, all its steps in one kernel; None where it can.
+    """Return why cuDNN cannot run a recurrent layer from `make_model`; None if it can.
 
-    These are the conditions of Keras's TensorFlow backend, for layers as `make_model` makes them.
+    The conditions are those of Keras's TensorFlow backend.
     """
     if type(layer).__name__ == "SimpleRNN":
-        return "there is none for SimpleRNN"
+        return "SimpleRNN has none"
     for name, require in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
         if getattr(layer, name).__name__ != require:
             return f"{name} is not {require}"
@@ -58,16 +54,11 @@ def reason_against_kernel(layer: Any) -> str | None:
 
 
 def describe_devices(model: "keras.Model", found: list[str]) -> str:
-    """Return a line that says where a network is trained, and whether by cuDNN's recurrent kernels.
-
-    Args:
-        model: the network.
-        found: what `devices` returns.
-    """
+    """Return a line for the log: the devices from `devices`, and whether cuDNN's recurrent kernels are used."""
     where = f"Training on {' and '.join(found) if len(found) < 3 else f'{len(found)} devices'}"
     if not found[0].startswith("GPU"):
-        return f"{where}, the recurrent layers step by step; their kernels of cuDNN need a GPU"
+        return f"{where}, the recurrent layers step by step; cuDNN's kernels need a GPU"
     reasons = {reason for layer in recurrent_layers(model) if (reason := reason_against_kernel(layer))}
     if reasons:
-        return f"{where}, the recurrent layers step by step: no kernel of cuDNN, for {'; '.join(sorted(reasons))}"
-    return f"{where}, the recurrent layers by cuDNN's kernels"
+        return f"{where}, the recurrent layers step by step: no cuDNN kernel, because {'; '.join(sorted(reasons))}"
+    return f"{where}, the recurrent layers with cuDNN's kernels"

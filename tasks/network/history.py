@@ -1,4 +1,4 @@
-"""A trained network: the files that training leaves, and the record of how it went."""
+"""Training history: training.json, with the metrics of each epoch and which epoch was kept."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ TRAINING = "training.json"
 
 
 class Epoch(BaseModel):
-    """What one epoch came to: losses, metrics of the training and validation reviews, seconds."""
+    """Results of one epoch: losses, metrics of the training and validation texts, seconds."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -19,13 +19,13 @@ class Epoch(BaseModel):
 
 
 class Training(BaseModel):
-    """How training went: its epochs, without their seconds, which differ each time.
+    """The content of training.json.
 
     Attributes:
-        bucketing: whether reviews were padded to the next multiple of 32 only.
-        best_epoch: the one with the lowest validation loss.
-        kept_epoch: the one whose weights were kept.
-        history: the metrics of each epoch.
+        bucketing: whether texts were padded to the next multiple of 32, or all to maxlen.
+        best_epoch: the epoch with the lowest validation loss.
+        kept_epoch: the epoch whose weights were kept.
+        history: the metrics of each epoch, without its seconds, which differ each time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class Training(BaseModel):
 
 
 def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_best: bool) -> None:
-    """Write the record of a training run of at least one epoch."""
+    """Write training.json, of at least one epoch."""
     best = best_epoch(history)
     training = Training(
         bucketing=bucketing,
@@ -49,10 +49,10 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
 
 
 def read_training(folder: Path) -> Training:
-    """Return what `write_training` wrote."""
+    """Read training.json."""
     return Training.model_validate_json((folder / TRAINING).read_bytes())
 
 
 def best_epoch(history: list[Epoch]) -> int:
-    """Return the epoch with the lowest validation loss, the earliest of equals."""
+    """Return the epoch with the lowest validation loss, the earliest if several are equal."""
     return min(history, key=lambda epoch: epoch.val_loss).epoch

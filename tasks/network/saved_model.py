@@ -1,4 +1,4 @@
-"""The SavedModel: a classifier as one TensorFlow graph from text to probability, which needs nothing but TensorFlow."""
+"""The SavedModel: a classifier as one TensorFlow graph from text to probability, for use without this project."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +12,15 @@ from tasks.texts.length_buckets import BUCKET_WIDTH
 from tasks.texts.padded import head_of
 from tasks.texts.tokenising import MARKED, PARTED, RULES, TABLE, accent_ranks, letter_table
 
-# TensorFlow is imported inside the functions that need it: other steps never pay for it.
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 def tokenise_in_graph(rule: str) -> Callable[["tf.Tensor"], "tf.RaggedTensor"]:
-    """Return a function of (n,) strings to their words (n, any), by the rule that has the name.
-
-    Its words are those of `tokenising.tokenise`, and empty ones.
-    """
+    """Return a function from (n,) strings to (n, any) words: those of `tokenising.tokenise`, and empty ones."""
     import tensorflow as tf
 
-    offsets, written = letter_table(rule)
+    offsets, replacements = letter_table(rule)
     is_decomposed = RULES[rule].is_decomposed
     ranks = accent_ranks() if is_decomposed else np.zeros(0, np.int32)
 
@@ -32,17 +28,17 @@ def tokenise_in_graph(rule: str) -> Callable[["tf.Tensor"], "tf.RaggedTensor"]:
         points = tf.strings.unicode_decode(texts, "UTF-8")
         rows = tf.minimum(points.flat_values, TABLE)
         first, stop = tf.gather(offsets, rows), tf.gather(offsets, rows + 1)
-        new = tf.gather(written, tf.ragged.range(first, stop))
-        itself = tf.repeat(points.flat_values, new.row_lengths())
-        new = new.with_flat_values(tf.where(new.flat_values < 0, itself, new.flat_values))
+        new = tf.gather(replacements, tf.ragged.range(first, stop))
+        unchanged = tf.repeat(points.flat_values, new.row_lengths())
+        new = new.with_flat_values(tf.where(new.flat_values < 0, unchanged, new.flat_values))
         return points.with_values(new).merge_dims(1, 2)
 
     def order_accents(points: "tf.RaggedTensor") -> "tf.RaggedTensor":
-        """Sort the accents of each letter by class: the one thing that decomposition does not do letter by letter."""
+        """Sort the accents of each letter by class, which `respell` cannot do because it sees one letter at a time."""
         flat = points.flat_values
-        its_ranks = tf.cast(tf.gather(ranks, tf.minimum(flat, len(ranks) - 1)), tf.int64)
-        letters = tf.cumsum(tf.cast(its_ranks == 0, tf.int64)) + points.value_rowids()
-        return points.with_flat_values(tf.gather(flat, tf.argsort(letters * len(ranks) + its_ranks, stable=True)))
+        accents = tf.cast(tf.gather(ranks, tf.minimum(flat, len(ranks) - 1)), tf.int64)
+        letters = tf.cumsum(tf.cast(accents == 0, tf.int64)) + points.value_rowids()
+        return points.with_flat_values(tf.gather(flat, tf.argsort(letters * len(ranks) + accents, stable=True)))
 
     def tokenise(texts: "tf.Tensor") -> "tf.RaggedTensor":
         points = respell(texts)
@@ -56,13 +52,8 @@ def tokenise_in_graph(rule: str) -> Callable[["tf.Tensor"], "tf.RaggedTensor"]:
     return tokenise
 
 
-# TensorFlow is imported inside the functions that need it: other steps never pay for it.
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-
 def write_saved_model(classifier: KerasClassifier, folder: Path) -> None:
-    """Write a SavedModel into `folder`; its signature fits TensorFlow Serving's."""
+    """Write a SavedModel into `folder`, with a signature for TensorFlow Serving."""
     import tensorflow as tf
 
     module = make_module(classifier)
@@ -74,26 +65,26 @@ def score_with_saved_model(folder: Path, texts: pa.Array) -> np.ndarray:
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    answer = serve(text=tf.constant(texts.to_pylist()))
-    (probabilities,) = (answer[name].numpy() for name in ("probability", "probabilities") if name in answer)
+    outputs = serve(text=tf.constant(texts.to_pylist()))
+    (probabilities,) = (outputs[name].numpy() for name in ("probability", "probabilities") if name in outputs)
     return np.asarray(probabilities)
 
 
 def encode_in_graph(classifier: KerasClassifier) -> Any:
-    """Return a function of (n,) strings to ragged int32 token ids (n, up to maxlen), by the classifier's own rules."""
+    """Return a function from (n,) strings to ragged (n, up to maxlen) int32 token ids, and its vocabulary table."""
     import tensorflow as tf
 
     rules, facts = classifier.encoding, classifier.facts
     tokenise = tokenise_in_graph(rules.tokenisation)
     words = tf.constant(classifier.vocabulary.to_pylist())
-    ranks = tf.range(1, len(classifier.vocabulary) + 1, dtype=tf.int32)
-    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, ranks), default_value=0)
+    numbers = tf.range(1, len(classifier.vocabulary) + 1, dtype=tf.int32)
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(words, numbers), default_value=0)
     largest, maxlen = rules.vocabulary_size, facts.maxlen
     head = head_of(maxlen, facts.truncating)
 
     def encode(texts: "tf.Tensor") -> "tf.RaggedTensor":
-        found = tf.ragged.map_flat_values(table.lookup, tokenise(texts))
-        ids = tf.ragged.boolean_mask(found, found > 0) + rules.index_from
+        ranks = tf.ragged.map_flat_values(table.lookup, tokenise(texts))
+        ids = tf.ragged.boolean_mask(ranks, ranks > 0) + rules.index_from
         if rules.start_char is not None:
             starts = tf.fill([tf.shape(texts)[0], 1], rules.start_char)
             ids = tf.concat([starts, ids], axis=1)
@@ -102,7 +93,7 @@ def encode_in_graph(classifier: KerasClassifier) -> Any:
             ids = tf.ragged.boolean_mask(ids, is_kept)
         else:
             ids = ids.with_flat_values(tf.where(is_kept.flat_values, ids.flat_values, rules.oov_char))
-        if head == maxlen:  # of a tail of none, -0 would take all
+        if head == maxlen:  # without a tail the slice below would start at -0 and take everything
             return ids[:, :maxlen]
         return tf.concat([ids[:, :head], ids[:, head:][:, head - maxlen :]], axis=1)
 
@@ -110,12 +101,10 @@ def encode_in_graph(classifier: KerasClassifier) -> Any:
 
 
 def make_module(classifier: KerasClassifier) -> "tf.Module":
-    """Return a module whose `serve` takes (n,) strings and returns their probabilities.
+    """Return a module whose `serve` takes (n,) strings and scores each at its own padded length.
 
-    Of two labels {"probability": (n,) float32 of label 1}; of more {"probabilities": (n, labels) float32, "label": (n,)
-    strings, the name of the most probable one}.
-
-    Each review is scored at its own padded length, as everywhere in this pipeline, so its score is its own.
+    With two labels it returns {"probability": (n,) float32 of label 1}, with more {"probabilities": (n, labels)
+    float32, "label": (n,) strings, the most probable label}.
     """
     import tensorflow as tf
 
@@ -132,7 +121,7 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
         padded_lengths = tf.clip_by_value(rounded, narrowest if bucketing else maxlen, maxlen)
         right = ids.to_tensor(shape=(None, maxlen))
         if facts.padding == "pre":
-            # Each row is turned round by what it lacks: the words come to stand at its end.
+            # Rotate each row so that its words are at the end.
             columns = (tf.range(maxlen)[None, :] - (maxlen - lengths)[:, None]) % maxlen
             right = tf.gather(right, columns, batch_dims=1)
         buckets, _places = tf.unique(padded_lengths)
@@ -157,7 +146,7 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
 
     signature = [tf.TensorSpec((None,), tf.string, name="text")]
     module = tf.Module(name="classifier")
-    # Plain TensorFlow variables and the table: whoever loads the module needs no Keras.
+    # Plain TensorFlow variables and the table: loading the module does not need Keras.
     module.weights = [variable.value for variable in network.variables]
     module.table, module.serve = table, tf.function(serve, input_signature=signature)
     return module

@@ -75,16 +75,16 @@ def test_there_is_a_device_here():
 @pytest.mark.parametrize(
     ("values", "found", "said"),
     [
-        ({}, ["CPU:0"], "Training on CPU:0, the recurrent layers step by step; their kernels of cuDNN need a GPU"),
-        ({}, ["GPU:0"], "Training on GPU:0, the recurrent layers by cuDNN's kernels"),
-        ({"cell": "gru"}, ["GPU:0", "GPU:1"], "Training on GPU:0 and GPU:1, the recurrent layers by cuDNN's kernels"),
+        ({}, ["CPU:0"], "Training on CPU:0, the recurrent layers step by step; cuDNN's kernels need a GPU"),
+        ({}, ["GPU:0"], "Training on GPU:0, the recurrent layers with cuDNN's kernels"),
+        ({"cell": "gru"}, ["GPU:0", "GPU:1"], "Training on GPU:0 and GPU:1, the recurrent layers with cuDNN's kernels"),
         ({"recurrent_dropout": 0.1}, ["GPU:0"] * 3,
          "Training on 3 devices, the recurrent layers step by step: "
-         "no kernel of cuDNN, for recurrent_dropout is not 0"),
+         "no cuDNN kernel, because recurrent_dropout is not 0"),
         ({"activation": "relu"}, ["GPU:0"],
-         "Training on GPU:0, the recurrent layers step by step: no kernel of cuDNN, for activation is not tanh"),
+         "Training on GPU:0, the recurrent layers step by step: no cuDNN kernel, because activation is not tanh"),
         ({"cell": "simple_rnn", "bidirectional": False}, ["GPU:0"],
-         "Training on GPU:0, the recurrent layers step by step: no kernel of cuDNN, for there is none for SimpleRNN"),
+         "Training on GPU:0, the recurrent layers step by step: no cuDNN kernel, because SimpleRNN has none"),
     ],
 )  # fmt: skip
 def test_the_line_says_where_and_by_which_kernels(values, found, said):
