@@ -153,16 +153,11 @@ def add_model(graph: Graph, model: "keras.Model", inputs: Sequence[str]) -> list
     for layer in model.layers:
         if type(layer).__name__ == "InputLayer":
             continue
-        layer_inputs = [names[id(tensor)] for tensor in as_list(operation.input.fget(layer))]
+        layer_inputs = [names[id(tensor)] for tensor in keras.tree.flatten(operation.input.fget(layer))]
         layer_outputs = add_layer(graph, layer, layer_inputs)
-        for tensor, name in zip(as_list(operation.output.fget(layer)), layer_outputs, strict=True):
+        for tensor, name in zip(keras.tree.flatten(operation.output.fget(layer)), layer_outputs, strict=True):
             names[id(tensor)] = name
     return [names[id(tensor)] for tensor in model.outputs]
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return one or several values as a list."""
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def add_layer(graph: Graph, layer: Any, inputs: list[str]) -> list[str]:

@@ -43,7 +43,7 @@ def test_the_layer_finds_what_numpy_finds_in_a_table_of_any_size(phrases):
         assert (np.array(network(TOKENS[:, -length:])) == reader(TOKENS[:, -length:], np.arange(60))).all()
 
 
-def test_padding_on_either_side_has_no_numbers_and_changes_no_others():
+def test_padding_on_either_side_has_no_numbers_and_changes_none():
     _reader, network = reader_and_network(None)
     words = np.array([[row[row > 0][:5] for row in TOKENS if (row > 0).sum() >= 5]][0], np.int32)
     alone = np.array(network(words))
@@ -54,12 +54,12 @@ def test_padding_on_either_side_has_no_numbers_and_changes_no_others():
         assert not padded[:, before + 5 :].any()
 
 
-def test_more_numbers_a_phrase_stand_side_by_side_by_length():
+def test_several_numbers_per_phrase_are_grouped_by_length():
     reader, network = reader_and_network(50, numbers=6)
     assert (np.array(network(TOKENS)) == reader(TOKENS, np.arange(60))).all()
 
 
-def test_the_table_survives_every_way_out(tmp_path):
+def test_the_table_survives_every_export(tmp_path):
     reader, network = reader_and_network(None)
     expected = reader(TOKENS, np.arange(60))
     save_model(network, tmp_path / "model.keras")

@@ -13,7 +13,7 @@ from tests.support.small_reviews import WORDS
 
 PROJECT = Path(__file__).parents[2]
 
-# Trains as many epochs as it is told, on as many logical processors; a training of the same name goes on.
+# Trains the given number of epochs on the given number of logical processors; resumes a training of the same name.
 TRAIN = """
 import json, os, sys
 import keras
@@ -68,7 +68,7 @@ def test_two_devices_learn_what_one_learns_and_go_on_where_they_stopped(tmp_path
     assert (resumed["epochs"], resumed["weights"]) == (two["epochs"], two["weights"])
 
 
-def test_there_is_a_device_here():
+def test_this_machine_has_a_device():
     assert devices()
 
 

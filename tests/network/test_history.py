@@ -2,7 +2,7 @@ from tasks.network.history import read_training, write_training
 from tests.support.small_runs import epochs
 
 
-def test_the_record_of_a_training_is_read_as_it_was_written(tmp_path):
+def test_a_training_history_is_read_as_it_was_written(tmp_path):
     write_training(tmp_path, epochs(0.5, 0.4, 0.6), bucketing=True, keep_best=True)
     training = read_training(tmp_path)
     assert (training.best_epoch, training.kept_epoch) == (2, 2)

@@ -15,9 +15,9 @@ SMALL = {"units": 3, "embedding_dim": 4, "dense_units": 3}
 LABELS = ("negative", "positive")
 
 
-def make_network(labels: int = 2, **its) -> keras.Model:
-    """Return a network whose biases are not all zero, as the first ones are."""
-    network = make_model(ModelSettings(**(SMALL | its)), 12, labels)
+def make_network(labels: int = 2, **settings) -> keras.Model:
+    """Return a network whose biases are not all zero, unlike initial ones."""
+    network = make_model(ModelSettings(**(SMALL | settings)), 12, labels)
     rng = np.random.default_rng(1)
     network.set_weights([weights + rng.normal(0, 0.3, weights.shape) for weights in network.get_weights()])
     return network
@@ -35,11 +35,11 @@ def test_every_cell_scores_as_keras_does_with_every_activation(tmp_path, cell, a
 
 
 @pytest.mark.parametrize(
-    "its", [{"bidirectional": False, "layers": 2}, {"readout": "mean", "dense_units": 0}, {"labels": 5}]
+    "settings", [{"bidirectional": False, "layers": 2}, {"readout": "mean", "dense_units": 0}, {"labels": 5}]
 )
-def test_every_shape_of_network_scores_as_keras_does(tmp_path, its):
-    network = make_network(**its)
-    labels = [str(label) for label in range(its.get("labels", 2))]
+def test_every_shape_of_network_scores_as_keras_does(tmp_path, settings):
+    network = make_network(**settings)
+    labels = [str(label) for label in range(settings.get("labels", 2))]
     write_network(network, labels, tmp_path / "model.onnx")
     assert measure_gap(network, tmp_path / "model.onnx", len(labels)) <= 1e-5
     (output,) = onnx.load(tmp_path / "model.onnx").graph.output
@@ -57,13 +57,13 @@ def test_recurrent_layers_become_onnx_operators_without_loops():
 def test_equal_networks_give_equal_bytes(tmp_path):
     network = make_network(activation="softsign")
     network.save(tmp_path / "model.keras")
-    for number, its in enumerate((network, keras.models.load_model(tmp_path / "model.keras"))):
-        write_network(its, LABELS, tmp_path / f"{number}.onnx")
+    for number, copy in enumerate((network, keras.models.load_model(tmp_path / "model.keras"))):
+        write_network(copy, LABELS, tmp_path / f"{number}.onnx")
     hashes = {hashlib.sha256((tmp_path / f"{number}.onnx").read_bytes()).hexdigest() for number in (0, 1)}
     assert len(hashes) == 1
 
 
-def test_a_network_that_would_score_otherwise_is_not_written(tmp_path, monkeypatch):
+def test_a_network_whose_scores_differ_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setitem(RECURRENT_ACTIVATIONS, "tanh", ("Relu", {}))
     with pytest.raises(ModelError, match=r"differ from Keras's by 0\.\d+, expected at most 1e-05"):
         write_network(make_network(), LABELS, tmp_path / "model.onnx")
@@ -77,7 +77,7 @@ def test_a_network_that_overflows_does_so_in_both(tmp_path):
     assert measure_gap(network, tmp_path / "model.onnx", 2) == 0
 
 
-def test_a_layer_of_another_kind_is_named():
+def test_an_unknown_layer_is_named():
     tokens = keras.Input((None,), dtype="int32")
     other = keras.layers.LayerNormalization(name="norm")(keras.layers.Embedding(5, 2)(tokens))
     with pytest.raises(ModelError, match=r"the layer norm \(LayerNormalization\) cannot be written as ONNX"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tasks.network.saved_model import tokenise_in_graph
 from tasks.texts.tokenising import RULES, tokenise
 
-# Every one up to where the table ends, and some of those beyond, which are all alike.
+# All up to the end of the table, and some beyond it, which are treated alike.
 CHARACTERS = [chr(point) for point in (*range(0xD800), *range(0xE000, 0x40010), *range(0x40010, 0x110000, 997))]
 SCRIPTS = st.one_of(
     st.text(max_size=40),
@@ -21,7 +21,7 @@ SCRIPTS = st.one_of(
 
 @pytest.fixture(scope="module", params=sorted(RULES))
 def both(request):
-    """Return a function of texts to the words that TensorFlow makes of them and those that Arrow does."""
+    """Return a function from texts to their words by TensorFlow and by Arrow."""
     in_graph = tf.function(tokenise_in_graph(request.param), input_signature=[tf.TensorSpec((None,), tf.string)])
 
     def both(texts: list[str]) -> tuple[list[list[str]], list[list[str]]]:
@@ -33,7 +33,7 @@ def both(request):
 
 
 def test_every_character_becomes_the_same_words_in_tensorflow_and_in_arrow(both):
-    """Alone, between letters, behind a sigma, and under accents that are out of order; 256 characters a text."""
+    """Alone, between letters, after a sigma, and under accents out of order; 256 characters per text."""
     contexts = " {0} A{0}B \u03a3{0} {0}\u0301\u0323{0}"
     texts = [
         "".join(contexts.format(character) for character in CHARACTERS[start : start + 256])

@@ -34,7 +34,7 @@ def test_the_defaults_are_the_case_studys_model_layer_by_layer():
     assert (dense.activation.__name__, probability.activation.__name__) == ("relu", "sigmoid")
 
 
-def test_from_three_labels_on_a_softmax_is_as_wide_as_the_labels():
+def test_with_three_labels_there_is_one_softmax_output_per_label():
     model = make_model(small(), 10, 3)
     scores = model(np.ones((2, 7), np.int32)).numpy()
     assert scores.shape == (2, 3)
@@ -89,13 +89,13 @@ def test_activations_and_dropouts_reach_their_layers():
     assert (model.get_layer("embedding_dropout").rate, model.get_layer("dropout").rate) == (0.4, 0.5)
 
 
-def test_a_review_of_any_length_is_scored():
+def test_a_text_of_any_length_is_scored():
     model = make_model(small(), 50)
     for length in (1, 32, 100):
         assert model(np.ones((2, length), np.int32)).shape == (2, 1)
 
 
-def test_equal_settings_give_equal_bytes_and_another_seed_gives_others(tmp_path, rng):
+def test_equal_settings_give_equal_bytes_and_another_seed_does_not(tmp_path, rng):
     tokens = rng.integers(1, 50, (3, 8)).astype(np.uint16)
     schema = padded_schema(8, 50, "pre", "pre")
     write_padded(tmp_path / "train.parquet", schema, [(tokens, np.full(3, 8), np.array([0, 1, 0]))])
@@ -133,7 +133,7 @@ def test_a_network_that_reads_phrases_takes_words_alone_and_its_reader_takes_bot
     assert (np.array(load_model(tmp_path / "a.keras")(tokens)) == whole).all()
 
 
-def test_a_network_may_read_phrases_alone(learned, rng):
+def test_a_network_can_read_phrases_alone(learned, rng):
     model = make_model(small(phrases=True, embedding_dim=0), WORDS, learned=learned)
     tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
     numbers = reader(tokens, np.arange(7))
@@ -141,14 +141,14 @@ def test_a_network_may_read_phrases_alone(learned, rng):
     assert not any("embedding" in weight.path for weight in model.weights)
 
 
-def test_word_vectors_are_taken_as_they_are(learned):
+def test_word_vectors_are_fixed(learned):
     model = make_model(small(word_vectors=True), WORDS, learned=learned)
     assert (model.get_layer("word_vectors").get_weights()[0] == read_vectors(learned)).all()
     assert not model.get_layer("word_vectors").trainable_weights
     assert learner_of(model) is model
 
 
-def test_word_vectors_may_be_tuned_a_little(learned, rng):
+def test_word_vectors_can_be_tuned(learned, rng):
     model = make_model(small(word_vectors=True, vector_tuning=0.2), WORDS, learned=learned)
     tokens, tuning = rng.integers(0, WORDS, (7, 20)).astype(np.int32), model.get_layer("vector_tuning")
     assert not tuning.get_weights()[0].any()
@@ -160,12 +160,12 @@ def test_word_vectors_may_be_tuned_a_little(learned, rng):
         small(vector_tuning=0.2)
 
 
-def test_a_network_that_reads_phrases_is_not_made_without_them():
+def test_a_network_that_reads_phrases_is_not_built_without_them():
     with pytest.raises(ValueError, match=r"model\.phrases and model\.word_vectors need"):
         make_model(small(phrases=True), WORDS)
 
 
-def test_first_weights_are_the_same_whatever_other_threads_draw():
+def test_initial_weights_do_not_depend_on_other_threads():
     expected = make_model(small(seed=5), 10).get_weights()
     done = threading.Event()
 

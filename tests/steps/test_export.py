@@ -75,7 +75,7 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
 
 @pytest.fixture(scope="module")
 def everywhere(classifier, tmp_path_factory):
-    """Return what evaluation, prediction and the exported model make of texts, in that order."""
+    """Return the scores of texts from the step score, prediction and the exported model, in that order."""
     folder = tmp_path_factory.mktemp("everywhere")
     save_model(classifier.network, folder / "model.keras")
     write_training(folder, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
@@ -103,7 +103,7 @@ def everywhere(classifier, tmp_path_factory):
     st.integers(1, 25),
     st.data(),
 )
-def test_a_review_scores_the_same_everywhere_alone_and_in_any_company(classifier, everywhere, texts, batch_size, data):
+def test_a_text_scores_the_same_everywhere_alone_and_in_any_batch(classifier, everywhere, texts, batch_size, data):
     order = data.draw(st.permutations(range(len(texts))))
     shuffled = everywhere([texts[row] for row in order], batch_size)
     for scores in (*everywhere(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
@@ -137,7 +137,7 @@ def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classif
     assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
 
 
-def test_an_export_that_scores_otherwise_is_not_kept(classifier, tmp_path, monkeypatch):
+def test_an_export_whose_scores_differ_is_not_kept(classifier, tmp_path, monkeypatch):
     write, score, _tolerance = FORMATS["onnx"]
     monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))
     with pytest.raises(ModelError, match="scores differ by 2e-05; it is not kept"):
@@ -158,7 +158,7 @@ def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
     assert np.allclose([float(word) for word in done.stdout.split()], classifier.predict(pa.array(TEXTS)), atol=1e-6)
 
 
-def test_a_place_that_cannot_take_a_model_is_refused_before_one_is_loaded(tmp_path, monkeypatch):
+def test_an_output_that_cannot_be_written_is_refused_before_loading_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.export, "load_keras", pytest.fail)
     (tmp_path / "old").mkdir()
     (tmp_path / "file").write_text("I am a file")

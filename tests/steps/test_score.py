@@ -12,7 +12,7 @@ from tests.support.small_reviews import WORDS
 SETTINGS = ScoringSettings()
 
 
-def test_every_review_gets_its_probability(padded, tmp_path):
+def test_every_text_gets_a_probability(padded, tmp_path):
     for split in ("test", "validation"):
         parts = [(padded.tokens, padded.lengths, padded.labels)]
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)

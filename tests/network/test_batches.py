@@ -1,0 +1,29 @@
+import numpy as np
+
+from tasks.network.batches import bucketed_dataset
+from tests.support.small_reviews import make_padded
+
+TEXTS = make_padded(120, maxlen=100, seed=3)
+
+
+def test_a_batch_has_one_length_and_its_own_labels():
+    labels = {tuple(row[row > 0]): label for row, label in zip(TEXTS.tokens, TEXTS.labels, strict=True)}
+    seen = 0
+    for tokens, batch_labels in bucketed_dataset([TEXTS], 16, bucketing=True, rng=np.random.default_rng(1)):
+        assert tokens.shape[1] in (32, 64, 96, 100)
+        for row, label in zip(tokens.numpy(), batch_labels.numpy()[:, 0], strict=True):
+            assert labels[tuple(row[row > 0])] == label
+            seen += 1
+    assert seen == 120
+    assert {tokens.shape[1] for tokens, _ in bucketed_dataset([TEXTS], 16, bucketing=False)} == {100}
+
+
+def test_each_epoch_has_its_own_order_of_parts():
+    parts = [make_padded(20, maxlen=32, seed=seed) for seed in range(4)]
+    orders = [
+        np.concatenate([tokens.numpy()[:, -1] for tokens, _ in bucketed_dataset(parts, 8, bucketing=True, rng=rng)])
+        for rng in map(np.random.default_rng, (1, 1, 2))
+    ]
+    assert (orders[0] == orders[1]).all()
+    assert (orders[0] != orders[2]).any()
+    assert sorted(orders[0]) == sorted(orders[2])
