@@ -1,7 +1,7 @@
-"""Baseline: a linear model on phrases of the same encoded words, the yardstick beside every recurrent network."""
+"""Baseline: a linear model on phrases of the same encoded words, to compare every network with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prefect import task
@@ -22,21 +22,13 @@ if TYPE_CHECKING:
 
 WORDS_PER_PHRASE = {"nb": LONGEST, "tfidf": 2}
 INVERSE_PENALTY = {"nb": 0.2, "tfidf": 10.0}
-ITERATIONS = 20  # of naive Bayes weights: more fit the training reviews alone
+ITERATIONS = 20  # more overfits
 
 
 def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Scores:
-    """Fit the linear model that the settings name, and score the test reviews.
+    """Fit a linear model on the uncut texts that the network trains on, and return the scores of the test texts.
 
-    It learns from the reviews that the network learns from, at their full length.
-
-    Args:
-        encoded: a folder with train.parquet and test.parquet of token lists.
-        padded: a folder whose train.parquet says how many of the reviews are for training.
-        settings: which model, which phrases count, and how strongly weights are held down.
-
-    Returns:
-        The scores of the test reviews.
+    `padded` only says how many of the texts in `encoded` are for training.
     """
     size, longest = read_encoding(encoded).vocabulary_size, WORDS_PER_PHRASE[settings.kind]
     train, test = encoded_file(encoded, "train"), encoded_file(encoded, "test")
@@ -61,31 +53,28 @@ def fit_naive_bayes(
     settings: BaselineSettings,
     inverse_penalty: float,
 ) -> np.ndarray:
-    """Fit on training reviews, and return the probabilities of each test review: (tests, labels), adding up to 1.
+    """Fit on training counts, and return the probabilities of each test text: (tests, labels), adding up to 1.
 
-    Of more than two labels each is told from the rest, and its share of all their probabilities is taken.
+    With more than two labels, each is fitted against the rest, and the probabilities are normalised.
 
     Args:
-        train: (reviews, phrases) counts.
-        labels: (reviews,) integers from 0, each present.
+        train: (texts, phrases) counts.
+        labels: (texts,) integers from 0, each present.
         test: (tests, phrases) counts.
         sizes: (phrases,) words of each.
-        settings: how many reviews a phrase must stand in.
-        inverse_penalty: how freely phrases may be weighed.
+        settings: how many texts must contain a phrase.
+        inverse_penalty: scikit-learn's C.
     """
     presence, held_out = presence_of(train), presence_of(test)
     turned = presence.T.tocsr()
+    rules: dict[str, Any] = {
+        "min_documents": settings.min_documents,
+        "inverse_penalty": inverse_penalty,
+        "iterations": ITERATIONS,
+    }
 
     def probability_of(label: int) -> np.ndarray:
-        model = fit_phrases(
-            presence,
-            turned,
-            signs_of(labels == label),
-            sizes,
-            min_documents=settings.min_documents,
-            inverse_penalty=inverse_penalty,
-            iterations=ITERATIONS,
-        )
+        model = fit_phrases(presence, turned, signs_of(labels == label), sizes, **rules)
         probability: np.ndarray = 1 / (1 + np.exp(-model.logits(held_out)))
         return probability
 
@@ -99,7 +88,7 @@ def fit_naive_bayes(
 
 
 def score_baseline(encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
-    """Write the scores of the test reviews, and return how many there are."""
+    """Write the scores of the test texts, and return their number."""
     scores = fit_baseline(encoded, padded, settings)
     write_scores(folder, "test", scores)
     return {"test": len(scores.labels)}

@@ -1,4 +1,4 @@
-"""Download: the reviews as their source has them, checked and kept."""
+"""Download: the texts as their source provides them, checked."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,15 +24,12 @@ from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
 
 
 def fetch_dataset(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write the dataset's files into `folder`, and its name tag.
-
-    Returns:
-        {"dataset": {"name", "source", "sha256"}}.
+    """Write the dataset's files and dataset.json into `folder`, and return its description as {"dataset": ...}.
 
     Raises:
-        InputError: the user's own files are not what can be trained on.
-        SourceUnreachable: another try may help.
-        SourceError: another try will not.
+        InputError: your files cannot be trained on.
+        SourceUnreachable: retrying may help.
+        SourceError: retrying will not help.
     """
     if settings.dataset == "imdb":
         dataset = fetch_imdb(settings, folder, warn)
@@ -45,19 +42,15 @@ def fetch_dataset(settings: SourceSettings, folder: Path, warn: Callable[[str], 
 
 
 def check_dataset(settings: RunSettings) -> None:
-    """Refuse a dataset of the user's own that is not there, or holds no table."""
+    """Refuse a dataset of your own that does not exist or holds no table."""
     if settings.data.is_own:
         table_files(user_path(settings.data.dataset), LABELLED)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
-    """Return the settings with the hashes of local files in them, so that what is kept is of this content.
+    """Return settings with the hashes of local files, so that the cache key depends on their content.
 
-    Those are the user's own reviews, or a local word index; an .npz always has the hash that is expected of it.
-
-    Args:
-        settings: name the dataset.
-        warn: told what lies in its folder and is not read, in every run.
+    `warn` is called about files in the dataset's folder that are not read.
     """
     if settings.dataset == "imdb" and not settings.word_index_sha256:
         index = word_index_of(settings)
@@ -73,7 +66,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
 
 
 def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a failed download is worth a retry."""
+    """Return whether a failed download is worth a retry."""
     return isinstance(state.result(raise_on_failure=False), SourceUnreachable)
 
 

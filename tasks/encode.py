@@ -1,4 +1,4 @@
-"""Encode: words to token ids by frequency, shuffled, kept as Parquet."""
+"""Encode: turn words into token ids by frequency, shuffle the texts and write them as Parquet."""
 
 import tempfile
 from collections.abc import Sequence
@@ -21,36 +21,19 @@ from tasks.texts.word_ranks import WordRanks, read_word_ranks
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
-    """Refuse splits that lack a label.
-
-    Args:
-        labels: (n,) integers from 0, by split.
-        names: of the labels.
-
-    Raises:
-        DataError: naming the split and what it lacks.
-    """
+    """Refuse splits, each with (n,) integer labels, that lack one of the named labels."""
     for split, numbers in labels.items():
         counts = np.bincount(numbers, minlength=len(names))
         if not counts.all():
             missing = [name for name, count in zip(names, counts, strict=True) if not count]
             raise DataError(
-                f"none of the {len(numbers):,} {split} reviews has the label {', '.join(map(repr, missing))}; every "
-                "split needs every label: give more such reviews, or leave the label out of all splits"
+                f"none of the {len(numbers):,} {split} texts has the label {', '.join(map(repr, missing))}; every "
+                "split needs every label: give more such texts, or leave the label out of all splits"
             )
 
 
 def check_word_index(word_ranks: WordRanks, limit: int, index_from: int) -> None:
-    """Refuse a word index that ends before the ranks of the reviews do, as far as these become ids.
-
-    Args:
-        word_ranks: reviews; without a vocabulary their words are not known, and need not be.
-        limit: ids end below this.
-        index_from: added to each rank.
-
-    Raises:
-        DataError: naming the first rank without a word.
-    """
+    """Refuse a word index that ends before the ranks that become ids below `limit`; without words there is none."""
     highest = min(word_ranks.highest_rank, limit - 1 - index_from)
     if word_ranks.vocabulary and highest > len(word_ranks.vocabulary):
         raise DataError(
@@ -63,7 +46,7 @@ def check_word_index(word_ranks: WordRanks, limit: int, index_from: int) -> None
 def limit_of(word_ranks: WordRanks, settings: EncodeSettings) -> int:
     """Return the number below which ids end.
 
-    Without `num_words` the highest id of all splits takes its place, and so becomes oov_char, as it does in load_data.
+    Without `num_words` it is the highest id of all splits, which therefore becomes oov_char, as in load_data.
     """
     if settings.num_words:
         return settings.num_words
@@ -73,15 +56,10 @@ def limit_of(word_ranks: WordRanks, settings: EncodeSettings) -> int:
 def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
     """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
 
-    Ids and labels are equal to those of keras.datasets.imdb.load_data.
-
-    Args:
-        downloaded: the folder with the reviews.
-        settings: the rules and the limits.
-        folder: to write to.
+    Ids and labels equal those of keras.datasets.imdb.load_data.
 
     Returns:
-        How many reviews each split has, and how many words are known.
+        The number of texts in each split, and of words.
 
     Raises:
         DataError: a split lacks a label, or its words are beyond a limit.

@@ -1,4 +1,4 @@
-"""Pad: token lists of any length to one rectangle, split three ways, kept as Parquet."""
+"""Pad: turn token lists into a rectangle, cut validation from training, and write Parquet."""
 
 import math
 from functools import partial
@@ -19,12 +19,9 @@ from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padd
 def split_bounds(
     train_rows: int, test_rows: int, validation_split: float, validation_rows: int = 0
 ) -> dict[str, tuple[str, int, int]]:
-    """Return, for each split, the encoded split it is cut from and its first and last row, the latter excluded.
+    """Return the encoded split that each split is cut from, its first row, and the row after its last.
 
-    Validation takes the end of the training reviews, as Keras's `validation_split` does, where it has none of its own.
-
-    Raises:
-        DataError: a split would be empty.
+    Validation takes the end of the training texts, like Keras's `validation_split`, unless it has its own.
     """
     cut = train_rows if validation_rows else math.floor(train_rows * (1 - validation_split))
     bounds = {
@@ -35,39 +32,25 @@ def split_bounds(
     for split, (_source, start, stop) in bounds.items():
         if start >= stop:
             raise DataError(
-                f"the {split} split would be empty: {train_rows} training and {test_rows} test reviews, "
-                f"validation_split {validation_split}; give more reviews or another share"
+                f"the {split} split would be empty: {train_rows} training and {test_rows} test texts, "
+                f"validation_split {validation_split}; give more texts or another share"
             )
     return bounds
 
 
 def align_to_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray) -> dict[str, tuple[str, int, int]]:
-    """Return bounds whose cut between training and validation parts no group.
-
-    Args:
-        bounds: as `split_bounds` returns them, validation cut from the training reviews.
-        groups: (train_rows,) of each training review, those of a group together.
-
-    Raises:
-        DataError: all reviews before the cut are of one group.
-    """
+    """Return bounds of `split_bounds` whose cut separates no group; `groups` are (train_rows,), each contiguous."""
     cut = group_boundary(groups, bounds["train"][2])
     if not cut:
         raise DataError(
-            f"validation cannot take whole groups: the first {bounds['train'][2]} training reviews are of one group; "
+            f"validation cannot take whole groups: the first {bounds['train'][2]} training texts are one group; "
             "give more groups, or leave --data.whole-groups out"
         )
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 
 
 def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
-    """Write train, validation and test.parquet and return how many reviews each holds.
-
-    Args:
-        encoded: the folder with the encoded splits.
-        settings: how long, and which sides are filled up and cut.
-        folder: to write to.
-    """
+    """Write train, validation and test.parquet, and return the number of texts in each."""
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)

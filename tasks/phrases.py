@@ -1,4 +1,4 @@
-"""Phrases: what words and short phrases say about the label, learned so that no training review is told its own."""
+"""Phrases: learn what words and short phrases say about the label, without showing a training text its own label."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,29 +22,25 @@ from tasks.texts.padded import PaddedFile, padded_file
 
 # SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 
-LEAKY = 0.01
+MAX_GAP = 0.01
 
 
 def assign_folds(groups: np.ndarray, settings: PhraseSettings) -> np.ndarray:
-    """Return the fold of each training review, whole groups at a time: (n,) int8.
-
-    Raises:
-        DataError: there are more folds than groups.
-    """
+    """Return the fold of each training text, with whole groups in each: (n,) int8."""
     count = len(np.unique(groups))
     if count < settings.folds:
         raise DataError(
-            f"the training reviews have {count} groups, too few for {settings.folds} folds of whole groups; "
-            "give more reviews, name finer groups with --data.group-column, or lower --phrases.folds"
+            f"the training texts have {count} groups, too few for {settings.folds} folds of whole groups; "
+            "give more texts, name finer groups with --data.group-column, or lower --phrases.folds"
         )
     return fold_of(groups, settings.folds, settings.seed)
 
 
 def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> PhraseFacts:
-    """Write table.parquet, folds.parquet, rows.parquet and phrases.json, from training reviews at their full length.
+    """Write table.parquet, folds.parquet, rows.parquet and phrases.json from uncut training texts.
 
     Raises:
-        DataError: there are too few groups, too many words, or no phrase that stands in enough reviews.
+        DataError: there are too few groups, too many words, or no phrase that enough texts contain.
     """
     size, train = read_encoding(encoded).vocabulary_size, encoded_file(encoded, "train")
     rows = PaddedFile(padded_file(padded, "train")).rows
@@ -52,7 +48,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     folds = assign_folds(read_groups(encoded)[:rows], settings)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
-        raise DataError(f"no phrase stands in {settings.min_documents} training reviews; lower --phrases.min-documents")
+        raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")
     sizes = sizes_of(known, size)
     rules = settings.model_dump(include={"min_documents", "inverse_penalty", "iterations"})
     learned = learn_folds(counts, labels, sizes, folds, **rules)
@@ -60,8 +56,8 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     deviations = deviations_of(learned, counts, sizes, folds, tokens)
     scaled = [scale_numbers(models, sizes, deviations) for models in (learned.whole, *learned.held_out)]
     write_tables(folder, known, scaled[0], scaled[1:], folds)
-    held_out, its_labels = validation_reviews(encoded, rows)
-    logits = logits_of(learned.whole, presence_of(count_phrases(held_out(), known, size)))
+    validation, validation_labels = validation_texts(encoded, rows)
+    logits = logits_of(learned.whole, presence_of(count_phrases(validation(), known, size)))
     facts = PhraseFacts(
         vocabulary_size=size,
         longest=LONGEST,
@@ -69,14 +65,14 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
         phrases=len(known),
         deviations=deviations.tolist(),
         out_of_fold=quality_of(learned.logits, labels),
-        validation=quality_of(logits, its_labels),
+        validation=quality_of(logits, validation_labels),
     )
     write_phrase_facts(folder, facts)
     return facts
 
 
-def validation_reviews(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarray]:
-    """Return the validation reviews, as `parts_of` does, and their labels: of their own file, or the end of train's."""
+def validation_texts(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarray]:
+    """Return the validation texts, like `parts_of`, and their labels, from their own file or the end of training."""
     own, train = encoded_file(encoded, "validation"), encoded_file(encoded, "train")
     if own.exists():
         return parts_of(own, 0, count_encoded(own)), read_labels(own)
@@ -84,12 +80,7 @@ def validation_reviews(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarra
 
 
 def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
-    """Return accuracy and log loss of the label with the highest logit; a single logit is of label 1 against 0.
-
-    Args:
-        logits: (n, models) float32.
-        labels: (n,) from 0.
-    """
+    """Return accuracy and log loss of logits, (n, models) float32; a single logit is of label 1 against 0."""
     pairs = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
     pairs = pairs.astype(np.float64)
     shares = pairs - np.logaddexp.reduce(pairs, axis=1, keepdims=True)
@@ -98,7 +89,7 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
 
 
 def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
-    """Write vectors.parquet: a vector for each token id, zeros for marks and for ids from `vector_words` on."""
+    """Write a vector for each token id: zeros for marks and for ids from `vector_words` on."""
     encoding, train = read_encoding(encoded), encoded_file(encoded, "train")
     parts = parts_of(train, 0, PaddedFile(padded_file(padded, "train")).rows)
     size = min(settings.vector_words, encoding.vocabulary_size)
@@ -119,26 +110,26 @@ def learn_all(
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write the phrases' tables, and the words' vectors if they are asked for; return what is worth knowing of them."""
+    """Write the tables of the phrases, and word vectors if asked for; return the phrases' number and quality."""
     facts = learn(encoded, padded, settings, folder)
     if vectors:
         learn_vectors(encoded, padded, settings, folder)
     say(describe(facts))
     gap = facts.out_of_fold.accuracy - facts.validation.accuracy
-    if gap > LEAKY:
+    if gap > MAX_GAP:
         warn(
-            f"The linear model is better by {100 * gap:.1f} points on training reviews of folds that it has not seen "
-            "than on validation reviews: reviews of one thing may stand in several folds, and the network may lean on "
-            "phrases that will not help it. Name what reviews are about with --data.group-column"
+            f"The linear model is {100 * gap:.1f} points better on training texts of unseen folds than on validation "
+            "texts: texts about one thing may be in several folds, so the network may rely on phrases that will not "
+            "help it. Name the column that says what a text is about with --data.group-column"
         )
     return facts.model_dump(include={"phrases", "out_of_fold", "validation"})
 
 
 def describe(facts: PhraseFacts) -> str:
-    """Return a line about the phrases and how good a linear model of them is."""
+    """Return a line about the number of phrases and the accuracy of a linear model of them."""
     return (
         f"{facts.phrases:,} phrases; a linear model of them reaches {facts.out_of_fold.accuracy:.4f} on training "
-        f"reviews of other folds, {facts.validation.accuracy:.4f} on validation reviews"
+        f"texts of unseen folds, {facts.validation.accuracy:.4f} on validation texts"
     )
 
 

@@ -1,4 +1,4 @@
-"""Divide: the test reviews by the values of one of the user's columns, to see whom the network fails."""
+"""Slice tests: group the test texts by a column of your files, to evaluate the network on each value."""
 
 from pathlib import Path
 
@@ -22,14 +22,7 @@ from tasks.texts.tables.columns import strings_of
 
 
 def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSettings) -> pa.Array:
-    """Return a column of the user's files for the test rows, in the order of the files: strings, "" for nothing.
-
-    Args:
-        path: of the file, or of the folder.
-        column: its name.
-        is_test: (n,) bool, for every row.
-        settings: how the files are read.
-    """
+    """Return a column for the test rows, (n,) bool `is_test`, in the order of the files: strings, "" for null."""
     place, found = 0, []
     for file, _first, batch in rows_of(path, settings, {column: "--evaluation.slice-column"}):
         values = strings_of(batch, column, file)
@@ -39,24 +32,19 @@ def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSett
 
 
 def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarray:
-    """Return which test rows are scored, and in which order, as `encode` shuffles them.
-
-    Args:
-        splits: (n,) the split's name of every row.
-        settings: the seed, and how many are kept.
-    """
+    """Return the test rows that are scored, in the order of `encode`; `splits` has the split's name of every row."""
     rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in SHUFFLED}
     return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
 
 
 def slice_test_rows(downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
-    """Write slices.parquet: the value of the column for each test review.
+    """Write slices.parquet: the value of the column for each test text.
 
     Returns:
-        How many values have enough reviews to be judged alone, and how many reviews these have together.
+        How many values have enough texts to be evaluated alone, and how many texts these have.
 
     Raises:
-        InputError: the files have changed, have no such column, or no value has enough test reviews.
+        InputError: the files have changed, lack the column, or no value has enough test texts.
     """
     path, column = user_path(data.dataset), str(settings.slice_column)
     if hash_files(path) != read_dataset(downloaded).sha256:

@@ -1,1 +1,1 @@
-"""Linear models: what weighing words and phrases alone can tell, for the yardstick and for networks that read it."""
+"""Linear models of phrases: the baseline, and phrase features for networks."""

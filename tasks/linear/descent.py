@@ -1,4 +1,4 @@
-"""Descent: the lowest place of a smooth function of very many unknowns."""
+"""Descent: minimise a smooth function of very many unknowns."""
 
 from collections.abc import Callable
 
@@ -13,16 +13,16 @@ SHORTEST = 1e-6
 def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10) -> np.ndarray:
     """Minimise a smooth function by L-BFGS (Nocedal 1980) with backtracking, in the precision of `start`.
 
-    SciPy's L-BFGS-B spends several times as long on a million unknowns: it is made for bounds, in double precision.
+    SciPy's L-BFGS-B takes several times as long with a million unknowns: it supports bounds, in double precision.
 
     Args:
         value: returns the function's value at a point, and its gradient.
         start: (unknowns,).
-        iterations: how many steps.
-        memory: how many steps are remembered.
+        iterations: number of steps.
+        memory: steps kept for the curvature.
 
     Returns:
-        (unknowns,), as low as the steps, or the precision, allowed.
+        (unknowns,), after all steps, or earlier if the precision is exhausted.
     """
     at = start
     height, slope = value(at)
@@ -48,11 +48,11 @@ def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10)
 
 
 def descent_direction(slope: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """Return the gradient, turned and scaled by what earlier steps say about the curvature (the two-loop recursion).
+    """Return the gradient, scaled by the curvature that earlier steps measured (the two-loop recursion).
 
     Args:
         slope: (unknowns,) gradient.
-        steps: moves, changes of the gradient along each, and their products, the oldest first.
+        steps: moves, changes of the gradient, and their products, the oldest first.
     """
     direction: np.ndarray = slope.copy()
     if not steps:

@@ -1,4 +1,4 @@
-"""Naive Bayes weighted: a logistic regression on phrases, each scaled by how much it tells (Wang and Manning 2012)."""
+"""Naive Bayes: a logistic regression on phrases scaled by their log ratios (Wang and Manning 2012)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhraseModel:
-    """What reviews of a label against all others say about phrases.
+    """One label against all others.
 
     Attributes:
         ratios: (phrases,) float32 log ratios.
-        weights: (phrases,) float32 of the linear model; a review's logit is the sum over the phrases that it holds.
+        weights: (phrases,) float32; a text's logit is the sum over its phrases.
         intercept: added to that sum.
     """
 
@@ -27,24 +27,24 @@ class PhraseModel:
     intercept: float
 
     def logits(self, presence: "csr_matrix") -> np.ndarray:
-        """Return the logit of each of n reviews: (n,) float32."""
+        """Return the logit of each text: (n,) float32."""
         logits: np.ndarray = presence @ self.weights + np.float32(self.intercept)
         return logits
 
 
 def presence_of(counts: "csr_matrix") -> "csr_matrix":
-    """Return 1 where a review holds a phrase, however often."""
+    """Return 1 where a text contains a phrase."""
     presence = counts.copy()
     presence.data[:] = 1
     return presence
 
 
 def log_ratios(positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, min_documents: int) -> np.ndarray:
-    """Return log((p + 1) / (q + 1)) - log(sum p / sum q), the sums by phrase length; 0 where the phrase is too rare.
+    """Return log((p + 1) / (q + 1)) - log(sum p / sum q), with sums per phrase length; 0 for rare phrases.
 
     Args:
-        positive: (phrases,) p, reviews of the label that hold the phrase.
-        negative: (phrases,) q, other reviews that hold it.
+        positive: (phrases,) p, texts of the label that contain the phrase.
+        negative: (phrases,) q, other texts that contain it.
         sizes: (phrases,) words of each phrase.
         min_documents: p + q below which the ratio is 0.
 
@@ -70,17 +70,17 @@ def fit_phrases(
     inverse_penalty: float,
     iterations: int,
 ) -> PhraseModel:
-    """Fit ratios, and a logistic regression on presence scaled by them, from zero.
+    """Fit ratios, and a logistic regression on presence scaled by them, starting from zero.
 
-    With z = presence @ (ratios * v) + intercept it minimises sum(log(1 + exp(-s z))) + |v|^2 / (2 C), the intercept
-    free; a phrase's weight is ratio * v. Starting from another fit would carry that one's labels over.
+    With z = presence @ (ratios * v) + intercept it minimises sum(log(1 + exp(-s z))) + |v|^2 / (2 C), without a
+    penalty on the intercept; a phrase's weight is ratio * v. Starting from another fit would leak that fit's labels.
 
     Args:
-        presence: (reviews, phrases) float32 ones.
-        turned: its transpose, as rows.
-        signs: (reviews,) float32: 1 for the label, -1 for others, 0 for reviews that are left out.
+        presence: (texts, phrases) float32 ones.
+        turned: its transpose, in rows.
+        signs: (texts,) float32: 1 for the label, -1 for others, 0 for texts that are left out.
         sizes: (phrases,) words of each phrase.
-        min_documents: reviews that a phrase must stand in, of those not left out.
+        min_documents: texts, of those not left out, that must contain a phrase.
         inverse_penalty: C.
         iterations: steps of the descent.
     """
@@ -100,5 +100,5 @@ def fit_phrases(
 
 
 def signs_of(labels: np.ndarray, label: int = 1) -> np.ndarray:
-    """Return 1 for reviews of a label and -1 for all others: (n,) float32."""
+    """Return 1 for texts of a label and -1 for all others: (n,) float32."""
     return np.where(labels == label, 1, -1).astype(np.float32)

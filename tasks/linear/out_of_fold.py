@@ -1,8 +1,8 @@
-"""Folds: what phrases say about a review, learned from the reviews of other groups alone."""
+"""Out of fold: phrase numbers for a text, learned only from the texts of other groups."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,12 @@ CUT = 5.0  # standard deviations
 
 @dataclass(frozen=True)
 class Learned:
-    """Linear models of all reviews and of all folds but one.
+    """Linear models of all texts, and of all folds except one.
 
     Attributes:
-        whole: of all reviews, a model for each label that is held against the rest.
-        held_out: for each fold the models of the others.
-        logits: (reviews, models) float32 of each review by the models that have not seen its fold.
+        whole: of all texts, one model for each label in `labels_to_fit`.
+        held_out: for each fold the models fitted on the others.
+        logits: (texts, models) float32 of each text by the models that have not seen its fold.
     """
 
     whole: list[PhraseModel]
@@ -34,21 +34,16 @@ def learn_folds(
     labels: np.ndarray,
     sizes: np.ndarray,
     folds: np.ndarray,
-    *,
-    min_documents: int,
-    inverse_penalty: float,
-    iterations: int,
+    **rules: Any,
 ) -> Learned:
-    """Fit models on all reviews, and for each fold on the others.
+    """Fit models on all texts, and for each fold on the others.
 
     Args:
-        counts: (reviews, phrases) how often each review holds each phrase.
-        labels: (reviews,) from 0; two labels take one model, more take one each.
+        counts: (texts, phrases) occurrences.
+        labels: (texts,) from 0.
         sizes: (phrases,) words of each phrase.
-        folds: (reviews,) from 0.
-        min_documents: as `fit_phrases` takes it, and so are the rest.
-        inverse_penalty: C.
-        iterations: steps of the descent.
+        folds: (texts,) from 0.
+        rules: min_documents, inverse_penalty and iterations of `fit_phrases`.
     """
     presence = presence_of(counts)
     turned = presence.T.tocsr()
@@ -56,15 +51,7 @@ def learn_folds(
     def fit(left_out: np.ndarray) -> Iterator[PhraseModel]:
         for label in labels_to_fit(labels):
             signs = np.where(left_out, np.float32(0), signs_of(labels, label))
-            yield fit_phrases(
-                presence,
-                turned,
-                signs,
-                sizes,
-                min_documents=min_documents,
-                inverse_penalty=inverse_penalty,
-                iterations=iterations,
-            )
+            yield fit_phrases(presence, turned, signs, sizes, **rules)
 
     held_out = [list(fit(folds == fold)) for fold in range(int(folds.max()) + 1)]
     logits = np.zeros((len(labels), len(held_out[0])), np.float32)
@@ -75,34 +62,34 @@ def learn_folds(
 
 
 def labels_to_fit(labels: np.ndarray) -> list[int]:
-    """Return the labels that need a model of their own: of two, the second says all."""
+    """Return the labels that need a model of their own: only the second of two."""
     count = int(labels.max()) + 1
     return [1] if count <= 2 else list(range(count))
 
 
 def logits_of(models: list[PhraseModel], presence: "csr_matrix") -> np.ndarray:
-    """Return the logit of each review by each model: (reviews, models) float32."""
+    """Return the logit of each text by each model: (texts, models) float32."""
     return np.stack([model.logits(presence) for model in models], axis=1)
 
 
 def numbers_of(models: list[PhraseModel]) -> np.ndarray:
-    """Return what models say about each phrase, all ratios and then all weights: (phrases, 2 models) float32."""
+    """Return all ratios, then all weights of each phrase: (phrases, 2 models) float32."""
     return np.stack([model.ratios for model in models] + [model.weights for model in models], axis=1)
 
 
 def deviations_of(
     learned: Learned, counts: "csr_matrix", sizes: np.ndarray, folds: np.ndarray, tokens: int
 ) -> np.ndarray:
-    """Return the standard deviation of each number over the tokens that phrases of each length end at.
+    """Return the standard deviation of each number over all tokens, by the length of the phrase that ends there.
 
-    Each token counts with what the models say that have not seen its review; where no known phrase ends, with 0.
+    Each token counts with the numbers of the models that have not seen its text, or 0 if no known phrase ends there.
 
     Args:
         learned: the models.
-        counts: (reviews, phrases).
+        counts: (texts, phrases).
         sizes: (phrases,) words of each phrase.
-        folds: (reviews,) from 0.
-        tokens: of all reviews.
+        folds: (texts,) from 0.
+        tokens: of all texts.
 
     Returns:
         (longest, numbers) float64; 1 where all numbers are equal.
@@ -121,6 +108,6 @@ def deviations_of(
 
 
 def scale_numbers(models: list[PhraseModel], sizes: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-    """Return what models say in standard deviations, cut at 5: (phrases, numbers) float32."""
+    """Return numbers in standard deviations, clipped at 5: (phrases, numbers) float32."""
     scaled: np.ndarray = np.clip(numbers_of(models) / deviations[sizes - 1], -CUT, CUT)
     return scaled.astype(np.float32)

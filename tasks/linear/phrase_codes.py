@@ -1,4 +1,4 @@
-"""Phrases: the one- to three-word phrases of encoded reviews as numbers, and which review holds which."""
+"""Phrase codes: phrases of one to three words as integers, and counts of phrases in texts."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -20,11 +20,7 @@ Parts = Callable[[], Iterator[pa.ListArray]]
 
 
 def check_vocabulary(vocabulary_size: int) -> None:
-    """Refuse a vocabulary whose phrases have no code of 63 bits.
-
-    Raises:
-        DataError: naming the setting that makes it smaller.
-    """
+    """Refuse a vocabulary whose phrases do not fit into 63 bits."""
     if vocabulary_size > MAX_VOCABULARY:
         raise DataError(
             f"phrases can be made of at most {MAX_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
@@ -33,13 +29,13 @@ def check_vocabulary(vocabulary_size: int) -> None:
 
 
 def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, longest: int = LONGEST) -> np.ndarray:
-    """Return the codes of the phrases that end at each token, -1 where one would begin before its review.
+    """Return the codes of the phrases that end at each token, -1 where one would begin before its text.
 
     Args:
-        words: (tokens,) ids below `vocabulary_size`, review after review.
-        offsets: (reviews + 1,) where each review begins.
-        vocabulary_size: v. A phrase is a number of as many digits id + 1 to the base v + 1 as it has words, so a longer
-            phrase has a higher code.
+        words: (tokens,) ids below `vocabulary_size`, text after text.
+        offsets: (texts + 1,) where each text begins.
+        vocabulary_size: v. A phrase is a number with one digit, id + 1 to the base v + 1, per word, so a longer phrase
+            has a higher code.
         longest: words of the longest phrase.
 
     Returns:
@@ -57,21 +53,14 @@ def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, l
 
 
 def codes_of(tokens: pa.ListArray, vocabulary_size: int, longest: int) -> np.ndarray:
-    """Return `phrase_codes` of reviews as Parquet holds them."""
+    """Return the `phrase_codes` of token lists."""
     return phrase_codes(tokens.flatten().to_numpy(), list_offsets(tokens), vocabulary_size, longest)
 
 
 def distinct_phrases(
     parts: Iterable[pa.ListArray], vocabulary_size: int, longest: int, *, repeated: bool
 ) -> np.ndarray:
-    """Return the phrases of reviews, (phrases,) int64 in order of their codes.
-
-    Args:
-        parts: reviews, one part in memory at a time.
-        vocabulary_size: as `phrase_codes` takes it.
-        longest: words of the longest phrase.
-        repeated: leave out those that stand at a single token.
-    """
+    """Return the phrases of texts, (phrases,) int64 in order; `repeated` leaves out those that occur once."""
     once = often = np.zeros(0, np.int64)
     for tokens in parts:
         codes = codes_of(tokens, vocabulary_size, longest)
@@ -84,14 +73,14 @@ def distinct_phrases(
 
 
 def find_phrases(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the place of each code among `known`, len(known) for those that are not.
+    """Return the place of each code in `known`, or len(known) if it is missing.
 
     Args:
         codes: int64 of any shape.
         known: (phrases,) int64 in order.
 
     Returns:
-        int32 of the shape of `codes`: rows of a table that ends with a row of zeros.
+        int32 of the same shape: rows of a table that ends with a row of zeros.
     """
     if not len(known):
         return np.zeros(codes.shape, np.int32)
@@ -105,17 +94,7 @@ def find_phrases(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
 def count_phrases(
     parts: Iterable[pa.ListArray], known: np.ndarray, vocabulary_size: int, longest: int = LONGEST
 ) -> "csr_matrix":
-    """Return how often each review holds each phrase.
-
-    Args:
-        parts: reviews, n in all, one part in memory at a time.
-        known: (phrases,) codes in order; other phrases are left out.
-        vocabulary_size: as `phrase_codes` takes it.
-        longest: words of the longest phrase.
-
-    Returns:
-        (n, phrases) float32, columns in order.
-    """
+    """Return how often each text contains each phrase in `known`, (phrases,) codes in order: (n, phrases) float32."""
     from scipy.sparse import csr_matrix
 
     counts, columns, lengths = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
@@ -135,16 +114,10 @@ def count_phrases(
 def learn_phrases(
     parts: Parts, vocabulary_size: int, min_documents: int, longest: int = LONGEST
 ) -> tuple[np.ndarray, "csr_matrix"]:
-    """Return the phrases that stand in enough reviews, and how often each review holds each.
-
-    Args:
-        parts: yields the reviews anew each time it is called.
-        vocabulary_size: as `phrase_codes` takes it.
-        min_documents: reviews that a phrase must stand in.
-        longest: words of the longest phrase.
+    """Return the phrases that at least `min_documents` texts contain, and their counts.
 
     Returns:
-        (phrases,) int64 codes in order, and (reviews, phrases) float32 counts.
+        (phrases,) int64 codes in order, and (texts, phrases) float32 counts.
 
     Raises:
         DataError: the vocabulary is too large.
@@ -157,6 +130,6 @@ def learn_phrases(
 
 
 def sizes_of(known: np.ndarray, vocabulary_size: int) -> np.ndarray:
-    """Return how many words, one to three, each phrase has: (phrases,) int8."""
+    """Return the number of words, one to three, of each phrase: (phrases,) int8."""
     base = vocabulary_size + 1
     return (1 + (known >= base) + (known >= base**2)).astype(np.int8)

@@ -1,4 +1,4 @@
-"""Phrase tables: what linear models say about each phrase, as files, and as numbers beside padded tokens."""
+"""Phrase files: what linear models say about each phrase, as tables and as numbers next to padded tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ TABLE, FOLDS, ROWS, VECTORS, FACTS = (
 
 
 class Quality(BaseModel):
-    """How well the linear model of the phrases tells reviews apart."""
+    """How well the linear model of the phrases classifies texts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,11 +36,11 @@ class PhraseFacts(BaseModel):
     Attributes:
         vocabulary_size: of the codes.
         longest: words of the longest phrase.
-        numbers: of a phrase: a ratio and a weight for each label that is held against the rest.
+        numbers: per phrase: a ratio and a weight for each model.
         phrases: rows of the tables.
-        deviations: of the numbers over all training tokens, by words of the phrase; the tables are divided by them.
-        out_of_fold: of training reviews, each scored by what the other folds say.
-        validation: of validation reviews, scored by what all training reviews say.
+        deviations: of the numbers over all training tokens, by phrase length; the tables are divided by them.
+        out_of_fold: of training texts, by the models of the other folds.
+        validation: of validation texts, by the models of all training texts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,12 +55,12 @@ class PhraseFacts(BaseModel):
 
 
 def to_rows(rectangle: np.ndarray) -> pa.FixedSizeListArray:
-    """Return a (rows, columns) float32 array as a column of lists of one length."""
+    """Return a (rows, columns) float32 array as a column of fixed-size lists."""
     return pa.FixedSizeListArray.from_arrays(pa.array(rectangle.reshape(-1), pa.float32()), rectangle.shape[1])
 
 
 def from_rows(column: pa.ChunkedArray) -> np.ndarray:
-    """Return what `to_rows` was given."""
+    """Return a column of fixed-size lists as a 2-D array."""
     values: np.ndarray = column.combine_chunks().flatten().to_numpy()
     return values.reshape(len(column), -1)
 
@@ -73,9 +73,9 @@ def write_tables(
     Args:
         folder: where to write.
         known: (phrases,) codes in order.
-        whole: (phrases, numbers) float32 that all training reviews say.
-        held_out: for each fold what the other folds say, as `whole`.
-        folds: (reviews,) the fold of each training review.
+        whole: (phrases, numbers) float32 of all training texts.
+        held_out: for each fold the numbers of the other folds.
+        folds: (texts,) fold of each training text.
     """
     pq.write_table(pa.table({"code": known, "numbers": to_rows(whole)}), folder / TABLE, compression="zstd")
     columns = {f"without_{fold}": to_rows(numbers) for fold, numbers in enumerate(held_out)}
@@ -89,43 +89,35 @@ def write_vectors(folder: Path, vectors: np.ndarray) -> None:
 
 
 def read_vectors(folder: Path) -> np.ndarray:
-    """Return what `write_vectors` wrote."""
+    """Read the vector of each token id: (ids, dim) float32."""
     return from_rows(pq.read_table(folder / VECTORS)["vector"])
 
 
 def write_phrase_facts(folder: Path, facts: PhraseFacts) -> None:
-    """Write how the tables were made."""
+    """Write phrases.json."""
     (folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
 
 
 def read_phrase_facts(folder: Path) -> PhraseFacts:
-    """Return what `write_phrase_facts` wrote."""
+    """Read phrases.json."""
     return PhraseFacts.model_validate_json((folder / FACTS).read_bytes())
 
 
 def read_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the codes, (phrases,) int64, and what all training reviews say: (phrases + 1, numbers), the last row 0."""
+    """Return codes, (phrases,) int64, and the numbers of all training texts, (phrases + 1, numbers), the last row 0."""
     table = pq.read_table(folder / TABLE)
     return table["code"].to_numpy(), end_with_zeros(from_rows(table["numbers"]))
 
 
 def end_with_zeros(numbers: np.ndarray) -> np.ndarray:
-    """Return (phrases, numbers) with a row of zeros at its end, which stands for phrases that are not known."""
+    """Return (phrases, numbers) with a last row of zeros, for unknown phrases."""
     return np.concatenate([numbers, np.zeros((1, numbers.shape[1]), np.float32)])
 
 
 def padded_codes(tokens: np.ndarray, vocabulary_size: int, longest: int) -> np.ndarray:
-    """Return the codes of the phrases that end at each token of padded reviews, as the network's layer does.
+    """Return the codes of the phrases that end at each padded token, like the network: (longest, rows, length) int64.
 
-    What stands before the first column counts as padding, with which no phrase is known.
-
-    Args:
-        tokens: (rows, length) int32.
-        vocabulary_size: as `phrase_codes` takes it.
-        longest: words of the longest phrase.
-
-    Returns:
-        (longest, rows, length) int64.
+    Positions before the first column count as padding, with which no phrase is known.
     """
     base = vocabulary_size + 1
     digits = np.pad(tokens.astype(np.int64), ((0, 0), (longest - 1, 0))) + 1
@@ -139,13 +131,13 @@ def padded_codes(tokens: np.ndarray, vocabulary_size: int, longest: int) -> np.n
 
 @dataclass(frozen=True)
 class PhraseReader:
-    """The numbers beside the tokens of padded reviews.
+    """The numbers for the tokens of padded texts.
 
     Attributes:
         facts: how the tables were made.
         known: (phrases,) codes.
-        tables: (folds + 1, phrases + 1, numbers) what the other folds say, and last what all training reviews say.
-        folds: (reviews,) which table is read beside each review.
+        tables: (folds + 1, phrases + 1, numbers) of the other folds, and last of all training texts.
+        folds: (texts,) the table for each text.
     """
 
     facts: PhraseFacts
@@ -155,22 +147,19 @@ class PhraseReader:
 
     @property
     def width(self) -> int:
-        """Numbers beside a token."""
+        """Numbers per token."""
         return self.facts.longest * self.facts.numbers
 
     def for_others(self, reviews: int) -> "PhraseReader":
-        """Return a reader for as many reviews that are none of training's: they are told what all of those say."""
+        """Return a reader for n texts outside training, which uses the table of all training texts."""
         return replace(self, folds=np.full(reviews, len(self.tables) - 1))
 
     def __call__(self, tokens: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return r1 r2 r3 w1 w2 w3 for each token.
+        """Return r1 r2 r3 w1 w2 w3 for each token: (rows, length, width) float32.
 
         Args:
             tokens: (rows, length) int32.
-            rows: (rows,) which of the reviews they are.
-
-        Returns:
-            (rows, length, width) float32.
+            rows: (rows,) numbers of these texts.
         """
         places = find_phrases(padded_codes(tokens, self.facts.vocabulary_size, self.facts.longest), self.known)
         numbers = self.tables[self.folds[rows][None, :, None], places]
@@ -179,7 +168,7 @@ class PhraseReader:
 
 
 def read_phrases(folder: Path) -> PhraseReader:
-    """Return the numbers beside training reviews, as the step `phrases` has left them in a folder."""
+    """Return the reader for training texts from the files of the step `phrases`."""
     known, whole = read_table(folder)
     columns: Any = pq.read_table(folder / FOLDS).columns
     tables = np.stack([*(end_with_zeros(from_rows(column)) for column in columns), whole])

@@ -1,4 +1,4 @@
-"""TF-IDF: a logistic regression on how often words and pairs of words stand in a review."""
+"""TF-IDF: a logistic regression on weighted counts of words and word pairs."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,7 @@ if TYPE_CHECKING:
 
 
 def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inverse_penalty: float) -> np.ndarray:
-    """Fit on training reviews, and return the probabilities of each test review: (tests, labels) float64.
-
-    Args:
-        train: (reviews, phrases) counts.
-        labels: (reviews,) integers from 0.
-        test: (tests, phrases) counts.
-        inverse_penalty: how freely phrases may be weighed, scikit-learn's C.
-    """
+    """Fit on training counts, (texts, phrases), and return probabilities of the test texts: (tests, labels) float64."""
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
 

@@ -16,15 +16,12 @@ WINDOW = 5
 
 
 def cooccurrence(parts: Iterable[pa.ListArray], size: int, window: int = WINDOW) -> "csr_matrix":
-    """Return how often words stand near each other in a review, weighted by 1 / distance, both ways.
+    """Return how often words occur near each other, weighted by 1 / distance, in both directions: (size, size) float32.
 
     Args:
-        parts: lists of token ids, one part in memory at a time; ids from `size` on count for distance and nothing else.
+        parts: lists of token ids; ids from `size` on only count for the distance.
         size: rows and columns.
         window: the longest distance.
-
-    Returns:
-        (size, size) float32.
     """
     from scipy.sparse import csr_matrix
 
@@ -40,14 +37,14 @@ def cooccurrence(parts: Iterable[pa.ListArray], size: int, window: int = WINDOW)
 
 
 def word_vectors(counts: "csr_matrix", dim: int, *, norm: float, seed: int, power: float = 0.75) -> np.ndarray:
-    """Return U sqrt(S) of the positive pointwise mutual information, in rows of one length, zeros for unseen words.
+    """Return U sqrt(S) of the positive pointwise mutual information with rows of one length, zeros for unseen words.
 
     Args:
-        counts: (size, size) float32 as `cooccurrence` returns them.
+        counts: (size, size) float32 of `cooccurrence`.
         dim: of a vector, at most size.
         norm: length of a vector.
         seed: of the randomised SVD.
-        power: of the context counts, which keeps rare contexts from telling too much (Levy, Goldberg and Dagan 2015).
+        power: of the context counts, which weakens rare contexts (Levy, Goldberg and Dagan 2015).
 
     Returns:
         (size, dim) float32.

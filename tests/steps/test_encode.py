@@ -124,7 +124,7 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
 
 
 def test_one_label_alone_is_refused():
-    with pytest.raises(DataError, match="none of the 2 test reviews has the label 'bad'"):
+    with pytest.raises(DataError, match="none of the 2 test texts has the label 'bad'"):
         check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"])
 
 

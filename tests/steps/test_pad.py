@@ -53,7 +53,7 @@ def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
 def test_one_group_cannot_be_parted():
     bounds = split_bounds(10, 5, 0.2)
     assert align_to_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
-    with pytest.raises(DataError, match=r"the first 8 training reviews are of one group; give more groups, or leave"):
+    with pytest.raises(DataError, match=r"the first 8 training texts are one group; give more groups, or leave"):
         align_to_groups(bounds, np.repeat([4, 7], [9, 1]))
 
 
@@ -69,7 +69,7 @@ def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, sh
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(DataError, match="the train split would be empty: 1 training and 5 test reviews"):
+    with pytest.raises(DataError, match="the train split would be empty: 1 training and 5 test texts"):
         split_bounds(1, 5, 0.2)
     with pytest.raises(DataError, match="the test split would be empty"):
         split_bounds(10, 0, 0.2)

@@ -29,7 +29,7 @@ def test_what_is_learned_says_how_good_it_is(made):
     assert meta["validation"]["accuracy"] > 0.9
     assert len(said) == 1
     assert (
-        f"a linear model of them reaches {meta['out_of_fold']['accuracy']:.4f} on training reviews of other" in said[0]
+        f"a linear model of them reaches {meta['out_of_fold']['accuracy']:.4f} on training texts of unseen" in said[0]
     )
     facts = json.loads((folder / "learned" / "phrases.json").read_text())
     assert (facts["vocabulary_size"], facts["longest"], facts["numbers"]) == (WORDS, 3, 2)
@@ -94,7 +94,7 @@ def test_more_folds_than_groups_are_refused():
 
 def test_reviews_without_a_phrase_in_common_are_refused(tmp_path):
     write_reviews(tmp_path)
-    with pytest.raises(DataError, match=r"no phrase stands in 1000 training reviews; lower --phrases\.min-documents"):
+    with pytest.raises(DataError, match=r"no phrase occurs in 1000 training texts; lower --phrases\.min-documents"):
         learn_small(tmp_path, min_documents=1000)
 
 

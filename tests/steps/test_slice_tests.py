@@ -19,7 +19,7 @@ FILMS = ("Alien", "Brazil", " Alien ", None, "7")
 
 @pytest.fixture
 def own(tmp_path):
-    """400 own reviews, each of which names its film in its text."""
+    """400 texts of your own, each of which names its film in its text."""
     rows = [
         {"text": f"{'good' if row % 2 else 'bad'} film{row % 5} n{row}", "label": row % 2, "film": FILMS[row % 5],
          "row": row, "tags": ["a"]}
