@@ -1,9 +1,9 @@
-"""Time and peak memory of encode, pad, evaluate and predict on 1, 4 and 16 times the reviews, a process each.
+"""Time and peak memory of encode, pad, score and predict on 1, 4 and 16 times the reviews, one process per step.
 
     python benchmarks/growth.py --data PATH/imdb.npz --json growth.json --figure growth.svg
 
-The reviews are put together as raw text from the arrays and the word index, and repeated. The network that evaluates
-them is a small one: what is measured is how cost grows, not what it is.
+The reviews are rebuilt as text from the arrays and the word index, and repeated. The network is small, because the
+benchmark measures how cost grows with size, not the cost itself.
 """
 
 import argparse
@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-STEPS = ("encode", "pad", "evaluate", "predict")
+STEPS = ("encode", "pad", "score", "predict")
 FACTORS = (1, 4, 16)
 
 
 def write_texts(data: Path, reviews: int | None, path: Path) -> None:
-    """Write the reviews of imdb.npz as raw text: the columns split, label and text."""
+    """Write the reviews of imdb.npz as text, with the columns split, label and text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -30,7 +30,7 @@ def write_texts(data: Path, reviews: int | None, path: Path) -> None:
     tables = []
     for split in ("train", "test"):
         texts, labels = spell(data, split)
-        if reviews:  # they are in order of label
+        if reviews:  # they are sorted by label
             rows = [*range(reviews // 2), *range(len(labels) - reviews // 2, len(labels))]
             texts, labels = texts.take(pa.array(rows)), labels[rows]
         tables.append(pa.table({"split": pa.array([split] * len(labels)), "label": labels, "text": texts}))
@@ -48,7 +48,7 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 
 
 def run_step(step: str, folder: Path) -> dict[str, float]:
-    """Run one step on what the one before left in `folder`; return its seconds and this process's peak in MB."""
+    """Run one step on the outputs in `folder`; return its seconds and this process's peak memory in MB."""
     from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.core.flow_settings import PredictSettings
     from tasks.core.settings import ModelSettings, ScoringSettings, ThresholdSettings
@@ -65,7 +65,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
         started = time.perf_counter()
         pad_splits(folder / "encode", PadSettings(), target)
-    elif step == "evaluate":
+    elif step == "score":
         from tasks.build import make_model
         from tasks.network.history import Epoch, write_training
         from tasks.network.keras_files import save_model
@@ -81,12 +81,12 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.predict import score_file
 
         classifier = open_onnx("benchmark", folder / "packaged")
-        asked = PredictSettings(input=str(folder / "texts.parquet"), output=str(target / "scored.parquet"))
+        settings = PredictSettings(input=str(folder / "texts.parquet"), output=str(target / "scored.parquet"))
         started = time.perf_counter()
-        score_file(classifier, Path(asked.input), Path(asked.output), asked, on_read=lambda _share: None)
+        score_file(classifier, Path(settings.input), Path(settings.output), settings, on_read=lambda _share: None)
     seconds = time.perf_counter() - started
     figures = {"seconds": seconds, "peak_mb": peak_memory()}
-    if step == "evaluate":  # here, so that whoever predicts needs no TensorFlow, as users do not
+    if step == "score":  # in this process, so that the one that predicts does not load TensorFlow
         from tasks.package import package_classifier
 
         (folder / "packaged").mkdir()
@@ -97,7 +97,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
 
 def peak_memory() -> float:
-    """Return the most memory in MB that this process has had; getrusage would count that of its parent too."""
+    """Return this process's peak memory in MB; getrusage would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
@@ -128,7 +128,7 @@ def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[st
 
 
 def draw(figures: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
-    """Draw time and peak memory against size."""
+    """Plot time and peak memory against size."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -143,10 +143,10 @@ def draw(figures: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="imdb.npz, its word index beside it")
+    parser.add_argument("--data", type=Path, help="imdb.npz, with its word index in the same folder")
     parser.add_argument("--reviews", type=int, help="reviews of each split at 1x; default: all")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--figure", type=Path, help="draw them here, as SVG")
+    parser.add_argument("--figure", type=Path, help="plot them here, as SVG")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

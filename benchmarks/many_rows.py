@@ -1,4 +1,4 @@
-"""Time and peak memory of encoding many short reviews, generated: 20 million unless --rows says otherwise.
+"""Time and peak memory of encoding many short generated reviews: 20 million by default.
 
 python benchmarks/many_rows.py
 """
@@ -15,7 +15,7 @@ WORDS, LONGEST, ROWS_PER_GROUP = 50_000, 12, 65_536
 
 
 def write_short_reviews(path: Path, rows: int) -> None:
-    """Write `rows` reviews of 3 to 12 words, a few of them frequent, with the columns split, label and text."""
+    """Write `rows` reviews of 3 to 12 words with the columns split, label and text; a few words are frequent."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -37,7 +37,7 @@ def write_short_reviews(path: Path, rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000_000)
-    parser.add_argument("--folder", type=Path, help="where to write, about 100 bytes a row; default: a temporary place")
+    parser.add_argument("--folder", type=Path, help="a folder for about 100 bytes per row; default: a temporary one")
     arguments = parser.parse_args()
 
     from tasks.core.data_settings import EncodeSettings

@@ -1,10 +1,10 @@
-"""The pipeline beside the case study's plain script: step by step, in turn, on one machine, as ratios.
+"""Compare the pipeline with the case study's plain script on one machine, step by step, as ratios.
 
-    python benchmarks/run.py --data PATH/imdb.npz                # the whole set, three rounds: about half an hour
+    python benchmarks/run.py --data PATH/imdb.npz                # the full data set, three rounds: about half an hour
     python benchmarks/run.py --data PATH/imdb.npz --quick        # fewer reviews, five minutes at most
 
-A ratio is the pipeline's seconds over the plain script's, taken in pairs within a round; the table gives the median
-and the spread. imdb_word_index.json lies beside imdb.npz.
+A ratio is the pipeline's seconds divided by the plain script's, measured alternately within a round; the table shows
+the median and the range. imdb_word_index.json must be in the folder of imdb.npz.
 """
 
 import argparse
@@ -40,14 +40,14 @@ TARGETS = {
 
 
 def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[float, Any]:
-    """Return the wall seconds of a call and what it returned."""
+    """Return the wall seconds and the result of a call."""
     started = time.perf_counter()
     result = work(*arguments, **options)
     return time.perf_counter() - started, result
 
 
 class Figures:
-    """Pairs of seconds (or bytes), plain and pipeline, by name."""
+    """Pairs of seconds (or MB) of the plain script and the pipeline, by name."""
 
     def __init__(self) -> None:
         self.pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -72,7 +72,7 @@ class Figures:
 
 
 def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures, scratch: Path) -> None:
-    """Time the steps inside this process, in turn."""
+    """Time the steps in this process, alternating between plain script and pipeline."""
     from benchmarks import case_study
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
@@ -85,7 +85,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     start_tensorflow()
     training, evaluation = TrainingSettings(), EvaluationSettings()
     model = make_model(ModelSettings(), case_study.NUM_WORDS)
-    compile_model(model, training, steps=1)  # the step size stays, whatever their number
+    compile_model(model, training, steps=1)  # the learning rate is constant, so the number of steps does not matter
     plain_model = case_study.make_model()
     texts, ranks = spell(data, "test")[0][:reviews].to_pylist(), word_ranks(data)
     download = link_download(data, scratch)
@@ -102,21 +102,21 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
         options = {"batch_size": case_study.BATCH_SIZE, "validation_split": 0.2, "verbose": 0}
         plain, _ = timed(plain_model.fit, x_train, y_train, **options)
         seconds, _ = timed(fit_epoch, model, train, validation, training, number + 1)
-        if number:  # the first epoch of each traces its graph, once a process
+        if number:  # the first epoch includes tracing the graph
             figures.add("epoch", plain, seconds)
 
         plain, _ = timed(plain_model.evaluate, x_test, y_test, verbose=0)
         figures.add("evaluate", plain, timed(evaluate, model, test, evaluation)[0])
         plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
         network = folder / NETWORK
-        write_network(model, LABELS, network)  # `package` does so once for each model
+        write_network(model, LABELS, network)  # the step `package` does this once per model
         seconds, by_pipeline = timed(predict_texts, network, texts, folder)
         figures.add("predict", plain, seconds)
         assert by_plain.shape == by_pipeline.shape == (len(texts),)
 
 
 def link_download(data: Path, scratch: Path) -> Path:
-    """Return a folder that looks like what `download` leaves."""
+    """Return a folder like the output of the step `download`."""
     from tasks.texts.dataset import Dataset, write_dataset
 
     download = scratch / "download"
@@ -128,7 +128,7 @@ def link_download(data: Path, scratch: Path) -> Path:
 
 
 def prepare(download: Path, reviews: int | None, folder: Path) -> None:
-    """From the .npz file to padded Parquet files, as the steps encode and pad do it."""
+    """Turn the .npz file into padded Parquet files, as the steps encode and pad do."""
     from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.encode import encode_download
     from tasks.pad import pad_splits
@@ -140,14 +140,14 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Any]:
-    """From padded Parquet files to arrays."""
+    """Read padded Parquet files as arrays."""
     from tasks.texts.padded import PaddedFile
 
     return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
 
 
 def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
-    """Score and judge, as the steps evaluate and judge do it."""
+    """Score and compute metrics, as the steps score and evaluate do."""
     from tasks.evaluation.metrics import measure_scores
     from tasks.evaluation.scores import Scores
     from tasks.network.scoring import keras_scorer
@@ -157,7 +157,7 @@ def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
 
 
 def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
-    """Score raw text as predict_flow does it: tokenise, encode, pad, predict in buckets."""
+    """Score texts as predict_flow does: tokenise, encode, pad, predict in length buckets."""
     import pyarrow as pa
 
     from tasks.core.data_settings import PadSettings
@@ -166,7 +166,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     from tasks.texts.encoded import read_encoding, read_vocabulary
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
-    reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # no drift is measured here
+    reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # not used: this does not measure drift
     source = {"labels": LABELS, "dataset": "imdb", "dataset_sha256": "", "reference": reference}
     classifier = Classifier(
         name="benchmark",
@@ -180,7 +180,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
 
 
 def run_process(command: list[str], environment: dict[str, str]) -> tuple[float, int, str]:
-    """Run a program and return its wall seconds, its peak memory in kB and what it printed."""
+    """Run a program; return its wall seconds, its peak memory in kB and its output."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(command, env=environment, stdout=printed, stderr=subprocess.DEVNULL)
@@ -196,7 +196,7 @@ def run_process(command: list[str], environment: dict[str, str]) -> tuple[float,
 
 @contextmanager
 def prefect_server(home: Path) -> Any:
-    """Run a Prefect server for the runs that are to find one, and give its address."""
+    """Start a Prefect server and yield its address."""
     os.environ["PREFECT_HOME"] = str(home)
     home.mkdir()
     from prefect.server.api.server import SubprocessASGIServer
@@ -212,7 +212,7 @@ def prefect_server(home: Path) -> Any:
 def compare_processes(
     data: Path, reviews: int | None, epochs: int, rounds: int, figures: Figures, scratch: Path
 ) -> Any:
-    """Time whole runs as processes, in turn, a seed each round; return both accuracies by round."""
+    """Time complete runs as processes, one seed per round; return both accuracies by round."""
     from tasks.core.files import hash_file
 
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
@@ -232,7 +232,7 @@ def compare_processes(
         flow += ["--model.seed", seed, "--training.seed", seed]
         cold, memory, _ = run_process(flow, clean)
         metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
-        # The plain script has no linear model beside it.
+        # The plain script trains no linear baseline.
         baseline = sum(step["seconds"] for step in metrics["steps"] if step["name"] == "baseline")
         figures.add("cold", plain, cold - baseline)
         figures.add("memory", plain_memory / 1024, memory / 1024)
@@ -246,7 +246,7 @@ def compare_processes(
 
 
 def print_table(rows: dict[str, dict[str, float]], *, whole: bool) -> None:
-    """Print the figures; beside the targets, which are for the whole set, if that is what was measured."""
+    """Print the figures; compare them with the targets if the full data set was measured."""
     print(f"\n{'':12} {'plain':>9} {'pipeline':>9} {'ratio':>7} {'low':>7} {'high':>7} {'target':>7}")
     for name, row in rows.items():
         target = TARGETS[f"{name}_ratio"]
@@ -254,17 +254,17 @@ def print_table(rows: dict[str, dict[str, float]], *, whole: bool) -> None:
         verdict = ("met" if row["ratio"] <= target else "MISSED") if whole else ""
         print(f"{name:12} {figures} {target:7.2f} {verdict}")
     if not whole:
-        print("The targets are for the whole set.")
+        print("The targets apply to the full data set.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, its word index beside it")
+    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, with its word index in the same folder")
     parser.add_argument("--quick", action="store_true", help="fewer reviews and rounds")
     parser.add_argument("--reviews", type=int, help="reviews of each split; default: all, with --quick 4,000")
-    parser.add_argument("--rounds", type=int, help="default: 4, of which the first warms the graphs up; quick: 2")
-    parser.add_argument("--seeds", type=int, help="whole runs of each, a seed a run; default: 3, quick: 1")
-    parser.add_argument("--epochs", type=int, help="of whole runs; default: 5, quick: 1")
+    parser.add_argument("--rounds", type=int, help="default: 4, the first of which is a warm-up; quick: 2")
+    parser.add_argument("--seeds", type=int, help="number of complete runs, one seed each; default: 3, quick: 1")
+    parser.add_argument("--epochs", type=int, help="epochs of complete runs; default: 5, quick: 1")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     reviews = arguments.reviews or (4_000 if arguments.quick else None)

@@ -1,11 +1,11 @@
-"""The speedrun: whole runs of presets, from imdb.npz to a judged model, beside the plain script's, a seed each round.
+"""Time complete runs of presets, from imdb.npz to an evaluated model, against the plain script; one seed per round.
 
     python benchmarks/speedrun.py --data PATH/imdb.npz                       # fast and tuned, three seeds
     python benchmarks/speedrun.py --data PATH/imdb.npz --presets tuned --seeds 1
 
-Seconds are the wall's of the whole process on a store of its own, so nothing comes from a cache: Prefect, baseline,
-tracking and report included. The rows it prints are those of docs/performance.md. The bars are 0.90 and 0.925 test
-accuracy; imdb_word_index.json lies beside imdb.npz.
+Seconds are wall time of the complete process with an empty store, including Prefect, baseline, tracking and report.
+It prints rows for the table in docs/performance.md. The bars are 0.90 and 0.925 test accuracy; imdb_word_index.json
+must be in the folder of imdb.npz.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def run_plain(data: Path, seed: int, environment: dict[str, str]) -> float:
 
 
 def run_preset(data: Path, preset: str, seed: int, environment: dict[str, str], store: Path) -> dict[str, Any]:
-    """Return the wall seconds of a preset's whole run, and what its metrics.json says."""
+    """Return the wall seconds and metrics.json of a complete run of a preset."""
     from benchmarks.run import run_process
     from tasks.core.files import hash_file
 
@@ -62,14 +62,14 @@ def row_of(run: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, its word index beside it")
+    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, with its word index in the same folder")
     parser.add_argument("--presets", nargs="+", default=["fast", "tuned"], help="default: fast tuned")
-    parser.add_argument("--seeds", type=int, default=3, help="rounds, a seed each from 1; default: 3")
+    parser.add_argument("--seeds", type=int, default=3, help="number of rounds, with seeds from 1; default: 3")
     parser.add_argument("--json", type=Path, help="write every run here")
     arguments = parser.parse_args()
     data = arguments.data.resolve()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ARTIFACTS"))}
-    print("| preset | seed | seconds | of the plain run's | test accuracy | log loss | bar | yardstick | p |")
+    print("| preset | seed | seconds | of the plain run's | test accuracy | log loss | bar | baseline | p |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     runs = []
     for seed in range(1, arguments.seeds + 1):

@@ -1,4 +1,4 @@
-"""Raw text for the benchmarks: the reviews of imdb.npz, put together from its ranks and the word index beside it."""
+"""Texts for the benchmarks: the reviews of imdb.npz, rebuilt from word ranks and the word index in its folder."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ from tasks.texts.sources.npz import read_ranks
 
 
 def word_ranks(data: Path) -> dict[str, int]:
-    """Return the word index beside the arrays."""
+    """Return the word index in the folder of `data`."""
     return json.loads((data.parent / "imdb_word_index.json").read_text())
 
 
 def spell(data: Path, split: str) -> tuple[pa.Array, np.ndarray]:
-    """Return the texts of one split of `data`, in the file's order, and their labels."""
+    """Return the texts and labels of one split, in the file's order."""
     ranks = word_ranks(data)
     words = pa.array(["", *sorted(ranks, key=ranks.__getitem__)])
     lists, labels = read_ranks(data, split)
-    spelt = pa.ListArray.from_arrays(lists.offsets, words.take(lists.values))
-    return pc.binary_join(spelt, " "), labels
+    texts = pa.ListArray.from_arrays(lists.offsets, words.take(lists.values))
+    return pc.binary_join(texts, " "), labels

@@ -1,1 +1,1 @@
-"""Tests: they mirror the rooms of the house."""
+"""Tests, in the layout of the packages that they test."""

@@ -1,4 +1,4 @@
-"""What all tests share: a store of their own, small generated reviews, and Prefect's test server."""
+"""Fixtures of all tests: a store, small generated reviews, servers and finished runs."""
 
 import json
 import os
@@ -13,11 +13,11 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-# A busy machine is slow to draw examples; that is no failure.
+# Drawing examples is slow on a busy machine; that must not fail a test.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# Before Prefect and Keras are imported: nothing that a test leaves behind goes into artifacts/.
+# Set before Prefect and Keras are imported, so that no test writes to artifacts/.
 os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="tests-store-")
 os.environ.pop("PREFECT_API_URL", None)
 
@@ -36,7 +36,7 @@ PROJECT = Path(__file__).parents[1]
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty store that the code under test takes for its own."""
+    """An empty store that the code under test uses."""
     root = tmp_path / "store"
     monkeypatch.setenv("ARTIFACTS_STORE", str(root))
     return root
@@ -44,11 +44,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def house(store: Path) -> Path:
-    """A store with two artifacts, one used by a run and one by none, both ten days old."""
+    """A store with two artifacts, both ten days old: one is used by a run, the other one is not."""
     then = time.time() - 10 * DAY
     for key in ("pad/used", "pad/unused"):
-        made = Store(store).make(key, lambda folder: {"n": (folder / "a.txt").write_text("abc")}, warn=pytest.fail)
-        os.utime(store / made.key / MANIFEST, (then, then))
+        artifact = Store(store).make(key, lambda folder: {"n": (folder / "a.txt").write_text("abc")}, warn=pytest.fail)
+        os.utime(store / artifact.key / MANIFEST, (then, then))
         (store / "results" / "pad").mkdir(parents=True, exist_ok=True)
         (store / "results" / key).write_text("{}")
     run = store / "runs" / "20261101T000000Z-lucky-cat"
@@ -61,14 +61,14 @@ def house(store: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of these tests share."""
+    """A folder that all test processes share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
 def imdb(shared: Path) -> Path:
-    """A folder with a small imdb.npz and imdb_word_index.json in Keras's layout, the same in all processes."""
+    """A folder with a small imdb.npz and imdb_word_index.json in Keras's layout, shared by all test processes."""
     folder = shared / "imdb"
     with FileLock(shared / "imdb.lock"):
         if not folder.exists():
@@ -79,16 +79,16 @@ def imdb(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory):
-    """An untrained classifier that knows six words."""
-    from tests.support.small_runs import make_classifier  # within: tests of lower rooms need no network
+    """An untrained classifier with six words."""
+    from tests.support.small_runs import make_classifier  # here, so that other tests do not import TensorFlow
 
     return make_classifier(tmp_path_factory.mktemp("classifier"))
 
 
 @pytest.fixture(scope="session")
 def object_store_server():
-    """A real object store, for this process."""
-    from tests.support.object_store import ObjectStore  # within: it takes a second to be imported
+    """A real object store for this test process."""
+    from tests.support.object_store import ObjectStore  # here, because the import takes a second
 
     server = ObjectStore()
     with pytest.MonkeyPatch.context() as patch:
@@ -101,23 +101,23 @@ def object_store_server():
 
 @pytest.fixture
 def object_store(object_store_server, monkeypatch):
-    """The object store, which this process is told of; all is well with it."""
+    """The object store without faults, configured in the environment."""
     for name, value in object_store_server.environment.items():
         monkeypatch.setenv(name, value)
     object_store_server.requests.clear()
     yield object_store_server
-    object_store_server.well_again()
+    object_store_server.clear_faults()
 
 
 @pytest.fixture
 def shared_address(object_store) -> str:
-    """An empty place in the object store."""
+    """The address of an empty shared store."""
     return f"s3://reviews/{secrets.token_hex(8)}"
 
 
 @pytest.fixture
 def bucket(shared_address):
-    """An empty place in the object store, opened."""
+    """An empty shared store, opened."""
     return Bucket(shared_address)
 
 
@@ -129,13 +129,13 @@ def padded():
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Random numbers that are the same in every run."""
+    """A generator with a fixed seed."""
     return np.random.default_rng(113)
 
 
 @pytest.fixture
 def run(store, prefect_server):
-    """The pipeline, with its records in the test's store; returns metrics.json and the run folder."""
+    """A function that runs the pipeline in the test's store and returns metrics.json and the run folder."""
     from flows.imdb_flow import imdb_flow
 
     flow = imdb_flow.with_options(result_storage=store / "results")
@@ -149,7 +149,7 @@ def run(store, prefect_server):
 
 @pytest.fixture(scope="session")
 def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
-    """A store in which small(imdb) has been run, untracked; all processes of these tests share it."""
+    """A store in which small(imdb) has run without tracking, shared by all test processes."""
     from flows.imdb_flow import imdb_flow
     from tests.support.small_runs import small
 
@@ -164,14 +164,14 @@ def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
 
 @pytest.fixture
 def trained(store: Path, first_run: Path) -> Path:
-    """The test's own store, in which small(imdb) has been run once."""
+    """The test's own store, in which small(imdb) has run once."""
     shutil.copytree(first_run, store, symlinks=True)
     return store
 
 
 @pytest.fixture(scope="session")
 def prefect_server():
-    """A real Prefect server with an empty database, for this process."""
+    """A real Prefect server with an empty database for this test process."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
@@ -180,7 +180,7 @@ def prefect_server():
 
 @pytest.fixture
 def alone(tmp_path):
-    """An environment that knows no server."""
+    """An environment without the address of a server."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     clean |= {
         "PREFECT_HOME": str(tmp_path / "prefect"),
@@ -195,6 +195,6 @@ def alone(tmp_path):
 
 @pytest.fixture
 def served(alone):
-    """The environment of a real server of its own, which runs the services that act on events."""
+    """The environment of a client of a new server that runs the services that act on events."""
     with prefect_server_for(alone) as environment:
         yield environment

@@ -11,7 +11,7 @@ PROJECT = Path(__file__).parents[1]
 
 
 def lint(project: Path) -> subprocess.CompletedProcess[str]:
-    """Hold the imports of the project in a folder against the floors that its pyproject.toml names."""
+    """Check the imports of a copy of the project against the layers in its pyproject.toml."""
     command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     return subprocess.run(
         [sys.executable, "-c", command],
@@ -25,11 +25,11 @@ def lint(project: Path) -> subprocess.CompletedProcess[str]:
 
 def test_no_test_module_imports_another():
     for path in (PROJECT / "tests").rglob("*.py"):
-        found = re.search(r"^ *(from|import) tests\.([a-z_]+\.)*test_\w+", path.read_text(), re.MULTILINE)
-        assert not found, f"{path}: {found[0]}; what tests share is in conftest.py and in files without test_"
+        match = re.search(r"^ *(from|import) tests\.([a-z_]+\.)*test_\w+", path.read_text(), re.MULTILINE)
+        assert not match, f"{path}: {match[0]}; move shared code to conftest.py or tests/support"
 
 
-def test_no_import_goes_up():
+def test_no_package_imports_from_a_higher_layer():
     checked = lint(PROJECT)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -43,7 +43,7 @@ def test_no_import_goes_up():
         ("tasks/evaluation/drift.py", "from flows.imdb_flow import imdb_flow", "flows.imdb_flow"),
     ],
 )
-def test_a_wrong_import_is_named_with_both_files(tmp_path, file, line, imported):
+def test_a_wrong_import_is_reported_with_both_modules(tmp_path, file, line, imported):
     for part in ("flows", "serving", "tasks"):
         shutil.copytree(PROJECT / part, tmp_path / part)
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)

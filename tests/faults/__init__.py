@@ -1,1 +1,1 @@
-"""Faults: the real flow in real processes, killed, starved and lied to. Run with `pytest -m faults`."""
+"""Fault tests: the real flow in real processes that are killed, run out of disk, or find damaged files."""

@@ -1,4 +1,4 @@
-"""What fault tests share: a Prefect server for all runs, and the run that nothing has happened to."""
+"""Fixtures of the fault tests: a Prefect server for all runs, and an undisturbed run."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def driver(imdb: Path, server: str, tmp_path_factory) -> Driver:
-    """Runs against the shared server."""
+    """Starts runs that use the shared server."""
     return Driver(imdb, tmp_path_factory.mktemp("logs"), server)
 
 

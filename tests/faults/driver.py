@@ -1,4 +1,4 @@
-"""The driver: starts the flow as a process of its own, kills it, and says whether what it left is whole."""
+"""Driver: starts the flow in its own process, kills it, and checks that the remaining files are complete."""
 
 import contextlib
 import json
@@ -30,12 +30,12 @@ SETTINGS = [
 
 
 class Driver:
-    """Runs of the flow on one set of generated reviews, each with a store of its own."""
+    """Starts runs of the flow on one generated data set, each with its own store."""
 
     def __init__(self, imdb: Path, scratch: Path, server: str | None = None, shared: str | None = None) -> None:
-        """Run on the reviews in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given.
+        """Read the data in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given.
 
-        Where `shared` is the address of a shared store, the folders that runs are given are copies of it.
+        If `shared` is the address of a shared store, the stores of the runs are local copies of it.
         """
         self.scratch, self.shared = scratch, shared
         self.flags = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz"), *SETTINGS]
@@ -44,13 +44,13 @@ class Driver:
         self.started = 0
 
     def start(self, store: Path, *flags: str, **options: object) -> subprocess.Popen[bytes]:
-        """Start a run in a session of its own."""
+        """Start a run in its own session."""
         self.started += 1
         log = (self.scratch / f"run-{self.started:04d}.log").open("wb")
         with log:
             return subprocess.Popen(
                 [sys.executable, str(PROJECT / "flows" / "imdb_flow.py"), *self.flags, *flags],
-                env=self.environment | self.places(store),
+                env=self.environment | self.folders(store),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -58,19 +58,19 @@ class Driver:
                 **options,
             )
 
-    def places(self, store: Path) -> dict[str, str]:
-        """Return the variables that name where a run keeps what it leaves."""
+    def folders(self, store: Path) -> dict[str, str]:
+        """Return the environment variables that set the run's folders."""
         home = {"PREFECT_HOME": str(store / "prefect")}
         if self.shared:
             return home | {"ARTIFACTS_STORE": self.shared, "ARTIFACTS_COPY": str(store)}
         return home | {"ARTIFACTS_STORE": str(store)}
 
     def log(self) -> str:
-        """Return what the run that was started last has printed."""
+        """Return the output of the run that was started last."""
         return (self.scratch / f"run-{self.started:04d}.log").read_text(errors="replace")
 
     def finish(self, store: Path, *flags: str, seconds: float = 180) -> dict:
-        """Run to the end and return metrics.json."""
+        """Run to completion and return metrics.json."""
         run = self.start(store, *flags)
         try:
             status = run.wait(seconds)
@@ -81,7 +81,7 @@ class Driver:
 
 
 def end(run: subprocess.Popen[bytes]) -> None:
-    """Kill a run and whatever it has started."""
+    """Kill a run and its child processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(run.pid, signal.SIGKILL)
     run.wait(30)
@@ -93,20 +93,20 @@ def metrics_of(store: Path) -> dict:
 
 
 def contents(metrics: dict) -> dict[str, str]:
-    """Return the hash of what each step made, weights and test probabilities among them."""
-    return {step: its["sha256"] for step, its in metrics["artifacts"].items()}
+    """Return the content hash of each step's artifact."""
+    return {step: artifact["sha256"] for step, artifact in metrics["artifacts"].items()}
 
 
-def made(metrics: dict) -> list[str]:
-    """Return the steps that were done, not taken from the cache."""
+def executed(metrics: dict) -> list[str]:
+    """Return the steps that ran instead of coming from the cache."""
     return [step["name"] for step in metrics["steps"] if not step["cached"]]
 
 
-def look_at_registry(store: Path) -> tuple[list[str], list[str]]:
-    """Check that every version in the store's own registry is whole, and the champion one that was decided on.
+def check_registry(store: Path) -> tuple[list[str], list[str]]:
+    """Check that every version in the store's registry is complete and that the champion was decided on.
 
     Returns:
-        The status of each run that was logged, and what was decided on each version.
+        The status of each logged run, and the decision on each version.
     """
     from mlflow.tracking import MlflowClient
 
@@ -114,7 +114,7 @@ def look_at_registry(store: Path) -> tuple[list[str], list[str]]:
     if not database.exists():
         return [], []
     client = MlflowClient(sqlite_address(database), sqlite_address(database))
-    logged = client.search_runs([its.experiment_id for its in client.search_experiments()])
+    logged = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     decisions = []
     for model in client.search_registered_models():
         for version in client.search_model_versions(f"name = '{model.name}'"):
@@ -127,8 +127,8 @@ def look_at_registry(store: Path) -> tuple[list[str], list[str]]:
     return [run.info.status for run in logged], decisions
 
 
-def assert_nothing_torn(store: Path) -> None:
-    """Check that whatever stands in the store under its final name is whole."""
+def assert_files_complete(store: Path) -> None:
+    """Check that everything in the store with a final name is complete."""
     for key in artifact_keys(store):
         assert Store(store).find(key), key
     for folder in (store / "runs").glob("[!.]*/"):
@@ -137,12 +137,12 @@ def assert_nothing_torn(store: Path) -> None:
         assert (folder / "report.html").read_text().rstrip().endswith("</html>")
 
 
-# What a run is doing when such a file is there: writing an artifact, an epoch, the run folder.
+# Files that exist while a run writes an artifact, an epoch or the run folder.
 MOMENTS = ("*/.*.draft", "checkpoints/*/*/.*.raw.keras", "checkpoints/*/*/epoch-0000[2-9].keras", "runs/.*.draft")
 
 
 def kill_moments(dice: random.Random, longest: float) -> Iterator[Callable[[Path, float], bool]]:
-    """Yield conditions on which to kill a run: a random time, or a moment that the store's files give away."""
+    """Yield conditions for killing a run: a random time, or a file in the store."""
     while True:
         if dice.random() < 0.5:
             yield partial(has_run_for, dice.uniform(0, longest))
@@ -151,12 +151,11 @@ def kill_moments(dice: random.Random, longest: float) -> Iterator[Callable[[Path
 
 
 def has_run_for(limit: float, _store: Path, ran: float) -> bool:
-    """Tell whether a run has lasted for `limit` seconds."""
     return ran > limit
 
 
 def has_shown(pattern: str, delay: float, store: Path, _ran: float) -> bool:
-    """Tell, after a delay in seconds, whether the store has a file or folder of that name."""
+    """Return, after a delay in seconds, whether the store has a file or folder of that name."""
     shown = next(store.glob(pattern), None) is not None
     if shown:
         time.sleep(delay)
@@ -164,7 +163,7 @@ def has_shown(pattern: str, delay: float, store: Path, _ran: float) -> bool:
 
 
 def kill_when(run: subprocess.Popen[bytes], store: Path, due: Callable[[Path, float], bool], seconds: float) -> bool:
-    """Kill `run` with SIGKILL as soon as `due`; tell whether it was still running then."""
+    """Kill `run` with SIGKILL as soon as `due`; return whether it was still running."""
     began = time.monotonic()
     while run.poll() is None:
         ran = time.monotonic() - began

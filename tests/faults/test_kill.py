@@ -7,19 +7,19 @@ import pytest
 
 from tests.faults.driver import (
     EPOCHS,
-    assert_nothing_torn,
+    assert_files_complete,
+    check_registry,
     contents,
     kill_moments,
     kill_when,
-    look_at_registry,
     metrics_of,
 )
 
 pytestmark = pytest.mark.faults
 
 
-def test_a_run_killed_at_any_moment_ends_in_the_same_bytes(driver, undisturbed, tmp_path, capsys):
-    """FAULT_KILLS and FAULT_SECONDS bound how many kills, and for how long; FAULT_SEED draws others."""
+def test_a_run_killed_at_any_moment_produces_the_same_bytes(driver, undisturbed, tmp_path, capsys):
+    """FAULT_KILLS and FAULT_SECONDS limit the number of kills and the time; FAULT_SEED sets the seed."""
     most, seconds = int(os.environ.get("FAULT_KILLS", 15)), float(os.environ.get("FAULT_SECONDS", 150))
     seed = int(os.environ.get("FAULT_SEED", time.time_ns() % 10**6))
     expected, store, killed, completed, began = contents(undisturbed[0]), tmp_path / "store-0", 0, 0, time.monotonic()
@@ -28,38 +28,38 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bytes(driver, undisturbed, 
     while killed < most and time.monotonic() - began < seconds:
         alive = kill_when(driver.start(store), store, next(moments), seconds=120)
         killed += alive
-        assert_nothing_torn(store)
-        look_at_registry(store)
+        assert_files_complete(store)
+        check_registry(store)
         if not alive:
-            assert_the_same_ended(store, expected, decision, seed)
+            assert_same_result(store, expected, decision, seed)
             completed += 1
             shutil.rmtree(store)
-            # Another name: MLflow goes on reading a database that it has opened, also when its file is gone.
+            # A new name: MLflow keeps reading a database that it has opened, even after its file is deleted.
             store = tmp_path / f"store-{completed}"
     driver.finish(store)
-    assert_the_same_ended(store, expected, decision, seed)
-    assert_nothing_torn(store)
+    assert_same_result(store, expected, decision, seed)
+    assert_files_complete(store)
     with capsys.disabled():
         print(f"\nkills injected {killed}, survived {killed}; runs completed {completed + 1}; seed {seed}")
     assert killed >= 3
 
 
-def assert_the_same_ended(store, expected: dict[str, str], decision: str, seed: int) -> None:
-    """Check what a run made, and that it is logged, registered and decided on once, whatever was killed before it."""
+def assert_same_result(store, expected: dict[str, str], decision: str, seed: int) -> None:
+    """Check a run's artifacts, and that it is logged, registered and decided on exactly once."""
     assert contents(metrics_of(store)) == expected, f"seed {seed}"
-    statuses, decisions = look_at_registry(store)
+    statuses, decisions = check_registry(store)
     assert statuses.count("FINISHED") == 1, f"seed {seed}"
     assert set(statuses) <= {"FINISHED", "FAILED", "KILLED"}, f"seed {seed}"
     assert decisions == [decision], f"seed {seed}"
 
 
-def test_training_goes_on_after_the_last_whole_epoch(driver, undisturbed, tmp_path):
+def test_training_resumes_after_the_last_complete_epoch(driver, undisturbed, tmp_path):
     store = tmp_path / "store"
 
-    def three_epochs_are_kept(store, _ran):
+    def three_epochs_are_saved(store, _ran):
         return any(store.glob("checkpoints/train/*/epoch-00003.json"))
 
-    assert kill_when(driver.start(store), store, three_epochs_are_kept, seconds=120)
+    assert kill_when(driver.start(store), store, three_epochs_are_saved, seconds=120)
     metrics = driver.finish(store)
     log = driver.log()
     assert "Going on after epoch" in log

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from tasks.store.bucket import Bucket
-from tests.faults.driver import EPOCHS, Driver, contents, end, kill_when, made, metrics_of
+from tests.faults.driver import EPOCHS, Driver, contents, end, executed, kill_when, metrics_of
 from tests.support.object_store import SECRET
 
 pytestmark = pytest.mark.faults
@@ -11,22 +11,22 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def sharing(imdb, server, tmp_path, shared_address, monkeypatch) -> Driver:
-    """Runs whose folders are copies of one store in a bucket."""
+    """Starts runs whose stores are copies of one store in a bucket."""
     monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", "4")
     return Driver(imdb, tmp_path, server, shared_address)
 
 
-def test_what_one_machine_has_made_another_takes(sharing, undisturbed, tmp_path, shared_address):
+def test_a_second_machine_reuses_the_artifacts_of_the_first(sharing, undisturbed, tmp_path, shared_address):
     first = sharing.finish(tmp_path / "here")
     second = sharing.finish(tmp_path / "there")
     assert contents(first) == contents(second) == contents(undisturbed[0])
-    assert set(made(first)) >= {"download", "encode", "train", "evaluate"}
-    assert set(made(second)) <= {"track", "promote", "run_folder"}
+    assert set(executed(first)) >= {"download", "encode", "train", "evaluate"}
+    assert set(executed(second)) <= {"track", "promote", "run_folder"}
     assert "Epoch 1" not in sharing.log()
     assert len({name.split("/")[1] for name in Bucket(shared_address).names("runs")}) == 2
 
 
-def test_a_worker_killed_in_its_third_epoch_is_followed_by_one_on_another_machine(sharing, undisturbed, tmp_path):
+def test_another_machine_resumes_a_training_killed_in_its_third_epoch(sharing, undisturbed, tmp_path):
     def three_epochs_are_shared(_store, _ran):
         return any("epoch-00003.json" in name for name in Bucket(sharing.shared).names("checkpoints"))
 
@@ -36,10 +36,10 @@ def test_a_worker_killed_in_its_third_epoch_is_followed_by_one_on_another_machin
     assert f"Epoch 2/{EPOCHS}:" not in sharing.log()
     assert contents(metrics) == contents(undisturbed[0])
     left = [name for name in Bucket(sharing.shared).names("checkpoints") if "epoch-" in name]
-    assert len(left) == 2  # the last state and its file, for a longer training
+    assert len(left) == 2  # the last state and its file, kept for a longer training
 
 
-def test_two_machines_at_once_make_each_artifact_once(sharing, undisturbed, tmp_path):
+def test_two_concurrent_machines_build_each_artifact_once(sharing, undisturbed, tmp_path):
     runs = {name: sharing.start(tmp_path / name) for name in ("here", "there")}
     try:
         assert [run.wait(240) for run in runs.values()] == [0, 0]
@@ -49,17 +49,17 @@ def test_two_machines_at_once_make_each_artifact_once(sharing, undisturbed, tmp_
     both = [metrics_of(tmp_path / name) for name in runs]
     assert contents(both[0]) == contents(both[1]) == contents(undisturbed[0])
     once = {"download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"}
-    assert sorted(step for metrics in both for step in made(metrics) if step in once) == sorted(once)
+    assert sorted(step for metrics in both for step in executed(metrics) if step in once) == sorted(once)
 
 
-def test_slow_and_failing_requests_and_an_upload_cut_off_cost_a_run_nothing(
+def test_a_run_survives_slow_and_failing_requests_and_an_upload_that_is_cut_off(
     sharing, undisturbed, tmp_path, object_store
 ):
     object_store.slow, object_store.every, object_store.cuts = 0.02, 10, r"epoch-00002|train/.*artifact\.json"
     assert contents(sharing.finish(tmp_path / "here")) == contents(undisturbed[0])
 
 
-def test_credentials_that_are_refused_are_named_and_shown_nowhere(sharing, undisturbed, tmp_path, object_store):
+def test_refused_credentials_are_reported_but_never_shown(sharing, undisturbed, tmp_path, object_store):
     object_store.refusing = True
     run = sharing.start(tmp_path / "here")
     try:
@@ -71,7 +71,7 @@ def test_credentials_that_are_refused_are_named_and_shown_nowhere(sharing, undis
     assert SECRET not in sharing.log()
 
 
-def test_a_store_that_refuses_in_the_middle_loses_no_epoch(sharing, undisturbed, tmp_path, object_store):
+def test_no_epoch_is_lost_if_the_store_refuses_access_during_training(sharing, undisturbed, tmp_path, object_store):
     run, began = sharing.start(tmp_path / "here"), time.monotonic()
     try:
         while not any("epoch-00002.json" in name for name in Bucket(sharing.shared).names("checkpoints")):
@@ -83,6 +83,6 @@ def test_a_store_that_refuses_in_the_middle_loses_no_epoch(sharing, undisturbed,
         end(run)
     assert "access is refused" in sharing.log()
     assert SECRET not in sharing.log()
-    object_store.well_again()
+    object_store.clear_faults()
     assert contents(sharing.finish(tmp_path / "here")) == contents(undisturbed[0])
     assert f"Epoch 1/{EPOCHS}:" not in sharing.log()

@@ -8,13 +8,13 @@ import psutil
 import pytest
 
 from tasks.reporting.preflight import APPLICATION
-from tests.faults.driver import Driver, assert_nothing_torn, contents, end
+from tests.faults.driver import Driver, assert_files_complete, contents, end
 
 pytestmark = pytest.mark.faults
 
 
 def servers(home: Path) -> list[psutil.Process]:
-    """The Prefect servers that keep their database in `home`."""
+    """Return the Prefect servers whose database is in `home`."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])
@@ -23,7 +23,7 @@ def servers(home: Path) -> list[psutil.Process]:
 
 
 def stop_in_training(driver: Driver, store: Path, number: int) -> tuple[int, float]:
-    """Start a long run, send it a signal in its second epoch; return its exit status and seconds to it."""
+    """Start a long run and send it a signal in its second epoch; return its exit status and the seconds it took."""
     run = driver.start(store, "--training.epochs", "5000")
     try:
         began = time.monotonic()
@@ -39,7 +39,7 @@ def stop_in_training(driver: Driver, store: Path, number: int) -> tuple[int, flo
 
 
 @pytest.mark.parametrize(("number", "status", "state"), [(signal.SIGTERM, 143, "Crashed"), (signal.SIGINT, 130, "")])
-def test_a_signal_stops_a_run_within_seconds_with_its_state_kept(imdb, tmp_path, undisturbed, number, status, state):
+def test_a_signal_stops_a_run_within_seconds_and_keeps_its_epochs(imdb, tmp_path, undisturbed, number, status, state):
     driver, store = Driver(imdb, tmp_path), tmp_path / "store"  # with Prefect's own temporary server
     stopped, seconds = stop_in_training(driver, store, number)
     assert stopped == status, driver.log()
@@ -47,10 +47,10 @@ def test_a_signal_stops_a_run_within_seconds_with_its_state_kept(imdb, tmp_path,
     assert servers(store / "prefect") == []
     assert list((store / "checkpoints" / "train").glob("*/epoch-*.json"))
     with sqlite3.connect(store / "prefect" / "prefect.db") as database:
-        ((found,),) = database.execute("select state_name from flow_run")
-    assert found not in ("Running", "Pending")
-    assert state in found
-    assert_nothing_torn(store)
+        ((state_name,),) = database.execute("select state_name from flow_run")
+    assert state_name not in ("Running", "Pending")
+    assert state in state_name
+    assert_files_complete(store)
     assert contents(driver.finish(store)) == contents(undisturbed[0])
 
 
@@ -61,7 +61,7 @@ def test_the_server_of_a_killed_run_is_stopped_by_the_next(imdb, tmp_path):
     while "Beginning flow run" not in driver.log():
         assert time.monotonic() - began < 120, driver.log()
         time.sleep(0.05)
-    os.kill(run.pid, signal.SIGKILL)  # the run alone, not its server
+    os.kill(run.pid, signal.SIGKILL)  # the run only, not its server
     run.wait(10)
     (orphan,) = servers(store / "prefect")
     driver.finish(store)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -5,7 +6,7 @@ import time
 import pytest
 
 from tasks.store.store import Store
-from tests.faults.driver import Driver, assert_nothing_torn, contents, end, made
+from tests.faults.driver import Driver, assert_files_complete, contents, end, executed
 
 pytestmark = pytest.mark.faults
 
@@ -16,24 +17,22 @@ STEPS = [
 
 
 def run_both(driver: Driver, store, *flags: list[str]) -> list[dict]:
-    """Start a run for each list of flags at once, and return their metrics in the order in which they published."""
-    import json
-
+    """Start one run per list of flags at the same time; return their metrics in the order of completion."""
     runs = [driver.start(store, *own) for own in flags]
     try:
         assert [run.wait(240) for run in runs] == [0] * len(runs), driver.log()
     finally:
         for run in runs:
             end(run)
-    assert_nothing_torn(store)
+    assert_files_complete(store)
     return [json.loads(path.read_text()) for path in sorted(store.glob("runs/[!l.]*/metrics.json"))]
 
 
-def test_two_equal_runs_do_each_step_once(imdb, tmp_path, undisturbed):
-    """Each with a temporary server of its own, as two terminals would have."""
+def test_two_equal_runs_execute_each_step_once(imdb, tmp_path, undisturbed):
+    """Each run starts its own temporary server, as in two terminals."""
     driver, store = Driver(imdb, tmp_path), tmp_path / "store"
     metrics = run_both(driver, store, [], [])
-    assert sorted(made(metrics[0]) + made(metrics[1])) == STEPS
+    assert sorted(executed(metrics[0]) + executed(metrics[1])) == STEPS
     assert contents(metrics[0]) == contents(metrics[1]) == contents(undisturbed[0])
 
 
@@ -41,8 +40,8 @@ def test_two_different_runs_do_not_disturb_each_other(driver, tmp_path, undistur
     store = tmp_path / "store"
     metrics = run_both(driver, store, [], ["--model.cell", "gru"])
     shared = {"download", "encode", "pad"}
-    assert sorted(step for its in metrics for step in made(its) if step in shared) == sorted(shared)
-    assert contents(undisturbed[0]) in [contents(its) for its in metrics]
+    assert sorted(step for each in metrics for step in executed(each) if step in shared) == sorted(shared)
+    assert contents(undisturbed[0]) in [contents(each) for each in metrics]
     assert contents(metrics[0])["train"] != contents(metrics[1])["train"]
 
 

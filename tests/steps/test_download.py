@@ -45,7 +45,7 @@ def test_two_failures_and_a_success_are_a_success(run_download, store, mirror):
         ("short", 4, SourceUnreachable),
         ("broken", 4, SourceUnreachable),
         ("gone", 1, SourceError),
-        ("stranger", 1, SourceError),
+        ("reversed", 1, SourceError),
     ],
 )
 def test_only_what_may_pass_is_tried_again(run_download, store, mirror, behaviour, tries, error):

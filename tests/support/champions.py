@@ -1,4 +1,4 @@
-"""A registry with a champion in it, without the run that would have trained it."""
+"""A registry with a champion, without running a training."""
 
 import json
 from collections.abc import Iterator
@@ -17,28 +17,25 @@ MODEL = "imdb-classifier"
 
 
 def register(packaged: Path, place: Path, alias: str | None = CHAMPION, model: str = MODEL) -> int:
-    """Register a packaged classifier in the store's own registry, its files at `place`, and return its version.
+    """Register a packaged classifier in the store's own registry, with its files in the new folder `place`.
 
-    Args:
-        packaged: the folder of the packaged classifier.
-        place: a new folder.
-        alias: of the version, if any.
-        model: whose version it is.
+    Returns:
+        The version's number.
     """
     write_registered(packaged, place)
     with registry(None) as client:
         if not client.search_registered_models(f"name = '{model}'"):
             client.create_registered_model(model)
         tags = {CONTENT: content_of(place), "dataset": "imdb"}
-        made = client.create_model_version(model, place.as_uri(), tags=tags, await_creation_for=0)
+        version = client.create_model_version(model, place.as_uri(), tags=tags, await_creation_for=0)
         if alias:
-            client.set_registered_model_alias(model, alias, made.version)
-    return int(made.version)
+            client.set_registered_model_alias(model, alias, version.version)
+    return int(version.version)
 
 
 @contextmanager
 def store_with_champion(root: Path) -> Iterator[Path]:
-    """Make `root` the store, with a classifier of two labels in its folder `packaged`, registered as the champion."""
+    """Make `root` the store; its folder `packaged` holds a classifier of two labels that is the champion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(root))
         (root / "packaged").mkdir()
@@ -48,7 +45,7 @@ def store_with_champion(root: Path) -> Iterator[Path]:
 
 
 def write_run_of(store: Path, test: dict[str, Any], report: str) -> None:
-    """Write the run folder of version 1: what it says of the test reviews, and its page."""
+    """Write the run folder of version 1 with its test metrics and its report."""
     run = store / "runs" / "20261101T000000Z-lucky-cat"
     run.mkdir(parents=True)
     (run / "report.html").write_text(report)

@@ -1,4 +1,4 @@
-"""What the step `phrases` leaves, small: for tests of what reads it."""
+"""Small outputs of the step `phrases`, for tests of the steps that read them."""
 
 from pathlib import Path
 
@@ -16,37 +16,37 @@ MARKS = {"skip_top": 0, "start_char": None, "oov_char": None, "index_from": 0}
 
 
 def lists(reviews: list[list[int]]) -> pa.ListArray:
-    """Return reviews as Parquet holds them."""
+    """Return token lists as an Arrow array of uint16 lists."""
     return pa.array(reviews, pa.list_(pa.uint16()))
 
 
 def write_reviews(
     folder: Path, maxlen: int = 64, padding: str = "pre", train: int = 400, validation: int = 80, labels: int = 2
 ) -> None:
-    """Write encoded and padded reviews as encode and pad do, in groups of 25 neighbours within a label.
+    """Write encoded and padded texts as the steps encode and pad do, in groups of 25 neighbours within a label.
 
-    Of more than two labels a word each tells them apart.
+    With more than two labels, each text ends with a word that identifies its label.
     """
     rng = np.random.default_rng(3)
     (folder / "encoded").mkdir()
     (folder / "padded").mkdir()
-    reviews, told = make_reviews(train + validation, rng)
+    reviews, labels_of = make_reviews(train + validation, rng)
     if labels > 2:
-        told = sorted(row % labels for row in range(len(reviews)))
-        reviews = [[*review, label + 1] for review, label in zip(reviews, told, strict=True)]
+        labels_of = sorted(row % labels for row in range(len(reviews)))
+        reviews = [[*review, label + 1] for review, label in zip(reviews, labels_of, strict=True)]
     order = rng.permutation(len(reviews))
-    tokens, told = lists([reviews[row] for row in order]), np.array(told)[order]
-    write_encoded(folder / "encoded" / "train.parquet", [tokens], told)
-    write_groups(folder / "encoded", block_of(np.sort(told), 25)[order], together=False)
+    tokens, labels_of = lists([reviews[row] for row in order]), np.array(labels_of)[order]
+    write_encoded(folder / "encoded" / "train.parquet", [tokens], labels_of)
+    write_groups(folder / "encoded", block_of(np.sort(labels_of), 25)[order], together=False)
     write_encoding(folder / "encoded", Encoding(**MARKS, vocabulary_size=WORDS, labels=labels))
     schema = padded_schema(maxlen, WORDS, padding, "pre", labels=labels)
     for split, rows in (("train", slice(0, train)), ("validation", slice(train, None))):
-        part = *pad_tokens(tokens[rows], maxlen, padding=padding), told[rows]
+        part = *pad_tokens(tokens[rows], maxlen, padding=padding), labels_of[rows]
         write_padded(folder / "padded" / f"{split}.parquet", schema, [part])
 
 
 def learn_small(folder: Path, say=print, warn=print, **values) -> dict:
-    """Learn phrases of what `write_reviews` wrote, into the folder learned."""
+    """Learn phrases from the output of `write_reviews`; write them to the folder `learned`."""
     (folder / "learned").mkdir()
     settings = PhraseSettings(**({"vector_dim": 8, "iterations": 10} | values))
     return learn_all(folder / "encoded", folder / "padded", settings, True, folder / "learned", say, warn)

@@ -1,4 +1,4 @@
-"""A real object store that speaks S3, on loopback, which can be slow, failing, refusing, and cut off."""
+"""A real S3 object store on loopback that can be slow, fail, refuse credentials, or cut off uploads."""
 
 import itertools
 import re
@@ -20,18 +20,17 @@ ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>as the test wants i
 
 
 class ObjectStore:
-    """moto's server, which carries out one request after another, behind what can go wrong on the way.
+    """moto's server, one request at a time, with faults that tests switch on.
 
     Attributes:
-        slow: seconds by which each request is late.
-        every: of this many requests one fails with 503; 0 for none.
+        slow: delay of each request in seconds.
+        every: one in this many requests fails with 503; 0 for none.
         refusing: whether all credentials are refused.
-        cuts: names, as a pattern; the first upload of each is cut off in the middle.
-        requests: every method and path that was asked for.
+        cuts: a pattern of names; the first upload of each is cut off in the middle.
+        requests: method and path of each request.
     """
 
     def __init__(self) -> None:
-        """Begin to listen."""
         self.slow, self.every, self.refusing, self.cuts = 0.0, 0, False, "(?!)"
         self.requests: list[str] = []
         self._app, self._turn, self._count = (
@@ -45,7 +44,7 @@ class ObjectStore:
         self._thread.start()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         self.requests.append(f"{method} {path}")
         time.sleep(self.slow)
@@ -63,7 +62,7 @@ class ObjectStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process must be told to use it."""
+        """The environment variables of a process that uses it."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
             "AWS_ACCESS_KEY_ID": "somebody",
@@ -73,11 +72,11 @@ class ObjectStore:
         }
 
     def make_bucket(self) -> None:
-        """Make the bucket; to be called with `environment` set."""
+        """Create the bucket; `environment` must be set."""
         Bucket(f"s3://{BUCKET}").files.call_s3("create_bucket", Bucket=BUCKET)
 
-    def well_again(self) -> None:
-        """End all troubles."""
+    def clear_faults(self) -> None:
+        """Switch all faults off."""
         self.slow, self.every, self.refusing, self.cuts = 0.0, 0, False, "(?!)"
 
     def stop(self) -> None:
@@ -88,7 +87,7 @@ class ObjectStore:
 
 
 def refuse(environ: dict[str, Any], start_response: Callable[..., Any], status: str, code: str) -> Iterable[bytes]:
-    """Answer with an error of S3's, after the request was read."""
+    """Read the request and respond with an S3 error."""
     get_input_stream(environ).read()
     start_response(status, [("Content-Type", "application/xml")])
     return [ERROR.format(code).encode()]

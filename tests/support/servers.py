@@ -1,4 +1,4 @@
-"""The servers that the pipeline works with, real and on loopback: Prefect's, MLflow's, PostgreSQL."""
+"""Real servers on loopback: Prefect, MLflow and PostgreSQL."""
 
 import os
 import pwd
@@ -17,24 +17,24 @@ from tests.support.web import free_port, wait_for
 
 
 def programs_of_postgres() -> Path | None:
-    """Return the folder that PostgreSQL's programs are in, or None where it is not installed.
+    """Return the folder of PostgreSQL's programs, or None if it is not installed.
 
-    Debian keeps them off the PATH, a folder for each version.
+    Debian keeps them in one folder per version, outside the PATH.
     """
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent  # links alone may be on the PATH
+    initdb = shutil.which("initdb")
+    if initdb:
+        return Path(initdb).resolve().parent  # the PATH may contain links only
     installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    newest = max(installed, key=lambda its: float(its.parts[-3]), default=None)
+    newest = max(installed, key=lambda path: float(path.parts[-3]), default=None)
     return newest.parent if newest else None
 
 
 @contextmanager
 def postgres(*databases: str) -> Iterator[str]:
-    """Start PostgreSQL with these databases and give its address up to their name, its password included."""
+    """Start PostgreSQL with these databases; yield its address with the password, without a database's name."""
     programs = programs_of_postgres()
     assert programs is not None
-    # PostgreSQL refuses root; another user may not go into pytest's own folders.
+    # PostgreSQL refuses to run as root, and another user cannot enter pytest's folders.
     plain = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     identity = {"user": plain.pw_uid, "group": plain.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     port, password = free_port(), secrets.token_hex(16)
@@ -47,7 +47,7 @@ def postgres(*databases: str) -> Iterator[str]:
         make += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-sync"]
         subprocess.run(make, cwd=folder, check=True, stdout=subprocess.DEVNULL, **identity)
         word.unlink()
-        # No socket file, and no wait for a disk: the folder goes when the test does.
+        # No socket file and no fsync: the folder is deleted after the test.
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
         start = [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
         with (Path(folder) / "log").open("wb") as log:
@@ -60,12 +60,12 @@ def postgres(*databases: str) -> Iterator[str]:
                 subprocess.run([programs / "createdb", *place, database], env=own, cwd=folder, check=True)
             yield f"imdb:{password}@127.0.0.1:{port}"
         finally:
-            server.send_signal(signal.SIGINT)  # its fast shutdown: whoever is connected is cut off
+            server.send_signal(signal.SIGINT)  # fast shutdown: closes open connections
             server.wait(60)
 
 
 def wait_for_postgres(question: list, log: Path) -> None:
-    """Wait until PostgreSQL takes connections, for two minutes at most."""
+    """Wait up to two minutes until PostgreSQL accepts connections."""
     for _ in range(600):
         if subprocess.run(question, stdout=subprocess.DEVNULL, check=False).returncode == 0:
             return
@@ -75,11 +75,11 @@ def wait_for_postgres(question: list, log: Path) -> None:
 
 @contextmanager
 def prefect_server_for(clients: Mapping[str, str], database: str | None = None) -> Iterator[dict[str, str]]:
-    """Start Prefect's server, with the services that act on events, and give the environment of its clients.
+    """Start Prefect's server with the services that act on events; yield the environment of its clients.
 
     Args:
-        clients: their environment but for the server's address; the server's own, too.
-        database: the address of what it keeps runs in, which may hold a password; an SQLite file otherwise.
+        clients: the environment of the clients and the server, without the server's address.
+        database: the address of the server's database, which may contain a password; default: an SQLite file.
     """
     own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     port = free_port()
@@ -99,12 +99,12 @@ def prefect_server_for(clients: Mapping[str, str], database: str | None = None) 
 
 @contextmanager
 def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterator[str]:
-    """Start MLflow's server and give its address.
+    """Start MLflow's server and yield its address.
 
     Args:
-        database: the address of what it keeps runs and models in. It may hold a password, so it is no argument.
+        database: the address of its database, passed in the environment because it may contain a password.
         files: the folder of the models' files.
-        port: where to listen; a free one otherwise.
+        port: default: a free one.
     """
     port = port or free_port()
     own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -123,6 +123,6 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         os.killpg(server.pid, signal.SIGTERM)
         try:
             server.wait(60)
-        except subprocess.TimeoutExpired:  # on a busy machine MLflow waits long for its own children
+        except subprocess.TimeoutExpired:  # on a busy machine MLflow waits long for its child processes
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(10)

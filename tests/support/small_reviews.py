@@ -1,4 +1,4 @@
-"""Small generated reviews: a good word makes a positive review, a bad one a negative review."""
+"""Small generated reviews: one word makes a review positive, another one negative."""
 
 import hashlib
 import json
@@ -14,26 +14,26 @@ WORDS = 300
 
 
 def make_reviews(count: int, rng: np.random.Generator, longest: int = 90) -> tuple[list[list[int]], list[int]]:
-    """Return word ranks and labels; both labels occur, in label order as in the published file."""
+    """Return word ranks and labels: half of the reviews per label, sorted by label as in the published file."""
     labels = sorted([0, 1] * (count // 2))
     reviews = []
     for label in labels:
         review = rng.integers(10, WORDS, rng.integers(3, longest)).tolist()
-        for place in rng.integers(0, len(review), 3):
-            review[place] = GOOD if label else BAD
+        for position in rng.integers(0, len(review), 3):
+            review[position] = GOOD if label else BAD
         reviews.append(review)
     return reviews, labels
 
 
 def object_array(lists: list[list[int]]) -> np.ndarray:
-    """Return lists as an array of objects, also where all have the same length."""
+    """Return lists as an array of objects, even if all have the same length."""
     array = np.empty(len(lists), dtype=object)
     array[:] = lists
     return array
 
 
 def write_imdb(folder: Path, train: int = 240, test: int = 80, seed: int = 7) -> str:
-    """Write imdb.npz and imdb_word_index.json as the Keras host serves them, and the name tag of a download.
+    """Write imdb.npz and imdb_word_index.json as the Keras host serves them, and the dataset's description.
 
     Returns:
         The .npz file's sha256.
@@ -62,7 +62,7 @@ def make_padded(count: int, maxlen: int, seed: int) -> Padded:
 
 
 class Hostile:
-    """Runs code when it is unpickled: what a hostile mirror would serve."""
+    """Runs a command when it is unpickled, like a file from a hostile mirror."""
 
     def __init__(self, command: str) -> None:
         self.command = command

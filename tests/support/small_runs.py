@@ -17,11 +17,11 @@ SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
 
 def small(imdb: Path | None, **sections) -> RunSettings:
-    """Return the settings of a run of seconds.
+    """Return the settings of a run that takes seconds.
 
     Args:
-        imdb: the folder of the generated reviews; None leaves the source to `sections`.
-        sections: what is otherwise, by section.
+        imdb: the folder of the generated reviews; if None, `sections` names the source.
+        sections: values that differ, by section.
     """
     own = {"source": str(imdb / "imdb.npz"), "sha256": hash_file(imdb / "imdb.npz")} if imdb else {}
     settings = {
@@ -37,7 +37,7 @@ def small(imdb: Path | None, **sections) -> RunSettings:
 
 
 def as_flags(settings: RunSettings) -> list[str]:
-    """Return what to type for these settings."""
+    """Return the command-line flags for these settings."""
     flags = []
     for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
         for name, value in values.items():
@@ -52,7 +52,7 @@ def epochs(*losses: float) -> list[Epoch]:
 
 
 def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive")) -> KerasClassifier:
-    """Write an untrained classifier that knows six words into a folder, and return it."""
+    """Write an untrained classifier with six words to a folder and return it."""
     network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10, len(labels))
     save_model(network, folder / "model.keras")
     marks = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}

@@ -1,4 +1,4 @@
-"""Servers on loopback: a real one that serves a folder, and misbehaves where a path asks for it; a port for others."""
+"""Loopback servers: one that serves a folder and misbehaves if the path asks for it; ports and waiting for others."""
 
 import base64
 import socket
@@ -15,7 +15,7 @@ BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves files; the first part of the path says how: plain, or one of the misdeeds below."""
+    """Serves files; the first part of the path selects the behaviour: plain, or one of the faults below."""
 
     folder: Path
     seen: Counter[str]
@@ -45,21 +45,21 @@ class Handler(BaseHTTPRequestHandler):
         elif behaviour == "gone" or not file.is_file():
             self.send_error(404)
         else:
-            self.send_body(file.read_bytes(), short=behaviour == "short", strange=behaviour == "stranger")
+            self.send_body(file.read_bytes(), short=behaviour == "short", reverse=behaviour == "reversed")
 
-    def send_body(self, content: bytes, *, short: bool, strange: bool) -> None:
+    def send_body(self, content: bytes, *, short: bool, reverse: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if short else content[::-1] if strange else content)
+        self.wfile.write(content[: len(content) // 2] if short else content[::-1] if reverse else content)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
-    """Serve `folder` and give the server's address and how often each path was asked for."""
+    """Serve `folder`; yield the server's address and the number of requests per path."""
     seen: Counter[str] = Counter()
     handler = type("FolderHandler", (Handler,), {"folder": folder, "seen": seen})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -74,18 +74,18 @@ def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return int(unused.getsockname()[1])
 
 
 def wait_for(address: str) -> None:
-    """Wait until a server answers, for two minutes at most: a busy machine starts one slowly."""
+    """Wait up to two minutes until a server responds: a busy machine starts one slowly."""
     for _ in range(600):
         try:
             urllib.request.urlopen(address, timeout=5).close()
-        except OSError:  # it refuses, or takes the call and does not answer in time
+        except OSError:  # it refuses the connection or does not respond in time
             time.sleep(0.2)
         else:
             return
@@ -93,16 +93,17 @@ def wait_for(address: str) -> None:
 
 
 def ask(address: str, path: str, **body: object) -> list[dict]:
-    """Return what Prefect's server answers."""
+    """Send a request to Prefect's API and return the decoded response."""
     import httpx
 
-    answer = httpx.post(f"{address}/{path}", json=body, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
+    response = httpx.post(f"{address}/{path}", json=body, timeout=30, trust_env=False)
+    response.raise_for_status()
+    return response.json()
 
 
-def wait_until(condition, seconds: float, told) -> None:
-    began = time.monotonic()
+def wait_until(condition, seconds: float, describe) -> None:
+    """Wait until `condition()` is true; after `seconds`, fail with the text of `describe()`."""
+    started = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, told()
+        assert time.monotonic() - started < seconds, describe()
         time.sleep(0.5)

@@ -40,7 +40,7 @@ def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
         ("broken", SourceUnreachable, "responded with 500; try again later"),
         ("short", SourceUnreachable, "cannot be fetched"),
         ("gone", SourceError, "responded with 404; check the address"),
-        ("stranger", SourceError, f"expected {SHA256}; the file was not opened"),
+        ("reversed", SourceError, f"expected {SHA256}; the file was not opened"),
         ("redirect", SourceError, "check the address"),
         ("unlimited", SourceUnreachable, "cannot be fetched"),
     ],
