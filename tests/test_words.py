@@ -9,8 +9,8 @@ PROJECT = Path(__file__).parents[1]
 SUFFIXES = {"", ".py", ".md", ".toml", ".yaml", ".jinja", ".html"}
 # Files and folders without these words; to be extended until it names every folder.
 CHECKED = [
-    *(".ci/run", "Makefile", "benchmarks", "deploy", "pyproject.toml", "serving", "tests/faults", "tests/serving"),
-    *("tests/support", "tests/__init__.py", "tests/test_architecture.py"),
+    *(".ci/run", "CONTRIBUTING.md", "Makefile", "benchmarks", "deploy", "deployment.yaml", "docs", "pyproject.toml"),
+    *("serving", "tests/faults", "tests/serving", "tests/support", "tests/__init__.py", "tests/test_architecture.py"),
 ]
 
 # Patterns and what to write instead. A space also matches a line break, with the # of a comment.
