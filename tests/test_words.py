@@ -48,7 +48,6 @@ ALLOWED = {
     "serving/champion.py": {"beside", "be had"},
     "tests/faults/test_damage.py": {AGAIN},
     "tests/faults/test_disk_full.py": {r"mend(s|ed|ing)?"},
-    "tests/serving/test_service.py": {"nobody foresaw"},
 }
 
 
