@@ -17,6 +17,7 @@ from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
 from tasks.evaluation.members import MemberRun, Outcome
 from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, summarise_runs
+from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import read_training
 from tasks.registry.run_tags import flatten
@@ -37,10 +38,7 @@ from tasks.store.store import Store, open_store
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
-    """Return what one run of a member came to, as comparison.json holds it.
-
-    The validation loss is of the weights that were kept, which are those that the test reviews judge.
-    """
+    """Return one run of a member as comparison.json holds it."""
     training = read_training(store.path(run.made["train"]))
     judged = json.loads(store.path(run.made["evaluate"], METRICS).read_text())
     seconds = run.made["train"].meta["seconds"]
@@ -58,12 +56,12 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
 
 
 def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
-    """Return what became of a member, as comparison.json holds it: its summary is null where one of its runs failed."""
+    """Return a member as comparison.json holds it, checked against `MemberRecord`."""
     own = outcome.member.runs[0].model_dump(mode="json")
     shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
     runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
     tested = outcome.runs[0].made["pad"].meta["test"] if outcome.runs else 0
-    return {
+    member = {
         "name": outcome.member.name,
         "failure": outcome.failure,
         "summary": None if outcome.failure else summarise_runs(runs, tested),
@@ -71,10 +69,11 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
         "differs": {name: value for name, value in flatten(own).items() if shared[name] != value},
         "runs": runs,
     }
+    return MemberRecord.model_validate(member).as_json()
 
 
 def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:
-    """Return McNemar's test of each pair of members, each by its run with the lowest validation loss.
+    """Return McNemar's test of each pair of members, each represented by its run with the lowest validation loss.
 
     Raises:
         DataError: two members were not tested on the same reviews.
@@ -99,7 +98,7 @@ def gather_comparison(
     trials: list[dict[str, Any]],
     store: Store,
 ) -> dict[str, Any]:
-    """Return what comparison.json holds; docs/running.md describes it."""
+    """Return the content of comparison.json; docs/running.md describes it."""
     members = rank_members([describe_member(outcome, settings, store) for outcome in outcomes])
     finished = [outcome for outcome in outcomes if not outcome.failure]
     sizes = finished[0].runs[0].made["pad"].meta if finished else {}

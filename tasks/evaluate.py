@@ -1,4 +1,4 @@
-"""Judge: the scores of the network and of the baseline, in numbers that people compare."""
+"""Evaluate: metrics of the network and of the baseline from their scores."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from prefect import task
 from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
+from tasks.evaluation.result_files import Evaluation
 from tasks.evaluation.scores import read_scores
 from tasks.store.artifact import Artifact
 from tasks.store.caching import BY_CONTENT, keep, path_of
@@ -27,14 +28,7 @@ def evaluate_scores(
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, float]:
-    """Write metrics.json: how good the network is, how good the baseline, and how the two compare.
-
-    It holds for "test" and "validation" what `judge_scores` returns of the network, and "by_length"; for "baseline"
-    the same of the baseline's test scores, and "comparison", what `compare` returns.
-
-    Returns:
-        The accuracy of both on the test reviews.
-    """
+    """Write metrics.json, an `Evaluation`, and return the accuracy of both classifiers on the test reviews."""
     names = read_dataset(downloaded).labels
     judged: dict[str, Any] = {}
     for split in ("test", "validation"):
@@ -48,7 +42,7 @@ def evaluate_scores(
         judged["test"]["by_slice"] = accuracy_by_slice(network, read_slices(divided), settings.threshold)
     verdicts = network.verdicts(settings.threshold), baseline.verdicts(settings.threshold)
     judged["baseline"] = measure_scores(baseline, names, settings) | {"comparison": compare(network.labels, *verdicts)}
-    (folder / METRICS).write_text(json.dumps(judged, indent=1))
+    (folder / METRICS).write_text(json.dumps(Evaluation.model_validate(judged).as_json(), indent=1))
     return {"network": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}
 
 

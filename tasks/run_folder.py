@@ -1,4 +1,4 @@
-"""Publish: the run folder, which gathers in one place what a person or a program asks of a run."""
+"""The run folder: settings, metrics, report and figures of a run in one place."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from tasks.core.files import written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
+from tasks.evaluation.result_files import RunMetrics
 from tasks.network.history import read_training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_svg, render, show_in_prefect
@@ -22,21 +23,21 @@ from tasks.store.step_log import Step, steps_of
 from tasks.store.store import Store, open_store
 
 
-def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -> dict[str, Any]:
-    """Return what metrics.json holds but for the registry's part; docs/metrics.md describes it.
-
-    Args:
-        made: the artifact of each step, by the step's name.
-        steps: the run's journal.
-        store: where the artifacts lie.
-    """
+def gather_metrics(
+    made: dict[str, Artifact],
+    steps: list[Step],
+    store: Store,
+    tracking: dict[str, Any] | None,
+    promotion: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the content of metrics.json, checked against `RunMetrics`; `made` has the artifact of each step."""
 
     def read(artifact: Artifact, name: str) -> Any:
         return json.loads(store.path(artifact, name).read_text())
 
     training, judged = read_training(store.path(made["train"])), read(made["evaluate"], METRICS)
     seconds = made["train"].meta["seconds"]
-    return {
+    metrics = {
         "dataset": made["download"].meta["dataset"] | made["pad"].meta,
         "test": judged["test"],
         "validation": judged["validation"],
@@ -47,7 +48,10 @@ def gather_metrics(made: dict[str, Artifact], steps: list[Step], store: Store) -
         "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
         "machine": describe_machine(),
         "versions": describe_versions(),
+        "tracking": tracking,
+        "promotion": promotion,
     }
+    return RunMetrics.model_validate(metrics).as_json()
 
 
 def write_run_folder(
@@ -118,7 +122,7 @@ def run_folder(
     store, steps = open_store(), steps_of(str(flow_run.id))
     by_step = {artifact.step: artifact for artifact in made}
     findings = json.loads(store.path(by_step["figures"], FINDINGS).read_text())
-    metrics = gather_metrics(by_step, steps, store) | {"tracking": tracking, "promotion": promotion}
+    metrics = gather_metrics(by_step, steps, store, tracking, promotion)
     runs, name, drawn = store.root / RUNS, flow_run.name or "run", store.path(by_step["figures"])
     figures = by_step["figures"].meta["figures"]
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)

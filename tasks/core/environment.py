@@ -1,4 +1,4 @@
-"""Where a run lives: the store's folder, and the switches that must stand before Prefect and Keras are imported."""
+"""The environment: the store's folder, and the variables to set before Prefect and Keras are imported."""
 
 import contextlib
 import gc
@@ -85,8 +85,8 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
 
     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
-    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, but for two:
-    NO_PROXY names this machine too, and KERAS_BACKEND is TensorFlow, which is said where it was another.
+    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except two:
+    NO_PROXY also names this machine, and KERAS_BACKEND is TensorFlow, with a notice if it was another.
 
     Args:
         arguments: the command line, without the program's name; None takes this process's.
@@ -125,7 +125,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "KERAS_HOME": str(root / KERAS),
         "MPLCONFIGDIR": str(root / MATPLOTLIB),
-        # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are no news to a reader of the run.
+        # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are not interesting to a reader of the log.
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
@@ -159,17 +159,13 @@ def database_address(home: Path) -> dict[str, str]:
 
 
 def is_own_program() -> bool:
-    """Tell whether this process is one of the project's commands, not a program that imports a flow."""
+    """Return whether this process is one of the project's commands, not a program that imports a flow."""
     name = Path(sys.argv[0]).name
     return name.startswith("imdb-pipeline") or (PROJECT / "flows" / name).is_file()
 
 
 def make_folders() -> None:
-    """Make the store's folder and Prefect's home within it, which Prefect's server needs at its start.
-
-    Raises:
-        StoreError: the place is a file, or may not be written.
-    """
+    """Make the store's folder and Prefect's home in it; raise StoreError if they cannot be written."""
     for folder in (store_root(), result_folder(), Path(os.environ["PREFECT_HOME"])):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -179,4 +175,4 @@ def make_folders() -> None:
                 "name a folder that you may write with --store DIR"
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreError(f"{folder}: no right to write here; mend its mode or name another with --store DIR")
+            raise StoreError(f"{folder}: no right to write here; change its mode or name another with --store DIR")

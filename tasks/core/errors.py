@@ -1,4 +1,4 @@
-"""Errors that a user can mend: each message says what was found, what was expected and what to do."""
+"""Errors that a user can fix: each message says what was found, what was expected and what to do."""
 
 
 class PipelineError(Exception):
@@ -6,11 +6,11 @@ class PipelineError(Exception):
 
 
 class SourceError(PipelineError):
-    """The data's source gave something that is not the data."""
+    """A data source returned something else than the data set."""
 
 
 class SourceUnreachable(SourceError):
-    """The data's source could not be reached, or broke off: trying again later may help."""
+    """A data source could not be reached or closed the connection: trying again later may help."""
 
 
 class StoreError(PipelineError):
@@ -18,11 +18,11 @@ class StoreError(PipelineError):
 
 
 class ServerError(PipelineError):
-    """Prefect's server cannot be had."""
+    """Prefect's server, or the address to serve at, is not available."""
 
 
 class DataError(PipelineError):
-    """Reviews, labels or tokens are not what a step can work with."""
+    """Texts, labels or tokens that a step cannot work with."""
 
 
 class TrainingError(PipelineError):
@@ -30,24 +30,24 @@ class TrainingError(PipelineError):
 
 
 class RegistryError(PipelineError):
-    """MLflow refused what was asked of it."""
+    """MLflow refused a request."""
 
 
 class RegistryUnreachable(RegistryError):
-    """Nobody answers where MLflow should be."""
+    """MLflow does not answer."""
 
 
 class ModelError(PipelineError):
-    """There is no such model, or it cannot do what is asked of it."""
+    """There is no such model, or it does not support the request."""
 
 
 class InputError(PipelineError):
-    """What the user gave to be scored or trained on is not what it should be."""
+    """Files or settings of the user that cannot be used."""
 
 
 class MemberError(PipelineError):
-    """A network of a comparison could not be taken through the steps of a run."""
+    """A step of a comparison's member failed."""
 
 
 class RunnerError(PipelineError):
-    """What is to be done side by side cannot be: the runner is not installed, or does not answer."""
+    """A runner is not installed, or does not answer."""

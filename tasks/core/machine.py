@@ -1,13 +1,13 @@
-"""The machine: what a run ran on, which commit of this project it was, and which versions of its libraries."""
+"""The machine of a run, the commit of this project and the versions of its libraries."""
 
 import importlib.metadata
 import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import TypedDict
 
 import psutil
+from typing_extensions import TypedDict
 
 PROJECT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -25,7 +25,7 @@ class Machine(TypedDict):
 
 
 def describe_machine() -> Machine:
-    """Return what this process runs on."""
+    """Return the machine of this process."""
     commit = ask_git("rev-parse", "HEAD")
     return Machine(
         commit=commit,
@@ -37,12 +37,12 @@ def describe_machine() -> Machine:
 
 
 def describe_versions() -> dict[str, str]:
-    """Return the versions of Python and of what a run's numbers may depend on."""
+    """Return the versions of Python and the libraries."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in VERSIONS}
 
 
 def ask_git(*words: str) -> str | None:
-    """Return what git says of this project's checkout, or None where there is no git, or this is no checkout."""
+    """Return git's output for this project's checkout, or None without git or a checkout."""
     if not (PROJECT / ".git").exists():  # installed, the folder above may be a checkout of something else
         return None
     try:
@@ -54,7 +54,7 @@ def ask_git(*words: str) -> str | None:
 
 
 def name_processor() -> str:
-    """Return the processor's name, as well as the system knows it."""
+    """Return the processor's name as the system reports it."""
     if CPU_FACTS.exists():
         for line in CPU_FACTS.read_text(errors="replace").splitlines():
             if line.startswith("model name"):

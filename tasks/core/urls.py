@@ -1,20 +1,20 @@
-"""Addresses: what of them may be kept and printed. A password in one would end up in every file that a run leaves."""
+"""URLs: which part of them may be stored and printed. A password in one would end up in every file of a run."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
 
 
 def has_password(address: str) -> bool:
-    """Tell whether an address names a user, with or without a password, before its host."""
+    """Return whether an address names a user, with or without a password, before its host."""
     _scheme, mark, rest = address.partition("://")
     return bool(mark) and "@" in rest.partition("/")[0]
 
 
 def printable_url(address: str) -> str:
-    """Return scheme, host and port of an address: what may be printed of one whose path is a secret.
+    """Return scheme, host and port of an address, which may be printed if the path is a secret.
 
     Raises:
-        ValueError: it has no scheme and host, or a port that is no number. The message quotes none of it.
+        ValueError: it has no scheme and host, or its port is not a number. The message does not quote it.
     """
     try:
         parts = urlsplit(address)
@@ -28,10 +28,9 @@ def printable_url(address: str) -> str:
 
 
 def sqlite_address(path: Path) -> str:
-    """Return a database's address, whatever characters its path has.
+    """Return the URL of a database, with special characters quoted.
 
-    It names the driver: of an address without one, MLflow takes the path as it is written, quoted, and makes a
-    folder of that name.
+    It names the driver: without one, MLflow takes the quoted path literally and makes a folder of that name.
     """
     from sqlalchemy.engine import URL
 

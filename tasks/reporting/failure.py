@@ -1,4 +1,4 @@
-"""Failure: what a failed run leaves for a person: the step, the error and the remedy, on one page."""
+"""Failure: a page with the step, the error and the remedy of a failed run."""
 
 import traceback
 from pathlib import Path
@@ -15,23 +15,14 @@ from tasks.core.layout import FAILURES, REPORT
 from tasks.reporting.pages import render
 from tasks.store.step_log import steps_of, unfinished_step
 
-UNFORESEEN = (
-    "This error was not foreseen. Finished steps and epochs are kept: run the same again to go on after them. "
-    "If it comes back, the traceback below is what a bug report needs."
+UNEXPECTED = (
+    "This error was unexpected. Finished steps and epochs are kept: run the same again to continue after them. "
+    "If the error occurs again, please report it with the traceback below."
 )
 
 
 def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, error: Exception, steps: Any) -> Path:
-    """Write failures/<UTC time>-<name>/report.html, and return where it is.
-
-    Args:
-        folder: where failures are kept.
-        name: the run's name.
-        settings: as the run got them.
-        step: the step that failed.
-        error: what it raised; the message of a `PipelineError` names the remedy.
-        steps: the run's journal.
-    """
+    """Write failures/<UTC time>-<name>/report.html and return its path; `step` raised the error."""
     final = folder / stamped(name)
     is_expected = isinstance(error, PipelineError)
     page = render(
@@ -41,7 +32,7 @@ def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, 
         step=step,
         steps=steps,
         message=str(error) if is_expected else f"{type(error).__name__}: {error}",
-        remedy=None if is_expected else UNFORESEEN,
+        remedy=None if is_expected else UNEXPECTED,
         trace=None if is_expected else "".join(traceback.format_exception(error)),
     )
     with explain_os_errors(final), written_whole(final) as draft:
@@ -54,7 +45,7 @@ def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     error = state.result(raise_on_failure=False)
     if not isinstance(error, Exception):
         return
-    say = get_logger("prefect.failure")
+    logger = get_logger("prefect.failure")
     settings = flow_run.parameters.get("settings") or {}
     try:
         page = write_failure(
@@ -65,7 +56,7 @@ def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
             error,
             steps_of(str(flow_run.id)),
         )
-    except StoreError as trouble:
-        say.warning("The failure has no report: %s", trouble)
+    except StoreError as problem:
+        logger.warning("The failure has no report: %s", problem)
     else:
-        say.info("Report of the failure: %s", page)
+        logger.info("Report of the failure: %s", page)

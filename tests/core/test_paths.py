@@ -15,7 +15,7 @@ def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatc
 
 def test_a_place_below_a_file_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=rf"scores: cannot be written, since {tmp_path / 'file'} is a file"):
+    with pytest.raises(InputError, match=rf"scores: cannot be written, because {tmp_path / 'file'} is a file"):
         check_writable(tmp_path / "file" / "scores")
 
 

@@ -63,7 +63,7 @@ def test_a_read_only_store_is_named(driver, undisturbed, tmp_path):
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         printed = run_that_fails(driver, disk / "store")
         assert printed.count("\n") == 1, printed
-        assert f"{disk / 'store'}: no right to write here; mend its mode or name another with --store DIR" in printed
+        assert f"{disk / 'store'}: no right to write here; change its mode or name another with --store DIR" in printed
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         assert contents(driver.finish(disk / "store")) == contents(undisturbed[0])
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.core.errors import SourceError
-from tasks.reporting.failure import UNFORESEEN, write_failure
+from tasks.reporting.failure import UNEXPECTED, write_failure
 
 STEPS = [{"name": "download", "seconds": 1.5, "cached": False}, {"name": "encode", "seconds": None, "cached": False}]
 
@@ -24,10 +24,10 @@ def test_an_expected_error_is_shown_as_its_message_with_the_remedy(tmp_path):
     assert "Traceback" not in page
 
 
-def test_an_unforeseen_error_comes_with_its_traceback_and_what_is_kept(tmp_path):
+def test_an_unexpected_error_is_shown_with_its_traceback(tmp_path):
     path = write_failure(tmp_path, "odd-cat", {}, "train", raised(ZeroDivisionError("oh")), STEPS)
     page = path.read_text()
     assert path.parent.name.endswith("-odd-cat")
-    assert UNFORESEEN in page
+    assert UNEXPECTED in page
     assert "ZeroDivisionError: oh" in page
     assert "test_failure.py" in page

@@ -9,11 +9,9 @@ def history(*losses: float) -> list[dict]:
     return [{"epoch": place + 1, "loss": 1 / (place + 1), "val_loss": loss} for place, loss in enumerate(losses)]
 
 
-def test_overfitting_is_said_in_words_where_it_is_there_and_only_there():
+def test_overfitting_is_reported_only_if_there_is_any():
     text = describe_fit(history(0.5, 0.4, 0.6), 2)
-    assert text.startswith(
-        "It overfits after epoch 2: by epoch 3 the loss on the validation reviews has risen from 0.400"
-    )
+    assert text.startswith("The network overfits after epoch 2: by epoch 3 the validation loss rose from 0.400")
     assert "still falling" in describe_fit(history(0.5, 0.4), 2)
     assert "overfits" not in describe_fit(history(0.5, 0.4), 2)
     assert "One epoch" in describe_fit(history(0.5), 1)
@@ -24,7 +22,7 @@ def test_overfitting_is_said_in_words_where_it_is_there_and_only_there():
     [
         (-0.05, 1e-9, r"is worse than the baseline by 5.00 points.*p < 0.001"),
         (0.02, 0.01, r"is better than the baseline by 2.00 points.*p = 0.010"),
-        (0.02, 0.2, r"cannot be told apart \(\+2.00 points.*p = 0.200"),
+        (0.02, 0.2, r"do not differ significantly \(\+2.00 points.*p = 0.200"),
     ],
 )
 def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):

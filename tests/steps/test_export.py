@@ -165,7 +165,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_loading_a_model(tmp_
     for output, reason in (
         ("old", "exists already; name a new folder with --output"),
         ("file", "exists already"),
-        ("file/new/1", f"cannot be written, since {tmp_path / 'file'} is a file; name another place with --output"),
+        ("file/new/1", f"cannot be written, because {tmp_path / 'file'} is a file; name another place with --output"),
     ):
         with pytest.raises(InputError, match=f"{tmp_path / output}: {reason}"):
             export.fn(ExportSettings(output=str(tmp_path / output)), None)

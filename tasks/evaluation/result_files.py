@@ -1,0 +1,238 @@
+"""The result files: what metrics.json and comparison.json hold; docs/metrics.md is made from these models."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.core.machine import Machine
+
+
+class Record(BaseModel):
+    """A part of a result file; an unknown key is an error, so that every key has a description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON values; keys that were not set are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class PartMetrics(Record):
+    """The accuracy on a part of a split."""
+
+    reviews: int
+    """number of reviews"""
+    accuracy: float
+    """share of correct verdicts"""
+    ci95: tuple[float, float]
+    """[low, high]: 95% interval of the accuracy (Wilson, 1927)"""
+
+
+class LengthMetrics(PartMetrics):
+    """The accuracy on reviews of similar length."""
+
+    from_: int = Field(alias="from")
+    """least number of words kept"""
+    to: int
+    """greatest number of words kept"""
+
+
+class SliceMetrics(PartMetrics):
+    """The accuracy on the test reviews with one value of --evaluation.slice-column."""
+
+    value: str | None
+    """the value; null for all values with fewer reviews than --evaluation.min-slice-rows together"""
+
+
+class Averages(Record):
+    """Means over the labels."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class LabelMetrics(Averages):
+    """The metrics of one label."""
+
+    label: str
+    """its name"""
+    support: int
+    """its reviews"""
+
+
+class SplitMetrics(Record):
+    """The metrics of a classifier on a split."""
+
+    accuracy: float
+    """share of correct verdicts"""
+    precision: float
+    """of the positive label, 0 if no review was called positive; with more labels the mean over the labels (macro)"""
+    recall: float
+    """of the positive label; with more labels the mean over the labels (macro)"""
+    f1: float
+    """of the positive label; with more labels the mean over the labels (macro)"""
+    weighted: Averages | None = None
+    """only with more than two labels: `precision`, `recall` and `f1`, means weighted by the labels' reviews"""
+    roc_auc: float
+    """area under the ROC curve; with more labels the mean over the labels of each against the rest (Provost and
+    Domingos, 2001, unweighted)"""
+    log_loss: float
+    """negative mean of the logarithm of the probability of the true label"""
+    brier: float
+    """mean squared difference of probability and label; with more labels summed over the labels (Brier, 1950)"""
+    ece: float
+    """expected calibration error: Σ over bins of (n_bin / n) · \\|mean label - mean probability\\|, with
+    `--evaluation.calibration-bins` bins of equal width (Naeini, Cooper and Hauskrecht, 2015); with more labels the
+    verdict's probability against the share of correct verdicts (Guo et al., 2017)"""
+    ci95: tuple[float, float]
+    """[low, high]: 95% interval of the accuracy (Wilson, 1927)"""
+    confusion: list[list[int]]
+    """one row per label, one column per verdict; with two labels [[true negatives, false positives], [false negatives,
+    true positives]]"""
+    by_label: list[LabelMetrics]
+    """`label` (name), `support` (reviews), `precision`, `recall` and `f1` of each label"""
+    by_length: list[LengthMetrics] | None = None
+    """not for the baseline: `accuracy`, `ci95` and `reviews` of the reviews with `from` to `to` words kept"""
+    by_slice: list[SliceMetrics] | None = None
+    """only for `test` and with `--evaluation.slice-column`: `accuracy`, `ci95` and `reviews` of each `value` of that
+    column, the worst first; `value` null stands for all with fewer than `--evaluation.min-slice-rows` reviews"""
+
+
+class PairedTest(Record):
+    """Two classifiers on the same reviews."""
+
+    difference: float
+    """accuracy of the first minus that of the second"""
+    only_first: int
+    """reviews that only the first got right"""
+    only_second: int
+    """reviews that only the second got right"""
+    p_value: float
+    """of McNemar's exact test"""
+
+
+class BaselineMetrics(SplitMetrics):
+    """The metrics of the linear baseline on the test split."""
+
+    comparison: PairedTest
+
+
+class Evaluation(Record):
+    """What the step `evaluate` writes."""
+
+    test: SplitMetrics
+    """the metrics below, on the test split"""
+    validation: SplitMetrics
+    """the metrics below, on the validation split"""
+    baseline: BaselineMetrics
+    """the metrics below of the linear baseline on the test split, and `comparison`: `difference` (accuracy of the
+    network minus that of the baseline), `only_first` and `only_second` (reviews that only the network, or only the
+    baseline, got right), `p_value` of McNemar's exact test"""
+
+
+class ModelRecord(Record):
+    """The network."""
+
+    parameters: int
+    best_epoch: int
+    kept_epoch: int
+    bucketing: bool
+
+
+class StepRecord(Record):
+    """A step of a run."""
+
+    name: str
+    seconds: float | None
+    cached: bool
+
+
+class ArtifactRecord(Record):
+    """An artifact."""
+
+    key: str
+    sha256: str
+
+
+class RunMetrics(Evaluation):
+    """What metrics.json of a run folder holds."""
+
+    dataset: dict[str, Any]
+    """`name`, `source`, `sha256` of the source, `labels`, the number of `train`, `validation` and `test` reviews; for
+    your own texts `check`: rows and labels of each split, duplicates and leaks"""
+    model: ModelRecord
+    """`parameters`, `best_epoch` by validation loss, `kept_epoch` whose weights were kept, `bucketing`"""
+    history: list[dict[str, int | float]]
+    """one entry per epoch: `epoch`, `loss`, `accuracy`, `precision`, `recall`, the same with the prefix `val_`, and
+    `seconds`"""
+    steps: list[StepRecord]
+    """one entry per step: `name`, `seconds` (null if it failed, as `track` may), `cached`"""
+    artifacts: dict[str, ArtifactRecord]
+    """for each step the `key` (its folder in the store) and the `sha256` of its content"""
+    machine: Machine
+    """`commit` and `dirty` (null outside a checkout), `processor`, `cores`, `memory_gb`"""
+    versions: dict[str, str]
+    """of Python and the libraries"""
+    tracking: dict[str, Any] | None
+    """`uri` (null for the database in the store), `experiment_id`, `run_id`, `model`, `version` in MLflow, `content` (a
+    hash of the settings and artifacts); null if the run was not tracked"""
+    promotion: dict[str, Any] | None
+    """`decision` (champion, challenger or neither), `reason`, `model`, `version`, `against` (the champion's version),
+    `at`, `by` (run or hand), `asked` (the settings), and if the two were compared `reviews`, `left_out` (reviews that
+    the champion was trained on), `difference`, `only_first`, `only_second`, `p_value` (one-sided), `level` (the p-value
+    had to be below it) and `attempt`; null if the run was not tracked"""
+
+
+class MemberRunRecord(Record):
+    """One run of a comparison's member."""
+
+    seed: int
+    accuracy: float
+    """on the test reviews"""
+    validation_loss: float
+    """of the weights that were kept"""
+    parameters: int
+    best_epoch: int
+    kept_epoch: int
+    history: list[dict[str, int | float]]
+    """one entry per epoch, as in metrics.json"""
+    steps: list[StepRecord]
+    artifacts: dict[str, ArtifactRecord]
+
+
+class MemberSummary(Record):
+    """The runs of a member, one per seed, together."""
+
+    accuracy: float
+    """mean over the runs, on the test reviews"""
+    accuracy_spread: float | None
+    """standard deviation over the runs; null with one run"""
+    ci95: tuple[float, float]
+    """95% interval of the mean accuracy (Wilson, 1927), for the number of test reviews alone: the spread adds to it"""
+    validation_loss: float
+    """mean over the runs"""
+    validation_spread: float | None
+    """standard deviation over the runs; null with one run"""
+    seconds: float
+    """median over all epochs"""
+    seconds_to_best: float
+    """up to the end of the best epoch, mean over the runs"""
+    best_epochs: list[int]
+    parameters: int
+
+
+class MemberRecord(Record):
+    """A member of a comparison."""
+
+    name: str
+    failure: str | None
+    """why one of its runs failed"""
+    summary: MemberSummary | None
+    """null if one of its runs failed"""
+    settings: dict[str, Any]
+    """of its first run"""
+    differs: dict[str, Any]
+    """the settings in which it differs from the comparison's"""
+    runs: list[MemberRunRecord]
+    """one per seed"""
