@@ -1,1 +1,1 @@
-"""Judging: numbers that people compare, drift, the registry and its champion."""
+"""Evaluation: metrics, paired tests, drift and comparisons."""

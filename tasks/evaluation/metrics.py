@@ -1,4 +1,4 @@
-"""Judging: labels and probabilities to the numbers that people compare, and two classifiers on the same reviews."""
+"""Metrics of a classifier, and McNemar's test of two classifiers on the same reviews."""
 
 import itertools
 import math
@@ -12,40 +12,28 @@ from tasks.core.settings import MetricsSettings
 from tasks.evaluation.scores import Scores
 from tasks.texts.slices import Slices
 
-# scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
-
-# What `judge_scores` returns that is one number.
+# The metrics that are one number.
 NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
-HEADLINES = NUMBERS[:6]  # those that stand where there is little room
+HEADLINES = NUMBERS[:6]  # for narrow tables
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
 def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
-    """Return how well probabilities tell the labels apart.
+    """Return the metrics of `SplitMetrics` without by_length and by_slice; every label must be present.
 
-    All numbers are scikit-learn's but ece and ci95. Of two labels, precision, recall, f1, roc_auc, brier and ece are of
-    label 1. Of more, precision, recall and f1 are means over the labels (macro), roc_auc is the mean over the labels of
-    each against the rest (Provost and Domingos, 2001, unweighted), brier the sum over labels (Brier, 1950), and ece is
-    of the most probable label (Guo et al., 2017).
-
-    Args:
-        scored: n scores; every label is present.
-        names: of the labels.
-        settings: the threshold, and the bins of the calibration error.
-
-    Returns:
-        accuracy, precision, recall, f1, roc_auc, log_loss, brier, ece; ci95, the accuracy's interval; confusion, a row
-        a label and a column a verdict; by_label, for each label its name as "label", "support", "precision", "recall"
-        and "f1"; of more than two labels "weighted", the means of precision, recall and f1 by support.
+    All are scikit-learn's except ece and ci95. With two labels, precision, recall, f1, roc_auc, brier and ece are those
+    of label 1. With more, precision, recall and f1 are means over the labels (macro), roc_auc is the mean over the
+    labels of each against the rest (Provost and Domingos, 2001, unweighted), brier the sum over labels (Brier, 1950),
+    and ece that of the most probable label (Guo et al., 2017).
     """
     from sklearn import metrics
 
     labels, scores = scored.labels, scored.probabilities.astype(np.float64)
     predicted = scored.verdicts(settings.threshold)
     if scores.ndim == 2:
-        scores /= scores.sum(axis=1, keepdims=True)  # single precision adds up to 1 but nearly
+        scores /= scores.sum(axis=1, keepdims=True)  # in single precision the sum is only nearly 1
     numbers = np.arange(len(names))
     each = metrics.precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0.0)
     by_label = [
@@ -69,14 +57,14 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
 
 
 def judge_positives(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return roc_auc and brier of two labels, from the labels and the probabilities of label 1: both (n,)."""
+    """Return roc_auc and brier from labels and probabilities of label 1, both (n,)."""
     from sklearn import metrics
 
     return {"roc_auc": metrics.roc_auc_score(labels, scores), "brier": metrics.brier_score_loss(labels, scores)}
 
 
 def judge_shares(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return roc_auc and brier of more labels than two, from the labels (n,) and their probabilities (n, labels)."""
+    """Return roc_auc and brier from labels (n,) and probabilities (n, labels), with more than two labels."""
     from sklearn import metrics
 
     numbers = np.arange(scores.shape[1])
@@ -87,7 +75,7 @@ def judge_shares(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dict[str, Any]:
-    """Return precision, recall and f1 as means over `count` labels, and as "weighted" those by support."""
+    """Return precision, recall and f1 as means over `count` labels, and weighted by support as "weighted"."""
     from sklearn import metrics
 
     macro, weighted = (
@@ -106,20 +94,19 @@ def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dic
 
 
 def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
-    """Return in which of `bins` bins of equal width, from 0, each probability falls: (n,) int64."""
+    """Return each probability's bin among `bins` of equal width: (n,) int64."""
     return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
 
 
 def expected_calibration_error(hits: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
-    """Return the mean gap between probability and share of hits, weighted by bin.
+    """Return the mean difference of probability and share of hits, weighted by bin.
 
     ECE = sum over bins of (n_bin / n) * |mean(hits) - mean(probabilities)|, with bins of equal width, as in
     Naeini, Cooper and Hauskrecht (2015) for binary classifiers, whose hits are the reviews of label 1.
 
     Args:
         hits: (n,) 0 or 1.
-        probabilities: (n,) in 0 to 1, of a hit.
-        bins: their number.
+        probabilities: (n,) of a hit, 0 to 1.
     """
     gaps = np.bincount(bin_of(probabilities, bins), weights=hits - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(hits))
@@ -128,32 +115,18 @@ def expected_calibration_error(hits: np.ndarray, probabilities: np.ndarray, bins
 def wilson_interval(right: int, reviews: int) -> list[float]:
     """Return the 95% interval of an accuracy: [low, high], within 0 and 1, and around the accuracy.
 
-    The shares p that |share - p| <= z * sqrt(p * (1 - p) / n) leaves possible (Wilson, 1927). Unlike the bootstrap's
-    and Wald's intervals it does not shrink to a point where every answer is right.
-
-    Args:
-        right: how many answers are right.
-        reviews: how many there are, n; at least 1.
+    The shares p with |share - p| <= z * sqrt(p * (1 - p) / n) (Wilson, 1927). Unlike the bootstrap's and Wald's
+    intervals it does not shrink to a point if every answer is right. `reviews` is n, at least 1.
     """
     share, shrink = right / reviews, Z_95**2 / reviews
     centre = (share + shrink / 2) / (1 + shrink)
     reach = math.sqrt(shrink * share * (1 - share) + shrink**2 / 4) / (1 + shrink)
-    # Where all answers are right, or none, rounding would put the accuracy a hair outside.
+    # If all answers are right, or none, rounding could put the accuracy just outside.
     return [min(max(centre - reach, 0.0), share), max(min(centre + reach, 1.0), share)]
 
 
 def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) -> list[dict[str, Any]]:
-    """Return the accuracy of short and long reviews apart.
-
-    Args:
-        scores: of n reviews.
-        lengths: (n,) words kept.
-        threshold: of two labels, the probability from which a review counts as positive.
-
-    Returns:
-        One entry for each range that has reviews: {"from", "to": words, the latter included, "reviews", "accuracy",
-        "ci95"}.
-    """
+    """Return the `LengthMetrics` of each range of `lengths`, (n,) words kept, that has reviews."""
     is_right = scores.labels == scores.verdicts(threshold)
     edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
     rows = []
@@ -165,18 +138,9 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) ->
 
 
 def accuracy_by_slice(scores: Scores, slices: Slices, threshold: float) -> list[dict[str, Any]]:
-    """Return the accuracy of each slice of the reviews, the worst first, and last that of all smaller ones together.
-
-    Args:
-        scores: of n reviews.
-        slices: of the same.
-        threshold: of two labels, the probability from which a review counts as positive.
-
-    Returns:
-        One entry a slice: {"value", null for the smaller ones together, "reviews", "accuracy", "ci95"}.
-    """
+    """Return the `SliceMetrics` of each slice, the worst first, and last that of all smaller ones together."""
     is_right = scores.labels == scores.verdicts(threshold)
-    # Sorted by place, the reviews of each slice lie side by side: many slices cost one sort.
+    # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
     order = np.argsort(slices.places, kind="stable")
     bounds = np.searchsorted(slices.places[order], np.arange(len(slices.values) + 1))
     rows = [
@@ -190,25 +154,16 @@ def accuracy_by_slice(scores: Scores, slices: Slices, threshold: float) -> list[
 
 
 def judge_part(is_right: np.ndarray) -> dict[str, Any]:
-    """Return "reviews", "accuracy" and "ci95" of a part of the reviews: (n,) bool, n at least 1."""
+    """Return the `PartMetrics` of a part of the reviews: (n,) bool, n at least 1."""
     right, reviews = int(is_right.sum()), len(is_right)
     return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
 
 
 def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """Return how the verdicts of one classifier compare with another's on the same reviews.
+    """Return the `PairedTest` of the verdicts of two classifiers; all arguments are (n,) integers from 0.
 
-    The p-value is of McNemar's exact test (McNemar, 1947; a two-sided binomial test of the reviews on which one
-    alone is right): how likely so uneven a share of them is, if both were equally good.
-
-    Args:
-        labels: (n,) integers from 0.
-        predicted: (n,) the first classifier's verdicts.
-        other: (n,) the second's.
-
-    Returns:
-        difference, first accuracy minus second; only_first and only_second, the reviews that one alone got right;
-        p_value.
+    The p-value is McNemar's exact test (McNemar, 1947): a two-sided binomial test of the reviews on which only one
+    classifier is right.
     """
     from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""Scores: what a classifier makes of the reviews of a split, on their way from who scores to who judges."""
+"""Scores: the probabilities of a classifier and the labels of a split, in memory and as Parquet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,23 @@ from tasks.texts.identity import Identities
 
 @dataclass(frozen=True)
 class Scores:
-    """A classifier's probabilities beside the truth.
+    """A classifier's probabilities and the true labels.
 
     Attributes:
         labels: (n,) int8 or int16, from 0.
-        probabilities: (n,) float32 of label 1 where there are two labels, (n, labels) float32 where there are more.
+        probabilities: (n,) float32 of label 1 with two labels, (n, labels) float32 with more.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
 
     def verdicts(self, threshold: float) -> np.ndarray:
-        """Return the label that the probabilities stand for: (n,) of the labels' type."""
+        """Return the predicted labels: (n,) of the labels' type."""
         return decide_labels(self.probabilities, threshold)
 
 
 def decide_labels(probabilities: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the label that probabilities stand for: (n,) int8 or int16.
+    """Return the predicted labels: (n,) int8 or int16.
 
     Args:
         probabilities: (n,) of label 1 of two, or (n, labels), of which the most probable one is taken.
@@ -57,12 +57,12 @@ def probability_of(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def scores_file(folder: Path, split: str) -> Path:
-    """Return where the scores of a split are."""
+    """Return the path of the scores of a split."""
     return folder / f"{split}.parquet"
 
 
 def columns_of(scores: Scores) -> dict[str, Any]:
-    """Return a review a row: label, and probability, or of more than two labels the list probabilities."""
+    """Return the columns label and probability, or with more than two labels the list column probabilities."""
     if scores.probabilities.ndim == 1:
         return {"label": scores.labels, "probability": scores.probabilities}
     rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
@@ -79,12 +79,12 @@ def scores_in(table: pa.Table) -> Scores:
 
 
 def write_scores(folder: Path, split: str, scores: Scores) -> None:
-    """Write the scores of a split, a review a row."""
+    """Write the scores of a split, one row per review."""
     pq.write_table(pa.table(columns_of(scores)), scores_file(folder, split), compression="zstd")
 
 
 def read_scores(folder: Path, split: str) -> Scores:
-    """Return what `write_scores` wrote."""
+    """Read the scores of a split."""
     return scores_in(pq.read_table(scores_file(folder, split)))
 
 
@@ -93,22 +93,22 @@ TESTED, LEARNT = "test.parquet", "learnt.parquet"
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """A model's scores, each with the review that it is of.
+    """A model's scores of test reviews, with the identity of each review.
 
     Attributes:
         scores: of n test reviews.
-        reviews: who these are.
+        reviews: their identities.
     """
 
     scores: Scores
     reviews: Identities
 
 
-def write_held_out(folder: Path, exam: HeldOutScores) -> list[Path]:
-    """Write the column review beside the scores of the test reviews, and alone of those that were learnt."""
+def write_held_out(folder: Path, held_out: HeldOutScores) -> list[Path]:
+    """Write the scores of the test reviews and the identities of all reviews that were trained on."""
     tables = {
-        TESTED: pa.table({"review": exam.reviews.tested} | columns_of(exam.scores)),
-        LEARNT: pa.table({"review": exam.reviews.learnt}),
+        TESTED: pa.table({"review": held_out.reviews.tested} | columns_of(held_out.scores)),
+        LEARNT: pa.table({"review": held_out.reviews.learnt}),
     }
     for name, table in tables.items():
         pq.write_table(table, folder / name, compression="zstd")
@@ -116,13 +116,13 @@ def write_held_out(folder: Path, exam: HeldOutScores) -> list[Path]:
 
 
 def read_held_out(folder: Path) -> HeldOutScores:
-    """Return what `write_exam` wrote."""
+    """Read the scores of the test reviews and their identities."""
     tested, learnt = (pq.read_table(folder / name) for name in (TESTED, LEARNT))
     return HeldOutScores(scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy()))
 
 
 def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
-    """Return the probabilities of each review, or None where one of them is not known.
+    """Return the probabilities of each review, or None if one of them is not known.
 
     Args:
         reviews: (n,) uint64.

@@ -1,4 +1,4 @@
-"""Spaces: which settings of a network are varied, and over which values, as a person types them."""
+"""Search spaces and grids: the settings of a network to vary and their values, parsed from the command line."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tasks.core.errors import InputError
 from tasks.core.settings import RunSettings
 
 OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
-# Which reviews there are and in which order: all members are tested on the same ones.
+# These settings select and order the reviews: all members are tested on the same ones.
 SHARED = {
     *SourceSettings.model_fields,
     *("on_unreachable", "tokenisation", "shuffle_seed", "max_reviews"),
@@ -18,12 +18,12 @@ SHARED = {
 VALIDATED_ON = {"validation_split", "whole_groups"}
 SEEDS = {"model.seed": "--seeds", "training.seed": "--seeds"}
 CELLS = {"model.cell": "--cells", "model.bidirectional": "--ways"}
-LOG_FROM = 10  # a range whose ends lie so many times apart is searched by orders of magnitude
+LOG_FROM = 10  # a range whose ends differ by this factor is searched on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two, both included; whole ones where both are."""
+    """The numbers from low to high, both included; integers if both ends are."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Range:
 
     @property
     def is_log(self) -> bool:
-        """Whether it is searched by orders of magnitude."""
+        """Whether it is searched on a logarithmic scale."""
         return self.low > 0 and self.high >= LOG_FROM * self.low
 
 
@@ -42,7 +42,7 @@ def read_grid(grid: str | None) -> dict[str, list[str]]:
         grid: as "model.units=32,64 training.learning_rate=0.001,0.01".
 
     Raises:
-        InputError: it is no such text, names no setting of a network, or one that members must share.
+        InputError: the text is malformed, or names a setting that is unknown or that members must share.
     """
     typed = read_values("--grid", grid or "", SHARED)
     for setting in typed:
@@ -58,7 +58,7 @@ def read_search(space: str) -> dict[str, Range | list[str]]:
         space: as "model.units=16..128 model.cell=gru,lstm".
 
     Raises:
-        InputError: it is no such text, names no setting of a network, or one that trials must share.
+        InputError: the text is malformed, or names a setting that is unknown or that trials must share.
     """
     typed = read_values("--search", space, SHARED | VALIDATED_ON)
     if not typed:
@@ -67,10 +67,10 @@ def read_search(space: str) -> dict[str, Range | list[str]]:
 
 
 def read_range(setting: str, values: str) -> Range | None:
-    """Return the range that `low..high` stands for, or None where there are no two dots.
+    """Return the range that `low..high` stands for, or None without two dots.
 
     Raises:
-        InputError: the ends are no numbers, or not in order.
+        InputError: the ends are not numbers, or not in order.
     """
     low, dots, high = values.partition("..")
     if not dots:
@@ -85,15 +85,15 @@ def read_range(setting: str, values: str) -> Range | None:
 
 
 def read_values(flag: str, text: str, shared: Container[str]) -> dict[str, str]:
-    """Return what stands behind each setting in `SECTION.SETTING=... SECTION.SETTING=...`.
+    """Return the value of each setting in `SECTION.SETTING=... SECTION.SETTING=...`.
 
     Args:
-        flag: that it was typed behind.
-        text: what was typed.
+        flag: the flag that has this value, for error messages.
+        text: its value.
         shared: the settings of the data that may not differ.
 
     Raises:
-        InputError: it is no such text, or names a setting that cannot be varied.
+        InputError: the text is malformed, or names a setting that cannot be varied.
     """
     found: dict[str, str] = {}
     for part in text.split():
@@ -101,7 +101,7 @@ def read_values(flag: str, text: str, shared: Container[str]) -> dict[str, str]:
         setting = typed.replace("-", "_")
         section, _, field = setting.partition(".")
         if not equals or not all(values.split(",")) or setting in found:
-            raise InputError(f"{flag}: {part}: expected one SECTION.SETTING=VALUE,VALUE a setting, parted by spaces")
+            raise InputError(f"{flag}: {part}: expected one SECTION.SETTING=VALUE,VALUE a setting, separated by spaces")
         if setting in SEEDS:
             raise InputError(f"{flag}: {setting} is what {SEEDS[setting]} says; leave it out")
         known = RunSettings.model_fields[section].annotation if section in OWN_SECTIONS else None

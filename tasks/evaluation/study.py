@@ -1,4 +1,4 @@
-"""The study: trials that Optuna proposes and the validation loss alone judges, kept in SQLite and gone on with."""
+"""The study: trials that Optuna proposes, judged by validation loss, kept in SQLite and resumed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,27 +9,26 @@ from tasks.core.files import explain_os_errors
 from tasks.core.urls import sqlite_address
 from tasks.evaluation.search_space import Range
 
-# Optuna is imported inside the functions that need it: only a search pays for it.
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
 
-FAILURE = "failure"  # where a trial keeps why it failed
-UNPRUNED = 4  # as many trials run to their end before others are held against them
+FAILURE = "failure"  # the attribute with the reason of a failure
+UNPRUNED = 4  # the first trials, which are never stopped early
 
-# Told where a trial stands, gives its validation losses, an epoch each time it is asked for the next.
+# Called with a trial's name and settings; yields its validation loss after each epoch.
 Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
 
 
 def open_study(file: Path, name: str, seed: int) -> "Study":
-    """Return the study of this name in an SQLite file, made where there is none; what a killed search began is queued.
+    """Open or create a study in an SQLite file, and queue the trials that a killed search had begun.
 
-    Call it under a lock, for trials that are going on are taken for those of a process that was killed.
+    Call it under a lock, because running trials count as those of a killed process.
 
     Args:
         file: the database.
-        name: of the study.
-        seed: of what is proposed; a search that goes on draws on, not again.
+        name: the study's.
+        seed: of the proposals; a resumed search continues with other ones.
 
     Raises:
         StoreError: the file cannot be written.
@@ -50,7 +49,7 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
 
 
 def as_distributions(space: Mapping[str, Range | list[str]]) -> "dict[str, BaseDistribution]":
-    """Return a space as Optuna takes it."""
+    """Return a search space as Optuna's distributions."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, BaseDistribution] = {}
@@ -96,12 +95,12 @@ def run_trials(
             study.tell(trial, state=trial_state("FAIL"))
             say(f"{name} failed: {describe(error)}")
         else:
-            outcome = "stopped, for others were better by then" if loss is None else f"validation loss {loss:.4f}"
+            outcome = "stopped early, others were better" if loss is None else f"validation loss {loss:.4f}"
             say(f"{name} ({', '.join(f'{key}={value}' for key, value in trial.params.items())}): {outcome}")
 
 
 def run_trial(study: "Study", trial: "Trial", losses: Iterator[float], *, keep_best: bool) -> float | None:
-    """Ask a trial for one epoch after the other, tell the study, and return its loss, or None where it was stopped."""
+    """Ask a trial for one epoch after the other, tell the study, and return its loss, or None if it was stopped."""
     seen: list[float] = []
     for loss in losses:
         seen.append(loss)
@@ -115,17 +114,17 @@ def run_trial(study: "Study", trial: "Trial", losses: Iterator[float], *, keep_b
 
 
 def trial_state(name: str) -> Any:
-    """Return one of Optuna's states of a trial."""
+    """Return one of Optuna's trial states."""
     from optuna.trial import TrialState
 
     return TrialState[name]
 
 
 def finished_trials(study: "Study") -> list[dict[str, Any]]:
-    """Return the trials that came to an end, in their order: "number", "state", "point", "losses", "loss", "failure".
+    """Return the finished trials in their order: "number", "state", "point", "losses", "loss", "failure".
 
-    The state is complete, pruned or fail; the loss is null unless it is complete. What a killed search left is no
-    trial: it is run again.
+    The state is complete, pruned or fail; the loss is null unless it is complete. Trials of a killed search are not
+    included: they are run again.
     """
     return [
         {
@@ -142,11 +141,11 @@ def finished_trials(study: "Study") -> list[dict[str, Any]]:
 
 
 def best_trial(trials: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the trial with the lowest validation loss, the earliest of equals, or None where none came so far."""
+    """Return the trial with the lowest validation loss, the earliest of equal ones, or None if none is complete."""
     complete = [trial for trial in trials if trial["loss"] is not None]
     return min(complete, key=lambda trial: float(trial["loss"]), default=None)
 
 
 def point_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return a trial's parameters as one would type them."""
+    """Return a trial's parameters as text."""
     return {setting: str(value) for setting, value in params.items()}
