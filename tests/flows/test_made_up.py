@@ -205,8 +205,8 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
             encode_download(downloaded, EncodeSettings(), encoded)
             rows = pad_splits(encoded, PadSettings(maxlen=8), padded)
         except PipelineError as error:
-            # What is wrong with the reviews as a whole is said of a split.
-            refuse(error, Path("reviews") if "reviews" in str(error) else place, capsys)
+            # Errors about a whole split name the split instead of the place.
+            refuse(error, Path("texts") if "texts" in str(error) else place, capsys)
         else:
             assert set(rows) == {"train", "validation", "test"}
             assert min(rows.values()) > 0
