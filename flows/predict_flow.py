@@ -15,12 +15,13 @@ if __name__ == "__main__":
 from prefect import flow
 
 from flows.runners import map_over
+from tasks.core.environment import store_root
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import PredictSettings, RunnerSettings
 from tasks.predict import check_places, pairs, predict
 from tasks.registry.client import tracking_uri
-from tasks.registry.loading import pin_champion
+from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
 
 
@@ -53,7 +54,8 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
         return result
     common = settings.model_dump(exclude=set(RunnerSettings.model_fields))
     if settings.model is None:
-        common["registered_model"], common["model"] = pin_champion(settings.registered_model, uri)
+        champion = find_version(None, settings.registered_model, uri, store_root())
+        common["registered_model"], common["model"] = champion.registered_model, str(champion.number)
     each = [common | {"input": str(source), "output": str(output)} for source, output in todo]
     calls = [{"settings": PredictSettings.model_validate(values), "uri": uri} for values in each]
     for scored in map_over(predict, calls, settings):

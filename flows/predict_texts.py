@@ -15,7 +15,7 @@ from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
-from tasks.registry.loading import load_classifier
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.reporting.screen import accept_any_character, show_prediction
 
 ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
@@ -45,7 +45,8 @@ def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def open_classifier(settings: PredictSettings) -> Classifier:
     """Load the classifier that the settings name."""
     with tempfile.TemporaryDirectory() as scratch:
-        return load_classifier(settings.model, settings.registered_model, tracking_uri(), store_root(), Path(scratch))
+        found = find_version(settings.model, settings.registered_model, tracking_uri(), store_root())
+        return open_bundle(found, fetch_bundle(found, tracking_uri(), store_root(), Path(scratch)))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:

@@ -90,8 +90,8 @@ class Service:
         return {
             "name": now.classifier.name,
             "registered_model": now.classifier.registered_model,
-            "version": now.version,
-            "content_sha256": now.content,
+            "version": now.found.number,
+            "content_sha256": now.found.content,
             "labels": facts.labels,
             "threshold": facts.threshold,
             "dataset": facts.dataset,

@@ -18,7 +18,7 @@ from tasks.network.bundle import KerasClassifier, open_onnx, write_facts
 from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
 from tasks.network.scoring import NETWORK
-from tasks.registry.loading import load_keras
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.texts.encoded import write_encoding, write_vocabulary
 
 
@@ -82,7 +82,8 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     output = user_path(settings.output).absolute()
     check_output(output)
     with tempfile.TemporaryDirectory() as scratch:
-        classifier = load_keras(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+        found = find_version(settings.model, settings.registered_model, uri, store_root())
+        classifier = open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)), "keras")
     gap = export_classifier(classifier, output, settings.format)
     get_run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

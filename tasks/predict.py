@@ -23,7 +23,7 @@ from tasks.core.paths import check_writable, is_same, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_share, explain, judge_texts, verdict_columns
-from tasks.registry.loading import load_classifier
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
 from tasks.texts.tables.columns import ReadOptions, texts_of
@@ -202,7 +202,8 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
 def load(settings: PredictSettings, uri: str | None) -> Classifier:
     """Return the classifier that the settings name."""
     with tempfile.TemporaryDirectory() as scratch:
-        return load_classifier(settings.model, settings.registered_model, uri, store_root(), Path(scratch))
+        found = find_version(settings.model, settings.registered_model, uri, store_root())
+        return open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)))
 
 
 def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:

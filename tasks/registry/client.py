@@ -1,4 +1,4 @@
-"""The registry: runs and models in MLflow, under the store by default or wherever MLFLOW_TRACKING_URI points."""
+"""MLflow's client: of the store's own registry by default, or of the server that MLFLOW_TRACKING_URI names."""
 
 import contextlib
 import os
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from tasks.core.errors import RegistryError, RegistryUnreachable
 from tasks.core.urls import has_password, sqlite_address
-from tasks.registry.local_database import open_database, own_artifacts, own_database
+from tasks.registry.local_database import DATABASE_REMEDY, open_database, own_artifacts, own_database
 
-# MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
 def tracking_uri() -> str | None:
-    """Return the address that MLFLOW_TRACKING_URI names, or None, which stands for the store's own database.
+    """Return the address in MLFLOW_TRACKING_URI, or None, which stands for the store's own database.
 
     Raises:
         RegistryError: there is a password in it, which every run would keep.
@@ -37,11 +36,11 @@ def address_of(uri: str | None) -> str:
 
 @contextlib.contextmanager
 def registry(uri: str | None) -> Iterator["MlflowClient"]:
-    """Give a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
+    """Open a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
 
     Raises:
-        RegistryUnreachable: nobody answers there.
-        RegistryError: it answers that the request cannot be done.
+        RegistryUnreachable: the server does not answer.
+        RegistryError: it refuses the request, or its database is damaged.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -61,28 +60,28 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
             ) from error
         raise RegistryError(f"MLflow at {address}: {message}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
+        reason = getattr(error, "orig", error)
         raise RegistryError(
-            f"MLflow at {address}: its database cannot be used ({getattr(error, 'orig', error)}); bring back a copy "
-            "of it, or move it away to begin anew: models that it named are then no longer registered"
+            f"MLflow at {address}: its database cannot be used ({reason}); {DATABASE_REMEDY}"
         ) from error
 
 
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
-    """Return the experiment's id; it is made, or restored, where there is none, its files beside the store's own."""
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+    """Return the experiment's id; it is created or restored if need be, with its files in the store's own registry."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
+            client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
     location = own_artifacts() if uri is None else None
     with suppress_existing():
         return str(client.create_experiment(name, artifact_location=location))
-    return experiment_id(client, uri, name)  # another store has made it since it was looked for
+    return experiment_id(client, uri, name)  # another store has created it since
 
 
 @contextlib.contextmanager
 def suppress_existing() -> Iterator[None]:
-    """Leave what is made here as it is where it is there already: another store that shares the registry made it."""
+    """Keep what exists already: another store that shares the registry created it."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""Contenders: registered models that would serve, each with its exam, and the champion sitting its challenger's."""
+"""Contenders: registered versions with their scores, and the champion's scores of its challenger's test texts."""
 
 import json
 import tempfile
@@ -9,39 +9,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
 from tasks.network.bundle import Classifier
-from tasks.registry.contest import Candidate, Contest
-from tasks.registry.loading import load_version
+from tasks.registry.contest import Contest
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.registry.versions import EVALUATION
 from tasks.texts.identity import iterate_texts
 
-# MLflow and TensorFlow are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
 
 class NotComparable(Exception):
-    """Two models cannot be tried on the same reviews; the message is the end of a sentence that says why."""
+    """Two models cannot be compared on the same texts; the message is the end of a sentence that says why."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A registered model and what it made of its test reviews.
-
-    Attributes:
-        version: in the registry.
-        exam: its scores.
-    """
+    """A registered version and its scores of its test texts."""
 
     version: "ModelVersion"
-    exam: HeldOutScores
+    held_out: HeldOutScores
 
     @property
     def number(self) -> int:
-        """Its version's number."""
+        """The version's number."""
         return int(self.version.version)
 
     @property
@@ -51,37 +46,37 @@ class Contender:
         return names
 
     @property
-    def candidate(self) -> Candidate:
-        """What it has to show for itself."""
-        accuracy = float((self.verdicts(self.exam.scores.probabilities) == self.exam.scores.labels).mean())
-        return Candidate(self.number, accuracy, is_trial=self.version.tags["trial"] == "true")
+    def accuracy(self) -> float:
+        """On its own test texts."""
+        return float((self.verdicts(self.held_out.scores.probabilities) == self.held_out.scores.labels).mean())
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it was trained on a part of the texts only."""
+        return bool(self.version.tags["trial"] == "true")
 
     def verdicts(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the label that the probabilities of each review stand for, at the model's own threshold."""
+        """Return the label of each text, at the model's own threshold."""
         return decide_labels(probabilities, float(self.version.tags["threshold"]))
 
     def verdicts_as(self, labels: list[str], probabilities: np.ndarray) -> np.ndarray:
-        """Return `verdicts` by the numbers that another model gives to the same labels.
-
-        Args:
-            labels: the names of the other's.
-            probabilities: of each review.
+        """Return `verdicts`, numbered as in another model's list of labels.
 
         Raises:
-            NotComparable: it has a label that the other does not.
+            NotComparable: it has a label that the other does not have.
         """
         if others := sorted(set(self.labels) - set(labels)):
-            raise NotComparable(f"the champion has labels that are no longer there ({', '.join(others)})")
+            raise NotComparable(f"the champion has labels that no longer exist ({', '.join(others)})")
         numbers = np.array([labels.index(name) for name in self.labels])
         verdicts: np.ndarray = numbers[self.verdicts(probabilities)]
         return verdicts
 
 
 def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender:
-    """Return a registered version with its scores, from its MLflow run.
+    """Read a version's scores from its MLflow run.
 
     Raises:
-        NotComparable: they are gone.
+        NotComparable: they are no longer there.
     """
     from mlflow.exceptions import MlflowException
 
@@ -92,31 +87,31 @@ def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        reason = f"what version {version.version} made of its test reviews is no longer in MLflow ({error})"
+        reason = f"the scores of version {version.version} are no longer in MLflow ({error})"
         raise NotComparable(reason) from error
 
 
 def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarray) -> np.ndarray:
-    """Return a classifier's probabilities of each test review of a download: (n,) or (n, labels) float32.
+    """Return a classifier's probabilities of test texts of a download: (n,) or (n, labels) float32.
 
     Args:
-        classifier: scores their texts.
+        classifier: scores the texts.
         downloaded: the folder of the download.
-        reviews: (n,) uint64, which of its test reviews.
+        reviews: (n,) uint64, the hashes of the texts.
 
     Raises:
-        NotComparable: it has no texts, or not these.
+        NotComparable: the download has no texts, or lacks some of these.
     """
     known, found = [], []
     for hashes, texts in iterate_texts(downloaded, "test"):
         if texts is None:
-            raise NotComparable("its test reviews came without a word index, so their words are not known")
+            raise NotComparable("its test texts came without a word index, so their words are not known")
         chosen = np.isin(hashes, reviews)
         known.append(hashes[chosen])
         found.append(classifier.predict(texts.filter(pa.array(chosen))))
     probabilities = look_up(reviews, np.concatenate(known), np.concatenate(found)) if known else None
     if probabilities is None:
-        raise NotComparable("its test reviews are not those that were downloaded")
+        raise NotComparable("its test texts are not those that were downloaded")
     return probabilities
 
 
@@ -127,33 +122,34 @@ def hold_contest(
     champion: "ModelVersion",
     downloaded: Path,
 ) -> Contest:
-    """Have the champion judge the challenger's test reviews, but for those that the champion has learnt.
+    """Compare a challenger with the champion on its test texts, except those that the champion was trained on.
 
-    Where they are all among the champion's own test reviews its scores are known; else it scores their texts.
+    If all of them are test texts of the champion, too, its scores are known; otherwise it scores them now.
 
     Args:
         client: of the registry.
-        uri: its address.
-        challenger: the new model.
+        uri: of the registry.
+        challenger: the new version.
         champion: the version to beat.
-        downloaded: the folder that the challenger's reviews came from.
+        downloaded: the folder of the challenger's download.
 
     Raises:
-        NotComparable: there are no reviews that both can be tried on.
+        NotComparable: there are no texts on which both can be compared.
     """
     if champion.tags.get("dataset") != challenger.version.tags["dataset"]:
-        raise NotComparable(f"it was tested on other reviews ({challenger.version.tags['dataset']})")
+        raise NotComparable(f"it was tested on other texts ({challenger.version.tags['dataset']})")
     holder = read_contender(client, champion)
-    mine = challenger.exam
-    fresh = ~np.isin(mine.reviews.tested, holder.exam.reviews.learnt)
+    mine = challenger.held_out
+    fresh = ~np.isin(mine.reviews.tested, holder.held_out.reviews.learnt)
     reviews = mine.reviews.tested[fresh]
     if not len(reviews):
-        raise NotComparable("the champion has learnt all of its test reviews")
-    probabilities = look_up(reviews, holder.exam.reviews.tested, holder.exam.scores.probabilities)
+        raise NotComparable("the champion was trained on all of its test texts")
+    probabilities = look_up(reviews, holder.held_out.reviews.tested, holder.held_out.scores.probabilities)
     if probabilities is None:
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                classifier = load_version(champion, uri, Path(scratch))
+                found = find_version(str(champion.version), champion.name, uri, store_root())
+                classifier = open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)), "keras")
         except (ModelError, RegistryError) as error:
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)

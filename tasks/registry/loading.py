@@ -1,182 +1,86 @@
-"""Loading: the classifier that a person means, from the registry, a run folder or the store."""
+"""Loading a model: find the version that is meant, fetch its files, open them for scoring."""
 
 import json
+import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, overload
+from urllib.parse import urlsplit
 
-from tasks.core.errors import ModelError
+from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
 from tasks.network.bundle import Classifier, KerasClassifier, open_keras, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
-from tasks.registry.client import registry
-from tasks.registry.mlflow_files import PLACES, fetch_registered, whole_folder
-from tasks.registry.mlflow_sqlite import read_version
-from tasks.registry.versions import CHAMPION, model_or_default, numbered_version, version_under
+from tasks.registry.client import address_of, registry
+from tasks.registry.local_database import folder_of
+from tasks.registry.mlflow_files import PLACES, content_of
+from tasks.registry.mlflow_sqlite import own_registry
+from tasks.registry.versions import CONTENT, has_our_tags, model_or_default, version_or_champion
 from tasks.store.artifact import DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
 
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
+logger = logging.getLogger("prefect.registry")
 
 
-def load_registered(uri: str | None, model: str | None, version: int | None, scratch: Path) -> KerasClassifier:
-    """Return a registered version of `model`, or its champion.
+@dataclass(frozen=True)
+class FoundVersion:
+    """The model that a person means: a version in the registry, or the model of a run folder.
 
-    Args:
-        uri: of the registry.
-        model: its name there; None takes the one that has a champion.
-        version: None takes the champion.
-        scratch: an empty folder, for what is fetched.
-
-    Raises:
-        ModelError: there is no champion, or there are several models that have one.
-        RegistryError: there is no such version.
+    Attributes:
+        name: for people.
+        source: the address of its files; of a run folder's model, its key in the store.
+        content: the hash of its files; None for a version registered before versions had one.
+        registered_model: its name in the registry; None for a run folder.
+        number: of the version; None for a run folder.
+        run: the run folder; None for a version.
     """
-    with registry(uri) as client:
-        model = model_or_default(client, model)
-        found = champion_of(client, model) if version is None else numbered_version(client, model, version)
-        return load_version(found, uri, scratch)
+
+    name: str
+    source: str
+    content: str | None
+    registered_model: str | None = None
+    number: int | None = None
+    run: Path | None = None
 
 
-def champion_of(client: "MlflowClient", model: str) -> "ModelVersion":
-    """Return the champion of `model`.
-
-    Raises:
-        ModelError: it has none yet.
-    """
-    found = version_under(client, model, CHAMPION)
-    if found is None:
-        raise ModelError(
-            f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
-            "python flows/promote_flow.py --version N, or name a model with --model"
-        )
-    return found
-
-
-def pin_champion(registered_model: str | None, uri: str | None) -> tuple[str, str]:
-    """Return the champion's model and its version's number, for scores that must all be of one version.
-
-    Args:
-        registered_model: the name in the registry; None takes the one that has a champion.
-        uri: of the registry.
-
-    Raises:
-        ModelError: there is no champion, or there are several models that have one.
-    """
-    if not uri and (own := read_version(registered_model, None)):
-        return own.name, str(own.version)
-    with registry(uri) as client:
-        found = champion_of(client, model_or_default(client, registered_model))
-    return found.name, str(found.version)
-
-
-def load_version(version: "ModelVersion", uri: str | None, scratch: Path) -> KerasClassifier:
-    """Return the classifier of a version in the registry, once its files are those that were registered.
-
-    Raises:
-        ModelError: the vocabulary is not known.
-        RegistryError: its files are gone, or are others.
-    """
-    folder = fetch_registered(version, uri, scratch)
-    name = f"{version.name} version {version.version}"
-    return open_keras(name, folder, folder / PLACES[MODEL], registered_model=version.name)
-
-
-def packaged_by(folder: Path, store: Path) -> Path:
-    """Return the packaged classifier of a run folder, verified: the artifact that its metrics.json names.
-
-    Raises:
-        ModelError: it is no run folder, or its model has been pruned, or is not as it was made.
-    """
-    try:
-        packaged = json.loads((folder / METRICS).read_bytes())["artifacts"]["package"]
-        key, sha256 = packaged["key"], packaged["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: is no run folder with metrics.json ({error!r})") from error
-    try:
-        found = take(Store(store), key)
-    except DamagedError as damage:
-        raise ModelError(f"{folder}: {damage}; run the same again to make its model anew") from damage
-    if found is None:
-        raise ModelError(f"{folder}: its model is no longer in the store; run the same again to make it")
-    if found.sha256 != sha256:
-        raise ModelError(f"{store / key}: is another model than that of {folder}; run the same again to serve the new")
-    if folder.parent == (store / "runs").resolve():
-        with explain_os_errors(folder):
-            os.utime(folder / METRICS)  # pruning goes by it
-    return store / str(key)
-
-
-def run_folder(model: str, store: Path) -> Path:
-    """Return the run folder that a person means by its path, or by a model.keras in the store.
-
-    Raises:
-        ModelError: no run has made that file.
-    """
-    path = user_path(model).resolve()
-    return run_that_made(path, store) if path.suffix == ".keras" else path
-
-
-def load_light(model: str | None, registered_model: str | None, uri: str | None, store: Path) -> Classifier | None:
-    """Return the classifier that `model` names, without TensorFlow or MLflow; or None where it takes these to find it.
-
-    The store's own registry can be read so, and what has been packaged with an ONNX network. Whatever is wrong with a
-    registered model is left to `load_keras`, which says so.
-
-    Args:
-        model: as `load_classifier` takes it.
-        registered_model: the name in the registry; None takes the one that has a champion.
-        uri: of the registry.
-        store: the store's root.
-
-    Raises:
-        ModelError: there is no such run folder, or its model is not as it was made.
-    """
-    if model is None or model.isdecimal():
-        version = None if uri else read_version(registered_model, int(model) if model else None)
-        folder = version and whole_folder(version)
-        if not version or not folder:
-            return None
-        return open_onnx(f"{version.name} version {version.version}", folder, version.name)
-    run = run_folder(model, store)
-    packaged = packaged_by(run, store)
-    return open_onnx(f"run {run.name}", packaged) if (packaged / NETWORK).exists() else None
-
-
-def load_classifier(
-    model: str | None, registered_model: str | None, uri: str | None, store: Path, scratch: Path
-) -> Classifier:
-    """Return the classifier that `model` names: in ONNX Runtime, which is the faster, else in TensorFlow.
+def find_version(model: str | None, registered_model: str | None, uri: str | None, store: Path) -> FoundVersion:
+    """Return which model is meant. The store's own registry is read without MLflow.
 
     Args:
         model: None for the champion, a version's number, a run folder, or a model.keras in the store.
-        registered_model: the name in the registry; None takes the one that has a champion.
-        uri: of the registry.
+        registered_model: the name in the registry; None takes the model that has a champion.
+        uri: of the registry; None for the store's own.
         store: the store's root.
-        scratch: an empty folder, for what is fetched.
 
     Raises:
-        ModelError: there is no such model.
-        RegistryError: there is no such version.
+        ModelError: there is no such run folder, no champion, or several models have one.
+        RegistryError: there is no such version, or this project has not registered it.
     """
-    light = load_light(model, registered_model, uri, store)
-    return light or load_keras(model, registered_model, uri, store, scratch)
+    if model is not None and not model.isdecimal():
+        return find_run(model, store)
+    with registry(uri) if uri else own_registry() as client:
+        name = model_or_default(client, registered_model)
+        version = version_or_champion(client, name, int(model) if model else None)
+    label = f"{name} version {version.version}"
+    if not has_our_tags(version):
+        raise RegistryError(f"{label}: has no hash (tag {CONTENT}), so this project has not registered it")
+    return FoundVersion(label, version.source, version.tags.get(CONTENT), name, int(version.version))
 
 
-def load_keras(
-    model: str | None, registered_model: str | None, uri: str | None, store: Path, scratch: Path
-) -> KerasClassifier:
-    """Return the classifier that `model` names with its network as Keras's: `load_classifier` says of what."""
-    if model is None or model.isdecimal():
-        return load_registered(uri, registered_model, int(model) if model else None, scratch)
-    run = run_folder(model, store)
-    return open_keras(f"run {run.name}", packaged_by(run, store))
+def find_run(model: str, store: Path) -> FoundVersion:
+    """Return the model of a run folder, named by its path or by a model.keras in the store."""
+    path = user_path(model).resolve()
+    folder = run_that_made(path, store) if path.suffix == ".keras" else path
+    try:
+        packaged = json.loads((folder / METRICS).read_bytes())["artifacts"]["package"]
+        return FoundVersion(f"run {folder.name}", packaged["key"], packaged["sha256"], run=folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
 
 
 def run_that_made(network: Path, store: Path) -> Path:
@@ -186,3 +90,95 @@ def run_that_made(network: Path, store: Path) -> Path:
         if json.loads(metrics.read_bytes()).get("artifacts", {}).get("train", {}).get("key") == key:
             return metrics.parent
     raise ModelError(f"{network}: no run under {store / 'runs'} has made it, so its vocabulary is not known")
+
+
+def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Path) -> Path:
+    """Return a folder on this machine with the model's files, verified against their recorded hash.
+
+    Files on this machine stay where they are.
+
+    Args:
+        found: the model.
+        uri: of the registry.
+        store: the store's root.
+        scratch: an empty folder for files that are downloaded.
+
+    Raises:
+        ModelError: the run's model has been pruned, damaged or replaced.
+        RegistryError: the version's files are missing, or are not those that were registered.
+    """
+    if found.run is not None:
+        return take_packaged(found, found.run, store)
+    try:
+        is_local = urlsplit(found.source).scheme == "file"
+        folder = folder_of(found.source) if is_local else download(found.source, uri, scratch)
+        content = content_of(folder)
+    except OSError as error:
+        raise RegistryError(f"{found.name}: its files are not available at {found.source} ({error})") from error
+    if found.content is None:
+        logger.warning("%s: was registered without the hash of its files, so they are not verified", found.name)
+    elif content != found.content:
+        raise RegistryError(
+            f"{found.name}: its files are not those that were registered ({found.source}: sha256 {content}, expected "
+            f"{found.content}); none was opened. Roll back to another version with "
+            "python flows/promote_flow.py --version N"
+        )
+    return folder
+
+
+def take_packaged(found: FoundVersion, run: Path, store: Path) -> Path:
+    """Return the packaged model of a run, verified, and mark the run as used."""
+    try:
+        packaged = take(Store(store), found.source)
+    except DamagedError as damage:
+        raise ModelError(f"{run}: {damage}; run the same again to rebuild its model") from damage
+    if packaged is None:
+        raise ModelError(f"{run}: its model is no longer in the store; run the same again to rebuild it")
+    if packaged.sha256 != found.content:
+        raise ModelError(
+            f"{store / found.source}: is another model than that of {run}; run the same again to serve the new one"
+        )
+    if run.parent == (store / "runs").resolve():
+        with explain_os_errors(run):
+            os.utime(run / METRICS)  # pruning goes by it
+    return store / found.source
+
+
+def download(source: str, uri: str | None, scratch: Path) -> Path:
+    """Download a version's files through MLflow.
+
+    Raises:
+        OSError: they are not available.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(download_artifacts(source, dst_path=str(scratch), tracking_uri=address_of(uri)))
+    except MlflowException as error:
+        raise OSError(str(error)) from error
+
+
+@overload
+def open_bundle(found: FoundVersion, folder: Path, kind: Literal["keras"]) -> KerasClassifier: ...
+@overload
+def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx"] | None = None) -> Classifier: ...
+def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx", "keras"] | None = None) -> Classifier:
+    """Return the classifier in a folder from `fetch_bundle`.
+
+    Args:
+        found: the model.
+        folder: its files.
+        kind: what scores: ONNX Runtime or TensorFlow. None takes ONNX Runtime, which is faster, if the model has an
+            ONNX network.
+
+    Raises:
+        ModelError: it has no ONNX network, or its vocabulary is not known.
+    """
+    has_onnx = (folder / NETWORK).exists()
+    if kind == "keras" or (kind is None and not has_onnx):
+        network = folder / (MODEL if found.run else PLACES[MODEL])
+        return open_keras(found.name, folder, network, found.registered_model)
+    if not has_onnx:
+        raise ModelError(f"{found.name}: has no ONNX network, because it is from before there was one")
+    return open_onnx(found.name, folder, found.registered_model)

@@ -1,4 +1,4 @@
-"""The store's own database: MLflow's SQLite file, made whole, its addresses true to where the store is now."""
+"""The store's own database: MLflow's SQLite file, written whole, its addresses true to where the store is now."""
 
 import logging
 import re
@@ -15,17 +15,17 @@ from tasks.core.layout import MLFLOW
 from tasks.core.urls import sqlite_address
 from tasks.store.store import Store
 
-# MLflow and SQLAlchemy are imported inside the functions that need them: a cached run never pays for them.
-
-# Prefect shows what its own loggers' children say.
 logger = logging.getLogger("prefect.registry")
-# Where we have MLflow keep an experiment's files, and what comes before it: the address of the store.
+# Where MLflow keeps an experiment's files, and the address of the store in front of it.
 ARTIFACTS = "/mlflow/artifacts"
 LOCATION = re.compile(rf"(?P<store>file://.*?){ARTIFACTS}(/0)?")
+DATABASE_REMEDY = (
+    "bring back a copy of it, or move it away to start over: models that it named are then no longer registered"
+)
 
 
 def own_database() -> Path:
-    """Return where the store's own database is."""
+    """Return the path of the store's own database."""
     return store_root() / MLFLOW / "mlflow.db"
 
 
@@ -34,14 +34,19 @@ def own_artifacts() -> str:
     return store_root().as_uri() + ARTIFACTS
 
 
-def open_database() -> None:
-    """Make the store's database where there is none, whole or not at all, and fit its addresses to the store's place.
+def folder_of(address: str) -> Path:
+    """Return the folder that a file:// address names."""
+    return Path(url2pathname(urlsplit(address).path))
 
-    One process at a time does so. What a process that was killed left of a draft is removed.
+
+def open_database() -> None:
+    """Create the store's database if there is none, whole or not at all, and fit its addresses to the store's place.
+
+    One process at a time does so. Drafts that a killed process left are removed.
 
     Raises:
         StoreError: the folder cannot be written.
-        sqlite3.DatabaseError: the file is no sound database.
+        sqlite3.DatabaseError: the file is damaged.
     """
     path = own_database()
     with Store(store_root()).locked("mlflow/database"), explain_os_errors(path):
@@ -50,13 +55,13 @@ def open_database() -> None:
         for left in path.parent.glob(f"{draft.name}*"):  # SQLite's journal has a longer name
             left.unlink()
         if not path.exists():
-            make_database(draft)
+            create_database(draft)
             draft.replace(path)
         fit_addresses(path)
 
 
-def make_database(path: Path) -> None:
-    """Have MLflow make its database; what is logged without naming an experiment goes to the store, too."""
+def create_database(path: Path) -> None:
+    """Have MLflow create its database; runs without an experiment go to the store, too."""
     from mlflow.tracking import MlflowClient
 
     address = sqlite_address(path)
@@ -66,9 +71,9 @@ def make_database(path: Path) -> None:
 
 
 def fit_addresses(path: Path) -> None:
-    """Where the store was moved or copied, make all addresses in its database point to where it is now, and say so.
+    """If the store was moved or copied, make all addresses in its database point to where it is now, and log that.
 
-    MLflow keeps absolute addresses: what is logged next would go to the old place, and models would be sought there.
+    MLflow keeps absolute addresses and has no setting for their start: it would write to and read from the old place.
     """
     here = store_root().as_uri()
     with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
@@ -79,7 +84,7 @@ def fit_addresses(path: Path) -> None:
         fitted = sum(replace_start(database, old + ARTIFACTS, here + ARTIFACTS) for old in moved)
         database.execute("COMMIT")
     logger.warning(
-        "The store was at %s, and is now at %s: %d addresses in MLflow's database are made to fit",
+        "The store was at %s, and is now at %s: %d addresses in MLflow's database were changed to fit",
         " and ".join(moved), here, fitted,
     )  # fmt: skip
 
@@ -93,24 +98,24 @@ def recorded_stores(database: sqlite3.Connection) -> list[str]:
 
 
 def is_same_folder(address: str, folder: Path) -> bool:
-    """Tell whether a file:// address is another way to `folder`, as a link is."""
-    other = Path(url2pathname(urlsplit(address).path))
+    """Return whether a file:// address leads to `folder`, as through a link."""
+    other = folder_of(address)
     return other.exists() and other.samefile(folder)
 
 
 def replace_start(database: sqlite3.Connection, old: str, new: str) -> int:
-    """Make every text in the database that is the address `old`, or one below it, begin with `new`; return how many."""
-    changed = 0
-    for table, column in list(columns(database)):
-        changed += database.execute(
+    """In every text that is the address `old`, or one below it, replace `old` by `new`; return how many changed."""
+    return sum(
+        database.execute(
             f'UPDATE "{table}" SET "{column}" = :new || substr("{column}", length(:old) + 1) '
             f'WHERE "{column}" = :old OR substr("{column}", 1, length(:old) + 1) = :old || \'/\'',
             {"old": old, "new": new},
         ).rowcount
-    return changed
+        for table, column in list(text_columns(database))
+    )
 
 
-def columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+def text_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Yield table and name of every column that may hold text."""
     for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
         for _id, column, kind, *_rest in database.execute(f'PRAGMA table_info("{table}")'):

@@ -1,49 +1,32 @@
-"""A registered classifier: how a packaged one lies in MLflow, and how it comes back from there, checked."""
+"""The files of a registered classifier: how a packaged one is laid out in MLflow, and the hash of its content."""
 
 import importlib.metadata
-import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from tasks.core.errors import RegistryError
 from tasks.core.files import hash_file
 from tasks.network.bundle import FACTS, read_facts
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.network.verdicts import added_names
-from tasks.registry.client import address_of
 from tasks.registry.mlflow_model import COLUMN
-from tasks.registry.mlflow_sqlite import OwnVersion
-from tasks.registry.versions import CONTENT, has_our_tags
 from tasks.store.artifact import digest
 from tasks.texts.encoded import ENCODING, VOCABULARY
 
-# TensorFlow and MLflow are imported inside the functions that need them: a cached run never pays for them.
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
-logger = logging.getLogger("prefect.registry")
-# What loads a registered version, and what that needs; MLflow takes tables of pandas.
+# The module that loads a registered version, and its requirements; MLflow itself needs pandas.
 LOADER = "tasks.registry.mlflow_model"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
 EXAMPLE = ["a wonderful film, one of the best", "Dull; I left."]
-# Where the files of a packaged classifier lie in MLflow: the network's place is that of MLflow's Keras flavour.
+# The path of each file in MLflow: MLflow's Keras flavour prescribes the network's.
 PLACES = {MODEL: f"data/{MODEL}", NETWORK: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
 
 
 def write_registered(packaged: Path, folder: Path) -> None:
-    """Write a packaged classifier as a model that MLflow's own commands load: texts in, verdicts out.
+    """Write a packaged classifier to a new folder as a model that MLflow's own commands load: texts in, verdicts out.
 
-    They need what requirements.txt names and not this project, whose modules stand beside it. To `mlflow.keras` it is
-    the network alone, which takes TensorFlow.
-
-    Args:
-        packaged: the folder of the packaged classifier.
-        folder: where to write; it must not exist.
+    They need what requirements.txt lists and not this project, because the folder holds a copy of the modules.
+    `mlflow.keras` loads the network alone, with TensorFlow.
     """
     import mlflow.pyfunc
     import pandas
@@ -72,8 +55,8 @@ def write_registered(packaged: Path, folder: Path) -> None:
 
 
 def write_modules(folder: Path) -> Path:
-    """Copy the modules that score a text into `folder`, and return the package that they make."""
-    # Prefect, by which steps are cached, is imported here: who only reads a registered version does without.
+    """Copy the modules that score a text into `folder`, and return their package."""
+    # It imports Prefect, which reading a registered version does not need.
     from tasks.store.caching import project_modules
 
     package, _, _rest = LOADER.partition(".")
@@ -88,54 +71,12 @@ def write_modules(folder: Path) -> Path:
 
 
 def content_of(folder: Path) -> str:
-    """Return the hash of a registered classifier's content: that of the artifact which it was packaged as.
+    """Return the hash of a registered classifier's content, which is the hash of the artifact that it was packaged as.
 
-    Those of before there was an ONNX network beside it have none.
+    The oldest ones have no ONNX network.
 
     Raises:
         FileNotFoundError: a file is missing.
     """
     places = {name: place for name, place in PLACES.items() if name != NETWORK or (folder / place).exists()}
     return digest({name: hash_file(folder / place) for name, place in places.items()})
-
-
-def whole_folder(version: OwnVersion) -> Path | None:
-    """Return where a version's files lie, if they are those that were registered, an ONNX network among them."""
-    address = urlsplit(version.source)
-    folder = Path(url2pathname(address.path))
-    if address.scheme != "file" or not (folder / PLACES[NETWORK]).exists():
-        return None
-    try:
-        return folder if content_of(folder) == version.tags.get(CONTENT) else None
-    except OSError:
-        return None
-
-
-def fetch_registered(version: "ModelVersion", uri: str | None, scratch: Path) -> Path:
-    """Fetch a version's files into `scratch`, and return the folder that holds them.
-
-    Those of a version that was registered before there was a tag for their hash are taken as they are, with a warning.
-
-    Raises:
-        RegistryError: a file is missing, or they are not those that were registered.
-    """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    name = f"{version.name} version {version.version}"
-    if not has_our_tags(version):
-        raise RegistryError(f"{name}: has no hash (tag {CONTENT}), so it is not one that this project has registered")
-    try:
-        folder = Path(download_artifacts(version.source, dst_path=str(scratch), tracking_uri=address_of(uri)))
-        found = content_of(folder)
-    except (MlflowException, OSError) as error:
-        raise RegistryError(f"{name}: its files cannot be had from {version.source} ({error})") from error
-    if CONTENT not in version.tags:
-        logger.warning("%s: was registered without the hash of its files, which are taken as they are", name)
-    elif found != version.tags[CONTENT]:
-        raise RegistryError(
-            f"{name}: its files at {version.source} are not those that were registered (sha256 {found}, expected "
-            f"{version.tags[CONTENT]}); nothing of them was opened. Roll back to another version with "
-            "python flows/promote_flow.py --version N"
-        )
-    return folder

@@ -1,4 +1,4 @@
-"""Claims: of several stores that share a registry, one at a time registers a model and moves its aliases."""
+"""The registry lock: one process at a time registers a model and moves its aliases, also among stores that share it."""
 
 import contextlib
 import logging
@@ -9,62 +9,66 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
+from tasks.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-logger = logging.getLogger("prefect.claims")
+logger = logging.getLogger("prefect.registry")
 PREFIX = "claim."
-LEASE = 60.0  # seconds after which a claim is of a process that has ended: what is done under one takes three
+LEASE = 60.0  # seconds after which the holder counts as killed; work under the lock takes about three
 TIMEOUT_SECONDS = 10 * LEASE
 
 
-def registry_lock(client: "MlflowClient", uri: str | None, model: str) -> contextlib.AbstractContextManager[None]:
-    """Hold the right to decide on `model` against other stores; in the registry of one store its own locks do."""
-    return contextlib.nullcontext() if uri is None else claimed(client, model)
-
-
 @contextlib.contextmanager
-def claimed(client: "MlflowClient", model: str, *, lease: float = LEASE, pause: float = 0.5) -> Iterator[None]:
-    """Hold the right to decide on `model` in a registry that has neither locks nor conditional writes.
+def registry_lock(
+    client: "MlflowClient", uri: str | None, model: str, *, lease: float = LEASE, pause: float = 0.5
+) -> Iterator[None]:
+    """Hold the right to register `model` and to move its aliases; hold it for seconds only.
 
-    Each claimant writes a tag of its own and then looks for those of others. Of two that write at once at least one
-    sees the other's; whoever does takes its own back, and tries again a little later. So two never go on together: the
-    flag principle of Herlihy and Shavit, The Art of Multiprocessor Programming. A claim whose holder was killed is
-    taken away by who has seen it for a lease; so nobody may do under a claim what takes that long.
+    In the store's own registry that is a file lock. A shared registry has neither locks nor conditional writes: each
+    process writes a tag of its own and then looks for those of others. If two write at once, at least one sees the
+    other's, takes its own back and tries again later, so two never continue together (the flag principle: Herlihy and
+    Shavit, The Art of Multiprocessor Programming). A tag seen for a whole lease is of a killed process and is removed.
 
     Args:
-        client: of the registry, whose writes are seen by whoever reads after them.
+        client: of the registry; a write is seen by every read after it.
+        uri: of the registry; None for the store's own.
         model: its name there.
         lease: seconds.
-        pause: seconds between tries; up to twice as many, by chance.
+        pause: seconds between tries; up to twice as many, at random.
 
     Raises:
-        RegistryError: others were at it all the time.
+        RegistryError: others held it all the time.
     """
-    until, seen = time.monotonic() + TIMEOUT_SECONDS, dict[str, float]()
+    if uri is None:
+        with Store(store_root()).locked(f"promotion/{model}"):
+            yield
+        return
+    deadline, first_seen = time.monotonic() + TIMEOUT_SECONDS, dict[str, float]()
     while True:
-        mine = f"{PREFIX}{uuid.uuid4().hex}"
+        own = f"{PREFIX}{uuid.uuid4().hex}"
         try:
-            client.set_registered_model_tag(model, mine, socket.gethostname())
-            others = claims(client, model) - {mine}
+            client.set_registered_model_tag(model, own, socket.gethostname())
+            others = claims(client, model) - {own}
             if not others:
                 yield
                 return
         finally:
-            client.delete_registered_model_tag(model, mine)
+            client.delete_registered_model_tag(model, own)
         now = time.monotonic()
-        if now > until:
-            raise RegistryError(f"{model}: others have decided on it for {TIMEOUT_SECONDS:.0f} s; run the same again")
-        seen = {other: seen.get(other, now) for other in others}
-        for other, since in seen.items():
+        if now > deadline:
+            raise RegistryError(f"{model}: others held its lock for {TIMEOUT_SECONDS:.0f} s; run the same again")
+        first_seen = {other: first_seen.get(other, now) for other in others}
+        for other, since in first_seen.items():
             if now - since > lease:
-                logger.warning("%s: who began to decide on it has ended in the middle; going on", model)
+                logger.warning("%s: the process that held its lock was killed; going on", model)
                 client.delete_registered_model_tag(model, other)
         time.sleep(pause * (1 + random.random()))
 
 
 def claims(client: "MlflowClient", model: str) -> set[str]:
-    """Return the tags by which processes claim a model at present."""
+    """Return the tags by which processes hold or want the lock of a model at present."""
     return {tag for tag in client.get_registered_model(model).tags if tag.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""The classifier as MLflow loads it: texts in, a table of verdicts out, without this project around it.
+"""The classifier as MLflow loads it, without this project: texts in, a table of verdicts out.
 
 MLflow calls `_load_pyfunc` on a registered version's folder, which holds a copy of these modules; no pickle is read.
 """
@@ -12,31 +12,29 @@ from tasks.core.errors import InputError
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.network.verdicts import verdict_columns
 
-# pandas is imported where MLflow is, which brings it.
 if TYPE_CHECKING:
     import pandas
 
 COLUMN = "text"
-# What MLflow calls the column of a list, in a process of its own and in Spark.
+# MLflow's names for the column of a list, in a process of its own and in Spark.
 UNNAMED = (0, "0")
 
 
 class TextModel:
-    """What MLflow asks for verdicts."""
+    """Scores texts for MLflow."""
 
     def __init__(self, classifier: Classifier) -> None:
-        """Score with a classifier."""
         self.classifier = classifier
 
     def predict(self, model_input: "pandas.DataFrame", params: dict[str, Any] | None = None) -> "pandas.DataFrame":
-        """Return for each text predicted_label and probability, of more than two labels also each label's.
+        """Return predicted_label and probability of each text; with more than two labels also each label's probability.
 
         Args:
-            model_input: a column `text`, the first or the only one, or a list, which MLflow makes a column of.
-            params: none are known.
+            model_input: `text` is its first column, or it is a list that MLflow turned into a column.
+            params: ignored.
 
         Raises:
-            InputError: the first column is another one.
+            InputError: the first column has another name.
         """
         import pandas
 
@@ -49,5 +47,5 @@ class TextModel:
 
 
 def _load_pyfunc(path: str) -> TextModel:
-    """Return the model in a registered version's folder; MLflow's own name for it."""
+    """Return the model in a registered version's folder; MLflow prescribes the name."""
     return TextModel(open_onnx("", Path(path)))

@@ -1,42 +1,77 @@
 """Versions: the models in the registry, which of them is the champion, and the records of why."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from tasks.core.environment import store_root
+from pydantic import BaseModel, ConfigDict
+
 from tasks.core.errors import ModelError, RegistryError
-from tasks.store.store import Store
 
-# MLflow is imported inside the functions that need it: a cached run never pays for it.
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-# What a model that was registered may become; the first two are aliases in MLflow as well.
-CHAMPION, CHALLENGER, NEITHER = "champion", "challenger", "neither"
-# Tags of a version: the hash of its content, the record of what was decided on it, and who took its place as champion.
+    from tasks.registry.mlflow_sqlite import OwnRegistry
+
+# What is decided on a version; the first two are aliases in MLflow as well.
+CHAMPION: Literal["champion"] = "champion"
+CHALLENGER: Literal["challenger"] = "challenger"
+NEITHER: Literal["neither"] = "neither"
+# Tags of a version: the hash of its content, the decision on it, and the version that replaced it as champion.
 CONTENT, PROMOTION, REPLACED_BY = "content_sha256", "promotion", "replaced_by"
-# The folder of a run in MLflow that holds what its model made of the test reviews.
+# The folder of a run in MLflow with its model's scores of the test reviews.
 EVALUATION = "evaluation"
-# Of the models that have a champion, the one that is meant where nobody says which.
+# The default if several models have a champion.
 CASE_STUDY = "imdb-classifier"
+Models: TypeAlias = "MlflowClient | OwnRegistry"
 
 
-class Models(Protocol):
-    """Who can be asked for registered models: MLflow's client, or who reads the store's own database without it."""
+class Decision(BaseModel):
+    """A decision on a version, as its tag and metrics.json keep it: the fields that were set."""
 
-    def search_registered_models(self, *, max_results: int) -> Any:
-        """Return what is registered: `name`, and `aliases` with their versions."""
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    def get_model_version(self, name: str, version: str) -> Any:
-        """Return a version, with its `tags`."""
+    decision: Literal["champion", "challenger", "neither"]
+    """champion, challenger or neither"""
+    reason: str = ""
+    """why, in words"""
+    against: int | None = None
+    """the champion's version"""
+    attempt: int | None = None
+    """which challenger of this champion it is, from 1"""
+    reviews: int | None = None
+    """test reviews on which the two were compared"""
+    left_out: int | None = None
+    """test reviews that the champion had learnt"""
+    difference: float | None = None
+    """of the accuracies"""
+    only_first: int | None = None
+    """reviews that the challenger alone got right"""
+    only_second: int | None = None
+    """reviews that the champion alone got right"""
+    p_value: float | None = None
+    """of McNemar's exact test, one-sided"""
+    level: float | None = None
+    """what the p-value had to be below"""
+    asked: dict[str, Any] | None = None
+    """the settings of the promotion"""
+    by: Literal["run", "hand"] | None = None
+    """a run, or a person"""
+    at: str | None = None
+    """when, in UTC"""
+    model: str | None = None
+    """the model's name; metrics.json only"""
+    version: int | None = None
+    """the version; metrics.json only"""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that were set, as JSON values."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 def has_our_tags(version: Any) -> bool:
-    """Tell whether this project has registered a version: it tags each with its content, and before with a decision."""
+    """Return whether this project has registered a version: with its content's hash, or before that with a decision."""
     return bool({CONTENT, PROMOTION} & set(version.tags))
 
 
@@ -51,9 +86,9 @@ def champions(client: Models) -> dict[str, int]:
 
 
 def model_or_default(client: Models, model: str | None) -> str:
-    """Return `model`, or where it is None the one that has a champion; of several imdb-classifier.
+    """Return `model`, or if it is None the one that has a champion; imdb-classifier, if several have one.
 
-    Where none has a champion it is the one that is registered, for a person to make a version of it the first.
+    If none has a champion, the only registered model, so that a person can promote its first version.
 
     Raises:
         ModelError: there is none, or there are several others; the message names them.
@@ -65,7 +100,7 @@ def model_or_default(client: Models, model: str | None) -> str:
         return CASE_STUDY
     if len(found) > 1:
         named = ", ".join(f"{name} (version {version})" for name, version in sorted(found.items()))
-        raise ModelError(f"several models have a champion: {named}; say which one with --registered-model NAME")
+        raise ModelError(f"several models have a champion: {named}; choose one with --registered-model NAME")
     names = list(found) or sorted(model.name for model in client.search_registered_models(max_results=1000))
     if len(names) != 1:
         raise ModelError(
@@ -76,25 +111,28 @@ def model_or_default(client: Models, model: str | None) -> str:
     return names[0]
 
 
-def version_under(client: "MlflowClient", model: str, alias: str) -> "ModelVersion | None":
-    """Return the version of `model` that has an alias, or None where no version has it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(model, alias)
-    except MlflowException as error:
-        # A missing model is one thing to MLflow, a missing alias another.
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
+def version_under(client: Models, model: str, alias: str) -> Any:
+    """Return the version of `model` that has an alias, or None."""
+    aliases = [dict(found.aliases) for found in client.search_registered_models(f"name = '{model}'")]
+    number = aliases[0].get(alias) if aliases else None
+    return None if number is None else client.get_model_version(model, str(number))
 
 
-def numbered_version(client: "MlflowClient", model: str, number: int) -> "ModelVersion":
-    """Return a version of `model` by its number.
+def version_or_champion(client: Models, model: str, number: int | None) -> Any:
+    """Return a version of `model` by its number, or its champion if that is None.
 
     Raises:
-        RegistryError: there is none; the message names those that there are.
+        ModelError: it has no champion yet.
+        RegistryError: it has no such version; the message names those that it has.
     """
+    if number is None:
+        champion = version_under(client, model, CHAMPION)
+        if champion is None:
+            raise ModelError(
+                f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
+                "python flows/promote_flow.py --version N, or name a model with --model"
+            )
+        return champion
     versions = {int(version.version): version for version in client.search_model_versions(f"name = '{model}'")}
     if number not in versions:
         known = ", ".join(map(str, sorted(versions))) or "none"
@@ -102,54 +140,36 @@ def numbered_version(client: "MlflowClient", model: str, number: int) -> "ModelV
     return versions[number]
 
 
-def version_of(client: "MlflowClient", model: str, content: str) -> "ModelVersion | None":
+def version_of(client: Models, model: str, content: str) -> Any:
     """Return the first version of `model` with the given content, or None."""
     versions = client.search_model_versions(f"name = '{model}'")
     alike = [version for version in versions if version.tags.get(CONTENT) == content]
     return min(alike, key=lambda version: int(version.version), default=None)
 
 
-def record_of(version: "ModelVersion") -> dict[str, Any]:
-    """Return the record of what was decided on a version; an empty one where nothing was."""
-    record: dict[str, Any] = json.loads(version.tags.get(PROMOTION, "{}"))
-    return record
+def decision_on(version: Any) -> Decision | None:
+    """Return what was decided on a version, or None."""
+    tag = version.tags.get(PROMOTION)
+    return Decision.model_validate_json(tag) if tag else None
 
 
-@contextlib.contextmanager
-def deciding(model: str) -> Iterator[None]:
-    """Hold the right to move the aliases of `model`: of two runs on one store, one decides after the other."""
-    with Store(store_root()).locked(f"{PROMOTION}/{model}"):
-        yield
+def record_decision(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> Decision:
+    """Write a decision on its version and move the aliases; call it under `registry_lock`. Return it with its time.
 
-
-def record_decision(
-    client: "MlflowClient", version: "ModelVersion", decision: str, reason: str, **facts: Any
-) -> dict[str, Any]:
-    """Write on a version what was decided and why, and give it the alias; call it within `deciding`.
-
-    Cut short at any point, the next run decides again: the record comes first, and only the alias makes a champion.
-
-    Args:
-        client: of the registry.
-        version: the version that was decided on.
-        decision: "champion", "challenger" or "neither", which takes no alias from another.
-        reason: in words.
-        facts: what the decision was made from, as JSON values.
-
-    Returns:
-        The record.
+    "neither" takes no alias from another version. If this is interrupted at any point, the next run decides again: the
+    record comes first, and only the alias makes a champion.
     """
     model, number = version.name, version.version
-    before, beside = version_under(client, model, CHAMPION), version_under(client, model, CHALLENGER)
-    record = facts | {"decision": decision, "reason": reason, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    client.set_model_version_tag(model, number, PROMOTION, json.dumps(record))
-    if decision != NEITHER:
-        client.set_registered_model_alias(model, decision, number)
-    if decision != CHALLENGER and beside is not None and beside.version == number:
+    champion, challenger = version_under(client, model, CHAMPION), version_under(client, model, CHALLENGER)
+    record = decision.model_copy(update={"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    client.set_model_version_tag(model, number, PROMOTION, json.dumps(record.to_json()))
+    if decision.decision != NEITHER:
+        client.set_registered_model_alias(model, decision.decision, number)
+    if decision.decision != CHALLENGER and challenger is not None and challenger.version == number:
         client.delete_registered_model_alias(model, CHALLENGER)
-    if decision == CHAMPION:
+    if decision.decision == CHAMPION:
         if REPLACED_BY in version.tags:
             client.delete_model_version_tag(model, number, REPLACED_BY)
-        if before is not None and before.version != number:
-            client.set_model_version_tag(model, before.version, REPLACED_BY, str(number))
+        if champion is not None and champion.version != number:
+            client.set_model_version_tag(model, champion.version, REPLACED_BY, str(number))
     return record

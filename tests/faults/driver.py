@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 from tasks.core.files import hash_file
 from tasks.core.urls import sqlite_address
 from tasks.registry.mlflow_files import content_of
-from tasks.registry.versions import CHAMPION, CONTENT, record_of
+from tasks.registry.versions import CHAMPION, CONTENT, decision_on
 from tasks.store.inventory import artifact_keys
 from tasks.store.store import Store
 
@@ -119,11 +119,9 @@ def check_registry(store: Path) -> tuple[list[str], list[str]]:
     for model in client.search_registered_models():
         for version in client.search_model_versions(f"name = '{model.name}'"):
             assert content_of(Path(url2pathname(urlsplit(version.source).path))) == version.tags[CONTENT]
-            decisions.append(record_of(version).get("decision", ""))
+            decisions.append(decision.decision if (decision := decision_on(version)) else "")
         champion = dict(model.aliases).get(CHAMPION)
-        assert (
-            champion is None or record_of(client.get_model_version(model.name, str(champion)))["decision"] == CHAMPION
-        )
+        assert champion is None or decision_on(client.get_model_version(model.name, str(champion))).decision == CHAMPION
     return [run.info.status for run in logged], decisions
 
 

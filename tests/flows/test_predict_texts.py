@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from flows.predict_texts import read_lines, split_texts
-from tasks.registry.loading import load_light
+from tasks.registry.loading import fetch_bundle, find_version
 from tests.support.champions import store_with_champion
 
 PROJECT = Path(__file__).parents[2]
@@ -85,22 +85,6 @@ def test_lines_are_read_as_they_come(tmp_path):
         assert list(lines) == [["four"]]
 
 
-def test_what_was_changed_or_is_from_before_onnx_is_left_to_mlflow(store, tmp_path, monkeypatch):
-    assert load_light(None, None, None, store).name == "imdb-classifier version 1"
-    assert load_light("1", None, None, store).registered_model == "imdb-classifier"
-    assert load_light("7", None, None, store) is None
-    assert load_light(None, None, "http://127.0.0.1:1", store) is None
-    network = store / "registered" / "model.onnx"
-    content = network.read_bytes()
-    network.write_bytes(content[:-1] + b"!")
-    assert load_light(None, None, None, store) is None
-    network.unlink()
-    assert load_light(None, None, None, store) is None
-    network.write_bytes(content)
-    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
-    assert load_light(None, None, None, tmp_path) is None
-
-
 def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, monkeypatch):
     with sqlite3.connect(store / "mlflow" / "mlflow.db") as database:
         place = f"{store.as_uri()}/mlflow/artifacts/1/classifier"
@@ -112,5 +96,7 @@ def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, m
     shutil.rmtree(store / "mlflow" / "artifacts")
     monkeypatch.setenv("ARTIFACTS_STORE", str(seen))
     before = (seen / "mlflow" / "mlflow.db").read_bytes()
-    assert load_light(None, None, None, seen).name == "imdb-classifier version 1"
+    found = find_version(None, None, None, seen)
+    assert found.name == "imdb-classifier version 1"
+    assert fetch_bundle(found, None, seen, tmp_path).is_relative_to(seen)
     assert (seen / "mlflow" / "mlflow.db").read_bytes() == before

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from tasks.core.settings import RunSettings
 from tasks.core.urls import sqlite_address
 from tasks.registry.mlflow_lock import claims
-from tasks.registry.versions import CHAMPION, CONTENT, REPLACED_BY, record_of
+from tasks.registry.versions import CHAMPION, CONTENT, REPLACED_BY, decision_on
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import as_flags, small
 
@@ -79,15 +79,15 @@ def test_two_runs_at_once_make_two_versions_and_one_champion(imdb, tmp_path, sha
     assert sorted(its["tracking"]["version"] for its in made) == [1, 2]
     assert len({its.tags[CONTENT] for its in versions}) == 2
     # One met nobody and became the first champion; the other met it, and what came of that is what the alias says.
-    records = {int(its.version): record_of(its) for its in versions}
-    (first,) = [number for number, its in records.items() if its["against"] is None]
+    records = {int(its.version): decision_on(its) for its in versions}
+    (first,) = [number for number, its in records.items() if its.against is None]
     second = 3 - first
-    assert (records[first]["decision"], records[second]["against"]) == ("champion", first)
-    has_won = records[second]["decision"] == "champion"
+    assert (records[first].decision, records[second].against) == ("champion", first)
+    has_won = records[second].decision == "champion"
     aliases = shared_registry.get_registered_model(MODEL).aliases
     assert int(aliases[CHAMPION]) == (second if has_won else first)
     assert (REPLACED_BY in versions[first - 1].tags) == has_won
-    assert [records[its["tracking"]["version"]]["decision"] for its in made] == [
+    assert [records[its["tracking"]["version"]].decision for its in made] == [
         its["promotion"]["decision"] for its in made
     ]
     assert claims(shared_registry, MODEL) == set()
@@ -109,7 +109,7 @@ def test_two_runs_of_one_content_at_once_share_a_version(imdb, tmp_path, shared_
     assert [int(its.version) for its in versions] == [1]
     assert [its["tracking"]["version"] for its in made] == [1, 1]
     assert [its["promotion"]["decision"] for its in made] == ["champion", "champion"]
-    assert record_of(versions[0])["against"] is None
+    assert decision_on(versions[0]).against is None
     aliases = shared_registry.get_registered_model(MODEL).aliases
     assert {alias: int(number) for alias, number in aliases.items()} == {CHAMPION: 1}
     assert claims(shared_registry, MODEL) == set()

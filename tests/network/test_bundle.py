@@ -12,7 +12,7 @@ from tasks.core.layout import METRICS
 from tasks.core.settings import ModelSettings
 from tasks.network.bundle import BundleFacts, Classifier, write_facts
 from tasks.network.keras_files import MODEL, save_model
-from tasks.registry.loading import load_classifier
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.store.inventory import DAY
 from tasks.store.pruning import prune
 from tasks.store.store import MANIFEST, Store
@@ -46,7 +46,8 @@ def run_folder(store, tmp_path) -> Path:
 
 
 def load(run: Path, store: Path, scratch: Path) -> Classifier:
-    return load_classifier(str(run), "imdb-classifier", None, store, scratch)
+    found = find_version(str(run), "imdb-classifier", None, store)
+    return open_bundle(found, fetch_bundle(found, None, store, scratch))
 
 
 def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store, tmp_path):
@@ -59,7 +60,7 @@ def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, 
 def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_folder, store, tmp_path):
     assert [entry["key"] for entry in prune(store, days=30).artifacts] == [KEY]
     (store / "runs" / run_folder.name).mkdir(exist_ok=True)
-    with pytest.raises(ModelError, match=r"is no run folder"):
+    with pytest.raises(ModelError, match=r"is not a run folder"):
         load(run_folder, store, tmp_path)
 
 

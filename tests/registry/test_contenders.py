@@ -13,30 +13,32 @@ def version(number: int, **tags: str) -> SimpleNamespace:
     return SimpleNamespace(version=str(number), tags=tags)
 
 
-def test_what_a_model_made_of_its_reviews_is_kept_with_who_they_are(tmp_path):
+def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
     scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
-    exam = HeldOutScores(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
-    write_held_out(tmp_path, exam)
+    held_out = HeldOutScores(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
+    write_held_out(tmp_path, held_out)
     again = read_held_out(tmp_path)
     assert again.reviews.tested.tolist() == [2**64 - 1, 5, 7]
     assert again.reviews.learnt.tolist() == [3]
     contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), again)
-    assert contender.candidate.accuracy == pytest.approx(2 / 3)
+    assert contender.accuracy == pytest.approx(2 / 3)
     assert contender.labels == ["bad", "good"]
     assert contender.verdicts(scores.probabilities).tolist() == [0, 1, 0]
     assert contender.verdicts_as(["good", "so so", "bad"], scores.probabilities).tolist() == [2, 0, 2]
-    with pytest.raises(NotComparable, match=r"labels that are no longer there \(bad\)"):
+    with pytest.raises(NotComparable, match=r"labels that no longer exist \(bad\)"):
         contender.verdicts_as(["poor", "good"], scores.probabilities)
 
 
-def test_of_more_than_two_labels_the_most_probable_one_counts(tmp_path):
+def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
-    exam = HeldOutScores(
+    held_out = HeldOutScores(
         Scores(np.array([0, 1], np.int8), probabilities), Identities(*np.array([[5, 7], [1, 2]], np.uint64))
     )
-    write_held_out(tmp_path, exam)
+    write_held_out(tmp_path, held_out)
     contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_held_out(tmp_path))
-    assert contender.candidate.accuracy == 0.5
-    assert contender.verdicts_as(["c", "b", "a"], contender.exam.scores.probabilities).tolist() == [2, 0]
-    again = look_up(np.array([7, 5], np.uint64), contender.exam.reviews.tested, contender.exam.scores.probabilities)
+    assert contender.accuracy == 0.5
+    assert contender.verdicts_as(["c", "b", "a"], contender.held_out.scores.probabilities).tolist() == [2, 0]
+    again = look_up(
+        np.array([7, 5], np.uint64), contender.held_out.reviews.tested, contender.held_out.scores.probabilities
+    )
     assert again.tolist() == probabilities[::-1].tolist()

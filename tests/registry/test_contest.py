@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 
 from tasks.core.settings import PromotionSettings
-from tasks.registry.contest import (
-    Candidate,
-    Contest,
-    chance_of_lead,
-    count_attempts,
-    decide,
-    reason_to_refuse,
-    share_of_alpha,
-)
+from tasks.registry.contest import Contest, chance_of_lead, count_attempts, decide, reason_to_refuse, share_of_alpha
+from tasks.registry.versions import Decision
 
 
 def wrong(count: int, first: int = 0) -> np.ndarray:
@@ -29,37 +22,42 @@ def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
 @pytest.mark.parametrize(
     ("held", "attempt", "decision", "reason"),
     [
-        (contest(wrong(100), wrong(160, 500)), 1, "champion", "better than the champion before it, version 1: +6.00"),
-        (contest(wrong(150), wrong(160, 500)), 1, "challenger", "not better than the champion, version 1"),
-        (contest(wrong(100), wrong(100)), 1, "challenger", "p = 1 "),
+        (contest(wrong(100), wrong(160, 500)), 1, "champion", " better than the champion before it, version 1: +6.00"),
+        (
+            contest(wrong(150), wrong(160, 500)),
+            1,
+            "challenger",
+            "not significantly better than the champion, version 1",
+        ),
+        (contest(wrong(100), wrong(100)), 1, "challenger", "p = 1, "),
         (contest(wrong(160), wrong(100, 500)), 1, "challenger", "-6.00 points"),
         (contest(wrong(100), wrong(160, 500)), 30, "challenger", "challenger 30 of this champion"),
     ],
 )
 def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attempt, decision, reason):
     verdict = decide(held, attempt, PromotionSettings())
-    assert verdict["decision"] == decision
-    assert verdict["against"] == 1
-    assert re.search(reason.replace("+", r"\+"), verdict["reason"])
+    assert verdict.decision == decision
+    assert verdict.against == 1
+    assert re.search(reason.replace("+", r"\+"), verdict.reason)
 
 
 @pytest.mark.parametrize(
-    ("candidate", "reason"),
+    ("accuracy", "is_trial", "reason"),
     [
-        (Candidate(1, 0.6, is_trial=False), "a champion must have 0.7"),
-        (Candidate(1, 0.99, is_trial=True), "a trial on a part of the reviews"),
-        (Candidate(1, 0.7, is_trial=False), None),
+        (0.6, False, "a champion must have 0.7"),
+        (0.99, True, "a trial on a part of the texts"),
+        (0.7, False, None),
     ],
 )
-def test_a_weak_model_and_a_trial_are_refused(candidate, reason):
-    found = reason_to_refuse(candidate, PromotionSettings())
-    assert found is None if reason is None else reason in found
+def test_a_weak_model_and_a_trial_are_refused(accuracy, is_trial, reason):
+    refused = reason_to_refuse(1, accuracy, is_trial, PromotionSettings())
+    assert refused is None if reason is None else reason in refused
 
 
 def test_how_sure_a_promotion_must_be_is_a_setting():
     held = contest(wrong(100), wrong(125, 500))
-    assert decide(held, 1, PromotionSettings(alpha=0.01))["decision"] == "challenger"
-    assert decide(held, 1, PromotionSettings(alpha=0.2))["decision"] == "champion"
+    assert decide(held, 1, PromotionSettings(alpha=0.01)).decision == "challenger"
+    assert decide(held, 1, PromotionSettings(alpha=0.2)).decision == "champion"
 
 
 def test_the_lead_is_tested_on_one_side_and_exactly():
@@ -98,8 +96,9 @@ def test_a_challenger_that_is_better_still_wins_late_in_the_month(rng):
 
 
 def test_attempts_count_until_new_test_reviews_outnumber_the_old():
-    tried = {"decision": "challenger", "against": 1, "p_value": 0.4, "reviews": 1000}
-    records = [tried, tried, tried | {"against": 3}, {"decision": "neither", "against": 1}, {}]
-    assert count_attempts(records, champion=1, reviews=1000) == 2
-    assert count_attempts(records, champion=1, reviews=1100) == 2
-    assert count_attempts(records, champion=1, reviews=2001) == 0
+    tried = Decision(decision="challenger", against=1, p_value=0.4, reviews=1000)
+    of_another = tried.model_copy(update={"against": 3})
+    decisions = [tried, tried, of_another, Decision(decision="neither", against=1)]
+    assert count_attempts(decisions, champion=1, reviews=1000) == 2
+    assert count_attempts(decisions, champion=1, reviews=1100) == 2
+    assert count_attempts(decisions, champion=1, reviews=2001) == 0

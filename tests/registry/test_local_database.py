@@ -104,7 +104,7 @@ def test_addresses_of_other_places_are_left_as_they_are(tmp_path, monkeypatch):
         assert client.get_experiment("0").artifact_location == f"{own_artifacts()}/0"
 
 
-def test_what_a_killed_process_left_of_a_draft_is_swept(store):
+def test_drafts_that_a_killed_process_left_are_removed(store):
     with registry(None):
         pass
     for name in (".mlflow.db.draft", ".mlflow.db.draft-journal"):

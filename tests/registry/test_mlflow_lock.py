@@ -4,9 +4,13 @@ import time
 
 import pytest
 
+from tasks.core.errors import RegistryError
+from tasks.registry import mlflow_lock
 from tasks.registry.client import registry
-from tasks.registry.mlflow_lock import PREFIX, claimed, claims
+from tasks.registry.mlflow_lock import PREFIX, claims, registry_lock
 from tests.support.servers import postgres, programs_of_postgres
+
+SHARED = "http://a.registry.that.stores.share"
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.machines)])
@@ -25,13 +29,13 @@ def client(request, tmp_path_factory):
             yield client
 
 
-def test_two_never_hold_a_claim_together(client):
+def test_two_never_hold_the_lock_together(client):
     inside, most, done = 0, 0, []
 
     def decide() -> None:
         nonlocal inside, most
         for _ in range(3):
-            with claimed(client, "films", pause=0.02):
+            with registry_lock(client, SHARED, "films", pause=0.02):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.02)
@@ -46,9 +50,9 @@ def test_two_never_hold_a_claim_together(client):
     assert (most, len(done), claims(client, "films")) == (1, 9, set())
 
 
-def test_a_claim_goes_with_whoever_fails_under_it(client):
+def test_a_failure_under_the_lock_releases_it(client):
     def fail() -> None:
-        with claimed(client, "films"):
+        with registry_lock(client, SHARED, "films"):
             assert len(claims(client, "films")) == 1
             raise ValueError("within")
 
@@ -57,22 +61,19 @@ def test_a_claim_goes_with_whoever_fails_under_it(client):
     assert claims(client, "films") == set()
 
 
-def test_a_claim_of_a_process_that_was_killed_is_taken_away_after_its_lease(client, caplog):
+def test_the_lock_of_a_killed_process_is_released_after_its_lease(client, caplog):
     client.set_registered_model_tag("films", f"{PREFIX}dead", "elsewhere")
     started = time.monotonic()
-    with claimed(client, "films", lease=0.5, pause=0.05):
+    with registry_lock(client, SHARED, "films", lease=0.5, pause=0.05):
         assert len(claims(client, "films")) == 1
     assert time.monotonic() - started >= 0.5
-    assert "who began to decide on it has ended in the middle" in caplog.text
+    assert "the process that held its lock was killed" in caplog.text
     assert claims(client, "films") == set()
 
 
-def test_whoever_waits_for_ever_is_told(client, monkeypatch):
-    from tasks.core.errors import RegistryError
-    from tasks.evaluation import claims as room
-
-    monkeypatch.setattr(room, "PATIENCE", 0.2)
-    with claimed(client, "films"):
-        with pytest.raises(RegistryError, match="films: others have decided on it for 0 s; run the same again"):
-            with claimed(client, "films", pause=0.05):
+def test_a_process_that_waits_too_long_gets_an_error(client, monkeypatch):
+    monkeypatch.setattr(mlflow_lock, "TIMEOUT_SECONDS", 0.2)
+    with registry_lock(client, SHARED, "films"):
+        with pytest.raises(RegistryError, match="films: others held its lock for 0 s; run the same again"):
+            with registry_lock(client, SHARED, "films", pause=0.05):
                 pytest.fail("two hold it")

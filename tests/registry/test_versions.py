@@ -6,11 +6,12 @@ from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
     NEITHER,
+    Decision,
+    decision_on,
     model_or_default,
-    numbered_version,
     record_decision,
-    record_of,
     version_of,
+    version_or_champion,
     version_under,
 )
 
@@ -40,19 +41,21 @@ def test_aliases_go_to_whom_they_belong(client):
     register(client, "aliases", 4)
 
     def decide(number: int, decision: str) -> None:
-        record_decision(client, numbered_version(client, "aliases", number), decision, "because")
+        record_decision(
+            client, version_or_champion(client, "aliases", number), Decision(decision=decision, reason="because")
+        )
 
     decide(1, CHAMPION)
     decide(2, CHALLENGER)
     decide(3, NEITHER)
     assert (alias(client, "aliases", CHAMPION), alias(client, "aliases", CHALLENGER)) == (1, 2)
-    assert record_of(numbered_version(client, "aliases", 3))["decision"] == NEITHER
+    assert decision_on(version_or_champion(client, "aliases", 3)).decision == NEITHER
     decide(2, CHAMPION)
     assert (alias(client, "aliases", CHAMPION), alias(client, "aliases", CHALLENGER)) == (2, None)
-    assert numbered_version(client, "aliases", 1).tags["replaced_by"] == "2"
+    assert version_or_champion(client, "aliases", 1).tags["replaced_by"] == "2"
     decide(1, CHAMPION)
-    assert "replaced_by" not in numbered_version(client, "aliases", 1).tags
-    assert numbered_version(client, "aliases", 2).tags["replaced_by"] == "1"
+    assert "replaced_by" not in version_or_champion(client, "aliases", 1).tags
+    assert version_or_champion(client, "aliases", 2).tags["replaced_by"] == "1"
     decide(4, CHALLENGER)
     decide(4, NEITHER)
     assert alias(client, "aliases", CHALLENGER) is None
@@ -66,7 +69,7 @@ def test_a_version_is_one_content(client):
     client.delete_registered_model("contents")
 
 
-def test_the_model_that_has_a_champion_is_meant_where_nobody_says(client):
+def test_the_model_that_has_a_champion_is_the_default(client):
     with pytest.raises(ModelError, match="no model has a champion yet"):
         model_or_default(client, None)
     register(client, "mail-classifier", 3)
@@ -81,7 +84,7 @@ def test_the_model_that_has_a_champion_is_meant_where_nobody_says(client):
     assert model_or_default(client, "waiting-classifier") == "waiting-classifier"
     register(client, "films-classifier", 1)
     client.set_registered_model_alias("films-classifier", "champion", "1")
-    with pytest.raises(ModelError, match=r"films-classifier \(version 1\), mail-classifier \(version 3\); say which"):
+    with pytest.raises(ModelError, match=r"films-classifier \(version 1\), mail-classifier \(version 3\); choose one"):
         model_or_default(client, None)
     register(client, "imdb-classifier", 1)
     client.set_registered_model_alias("imdb-classifier", "champion", "1")

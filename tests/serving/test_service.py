@@ -226,13 +226,13 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
         serving = Champion(ServeSettings(), None, store)
         client.set_registered_model_alias("imdb-classifier", "champion", version)
         with monkeypatch.context() as patch:
-            patch.setattr(champion, "load_version", lambda *_: operator.getitem(None, 0))
+            patch.setattr(champion, "load_model", lambda *_: operator.getitem(None, 0))
             assert not serving.look()
             assert not serving.look()
-        assert serving.now.version == 1
+        assert serving.now.found.number == 1
         assert caplog.text.count("imdb-classifier version 1 goes on serving: unexpected TypeError") == 1
         assert serving.look()
-        assert serving.now.version == version
+        assert serving.now.found.number == version
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
 
 

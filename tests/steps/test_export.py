@@ -159,7 +159,7 @@ def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_loading_a_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.export, "load_keras", pytest.fail)
+    monkeypatch.setattr(tasks.export, "find_version", pytest.fail)
     (tmp_path / "old").mkdir()
     (tmp_path / "file").write_text("I am a file")
     for output, reason in (

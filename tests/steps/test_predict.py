@@ -130,7 +130,7 @@ def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(cl
 @pytest.fixture
 def championed(classifier, monkeypatch):
     """The classifier, as the champion of the registry."""
-    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+    monkeypatch.setattr(tasks.predict, "load", lambda *_arguments: classifier)
 
 
 def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
@@ -232,7 +232,7 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
 def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
     tmp_path, monkeypatch, source, output, message
 ):
-    monkeypatch.setattr(tasks.predict, "load_classifier", pytest.fail)
+    monkeypatch.setattr(tasks.predict, "load", pytest.fail)
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
     pq.write_table(pa.table({"text": ["good"]}), tmp_path / "in" / "a.parquet")
@@ -270,5 +270,5 @@ def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
 def test_without_a_champion_the_error_says_how_to_get_one(store):
     with pytest.raises(ModelError, match=r"no model has a champion yet: train one with python flows/imdb_flow.py"):
         predict_text(PredictSettings(text="good"), None)
-    with pytest.raises(ModelError, match="is no run folder"):
+    with pytest.raises(ModelError, match="is not a run folder"):
         predict_text(PredictSettings(text="good", model=str(store)), None)

@@ -13,6 +13,7 @@ from tasks.core.errors import RegistryError
 from tasks.core.settings import PromotionSettings
 from tasks.promote import find_standing
 from tasks.registry.contest import Contest
+from tasks.registry.versions import CHALLENGER, Decision
 
 ASKED = PromotionSettings().model_dump()
 
@@ -46,7 +47,7 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
 )
 def test_a_decision_stands_until_there_is_another_question(its, champion, stands):
     found = find_standing(its, champion, PromotionSettings())
-    assert (found["decision"] if found else None) == stands
+    assert (found and found.decision) == stands
 
 
 def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):
@@ -54,15 +55,17 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
     monkeypatch.setattr(
         promote, "registry", lambda _uri: nullcontext(SimpleNamespace(get_model_version=lambda *_: version(2)))
     )
-    monkeypatch.setattr(promote, "taking_turns", lambda *_: nullcontext())
+    monkeypatch.setattr(promote, "registry_lock", lambda *_: nullcontext())
     monkeypatch.setattr(promote, "version_under", lambda *_: champions.pop(0))
     monkeypatch.setattr(
-        promote, "judge_version", lambda *its: met.append(its[3].version) or {"against": its[3].version}
+        promote,
+        "judge_version",
+        lambda *its: met.append(its[3].version) or Decision(decision=CHALLENGER, against=int(its[3].version)),
     )
-    monkeypatch.setattr(promote, "record_decision", lambda *_, **facts: recorded.append(facts) or facts)
+    monkeypatch.setattr(promote, "record_decision", lambda *its: recorded.append(its[2]) or its[2])
     tracked = {"model": "films", "version": 2, "uri": "http://127.0.0.1:1"}
     verdict, is_new = promote.promote_version(tracked, Path(), PromotionSettings())
-    assert (verdict["against"], is_new, met, len(recorded)) == ("3", True, ["1", "3"], 1)
+    assert (verdict.against, is_new, met, len(recorded)) == (3, True, ["1", "3"], 1)
     champions[:] = [version(number) for number in range(3, 20)]
     with pytest.raises(RegistryError, match="there was a new champion after each of 5 contests; run the same again"):
         promote.promote_version(tracked, Path(), PromotionSettings())
@@ -79,7 +82,9 @@ def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, 
     monkeypatch.setattr(promote, "registry", lambda _uri: nullcontext(client))
     monkeypatch.setattr(promote, "version_under", lambda *_: version(1))
     monkeypatch.setattr(
-        promote, "record_decision", lambda _, its, **record: records.setdefault(int(its.version), record)
+        promote,
+        "record_decision",
+        lambda _, its, record: records.setdefault(int(its.version), record.to_json()) and record,
     )
     monkeypatch.setattr(
         promote, "judge_version", lambda *its: Contest(int(its[2].version), 1, wrong, right, left_out=0)
@@ -93,9 +98,7 @@ def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, 
             yield
 
     turn = threading.Lock()
-    monkeypatch.setattr(promote, "taking_turns", after_both_contests)
-    # `deciding` is a lock of one store: two stores have one each.
-    monkeypatch.setattr(promote, "deciding", lambda _model: nullcontext())
+    monkeypatch.setattr(promote, "registry_lock", after_both_contests)
     tracked = [{"model": "films", "version": number, "uri": "http://127.0.0.1:1"} for number in (2, 3)]
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda its: promote.promote_version(its, Path(), PromotionSettings()), tracked))

@@ -80,10 +80,10 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
         network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
     assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
 
-    # Nothing has changed in MLflow since, so it is not even asked.
+    # All of it is in the store's own registry, so MLflow is not even asked.
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.track, "track_run", None)
-        patch.setattr(tasks.promote, "promote_version", None)
+        patch.setattr(tasks.track, "registry", None)
+        patch.setattr(tasks.promote, "registry", None)
         again = run(tracked(imdb))
     assert [step["name"] for step in again["steps"] if not step["cached"]] == []
     assert again["tracking"] == metrics["tracking"]
@@ -93,7 +93,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
     assert predicted["model"] == f"{MODEL} version 1"
     network = Path(urlsplit(champion.source).path) / "data" / "model.keras"
     network.write_bytes(network.read_bytes()[:-1] + b"!")
-    with pytest.raises(RegistryError, match=r"version 1: its files .* are not those that were registered"):
+    with pytest.raises(RegistryError, match=r"version 1: its files are not those that were registered"):
         predict_text(PredictSettings(text="word5"), None)
 
 
@@ -134,7 +134,7 @@ def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, trained
 def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tasks.track, "log_files", lambda *_: 1 / 0)
-        patch.setattr(tasks.track, "give_up", lambda *_: None)  # a killed process cannot
+        patch.setattr(tasks.track, "mark_failed", lambda *_: None)  # a killed process cannot
         with pytest.raises(ZeroDivisionError):
             run(tracked(imdb))
     run(tracked(imdb))
@@ -205,12 +205,12 @@ def test_a_content_that_another_store_registers_meanwhile_is_not_registered_agai
 
     @contextlib.contextmanager
     def after_another(client, uri, model):
-        """Wait for a turn, in which another store has registered the same."""
+        """Wait for the lock, while another store registers the same."""
         assert uri == "http://127.0.0.1:1"
         client.create_model_version(model, str(store / "its-files"), tags=tags, await_creation_for=0)
         yield
 
-    monkeypatch.setattr(tasks.track, "taking_turns", after_another)
+    monkeypatch.setattr(tasks.track, "registry_lock", after_another)
     with registry(None) as client:
         assert tasks.track.register(client, "http://127.0.0.1:1", None, MODEL, tags) == (1, False)
         assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
@@ -220,7 +220,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     run(tracked(imdb))
     second = run(tracked(imdb, training={"seed": 5}))
     assert second["promotion"]["decision"] == "challenger"
-    assert "Version 2 is not better" in second["promotion"]["reason"]
+    assert "Version 2 is not significantly better" in second["promotion"]["reason"]
     assert second["promotion"]["reason"] in (second["folder"] / "report.html").read_text()
     client = MlflowClient(address_of(None), address_of(None))
     assert client.get_model_version_by_alias(MODEL, "challenger").version == 2
@@ -235,7 +235,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     # Rolled back by a person: the next run of the same does not put it back.
     rolled_back = run(tracked(imdb, training={"seed": 5}))["promotion"]
     assert rolled_back["decision"] == "neither"
-    assert "Version 2 was the champion until version 1 took its place" in rolled_back["reason"]
+    assert "Version 2 was the champion until version 1 replaced it" in rolled_back["reason"]
     assert client.get_model_version_by_alias(MODEL, "champion").version == 1
     assert promote_flow(PromoteSettings(version=1, reason="once more"))["against"] is None
     with pytest.raises(RegistryError, match=r"imdb-classifier has no version 9; it has 1, 2"):

@@ -1,0 +1,87 @@
+import sqlite3
+
+import pytest
+
+from tasks.core.errors import ModelError, RegistryError
+from tasks.network.bundle import KerasClassifier
+from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.local_database import own_database
+from tests.support.champions import MODEL, store_with_champion
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store whose registry has a champion; creating its database takes seconds, so the tests share it."""
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
+        yield root
+
+
+def test_the_champion_a_number_and_a_name_lead_to_the_same_version(store):
+    champion = find_version(None, None, None, store)
+    assert (champion.name, champion.registered_model, champion.number) == (f"{MODEL} version 1", MODEL, 1)
+    assert find_version("1", None, None, store) == find_version(None, MODEL, None, store) == champion
+    with pytest.raises(RegistryError, match=f"{MODEL} has no version 7; it has 1"):
+        find_version("7", None, None, store)
+    with pytest.raises(ModelError, match="another has no champion yet"):
+        find_version(None, "another", None, store)
+
+
+def test_files_of_the_store_are_verified_where_they_are_and_opened_by_either_library(store, tmp_path):
+    found = find_version(None, None, None, store)
+    folder = fetch_bundle(found, None, store, tmp_path)
+    assert folder == store / "registered"
+    assert list(tmp_path.iterdir()) == []
+    assert isinstance(open_bundle(found, folder, "keras"), KerasClassifier)
+    assert type(open_bundle(found, folder, "onnx")) is type(open_bundle(found, folder))
+
+
+def test_a_changed_or_missing_file_is_refused_before_anything_is_opened(store, tmp_path):
+    found = find_version(None, None, None, store)
+    network = store / "registered" / "model.onnx"
+    content = network.read_bytes()
+    for change in (lambda: network.write_bytes(content[:-1] + b"!"), network.unlink):
+        change()
+        with pytest.raises(RegistryError, match="version 1: its files are not those that were registered"):
+            fetch_bundle(found, None, store, tmp_path)
+    with pytest.raises(ModelError, match="version 1: has no ONNX network"):
+        open_bundle(found, store / "registered", "onnx")
+    assert isinstance(open_bundle(found, store / "registered"), KerasClassifier)
+    network.write_bytes(content)
+    facts = store / "registered" / "classifier.json"
+    facts.rename(tmp_path / "away")
+    with pytest.raises(RegistryError, match="version 1: its files are not available at file://"):
+        fetch_bundle(found, None, store, tmp_path)
+    (tmp_path / "away").rename(facts)
+
+
+def test_a_store_without_a_registry_or_with_a_damaged_one_is_named(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    with pytest.raises(ModelError, match="no model has a champion yet: train one"):
+        find_version(None, None, None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    own_database().parent.mkdir()
+    own_database().write_bytes(b"not a database" * 100)
+    with pytest.raises(RegistryError, match=r"its database cannot be used \(file is not a database\); bring back"):
+        find_version(None, None, None, tmp_path)
+
+
+def test_what_a_killed_writer_left_in_a_journal_is_rolled_back(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    own_database().parent.mkdir()
+    with sqlite3.connect(store / "mlflow" / "mlflow.db") as source, sqlite3.connect(own_database()) as copy:
+        source.backup(copy)
+    writer = sqlite3.connect(own_database(), isolation_level=None)
+    writer.execute("PRAGMA cache_spill = 1")
+    writer.execute("PRAGMA cache_size = 1")
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("DELETE FROM registered_model_aliases")
+    writer.execute(
+        "CREATE TABLE large AS WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+        "SELECT randomblob(100) FROM n"
+    )
+    for name in ("mlflow.db", "mlflow.db-journal"):  # as they are on disk when the writer is killed
+        (own_database().parent / f"killed-{name}").write_bytes((own_database().parent / name).read_bytes())
+    writer.close()
+    for name in ("mlflow.db", "mlflow.db-journal"):
+        (own_database().parent / f"killed-{name}").rename(own_database().parent / name)
+    assert find_version(None, None, None, tmp_path).number == 1
