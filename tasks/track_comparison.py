@@ -1,4 +1,4 @@
-"""Log a comparison: one run in MLflow for all of it, and below it a run for each member, logged once."""
+"""Log a comparison in MLflow once: a run for all of it, and below it a run for each member."""
 
 import json
 import time
@@ -16,7 +16,6 @@ from tasks.registry.run_tags import describe_run, flatten
 from tasks.store.artifact import digest
 from tasks.store.store import Store
 
-# MLflow is imported inside the functions that need it.
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
@@ -25,7 +24,7 @@ SUMMARY = ("accuracy", "accuracy_spread", "validation_loss", "validation_spread"
 
 
 def identify_comparison(comparison: dict[str, Any]) -> str:
-    """Return a hash of what was compared and what each member made, whenever and however fast it was."""
+    """Return a hash of the members' settings and results, without times."""
     members = {
         member["name"]: {
             "settings": member["settings"],
@@ -40,7 +39,7 @@ def identify_comparison(comparison: dict[str, Any]) -> str:
 
 
 def metrics_of(member: dict[str, Any]) -> list["Metric"]:
-    """Return a member's summary as metrics, and the epochs of its first seed."""
+    """Return a member's summary and the epochs of its first seed as metrics."""
     from mlflow.entities import Metric
 
     now, summary = int(time.time() * 1000), member["summary"]
@@ -63,7 +62,7 @@ def metrics_of(member: dict[str, Any]) -> list["Metric"]:
 def log_member(
     client: "MlflowClient", experiment: str, parent: str, member: dict[str, Any], tags: dict[str, str]
 ) -> None:
-    """Log a member as a run below that of its comparison; one that failed stands there as failed, with its reason."""
+    """Log a member as a run below its comparison; a failed one as failed, with its reason."""
     from mlflow.entities import Param
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -76,7 +75,7 @@ def log_member(
 
 
 def log_whole(client: "MlflowClient", experiment: str, folder: Path, comparison: dict[str, Any], content: str) -> str:
-    """Log a comparison with its members, its page and its numbers, and return the id of its run."""
+    """Log a comparison with its members, page and numbers, and return the id of its run."""
     from mlflow.entities import Param
 
     tags, chosen = describe_run(content), comparison["chosen"] or "none"
@@ -98,10 +97,10 @@ def log_whole(client: "MlflowClient", experiment: str, folder: Path, comparison:
 
 
 def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
-    """Log the comparison in a folder, unless the same one is there, and return the id of its run.
+    """Log the comparison in a folder, unless it is logged already, and return the id of its run.
 
     Raises:
-        RegistryUnreachable: nobody answers at `uri`.
+        RegistryUnreachable: the server at `uri` does not answer.
         RegistryError: the request was refused.
     """
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Logged: what MLflow is told of any run: settings as parameters, and who logs, where and from which commit."""
+"""Run tags: settings as MLflow parameters, and the machine, store and commit of a run."""
 
 import hashlib
 import platform
@@ -8,8 +8,6 @@ from typing import Any
 from tasks.core.environment import store_root
 from tasks.core.files import replace_file
 from tasks.core.machine import describe_machine
-
-# MLflow is imported inside the functions that need it: a run that finds itself remembered never pays for it.
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -21,7 +19,7 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def describe_run(content: str) -> dict[str, str]:
-    """Return the tags of a run: what it was, who logs it, on which machine and from which commit."""
+    """Return the tags of a run: its content, machine, commit and store."""
     from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY
 
     machine = describe_machine()
@@ -32,9 +30,9 @@ def describe_run(content: str) -> dict[str, str]:
 
 
 def store_id() -> str:
-    """Return what tells this store from others that log to the same server, wherever it is moved or mounted.
+    """Return an id that distinguishes this store from others on the same server, wherever it is moved or mounted.
 
-    Made where it is first asked for; call it under the lock of who logs.
+    It is created at first use; call this under the lock `mlflow/log`.
     """
     path = store_root() / "mlflow" / "id"
     if not path.exists():
