@@ -1,1 +1,1 @@
-"""Showing: what a person types and sees: command line, screen, progress, figures, pages, failures, events."""
+"""Reporting: command line, terminal output, progress, figures, pages, failures, events."""

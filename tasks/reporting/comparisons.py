@@ -1,4 +1,4 @@
-"""Comparisons: networks side by side, in one figure, in the terminal, in words and in Prefect's UI."""
+"""Comparisons: networks in one figure, in sentences, in the terminal and in Prefect's UI."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from rich.table import Table
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.reporting.plots import side_by_side
 
-# Matplotlib and Prefect are imported inside the functions that need them.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -28,11 +27,7 @@ COLUMNS: dict[str, Literal["left", "right"]] = {
 
 
 def draw_curves(members: Sequence[dict[str, Any]]) -> "Figure":
-    """Draw loss and accuracy on the validation reviews against epochs, a colour a member and a line a seed.
-
-    Args:
-        members: those that finished, in the order of the legend.
-    """
+    """Draw validation loss and accuracy by epoch, one colour per member and one line per seed."""
     import matplotlib as mpl
     from matplotlib.ticker import MaxNLocator
 
@@ -55,7 +50,7 @@ def draw_curves(members: Sequence[dict[str, Any]]) -> "Figure":
 
 
 def describe_row(member: dict[str, Any]) -> list[str]:
-    """Return a member's cells in the table, by `COLUMNS`, of one or two lines; ± stands before a standard deviation."""
+    """Return a member's cells of the table, with one or two lines each; ± precedes a standard deviation."""
     summary = member["summary"]
     if summary is None:
         return [member["name"], "failed", *("" for _ in range(len(COLUMNS) - 2))]
@@ -75,12 +70,12 @@ def describe_row(member: dict[str, Any]) -> list[str]:
 
 
 def is_from_cache(member: dict[str, Any]) -> bool:
-    """Tell whether no run of a member had to be trained."""
+    """Return whether no run of a member had to be trained."""
     return all(step["cached"] for run in member["runs"] for step in run["steps"] if step["name"] == "train")
 
 
 def describe_choice(comparison: dict[str, Any]) -> str:
-    """Say in words which network the validation reviews choose, and against which others that is beyond chance."""
+    """Return sentences on the chosen network, and on the others that differ from it significantly."""
     name = comparison["chosen"]
     if name is None:
         return "No network could be trained, so none is chosen."
@@ -96,9 +91,9 @@ def describe_choice(comparison: dict[str, Any]) -> str:
             lead = pair["difference"] if pair["first"] == name else -pair["difference"]
             verdicts["alike" if pair["adjusted"] >= ALPHA else "better" if lead > 0 else "worse"].append(other)
     words = {
-        "better": "On these it is better, beyond chance, than ",
-        "worse": "On these it is worse, beyond chance, than ",
-        "alike": "They cannot tell it apart from ",
+        "better": "On these it is significantly better than ",
+        "worse": "On these it is significantly worse than ",
+        "alike": "It does not differ significantly from ",
     }
     return " ".join(
         [chosen, *(words[verdict] + enumerate_names(others) + "." for verdict, others in verdicts.items() if others)]
@@ -106,17 +101,17 @@ def describe_choice(comparison: dict[str, Any]) -> str:
 
 
 def enumerate_names(names: Sequence[str]) -> str:
-    """Return names as a sentence has them: a, b and c."""
+    """Return names as in a sentence: a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def describe_sight(comparison: dict[str, Any]) -> str:
-    """Say in words which test figures were seen, and what that means for whoever chooses."""
+    """Return sentences on the test figures that were seen, and on what that means for a choice."""
     finished = [member for member in comparison["members"] if member["summary"]]
     words = (
-        f"The test figures of all {len(finished)} networks that finished were seen, and none of them chose: the choice "
-        "is by the validation reviews alone. Who picks by test accuracy from this table instead picks luck too, and "
-        "must test anew, on reviews that nobody has seen."
+        f"The choice uses the validation reviews alone, although the test figures of all {len(finished)} finished "
+        "networks are shown. A choice by test accuracy from this table would be partly luck, and would need a new test "
+        "on unseen reviews."
     )
     if comparison["search"]:
         words += (
@@ -133,7 +128,7 @@ def describe_sight(comparison: dict[str, Any]) -> str:
 
 
 def show_comparison(folder: Path) -> int:
-    """Print what a comparison came to; the exit status is 1 where a member failed."""
+    """Print the results of a comparison; the exit status is 1 if a member failed."""
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
     console = Console()
     dataset, members = comparison["dataset"], comparison["members"]

@@ -1,4 +1,4 @@
-"""Figures: what a run came to, drawn by Matplotlib as SVG whose bytes depend on its content alone."""
+"""Plots: a run's results as Matplotlib figures, saved as reproducible SVG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,13 @@ import numpy as np
 from tasks.evaluation.metrics import bin_of
 from tasks.evaluation.scores import Scores
 
-# Matplotlib and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#3b6ea8", "#d1662c", "#888888"
 
-FEW_LABELS = 4  # as many as a small confusion matrix holds
+FEW_LABELS = 4  # a small confusion matrix
 MOST_CURVES, MOST_LABELS_SHOWN, LONGEST_NAME = 10, 20, 18
 
 # A curve's name, (n,) whether each review is one to be found, and (n,) the probability that it is.
@@ -24,7 +23,7 @@ Ranking = tuple[str, np.ndarray, np.ndarray]
 
 
 def save_figure(figure: "Figure", path: Path, title: str) -> None:
-    """Write a figure as SVG, with a title for those who cannot see it."""
+    """Write a figure as SVG, with a title for screen readers."""
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "path"}):
@@ -44,7 +43,7 @@ def side_by_side(*widths: float, height: float = 3.7) -> "tuple[Figure, list[Axe
 
 
 def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Figure":
-    """Draw loss and accuracy against epochs, training beside validation, the best epoch marked."""
+    """Draw training and validation loss and accuracy by epoch, with the best epoch marked."""
     from matplotlib.ticker import MaxNLocator
 
     epochs = [epoch["epoch"] for epoch in history]
@@ -85,9 +84,9 @@ def draw_rankings(rankings: list[Ranking]) -> "Figure":
 
 
 def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, bins: int) -> "Figure":
-    """Draw the confusion matrix, and what came true against the probability given (reliability).
+    """Draw the confusion matrix and the reliability diagram.
 
-    Of two labels the probability is of the second one, of more it is the verdict's.
+    With two labels the probability is that of the second one, with more that of the verdict.
     """
     counts, shown = gather_rare(np.array(confusion), names)
     many = len(shown) > FEW_LABELS
@@ -112,12 +111,7 @@ def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scor
 
 
 def gather_rare(counts: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Return a confusion matrix of the 20 most frequent labels, the rest gathered in one more, and their names.
-
-    Args:
-        counts: (labels, labels) reviews, a row a label and a column a verdict.
-        names: of the labels.
-    """
+    """Return a confusion matrix of the 20 most frequent labels and one for the rest, and their names."""
     if len(names) <= MOST_LABELS_SHOWN:
         return counts, list(names)
     frequent = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_LABELS_SHOWN])
@@ -129,7 +123,7 @@ def gather_rare(counts: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, l
 
 
 def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
-    """Draw a confusion matrix, a row a label and a column a verdict, each cell coloured by its share of the row."""
+    """Draw a confusion matrix, one row per label and one column per verdict."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares if len(names) > FEW_LABELS else counts, cmap="Blues", vmin=0)
     axes.grid(visible=False)
@@ -151,9 +145,9 @@ def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
 
 
 def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_length: list[dict[str, Any]]) -> "Figure":
-    """Draw how scores are spread, and accuracy by review length with its 95% interval (Wilson).
+    """Draw the distribution of scores, and accuracy by review length with its 95% interval (Wilson).
 
-    Of two labels the scores are the second one's, by label; of more the verdict's, right and wrong apart.
+    With two labels the scores are those of the second one, by label; with more those of the verdict, right or wrong.
     """
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()

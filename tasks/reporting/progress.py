@@ -1,4 +1,4 @@
-"""Progress: how far a long step is, as a bar in the terminal and in Prefect's UI."""
+"""Progress of long steps, and events for Prefect's server."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ from rich.theme import Theme
 
 
 def tag_flow_run(tag: str) -> None:
-    """Add a tag to the flow run that is going on; outside a flow run there is nothing to tag."""
+    """Add a tag to the current flow run; outside a flow run do nothing."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
@@ -35,16 +35,12 @@ REVIEWS_DRIFTED = "imdb-pipeline.reviews.drifted"
 
 
 def resource_of(model: str) -> str:
-    """Return what Prefect's events call a model in the registry; a trigger's `match` names the same."""
+    """Return the resource id of a registered model in Prefect's events."""
     return f"imdb-pipeline.model.{model}"
 
 
 def announce_champion(verdict: dict[str, Any]) -> None:
-    """Tell Prefect's server that a model became the champion.
-
-    Args:
-        verdict: model, version, reason and against.
-    """
+    """Send the event that a model became the champion; `verdict` has model, version, reason and against."""
     resource = {
         "prefect.resource.id": resource_of(verdict["model"]),
         "prefect.resource.name": f"{verdict['model']} version {verdict['version']}",
@@ -54,23 +50,23 @@ def announce_champion(verdict: dict[str, Any]) -> None:
 
 
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
-    """Tell Prefect's server that scored reviews are unlike those that a model was trained on.
+    """Send the event that a file's reviews differ from those that a model was trained on.
 
-    The event is the model's, so that it starts the deployment that retrains this one, and no other.
+    The event names the model, so that it starts only the deployment that retrains this one.
 
     Args:
         model: its name in the registry.
-        file: what was scored.
-        drift: the stability index of each thing that is compared.
+        file: the scored file.
+        drift: the population stability index by property.
     """
     resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": model}
     emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "file": file, "drift": drift})
 
 
 SECONDS_BETWEEN_UPDATES = 2.0
-ONE_BAR = threading.Lock()  # the terminal has room for; what goes on in other threads meanwhile, Prefect's UI shows
+ONE_BAR = threading.Lock()  # in the terminal; Prefect's UI shows the progress of all threads
 
-# Told which share of the work is done, from 0 to 1, and what is being done.
+# Called with the share of the work that is done, from 0 to 1, and its description.
 Advance = Callable[[float, str], None]
 
 
@@ -84,15 +80,11 @@ def log_console() -> Console:
 
 @contextlib.contextmanager
 def showing_progress(key: str, description: str) -> Iterator[Advance]:
-    """Give a function to call as work gets on, and show in the terminal and in Prefect's UI how far it is.
+    """Give a function that shows the progress in the terminal and in Prefect's UI, in the artifact `key`.
 
-    Where output is no terminal there is no bar. Where Prefect's server stops answering, the work goes on without it.
-
-    Args:
-        key: of the artifact in Prefect's UI.
-        description: of the whole work.
+    The work continues if Prefect's server stops answering.
     """
-    say = get_run_logger().warning
+    logger = get_run_logger()
     # In a task that is no coroutine, neither is this.
     shown = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
     console, next_update, is_told = log_console(), 0.0, True
@@ -115,6 +107,8 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                     update_progress_artifact(shown, progress=round(100 * share, 1))
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
-                    say("Prefect's server is not told of the progress any more (%s); the work goes on", error)
+                    logger.warning(
+                        "Prefect's server is not told of the progress any more (%s); the work goes on", error
+                    )
 
         yield advance
