@@ -71,7 +71,7 @@ def test_the_page_asks_no_other_host_and_the_terminal_says_who_is_chosen(searche
     assert page.count("<svg") == 1
     assert all(name in page for name in MEMBERS)
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#|data:)|url\((?!#)|@import|<script""", page)
-    assert "The test figures of all 2 networks" in " ".join(page.split())
+    assert "the test figures of all 2 finished networks are shown" in " ".join(page.split())
     assert show_comparison(comparison["folder"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert f"The validation reviews choose {comparison['chosen']}" in printed
