@@ -4,8 +4,8 @@
     python benchmarks/speedrun.py --data PATH/imdb.npz --presets tuned --seeds 1
 
 Seconds are wall time of the complete process with an empty store, including Prefect, baseline, tracking and report.
-It prints rows for the table in docs/performance.md. The bars are 0.90 and 0.925 test accuracy; imdb_word_index.json
-must be in the folder of imdb.npz.
+It prints rows for the table in benchmarks/performance-notes.md. The bars are 0.90 and 0.925 test accuracy;
+imdb_word_index.json must be in the folder of imdb.npz.
 """
 
 import argparse

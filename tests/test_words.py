@@ -9,7 +9,19 @@ PROJECT = Path(__file__).parents[1]
 SUFFIXES = {"", ".py", ".md", ".toml", ".yaml", ".jinja", ".html"}
 # Files and folders without these words; to be extended until it names every folder.
 CHECKED = [
-    *(".ci/run", "CONTRIBUTING.md", "Makefile", "benchmarks", "deploy", "deployment.yaml", "docs", "pyproject.toml"),
+    *(
+        ".ci/run",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "artifacts/README.md",
+        "Makefile",
+        "benchmarks",
+        "deploy",
+        "deployment.yaml",
+        "docs",
+        "pyproject.toml",
+    ),
     *("serving", "tests/faults", "tests/serving", "tests/support", "tests/__init__.py", "tests/test_architecture.py"),
 ]
 

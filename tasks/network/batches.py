@@ -74,7 +74,7 @@ def bucketed_dataset(
     count = batches_an_epoch(parts, batch_size, bucketing=bucketing)
     options = tf.data.Options()
     # The tuner has nothing to tune, but in every other epoch it gives both directions of the recurrent layer one
-    # processor, and the epoch takes 1.7 times as long (docs/performance.md).
+    # processor, and the epoch takes 1.7 times as long (benchmarks/performance-notes.md).
     options.autotune.enabled = False
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
 
