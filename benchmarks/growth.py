@@ -56,26 +56,26 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     target = folder / step
     target.mkdir()
     if step == "encode":
-        from tasks.encode import encode_download
+        from tasks.encode import encode
 
         started = time.perf_counter()
-        encode_download(folder, EncodeSettings(), target)
+        encode.function(downloaded=folder, settings=EncodeSettings(), folder=target)
     elif step == "pad":
-        from tasks.pad import pad_splits
+        from tasks.pad import pad
 
         started = time.perf_counter()
-        pad_splits(folder / "encode", PadSettings(), target)
+        pad.function(encoded=folder / "encode", settings=PadSettings(), folder=target)
     elif step == "score":
         from tasks.build import make_model
         from tasks.network.history import Epoch, write_training
         from tasks.network.keras_files import save_model
-        from tasks.score import score_model
+        from tasks.score import score
 
         save_model(make_model(ModelSettings(units=4, embedding_dim=8), 10_000), target / "model.keras")
         epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)
         write_training(target, [epoch], bucketing=True, keep_best=False)
         started = time.perf_counter()
-        score_model(target, folder / "pad", ScoringSettings(), target)
+        score.function(trained=target, padded=folder / "pad", settings=ScoringSettings(), folder=target)
     else:
         from tasks.network.bundle import open_onnx
         from tasks.predict import score_file
@@ -87,11 +87,17 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     seconds = time.perf_counter() - started
     figures = {"seconds": seconds, "peak_mb": peak_memory()}
     if step == "score":  # in this process, so that the one that predicts does not load TensorFlow
-        from tasks.package import package_classifier
+        from tasks.package import package
 
         (folder / "packaged").mkdir()
-        package_classifier(
-            folder, folder / "encode", folder / "pad", target, target, ThresholdSettings(), folder / "packaged"
+        package.function(
+            downloaded=folder,
+            encoded=folder / "encode",
+            padded=folder / "pad",
+            trained=target,
+            scored=target,
+            settings=ThresholdSettings(),
+            folder=folder / "packaged",
         )
     return figures
 

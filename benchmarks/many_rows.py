@@ -41,14 +41,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from tasks.core.data_settings import EncodeSettings
-    from tasks.encode import encode_download
+    from tasks.encode import encode
 
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         folder = Path(scratch)
         (folder / "encoded").mkdir()
         write_short_reviews(folder / "texts.parquet", arguments.rows)
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
-        counts = encode_download(folder, EncodeSettings(), folder / "encoded")
+        counts = encode.function(downloaded=folder, settings=EncodeSettings(), folder=folder / "encoded")
         seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{counts}: {seconds:.0f} s, {peak:.0f} MB at the peak ({before:.0f} MB before)")
 

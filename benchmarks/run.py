@@ -130,13 +130,13 @@ def link_download(data: Path, scratch: Path) -> Path:
 def prepare(download: Path, reviews: int | None, folder: Path) -> None:
     """Turn the .npz file into padded Parquet files, as the steps encode and pad do."""
     from tasks.core.data_settings import EncodeSettings, PadSettings
-    from tasks.encode import encode_download
-    from tasks.pad import pad_splits
+    from tasks.encode import encode
+    from tasks.pad import pad
 
     folder.mkdir()
-    encode_download(download, EncodeSettings(max_reviews=reviews), folder)
+    encode.function(downloaded=download, settings=EncodeSettings(max_reviews=reviews), folder=folder)
     (folder / "padded").mkdir()
-    pad_splits(folder, PadSettings(), folder / "padded")
+    pad.function(encoded=folder, settings=PadSettings(), folder=folder / "padded")
 
 
 def load(folder: Path) -> list[Any]:

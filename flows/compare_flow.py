@@ -9,11 +9,10 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows.imdb_flow import download_reviews, train_and_judge
+from flows.imdb_flow import download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
 from flows.search import search
 from tasks.compare import compare
-from tasks.core.environment import result_folder
 from tasks.core.error_messages import describe
 from tasks.core.errors import MemberError, RegistryUnreachable
 from tasks.core.flow_settings import CompareSettings
@@ -39,11 +38,11 @@ def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
     """
     run = str(flow_run.id)
     try:
-        made = [artifact for artifact in train_and_judge(settings, downloaded) if artifact]
+        artifacts = train_and_evaluate(settings, downloaded)
     except Exception as error:
         step = unfinished_step(run) or "the run"
         raise MemberError(f"{step} with seed {settings.training.seed}: {describe(error)}") from error
-    return MemberRun({artifact.step: artifact for artifact in made}, steps_of(run))
+    return MemberRun(artifacts, steps_of(run))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{member.name}")
@@ -60,12 +59,7 @@ def train_member(member: Member, downloaded: Artifact) -> Outcome:
     return Outcome(member, done)
 
 
-@flow(
-    name="imdb-pipeline-compare",
-    result_storage=result_folder(),
-    result_serializer="json",
-    on_failure=[leave_report],
-)
+@flow(name="imdb-pipeline-compare", persist_result=False, on_failure=[leave_report])
 def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     """Train recurrent networks under the same budget and set them side by side; the validation reviews choose.
 
@@ -80,7 +74,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     """
     uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
     members = find_members(settings)
-    downloaded = download_reviews(settings.data)
+    downloaded = download_dataset(settings.data)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))

@@ -1,17 +1,16 @@
-"""The pipeline: from movie reviews to a trained and judged recurrent classifier, in reading order."""
+"""The pipeline: from texts to a trained, evaluated and registered recurrent classifier, one line per step."""
 
 from tasks.reporting.command_line import run_flow
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect import flow, get_run_logger
 
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
-from tasks.core.environment import result_folder
 from tasks.core.errors import RegistryUnreachable, SourceUnreachable
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset, download, pin
@@ -30,139 +29,134 @@ from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact
-from tasks.store.caching import is_kept
+from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts
 from tasks.track import track
 from tasks.train import train
 
 
-@flow(
-    name="imdb-pipeline",
-    result_storage=result_folder(),
-    result_serializer="json",
-    on_failure=[leave_report],
-)
+@flow(name="imdb-pipeline", persist_result=False, on_failure=[leave_report])
 def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
-    """Train and judge a recurrent classifier of movie reviews.
+    """Train and evaluate a recurrent text classifier, register it, and decide whether it serves.
 
-    Every step is kept under a key of what it depends on, and is done again only when that has changed.
+    A step reruns only when its settings, its inputs or its code have changed.
 
     Args:
-        settings: what to run; the defaults are the case study's, one part after another.
+        settings: what to run; the defaults are the case study's.
 
     Returns:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
-    uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
-    run = settings
-    made = train_and_judge(run, download_reviews(run.data))
+    uri = tracking_uri() if settings.tracking.enabled else None  # an error in it should be known before training
+    downloaded = download_dataset(settings.data)
+    made = train_and_evaluate(settings, downloaded)
     drawn = figures(
-        made.downloaded, made.trained, made.evaluated, made.compared, made.judged, made.encoded, run.evaluation
+        downloaded=downloaded,
+        encoded=made.encoded,
+        trained=made.trained,
+        scored=made.scored,
+        baselined=made.baselined,
+        evaluated=made.evaluated,
+        settings=settings.evaluation,
     )
-    packaged = package(made.downloaded, made.encoded, made.padded, made.trained, made.evaluated, run.evaluation)
-    everything = [artifact for artifact in (*made, drawn, packaged) if artifact]
-    return run_folder(run, everything, *log_and_decide(run, everything, uri))
+    packaged = package(
+        downloaded=downloaded,
+        encoded=made.encoded,
+        padded=made.padded,
+        trained=made.trained,
+        scored=made.scored,
+        settings=settings.evaluation,
+    )
+    artifacts = PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
+    tracking, promotion = track_and_promote(settings, artifacts, uri)
+    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
 
 
-class Judged(NamedTuple):
-    """What the steps up to the judgement made; what a run did not ask for is null."""
-
-    downloaded: Artifact
-    encoded: Artifact
-    padded: Artifact
-    compared: Artifact
-    built: Artifact
-    trained: Artifact
-    evaluated: Artifact
-    judged: Artifact
-    divided: Artifact | None
-    learned: Artifact | None
-
-
-def train_and_judge(settings: RunSettings, downloaded: Artifact) -> Judged:
-    """Take downloaded reviews to a trained and judged network, as a run does and each member of a comparison."""
-    divided = slice_tests(downloaded, settings.data, settings.evaluation) if settings.evaluation.slice_column else None
-    prepared = prepare(settings, downloaded)
-    encoded, padded, learned = prepared
-    # Before TensorFlow takes its half gigabyte: the two at once would double what the machine must have.
-    compared = baseline(encoded, padded, settings.baseline)
-    built, trained = fit(settings, prepared)
-    evaluated = score(trained, padded, settings.evaluation)
-    judged = evaluate(downloaded, padded, evaluated, compared, divided, settings.evaluation)
-    return Judged(downloaded, encoded, padded, compared, built, trained, evaluated, judged, divided, learned)
+def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifacts:
+    """Run the steps from downloaded texts to an evaluated network, for a run and for each member of a comparison."""
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    padded = pad(encoded=encoded, settings=settings.data)
+    learned = learn_phrases(settings, encoded, padded)
+    # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
+    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+    built = build(padded=padded, learned=learned, settings=settings.model)
+    numbers = learned if settings.model.phrases else None
+    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
+    scored = score(trained=trained, padded=padded, settings=settings.evaluation)
+    sliced = slice_by_column(settings, downloaded)
+    evaluated = evaluate(
+        downloaded=downloaded,
+        padded=padded,
+        scored=scored,
+        baselined=baselined,
+        sliced=sliced,
+        settings=settings.evaluation,
+    )
+    return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, sliced, evaluated)
 
 
-class Prepared(NamedTuple):
-    """What a network is trained on; `learned` only where it reads phrases or word vectors."""
-
-    encoded: Artifact
-    padded: Artifact
-    learned: Artifact | None
-
-
-def prepare(settings: RunSettings, downloaded: Artifact) -> Prepared:
-    """Take downloaded reviews to what a network is trained on."""
-    encoded = encode(downloaded, settings.data)
-    padded = pad(encoded, settings.data)
-    reads = settings.model.phrases or settings.model.word_vectors
-    learned = phrases(encoded, padded, settings.phrases, settings.model.word_vectors) if reads else None
-    return Prepared(encoded, padded, learned)
+def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) -> Artifact | None:
+    """Learn what phrases and words say about the label, if the network reads it."""
+    if not (settings.model.phrases or settings.model.word_vectors):
+        return None
+    vectors = settings.model.word_vectors
+    return phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
 
 
-def fit(settings: RunSettings, prepared: Prepared) -> tuple[Artifact, Artifact]:
-    """Build a network and train it, and return both; no test review is looked at."""
-    _encoded, padded, learned = prepared
-    built = build(padded, settings.model, learned)
-    return built, train(built, padded, settings.training, learned if settings.model.phrases else None)
+def slice_by_column(settings: RunSettings, downloaded: Artifact) -> Artifact | None:
+    """Find the value of a column for each test text, if the settings name one."""
+    if not settings.evaluation.slice_column:
+        return None
+    return slice_tests(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
 
 
-def download_reviews(data: DataSettings) -> Artifact:
-    """Download the dataset, or the sample set where the Keras host cannot be reached and the settings allow it."""
+def download_dataset(data: DataSettings) -> Artifact:
+    """Download the dataset, or the sample if the Keras host cannot be reached and the settings allow it."""
     data, sample = pin(data, get_run_logger().warning), SourceSettings(dataset="rotten-tomatoes")
-    # Who names a source wants that one, and no other set in its place.
-    may_stand_in = data.dataset == "imdb" and not (data.source or data.word_index) and data.on_unreachable == "sample"
-    # With the sample at hand, one try at the host is enough: an offline run starts at once.
-    attempt = download.with_options(retries=0) if may_stand_in and is_kept(download, settings=sample) else download
+    # A named source is wanted, and nothing in its place.
+    may_replace = data.dataset == "imdb" and not (data.source or data.word_index) and data.on_unreachable == "sample"
+    # If the sample is cached, one attempt at the host is enough: an offline run starts at once.
+    attempt = download.with_options(retries=0) if may_replace and download.is_cached(settings=sample) else download
     try:
-        downloaded = attempt(data)
+        downloaded = attempt(settings=data)
     except SourceUnreachable as unreachable:
-        if not may_stand_in:
-            raise SourceUnreachable(f"{unreachable}\n{WAYS_OUT}") from unreachable
+        if not may_replace:
+            raise SourceUnreachable(f"{unreachable}\n{REMEDIES}") from unreachable
         get_run_logger().warning(SAMPLE_NOTICE, unreachable)
-        downloaded = download(sample)
+        downloaded = download(settings=sample)
     tag_flow_run(f"dataset:{downloaded.meta['dataset']['name']}")
     return downloaded
 
 
-def log_and_decide(
-    settings: RunSettings, made: list[Artifact], uri: str | None
+def track_and_promote(
+    settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Log the run and decide on its model, or go on without where nobody answers and the run's own folder is enough.
+    """Log the run and decide on its model; if MLflow does not answer, the run folder is still complete.
 
     Returns:
-        What metrics.json holds of the tracking, and of the promotion.
+        The parts of metrics.json about tracking and promotion.
     """
     if not settings.tracking.enabled:
         return None, None
     try:
-        tracked = track(settings, made, uri)
-        return tracked, promote(tracked, made[0], settings.promotion)
+        tracking = track(settings=settings, artifacts=artifacts, uri=uri)
+        return tracking, promote(tracking=tracking, downloaded=artifacts.downloaded, settings=settings.promotion)
     except RegistryUnreachable as unreachable:
         get_run_logger().warning(UNTRACKED_NOTICE, unreachable)
         return None, None
 
 
 UNTRACKED_NOTICE = """%s.
-  The run is complete but for this: it is not logged, and its model is neither registered nor promoted.
+  The run is complete, but it is not logged, and its model is neither registered nor promoted.
   When MLflow is back, run the same again: all other steps come from the cache."""
 
-WAYS_OUT = """Three ways out:
+REMEDIES = """Three ways to continue:
   1. take the files from elsewhere: --data.source PATH_OR_URL/imdb.npz (and --data.sha256 HEX)
-  2. train on the sample set instead: --data.dataset rotten-tomatoes
+  2. train on the sample instead: --data.dataset rotten-tomatoes
   3. try again when the network is back; behind a proxy, set HTTPS_PROXY"""
 
 SAMPLE_NOTICE = """THIS IS NOT IMDB.
   %s
-  The run goes on with the sample set: critics' lines of Rotten Tomatoes, shorter and harder to tell apart.
+  The run continues with the sample: sentences of Rotten Tomatoes reviews, which are shorter and harder to classify.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 

@@ -5,18 +5,20 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.imdb_flow import fit, prepare
-from tasks.core.environment import store_root
+from flows.imdb_flow import learn_phrases
+from tasks.build import build
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
+from tasks.encode import encode
 from tasks.evaluation.members import found_member, shared_settings
 from tasks.evaluation.search_space import read_search
 from tasks.evaluation.study import finished_trials, open_study, run_trials
 from tasks.network.history import read_training
+from tasks.pad import pad
 from tasks.store.artifact import Artifact, digest
-from tasks.store.caching import path_of
-from tasks.store.store import Store
+from tasks.store.open_store import open_store
+from tasks.train import train
 
 
 def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
@@ -29,7 +31,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
     name, store = (
         digest({"asked": asked, "search": settings.search.split(), "of": downloaded.sha256}),
-        Store(store_root()),
+        open_store(),
     )
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
@@ -63,5 +65,10 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial so far, and return the loss on the validation reviews after each epoch."""
-    _built, trained = fit(settings, prepare(settings, downloaded))
-    return [float(epoch["val_loss"]) for epoch in read_training(path_of(trained)).history]
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    padded = pad(encoded=encoded, settings=settings.data)
+    learned = learn_phrases(settings, encoded, padded)
+    built = build(padded=padded, learned=learned, settings=settings.model)
+    numbers = learned if settings.model.phrases else None
+    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
+    return [float(epoch["val_loss"]) for epoch in read_training(open_store().path(trained)).history]

@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prefect import task
 
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
 from tasks.linear.tfidf import fit_tfidf
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -87,14 +85,9 @@ def fit_naive_bayes(
     return shares
 
 
-def score_baseline(encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
+@step(run_name="baseline {settings.kind}")
+def baseline(*, encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
     """Write the scores of the test texts, and return their number."""
     scores = fit_baseline(encoded, padded, settings)
     write_scores(folder, "test", scores)
     return {"test": len(scores.labels)}
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="baseline {settings.kind}")
-def baseline(encoded: Artifact, padded: Artifact, settings: BaselineSettings) -> Artifact:
-    """Fit the linear model, and score the test reviews with it."""
-    return keep(lambda folder: score_baseline(path_of(encoded), path_of(padded), settings, folder))

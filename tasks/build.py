@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import task
-
 from tasks.core.settings import ModelSettings
 from tasks.linear.phrase_files import read_phrase_facts, read_table, read_vectors
 from tasks.network.keras_files import MODEL, READER, save_model
 from tasks.network.quiet_import import start_tensorflow
 from tasks.network.seeds import seeded_weights
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.padded import padded_file, read_sizes
 
 if TYPE_CHECKING:
@@ -163,7 +160,8 @@ def recurrent_layer(
     return keras.layers.Bidirectional(layer, name=f"bidirectional_{number}") if settings.bidirectional else layer
 
 
-def build_model(padded: Path, settings: ModelSettings, learned: Path | None, folder: Path) -> dict[str, int]:
+@step(run_name="build {settings.cell} of {settings.units}")
+def build(*, padded: Path, learned: Path | None, settings: ModelSettings, folder: Path) -> dict[str, int]:
     """Write model.keras and summary.txt; return the number of parameters."""
     model = make_model(settings, *read_sizes(padded_file(padded, "train")), learned)
     save_model(model, folder / MODEL)
@@ -171,14 +169,3 @@ def build_model(padded: Path, settings: ModelSettings, learned: Path | None, fol
     model.summary(print_fn=lines.append, line_length=100, expand_nested=True)
     (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"parameters": model.count_params()}
-
-
-@task(
-    cache_policy=BY_CONTENT,
-    result_serializer="json",
-    task_run_name="build {settings.cell} of {settings.units}",
-)
-def build(padded: Artifact, settings: ModelSettings, learned: Artifact | None = None) -> Artifact:
-    """Make the network for the words of `padded`, with what was learned of phrases inside if it reads them."""
-    paths = path_of(padded), settings, path_of(learned) if learned else None
-    return keep(lambda folder: build_model(*paths, folder))

@@ -16,6 +16,7 @@ from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, 
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
 from tasks.evaluation.members import MemberRun, Outcome
+from tasks.evaluation.plots import save_figure
 from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, summarise_runs
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
@@ -31,27 +32,28 @@ from tasks.reporting.comparisons import (
     show_in_prefect,
 )
 from tasks.reporting.pages import read_svg, render
-from tasks.reporting.plots import save_figure
 from tasks.store.artifact import Artifact
-from tasks.store.step_log import noting
-from tasks.store.store import Store, open_store
+from tasks.store.open_store import open_store
+from tasks.store.run_artifacts import describe_artifacts
+from tasks.store.step_log import log_step
+from tasks.store.store import Store
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return one run of a member as comparison.json holds it."""
-    training = read_training(store.path(run.made["train"]))
-    judged = json.loads(store.path(run.made["evaluate"], METRICS).read_text())
-    seconds = run.made["train"].meta["seconds"]
+    training = read_training(store.path(run.artifacts.trained))
+    judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
+    seconds = run.artifacts.trained.meta["seconds"]
     return {
         "seed": settings.training.seed,
         "accuracy": judged["test"]["accuracy"],
         "validation_loss": judged["validation"]["log_loss"],
-        "parameters": run.made["build"].meta["parameters"],
+        "parameters": run.artifacts.built.meta["parameters"],
         "best_epoch": training.best_epoch,
         "kept_epoch": training.kept_epoch,
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": run.steps,
-        "artifacts": {step: {"key": artifact.key, "sha256": artifact.sha256} for step, artifact in run.made.items()},
+        "artifacts": describe_artifacts(run.artifacts),
     }
 
 
@@ -60,7 +62,7 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
     own = outcome.member.runs[0].model_dump(mode="json")
     shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
     runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
-    tested = outcome.runs[0].made["pad"].meta["test"] if outcome.runs else 0
+    tested = outcome.runs[0].artifacts.padded.meta["test"] if outcome.runs else 0
     member = {
         "name": outcome.member.name,
         "failure": outcome.failure,
@@ -81,7 +83,7 @@ def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store)
     by_name, labels, verdicts = {outcome.member.name: outcome for outcome in finished}, None, {}
     for member in ranked:
         outcome, chosen = by_name[member["name"]], chosen_run(member)
-        scores: Scores = read_scores(store.path(outcome.runs[chosen].made["score"]), "test")
+        scores: Scores = read_scores(store.path(outcome.runs[chosen].artifacts.scored), "test")
         if labels is not None and not np.array_equal(labels, scores.labels):
             raise DataError(
                 f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"
@@ -101,7 +103,7 @@ def gather_comparison(
     """Return the content of comparison.json; docs/running.md describes it."""
     members = rank_members([describe_member(outcome, settings, store) for outcome in outcomes])
     finished = [outcome for outcome in outcomes if not outcome.failure]
-    sizes = finished[0].runs[0].made["pad"].meta if finished else {}
+    sizes = finished[0].runs[0].artifacts.padded.meta if finished else {}
     return {
         "dataset": downloaded.meta["dataset"] | sizes,
         "chosen": members[0]["name"] if finished else None,
@@ -144,7 +146,7 @@ def compare(
 ) -> Path:
     """Write the folder of a comparison from what its members made, and return where it is."""
     store = open_store()
-    with noting(str(flow_run.id), "compare"):
+    with log_step(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
         folder = write_comparison(store.root / COMPARISONS, flow_run.name or "comparison", settings, comparison)
         store.share_folder(folder)

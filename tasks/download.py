@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
@@ -13,32 +12,13 @@ from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep
+from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
 from tasks.texts.sources.own_files import fetch_own, hash_files
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
-
-
-def fetch_dataset(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Write the dataset's files and dataset.json into `folder`, and return its description as {"dataset": ...}.
-
-    Raises:
-        InputError: your files cannot be trained on.
-        SourceUnreachable: retrying may help.
-        SourceError: retrying will not help.
-    """
-    if settings.dataset == "imdb":
-        dataset = fetch_imdb(settings, folder, warn)
-    elif settings.is_own:
-        dataset = fetch_own(settings, folder, warn)
-    else:
-        dataset = fetch_rotten_tomatoes(folder, settings.labels)
-    write_dataset(folder, Dataset.model_validate(dataset))
-    return {"dataset": dataset}
 
 
 def check_dataset(settings: RunSettings) -> None:
@@ -70,15 +50,27 @@ def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]
     return isinstance(state.result(raise_on_failure=False), SourceUnreachable)
 
 
-@task(
-    cache_policy=BY_CONTENT,
-    result_serializer="json",
+@step(
+    run_name="download {settings.dataset}",
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=1),
     retry_jitter_factor=0.5,
     retry_condition_fn=another_try_may_help,
-    task_run_name="download {settings.dataset}",
 )
-def download(settings: SourceSettings) -> Artifact:
-    """Fetch the reviews named by `settings`, and keep them as they came."""
-    return keep(lambda folder: fetch_dataset(settings, folder, get_run_logger().warning))
+def download(*, settings: SourceSettings, folder: Path) -> dict[str, Any]:
+    """Write the dataset's files and dataset.json into `folder`, and return its description as {"dataset": ...}.
+
+    Raises:
+        InputError: your files cannot be trained on.
+        SourceUnreachable: retrying may help.
+        SourceError: retrying will not help.
+    """
+    warn = step_logger().warning
+    if settings.dataset == "imdb":
+        dataset = fetch_imdb(settings, folder, warn)
+    elif settings.is_own:
+        dataset = fetch_own(settings, folder, warn)
+    else:
+        dataset = fetch_rotten_tomatoes(folder, settings.labels)
+    write_dataset(folder, Dataset.model_validate(dataset))
+    return {"dataset": dataset}

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from prefect import task
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_encoding, write_vocabulary, write_words
 from tasks.texts.groups import keep_together, write_groups
 from tasks.texts.reorder import reorder
@@ -53,7 +51,8 @@ def limit_of(word_ranks: WordRanks, settings: EncodeSettings) -> int:
     return max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
 
 
-def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
+@step(run_name="encode the {settings.num_words} most frequent words")
+def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
     """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
 
     Ids and labels equal those of keras.datasets.imdb.load_data.
@@ -92,13 +91,3 @@ def encode_download(downloaded: Path, settings: EncodeSettings, folder: Path) ->
     write_encoding(folder, Encoding(vocabulary_size=size, **facts, **rules))
     write_vocabulary(folder, word_ranks.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(word_ranks.vocabulary)}
-
-
-@task(
-    cache_policy=BY_CONTENT,
-    result_serializer="json",
-    task_run_name="encode the {settings.num_words} most frequent words",
-)
-def encode(downloaded: Artifact, settings: EncodeSettings) -> Artifact:
-    """Turn the words of every downloaded review into token ids."""
-    return keep(lambda folder: encode_download(path_of(downloaded), settings, folder))

@@ -5,15 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import task
-
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation.mistakes import most_confused, worst_mistakes
-from tasks.evaluation.scores import Scores, read_scores
-from tasks.network.history import read_training
-from tasks.reporting.pages import describe_comparison, describe_fit
-from tasks.reporting.plots import (
+from tasks.evaluation.plots import (
     MOST_CURVES,
     Ranking,
     draw_learning_curves,
@@ -22,8 +17,10 @@ from tasks.reporting.plots import (
     draw_verdicts,
     save_figure,
 )
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.evaluation.scores import Scores, read_scores
+from tasks.evaluation.sentences import describe_comparison, describe_fit
+from tasks.network.history import read_training
+from tasks.store.step import step
 from tasks.texts.dataset import read_dataset
 from tasks.texts.encoded import read_words
 
@@ -36,13 +33,15 @@ def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list
     return [(name, network.labels == label, network.probabilities[:, label]) for label, name in enumerate(names)]
 
 
-def draw_figures(
+@step()
+def figures(
+    *,
     downloaded: Path,
-    trained: Path,
-    evaluated: Path,
-    baselined: Path,
-    judged: Path,
     encoded: Path,
+    trained: Path,
+    scored: Path,
+    baselined: Path,
+    evaluated: Path,
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, Any]:
@@ -51,17 +50,17 @@ def draw_figures(
     Returns:
         {"figures": their names in the order in which they are shown}.
     """
-    training, metrics = read_training(trained), json.loads((judged / METRICS).read_text())
-    network, baseline = read_scores(evaluated, "test"), read_scores(baselined, "test")
+    training, metrics = read_training(trained), json.loads((evaluated / METRICS).read_text())
+    network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
     names, test = read_dataset(downloaded).labels, metrics["test"]
     is_few = len(names) <= MOST_CURVES
-    figures = {
+    drawn = {
         "learning_curves": draw_learning_curves(training.history, training.best_epoch),
         **({"rankings": draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
         "verdicts": draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
         "scores": draw_scores(network, names, settings.threshold, test["by_length"]),
     }
-    for name, figure in figures.items():
+    for name, figure in drawn.items():
         save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
     findings = {
         "sentences": {
@@ -73,20 +72,4 @@ def draw_figures(
         "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
     }
     (folder / FINDINGS).write_text(json.dumps(findings, indent=1))
-    return {"figures": [f"{name}.svg" for name in figures]}
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="figures")
-def figures(
-    downloaded: Artifact,
-    trained: Artifact,
-    evaluated: Artifact,
-    baselined: Artifact,
-    judged: Artifact,
-    encoded: Artifact,
-    settings: MetricsSettings,
-) -> Artifact:
-    """Draw the figures of a run, and put into words what they show."""
-    scores = path_of(evaluated), path_of(baselined)
-    paths = path_of(downloaded), path_of(trained), *scores, path_of(judged), path_of(encoded)
-    return keep(lambda folder: draw_figures(*paths, settings, folder))
+    return {"figures": [f"{name}.svg" for name in drawn]}

@@ -5,12 +5,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from prefect import task
 
 from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
 from tasks.texts.groups import group_boundary, is_contiguous, read_groups
 from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
@@ -49,7 +47,8 @@ def align_to_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray)
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 
 
-def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
+@step(run_name="pad to {settings.maxlen}")
+def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet, and return the number of texts in each."""
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
@@ -65,9 +64,3 @@ def pad_splits(encoded: Path, settings: PadSettings, folder: Path) -> dict[str, 
         parts = map(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))
         rows[split] = write_padded(padded_file(folder, split), schema, parts)
     return rows
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="pad to {settings.maxlen}")
-def pad(encoded: Artifact, settings: PadSettings) -> Artifact:
-    """Pad every split of `encoded` to `settings.maxlen` and keep it as Parquet."""
-    return keep(lambda folder: pad_splits(path_of(encoded), settings, folder))

@@ -1,11 +1,9 @@
 """Phrases: learn what words and short phrases say about the label, without showing a training text its own label."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prefect import get_run_logger, task
 
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
@@ -14,8 +12,7 @@ from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scal
 from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.linear.phrase_files import PhraseFacts, Quality, write_phrase_facts, write_tables, write_vectors
 from tasks.linear.vectors import cooccurrence, word_vectors
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step, step_logger
 from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
 from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
@@ -101,30 +98,6 @@ def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder:
     write_vectors(folder, vectors)
 
 
-def learn_all(
-    encoded: Path,
-    padded: Path,
-    settings: PhraseSettings,
-    vectors: bool,
-    folder: Path,
-    say: Callable[[str], None],
-    warn: Callable[[str], None],
-) -> dict[str, Any]:
-    """Write the tables of the phrases, and word vectors if asked for; return the phrases' number and quality."""
-    facts = learn(encoded, padded, settings, folder)
-    if vectors:
-        learn_vectors(encoded, padded, settings, folder)
-    say(describe(facts))
-    gap = facts.out_of_fold.accuracy - facts.validation.accuracy
-    if gap > MAX_GAP:
-        warn(
-            f"The linear model is {100 * gap:.1f} points better on training texts of unseen folds than on validation "
-            "texts: texts about one thing may be in several folds, so the network may rely on phrases that will not "
-            "help it. Name the column that says what a text is about with --data.group-column"
-        )
-    return facts.model_dump(include={"phrases", "out_of_fold", "validation"})
-
-
 def describe(facts: PhraseFacts) -> str:
     """Return a line about the number of phrases and the accuracy of a linear model of them."""
     return (
@@ -133,8 +106,19 @@ def describe(facts: PhraseFacts) -> str:
     )
 
 
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="phrases in {settings.folds} folds")
-def phrases(encoded: Artifact, padded: Artifact, settings: PhraseSettings, vectors: bool) -> Artifact:
-    """Learn what phrases say, and word vectors if they are asked for, for the network to read beside its tokens."""
-    paths, logger = (path_of(encoded), path_of(padded)), get_run_logger()
-    return keep(lambda folder: learn_all(*paths, settings, vectors, folder, logger.info, logger.warning))
+@step(run_name="phrases in {settings.folds} folds")
+def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
+    """Write the tables of the phrases, and word vectors if asked for; return the phrases' number and quality."""
+    facts = learn(encoded, padded, settings, folder)
+    if vectors:
+        learn_vectors(encoded, padded, settings, folder)
+    logger = step_logger()
+    logger.info(describe(facts))
+    gap = facts.out_of_fold.accuracy - facts.validation.accuracy
+    if gap > MAX_GAP:
+        logger.warning(
+            f"The linear model is {100 * gap:.1f} points better on training texts of unseen folds than on validation "
+            "texts: texts about one thing may be in several folds, so the network may rely on phrases that will not "
+            "help it. Name the column that says what a text is about with --data.group-column"
+        )
+    return facts.model_dump(include={"phrases", "out_of_fold", "validation"})

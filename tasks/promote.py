@@ -30,8 +30,8 @@ from tasks.registry.versions import (
 )
 from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
-from tasks.store.caching import path_of
-from tasks.store.step_log import noting
+from tasks.store.open_store import open_store
+from tasks.store.step_log import log_step
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -167,10 +167,10 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> Decision:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote")
-def promote(tracked: dict[str, Any], downloaded: Artifact, settings: PromotionSettings) -> dict[str, Any]:
+def promote(*, tracking: dict[str, Any], downloaded: Artifact, settings: PromotionSettings) -> dict[str, Any]:
     """Decide whether the registered version becomes the champion; an earlier decision that holds is kept."""
-    with noting(str(flow_run.id), "promote") as step:
-        decision, is_new = promote_version(tracked, path_of(downloaded), settings)
+    with log_step(str(flow_run.id), "promote") as step:
+        decision, is_new = promote_version(tracking, open_store().path(downloaded), settings)
         record = decision.to_json()
         if is_new and decision.decision == CHAMPION:
             announce_champion(record)

@@ -19,33 +19,35 @@ from tasks.network.history import read_training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_svg, render, show_in_prefect
 from tasks.store.artifact import Artifact
-from tasks.store.step_log import Step, steps_of
-from tasks.store.store import Store, open_store
+from tasks.store.open_store import open_store
+from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.step_log import StepEntry, steps_of
+from tasks.store.store import Store
 
 
 def gather_metrics(
-    made: dict[str, Artifact],
-    steps: list[Step],
+    artifacts: RunArtifacts,
+    steps: list[StepEntry],
     store: Store,
     tracking: dict[str, Any] | None,
     promotion: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the content of metrics.json, checked against `RunMetrics`; `made` has the artifact of each step."""
+    """Return the content of metrics.json, checked against `RunMetrics`."""
 
     def read(artifact: Artifact, name: str) -> Any:
         return json.loads(store.path(artifact, name).read_text())
 
-    training, judged = read_training(store.path(made["train"])), read(made["evaluate"], METRICS)
-    seconds = made["train"].meta["seconds"]
+    training, judged = read_training(store.path(artifacts.trained)), read(artifacts.evaluated, METRICS)
+    seconds = artifacts.trained.meta["seconds"]
     metrics = {
-        "dataset": made["download"].meta["dataset"] | made["pad"].meta,
+        "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
         "test": judged["test"],
         "validation": judged["validation"],
         "baseline": judged["baseline"],
-        "model": made["build"].meta | training.model_dump(exclude={"history"}),
+        "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": steps,
-        "artifacts": {name: {"key": artifact.key, "sha256": artifact.sha256} for name, artifact in made.items()},
+        "artifacts": describe_artifacts(artifacts),
         "machine": describe_machine(),
         "versions": describe_versions(),
         "tracking": tracking,
@@ -113,18 +115,18 @@ def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="run_folder")
 def run_folder(
+    *,
     settings: RunSettings,
-    made: list[Artifact],
+    artifacts: PackagedArtifacts,
     tracking: dict[str, Any] | None,
     promotion: dict[str, Any] | None,
 ) -> Path:
     """Write the run folder from what the run made, and return where it is."""
     store, steps = open_store(), steps_of(str(flow_run.id))
-    by_step = {artifact.step: artifact for artifact in made}
-    findings = json.loads(store.path(by_step["figures"], FINDINGS).read_text())
-    metrics = gather_metrics(by_step, steps, store, tracking, promotion)
-    runs, name, drawn = store.root / RUNS, flow_run.name or "run", store.path(by_step["figures"])
-    figures = by_step["figures"].meta["figures"]
+    findings = json.loads(store.path(artifacts.drawn, FINDINGS).read_text())
+    metrics = gather_metrics(artifacts, steps, store, tracking, promotion)
+    runs, name, drawn = store.root / RUNS, flow_run.name or "run", store.path(artifacts.drawn)
+    figures = artifacts.drawn.meta["figures"]
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics, findings)

@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prefect import task
 
 from tasks.core.settings import ScoringSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.network.history import read_training
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import Scorer, keras_scorer
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.padded import PaddedFile, padded_file
 
 
@@ -23,18 +21,13 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
     return Scores(labels, probabilities)
 
 
-def score_model(trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
+@step()
+def score(*, trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
     """Write the scores of the test and validation texts; return how many there are."""
-    score = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
+    scorer = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
     rows = {}
     for split in ("test", "validation"):
-        scores = score_split(padded, split, score)
+        scores = score_split(padded, split, scorer)
         write_scores(folder, split, scores)
         rows[split] = len(scores.labels)
     return rows
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="score")
-def score(trained: Artifact, padded: Artifact, settings: ScoringSettings) -> Artifact:
-    """Score the test and validation reviews with the trained network."""
-    return keep(lambda folder: score_model(path_of(trained), path_of(padded), settings, folder))

@@ -6,14 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import task
 
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, keep, path_of
+from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, read_dataset
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.slices import large_slices, write_slices
@@ -37,7 +35,8 @@ def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarra
     return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
 
 
-def slice_test_rows(downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
+@step(run_name="slice by {settings.slice_column}")
+def slice_tests(*, downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test text.
 
     Returns:
@@ -61,9 +60,3 @@ def slice_test_rows(downloaded: Path, data: DataSettings, settings: SliceSetting
         )
     write_slices(folder, slices)
     return {"values": len(slices.values), "reviews": int((slices.places >= 0).sum())}
-
-
-@task(cache_policy=BY_CONTENT, result_serializer="json", task_run_name="divide by {settings.slice_column}")
-def slice_tests(downloaded: Artifact, data: DataSettings, settings: SliceSettings) -> Artifact:
-    """Find the value of one column for each test review; the network is judged by value too."""
-    return keep(lambda folder: slice_test_rows(path_of(downloaded), data, settings, folder))

@@ -23,8 +23,9 @@ from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.run_tags import describe_run, flatten, store_id
 from tasks.registry.versions import CONTENT, EVALUATION, version_of
 from tasks.store.artifact import Artifact, digest
-from tasks.store.step_log import noting
-from tasks.store.store import open_store
+from tasks.store.open_store import open_store
+from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts
+from tasks.store.step_log import log_step
 from tasks.texts.dataset import Dataset, read_dataset
 from tasks.texts.identity import identify_texts
 
@@ -36,9 +37,9 @@ CLASSIFIER, FIGURES = "classifier", "figures"
 DIGEST_LETTERS = 32  # MLflow keeps at most 36 letters of a dataset's hash
 
 
-def identify_run(settings: RunSettings, made: list[Artifact]) -> str:
+def identify_run(settings: RunSettings, artifacts: RunArtifacts) -> str:
     """Return a hash of a run's settings and results."""
-    content = {artifact.step: artifact.sha256 for artifact in made}
+    content = {step: artifact.sha256 for step, artifact in artifacts.by_step().items()}
     return digest({"settings": settings.model_dump(mode="json"), "made": content})
 
 
@@ -196,12 +197,12 @@ def find_tracked(experiment: str, content: str, model: str, tags: dict[str, str]
     return (*run, int(version.version)) if run and version else None
 
 
-def track_run(uri: str | None, made: list[Artifact], settings: RunSettings) -> tuple[dict[str, Any], bool]:
+def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettings) -> tuple[dict[str, Any], bool]:
     """Log the run and register its model, unless that is done.
 
     Args:
         uri: of the registry.
-        made: the artifacts of the run.
+        artifacts: of the run.
         settings: of the run.
 
     Returns:
@@ -212,10 +213,10 @@ def track_run(uri: str | None, made: list[Artifact], settings: RunSettings) -> t
         RegistryUnreachable: the server at `uri` does not answer.
         RegistryError: the request was refused.
     """
-    store, by_step, content = open_store(), {artifact.step: artifact for artifact in made}, identify_run(settings, made)
-    folders = {step: store.path(artifact) for step, artifact in by_step.items()}
+    store, content = open_store(), identify_run(settings, artifacts)
+    folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
     dataset = read_dataset(folders["download"])
-    tags = describe_version(settings, dataset, by_step["package"])
+    tags = describe_version(settings, dataset, artifacts.packaged)
     model = settings.tracking.registered_model or f"{dataset.name}-classifier"
     tracked, is_new = find_tracked(settings.tracking.experiment, content, model, tags) if uri is None else None, False
     if tracked is None:
@@ -231,10 +232,10 @@ def track_run(uri: str | None, made: list[Artifact], settings: RunSettings) -> t
 
 
 @task(cache_policy=NO_CACHE, task_run_name="track")
-def track(settings: RunSettings, made: list[Artifact], uri: str | None) -> dict[str, Any]:
+def track(*, settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None) -> dict[str, Any]:
     """Log the run in MLflow and register its model, unless both are there already."""
-    with noting(str(flow_run.id), "track") as step:
-        tracking, is_new = track_run(uri, made, settings)
+    with log_step(str(flow_run.id), "track") as step:
+        tracking, is_new = track_run(uri, artifacts, settings)
         step["cached"] = not is_new
     get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)
     return tracking

@@ -7,32 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prefect import get_run_logger, task
 
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.locks import lock_file
 from tasks.core.settings import TrainingSettings
 from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
-from tasks.network.checkpoint import Checkpoint, keep_newest
+from tasks.network.checkpoint import Checkpoint, resumable
 from tasks.network.devices import describe_devices, devices, strategy
 from tasks.network.history import Epoch, best_epoch, write_training
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
-from tasks.network.remote_checkpoint import SharedEpochs, keep_newest_shared
 from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress
-from tasks.store.artifact import Artifact
-from tasks.store.caching import BY_CONTENT, cache_key, keep, path_of
+from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
-from tasks.store.store import open_store
+from tasks.store.step import step, step_logger
 from tasks.texts.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
 
 # TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     import keras
-
-# A finished training's last state stays for a longer one to go on from: thrice the network's size, or six times.
-KEPT_TRAININGS = 3
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
@@ -146,7 +139,7 @@ def fit(
     Returns:
         The part that learns with the weights to keep, and its epochs.
     """
-    state = checkpoint.read(warn=say, is_wanted=lambda history: not goes_beyond(history, settings))
+    state = checkpoint.read(warn=say, is_usable=lambda history: not goes_beyond(history, settings))
     with strategy().scope():
         if state is None:
             history: list[Epoch] = []
@@ -160,7 +153,7 @@ def fit(
     say(describe_devices(model, devices()))
     while not is_done(history, settings):
         history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases)]
-        state = checkpoint.write(model, history)
+        state = checkpoint.write(model, history, state)
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
         model = load_model(checkpoint.folder / state.best)
@@ -192,82 +185,49 @@ def describe(history: list[Epoch], settings: TrainingSettings) -> str:
     )
 
 
-def train_model(
-    built: Path,
-    padded: Path,
-    learned: Path | None,
-    settings: TrainingSettings,
-    checkpoint: Checkpoint,
-    folder: Path,
-    say: Callable[[str], None],
-    advance: Advance | None = None,
-) -> dict[str, Any]:
-    """Write model.keras, without its optimizer, and training.json.
-
-    Returns:
-        {"seconds": of each epoch}.
-    """
-    train, validation = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
-    phrases = read_phrases(learned) if learned else None
-    model, history = fit(built / MODEL, train, validation, settings, checkpoint, say, advance, phrases)
-    bare = load_model(built / MODEL)
-    learner_of(bare).set_weights(model.get_weights())
-    save_model(bare, folder / MODEL)
-    write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {"seconds": [epoch.seconds for epoch in history]}
-
-
-def epochs_key(built: Artifact, padded: Artifact, learned: Artifact | None, settings: TrainingSettings) -> str:
-    """Return the key of what shapes each epoch: trainings that differ only in when they stop share their epochs.
-
-    Where the step size falls until the last epoch, each epoch depends on how many are planned.
-    """
-    when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
-    if settings.learning_rate_decay == "none":
-        when_to_stop["epochs"] = 1
-    shared = settings.model_copy(update=when_to_stop)
-    # Marked, for its lock must never be that of the artifact itself, which is held meanwhile.
-    inputs = {"built": built, "padded": padded, "learned": learned, "settings": shared, "of": "epochs"}
-    return cache_key(train.fn, train.name, inputs)
-
-
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     """Tell whether a failed training is worth a retry: not if a user has to mend something first."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
-@task(
-    cache_policy=BY_CONTENT,
-    result_serializer="json",
+def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings without those that only decide when training stops and which epoch is kept.
+
+    Trainings that differ in these alone share their epochs. If the step size falls until the last epoch, each epoch
+    depends on how many are planned.
+    """
+    when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
+    if settings.learning_rate_decay == "none":
+        when_to_stop["epochs"] = 1
+    return settings.model_copy(update=when_to_stop)
+
+
+@step(
+    run_name="train for {settings.epochs} epochs",
+    resumes_on=settings_of_epochs,
     retries=2,
     retry_delay_seconds=5,
     retry_condition_fn=another_try_may_help,
-    task_run_name="train for {settings.epochs} epochs",
 )
-def train(built: Artifact, padded: Artifact, settings: TrainingSettings, learned: Artifact | None = None) -> Artifact:
-    """Fit the network, beside what was learned of phrases if it reads them.
+def train(
+    *, built: Path, padded: Path, learned: Path | None, settings: TrainingSettings, resume: Resume, folder: Path
+) -> dict[str, Any]:
+    """Write model.keras, without its optimizer, and training.json; continue after the last complete epoch.
 
-    A retry, or a later run, goes on from the last whole epoch.
+    Returns:
+        {"seconds": of each epoch}.
     """
-    store, say = open_store(), get_run_logger().info
-    paths = path_of(built), path_of(padded), path_of(learned) if learned else None
-    key = epochs_key(built, padded, learned, settings)
-    epochs = store.root / "checkpoints" / key
-    shared = SharedEpochs(store.shared.bucket, key) if store.shared else None
-
-    def fill(folder: Path) -> dict[str, Any]:
-        # Another run may be at the same epochs, to have more of them or fewer.
-        showing = showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs")
-        with store.held(key) as check, showing as advance:
-            checkpoint = Checkpoint(epochs, shared and shared.held_by(check))
-            return train_model(*paths, settings, checkpoint, folder, say, advance)
-
-    trained = keep(fill)
-    with store.held_if_free(key) as free:
-        if free:
-            Checkpoint(epochs, shared).finish(warn=say)
-    keep_newest(epochs.parent, KEPT_TRAININGS, lambda name: lock_file(store.root, f"{train.name}/{name}"))
-    if store.shared:
-        keep_newest_shared(store.shared.bucket, train.name, KEPT_TRAININGS, store.held_if_free)
-    return trained
+    logger = step_logger()
+    texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
+    phrases = read_phrases(learned) if learned else None
+    with (
+        resumable(resume, warn=logger.warning) as checkpoint,
+        showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
+    ):
+        model, history = fit(built / MODEL, texts, held_out, settings, checkpoint, logger.info, advance, phrases)
+        bare = load_model(built / MODEL)
+        learner_of(bare).set_weights(model.get_weights())
+        save_model(bare, folder / MODEL)
+        write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
+    return {"seconds": [epoch.seconds for epoch in history]}

@@ -47,10 +47,8 @@ def house(store: Path) -> Path:
     """A store with two artifacts, both ten days old: one is used by a run, the other one is not."""
     then = time.time() - 10 * DAY
     for key in ("pad/used", "pad/unused"):
-        artifact = Store(store).make(key, lambda folder: {"n": (folder / "a.txt").write_text("abc")}, warn=pytest.fail)
-        os.utime(store / artifact.key / MANIFEST, (then, then))
-        (store / "results" / "pad").mkdir(parents=True, exist_ok=True)
-        (store / "results" / key).write_text("{}")
+        made, _ = Store(store).get_or_make(key, lambda folder: {"n": (folder / "a.txt").write_text("abc")})
+        os.utime(store / made.key / MANIFEST, (then, then))
     run = store / "runs" / "20261101T000000Z-lucky-cat"
     run.mkdir(parents=True)
     (run / "config.json").write_text("{}")
@@ -138,10 +136,8 @@ def run(store, prefect_server):
     """A function that runs the pipeline in the test's store and returns metrics.json and the run folder."""
     from flows.imdb_flow import imdb_flow
 
-    flow = imdb_flow.with_options(result_storage=store / "results")
-
     def run_it(settings) -> dict:
-        folder = flow(settings)
+        folder = imdb_flow(settings)
         return json.loads((folder / "metrics.json").read_text()) | {"folder": folder}
 
     return run_it
@@ -157,7 +153,7 @@ def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
     with FileLock(shared / "first-run.lock"), pytest.MonkeyPatch.context() as patch:
         if not root.exists():
             patch.setenv("ARTIFACTS_STORE", str(making))
-            imdb_flow.with_options(result_storage=making / "results")(small(imdb))
+            imdb_flow(small(imdb))
             making.rename(root)
     return root
 

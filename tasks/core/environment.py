@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
 from tasks.core.errors import StoreError
-from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT, RESULTS
+from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT
 from tasks.core.paths import user_path
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
@@ -58,11 +58,6 @@ def store_address() -> str | None:
             "printed: leave them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     return named.rstrip("/")
-
-
-def result_folder() -> Path:
-    """Return the folder of Prefect's records of finished steps."""
-    return store_root() / RESULTS
 
 
 def named_store(arguments: Sequence[str]) -> str | None:
@@ -112,7 +107,6 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     defaults = {
         STORE_VARIABLE: str(root),
         "PREFECT_HOME": str(home),
-        "PREFECT_LOCAL_STORAGE_PATH": str(result_folder()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "1",
@@ -166,7 +160,7 @@ def is_own_program() -> bool:
 
 def make_folders() -> None:
     """Make the store's folder and Prefect's home in it; raise StoreError if they cannot be written."""
-    for folder in (store_root(), result_folder(), Path(os.environ["PREFECT_HOME"])):
+    for folder in (store_root(), Path(os.environ["PREFECT_HOME"])):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -21,16 +21,18 @@ def lock_file(root: Path, key: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
-    """Hold the lock in the file `path`; where another process holds it, say so and wait.
+def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
+    """Hold the lock in the file `path`, and yield whether it is held.
 
     Args:
-        path: made where it is missing, its folder too. It is touched, so its time tells when it was last held.
-        what: that is done under the lock, for the line in the log.
-        passing: remove the file at the end, as beside a user's own files; who waits for it makes it anew.
+        path: created if it is missing, with its folder. Its time tells when the lock was last waited for and taken.
+        what: is done under the lock, for the log.
+        wait: for another process that holds it, and log that; if False, yield False at once.
+        passing: remove the file at the end, as next to a user's own files; a process that waits for it creates it
+            again.
 
     Raises:
-        StoreError: the file cannot be made.
+        StoreError: the file cannot be created.
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,30 +40,14 @@ def locked(path: Path, what: str, *, passing: bool = False) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            logger.info("%s: another run is at it; waiting until it is done", what)
-            lock.acquire()
-        os.utime(path)
-    try:
-        yield
-    finally:
-        if passing:
-            path.unlink(missing_ok=True)
-        lock.release()
-
-
-@contextlib.contextmanager
-def locked_if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock in the file `path` and give True, or give False at once where another process holds it.
-
-    Raises:
-        StoreError: the file cannot be made.
-    """
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        with contextlib.suppress(Timeout):
-            lock.acquire(blocking=False)
+            if wait:
+                logger.info("%s: another run is working on it; waiting until it is done", what)
+                lock.acquire()
+        if wait:
+            os.utime(path)
     try:
         yield lock.is_locked
     finally:
+        if passing and lock.is_locked:
+            path.unlink(missing_ok=True)
         lock.release()

@@ -11,8 +11,8 @@ from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.evaluation.search_space import OWN_SECTIONS, SHARED, read_grid
-from tasks.store.artifact import Artifact
-from tasks.store.step_log import Step
+from tasks.store.run_artifacts import RunArtifacts
+from tasks.store.step_log import StepEntry
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Member:
 
 
 class MemberRun(NamedTuple):
-    """What one run of a member made, by step, and how its steps went."""
+    """The artifacts of one run of a member, and its step log."""
 
-    made: dict[str, Artifact]
-    steps: list[Step]
+    artifacts: RunArtifacts
+    steps: list[StepEntry]
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
 """Checkpoints: the last whole epochs of a training, to go on from after a crash, or for more epochs."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.files import flush, hash_file, remove_whole, replace_file
-from tasks.core.locks import locked_if_free
 from tasks.network.history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
-from tasks.network.remote_checkpoint import FINISHED, SharedEpochs
-from tasks.store.artifact import DamagedError, seal, unseal
+from tasks.network.remote_checkpoint import CHECKPOINTS, FINISHED, RemoteCheckpoint, remove_old_remote_trainings
+from tasks.store.artifact import DamagedError, Resume, seal, unseal
+from tasks.store.open_store import open_store
+from tasks.store.shared_store import SharedStore
 
 if TYPE_CHECKING:
     import keras
@@ -28,53 +32,104 @@ class State(BaseModel):
     files: dict[str, str]
 
 
-class Checkpoint:
-    """A folder that holds the last two whole epochs, and the best one of each."""
+# A finished training's last epoch stays for a longer one to continue from: three to six times the network's size.
+KEPT_TRAININGS = 3
 
-    def __init__(self, folder: Path, shared: SharedEpochs | None = None) -> None:
-        """Keep checkpoints in `folder`, and where several machines may train this, in what they share."""
-        self.folder, self.shared = folder, shared
+
+class Checkpoint:
+    """A folder with the last two complete epochs, and the best epoch up to each."""
+
+    def __init__(self, folder: Path, remote: RemoteCheckpoint | None = None) -> None:
+        """Keep epochs in `folder` and, if several machines may continue this training, in a bucket."""
+        self.folder, self.remote = folder, remote
 
     def read(
-        self, warn: Callable[[str], None], is_wanted: Callable[[list[Epoch]], bool] = lambda history: True
+        self, warn: Callable[[str], None], is_usable: Callable[[list[Epoch]], bool] = lambda history: True
     ) -> State | None:
-        """Return where training stands, or None where there is no whole checkpoint.
+        """Return the last complete epoch, or None if there is none.
 
         Args:
-            warn: told of each that cannot be used; the epoch before it may still be whole.
-            is_wanted: tells of a state's epochs whether training may go on from there.
+            warn: is called with each epoch that is damaged; the one before may be complete.
+            is_usable: returns whether training may continue after these epochs.
         """
-        rotten = False
-        if self.shared:
-            self._bring(self.shared, warn)
+        is_damaged = False
+        if self.remote:
+            self._fetch(self.remote, warn)
         for path in sorted(self.folder.glob("epoch-*.json"), reverse=True):
             try:
                 state = unseal(path, State)
-                if is_wanted(state.history):
+                if is_usable(state.history):
                     self._verify(state)
                     return state
             except DamagedError as damage:
-                warn(f"{damage}; looking for the epoch before")
-                rotten = True
-        if rotten:
-            warn(f"{self.folder}: holds no whole epoch to go on from; training begins anew")
+                warn(f"{damage}; trying the epoch before")
+                is_damaged = True
+        if is_damaged:
+            warn(f"{self.folder}: holds no complete epoch; training starts from the beginning")
         return None
 
-    def _bring(self, shared: SharedEpochs, warn: Callable[[str], None]) -> None:
-        """Fetch the last two epochs that another machine may have got further to."""
+    def clear(self) -> None:
+        """Remove all epochs."""
+        if self.folder.exists():
+            remove_whole(self.folder)
+        if self.remote:
+            self.remote.clear()
+
+    def write(self, model: "keras.Model", history: list[Epoch], previous: State | None = None) -> State:
+        """Save `model`, with its optimizer, as the state after the last epoch of `history`.
+
+        The state file is written last and atomically: a reader finds this epoch or the one before, complete.
+
+        Args:
+            model: after the last epoch.
+            history: of all epochs.
+            previous: the state before this epoch, if this process wrote or verified it; saves hashing its best epoch
+                again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in shared.states()[:2]:
+        last, best = epoch_file(history[-1].epoch), epoch_file(best_epoch(history))
+        save_model(model, self.folder / last)
+        flush(self.folder / last)
+        known = previous.files if previous else {}
+        files = {
+            name: known[name] if name != last and name in known else hash_file(self.folder / name)
+            for name in {last, best}
+        }
+        state = State(history=history, last=last, best=best, files=files)
+        name = state_file(history[-1].epoch)
+        replace_file(self.folder / name, seal(state))
+        kept = self._remove_earlier(history, history[:-1])
+        if self.remote:
+            self.remote.write(self.folder, name, files, kept)
+        return state
+
+    def finish(self, warn: Callable[[str], None]) -> None:
+        """Mark the training as finished, and remove all epochs before the last one.
+
+        Args:
+            warn: is called with each epoch that is damaged.
+        """
+        if state := self.read(warn):
+            kept = self._remove_earlier(state.history)
+            (self.folder / FINISHED).touch()
+            if self.remote:
+                self.remote.finish(state_file(state.history[-1].epoch), kept)
+
+    def _fetch(self, remote: RemoteCheckpoint, warn: Callable[[str], None]) -> None:
+        """Fetch the last two epochs from the bucket: another machine may have trained further."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in remote.states()[:2]:
             draft = self.folder / f".{name}.draft"
-            if (self.folder / name).exists() or not shared.take_state(name, draft):
+            if (self.folder / name).exists() or not remote.download_state(name, draft):
                 continue
             try:
                 for file, sha256 in unseal(draft, State).files.items():
                     path = self.folder / file
                     if not path.is_file() or hash_file(path) != sha256:
-                        shared.take_file(file, sha256, path)
+                        remote.download_file(file, sha256, path)
                 draft.replace(self.folder / name)
             except DamagedError as damage:
-                warn(f"{damage}; looking for the epoch before")
+                warn(f"{damage}; trying the epoch before")
                 draft.unlink()
 
     def _verify(self, state: State) -> None:
@@ -82,63 +137,62 @@ class Checkpoint:
             if not (self.folder / name).is_file() or hash_file(self.folder / name) != sha256:
                 raise DamagedError(f"{self.folder / name}: missing or altered")
 
-    def write(self, model: "keras.Model", history: list[Epoch]) -> State:
-        """Keep `model`, with its optimizer, as the state after the last epoch of `history`.
+    def _remove_earlier(self, *histories: list[Epoch]) -> set[str]:
+        """Remove the files of earlier epochs that the states after these histories do not need; return what is needed.
 
-        The state is written last and at once: a reader finds this epoch or the one before, whole.
+        Later epochs stay: they are a longer training's, which was interrupted.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        last, best = epoch_file(history[-1].epoch), epoch_file(best_epoch(history))
-        save_model(model, self.folder / last)
-        flush(self.folder / last)
-        files = {name: hash_file(self.folder / name) for name in {last, best}}
-        state = State(history=history, last=last, best=best, files=files)
-        name = state_file(history[-1].epoch)
-        replace_file(self.folder / name, seal(state))
-        kept = self._keep(history, history[:-1])
-        if self.shared:
-            self.shared.write(self.folder, name, files, kept)
-        return state
-
-    def finish(self, warn: Callable[[str], None]) -> None:
-        """Note that training is done: of what is kept, only the state after the last whole epoch stays.
-
-        Args:
-            warn: told of what cannot be used.
-        """
-        if state := self.read(warn):
-            kept = self._keep(state.history)
-            (self.folder / FINISHED).touch()
-            if self.shared:
-                self.shared.finish(state_file(state.history[-1].epoch), kept)
-
-    def _keep(self, *histories: list[Epoch]) -> set[str]:
-        """Remove all but the states after these epochs, and what they name; return the names of what stays."""
-        kept = {
+        needed = {
             name
             for history in histories
             if history
             for name in (state_file(history[-1].epoch), epoch_file(history[-1].epoch), epoch_file(best_epoch(history)))
         }
         for path in self.folder.glob("epoch-*"):
-            if path.name not in kept:
+            if path.name not in needed and path.name < state_file(histories[0][-1].epoch):
                 path.unlink()
         (self.folder / FINISHED).unlink(missing_ok=True)
-        return kept
+        return needed
 
 
-def keep_newest(place: Path, most: int, lock_of: Callable[[str], Path]) -> None:
-    """Remove the checkpoints of finished trainings in `place`, but for the newest.
+@contextlib.contextmanager
+def resumable(resume: Resume, warn: Callable[[str], None]) -> Iterator[Checkpoint]:
+    """Hold a training against other processes, and yield its checkpoint; on success keep only its last epoch.
+
+    Of the finished trainings the newest stay, for longer ones to continue from.
 
     Args:
-        place: holds a folder for each training; those that are not finished stay.
-        most: how many of the finished ones stay.
-        lock_of: the lock of a folder, by its name; what another process holds stays.
+        resume: the training's key, and whether its epochs are ignored.
+        warn: is called with each epoch that cannot be used.
+    """
+    store = open_store()
+    bucket = store.bucket if isinstance(store, SharedStore) else None
+    folder = store.root / CHECKPOINTS / resume.key
+    with store.held(resume.key) as check:
+        checkpoint = Checkpoint(folder, RemoteCheckpoint(bucket, resume.key, check) if bucket and check else None)
+        if resume.ignored:
+            checkpoint.clear()
+        yield checkpoint
+        checkpoint.finish(warn)
+    remove_old_trainings(
+        folder.parent, lambda name: store.locked(f"{folder.parent.name}/{name}", wait=False), KEPT_TRAININGS
+    )
+    if bucket:
+        remove_old_remote_trainings(bucket, folder.parent.name, KEPT_TRAININGS, partial(store.held, wait=False))
+
+
+def remove_old_trainings(place: Path, locked: Callable[[str], AbstractContextManager[bool]], most: int) -> None:
+    """Remove the checkpoints of finished trainings in `place`, except the newest.
+
+    Args:
+        place: holds a folder for each training; unfinished ones stay.
+        locked: takes the lock of a folder, by its name; a folder that another process holds stays.
+        most: how many finished ones stay.
     """
     finished = sorted(place.glob(f"*/{FINISHED}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in finished[most:]:
-        with locked_if_free(lock_of(path.parent.name)) as free:
-            if free and path.exists():
+        with locked(path.parent.name) as is_held:
+            if is_held and path.exists():
                 remove_whole(path.parent)
 
 

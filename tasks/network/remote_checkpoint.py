@@ -1,58 +1,55 @@
-"""Shared epochs: where a training stands, in a bucket, so that another machine can go on with it."""
+"""Remote checkpoint: the epochs of a training in a bucket, so that another machine can continue it."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from tasks.core.files import hash_file
 from tasks.store.artifact import DamagedError
 from tasks.store.bucket import Bucket
 
-PLACE = "checkpoints"
+CHECKPOINTS = "checkpoints"
 FINISHED = "finished"
 
 
-class SharedEpochs:
+class RemoteCheckpoint:
     """The states and files of one training.
 
-    A file's name there ends in its sha256, so nobody ever writes other bytes over it; a state is written when its files
-    are there. Two that train the same at once, which a lost lease may bring about, each write their own epochs whole.
+    A file's name ends in its sha256, so it is never overwritten by other bytes, and a state is written after its files.
+    If a lost lease lets two machines train at the same time, each writes its own complete epochs.
     """
 
     def __init__(self, bucket: Bucket, key: str, check: Callable[[], None] = lambda: None) -> None:
-        """Share the epochs of the training `key`; `check` is called before each write, and raises if we may not."""
-        self.bucket, self.place, self.check = bucket, f"{PLACE}/{key}", check
-
-    def held_by(self, check: Callable[[], None]) -> "SharedEpochs":
-        """Return the same epochs for one that holds them, as `check` tells."""
-        return SharedEpochs(self.bucket, self.place.removeprefix(f"{PLACE}/"), check)
+        """Keep the epochs of the training `key`; `check` is called before each write and raises on a lost lease."""
+        self.bucket, self.place, self.check = bucket, f"{CHECKPOINTS}/{key}", check
 
     def states(self) -> list[str]:
         """Return the names of the states, the newest epoch first."""
         return sorted((name for name in self._names() if name.endswith(".json")), reverse=True)
 
-    def take_state(self, name: str, path: Path) -> bool:
-        """Write a state to `path`, and tell whether there was one."""
+    def download_state(self, name: str, path: Path) -> bool:
+        """Write a state to `path`, and return whether there was one."""
         return self.bucket.download(f"{self.place}/{name}", path)
 
-    def take_file(self, name: str, sha256: str, path: Path) -> None:
+    def download_file(self, name: str, sha256: str, path: Path) -> None:
         """Write one of the files that a state names to `path`.
 
         Raises:
-            RotError: it is missing or altered.
+            DamagedError: it is missing or altered.
         """
         if not self.bucket.download(self._file(name, sha256), path) or hash_file(path) != sha256:
             path.unlink(missing_ok=True)
             raise DamagedError(f"{self.bucket.where(self._file(name, sha256))}: missing or altered")
 
     def write(self, folder: Path, state: str, files: Mapping[str, str], kept: Collection[str]) -> None:
-        """Share what stands in `folder`.
+        """Upload a state and its files from `folder`.
 
         Args:
             folder: holds the state and its files.
             state: the state's name.
             files: the sha256 of the files that it names.
-            kept: the names of all states and files that stay; what is of an earlier epoch and not among them goes.
+            kept: the states and files of earlier epochs that stay; the others are removed.
 
         Raises:
             LeaseLostError: another machine has taken over.
@@ -68,9 +65,15 @@ class SharedEpochs:
         self.bucket.remove(f"{self.place}/{FINISHED}")
 
     def finish(self, state: str, kept: Collection[str]) -> None:
-        """Note that training is done after `state`; of all before it only what is among `kept` stays."""
+        """Mark the training as finished after `state`; of the epochs before it, only the files in `kept` stay."""
         self._remove_earlier(state, kept)
         self.bucket.create(f"{self.place}/{FINISHED}", b"")
+
+    def clear(self) -> None:
+        """Remove all epochs."""
+        self.check()
+        for name in sorted(self._names(), key=lambda name: not name.endswith(".json")):
+            self.bucket.remove(f"{self.place}/{name}")
 
     def _remove_earlier(self, state: str, kept: Collection[str]) -> None:
         for name in self._names():
@@ -85,29 +88,29 @@ class SharedEpochs:
 
 
 def epoch_part(name: str) -> str:
-    """Return the name that a shared file has in a folder: without its sha256."""
+    """Return the local name of a file: without its sha256."""
     stem, _, last = name.rpartition(".")
     return stem if len(last) == 64 else name
 
 
-def keep_newest_shared(
-    bucket: Bucket, step: str, most: int, held_if_free: Callable[[str], AbstractContextManager[bool]]
+def remove_old_remote_trainings(
+    bucket: Bucket, step: str, most: int, held: Callable[[str], AbstractContextManager[Any]]
 ) -> None:
-    """Remove the epochs of finished trainings that a bucket holds, but for the newest.
+    """Remove the epochs of finished trainings in a bucket, except the newest.
 
     Args:
-        bucket: that is shared.
+        bucket: holds them.
         step: whose trainings.
-        most: how many of the finished ones stay.
-        held_if_free: holds a training, by its key, unless another does.
+        most: how many finished ones stay.
+        held: holds a training by its key, and yields None if another process does; that one stays.
     """
-    found = bucket.names(f"{PLACE}/{step}")
+    found = bucket.names(f"{CHECKPOINTS}/{step}")
     finished = sorted((when, name) for name, when in found.items() if name.endswith(f"/{FINISHED}"))
     for _when, mark in finished[: max(0, len(finished) - most)]:
         place = mark.removesuffix(f"/{FINISHED}")
-        with held_if_free(place.removeprefix(f"{PLACE}/")) as free:
-            if free and bucket.tag(mark):
-                # What names others goes before them, and the mark last: cut short, it is done again.
+        with held(place.removeprefix(f"{CHECKPOINTS}/")) as is_held:
+            if is_held and bucket.tag(mark):
+                # States go before their files, and the mark last: if this is interrupted, it is done again.
                 own = (name for name in found if name.startswith(f"{place}/"))
                 for name in sorted(own, key=lambda name: (name == mark, not name.endswith(".json"), name)):
                     bucket.remove(name)

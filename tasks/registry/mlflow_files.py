@@ -56,11 +56,10 @@ def write_registered(packaged: Path, folder: Path) -> None:
 
 def write_modules(folder: Path) -> Path:
     """Copy the modules that score a text into `folder`, and return their package."""
-    # It imports Prefect, which reading a registered version does not need.
-    from tasks.store.caching import project_modules
+    from tasks.store.fingerprint import project_modules
 
     package, _, _rest = LOADER.partition(".")
-    for name, path in project_modules(LOADER).items():
+    for name, path in project_modules(LOADER, excluded=()).items():
         place = folder.joinpath(*name.split(".")).with_suffix(".py")
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.name != "__init__.py":

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
-from tasks.reporting.plots import side_by_side
+from tasks.evaluation.plots import side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,8 @@ from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.urls import has_password
 from tasks.store.in_use import announce_use, is_live
-from tasks.store.shared_store import shared_store
+from tasks.store.open_store import open_store
+from tasks.store.shared_store import SharedStore
 
 APPLICATION = "prefect.server.api.server:create_app"
 OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started the server announced itself
@@ -116,13 +117,13 @@ def check_store(warn: Callable[[str], None]) -> None:
     Raises:
         StoreError: it does not answer, refuses us, or is no address that we know.
     """
-    shared = shared_store()
-    if not shared:
+    store = open_store()
+    store.check()
+    if not isinstance(store, SharedStore):
         return
-    shared.bucket.check()
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         warn(
-            f"{shared.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "
+            f"{store.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "
             f"machines reach; until then each has a registry of its own, here in {store_root() / 'mlflow'}"
         )
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from prefect import get_client, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging.handlers import PrefectConsoleHandler
@@ -84,10 +84,10 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
 
     The work continues if Prefect's server stops answering.
     """
-    logger = get_run_logger()
-    # In a task that is no coroutine, neither is this.
-    shown = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
-    console, next_update, is_told = log_console(), 0.0, True
+    is_told = bool(FlowRunContext.get() or TaskRunContext.get())  # a step's function may also be called by itself
+    # In a task that is not a coroutine, neither is this.
+    shown = cast(UUID, is_told and create_progress_artifact(progress=0.0, key=key, description=description))
+    console, next_update = log_console(), 0.0
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     is_first = ONE_BAR.acquire(blocking=False)
     bar = Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first))
@@ -107,7 +107,7 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                     update_progress_artifact(shown, progress=round(100 * share, 1))
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
-                    logger.warning(
+                    get_run_logger().warning(
                         "Prefect's server is not told of the progress any more (%s); the work goes on", error
                     )
 

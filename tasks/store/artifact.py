@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -84,6 +84,13 @@ class Artifact(BaseModel):
     def sha256(self) -> str:
         """Hash of the content: of the names and hashes of all files."""
         return digest({name: record.sha256 for name, record in self.files.items()})
+
+
+class Resume(NamedTuple):
+    """The key under which a step keeps what it has finished, and whether that must not be used."""
+
+    key: str
+    ignored: bool
 
 
 def hashes(artifact: Artifact) -> dict[str, str]:

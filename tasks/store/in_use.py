@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tasks.core.files import explain_os_errors
-from tasks.core.locks import locked_if_free
+from tasks.core.locks import locked
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
 
@@ -56,7 +56,7 @@ def is_live(announced: Path) -> bool:
     """
     if not announced.exists():
         return False
-    with locked_if_free(announced) as free:
+    with locked(announced, wait=False) as free:
         if free:
             announced.unlink(missing_ok=True)
     return not free

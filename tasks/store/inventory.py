@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from tasks.core.files import list_files
+from tasks.core.locks import lock_file
 from tasks.store.in_use import runs_by_artifact
 from tasks.store.store import MANIFEST, last_used
 
@@ -56,7 +57,7 @@ def is_artifact(root: Path, key: str) -> bool:
     """Tell whether what stands in an artifact's place has a manifest, or one of our records says that it is one."""
     folder = root / key
     # Of a folder that we may not look into, os.path says that it has none; pathlib would raise.
-    return not folder.is_symlink() and any(map(os.path.exists, (folder / MANIFEST, root / "results" / key)))
+    return not folder.is_symlink() and any(map(os.path.exists, (folder / MANIFEST, lock_file(root, key))))
 
 
 def artifact_keys(root: Path) -> list[str]:

@@ -15,7 +15,7 @@ from tasks.core.files import (
     remove_whole,
     unfinished_folders,
 )
-from tasks.core.locks import lock_file, locked_if_free
+from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
 from tasks.store.in_use import oldest_live_use
 from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, step_folders
@@ -73,7 +73,7 @@ def prune(root: Path, days: int) -> Pruned:
 def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> None:
     """Remove an artifact with its record and its lock, if its manifest is whole and it holds nothing else."""
     key, store = entry["key"], Store(root)
-    with locked_if_free(lock_file(root, key)) as free:
+    with locked(lock_file(root, key), wait=False) as free:
         if not free:
             pruned.held.append(key)
             return
@@ -86,7 +86,6 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
             pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
         elif last_used(root / key) < cutoff:
             remove_whole(root / key)
-            (root / "results" / key).unlink(missing_ok=True)
             lock_file(root, key).unlink()
             pruned.artifacts.append(entry)
 
@@ -94,7 +93,7 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
 def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the checkpoint of a training that was given up before `cutoff`, in seconds since 1970."""
     key = folder.relative_to(root / "checkpoints").as_posix()
-    with locked_if_free(lock_file(root, key)) as free:
+    with locked(lock_file(root, key), wait=False) as free:
         if not free:
             pruned.held.append(f"checkpoints/{key}")
         else:
@@ -139,7 +138,7 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
             lock = lock_file(root, f"{step.name}/{name}")
             if not lock.exists():
                 continue  # no maker of ours was here
-            with locked_if_free(lock) as free:
+            with locked(lock, wait=False) as free:
                 if free and left.exists():
                     shutil.rmtree(left)
                     pruned.removed.append(str(left.relative_to(root)))
@@ -151,7 +150,7 @@ def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the lock files of keys that nobody has held since `cutoff`; who waits for one meanwhile makes it anew."""
     for path in sorted((root / "locks").glob("*.lock")):
         if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
-            with locked_if_free(path) as free:
+            with locked(path, wait=False) as free:
                 if free:
                     path.unlink(missing_ok=True)
                     pruned.removed.append(str(path.relative_to(root)))

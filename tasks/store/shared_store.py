@@ -1,95 +1,158 @@
-"""Shared: the artifacts that several machines have in common, in a bucket, of which each has its own copy."""
+"""A store that several machines share through a bucket; each works on its own copy."""
 
-import functools
-from collections.abc import Mapping
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tasks.core.environment import store_address
-from tasks.core.files import hash_file, list_files
-from tasks.store.artifact import DamagedError
+from tasks.core.files import explain_os_errors, hash_file, list_files, written_whole
+from tasks.store.artifact import Artifact, DamagedError, hashes, seal, unseal
 from tasks.store.bucket import Bucket
+from tasks.store.leases import leased
+from tasks.store.store import MANIFEST, Fill, Store, fill_draft, logger
 
 
-class SharedStore:
-    """Files by their hash, and the manifests that make artifacts of them.
+class SharedStore(Store):
+    """Files by their hash, and the manifests that make artifacts of them; `root` is this machine's copy.
 
-    A file lies under objects/<sha256>: who writes it twice writes the same. A manifest is written once, on the
-    condition that none is there: of two that have made the same artifact the second finds out, and takes the first's.
+    A file is stored as objects/<sha256>, so writing it twice writes the same bytes. A manifest is written only if none
+    is there: the second of two machines that made the same artifact notices, and takes the first's. The bucket's
+    manifest
+    decides: a copy that differs is fetched again.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
-        """Keep artifacts in `bucket`."""
+    def __init__(self, root: Path, bucket: Bucket) -> None:
+        super().__init__(root)
         self.bucket = bucket
 
-    def manifest(self, key: str) -> bytes | None:
-        """Return the manifest of the artifact under `key`, or None where there is none."""
-        return self.bucket.read(manifest_name(key))
+    def check(self) -> None:
+        """Refuse a bucket that does not answer or denies access."""
+        self.bucket.check()
 
-    def fetch(self, files: Mapping[str, str], folder: Path) -> None:
-        """Write an artifact's files, given by their sha256, to `folder`.
+    def path(self, artifact: Artifact, name: str = "") -> Path:
+        """Return the folder of `artifact`, or its file `name`; fetch what another machine made.
 
         Raises:
-            RotError: naming the first that is missing or altered.
+            DamagedError: the artifact has no such file, or cannot be fetched.
         """
-        for name, sha256 in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not self.bucket.download(object_name(sha256), path):
-                raise DamagedError(f"{self.bucket.where(object_name(sha256))}: missing, which is {name}")
-            if hash_file(path) != sha256:
-                raise DamagedError(f"{self.bucket.where(object_name(sha256))}: altered, which is {name}")
+        if not self._has_copy(artifact):
+            with self.locked(artifact.key):
+                if self.find(artifact.key) != artifact:
+                    raise DamagedError(f"{artifact.key}: has changed since this run took it; run again")
+        return super().path(artifact, name)
 
-    def publish(self, key: str, manifest: bytes, folder: Path, files: Mapping[str, str], rotten: bytes | None) -> bytes:
-        """Make an artifact of the files in `folder`.
+    def exists(self, key: str) -> bool:
+        """Return whether the bucket has an artifact under `key`, damaged or not."""
+        return self.manifest(key) is not None
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the verified artifact under `key`, fetched if the copy differs, or None if there is none.
+
+        Raises:
+            DamagedError: there is one, but it is damaged.
+        """
+        manifest = self.manifest(key)
+        if manifest is None:
+            return None
+        copy = self.root / key
+        if (copy / MANIFEST).is_file() and (copy / MANIFEST).read_bytes() == manifest:
+            try:
+                return super().find(key)
+            except DamagedError as damage:
+                logger.warning("%s; fetching it again", damage)
+        with explain_os_errors(copy), written_whole(copy) as draft:
+            return self._fetch(key, manifest, draft)
+
+    def manifest(self, key: str) -> bytes | None:
+        """Return the bucket's manifest of the artifact under `key`, or None if there is none."""
+        return self.bucket.read(manifest_name(key))
+
+    @contextlib.contextmanager
+    def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
+        """Hold `key` against all processes of all machines, as `Store.held` does."""
+        with super().held(key, wait=wait) as is_held, contextlib.ExitStack() as stack:
+            lease = stack.enter_context(leased(self.bucket, key, wait=wait)) if is_held else None
+            yield lease.check if lease else None
+
+    def share_folder(self, folder: Path) -> None:
+        """Upload a folder of the copy under the same name."""
+        for path in list_files(folder):
+            self.bucket.upload(path, path.relative_to(self.root).as_posix())
+
+    def publish(self, key: str, folder: Path, files: Mapping[str, str], replaced: bytes | None) -> bytes:
+        """Upload the artifact in `folder` and return the manifest that the bucket has then.
+
+        That is another machine's if it was first.
 
         Args:
             key: of the artifact.
-            manifest: its record.
-            folder: holds its files.
+            folder: holds its files and its manifest.
             files: their sha256 by name.
-            rotten: the manifest in whose place this one goes, if any; its files are not trusted.
-
-        Returns:
-            The manifest that stands: this one, or another worker's that was there first.
+            replaced: the manifest that this one replaces, if any; its objects are not trusted and written again.
         """
         for name, sha256 in files.items():
             path, place = folder / name, object_name(sha256)
-            if rotten is not None or not self.bucket.has(place, path.stat().st_size):
+            if replaced is not None or not self.bucket.has(place, path.stat().st_size):
                 self.bucket.upload(path, place)
-        name = manifest_name(key)
+        name, manifest = manifest_name(key), (folder / MANIFEST).read_bytes()
         while not self.bucket.create(name, manifest):
-            tag, standing = self.bucket.tag(name), self.manifest(key)
-            if standing is None or tag is None:
-                continue  # it was removed meanwhile
-            if standing != rotten:
-                return standing
+            tag, current = self.bucket.tag(name), self.manifest(key)
+            if current is None or tag is None:
+                continue  # it was removed in the meantime
+            if current != replaced:
+                return current
             if self.bucket.replace(name, manifest, tag):
                 break
         return manifest
 
-    def put_folder(self, folder: Path, name: str) -> None:
-        """Write the files of a folder, as they are, below `name`."""
-        for path in list_files(folder):
-            self.bucket.upload(path, f"{name}/{path.relative_to(folder).as_posix()}")
+    def _make(self, key: str, fill: Fill, *, replace: bool) -> tuple[Artifact, bool]:
+        replaced = self.manifest(key) if replace else None
+        with leased(self.bucket, key):
+            # Another machine may have made it while this one waited for the lease.
+            if self.manifest(key) != replaced and (found := self.use(key)):
+                return found, True
+            with self._draft(key) as draft:
+                artifact = fill_draft(draft, key, fill)
+                current = self.publish(key, draft, hashes(artifact), replaced)
+                if current != seal(artifact):
+                    logger.info("%s: another machine was first; taking its artifact", key)
+                    shutil.rmtree(draft)
+                    draft.mkdir()
+                    artifact = self._fetch(key, current, draft)
+            return artifact, False
+
+    def _fetch(self, key: str, manifest: bytes, folder: Path) -> Artifact:
+        """Write the artifact that `manifest` describes into an empty folder.
+
+        Raises:
+            DamagedError: naming the first object that is missing or altered.
+        """
+        (folder / MANIFEST).write_bytes(manifest)
+        artifact = unseal(folder / MANIFEST, Artifact)
+        if artifact.key != key:
+            raise DamagedError(f"{self.bucket.where(key)}: belongs to {artifact.key}")
+        for name, sha256 in hashes(artifact).items():
+            path, place = folder / name, object_name(sha256)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.bucket.download(place, path):
+                raise DamagedError(f"{self.bucket.where(place)}: missing, which is {name}")
+            if hash_file(path) != sha256:
+                raise DamagedError(f"{self.bucket.where(place)}: altered, which is {name}")
+        return artifact
+
+    def _has_copy(self, artifact: Artifact) -> bool:
+        """Return whether the copy under the artifact's key is this artifact, by its manifest."""
+        try:
+            return self.read(artifact.key) == artifact
+        except DamagedError:
+            return False
 
 
 def manifest_name(key: str) -> str:
-    """Return where the manifest of an artifact lies in the bucket."""
-    return f"{key}/artifact.json"
+    """Return the object name of an artifact's manifest."""
+    return f"{key}/{MANIFEST}"
 
 
 def object_name(sha256: str) -> str:
-    """Return where a file lies in the bucket."""
+    """Return the object name of a file."""
     return f"objects/{sha256}"
-
-
-@functools.cache
-def shared_at(address: str) -> SharedStore:
-    """Return the shared store at an address, the same for all of this process."""
-    return SharedStore(Bucket(address))
-
-
-def shared_store() -> SharedStore | None:
-    """Return the store that this process shares with other machines, or None where it has its own alone."""
-    address = store_address()
-    return shared_at(address) if address else None

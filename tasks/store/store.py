@@ -1,78 +1,67 @@
-"""The artifact store: what a step made, kept whole or not at all, and checked before it is used again."""
+"""The artifact store: content-addressed folders, written atomically and verified before they are reused."""
 
 import contextlib
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tasks.core.environment import store_root
 from tasks.core.files import explain_os_errors, hash_file, list_files, unfinished_folders, written_whole
-from tasks.core.locks import lock_file, locked, locked_if_free
-from tasks.store.artifact import Artifact, DamagedError, hashes, record_files, seal, unseal
-from tasks.store.leases import leased
-from tasks.store.shared_store import SharedStore, shared_store
+from tasks.core.locks import lock_file, locked
+from tasks.store.artifact import Artifact, DamagedError, record_files, seal, unseal
 
 MANIFEST = "artifact.json"
-# Prefect shows what its own loggers' children say.
-logger = logging.getLogger("prefect.cache")
+Fill = Callable[[Path], dict[str, Any]]
+# Prefect shows the records of its own loggers' children.
+logger = logging.getLogger("prefect.store")
 
 
 class Store:
-    """A folder of artifacts; where it is shared, a copy of what several machines have in common.
+    """Artifacts in a folder of this machine, one folder each, named `<step>/<cache key>`."""
 
-    What the shared store says of an artifact is so: a copy that differs is fetched anew, by the hashes of its files.
-    """
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-    def __init__(self, root: Path, shared: SharedStore | None = None) -> None:
-        """Keep artifacts below `root`, which is made when it is first written."""
-        self.root, self.shared = root, shared
-
-    def path(self, artifact: Artifact, name: str = "") -> Path:
-        """Return where `artifact`, or its file `name`, lies; what another machine made is fetched first.
+    def check(self) -> None:
+        """Refuse a store that cannot be reached.
 
         Raises:
-            RotError: the artifact has no such file, or cannot be fetched whole.
+            StoreError: it does not answer or refuses access.
+        """
+
+    def path(self, artifact: Artifact, name: str = "") -> Path:
+        """Return the folder of `artifact`, or its file `name`.
+
+        Raises:
+            DamagedError: the artifact has no such file.
         """
         if name and name not in artifact.files:
             raise DamagedError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
-        if self.shared and not self._has_copy(artifact):
-            with self.locked(artifact.key):
-                if self.find(artifact.key) != artifact:
-                    raise DamagedError(f"{artifact.key}: is no longer what this run was told of; run again")
         return self.root / artifact.key / name
 
-    def _has_copy(self, artifact: Artifact) -> bool:
-        """Tell whether what lies under its key is this artifact, going by its record."""
-        try:
-            return self.read(artifact.key) == artifact
-        except DamagedError:
-            return False
-
     def exists(self, key: str) -> bool:
-        """Tell whether something is kept under `key`, whole or not."""
-        return (self.root / key).exists() if self.shared is None else self.shared.manifest(key) is not None
+        """Return whether there is an artifact under `key`, damaged or not."""
+        return (self.root / key).exists()
 
     def read(self, key: str) -> Artifact:
-        """Return the record of what lies under `key`; its files are not looked at.
+        """Return the manifest under `key`; its files are not checked.
 
         Raises:
-            RotError: there is none, or it was altered, or is of another key.
+            DamagedError: it is missing, was altered, or belongs to another key.
         """
         path = self.root / key / MANIFEST
         artifact = unseal(path, Artifact)
         if artifact.key != key:
-            raise DamagedError(f"{path}: is of {artifact.key}")
+            raise DamagedError(f"{path}: belongs to {artifact.key}")
         return artifact
 
     def verify(self, artifact: Artifact) -> None:
-        """Check that every file of `artifact` is there with its size and sha256, and nothing else is.
+        """Check that the files of `artifact` have their sizes and hashes, and that there are no others.
 
         Raises:
-            RotError: naming the first file that is not.
+            DamagedError: naming the first file that differs.
         """
         folder = self.root / artifact.key
         for name, record in artifact.files.items():
@@ -83,64 +72,36 @@ class Store:
                 if path.stat().st_size != record.size:
                     raise DamagedError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
                 if hash_file(path) != record.sha256:
-                    raise DamagedError(f"{path}: sha256 differs from its record")
+                    raise DamagedError(f"{path}: its sha256 differs from the manifest's")
             except OSError as error:
                 raise DamagedError(f"{path}: cannot be read ({error.strerror or error})") from error
-        foreign_files = self.foreign_files(artifact)
-        if foreign_files:
-            raise DamagedError(f"{foreign_files[0]}: not part of the artifact")
+        if foreign := self.foreign_files(artifact):
+            raise DamagedError(f"{foreign[0]}: not part of the artifact")
 
     def foreign_files(self, artifact: Artifact) -> list[Path]:
-        """Return what lies among the files of `artifact` and is none of them."""
+        """Return the files in the artifact's folder that are not part of it."""
         folder = self.root / artifact.key
         own = {folder / name for name in (MANIFEST, *artifact.files)}
         return [path for path in list_files(folder) if path not in own]
 
     def find(self, key: str) -> Artifact | None:
-        """Return the whole artifact under `key`, or None where there is none.
+        """Return the verified artifact under `key`, or None if there is none.
 
         Raises:
-            RotError: something lies there, but it is not whole.
+            DamagedError: there is one, but it is damaged.
         """
-        folder = self.root / key
-        if self.shared and not self._bring(self.shared, key):
-            return None
-        if not folder.exists():
+        if not (self.root / key).exists():
             return None
         artifact = self.read(key)
         self.verify(artifact)
         return artifact
 
-    def _bring(self, shared: SharedStore, key: str) -> bool:
-        """Make the copy of `key` what the shared store has, and tell whether it has anything."""
-        manifest, copy = shared.manifest(key), self.root / key
-        if manifest is None:
-            return False
-        if (copy / MANIFEST).is_file() and (copy / MANIFEST).read_bytes() == manifest:
-            try:
-                self.verify(self.read(key))
-                return True
-            except DamagedError as damage:
-                logger.warning("%s; fetching it again", damage)
-        with explain_os_errors(copy), written_whole(copy) as draft:
-            self._fetch(shared, key, manifest, draft)
-        return True
-
-    def _fetch(self, shared: SharedStore, key: str, manifest: bytes, folder: Path) -> Artifact:
-        """Write what `manifest` names into an empty folder."""
-        (folder / MANIFEST).write_bytes(manifest)
-        artifact = unseal(folder / MANIFEST, Artifact)
-        if artifact.key != key:
-            raise DamagedError(f"{shared.bucket.where(key)}: is of {artifact.key}")
-        shared.fetch(hashes(artifact), folder)
-        return artifact
-
     def use(self, key: str) -> Artifact | None:
-        """Return what `find` returns, and note on it that it was used just now; call it under the key's lock.
+        """Return what `find` returns and mark it as used now; call it under the key's lock.
 
         Raises:
-            RotError: something lies there, but it is not whole.
-            StoreError: the note cannot be written.
+            DamagedError: there is one, but it is damaged.
+            StoreError: the mark cannot be written.
         """
         artifact = self.find(key)
         if artifact:
@@ -148,111 +109,92 @@ class Store:
                 mark_used(self.root / key)
         return artifact
 
-    def make(
-        self,
-        key: str,
-        fill: Callable[[Path], dict[str, Any]],
-        *,
-        warn: Callable[[str], None],
-        refresh: bool = False,
-    ) -> Artifact:
-        """Return the artifact under `key`, calling `fill` only when no whole one is there.
+    def get_or_make(self, key: str, fill: Fill, *, refresh: bool = False) -> tuple[Artifact, bool]:
+        """Return the artifact under `key` and whether it was there already; if not, `fill` makes it.
 
-        One process at a time makes a key, of all machines that share the store; others wait for it and take what it
-        made. The files are written to a folder beside the final one and renamed, so a reader sees a whole artifact or
-        none. Where two machines have made one all the same, both end with that which was there first.
+        Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
+        files are written to a temporary sibling and renamed, so a reader sees the whole artifact or none.
 
         Args:
             key: `<step>/<cache key>`.
             fill: writes the files into the empty folder that it is given and returns the artifact's meta.
-            warn: told of rot that was found and is made again.
-            refresh: make it even when a whole one is there.
+            refresh: make it even if it is there.
 
         Raises:
             StoreError: the store cannot be written.
         """
-        with self.locked(key), contextlib.ExitStack() as at_it:
-            anew = refresh
+        with self.locked(key):
+            is_damaged = False
             if not refresh:
                 try:
                     if found := self.use(key):
-                        return found
+                        return found, True
                 except DamagedError as damage:
-                    warn(f"{damage}; making it again")
-                    anew = True
-            rotten = self.shared.manifest(key) if self.shared and anew else None
-            if self.shared:
-                at_it.enter_context(leased(self.shared.bucket, key))
-                is_new = not refresh and self.shared.manifest(key) != rotten
-                if is_new and (found := self.use(key)):
-                    return found  # by another machine, while this one waited
-            with explain_os_errors(self.root / key):
-                self._sweep(key)
-                return self._write(key, fill, rotten)
-
-    def share_folder(self, folder: Path) -> None:
-        """Where the store is shared, put a folder of this machine's copy where all can see it."""
-        if self.shared:
-            self.shared.put_folder(folder, folder.relative_to(self.root).as_posix())
-
-    def locked(self, key: str) -> AbstractContextManager[None]:
-        """Hold this machine's lock of `key`; where another process holds it, say so and wait."""
-        return locked(lock_file(self.root, key), key)
+                    logger.warning("%s; making it again", damage)
+                    is_damaged = True
+            return self._make(key, fill, replace=refresh or is_damaged)
 
     @contextlib.contextmanager
-    def held(self, key: str) -> Iterator[Callable[[], None]]:
-        """Hold `key` against all other processes, of all machines that share the store; say so and wait.
+    def locked(self, key: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold this machine's lock of `key`, and yield whether it is held.
+
+        Args:
+            key: of an artifact, or another name with a slash in it.
+            wait: for another process that holds it, and log that; if False, yield False at once.
+        """
+        with locked(lock_file(self.root, key), key, wait=wait) as is_held:
+            yield is_held
+
+    @contextlib.contextmanager
+    def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
+        """Hold `key` against all processes of all machines that share the store.
 
         Yields:
-            What to call before each write: it raises LeaseLostError where another machine has taken over.
+            A function to call before each write, which raises LeaseLostError if another machine has taken over; None
+            if the key is not held.
         """
-        with self.locked(key), contextlib.ExitStack() as at_it:
-            lease = at_it.enter_context(leased(self.shared.bucket, key)) if self.shared else None
-            yield lease.check if lease else (lambda: None)
+        with self.locked(key, wait=wait) as is_held:
+            yield (lambda: None) if is_held else None
+
+    def share_folder(self, folder: Path) -> None:
+        """Make a folder of this store visible to all machines that share it."""
+
+    def _make(self, key: str, fill: Fill, *, replace: bool) -> tuple[Artifact, bool]:
+        """Make the artifact under `key`, in place of one that is there if `replace`; call it under the key's lock."""
+        with self._draft(key) as draft:
+            return fill_draft(draft, key, fill), False
 
     @contextlib.contextmanager
-    def held_if_free(self, key: str) -> Iterator[bool]:
-        """Hold `key` and give True, or give False at once where another process holds it."""
-        with locked_if_free(lock_file(self.root, key)) as free, contextlib.ExitStack() as at_it:
-            if free and self.shared:
-                free = at_it.enter_context(leased(self.shared.bucket, key, wait=False)) is not None
-            yield free
+    def _draft(self, key: str) -> Iterator[Path]:
+        """Yield an empty folder that becomes the artifact's at the end."""
+        with explain_os_errors(self.root / key):
+            self._remove_unfinished(key)
+            with written_whole(self.root / key) as draft:
+                yield draft
+            self._remove_unfinished(key)
 
-    def _write(self, key: str, fill: Callable[[Path], dict[str, Any]], rotten: bytes | None) -> Artifact:
-        with written_whole(self.root / key) as draft:
-            meta = fill(draft)
-            artifact = Artifact(key=key, files=record_files(draft), meta=meta)
-            manifest = seal(artifact)
-            (draft / MANIFEST).write_bytes(manifest)
-            if self.shared:
-                standing = self.shared.publish(key, manifest, draft, hashes(artifact), rotten)
-                if standing != manifest:
-                    logger.info("%s: another machine was first; taking what it made", key)
-                    shutil.rmtree(draft)
-                    draft.mkdir()
-                    artifact = self._fetch(self.shared, key, standing, draft)
-        self._sweep(key)
-        return artifact
-
-    def _sweep(self, key: str) -> None:
-        """Remove drafts of `key` that a killed or failed maker left; call it only under the key's lock."""
+    def _remove_unfinished(self, key: str) -> None:
+        """Remove what killed or failed processes left of `key`; call it under the key's lock."""
         final = self.root / key
-        for left, name in unfinished_folders(final.parent):
+        for folder, name in unfinished_folders(final.parent):
             if name == final.name:
-                shutil.rmtree(left)
+                shutil.rmtree(folder)
 
 
-def open_store() -> Store:
-    """Return the store that this process was told of."""
-    return Store(store_root(), shared_store())
+def fill_draft(draft: Path, key: str, fill: Fill) -> Artifact:
+    """Fill an empty folder, write its manifest, and return the artifact."""
+    meta = fill(draft)
+    artifact = Artifact(key=key, files=record_files(draft), meta=meta)
+    (draft / MANIFEST).write_bytes(seal(artifact))
+    return artifact
 
 
-def mark_used(artifact: Path) -> None:
-    """Note on an artifact's manifest that it was used just now."""
-    os.utime(artifact / MANIFEST)
+def mark_used(folder: Path) -> None:
+    """Mark an artifact as used now, by the time of its manifest."""
+    os.utime(folder / MANIFEST)
 
 
-def last_used(artifact: Path) -> float:
-    """Return when an artifact was made or last used, in seconds since 1970; 0 for what is no artifact."""
-    manifest = artifact / MANIFEST
+def last_used(folder: Path) -> float:
+    """Return when an artifact was made or last used, in seconds since 1970; 0 if it has no manifest."""
+    manifest = folder / MANIFEST
     return manifest.stat().st_mtime if manifest.exists() else 0.0

@@ -31,7 +31,7 @@ def of(imdb, **settings) -> CompareSettings:
 
 def compare(store, settings) -> dict:
     """Run a comparison with its records in the given store, and return comparison.json and the folder."""
-    folder = compare_flow.with_options(result_storage=store / "results")(settings)
+    folder = compare_flow(settings)
     return json.loads((folder / "comparison.json").read_text()) | {"folder": folder}
 
 

@@ -25,9 +25,9 @@ from tasks.core.error_messages import MAX_LINES, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import RunSettings
-from tasks.download import fetch_dataset
-from tasks.encode import encode_download
-from tasks.pad import pad_splits
+from tasks.download import download
+from tasks.encode import encode
+from tasks.pad import pad
 from tasks.predict import check_places, predict_files
 
 # Prefect's threads, left over from other tests of the process, draw from `random` while Hypothesis makes a case.
@@ -201,9 +201,9 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
         for folder in (downloaded, encoded, padded):
             folder.mkdir()
         try:
-            fetch_dataset(asked, downloaded, lambda _message: None)
-            encode_download(downloaded, EncodeSettings(), encoded)
-            rows = pad_splits(encoded, PadSettings(maxlen=8), padded)
+            download.function(settings=asked, folder=downloaded)
+            encode.function(downloaded=downloaded, settings=EncodeSettings(), folder=encoded)
+            rows = pad.function(encoded=encoded, settings=PadSettings(maxlen=8), folder=padded)
         except PipelineError as error:
             # Errors about a whole split name the split instead of the place.
             refuse(error, Path("texts") if "texts" in str(error) else place, capsys)

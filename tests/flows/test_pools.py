@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.utilities.templating import apply_values, find_placeholders
 from prefect.workers.process import ProcessJobConfiguration
 
-from tasks.store.caching import project_modules
+from tasks.store.fingerprint import project_modules
 
 PROJECT = Path(__file__).parents[2]
 POOLS = {path.stem: json.loads(path.read_text()) for path in (PROJECT / "deploy" / "pools").glob("*.json")}

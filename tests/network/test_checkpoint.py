@@ -6,7 +6,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.locks import locked
 from tasks.core.settings import ModelSettings
-from tasks.network.checkpoint import Checkpoint, keep_newest
+from tasks.network.checkpoint import Checkpoint, remove_old_trainings
 from tasks.network.history import best_epoch
 from tests.support.small_runs import epochs
 
@@ -55,13 +55,13 @@ def test_only_the_newest_finished_trainings_stay(model, tmp_path):
             checkpoint.finish(warn=pytest.fail)
             os.utime(checkpoint.folder / "finished", (number, number))
 
-    def lock_of(name: str) -> Path:
-        return tmp_path / "locks" / name
+    def lock_named(name: str):
+        return locked(tmp_path / "locks" / name, wait=False)
 
-    with locked(lock_of("c1"), "another run's training"):
-        keep_newest(tmp_path, 1, lock_of)
+    with lock_named("c1"):
+        remove_old_trainings(tmp_path, lock_named, 1)
     assert sorted(path.name for path in tmp_path.glob("c*")) == ["c0", "c1", "c3"]
-    keep_newest(tmp_path, 1, lock_of)
+    remove_old_trainings(tmp_path, lock_named, 1)
     assert sorted(path.name for path in tmp_path.glob("c*")) == ["c0", "c3"]
 
 
@@ -83,13 +83,31 @@ def test_a_damaged_epoch_is_named_and_the_one_before_is_taken(model, tmp_path, n
     damage(checkpoint.folder / "epoch-00002.keras")
     assert checkpoint.read(warn=said.append) is None
     assert "epoch-00002.keras" in said[-2]
-    assert said[-1].endswith("training begins anew")
+    assert said[-1].endswith("training starts from the beginning")
 
 
 def test_a_state_that_is_not_wanted_is_passed_over(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     for count in range(1, 4):
         checkpoint.write(model, epochs(0.5, 0.4, 0.3)[:count])
-    state = checkpoint.read(warn=pytest.fail, is_wanted=lambda history: len(history) <= 2)
+    state = checkpoint.read(warn=pytest.fail, is_usable=lambda history: len(history) <= 2)
     assert state.last == "epoch-00002.keras"
-    assert checkpoint.read(warn=pytest.fail, is_wanted=lambda history: False) is None
+    assert checkpoint.read(warn=pytest.fail, is_usable=lambda history: False) is None
+
+
+def test_a_shorter_training_keeps_the_epochs_of_a_longer_one_that_was_killed(model, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c")
+    losses = (0.9, 0.8, 0.7, 0.6, 0.5)
+    for count in range(1, 6):
+        checkpoint.write(model, epochs(*losses[:count]))
+    for count in range(1, 3):
+        checkpoint.write(model, epochs(*losses[:count]))
+    assert len(checkpoint.read(warn=pytest.fail).history) == 5
+
+
+def test_epochs_can_be_cleared(model, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c")
+    checkpoint.clear()
+    checkpoint.write(model, epochs(0.5))
+    checkpoint.clear()
+    assert checkpoint.read(warn=pytest.fail) is None

@@ -4,13 +4,13 @@ import pytest
 
 from tasks.core.errors import StoreError
 from tasks.core.files import hash_file
-from tasks.network.remote_checkpoint import FINISHED, SharedEpochs, keep_newest_shared
+from tasks.network.remote_checkpoint import FINISHED, RemoteCheckpoint, remove_old_remote_trainings
 from tasks.store.leases import LeaseLostError
 
 KEY = "train/abc"
 
 
-def write(epochs: SharedEpochs, folder, epoch: int, kept=()) -> None:
+def write(epochs: RemoteCheckpoint, folder, epoch: int, kept=()) -> None:
     """Share an epoch: its network, and the state that names it."""
     folder.mkdir(exist_ok=True)
     network, state = folder / f"epoch-{epoch:05}.keras", f"epoch-{epoch:05}.json"
@@ -32,11 +32,11 @@ def losing_it_at(call: int):
 
 @pytest.mark.parametrize(("lost_at", "names"), [(1, 0), (2, 1), (3, 2)])
 def test_who_has_lost_a_training_writes_no_more_and_removes_nothing(bucket, tmp_path, lost_at, names):
-    epochs = SharedEpochs(bucket, KEY)
+    epochs = RemoteCheckpoint(bucket, KEY)
     write(epochs, tmp_path / "here", 1)
     before = set(bucket.names("checkpoints"))
     with pytest.raises(LeaseLostError):
-        write(epochs.held_by(losing_it_at(lost_at)), tmp_path / "here", 2)
+        write(RemoteCheckpoint(bucket, KEY, losing_it_at(lost_at)), tmp_path / "here", 2)
     after = set(bucket.names("checkpoints"))
     assert before <= after
     assert len(after - before) == names
@@ -46,11 +46,11 @@ def test_of_the_finished_trainings_the_newest_stay_and_a_removal_that_was_cut_sh
     bucket, tmp_path, monkeypatch
 ):
     for number in (1, 2):
-        epochs = SharedEpochs(bucket, f"train/{number}")
+        epochs = RemoteCheckpoint(bucket, f"train/{number}")
         for epoch in (1, 2):
             write(epochs, tmp_path / str(number), epoch, kept=("epoch-00001.json", "epoch-00001.keras"))
         epochs.finish("epoch-00002.json", ())
-    unfinished = SharedEpochs(bucket, "train/3")
+    unfinished = RemoteCheckpoint(bucket, "train/3")
     write(unfinished, tmp_path / "3", 1)
 
     @contextmanager
@@ -68,9 +68,16 @@ def test_of_the_finished_trainings_the_newest_stay_and_a_removal_that_was_cut_sh
     with monkeypatch.context() as patch:
         patch.setattr(bucket, "remove", remove_one)
         with pytest.raises(StoreError):
-            keep_newest_shared(bucket, "train", 1, free)
+            remove_old_remote_trainings(bucket, "train", 1, free)
     assert removed[0].endswith(".json")
     assert bucket.read(f"checkpoints/train/1/{FINISHED}") is not None
-    keep_newest_shared(bucket, "train", 1, free)
+    remove_old_remote_trainings(bucket, "train", 1, free)
     trainings = {name.split("/")[2] for name in bucket.names("checkpoints")}
     assert trainings == {"2", "3"}
+
+
+def test_epochs_can_be_cleared(bucket, tmp_path):
+    epochs = RemoteCheckpoint(bucket, KEY)
+    write(epochs, tmp_path / "here", 1)
+    epochs.clear()
+    assert bucket.names("checkpoints") == {}

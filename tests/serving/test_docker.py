@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks.store.caching import project_modules
+from tasks.store.fingerprint import project_modules
 
 PROJECT = Path(__file__).parents[2]
 # Packages whose name differs from their module's; modules that come with another requirement.

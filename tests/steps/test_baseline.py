@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.baseline import score_baseline
+from tasks.baseline import baseline
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import read_scores
 from tasks.texts.encoded import Encoding, write_encoded, write_encoding
@@ -26,6 +26,8 @@ def test_either_linear_model_learns_what_words_mean(tmp_path, rng, kind):
     (tmp_path / "padded").mkdir()
     (tmp_path / "padded.parquet").rename(tmp_path / "padded" / "train.parquet")
     (tmp_path / "out").mkdir()
-    assert score_baseline(tmp_path, tmp_path / "padded", BaselineSettings(kind=kind), tmp_path / "out") == {"test": 80}
+    assert baseline.function(
+        encoded=tmp_path, padded=tmp_path / "padded", settings=BaselineSettings(kind=kind), folder=tmp_path / "out"
+    ) == {"test": 80}
     scores = read_scores(tmp_path / "out", "test")
     assert (scores.verdicts(0.5) == scores.labels).mean() > 0.9

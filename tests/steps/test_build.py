@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tasks.build import build_model, make_model
+from tasks.build import build, make_model
 from tasks.core.settings import ModelSettings
 from tasks.linear.phrase_files import read_phrases, read_vectors
 from tasks.network.keras_files import learner_of, load_model
@@ -103,7 +103,12 @@ def test_equal_settings_give_equal_bytes_and_another_seed_does_not(tmp_path, rng
     for number, seed in enumerate((1, 1, 2)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        assert build_model(tmp_path, small(seed=seed, readout="state"), None, folder)["parameters"] > 0
+        assert (
+            build.function(padded=tmp_path, settings=small(seed=seed, readout="state"), learned=None, folder=folder)[
+                "parameters"
+            ]
+            > 0
+        )
         files.append((folder / "model.keras").read_bytes())
     assert files[0] == files[1] != files[2]
     assert "embedding" in (tmp_path / "0" / "summary.txt").read_text()

@@ -24,9 +24,9 @@ def mirror(tmp_path):
 def run_download(store, prefect_server):
     """The task as it is, but with back-off of milliseconds."""
 
-    @flow(result_storage=store / "results", result_serializer="json")
+    @flow
     def downloading(settings: SourceSettings):
-        return download.with_options(retry_delay_seconds=0.01)(settings)
+        return download.with_options(retry_delay_seconds=0.01)(settings=settings)
 
     return downloading
 

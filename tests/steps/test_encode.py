@@ -9,7 +9,7 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.encode import check_labels, encode_download
+from tasks.encode import check_labels, encode
 from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.encoded import read_encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups
@@ -46,7 +46,7 @@ def keras_load_data(imdb, monkeypatch):
 )
 def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, options):
     settings = EncodeSettings(**options, **UNLIMITED)
-    encode_download(imdb, settings, tmp_path)
+    encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     rules = settings.model_dump(include={"num_words", "skip_top", "start_char", "oov_char", "index_from"})
     expected = keras_load_data(seed=settings.shuffle_seed, **rules)
     for split, (x, y) in zip(("train", "test"), expected, strict=True):
@@ -60,7 +60,7 @@ def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_pa
     for together in (False, True):
         folder = tmp_path / str(together)
         folder.mkdir()
-        encode_download(imdb, EncodeSettings(whole_groups=together), folder)
+        encode.function(downloaded=imdb, settings=EncodeSettings(whole_groups=together), folder=folder)
         table = pq.read_table(folder / "train.parquet")
         rows = zip(table["tokens"].to_pylist(), table["label"].to_pylist(), read_groups(folder).tolist(), strict=True)
         tables[together] = list(rows)
@@ -71,7 +71,7 @@ def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_pa
 
 
 def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
-    counts = encode_download(imdb, EncodeSettings(num_words=100, **UNLIMITED), tmp_path)
+    counts = encode.function(downloaded=imdb, settings=EncodeSettings(num_words=100, **UNLIMITED), folder=tmp_path)
     assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
     assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
     assert read_encoding(tmp_path).vocabulary_size == 100
@@ -79,7 +79,7 @@ def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
 
 
 def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path):
-    encode_download(imdb, EncodeSettings(num_words=None), tmp_path)
+    encode.function(downloaded=imdb, settings=EncodeSettings(num_words=None), folder=tmp_path)
     highest = max(
         pq.read_table(tmp_path / f"{s}.parquet")["tokens"].combine_chunks().flatten().to_numpy().max()
         for s in ("train", "test")
@@ -90,7 +90,7 @@ def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path
 def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuffle(imdb, tmp_path):
     for name, most in (("all", None), ("few", 30)):
         (tmp_path / name).mkdir()
-        encode_download(imdb, EncodeSettings(max_reviews=most), tmp_path / name)
+        encode.function(downloaded=imdb, settings=EncodeSettings(max_reviews=most), folder=tmp_path / name)
     few, all_of_them = (pq.read_table(tmp_path / name / "train.parquet") for name in ("few", "all"))
     assert few.num_rows == 30
     assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
@@ -104,11 +104,14 @@ def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(i
     folder = tmp_path / "encoded"
     folder.mkdir()
     with pytest.raises(DataError, match=r"the word index has 60 words, but the texts have rank 96: .*word-index"):
-        encode_download(tmp_path, EncodeSettings(num_words=100, **UNLIMITED), folder)
+        encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=100, **UNLIMITED), folder=folder)
     # Words beyond `num_words` need no name.
-    assert encode_download(tmp_path, EncodeSettings(num_words=64, **UNLIMITED), folder)["words"] == 60
+    assert (
+        encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=64, **UNLIMITED), folder=folder)["words"]
+        == 60
+    )
     with pytest.raises(DataError, match="but the texts have rank 61"):
-        encode_download(tmp_path, EncodeSettings(num_words=65, **UNLIMITED), folder)
+        encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=65, **UNLIMITED), folder=folder)
 
 
 def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
@@ -136,8 +139,8 @@ def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
     folder = tmp_path / "encoded"
     folder.mkdir()
     with pytest.raises(DataError, match=r"85.7% of the words of the test texts .*a\.csv row 4 \(2 of 2\)"):
-        encode_download(tmp_path, EncodeSettings(), folder)
-    counts = encode_download(tmp_path, EncodeSettings(max_unknown=0.9), folder)
+        encode.function(downloaded=tmp_path, settings=EncodeSettings(), folder=folder)
+    counts = encode.function(downloaded=tmp_path, settings=EncodeSettings(max_unknown=0.9), folder=folder)
     assert counts == {"train": 2, "test": 2, "words": 3}
     its = read_words(folder)["test"]
     assert (its["unknown"], its["words"]) == (6, 7)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.settings import MetricsSettings
-from tasks.evaluate import evaluate_scores
+from tasks.evaluate import evaluate
 from tasks.evaluation.scores import Scores, read_scores, write_scores
 from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.padded import padded_file, padded_schema, write_padded
@@ -28,10 +28,21 @@ def scored(padded, tmp_path, rng):
     return tmp_path
 
 
+def run_evaluate(scored, sliced, **settings) -> None:
+    evaluate.function(
+        downloaded=scored,
+        padded=scored,
+        scored=scored / "network",
+        baselined=scored / "baseline",
+        sliced=sliced,
+        settings=MetricsSettings(**settings),
+        folder=scored / "out",
+    )
+
+
 def judged(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
-    paths = scored, scored, scored / "network", scored / "baseline"
-    evaluate_scores(*paths, None, MetricsSettings(**settings), scored / "out")
+    run_evaluate(scored, None, **settings)
     return json.loads((scored / "out" / "metrics.json").read_text())
 
 
@@ -53,8 +64,7 @@ def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, p
     assert "by_slice" not in judged(scored)["test"]
     films = np.where(padded.lengths > 30, "long", "short")
     write_slices(scored, large_slices("film", pa.array(films), least=2))
-    paths = scored, scored, scored / "network", scored / "baseline", scored
-    evaluate_scores(*paths, MetricsSettings(), scored / "out")
+    run_evaluate(scored, scored)
     rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
     is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
     expected = {film: is_right[films == film].mean() for film in ("long", "short")}

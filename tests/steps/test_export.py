@@ -23,7 +23,7 @@ from tasks.export import FORMATS, export, export_classifier, score_with_onnx
 from tasks.network.history import Epoch, write_training
 from tasks.network.keras_files import save_model
 from tasks.network.scoring import keras_scorer
-from tasks.score import score_model
+from tasks.score import score
 from tasks.texts.encoded import read_vocabulary
 from tasks.texts.padded import padded_schema, write_padded
 
@@ -89,7 +89,9 @@ def everywhere(classifier, tmp_path_factory):
         for split in ("validation", "test"):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
-            score_model(folder, folder, ScoringSettings(batch_size=batch_size), Path(evaluated))
+            score.function(
+                trained=folder, padded=folder, settings=ScoringSettings(batch_size=batch_size), folder=Path(evaluated)
+            )
             probabilities = read_scores(Path(evaluated), "test").probabilities
         served = serve(text=tf.constant(texts))["probability"].numpy()
         return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
@@ -107,8 +109,8 @@ def test_a_text_scores_the_same_everywhere_alone_and_in_any_batch(classifier, ev
     order = data.draw(st.permutations(range(len(texts))))
     shuffled = everywhere([texts[row] for row in order], batch_size)
     for scores in (*everywhere(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
-        for text, score in zip(texts[:3], scores, strict=False):
-            assert abs(classifier.predict(pa.array([text]))[0] - score) <= 1e-6
+        for text, probability in zip(texts[:3], scores, strict=False):
+            assert abs(classifier.predict(pa.array([text]))[0] - probability) <= 1e-6
 
 
 @pytest.mark.parametrize(

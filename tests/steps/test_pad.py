@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
-from tasks.encode import encode_download
-from tasks.pad import align_to_groups, pad_splits, split_bounds
+from tasks.encode import encode
+from tasks.pad import align_to_groups, pad, split_bounds
 from tasks.texts.groups import read_groups
 from tasks.texts.padded import PaddedFile, pad_tokens
 
@@ -41,10 +41,10 @@ def test_of_a_long_review_the_beginning_and_the_end_may_stay(reviews, maxlen, pa
 
 def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
-    encode_download(imdb, EncodeSettings(whole_groups=True), tmp_path / "encoded")
+    encode.function(downloaded=imdb, settings=EncodeSettings(whole_groups=True), folder=tmp_path / "encoded")
     groups = read_groups(tmp_path / "encoded")
     settings = PadSettings(maxlen=40, validation_split=0.1)
-    rows = pad_splits(tmp_path / "encoded", settings, tmp_path)
+    rows = pad.function(encoded=tmp_path / "encoded", settings=settings, folder=tmp_path)
     assert rows["train"] + rows["validation"] == 240
     assert not set(groups[: rows["train"]]) & set(groups[rows["train"] :])
     assert set(rows) == {"train", "validation", "test"}
@@ -77,8 +77,8 @@ def test_an_empty_split_is_refused():
 
 def test_every_review_is_in_one_split(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
-    encode_download(imdb, EncodeSettings(), tmp_path / "encoded")
-    rows = pad_splits(tmp_path / "encoded", PadSettings(maxlen=40), tmp_path)
+    encode.function(downloaded=imdb, settings=EncodeSettings(), folder=tmp_path / "encoded")
+    rows = pad.function(encoded=tmp_path / "encoded", settings=PadSettings(maxlen=40), folder=tmp_path)
     assert rows == {"train": 192, "validation": 48, "test": 80}
     for split, count in rows.items():
         (padded,) = PaddedFile(tmp_path / f"{split}.parquet")

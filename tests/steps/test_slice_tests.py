@@ -7,9 +7,9 @@ import pytest
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
 from tasks.core.settings import RunSettings, SliceSettings
-from tasks.download import fetch_dataset
-from tasks.encode import encode_download
-from tasks.slice_tests import slice_test_rows
+from tasks.download import download
+from tasks.encode import encode
+from tasks.slice_tests import slice_tests
 from tasks.texts.encoded import encoded_file, read_encoding, read_vocabulary
 from tasks.texts.slices import read_slices
 from tests.support.small_runs import small
@@ -29,19 +29,21 @@ def own(tmp_path):
     for folder in ("downloaded", "encoded", "divided"):
         (tmp_path / folder).mkdir()
     data = DataSettings(dataset=str(tmp_path / "own.parquet"))
-    fetch_dataset(data, tmp_path / "downloaded", pytest.fail)
+    download.function(settings=data, folder=tmp_path / "downloaded")
     return data
 
 
 def divided(tmp_path, data, **values):
-    slice_test_rows(tmp_path / "downloaded", data, SliceSettings(**values), tmp_path / "divided")
+    slice_tests.function(
+        downloaded=tmp_path / "downloaded", data=data, settings=SliceSettings(**values), folder=tmp_path / "divided"
+    )
     return read_slices(tmp_path / "divided")
 
 
 @pytest.mark.parametrize("max_reviews", [None, 40])
 def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews):
     data = own.model_copy(update={"max_reviews": max_reviews})
-    encode_download(tmp_path / "downloaded", data, tmp_path / "encoded")
+    encode.function(downloaded=tmp_path / "downloaded", settings=data, folder=tmp_path / "encoded")
     slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
     words, encoding = read_vocabulary(tmp_path / "encoded"), read_encoding(tmp_path / "encoded")
     tokens = pq.read_table(encoded_file(tmp_path / "encoded", "test"))["tokens"].to_pylist()

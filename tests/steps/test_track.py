@@ -188,7 +188,7 @@ def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch,
 
     def run_in(store) -> dict:
         monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-        folder = imdb_flow.with_options(result_storage=store / "results")(tracked(imdb))
+        folder = imdb_flow(tracked(imdb))
         return json.loads((folder / "metrics.json").read_text())
 
     first = run_in(was)

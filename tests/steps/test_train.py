@@ -11,21 +11,11 @@ from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_files import read_phrases
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
+from tasks.network.remote_checkpoint import CHECKPOINTS
 from tasks.network.scoring import keras_scorer
-from tasks.store.artifact import Artifact
-from tasks.store.caching import cache_key
+from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import PaddedFile, padded_schema, write_padded
-from tasks.train import (
-    balanced_weights,
-    compile_model,
-    epochs_key,
-    fit,
-    fit_epoch,
-    goes_beyond,
-    is_done,
-    train,
-    train_model,
-)
+from tasks.train import balanced_weights, compile_model, fit, fit_epoch, goes_beyond, is_done, settings_of_epochs, train
 from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS, make_padded
 from tests.support.small_runs import epochs, small
@@ -111,15 +101,23 @@ def reading(tmp_path_factory):
     return folder
 
 
-def train_reading(reading, checkpoint, folder, **values):
+def train_reading(reading, name, folder, **values):
     folder.mkdir()
-    paths = reading / "built", reading / "padded", reading / "learned"
     rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
-    return train_model(*paths, settings(**rules), Checkpoint(checkpoint), folder, [].append)
+    return train.function(
+        built=reading / "built",
+        padded=reading / "padded",
+        learned=reading / "learned",
+        settings=settings(**rules),
+        resume=Resume(f"train/{name}", ignored=False),
+        folder=folder,
+    )
 
 
-def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(reading, tmp_path):
-    train_reading(reading, tmp_path / "straight", tmp_path / "a")
+def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(
+    reading, store, tmp_path
+):
+    train_reading(reading, "straight", tmp_path / "a")
     rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
     parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
 
@@ -129,16 +127,16 @@ def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it
 
     with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
         fit(
-            reading / "built" / "model.keras", *parts, rules, Checkpoint(tmp_path / "cut"), stop_after_the_first,
-            phrases=read_phrases(reading / "learned"),
+            reading / "built" / "model.keras", *parts, rules, Checkpoint(store / CHECKPOINTS / "train" / "cut"),
+            stop_after_the_first, phrases=read_phrases(reading / "learned"),
         )  # fmt: skip
-    train_reading(reading, tmp_path / "cut", tmp_path / "b")
+    train_reading(reading, "cut", tmp_path / "b")
     assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
     assert json.loads((tmp_path / "a" / "training.json").read_text())["history"][-1]["val_accuracy"] > 0.9
 
 
-def test_the_whole_network_scores_validation_reviews_as_training_judged_them(reading, tmp_path):
-    train_reading(reading, tmp_path / "checkpoint", tmp_path / "trained")
+def test_the_whole_network_scores_validation_reviews_as_training_judged_them(reading, store, tmp_path):
+    train_reading(reading, "checkpoint", tmp_path / "trained")
     model, part = (
         load_model(tmp_path / "trained" / "model.keras"),
         PaddedFile(reading / "padded" / "validation.parquet")[0],
@@ -148,14 +146,14 @@ def test_the_whole_network_scores_validation_reviews_as_training_judged_them(rea
     assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
 
 
-def test_three_labels_are_each_held_against_the_rest(tmp_path):
+def test_three_labels_are_each_held_against_the_rest(store, tmp_path):
     write_reviews(tmp_path, labels=3)
     learn_small(tmp_path)
     assert read_phrases(tmp_path / "learned").width == 18
     (tmp_path / "built").mkdir()
     settings = ModelSettings(units=4, embedding_dim=4, dense_units=0, phrases=True, cell="gru", readout="max_mean")
     save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
-    train_reading(tmp_path, tmp_path / "checkpoint", tmp_path / "trained", learning_rate=0.02)
+    train_reading(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
     part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
     probabilities = keras_scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
     assert probabilities.shape == (80, 3)
@@ -199,7 +197,8 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
 
     def key(**values) -> str:
-        return epochs_key(built, padded, None, settings(**values))
+        shared = settings_of_epochs(settings(**values))
+        return train.key({"built": built, "padded": padded, "learned": None, "settings": shared, "of": "resume"})
 
     five = key(epochs=5)
     assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
@@ -209,7 +208,7 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     assert len({five, *falling}) == 3
     # Its lock is held within that of the artifact: they must not be one.
     plain = settings(epochs=1)
-    whole = cache_key(train.fn, "train", {"built": built, "padded": padded, "settings": plain})
+    whole = train.key({"built": built, "padded": padded, "learned": None, "settings": plain})
     assert key(epochs=1) != whole
 
 
@@ -243,7 +242,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
 
 
-def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded, tmp_path):
+def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded, store, tmp_path):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     for split in ("train", "validation"):
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
@@ -251,8 +250,13 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        meta = train_model(
-            built.parent, tmp_path, None, settings(), Checkpoint(tmp_path / f"c{number}"), folder, [].append
+        meta = train.function(
+            built=built.parent,
+            padded=tmp_path,
+            learned=None,
+            settings=settings(),
+            resume=Resume(f"train/{number}", ignored=False),
+            folder=folder,
         )
         files.append([(folder / name).read_bytes() for name in ("model.keras", "training.json")])
     assert files[0] == files[1]
@@ -272,8 +276,8 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
 
 
 def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect_server, monkeypatch):
+    import tasks.train as module
     from flows.imdb_flow import imdb_flow
-    from tasks import train as room
 
     begun = []
 
@@ -283,9 +287,9 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect
             raise RuntimeError("the machine hiccups")
         return fit_epoch(model, train, validation, settings, epoch, *rest)
 
-    monkeypatch.setattr(room, "fit_epoch", fail_once)
-    monkeypatch.setattr(room.train, "retry_delay_seconds", 0)
-    imdb_flow.with_options(result_storage=store / "results")(small(imdb, training={"epochs": 5}))
+    monkeypatch.setattr(module, "fit_epoch", fail_once)
+    monkeypatch.setattr(module.train.task, "retry_delay_seconds", 0)
+    imdb_flow(small(imdb, training={"epochs": 5}))
     assert begun == [1, 2, 3, 4, 4, 5]
 
 

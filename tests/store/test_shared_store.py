@@ -5,25 +5,33 @@ import time
 import pytest
 
 from tasks.core.files import hash_file
-from tasks.store.artifact import DamagedError
+from tasks.store.artifact import Artifact, DamagedError, hashes
 from tasks.store.bucket import Bucket
 from tasks.store.leases import Lease
 from tasks.store.shared_store import SharedStore, object_name
-from tasks.store.store import MANIFEST, Store
+from tasks.store.store import MANIFEST, fill_draft
 
 KEY = "pad/abc"
 
 
 @pytest.fixture
-def here(shared_address, tmp_path) -> Store:
+def here(shared_address, tmp_path) -> SharedStore:
     """One machine's copy of a shared store."""
-    return Store(tmp_path / "here", SharedStore(Bucket(shared_address)))
+    return SharedStore(tmp_path / "here", Bucket(shared_address))
 
 
 @pytest.fixture
-def there(shared_address, tmp_path) -> Store:
+def there(shared_address, tmp_path) -> SharedStore:
     """Another's."""
-    return Store(tmp_path / "there", SharedStore(Bucket(shared_address)))
+    return SharedStore(tmp_path / "there", Bucket(shared_address))
+
+
+def make(store, fill) -> Artifact:
+    return store.get_or_make(KEY, fill)[0]
+
+
+def warnings(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "prefect.store"]
 
 
 def fill(folder, text="abc") -> dict:
@@ -47,14 +55,14 @@ def fail(_folder) -> dict:
 
 
 def test_what_one_machine_has_made_the_other_takes(here, there):
-    made = here.make(KEY, fill, warn=pytest.fail)
+    made = make(here, fill)
     assert there.exists(KEY)
-    assert there.make(KEY, fail, warn=pytest.fail) == made == there.find(KEY)
+    assert make(there, fail) == made == there.find(KEY)
     assert there.path(made, "part/a.txt").read_text() == "abc"
 
 
 def test_what_a_step_reads_is_fetched_when_it_is_asked_for_and_once(here, there, object_store):
-    made = here.make(KEY, fill, warn=pytest.fail)
+    made = make(here, fill)
     assert not (there.root / KEY).exists()
     assert there.path(made, "b.txt").read_text() == "abc"
     object_store.requests.clear()
@@ -64,8 +72,8 @@ def test_what_a_step_reads_is_fetched_when_it_is_asked_for_and_once(here, there,
 
 
 def test_equal_files_lie_there_once(here, bucket):
-    here.make(KEY, fill, warn=pytest.fail)
-    here.make("pad/other", fill, warn=pytest.fail)
+    make(here, fill)
+    here.get_or_make("pad/other", fill)
     assert len(bucket.names("objects")) == 1
 
 
@@ -78,7 +86,7 @@ def test_of_two_that_make_the_same_at_once_one_makes_it(here, there):
             entered.wait(0.5)
             return fill(folder)
 
-        made[store] = store.make(KEY, fill_slowly, warn=pytest.fail)
+        made[store] = make(store, fill_slowly)
 
     at_once(slow, here, there)
     assert len(makers) == 1
@@ -89,49 +97,47 @@ def test_where_two_have_made_it_all_the_same_both_end_with_the_first(here, there
     """As when a lease ran out under its holder."""
 
     def overtaken(folder):
-        first = Store(there.root, SharedStore(there.shared.bucket))
-        with first.locked("pad/elsewhere"):
-            first._write(KEY, lambda place: fill(place, "the first"), None)
+        with there._draft(KEY) as draft:
+            first = fill_draft(draft, KEY, lambda place: fill(place, "the first"))
+            there.publish(KEY, draft, hashes(first), None)
         return fill(folder, "the second")
 
-    made = here.make(KEY, overtaken, warn=pytest.fail)
+    made = make(here, overtaken)
     assert here.path(made, "b.txt").read_text() == "the first"
     assert made == there.find(KEY) == here.find(KEY)
 
 
 def test_a_damaged_copy_is_fetched_again(here, object_store, caplog):
-    made = here.make(KEY, fill, warn=pytest.fail)
+    made = make(here, fill)
     (here.root / KEY / "b.txt").write_text("abd")
-    assert here.make(KEY, fail, warn=pytest.fail) == made
+    assert make(here, fail) == made
     assert here.path(made, "b.txt").read_text() == "abc"
-    assert "b.txt: sha256 differs from its record; fetching it again" in caplog.text
+    assert "b.txt: its sha256 differs from the manifest's; fetching it again" in caplog.text
 
 
-def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucket, tmp_path):
-    made = here.make(KEY, fill, warn=pytest.fail)
+def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucket, tmp_path, caplog):
+    made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
     place = object_name(made.files["b.txt"].sha256)
     bucket.upload(tmp_path / "damage", place)
-    said = []
-    assert there.make(KEY, fill, warn=said.append).sha256 == made.sha256
-    assert said == [f"{bucket.where(place)}: altered, which is b.txt; making it again"]
+    assert make(there, fill).sha256 == made.sha256
+    assert warnings(caplog) == [f"{bucket.where(place)}: altered, which is b.txt; making it again"]
     assert bucket.read(place) == b"abc"
     assert here.find(KEY) == there.find(KEY)
 
 
-def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket):
-    made = here.make(KEY, fill, warn=pytest.fail)
+def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket, caplog):
+    made = make(here, fill)
     bucket.remove(object_name(made.files["b.txt"].sha256))
     with pytest.raises(DamagedError, match="missing"):
         there.find(KEY)
-    said = []
-    there.make(KEY, fill, warn=said.append)
-    assert len(said) == 1
+    make(there, fill)
+    assert len(warnings(caplog)) == 1
     assert there.find(KEY).sha256 == made.sha256
 
 
 def test_what_was_told_of_and_is_gone_is_named(here, there, bucket):
-    made = here.make(KEY, fill, warn=pytest.fail)
+    made = make(here, fill)
     bucket.remove(f"{KEY}/{MANIFEST}")
     with pytest.raises(DamagedError, match="run again"):
         there.path(made)
@@ -140,13 +146,13 @@ def test_what_was_told_of_and_is_gone_is_named(here, there, bucket):
 
 def test_a_failed_maker_leaves_nothing_and_no_lease(here, there):
     with pytest.raises(ZeroDivisionError):
-        here.make(KEY, lambda folder: {"rows": 1 / 0}, warn=pytest.fail)
-    assert there.make(KEY, fill, warn=pytest.fail)
+        make(here, lambda folder: {"rows": 1 / 0})
+    assert make(there, fill)
 
 
 def test_an_upload_that_is_cut_off_leaves_a_whole_artifact(here, there, object_store):
     object_store.cuts = "objects/|artifact.json"
-    made = here.make(KEY, fill, warn=pytest.fail)
+    made = make(here, fill)
     assert there.find(KEY) == made
 
 
@@ -154,28 +160,30 @@ def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
     here, there, monkeypatch, bucket, tmp_path
 ):
     fill(tmp_path, "abc")
+    (tmp_path / MANIFEST).write_text("{}")
     sha256 = hash_file(tmp_path / "b.txt")
-    monkeypatch.setattr(here.shared.bucket, "create", lambda *_: 1 / 0)
+    monkeypatch.setattr(here.bucket, "create", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        here.shared.publish(KEY, b"{}", tmp_path, {"b.txt": sha256}, None)
+        here.publish(KEY, tmp_path, {"b.txt": sha256}, None)
     assert bucket.read(object_name(sha256)) == b"abc"
     assert not there.exists(KEY)
     assert there.find(KEY) is None
 
 
 def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, there, bucket):
-    here.make(KEY, fill, warn=pytest.fail)
+    make(here, fill)
     bucket.remove(f"{KEY}/{MANIFEST}")  # as a rule of the bucket's for what is old does
-    anew = there.make(KEY, lambda folder: fill(folder, "made anew"), warn=pytest.fail)
+    anew = make(there, lambda folder: fill(folder, "made anew"))
     assert here.path(anew, "b.txt").read_text() == "made anew"
 
 
-def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, tmp_path):
-    made = here.make(KEY, fill, warn=pytest.fail)
+def test_of_two_that_find_the_same_damage_one_makes_it_again(here, there, bucket, tmp_path, monkeypatch):
+    made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
     bucket.upload(tmp_path / "damage", object_name(made.files["b.txt"].sha256))
     shutil.rmtree(here.root / KEY)  # so that both look into the bucket
     makers, found, both = [], [], threading.Barrier(2)
+    monkeypatch.setattr("tasks.store.store.logger.warning", lambda *_: both.wait(10))
 
     def again(store):
         def fill_slowly(folder):
@@ -183,10 +191,7 @@ def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, t
             time.sleep(0.3)
             return fill(folder) | {"rows": 2}
 
-        def warn(_):
-            both.wait(10)
-
-        found.append(store.make(KEY, fill_slowly, warn=warn))
+        found.append(make(store, fill_slowly))
 
     at_once(again, here, there)
     assert len(makers) == 1
@@ -196,10 +201,10 @@ def test_of_two_that_find_the_same_rot_one_makes_it_again(here, there, bucket, t
 def test_a_key_that_another_machine_holds_is_not_free(here, there):
     with here.held(KEY) as check:
         check()
-        with there.held_if_free(KEY) as free:
-            assert not free
-    with there.held_if_free(KEY) as free:
-        assert free
+        with there.held(KEY, wait=False) as other:
+            assert other is None
+    with there.held(KEY, wait=False) as other:
+        assert other
 
 
 def test_a_folder_of_a_run_is_put_where_all_can_see_it(here, bucket):

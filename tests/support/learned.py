@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.settings import PhraseSettings
-from tasks.phrases import learn_all
+from tasks.phrases import phrases
 from tasks.texts.encoded import Encoding, write_encoded, write_encoding
 from tasks.texts.groups import block_of, write_groups
 from tasks.texts.padded import pad_tokens, padded_schema, write_padded
@@ -49,4 +49,6 @@ def learn_small(folder: Path, say=print, warn=print, **values) -> dict:
     """Learn phrases from the output of `write_reviews`; write them to the folder `learned`."""
     (folder / "learned").mkdir()
     settings = PhraseSettings(**({"vector_dim": 8, "iterations": 10} | values))
-    return learn_all(folder / "encoded", folder / "padded", settings, True, folder / "learned", say, warn)
+    return phrases.function(
+        encoded=folder / "encoded", padded=folder / "padded", settings=settings, vectors=True, folder=folder / "learned"
+    )

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.data_settings import EncodeSettings
-from tasks.encode import encode_download
+from tasks.encode import encode
 from tasks.texts.encoded import encoded_file
 from tasks.texts.identity import identify_texts, iterate_texts
 
@@ -35,7 +35,7 @@ def test_a_review_is_known_by_its_words_in_any_split_and_order(tmp_path):
 def test_who_is_tested_stands_in_the_order_of_the_scores(imdb, tmp_path):
     """The encoded test file has its reviews in that order, the arrays have them in theirs."""
     settings = EncodeSettings(num_words=500, max_reviews=50)
-    encode_download(imdb, settings, tmp_path)
+    encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     encoded = pq.read_table(encoded_file(tmp_path, "test"))
     (part,) = iterate_texts(imdb, "test")
     text_of = dict(zip(part[0].tolist(), part[1].to_pylist(), strict=True))

@@ -1,7 +1,6 @@
 import numpy as np
 
-from tasks.evaluation.scores import Scores
-from tasks.reporting.plots import (
+from tasks.evaluation.plots import (
     draw_learning_curves,
     draw_rankings,
     draw_scores,
@@ -9,6 +8,7 @@ from tasks.reporting.plots import (
     gather_rare,
     save_figure,
 )
+from tasks.evaluation.scores import Scores
 
 HISTORY = [
     {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.7, "val_loss": 0.9, "val_accuracy": 0.6} for epoch in (1, 2, 3)

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tasks.reporting.pages import describe_comparison, describe_fit
+from tasks.evaluation.sentences import describe_comparison, describe_fit
 
 
 def history(*losses: float) -> list[dict]:

@@ -1,0 +1,115 @@
+"""Fingerprint: what a step's result depends on besides its inputs: code and library versions."""
+
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.store.artifact import digest
+
+PROJECT = ("tasks", "flows")
+PARSE_ATTEMPTS = 5
+
+# Packages that cannot change what a step writes: paths, locks, storage, tracking, terminal output. The settings that a
+# step reads are in its key by value. tests/store/test_fingerprint.py lists the names that steps import from them.
+EXCLUDED = ("tasks.core", "tasks.store", "tasks.registry", "tasks.reporting")
+
+# The libraries that determine what a step writes: import name and distribution.
+LIBRARIES = {
+    name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "onnx", "pyarrow", "scipy", "tensorflow")
+} | {"sklearn": "scikit-learn"}
+
+
+def describe_code(module: str) -> dict[str, dict[str, str]]:
+    """Return the fingerprints of a module and its imports, and the versions of the libraries that they import."""
+    modules = project_modules(module)
+    return {
+        "source": {name: fingerprint(path) for name, path in modules.items()},
+        "versions": library_versions(frozenset(modules.values())),
+    }
+
+
+@functools.cache
+def project_modules(module: str, excluded: tuple[str, ...] = EXCLUDED) -> dict[str, Path]:
+    """Return the files of `module` and of the project modules that it imports, except those of excluded packages."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or is_in(name, excluded) or name.partition(".")[0] not in PROJECT:
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        found[name] = Path(spec.origin)
+        waiting.extend(imported_names(found[name]))
+    return dict(sorted(found.items()))
+
+
+def is_in(module: str, packages: tuple[str, ...]) -> bool:
+    """Return whether a module belongs to one of the packages."""
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports, in functions too; `from a import b` gives a and, if a module, a.b."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.level:
+                raise ValueError(f"{path}:{node.lineno}: relative import; fingerprints need full names")
+            yield node.module
+            if node.module.partition(".")[0] in PROJECT:
+                yield from (name for alias in node.names if is_module(name := f"{node.module}.{alias.name}"))
+
+
+def is_module(name: str) -> bool:
+    """Return whether a dotted name is a module, not something that a module defines."""
+    parent = importlib.util.find_spec(name.rpartition(".")[0])
+    # Only a package contains modules; looking inside anything else would import it, and TensorFlow with it.
+    if parent is None or parent.submodule_search_locations is None:
+        return False
+    return importlib.util.find_spec(name) is not None
+
+
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    """Parse a source file without its docstrings, which change no result."""
+    source = path.read_bytes()
+    for attempt in range(PARSE_ATTEMPTS):
+        try:
+            tree = ast.parse(source)
+            break
+        except SystemError:
+            # CPython up to 3.12 raises it when two threads parse at the same time.
+            if attempt == PARSE_ATTEMPTS - 1:
+                raise
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not is_bare_string(part)]  # type: ignore[attr-defined]
+    return tree
+
+
+def is_bare_string(node: ast.AST) -> bool:
+    """Return whether a statement is only a string, as docstrings are."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@functools.cache
+def fingerprint(path: Path) -> str:
+    """Return a hash of what a source file does, the same for any comments, docstrings and layout."""
+    return digest(ast.dump(parse(path)))
+
+
+@functools.cache
+def library_versions(paths: frozenset[Path]) -> dict[str, str]:
+    """Return the versions of Python and of those `LIBRARIES` that the files import."""
+    imported = {name.partition(".")[0] for path in paths for name in imported_names(path)}
+    used = sorted(imported & LIBRARIES.keys())
+    versions = {name: importlib.metadata.version(LIBRARIES[name]) for name in used}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **versions}

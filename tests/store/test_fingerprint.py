@@ -1,0 +1,117 @@
+import ast
+
+import pytest
+
+from tasks.baseline import baseline
+from tasks.build import build
+from tasks.download import download
+from tasks.encode import encode
+from tasks.evaluate import evaluate
+from tasks.figures import figures
+from tasks.package import package
+from tasks.pad import pad
+from tasks.phrases import phrases
+from tasks.score import score
+from tasks.slice_tests import slice_tests
+from tasks.store import fingerprint as module
+from tasks.store.fingerprint import EXCLUDED, fingerprint, is_in, parse, project_modules
+from tasks.train import train
+
+STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phrases, score, slice_tests, train]
+
+# What the modules of steps take from packages that are not fingerprinted. A name may join only if a change to it cannot
+# change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the
+# key).
+HARMLESS = {
+    *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors"),
+    *(f"tasks.core.files.{name}" for name in ("flush", "hash_file", "remove_whole", "replace_file")),
+    *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
+    *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
+    *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "Resume", "digest", "seal", "unseal")),
+    *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
+    *("tasks.store.open_store.open_store", "tasks.store.shared_store.SharedStore"),
+    *("tasks.store.step.step", "tasks.store.step.step_logger"),
+}
+
+
+def keys() -> dict[str, str]:
+    return {step.name: step.key({}) for step in STEPS}
+
+
+def changed(monkeypatch, file: str) -> set[str]:
+    """Return the steps whose keys change when one file does."""
+    before, real = keys(), fingerprint
+    monkeypatch.setattr(module, "fingerprint", lambda path: "new" if path.as_posix().endswith(file) else real(path))
+    return {name for name, key in keys().items() if key != before[name]}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "core/paths.py",
+        "core/errors.py",
+        "store/bucket.py",
+        "store/store.py",
+        "registry/client.py",
+        "reporting/screen.py",
+    ],
+)
+def test_a_changed_message_in_storage_tracking_or_output_changes_no_key(monkeypatch, file):
+    assert changed(monkeypatch, f"tasks/{file}") == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "steps"),
+    [
+        ("texts/tokenising.py", {"encode"}),
+        ("linear/descent.py", {"baseline", "phrases"}),
+        ("network/custom_layers.py", {"build", "train", "score"}),
+        ("evaluation/metrics.py", {"evaluate", "figures"}),
+    ],
+)
+def test_a_change_in_what_determines_results_changes_the_keys_that_depend_on_it(monkeypatch, file, steps):
+    assert steps <= changed(monkeypatch, f"tasks/{file}")
+
+
+def test_steps_take_nothing_that_determines_results_from_excluded_packages():
+    taken = set()
+    for step in STEPS:
+        for path in project_modules(step.function.__module__).values():
+            for node in ast.walk(parse(path)):
+                if isinstance(node, ast.ImportFrom) and is_in(node.module or "", EXCLUDED):
+                    taken |= {f"{node.module}.{alias.name}" for alias in node.names}
+    assert {name for name in taken if not {name, name.rpartition(".")[0]} & HARMLESS} == set()
+
+
+def test_modules_are_found_transitively_and_in_functions():
+    assert {"tasks.pad", "tasks.texts.encoded", "tasks.texts.padded"} <= set(project_modules("tasks.pad"))
+    assert not {"tasks.train", "tasks.network.keras_files", "tasks.store.store"} & set(project_modules("tasks.pad"))
+    assert "tasks.store.store" in project_modules("tasks.pad", excluded=())
+    assert "tasks.network.checkpoint" in project_modules("tasks.train")
+
+
+def test_comments_docstrings_and_layout_change_no_fingerprint(tmp_path):
+    def of(source: str) -> str:
+        path = tmp_path / f"{abs(hash(source))}.py"
+        path.write_text(source)
+        return fingerprint(path)
+
+    plain = of("def f(x):\n    return x + 1\n")
+    assert of('"""Words."""\n\ndef f(x):  # a comment\n    """More words."""\n    return (x + 1)\n') == plain
+    assert of("def f(x):\n    return x + 2\n") != plain
+
+
+def test_a_parse_that_another_thread_disturbs_is_repeated(monkeypatch, tmp_path):
+    real, disturbed = module.ast.parse, iter([True, True, False])
+
+    def disturb(source):
+        if next(disturbed, True):
+            raise SystemError("AST constructor recursion depth mismatch")
+        return real(source)
+
+    monkeypatch.setattr(module.ast, "parse", disturb)
+    (tmp_path / "a.py").write_text("a = 1")
+    (tmp_path / "b.py").write_text("b = 1")
+    assert parse(tmp_path / "a.py").body
+    with pytest.raises(SystemError):
+        parse(tmp_path / "b.py")
