@@ -9,7 +9,6 @@ CHECKPOINTS = "checkpoints"
 STUDIES = "studies"
 MLFLOW = "mlflow"
 PREFECT = "prefect"
-RESULTS = "results"  # Prefect's records of finished steps
 KERAS = "keras"
 MATPLOTLIB = "matplotlib"
 

@@ -130,7 +130,7 @@ def no_host(monkeypatch):
         return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64, "labels": ["bad", "good"]}
 
     monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)
-    monkeypatch.setattr(tasks.download.download, "retry_delay_seconds", [0.01] * 3)
+    monkeypatch.setattr(tasks.download.download.task, "retry_delay_seconds", [0.01] * 3)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{unused.getsockname()[1]}/"

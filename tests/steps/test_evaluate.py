@@ -63,7 +63,7 @@ def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
 def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
     assert "by_slice" not in judged(scored)["test"]
     films = np.where(padded.lengths > 30, "long", "short")
-    write_slices(scored, large_slices("film", pa.array(films), least=2))
+    write_slices(scored, large_slices("film", pa.array(films), min_rows=2))
     run_evaluate(scored, scored)
     rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
     is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels

@@ -1,4 +1,5 @@
 import json
+import logging
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,14 @@ from tests.support.small_reviews import BAD, GOOD, WORDS
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phrases")
     write_reviews(folder)
-    said: list[str] = []
-    return folder, learn_small(folder, said.append, pytest.fail), said
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger("prefect.steps").addHandler(handler)
+    try:
+        return folder, learn_small(folder), lines
+    finally:
+        logging.getLogger("prefect.steps").removeHandler(handler)
 
 
 def test_what_is_learned_says_how_good_it_is(made):
@@ -70,7 +77,7 @@ def test_equal_input_gives_equal_bytes(made, tmp_path):
         assert path.read_bytes() == (made[0] / "learned" / path.name).read_bytes(), path.name
 
 
-def test_folds_that_part_what_belongs_together_are_noticed(tmp_path):
+def test_folds_that_part_what_belongs_together_are_noticed(tmp_path, caplog):
     """Each phrase of two films stands in training twice, under one label, and never in validation."""
     write_reviews(tmp_path, validation=80)
     rng = np.random.default_rng(0)
@@ -80,8 +87,8 @@ def test_folds_that_part_what_belongs_together_are_noticed(tmp_path):
     reviews += [rng.integers(1, WORDS, 9).tolist() for _ in range(80)]
     write_encoded(tmp_path / "encoded" / "train.parquet", [pa.array(reviews, pa.list_(pa.uint16()))], labels)
     write_groups(tmp_path / "encoded", np.arange(480), together=False)
-    warned: list[str] = []
-    learn_small(tmp_path, warn=warned.append)
+    learn_small(tmp_path)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 1
     assert "--data.group-column" in warned[0]
 

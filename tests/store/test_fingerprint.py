@@ -23,7 +23,8 @@ STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phr
 # change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the
 # key).
 HARMLESS = {
-    *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors"),
+    *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
+    "tasks.core.machine.Machine",
     *(f"tasks.core.files.{name}" for name in ("flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),

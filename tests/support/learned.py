@@ -45,7 +45,7 @@ def write_reviews(
         write_padded(folder / "padded" / f"{split}.parquet", schema, [part])
 
 
-def learn_small(folder: Path, say=print, warn=print, **values) -> dict:
+def learn_small(folder: Path, **values) -> dict:
     """Learn phrases from the output of `write_reviews`; write them to the folder `learned`."""
     (folder / "learned").mkdir()
     settings = PhraseSettings(**({"vector_dim": 8, "iterations": 10} | values))
