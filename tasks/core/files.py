@@ -1,6 +1,7 @@
 """Files: folders and files that are written whole or not at all, flushed to the disk, hashed, and named by the time."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -90,20 +91,39 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+# What no file name is needed for to know that it was a write that failed.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+IN_WORDS = re.compile(r"errno = (\d+)")  # as HDF5 tells it
+
+
 @contextlib.contextmanager
 def explain_os_errors(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into errors that name the place and the remedy.
+    """Turn errors of writing to `place` into errors that name it and the remedy; others pass unchanged.
 
-    Args:
-        place: what is being written, for refusals that do not name a file themselves.
+    Errors of writing are those of a full or read-only disk, and those whose file is `place`, lies in it or in a draft
+    of it, or is a folder above it.
     """
     try:
         yield
     except OSError as error:
+        names = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        in_words = IN_WORDS.search(str(error))
+        code = error.errno or (int(in_words[1]) if in_words else None)
+        if code not in FULL and not any(belongs_to(name, place) for name in names):
+            raise
         raise StoreError(
-            f"{error.filename or place}: cannot write here ({error.strerror or error}); free space or mend the "
-            "folder's rights, then run again: finished steps and epochs are kept"
+            f"{' to '.join(map(str, names)) or place}: cannot write here ({error.strerror or error}); free space or "
+            "mend the folder's rights, then run again: finished steps and epochs are kept"
         ) from error
+
+
+def belongs_to(path: Path, place: Path) -> bool:
+    """Return whether a path is `place`, lies in it or in a draft of it, or is a folder above it."""
+    path, place = path.absolute(), place.absolute()
+    if path.is_relative_to(place) or place.is_relative_to(path):
+        return True
+    below = path.relative_to(place.parent).parts if path.is_relative_to(place.parent) else ()
+    return bool(below) and below[0].startswith(f".{place.name}.")
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -16,6 +16,17 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def check_relative(name: str) -> str:
+    """Return the name of a file from a record that another machine may have written, if it stays below its folder.
+
+    Raises:
+        ValueError: it is absolute, or has `..`, `.`, a backslash or an empty part.
+    """
+    if {"", ".", ".."} & set(name.split("/")) or {"\\", "\0"} & set(name):
+        raise ValueError(f"{name!r} is not a relative path of plain names")
+    return name
+
+
 def check_writable(place: Path) -> None:
     """Raise InputError if a file or folder cannot be made at `place`; the folders above it need not exist yet."""
     try:

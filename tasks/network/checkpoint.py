@@ -13,7 +13,7 @@ from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.network.history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
 from tasks.network.remote_checkpoint import CHECKPOINTS, FINISHED, RemoteCheckpoint, remove_old_remote_trainings
-from tasks.store.artifact import DamagedError, Resume, seal, unseal
+from tasks.store.artifact import DamagedError, RelativeName, Resume, seal, unseal
 from tasks.store.open_store import open_store
 from tasks.store.shared_store import SharedStore
 
@@ -27,9 +27,9 @@ class State(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: list[Epoch]
-    last: str
-    best: str
-    files: dict[str, str]
+    last: RelativeName
+    best: RelativeName
+    files: dict[RelativeName, str]
 
 
 # A finished training's last epoch stays for a longer one to continue from: three to six times the network's size.

@@ -1,5 +1,6 @@
 """Remote checkpoint: the epochs of a training in a bucket, so that another machine can continue it."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from tasks.store.bucket import Bucket
 
 CHECKPOINTS = "checkpoints"
 FINISHED = "finished"
+STATE_NAME = re.compile(r"epoch-\d+\.json")
 
 
 class RemoteCheckpoint:
@@ -26,7 +28,7 @@ class RemoteCheckpoint:
 
     def states(self) -> list[str]:
         """Return the names of the states, the newest epoch first."""
-        return sorted((name for name in self._names() if name.endswith(".json")), reverse=True)
+        return sorted((name for name in self._names() if STATE_NAME.fullmatch(name)), reverse=True)
 
     def download_state(self, name: str, path: Path) -> bool:
         """Write a state to `path`, and return whether there was one."""

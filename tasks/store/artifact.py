@@ -3,13 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.core.errors import StoreError
 from tasks.core.files import hash_file, list_files
+from tasks.core.paths import check_relative
 
+# A name in a record, which may come from a bucket: it is joined to a folder, and must not lead out of it.
+RelativeName = Annotated[str, AfterValidator(check_relative)]
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -32,13 +35,15 @@ def unseal(path: Path, kind: type[Record]) -> Record:
     """Return the record that `seal` wrote to `path`.
 
     Raises:
-        RotError: it is missing, or not as it was written.
+        DamagedError: it is missing, not as it was written, or names a file outside its folder.
     """
     try:
         content = path.read_bytes()
         sealed = json.loads(content)
         record = kind.model_validate(sealed["content"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except ValidationError as error:
+        raise DamagedError(f"{path}: unreadable ({error.errors()[0]['msg']})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{path}: missing or unreadable") from error
     if content != seal(record):
         raise DamagedError(f"{path}: altered")
@@ -66,8 +71,8 @@ class Artifact(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    key: str
-    files: dict[str, FileRecord]
+    key: RelativeName
+    files: dict[RelativeName, FileRecord]
     meta: dict[str, Any] = {}
 
     @property

@@ -1,7 +1,6 @@
 """Bucket: files in an object store that speaks S3, written only on a condition where two may write the same."""
 
 import contextlib
-import errno
 import functools
 import importlib.util
 import os
@@ -25,7 +24,6 @@ CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404")
 # Of two writes at the same moment S3 may refuse one for now, whatever its condition.
 COLLISION = "ConditionalRequestConflict"
 COLLISIONS = 8
-LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what writing to an open file may be refused with
 KEPT = "finished steps and epochs are kept, run again to go on"
 
 
@@ -204,7 +202,7 @@ def local_trouble(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.__cause__ is not None or not (error.filename or error.errno in LOCAL):
+        if error.__cause__ is not None:
             raise
         with explain_os_errors(path):
             raise

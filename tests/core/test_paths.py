@@ -1,9 +1,12 @@
 import os
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.paths import check_writable, is_same, user_path
+from tasks.core.paths import check_relative, check_writable, is_same, user_path
 
 
 def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatch):
@@ -43,3 +46,17 @@ def test_a_tilde_is_a_home_where_there_is_one(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert str(user_path("~/reviews.csv")) == "/home/me/reviews.csv"
     assert str(user_path("~nobody-of-this-name/a.csv")) == "~nobody-of-this-name/a.csv"
+
+
+parts = st.text("ab.-_ ü", min_size=1, max_size=4).filter(lambda part: part not in (".", ".."))
+
+
+@given(
+    st.lists(parts, min_size=1, max_size=4), st.sampled_from(["..", ".", "", "a\\b", "..\\", "\0"]), st.integers(0, 4)
+)
+def test_a_name_from_elsewhere_never_leads_out_of_its_folder(plain, bad, place):
+    name = "/".join(plain)
+    assert check_relative(name) == name
+    assert Path("/folder", name).resolve().is_relative_to("/folder")
+    with pytest.raises(ValueError, match="is not a relative path"):
+        check_relative("/".join([*plain[:place], bad, *plain[place:]]))

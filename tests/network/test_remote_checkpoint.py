@@ -4,7 +4,9 @@ import pytest
 
 from tasks.core.errors import StoreError
 from tasks.core.files import hash_file
+from tasks.network.checkpoint import Checkpoint, State
 from tasks.network.remote_checkpoint import FINISHED, RemoteCheckpoint, remove_old_remote_trainings
+from tasks.store.artifact import seal
 from tasks.store.leases import LeaseLostError
 
 KEY = "train/abc"
@@ -81,3 +83,18 @@ def test_epochs_can_be_cleared(bucket, tmp_path):
     write(epochs, tmp_path / "here", 1)
     epochs.clear()
     assert bucket.names("checkpoints") == {}
+
+
+@pytest.mark.parametrize("name", ["../../../outside.txt", "/outside.txt", "a\\b"])
+def test_epochs_that_name_files_elsewhere_are_passed_over(bucket, tmp_path, name):
+    remote, said = RemoteCheckpoint(bucket, KEY), []
+    (tmp_path / "outside").write_text("outside")
+    sha256 = hash_file(tmp_path / "outside")
+    state = State.model_construct(history=[], last=name, best=name, files={name: sha256})
+    bucket.create(f"checkpoints/{KEY}/epoch-00002.json", seal(state))
+    bucket.create(f"checkpoints/{KEY}/{name}.{sha256}", b"outside")
+    bucket.create(f"checkpoints/{KEY}/../../{name}.json", b"outside")
+    checkpoint = Checkpoint(tmp_path / "store" / "checkpoints" / KEY, remote)
+    assert checkpoint.read(said.append) is None
+    assert ["is not a relative path" in line for line in said] == [True]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["outside"]

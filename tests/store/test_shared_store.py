@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tasks.core.files import hash_file
-from tasks.store.artifact import Artifact, DamagedError, hashes
+from tasks.store.artifact import Artifact, DamagedError, hashes, seal
 from tasks.store.bucket import Bucket
 from tasks.store.leases import Lease
 from tasks.store.shared_store import SharedStore, object_name
@@ -221,3 +221,18 @@ def test_a_lease_is_let_go_where_the_store_fails_at_the_end(bucket, object_store
     object_store.refusing = True
     lease.free()
     assert "the others wait for 1 s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["../../outside.txt", "/tmp/outside.txt", "part/../../../outside.txt", "..\\outside.txt"]
+)
+def test_a_manifest_that_names_files_elsewhere_is_refused_and_writes_nothing(here, there, bucket, tmp_path, name):
+    made = make(here, fill)
+    forged = Artifact.model_construct(key=KEY, files={name: made.files["b.txt"]}, meta={})
+    bucket.replace(f"{KEY}/{MANIFEST}", seal(forged), bucket.tag(f"{KEY}/{MANIFEST}"))
+    before = set(tmp_path.rglob("outside*"))
+    with pytest.raises(DamagedError, match="is not a relative path"):
+        there.find(KEY)
+    assert set(tmp_path.rglob("outside*")) == before
+    assert not [path for path in there.root.rglob("*") if path.is_file() and "locks" not in path.parts]
+    assert make(there, fill).sha256 == made.sha256  # made again
