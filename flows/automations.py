@@ -72,6 +72,8 @@ ALIVE = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
+# Whose runs begin again: those of deployment.yaml, and of none that a person started or that is part of another run.
+DEPLOYED = ["imdb-pipeline", *(f"imdb-pipeline-{name}" for name in ("compare", "housekeeping", "predict"))]
 LEFT_PENDING = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")} | ENDS
 
 
@@ -82,7 +84,10 @@ def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -
         silent: how long a run may give no sign of life.
         taken: how long a run may be pending, which it is from when a worker takes it up until it begins.
     """
-    ours = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline*"})
+    ours = [
+        ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": DEPLOYED}),
+        ResourceSpecification({"prefect.resource.role": "deployment"}),
+    ]
     any_run = {"prefect.resource.id": "prefect.flow-run.*"}
     is_silent = EventTrigger(
         after={ALIVE},

@@ -9,11 +9,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from prefect.flows import load_flow_from_entrypoint
+from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import RelatedResource, Resource
 
-from flows.automations import check_server, printable_webhook
+from flows.automations import DEPLOYED, check_server, printable_webhook, recovery_automations
 from tasks.core.errors import InputError
+from tests.support.servers import prefect_server_for
 
 PROJECT = Path(__file__).parents[2]
+DEPLOYMENTS = PROJECT / "deployment.yaml"
 
 FAILING = """
 from tasks.core import environment; environment.prepare([])
@@ -85,6 +91,52 @@ def test_a_server_that_does_not_answer_is_named(alone):
     )
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("automations", ["recovery", "notifications"])
+def test_a_wrong_password_of_the_server_is_reported_in_one_line(alone, automations):
+    with prefect_server_for(alone | {"PREFECT_SERVER_API_AUTH_STRING": "me:right"}) as served:
+        wrong = served | {"PREFECT_API_AUTH_STRING": "me:wrong", "WEBHOOK": "https://hooks.example.org/"}
+        done = run_python(wrong, "flows/automations.py", automations)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
+    assert "me:" not in line
+
+
+@pytest.mark.parametrize(
+    ("flow", "deployment", "is_ours"),
+    [
+        ("imdb-pipeline", "nightly", True),
+        ("imdb-pipeline-compare", "weekly", True),
+        ("imdb-pipeline-of-somebody", "nightly", False),
+        ("sales", "nightly", False),
+        ("imdb-pipeline", None, False),
+        ("imdb-pipeline-member", None, False),
+    ],
+)
+def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_ours):
+    related = [
+        {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow", "prefect.resource.name": flow}
+    ]
+    if deployment:
+        role = {"prefect.resource.role": "deployment", "prefect.resource.name": deployment}
+        related.append({"prefect.resource.id": "prefect.deployment.1"} | role)
+    for automation in recovery_automations():
+        trigger = EventTrigger.model_validate_json(automation.trigger.model_dump_json())
+        assert (
+            trigger.covers_resources(
+                Resource({"prefect.resource.id": "prefect.flow-run.1", "prefect.run-count": "1"}),
+                [RelatedResource(its) for its in related],
+            )
+            is is_ours
+        )
+
+
+def test_every_deployed_flow_begins_again():
+    entrypoints = {deployed["entrypoint"] for deployed in yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]}
+    named = {load_flow_from_entrypoint(str(PROJECT / entrypoint)).name for entrypoint in entrypoints}
+    assert named == set(DEPLOYED)
 
 
 @pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])
