@@ -175,6 +175,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
         facts=BundleFacts(**sides, bucketing=True, threshold=0.5, **source),
         score=onnx_scorer(network, len(LABELS), ONNX_BATCH_SIZE, bucketing=True),
         registered_model=None,
+        sha256="",
     )
     return classifier.predict(pa.array(texts))
 

@@ -19,7 +19,7 @@ from tasks.core.environment import store_root
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import PredictSettings, RunnerSettings
-from tasks.predict import check_places, pairs, predict
+from tasks.predict import check_places, pairs, places, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
@@ -57,7 +57,10 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
         champion = find_version(None, settings.registered_model, uri, store_root())
         common["registered_model"], common["model"] = champion.registered_model, str(champion.number)
     each = [common | {"input": str(source), "output": str(output)} for source, output in todo]
-    calls = [{"settings": PredictSettings.model_validate(values), "uri": uri} for values in each]
+    is_folder = places(settings)[0].is_dir()
+    calls = [
+        {"settings": PredictSettings.model_validate(values), "uri": uri, "keep_scored": is_folder} for values in each
+    ]
     for scored in map_over(predict, calls, settings):
         if isinstance(scored, Exception):
             result["refused"].append(describe(scored))

@@ -96,21 +96,30 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
 
 
 def score_file(
-    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
+    classifier: Classifier,
+    source: Path,
+    output: Path,
+    settings: PredictSettings,
+    on_read: OnRead,
+    *,
+    keep_scored: bool = False,
 ) -> dict[str, Any] | None:
     """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
 
     One process at a time writes to an output: a lock stands beside it, which goes with its holder.
 
+    Args:
+        keep_scored: keep an output that another process has written meanwhile, as of a file of a folder.
+
     Returns:
-        What `score_rows` returns, or None where another process scored this file of a folder meanwhile.
+        What `score_rows` returns, or None if an output was kept.
 
     Raises:
         InputError: the input is not what it should be; it names file and row.
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
-        if places(settings)[0].is_dir() and output.exists():
+        if keep_scored and output.exists():
             return None
         return score_rows(classifier, source, output, settings, on_read)
 
@@ -127,6 +136,7 @@ def score_rows(
     parts = output.with_name(f".{output.name}.parts")
     about = {
         "model": classifier.name,
+        "model_sha256": classifier.sha256,
         "dataset": classifier.facts.dataset,
         "dataset_sha256": classifier.facts.dataset_sha256,
         "input_sha256": hash_file(source),
@@ -217,13 +227,16 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     return {"model": classifier.name, **judge_texts(classifier, [text], settings.explain)[0]}
 
 
-def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) -> dict[str, Any]:
+def predict_files(
+    settings: PredictSettings, uri: str | None, advance: Advance, *, keep_scored: bool = False
+) -> dict[str, Any]:
     """Score a file, or those of a folder that have no scores yet; one that cannot be scored does not stop the others.
 
     Args:
         settings: what to score, and with which model.
         uri: of the registry.
         advance: told how far the files are.
+        keep_scored: keep scores that another process writes meanwhile, as those of a folder are.
 
     Returns:
         "model", its name, "registered_model", of which it is a version, "files", what `score_file` returns of each, and
@@ -237,14 +250,14 @@ def predict_files(settings: PredictSettings, uri: str | None, advance: Advance) 
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
         return result
-    classifier = load(settings, uri)
+    classifier, keep_scored = load(settings, uri), keep_scored or places(settings)[0].is_dir()
     for number, (source, output) in enumerate(todo):
 
         def on_read(share: float, number: int = number, name: str = source.name) -> None:
             advance((number + share) / len(todo), name)
 
         try:
-            scored = score_file(classifier, source, output, settings, on_read)
+            scored = score_file(classifier, source, output, settings, on_read, keep_scored=keep_scored)
         except InputError as error:
             result["refused"].append(str(error))
         else:
@@ -263,8 +276,13 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict")
-def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
+def predict(settings: PredictSettings, uri: str | None, *, keep_scored: bool = False) -> dict[str, Any]:
     """Score a text, a file, or what is new in a folder; say so where the reviews have changed.
+
+    Args:
+        settings: what to score, and with which model.
+        uri: of the registry.
+        keep_scored: as in `predict_files`.
 
     Raises:
         InputError: files that cannot be scored; the others are.
@@ -275,7 +293,7 @@ def predict(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     if passed_over := describe_skipped(places(settings)[0]):
         say.warning(passed_over)
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
-        result = predict_files(settings, uri, advance)
+        result = predict_files(settings, uri, advance, keep_scored=keep_scored)
     if result["files"]:
         table = [
             {"file": file["input"], "rows": file["rows"]}

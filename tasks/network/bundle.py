@@ -19,11 +19,13 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import ModelError
+from tasks.core.files import hash_file
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.scores import decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
+from tasks.store.artifact import digest
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_encoding, read_vocabulary
 from tasks.texts.padded import Padded, pad_tokens
 from tasks.texts.tokenising import tokenise
@@ -111,6 +113,7 @@ class Classifier:
         facts: the bundle's facts.
         score: the network: padded token ids to probabilities.
         registered_model: the registry's model of which it is a version; None for one from a run folder.
+        sha256: of the files that scores depend on.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Classifier:
     facts: BundleFacts
     score: Scorer
     registered_model: str | None
+    sha256: str
 
     def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
         """Turn texts into padded token ids; also return how many of their words are known and how many unknown."""
@@ -157,7 +161,7 @@ def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> C
     """
     words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
     score = onnx_scorer(folder / NETWORK, len(facts.labels), ONNX_BATCH_SIZE, bucketing=facts.bucketing)
-    return Classifier(name, words, encoding, facts, score, registered_model)
+    return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder, folder / NETWORK))
 
 
 def open_keras(
@@ -169,6 +173,13 @@ def open_keras(
         ModelError: the vocabulary is not known.
     """
     words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
-    model = load_model(network or folder / MODEL)
+    network = network or folder / MODEL
+    model = load_model(network)
     score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)
-    return KerasClassifier(name, words, encoding, facts, score, registered_model, model)
+    sha256 = hash_bundle(folder, network)
+    return KerasClassifier(name, words, encoding, facts, score, registered_model, sha256, model)
+
+
+def hash_bundle(folder: Path, network: Path) -> str:
+    """Return the sha256 of all that scores depend on."""
+    return digest([hash_file(path) for path in (folder / VOCABULARY, folder / ENCODING, folder / FACTS, network)])

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from prefect import get_client
 
+import flows.predict_flow
 import tasks.predict
 import tasks.texts.tables.reading
 from flows.predict_flow import predict_flow
+from flows.runners import map_over
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import PredictSettings
-from tasks.predict import explain, predict_files, predict_text, score_file
+from tasks.predict import explain, predict_files, predict_text, score_batch, score_file, score_rows
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
 
@@ -122,9 +125,52 @@ def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(cl
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     (inbox / "a.txt").write_text("good\n")
-    settings = ask(inbox, outbox)
-    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append)["rows"] == 1
-    assert score_file(classifier, inbox / "a.txt", outbox / "a.txt.parquet", settings, [].append) is None
+    asked = (classifier, inbox / "a.txt", outbox / "a.txt.parquet", ask(inbox, outbox), [].append)
+    assert score_file(*asked, keep_scored=True)["rows"] == 1
+    assert score_file(*asked, keep_scored=True) is None
+
+
+def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_it_meanwhile(
+    championed, tmp_path, monkeypatch, prefect_server
+):
+    inbox, outbox, scored = tmp_path / "in", tmp_path / "out", []
+    inbox.mkdir()
+    for name in "ab":
+        (inbox / f"{name}.txt").write_text("good\n")
+
+    def count(*arguments):
+        scored.append(arguments)
+        return score_rows(*arguments)
+
+    def another_command_first(*arguments):
+        predict_files(ask(inbox, outbox), "", ignore)
+        return map_over(*arguments)
+
+    monkeypatch.setattr(tasks.predict, "score_rows", count)
+    monkeypatch.setattr(flows.predict_flow, "map_over", another_command_first)
+    predict_flow(ask(inbox, outbox, model="1", runner="threads"))
+    assert len(scored) == 2
+
+
+def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
+    source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
+    source.write_text("good film\n" * 12)
+    before = replace(classifier, sha256="1" * 64, score=lambda padded: np.zeros(len(padded.lengths), np.float32))
+    batches = itertools.count(1)
+
+    def cut_short(*arguments):
+        if next(batches) == 2:
+            raise KeyboardInterrupt
+        return score_batch(*arguments)
+
+    monkeypatch.setattr(tasks.predict, "score_batch", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        score_file(before, source, output, ask(source, output), [].append)
+    score_file(classifier, source, output, ask(source, output), [].append)
+    table = pq.read_table(output)
+    assert len(set(table["probability"].to_pylist())) == 1
+    assert table.schema.metadata[b"model_sha256"] == classifier.sha256.encode()
 
 
 @pytest.fixture
