@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.error_messages import describe
+from tasks.core.errors import DataError, InputError, ModelError, TrainingError
 from tasks.core.files import explain_os_errors
+from tasks.core.locks import locked
 from tasks.core.urls import sqlite_address
 from tasks.evaluation.search_space import Range
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 FAILURE = "failure"  # the attribute with the reason of a failure
 UNPRUNED = 4  # the first trials, which are never stopped early
+WAIT = 60  # seconds that a write waits for another search that writes to the same file
+# What a trial's own settings lead to, each time anew. A full disk, too little memory or a server that is gone do not.
+LASTING = (DataError, InputError, ModelError, TrainingError, ValueError, ArithmeticError)
 
 # Called with a trial's name and settings; yields its validation loss after each epoch.
 Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
@@ -39,7 +44,11 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with explain_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(storage=sqlite_address(file), study_name=name, load_if_exists=True)
+    # Two that make the tables at the same time would fail.
+    with locked(file.with_suffix(".lock"), str(file)):
+        waiting = {"connect_args": {"timeout": WAIT}}
+        storage = optuna.storages.RDBStorage(sqlite_address(file), engine_kwargs=waiting)
+        study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=UNPRUNED)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -75,7 +84,7 @@ def run_trials(
     """Run trials until the study has had `count`, those of earlier searches included.
 
     A trial whose lowest loss so far is above the median of what the others had after the same epoch is stopped. One
-    that fails is noted with its reason, and the others go on.
+    that fails because of its settings is noted with its reason, and the others go on.
 
     Args:
         study: as `open_study` returns it.
@@ -84,13 +93,16 @@ def run_trials(
         losses_of: trains a trial, an epoch each time it is asked for the next.
         keep_best: whether a network keeps the weights of its best epoch, so that its lowest loss counts, or the last.
         say: told what each trial came to.
+
+    Raises:
+        Exception: a trial failed for a reason that may be gone the next time; then it is run again.
     """
     while len(finished_trials(study)) < count:
         trial = study.ask(as_distributions(space))
         name = f"trial {trial.number}"
         try:
             loss = run_trial(study, trial, losses_of(name, point_of(trial.params)), keep_best=keep_best)
-        except Exception as error:
+        except LASTING as error:
             trial.set_user_attr(FAILURE, describe(error))
             study.tell(trial, state=trial_state("FAIL"))
             say(f"{name} failed: {describe(error)}")

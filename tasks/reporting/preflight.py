@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 from tasks.core.environment import store_root
 from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
+from tasks.core.locks import locked
 from tasks.core.urls import has_password
 from tasks.store.in_use import announce_use, is_live
 from tasks.store.open_store import open_store
@@ -85,21 +86,38 @@ def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
     """
     if not path.exists():
         return
+    # Of two that find it damaged, the second must not set the first one's new database aside.
+    with locked(path.with_name(f"{path.name}.lock"), str(path)):
+        found = find_damage(path)
+        if not found:
+            return
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+    warn(f"{path}: Prefect's database is damaged ({found}); it is kept as {aside.name}, and a new one is begun")
+
+
+def find_damage(path: Path) -> str:
+    """Return what SQLite finds damaged in a database, or nothing if it is sound or in use.
+
+    Raises:
+        StoreError: it cannot be read for another reason, as a full disk; that says nothing about the database.
+    """
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
-            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            found = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            return  # another run is writing to it, so it is in use and sound
-        found = str(error)
-    if found == "ok":
-        return
-    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    warn(f"{path}: Prefect's database is damaged ({found}); it is kept as {aside.name}, and a new one is begun")
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return ""  # another run is writing to it
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return str(error)
+        raise StoreError(
+            f"{path}: Prefect's database cannot be read ({error}); free space or mend the file's rights, then run again"
+        ) from error
+    return "" if found == "ok" else found
 
 
 # Seconds. Prefect's client tries four times to connect; a server that is there but busy may take its time to answer.

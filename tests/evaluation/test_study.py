@@ -1,10 +1,11 @@
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tasks.core.errors import TrainingError
+from tasks.core.errors import SourceUnreachable, StoreError, TrainingError
 from tasks.evaluation.search_space import Range
 from tasks.evaluation.study import best_trial, finished_trials, open_study, run_trials
 
@@ -89,6 +90,31 @@ def test_a_trial_that_fails_is_noted_and_the_others_go_on(trainings):
     assert [trial["failure"] for trial in trials] == [None, "the loss is not a number", None]
     assert best_trial(trials)["number"] in (0, 2)
     assert best_trial(trials[1:2]) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreError("disk full"), MemoryError(), ConnectionError("no server"), SourceUnreachable("gone"), RuntimeError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_trial_that_fails_for_another_reason_than_its_settings_is_run_again(trainings, error):
+    def failing(trial, point):
+        yield from trainings.losses(trial, point)
+        if trial == "trial 1":
+            raise error
+
+    with pytest.raises(type(error)):
+        trainings.search(3, failing)
+    trials = trainings.search(3)
+    assert [trial["failure"] for trial in trials] == [None] * 3
+    assert trials[1]["point"] == trainings.points[1] == trainings.points[2]
+
+
+def test_several_searches_may_open_a_new_database_at_the_same_time(tmp_path):
+    file = tmp_path / "studies" / "studies.db"
+    with ThreadPoolExecutor(6) as pool:
+        opened = [pool.submit(open_study, file, f"search {number}", number) for number in range(6)]
+    assert sorted(its.result().study_name for its in opened) == [f"search {number}" for number in range(6)]
 
 
 def test_the_same_seed_proposes_the_same(trainings, tmp_path, empty):

@@ -35,7 +35,7 @@ def run_folder(store, tmp_path) -> Path:
         write_facts(folder, BundleFacts.model_validate(facts))
         return {}
 
-    made = Store(store).make(KEY, fill, warn=pytest.fail)
+    made, _ = Store(store).get_or_make(KEY, fill)
     run = store / "runs" / "20200101T000000Z-lucky-cat"
     run.mkdir(parents=True)
     (run / METRICS).write_text(json.dumps({"artifacts": {"package": {"key": KEY, "sha256": made.sha256}}}))
@@ -69,7 +69,7 @@ def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, 
     path = store / KEY / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ModelError, match=rf"{name}: sha256 differs from its record; run the same again"):
+    with pytest.raises(ModelError, match=rf"{name}: its sha256 differs from the manifest's; run the same again"):
         load(run_folder, store, tmp_path)
 
 

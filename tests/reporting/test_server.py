@@ -4,10 +4,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
+from tasks.core.errors import StoreError
 from tasks.reporting.preflight import APPLICATION, OWNER, prepare_server, set_aside_damaged_database, stop_orphans
 from tasks.store.in_use import announce_use
 
@@ -132,3 +134,45 @@ def test_a_damaged_database_is_set_aside_and_named(database, damage):
     assert aside.read_bytes() == damaged
     assert str(database) in said[0]
     assert aside.name in said[0]
+
+
+class Refusing:
+    """A database whose every statement fails."""
+
+    def __init__(self, code: int) -> None:
+        self.error = sqlite3.OperationalError("this is what SQLite says")
+        self.error.sqlite_errorcode = code
+
+    def execute(self, _statement: str) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED])
+def test_a_database_in_use_is_not_taken_for_a_damaged_one(database, monkeypatch, code):
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Refusing(code))
+    set_aside_damaged_database(database, warn=pytest.fail)
+    assert database.exists()
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY]
+)
+def test_a_database_that_cannot_be_read_is_reported_and_stays(database, monkeypatch, code):
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Refusing(code))
+    with pytest.raises(
+        StoreError, match=r"prefect\.db: Prefect's database cannot be read \(this is what SQLite says\)"
+    ):
+        set_aside_damaged_database(database, warn=pytest.fail)
+    assert database.exists()
+
+
+def test_a_damaged_database_that_two_runs_find_is_set_aside_once(database):
+    database.write_bytes(b"no database at all")
+    said = []
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(set_aside_damaged_database, database, said.append).exception()
+    assert len(said) == 1
