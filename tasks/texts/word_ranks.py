@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, label_dtype, read_dataset
-from tasks.texts.encoded import ROWS_PER_GROUP, open_streaming
+from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED
 from tasks.texts.sources import imdb, npz
+from tasks.texts.tables.parquet import iterate_rows
+from tasks.texts.tables.reading import regroup
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import WordCounts, count_occurrences, words_to_ranks
 
@@ -125,9 +127,8 @@ def name_text(path: Path, split: str, row: int) -> str:
 
 def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
     """Yield a column of one split's rows, part by part."""
-    with open_streaming(path) as file:
-        for batch in file.iter_batches(ROWS_PER_PART, columns=["split", column]):
-            yield batch.filter(pc.equal(batch["split"], split))[column]
+    for batch in regroup(iterate_rows(path, ["split", column]), ROWS_PER_PART):
+        yield batch.filter(pc.equal(batch["split"], split))[column]
 
 
 def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Iterator[pa.ListArray]:

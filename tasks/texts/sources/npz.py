@@ -18,9 +18,9 @@ from tasks.core.errors import SourceError
 
 KERAS_SPLITS = ("train", "test")
 # The published file's largest member has 14 MB.
-MAX_MEMBER_BYTES = 256 << 20
-# The published file's lists take 0.3 GB as Python objects.
-MAX_GROWTH_BYTES = 8 << 30
+MAX_MEMBER_BYTES = 64 << 20
+# The published file's lists take 0.3 GB as Python objects. Nested lists take up to 64 times their bytes in the file.
+MAX_GROWTH_BYTES = 1 << 30
 NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int8")
 
 
@@ -93,7 +93,12 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
     try:
         with bounded_memory(MAX_GROWTH_BYTES):
             array = ArrayUnpickler(content).load()
-    except (MemoryError, ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
+    except MemoryError as error:
+        raise SourceError(
+            f"{path}: {member} decodes to more than {MAX_GROWTH_BYTES:,} bytes, expected flat lists of word ranks; "
+            "take the published file"
+        ) from error
+    except (ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
             pickle.UnpicklingError) as error:  # fmt: skip
         raise SourceError(f"{path}: {member} was refused: {str(error) or type(error).__name__}") from error
     if not isinstance(array, ArrayStandIn) or getattr(array, "shape", None) != shape:

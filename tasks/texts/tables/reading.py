@@ -11,6 +11,7 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import read_objects
+from tasks.texts.tables.parquet import iterate_rows
 from tasks.texts.tables.text_file import Part, TextFile
 
 ROWS_PER_BATCH = 8192
@@ -29,13 +30,13 @@ def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the rows of a Parquet file, with every kind of text column as plain strings."""
     with open_streaming(path) as parquet:
-        names = parquet.schema_arrow.names
-        options.require(names, path)
-        rows, total = 0, max(parquet.metadata.num_rows, 1)
-        for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=[name for name in names if options.takes(name)]):
-            rows += len(batch)
-            columns = [column.cast(pa.string()) if is_text(column.type) else column for column in batch.columns]
-            yield pa.record_batch(columns, batch.schema.names), rows / total
+        names, total = parquet.schema_arrow.names, max(parquet.metadata.num_rows, 1)
+    options.require(names, path)
+    rows = 0
+    for batch in iterate_rows(path, [name for name in names if options.takes(name)]):
+        rows += len(batch)
+        columns = [column.cast(pa.string()) if is_text(column.type) else column for column in batch.columns]
+        yield pa.record_batch(columns, batch.schema.names), rows / total
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -82,7 +83,7 @@ def read_batches(
             rows += len(batch)
 
     try:
-        yield from regroup(blocks())
+        yield from regroup(blocks(), ROWS_PER_BATCH)
     except (pa.ArrowException, UnicodeError, OSError) as error:
         # An error of the disk has a number, and is not about what the file holds; Arrow's own has none.
         if isinstance(error, OSError) and error.errno is not None:
@@ -91,17 +92,17 @@ def read_batches(
         raise InputError(f"{path}: after row {rows:,}: {error}; expected {expected}") from error
 
 
-def regroup(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows 8,192 at a time, or fewer if they are large."""
+def regroup(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows `most` at a time, or fewer if they are large."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
         start = 0
         while start < len(batch):
-            piece = batch.slice(start, ROWS_PER_BATCH - rows)
+            piece = batch.slice(start, most - rows)
             waiting.append(piece)
             start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
-            if rows == ROWS_PER_BATCH or size >= MAX_BATCH_BYTES:
+            if rows == most or size >= MAX_BATCH_BYTES:
                 yield pa.concat_batches(waiting)
                 waiting, rows, size = [], 0, 0
     if waiting:

@@ -127,9 +127,12 @@ def test_what_is_no_npz_is_named(tmp_path):
         read_ranks(tmp_path / "b.npz", "train")
 
 
-def test_a_pickle_that_asks_for_a_table_of_gigabytes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "MAX_GROWTH_BYTES", 1 << 30)
-    bomb = b"\x80\x04]r\xff\xff\xff\x7f."  # an empty list, remembered at place 2,147,483,647
-    with pytest.raises(SourceError, match="was refused: MemoryError"):
+NESTED = b"\x80\x04" + b"(" + b"]" * (8 << 20) + b"l."  # 8 million empty lists of 56 bytes, in 8 KB
+
+
+@pytest.mark.parametrize("bomb", [b"\x80\x04]r\xff\xff\xff\x7f.", NESTED], ids=["memo", "nested lists"])
+def test_a_pickle_that_decodes_to_gigabytes_is_refused_with_its_name(tmp_path, monkeypatch, bomb):
+    monkeypatch.setattr(npz, "MAX_GROWTH_BYTES", 1 << 28)
+    with pytest.raises(SourceError, match=r"a.npz: x_train.npy decodes to more than 268,435,456 bytes, expected flat"):
         read_ranks(save_member(tmp_path / "a.npz", header((2,)) + bomb), "train")
     read_ranks(save(tmp_path / "b.npz"), "train")

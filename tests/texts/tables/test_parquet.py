@@ -1,0 +1,42 @@
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tasks.core.errors import InputError
+from tasks.texts.tables import parquet
+from tasks.texts.tables.columns import ReadOptions
+from tasks.texts.tables.reading import read_batches
+
+MB = 1 << 20
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(characters=1_000_000, rows=2048, in_dictionary=True)
+@given(characters=st.integers(0, MB), rows=st.integers(1, 200), in_dictionary=st.booleans())
+def test_a_file_is_read_in_bounded_memory_whatever_it_decodes_to(tmp_path, characters, rows, in_dictionary):
+    values = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * characters]))
+    texts = values if in_dictionary else values.dictionary_decode()
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": texts}), path, compression="zstd", use_dictionary=in_dictionary)
+    del texts
+    pool = pa.default_memory_pool()
+    before, held = pool.max_memory(), pool.bytes_allocated()
+    read = 0
+    for batch in read_batches(path, ReadOptions()):
+        read += len(batch)
+        assert pc.all(pc.equal(pc.binary_length(batch["text"]), characters)).as_py()
+    assert read == rows
+    assert pool.max_memory() <= max(before, held + 400 * MB)
+
+
+@pytest.mark.parametrize("column", [pa.array([[7] * MB]), pa.array(["x" * (2 * MB)])], ids=["list", "text"])
+def test_a_value_that_is_too_large_is_refused_with_its_file_and_column(tmp_path, monkeypatch, column):
+    monkeypatch.setattr(parquet, "MAX_VALUE_BYTES", MB)
+    pq.write_table(pa.table({"text": ["a"], "more": column}), tmp_path / "a.parquet", compression="zstd")
+    assert (tmp_path / "a.parquet").stat().st_size < MB / 100
+    with pytest.raises(InputError, match=r"a.parquet: the column 'more.*' decodes to \d+,\d+,\d+ bytes in a row"):
+        next(read_batches(tmp_path / "a.parquet"))
+    assert next(read_batches(tmp_path / "a.parquet", ReadOptions(columns={"text": "--text-column"}))).num_rows == 1
