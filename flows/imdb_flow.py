@@ -28,8 +28,7 @@ from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.slice_tests import slice_tests
-from tasks.store.artifact import Artifact
-from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts
+from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.track import track
 from tasks.train import train
 

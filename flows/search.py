@@ -17,7 +17,7 @@ from tasks.evaluation.study import finished_trials, open_study, run_trials
 from tasks.network.history import read_training
 from tasks.pad import pad
 from tasks.store.artifact import Artifact, digest
-from tasks.store.open_store import open_store
+from tasks.store.shared_store import open_store
 from tasks.train import train
 
 

@@ -9,12 +9,10 @@ from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
-from tasks.linear.tfidf import fit_tfidf
 from tasks.store.step import step
 from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
 from tasks.texts.padded import PaddedFile, padded_file
 
-# scikit-learn and SciPy are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -83,6 +81,18 @@ def fit_naive_bayes(
     each = np.stack([probability_of(label) for label in range(count)], axis=1)
     shares: np.ndarray = each / each.sum(axis=1, keepdims=True)
     return shares
+
+
+def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inverse_penalty: float) -> np.ndarray:
+    """Fit on training counts, (texts, phrases), and return probabilities of the test texts: (tests, labels) float64."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+
+    weighting = TfidfTransformer(sublinear_tf=True)
+    model = LogisticRegression(C=inverse_penalty, max_iter=1000)
+    model.fit(weighting.fit_transform(train), labels)
+    probabilities: np.ndarray = model.predict_proba(weighting.transform(test))
+    return probabilities
 
 
 @step(run_name="baseline {settings.kind}")

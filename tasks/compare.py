@@ -21,7 +21,7 @@ from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, su
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import read_training
-from tasks.registry.run_tags import flatten
+from tasks.registry.client import flatten
 from tasks.reporting.comparisons import (
     ALPHA,
     COLUMNS,
@@ -32,9 +32,8 @@ from tasks.reporting.comparisons import (
     show_in_prefect,
 )
 from tasks.reporting.pages import read_svg, render
-from tasks.store.artifact import Artifact
-from tasks.store.open_store import open_store
-from tasks.store.run_artifacts import describe_artifacts
+from tasks.store.artifact import Artifact, describe_artifacts
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 from tasks.store.store import Store
 

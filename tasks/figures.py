@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
-from tasks.evaluation.mistakes import most_confused, worst_mistakes
+from tasks.evaluation.findings import describe_comparison, describe_fit, most_confused, worst_mistakes
 from tasks.evaluation.plots import (
     MOST_CURVES,
     Ranking,
@@ -18,7 +18,6 @@ from tasks.evaluation.plots import (
     save_figure,
 )
 from tasks.evaluation.scores import Scores, read_scores
-from tasks.evaluation.sentences import describe_comparison, describe_fit
 from tasks.network.history import read_training
 from tasks.store.step import step
 from tasks.texts.dataset import read_dataset

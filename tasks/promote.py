@@ -30,7 +30,7 @@ from tasks.registry.versions import (
 )
 from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
-from tasks.store.open_store import open_store
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 
 if TYPE_CHECKING:

@@ -18,9 +18,8 @@ from tasks.evaluation.result_files import RunMetrics
 from tasks.network.history import read_training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_svg, render, show_in_prefect
-from tasks.store.artifact import Artifact
-from tasks.store.open_store import open_store
-from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import StepEntry, steps_of
 from tasks.store.store import Store
 

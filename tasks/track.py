@@ -15,16 +15,14 @@ from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.network.history import read_training
-from tasks.registry.client import experiment_id, registry, suppress_existing
+from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.local_database import folder_of
-from tasks.registry.mlflow_files import write_registered
 from tasks.registry.mlflow_lock import registry_lock
+from tasks.registry.mlflow_model import write_registered
 from tasks.registry.mlflow_sqlite import own_registry
-from tasks.registry.run_tags import describe_run, flatten, store_id
 from tasks.registry.versions import CONTENT, EVALUATION, version_of
-from tasks.store.artifact import Artifact, digest
-from tasks.store.open_store import open_store
-from tasks.store.run_artifacts import PackagedArtifacts, RunArtifacts
+from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 from tasks.texts.dataset import Dataset, read_dataset
 from tasks.texts.identity import identify_texts

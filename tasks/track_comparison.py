@@ -11,8 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.environment import store_root
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, CONFIG
 from tasks.core.settings import TrackingSettings
-from tasks.registry.client import experiment_id, registry
-from tasks.registry.run_tags import describe_run, flatten
+from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.store.artifact import digest
 from tasks.store.store import Store
 

@@ -11,7 +11,7 @@ from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.evaluation.search_space import OWN_SECTIONS, SHARED, read_grid
-from tasks.store.run_artifacts import RunArtifacts
+from tasks.store.artifact import RunArtifacts
 from tasks.store.step_log import StepEntry
 
 

@@ -14,8 +14,7 @@ from tasks.network.history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
 from tasks.network.remote_checkpoint import CHECKPOINTS, FINISHED, RemoteCheckpoint, remove_old_remote_trainings
 from tasks.store.artifact import DamagedError, RelativeName, Resume, seal, unseal
-from tasks.store.open_store import open_store
-from tasks.store.shared_store import SharedStore
+from tasks.store.shared_store import SharedStore, open_store
 
 if TYPE_CHECKING:
     import keras

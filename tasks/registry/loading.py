@@ -17,7 +17,7 @@ from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.registry.client import address_of, registry
 from tasks.registry.local_database import folder_of
-from tasks.registry.mlflow_files import PLACES, content_of
+from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import CONTENT, has_our_tags, model_or_default, version_or_champion
 from tasks.store.artifact import DamagedError

@@ -1,16 +1,25 @@
-"""The classifier as MLflow loads it, without this project: texts in, a table of verdicts out.
+"""The classifier as MLflow stores and loads it, without this project: texts in, a table of verdicts out.
 
 MLflow calls `_load_pyfunc` on a registered version's folder, which holds a copy of these modules; no pickle is read.
 """
 
+import importlib.metadata
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.network.bundle import Classifier, open_onnx
-from tasks.network.verdicts import verdict_columns
+from tasks.core.files import hash_file
+from tasks.network.bundle import FACTS, Classifier, open_onnx, read_facts
+from tasks.network.keras_files import MODEL
+from tasks.network.scoring import NETWORK
+from tasks.network.verdicts import added_names, verdict_columns
+from tasks.store.artifact import digest
+from tasks.store.fingerprint import project_modules
+from tasks.texts.encoded import ENCODING, VOCABULARY
 
 if TYPE_CHECKING:
     import pandas
@@ -49,3 +58,68 @@ class TextModel:
 def _load_pyfunc(path: str) -> TextModel:
     """Return the model in a registered version's folder; MLflow prescribes the name."""
     return TextModel(open_onnx("", Path(path)))
+
+
+# The module that loads a registered version, and its requirements; MLflow itself needs pandas.
+LOADER = "tasks.registry.mlflow_model"
+REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
+EXAMPLE = ["a wonderful film, one of the best", "Dull; I left."]
+# The path of each file in MLflow: MLflow's Keras flavour prescribes the network's.
+PLACES = {MODEL: f"data/{MODEL}", NETWORK: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
+
+
+def write_registered(packaged: Path, folder: Path) -> None:
+    """Write a packaged classifier to a new folder as a model that MLflow's own commands load: texts in, verdicts out.
+
+    They need what requirements.txt lists and not this project, because the folder holds a copy of the modules.
+    `mlflow.keras` loads the network alone, with TensorFlow.
+    """
+    import mlflow.pyfunc
+    import pandas
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    named = added_names(read_facts(packaged).labels)
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", named[0]), *(ColSpec("float", name) for name in named[1:])]
+    model = Model()
+    keras_version = importlib.metadata.version("keras")
+    model.add_flavor("keras", data="data", keras_version=keras_version, keras_backend="tensorflow")
+    with tempfile.TemporaryDirectory() as scratch:
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module=LOADER,
+            code_paths=[str(write_modules(Path(scratch)))],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
+            # Without a name: with one, MLflow takes no list of texts.
+            signature=ModelSignature(Schema([ColSpec("string")]), Schema(outputs)),
+            input_example=pandas.DataFrame({COLUMN: EXAMPLE}),
+            mlflow_model=model,
+        )
+    for name, place in PLACES.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        shutil.copyfile(packaged / name, folder / place)
+
+
+def write_modules(folder: Path) -> Path:
+    """Copy the modules that score a text into `folder`, and return their package."""
+    package, _, _rest = LOADER.partition(".")
+    for name, path in project_modules(LOADER, excluded=()).items():
+        place = folder.joinpath(*name.split(".")).with_suffix(".py")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.name != "__init__.py":
+            shutil.copyfile(path, place)
+    for inner in [folder / package, *(path for path in (folder / package).rglob("*") if path.is_dir())]:
+        (inner / "__init__.py").touch()
+    return folder / package
+
+
+def content_of(folder: Path) -> str:
+    """Return the hash of a registered classifier's content, which is the hash of the artifact that it was packaged as.
+
+    The oldest ones have no ONNX network.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    places = {name: place for name, place in PLACES.items() if name != NETWORK or (folder / place).exists()}
+    return digest({name: hash_file(folder / place) for name, place in places.items()})

@@ -23,8 +23,7 @@ from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
 from tasks.core.urls import has_password
 from tasks.store.in_use import announce_use, is_live
-from tasks.store.open_store import open_store
-from tasks.store.shared_store import SharedStore
+from tasks.store.shared_store import SharedStore, open_store
 
 APPLICATION = "prefect.server.api.server:create_app"
 OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started the server announced itself

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from tasks.core.error_messages import describe, is_debugging
 from tasks.core.layout import METRICS, REPORT
+from tasks.evaluation.findings import describe_comparison
 from tasks.evaluation.metrics import HEADLINES
-from tasks.evaluation.sentences import describe_comparison
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")

@@ -1,10 +1,12 @@
-"""A store that several machines share through a bucket; each works on its own copy."""
+"""The shared store, which several machines share through a bucket, each with its own copy; and `open_store`."""
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tasks.core.environment import store_address, store_root
 from tasks.core.files import explain_os_errors, hash_file, list_files, written_whole
 from tasks.store.artifact import Artifact, DamagedError, hashes, seal, unseal
 from tasks.store.bucket import Bucket
@@ -17,8 +19,7 @@ class SharedStore(Store):
 
     A file is stored as objects/<sha256>, so writing it twice writes the same bytes. A manifest is written only if none
     is there: the second of two machines that made the same artifact notices, and takes the first's. The bucket's
-    manifest
-    decides: a copy that differs is fetched again.
+    manifest decides: a copy that differs is fetched again.
     """
 
     def __init__(self, root: Path, bucket: Bucket) -> None:
@@ -156,3 +157,15 @@ def manifest_name(key: str) -> str:
 def object_name(sha256: str) -> str:
     """Return the object name of a file."""
     return f"objects/{sha256}"
+
+
+def open_store() -> Store:
+    """Return the store that `--store` or ARTIFACTS_STORE names."""
+    address = store_address()
+    return SharedStore(store_root(), open_bucket(address)) if address else Store(store_root())
+
+
+@functools.cache
+def open_bucket(address: str) -> Bucket:
+    """Return the bucket at an address, the same one for the whole process."""
+    return Bucket(address)

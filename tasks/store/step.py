@@ -20,11 +20,10 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from pydantic import BaseModel, TypeAdapter
 
-from tasks.store.artifact import Artifact, Resume, digest
+from tasks.store.artifact import MADE_BY, Artifact, Resume, digest
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use
-from tasks.store.open_store import open_store
-from tasks.store.run_artifacts import MADE_BY
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 
 Function = Callable[..., dict[str, Any] | None]

@@ -66,7 +66,7 @@ def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
 
 
 def test_it_needs_what_its_requirements_name_and_not_this_project(store, tmp_path):
-    from tasks.registry.mlflow_files import write_registered
+    from tasks.registry.mlflow_model import write_registered
 
     (tmp_path / "packaged").mkdir()
     classifier = make_classifier(tmp_path / "packaged", LABELS)

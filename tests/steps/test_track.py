@@ -19,8 +19,7 @@ from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.core.urls import sqlite_address
 from tasks.predict import predict_text
-from tasks.registry.client import address_of, registry
-from tasks.registry.run_tags import describe_run
+from tasks.registry.client import address_of, describe_run, registry
 from tasks.registry.versions import CONTENT
 from tasks.track import mark_killed
 from tests.support.servers import mlflow_server

@@ -30,7 +30,7 @@ HARMLESS = {
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "Resume", "digest", "seal", "unseal")),
     *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
-    *("tasks.store.open_store.open_store", "tasks.store.shared_store.SharedStore"),
+    *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
     *("tasks.store.step.step", "tasks.store.step.step_logger"),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.registry.client import registry
-from tasks.registry.mlflow_files import content_of, write_registered
+from tasks.registry.mlflow_model import content_of, write_registered
 from tasks.registry.versions import CHAMPION, CONTENT
 from tests.support.small_runs import make_classifier
 

@@ -15,9 +15,8 @@ from tasks.core.paths import user_path
 from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.checks import check_classes, check_leaks
 from tasks.texts.sources.labels import describe_spellings, name_labels
-from tasks.texts.sources.own_columns import Columns, read_columns
+from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns
 from tasks.texts.sources.splitting import assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import LABELLED, table_files

@@ -3,8 +3,8 @@ import os
 import pyarrow as pa
 import pytest
 
-import tasks.texts.reorder
-from tasks.texts.reorder import reorder
+import tasks.texts.shuffle
+from tasks.texts.shuffle import reorder
 
 
 @pytest.mark.parametrize("most", [None, 7])
@@ -12,7 +12,7 @@ from tasks.texts.reorder import reorder
 @pytest.mark.parametrize("size", [1, 1 << 20])
 def test_rows_are_reordered_in_parts_as_in_memory(tmp_path, monkeypatch, rng, most, piles, size):
     for name, value in (("ROWS_IN_MEMORY", 8), ("MAX_PILES", piles), ("WRITE_BYTES", size)):
-        monkeypatch.setattr(tasks.texts.reorder, name, value)
+        monkeypatch.setattr(tasks.texts.shuffle, name, value)
     lists = pa.array([rng.integers(1, 99, rng.integers(0, 9)).tolist() for _ in range(50)], pa.list_(pa.uint16()))
     order = rng.permutation(50)[:most]
     parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
@@ -24,7 +24,7 @@ def test_rows_are_reordered_in_parts_as_in_memory(tmp_path, monkeypatch, rng, mo
 def test_any_number_of_rows_is_sorted_with_few_open_files(tmp_path, monkeypatch, rng):
     import resource
 
-    monkeypatch.setattr(tasks.texts.reorder, "ROWS_IN_MEMORY", 1)
+    monkeypatch.setattr(tasks.texts.shuffle, "ROWS_IN_MEMORY", 1)
     lists = pa.array([[number] for number in range(600)], pa.list_(pa.uint16()))
     order = rng.permutation(600)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
