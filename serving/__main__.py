@@ -61,9 +61,14 @@ def serve(settings: "ServeSettings") -> int:
         host, port = listening.getsockname()[:2]
         # Uvicorn raises the signal again after a clean shutdown; ignore it, so that the exit status is 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        print(f"{champion.now.classifier.name} serves at http://{host}:{port}", flush=True)
+        print(f"{champion.now.classifier.name} serves at {url_of(host, port)}{settings.root_path}", flush=True)
         uvicorn.Server(config).run([listening])
     return 0
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an address; IPv6 addresses are in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,7 +92,7 @@ def listen(host: str, port: int) -> socket.socket:
         if listening is not None:
             listening.close()
         raise ServerError(
-            f"cannot listen on http://{host}:{port} ({error.strerror or error}); "
+            f"cannot listen on {url_of(host, port)} ({error.strerror or error}); "
             "choose another address with --port or --host"
         ) from error
 

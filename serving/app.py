@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.batching import Batcher, QueueFull
 from serving.champion import Champion
@@ -97,7 +98,7 @@ class Service:
             "dataset": facts.dataset,
             "dataset_sha256": facts.dataset_sha256,
             "test": now.test,
-            "report": "/report" if now.report else None,
+            "report": f"{self.settings.root_path}/report" if now.report else None,
             "limits": self.settings.model_dump(include={"max_texts", "max_characters", "max_explained", "max_body"}),
         }
 
@@ -119,7 +120,8 @@ class Service:
             RequestError: a token is required, and the request has another one or none.
         """
         token = self.settings.token
-        if token is None or request.url.path in OPEN:
+        # The URL also contains the Host header, which a client can set to anything.
+        if token is None or route_path(request.scope) in OPEN:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
@@ -134,7 +136,7 @@ class Service:
         except RequestError as error:
             response = error_response(error)
         except Exception:
-            logger.exception("a request to %s failed", request.url.path)
+            logger.exception("a request to %s failed", request.scope["path"])
             response = JSONResponse({"detail": "internal error; see the log of the service"}, 500)
         for name, value in SAFE.items():
             response.headers.setdefault(name, value)
@@ -143,6 +145,23 @@ class Service:
         self.counts.requests.labels(path, response.status_code).inc()
         self.counts.seconds.labels(path).observe(time.perf_counter() - started)
         return response
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path of a request without the path prefix, which a proxy may have removed already."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def adapt(app: ASGIApp, root_path: str) -> ASGIApp:
+    """Return an application that knows its path prefix and answers HEAD as GET; the server leaves out the body."""
+
+    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope.get("method") == "HEAD"
+        await app({**scope, "root_path": root_path} | ({"method": "GET"} if is_head else {}), receive, send)
+
+    return adapted
 
 
 def error_response(error: RequestError) -> JSONResponse:
@@ -163,9 +182,10 @@ PREDICT_BODY = {
 }
 
 
-def read_page(name: str) -> str:
-    """Return the HTML of a page of this package."""
-    return resources.files("serving").joinpath(name).read_text("utf-8")
+def read_page(name: str, root_path: str) -> str:
+    """Return the HTML of a page of this package, with links that contain the path prefix if there is one."""
+    html = resources.files("serving").joinpath(name).read_text("utf-8")
+    return html.replace('"./', f'"{root_path}/') if root_path else html
 
 
 def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
@@ -180,6 +200,7 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         lifespan=service.running,
     )
     app.middleware("http")(service.handle)
+    app.add_middleware(adapt, root_path=settings.root_path)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> JSONResponse:
@@ -214,10 +235,10 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return HTMLResponse(read_page("page.html"))
+        return HTMLResponse(read_page("page.html", settings.root_path))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(read_page("docs.html"))
+        return HTMLResponse(read_page("docs.html", settings.root_path))
 
     return app

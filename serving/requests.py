@@ -1,6 +1,8 @@
 """Requests: read and validate request bodies within limits."""
 
 import asyncio
+import codecs
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -9,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from serving.settings import ServeSettings
 
 MAX_WORDS = 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class RequestError(Exception):
@@ -35,7 +38,7 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
     """Return a request's body.
 
     Raises:
-        RequestError: it is too large or too slow, or the client disconnected.
+        RequestError: it is too large, too slow or compressed, or the client disconnected.
     """
     too_large = RequestError(413, f"the body has more than {settings.max_body} bytes", Connection="close")
     declared = request.headers.get("content-length", "0")
@@ -53,7 +56,26 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
         raise RequestError(408, reason, Connection="close") from None
     except ClientDisconnect:
         raise RequestError(400, "the body is incomplete", Connection="close") from None
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("identity", "") or body.startswith(GZIP_MAGIC):
+        reason = f"the body is compressed ({'gzip' if coding in ('identity', '') else coding}); send plain JSON"
+        raise RequestError(415, reason, Accept_Encoding="identity")
     return bytes(body)
+
+
+def decode_body(body: bytes) -> bytes | str:
+    """Return a body without a byte order mark, and as text if it is UTF-16 or UTF-32.
+
+    Raises:
+        RequestError: it is in neither encoding.
+    """
+    encoding = json.detect_encoding(body)
+    if encoding.startswith("utf-8"):
+        return body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise RequestError(400, f"Invalid JSON: not {encoding} ({error.reason}); send UTF-8") from None
 
 
 def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
@@ -63,7 +85,7 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
         RequestError: it is not JSON, does not match the schema, or exceeds a limit.
     """
     try:
-        parsed = PredictRequest.model_validate_json(body)
+        parsed = PredictRequest.model_validate_json(decode_body(body))
     except ValidationError as error:
         # Without the input itself: it may be long, and need not be text.
         mistakes = error.errors(include_url=False, include_input=False)

@@ -1,6 +1,8 @@
 """Settings of the service: model, address, token and limits."""
 
-from pydantic import Field, SecretStr
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator
 
 from tasks.core.base_settings import Settings
 
@@ -12,6 +14,8 @@ class ServeSettings(Settings):
     """the address to listen on; 0.0.0.0 is every address of this machine"""
     port: int = Field(8000, ge=0, le=65_535)
     """the port (0: any free one)"""
+    root_path: str = Field("", pattern="^(/[A-Za-z0-9._~-]+)*$")
+    """the path prefix of a proxy in front of the service, as /classifier; the proxy may remove it or keep it"""
     token: SecretStr | None = Field(None, min_length=8)
     """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)
@@ -34,3 +38,18 @@ class ServeSettings(Settings):
     """maximum number of open connections"""
     patience: float = Field(10.0, gt=0)
     """seconds that a client may take to send the headers or the body of a request"""
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _token_fits_into_a_header(cls, token: Any) -> Any:
+        if not isinstance(token, str):
+            return token
+        token = token.strip()  # a file or a secret often ends with a newline, which no header can contain
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("a token in an HTTP header has only printable ASCII characters; choose another one")
+        return token
+
+    @field_validator("root_path", mode="before")
+    @classmethod
+    def _root_path_has_no_slash_at_the_end(cls, path: Any) -> Any:
+        return path.rstrip("/") if isinstance(path, str) else path

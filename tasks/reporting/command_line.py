@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import functools
 import gc
 import importlib.resources
 import inspect
@@ -13,14 +14,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -48,6 +50,7 @@ PRESETS = {
     if path.name.endswith(".toml")
 }
 CASE_STUDY = "case-study"  # has no file: its values are the settings' defaults
+PREFIX = "IMDB_"
 
 
 class UsageError(Exception):
@@ -67,11 +70,102 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+Loc = tuple[int | str, ...]  # the path of a setting, as ("data", "maxlen")
+
+
+def is_section(field: FieldInfo) -> bool:
+    """Return whether a setting has settings of its own."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+
+
+def is_ours(field: FieldInfo, value: str | None) -> bool:
+    """Return whether the variable of a setting is ours: that of a section is only if it holds a JSON object."""
+    return not is_section(field) or (value or "").lstrip().startswith("{")
+
+
+def variables_read(flags: type[BaseSettings]) -> dict[Loc, str]:
+    """Return the environment variables that set something, by the path of the setting."""
+    found: dict[Loc, str] = {}
+    for name, value in os.environ.items():
+        loc = tuple(name.lower().removeprefix(PREFIX.lower()).split("__"))
+        field = flags.model_fields.get(loc[0]) if name.upper().startswith(PREFIX) else None
+        if field and (is_section(field) if len(loc) > 1 else is_ours(field, value)):
+            found[loc] = name
+    return found
+
+
+def is_flag(loc: Loc, arguments: Sequence[str]) -> bool:
+    """Return whether the command line sets a setting."""
+    name = ".".join(str(part).replace("_", "-") for part in loc)
+    return any(word.partition("=")[0] in (f"--{name}", f"--no-{name}") for word in arguments)
+
+
+def is_secret(field: FieldInfo | None) -> bool:
+    """Return whether a setting must not be shown."""
+    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: dict[Loc, str]) -> None:
+    """Raise UsageError for arguments and variables in another encoding; secrets are not shown."""
+    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
+    shown = {name: os.environ[name] for name in variables.values()}
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
+        shown[hidden or printable(word)] = word
+    for place, text in shown.items():
+        if printable(text) != text:
+            raise UsageError(
+                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
+                "rename the file, or set PYTHONUTF8=1"
+            )
+
+
+@functools.cache
+def print_once(program: str, message: str) -> None:
+    """Print a notice to standard error; a command may read its command line twice."""
+    print_error(program, message)
+
+
+def tell_variables(flags: type[BaseSettings], program: str, variables: dict[Loc, str]) -> None:
+    """Print which variables of the environment are used, and which only look like ours."""
+    for name, field in flags.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}"
+        if os.environ.get(variable) and not is_ours(field, os.environ[variable]):
+            example = next(iter(getattr(field.annotation, "model_fields", {}))).upper()
+            print_once(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
+    if variables:
+        print_once(program, f"settings from the environment: {', '.join(sorted(variables.values()))}")
+
+
+class Variables(EnvSettingsSource):
+    """The environment: IMDB_FIELD, IMDB_SECTION__FIELD, and IMDB_SECTION if it is a JSON object.
+
+    Any other IMDB_SECTION, such as IMDB_DATA=/data/imdb, belongs to other software.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the value of a variable that is ours."""
+        value, key, is_complex = super().get_field_value(field, field_name)
+        return (value if is_ours(field, value) else None), key, is_complex
+
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
+        """Return the parsed value of a variable.
+
+        Raises:
+            UsageError: a list or section is not JSON.
+        """
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError as error:
+            name = f"{PREFIX}{field_name.upper()}"
+            raise UsageError(f"{name}: not JSON ({error}); fix or unset it") from error
+
+
 class Flags(BaseSettings):
     """The flags of every command; precedence: flag, environment (IMDB_DATA__MAXLEN), default."""
 
     model_config = SettingsConfigDict(
-        env_prefix="IMDB_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         cli_kebab_case=True,
         cli_implicit_flags=True,
@@ -87,6 +181,19 @@ class Flags(BaseSettings):
         f"default: ${STORE_VARIABLE}, else artifacts/",
     )
     debug: bool = Field(False, description="show the traceback of an error")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read our own variables only; a preset ranks below the flags and the environment."""
+        preset = [PresetSource(settings_cls)] if "preset" in settings_cls.model_fields else []
+        return init_settings, Variables(settings_cls), *preset
 
 
 def preset_names() -> list[str]:
@@ -139,18 +246,6 @@ class RunFlags(Flags):
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the preset below the flags and the environment."""
-        return init_settings, env_settings, PresetSource(settings_cls)
-
 
 def parse_command_line(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> Model:
     """Return the settings that flags, environment and preset give.
@@ -165,38 +260,52 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
         UsageError: with one line per mistake.
         SystemExit: after `--help`.
     """
-    for text in [*arguments, *(value for name, value in os.environ.items() if name.startswith("IMDB_"))]:
-        if printable(text) != text:
-            raise UsageError(f"{printable(text)}: is in another encoding than this terminal's, "
-                             f"{sys.getfilesystemencoding()}; rename the file, or set PYTHONUTF8=1")  # fmt: skip
     common = RunFlags if issubclass(settings_model, RunSettings) else Flags
     flags = cast(type[Flags], create_model("CommandLine", __base__=(settings_model, common)))
+    variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
+    check_encoding(flags, arguments, variables)
     parser = Parser(prog=program, description=about, allow_abbrev=False)
     source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
     try:
         parsed = flags(_cli_settings_source=source)
     except ValidationError as error:
-        raise UsageError("\n".join(describe_mistake(mistake, settings_model) for mistake in error.errors())) from error
+        mistakes = [describe_mistake(mistake, settings_model, variables) for mistake in error.errors()]
+        raise UsageError("\n".join(mistakes)) from error
     except SettingsError as error:
         raise UsageError(f"{error}: {error.__cause__}") from error
+    except UsageError as error:  # of a preset
+        raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
+    tell_variables(flags, program, variables)
     named = parsed.store or str(store_root())
     if named.rstrip("/") != store_address() and user_path(named).absolute() != store_root():
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields})
 
 
-def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings]) -> str:
-    """Return one line for an invalid setting: the flag, its value and the reason."""
-    flag = "--" + ".".join(str(part).replace("_", "-") for part in mistake["loc"])
+def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str]) -> str:
+    """Return one line for an invalid setting: the flag or the variable that set it, its value and the reason."""
+    loc = mistake["loc"]
+    path = ".".join(str(part).replace("_", "-") for part in loc)
     message = mistake["msg"].removeprefix("Value error, ")
+    flag, remedy = f"--{path}", ""
+    within = [name for place, name in variables.items() if place[: len(loc)] == loc]  # of a section, several
+    around = [name for place, name in variables.items() if place == loc[: len(place)]]
+    if around:
+        flag, remedy = around[0], f"; fix or unset it, or give --{path}"
+        flag += "" if around[0] in within else f" ({path})"
+    elif within:
+        remedy = f"; the environment sets {', '.join(sorted(within))}"
+    if not loc:
+        return f"{message}{remedy}"
     if mistake["type"] == "extra_forbidden":
         section = settings_model.model_fields.get(str(mistake["loc"][0]))
         known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings_model.model_fields)
         near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
         return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
     given = mistake["input"]
-    shown = f" {given}" if isinstance(given, str | int | float) and "://" not in str(given) else ""
-    return f"{flag}{shown}: {message[0].lower()}{message[1:]}"
+    is_shown = isinstance(given, str | int | float) and "://" not in str(given)
+    shown = f" {given}" if is_shown and not is_secret(settings_model.model_fields.get(str(loc[0]))) else ""
+    return f"{flag}{shown}: {message[0].lower()}{message[1:]}{remedy}"
 
 
 def run_flow(

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.flow_settings import CompareSettings
+from serving.settings import ServeSettings
+from tasks.core.flow_settings import CompareSettings, PredictSettings
 from tasks.core.settings import RunSettings
+from tasks.reporting import command_line
 
 
 def parse(*arguments: str) -> RunSettings:
@@ -133,7 +135,70 @@ def test_help_explains_every_flag_and_imports_no_tensorflow():
     )
     assert done.returncode == 0
     assert "--training.early-stopping-patience" in done.stdout
-    assert "words kept of a review (default: 256)" in done.stdout
+    assert "words kept of each text (default: 256)" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time" in line}
     assert "prefect" in imported
     assert not imported & {"tensorflow", "keras", "sklearn", "matplotlib"}
+
+
+FOREIGN = {
+    "IMDB_DATA": "/data/imdb",
+    "IMDB_MODEL": "lstm",
+    "IMDB_HOST": "db",
+    "IMDB_PORT": "tcp://10.0.0.1:80",
+    "IMDB_X": "1",
+}
+
+
+def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
+    for name, value in FOREIGN.items():
+        monkeypatch.setenv(name, value)
+    command_line.print_once.cache_clear()
+    assert parse() == RunSettings()
+    assert capsys.readouterr().err == (
+        "imdb_flow.py: IMDB_DATA is not used: this project's variables look like IMDB_DATA__DATASET\n"
+        "imdb_flow.py: IMDB_MODEL is not used: this project's variables look like IMDB_MODEL__CELL\n"
+    )
+
+
+def test_variables_that_are_used_are_named(monkeypatch, capsys):
+    monkeypatch.setenv("IMDB_DATA", '{"maxlen": 10}')
+    monkeypatch.setenv("IMDB_MODEL__UNITS", "7")
+    command_line.print_once.cache_clear()
+    settings = parse("--training.epochs", "2")
+    assert (settings.data.maxlen, settings.model.units) == (10, 7)
+    assert capsys.readouterr().err == "imdb_flow.py: settings from the environment: IMDB_DATA, IMDB_MODEL__UNITS\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "variables", "line"),
+    [
+        (
+            RunSettings,
+            {"IMDB_DATA__MAXLEN": "-5"},
+            "IMDB_DATA__MAXLEN -5: input should be greater than or equal to 1; ",
+        ),
+        (RunSettings, {"IMDB_DATA": '{"maxlen": -5}'}, "IMDB_DATA (data.maxlen) -5: input should be"),
+        (RunSettings, {"IMDB_DATA": "{maxlen"}, "IMDB_DATA: not JSON (Expecting property name"),
+        (RunSettings, {"IMDB_DATA__MAXLIN": "5"}, "IMDB_DATA__MAXLIN: no such setting; did you mean maxlen?"),
+        (RunSettings, {"IMDB_PRESET": "slow"}, "IMDB_PRESET slow: no such preset"),
+        (RunSettings, {"IMDB_DEBUG": "maybe"}, "IMDB_DEBUG maybe: input should be a valid boolean"),
+        (CompareSettings, {"IMDB_CELLS": "gru"}, "IMDB_CELLS: not JSON (Expecting value"),
+        (PredictSettings, {"IMDB_INPUT": "a.csv"}, "input and output go together; the environment sets IMDB_INPUT"),
+        (ServeSettings, {"IMDB_PORT": "tcp://10.0.0.1:80"}, "IMDB_PORT: input should be a valid integer"),
+        (PredictSettings, {"IMDB_INPUT": "caf\udce9.csv"}, "IMDB_INPUT: is in another encoding"),
+    ],
+)
+def test_a_mistake_in_a_variable_names_the_variable(monkeypatch, model, variables, line):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as raised:
+        parse_command_line(model, [], "command", "")
+    assert str(raised.value).startswith(line)
+    assert "--" not in str(raised.value).partition("; fix or unset it, or give --")[0]
+    assert "\n" not in str(raised.value)
+
+
+def test_a_flag_overrides_a_wrong_variable(monkeypatch):
+    monkeypatch.setenv("IMDB_PORT", "tcp://10.0.0.1:80")
+    assert parse_command_line(ServeSettings, ["--port", "9000"], "serve", "").port == 9000

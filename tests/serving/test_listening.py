@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from serving.__main__ import listen
+from serving.__main__ import listen, url_of
 from tasks.core.errors import ServerError
 
 
@@ -16,3 +16,8 @@ def test_the_error_names_an_address_in_use():
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=rf"cannot listen on http://127\.0\.0\.1:{port} .*--port or --host"):
             listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "url"), [("::1", "http://[::1]:80"), ("127.0.0.1", "http://127.0.0.1:80")])
+def test_an_address_is_printed_as_a_url(host, url):
+    assert url_of(host, 80) == url

@@ -1,5 +1,9 @@
 """The service: a real process with a real registry and real sockets."""
 
+from tasks.reporting.command_line import UsageError, parse_command_line
+
+import asyncio
+import gzip
 import json
 import operator
 import random
@@ -16,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving import champion
+from serving.app import create_app
 from serving.champion import Champion
 from serving.settings import ServeSettings
 from tasks.network.bundle import open_keras
@@ -109,6 +114,36 @@ def test_an_invalid_body_gets_a_status_and_a_reason(running, body, status, messa
     assert actual == status
     assert message in content["detail"]
     assert len(content["detail"]) < 600
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+def test_a_body_may_have_a_byte_order_mark_or_be_utf_16(running, encoding):
+    expected = ask(running.port, "/predict", {"texts": ["Good film, à bad"]})
+    assert expected[0] == 200
+    body = json.dumps({"texts": ["Good film, à bad"]}, ensure_ascii=False).encode(encoding)
+    assert ask(running.port, "/predict", body) == expected
+    assert ask(running.port, "/predict", body[:-1])[0] == 400
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}])
+def test_a_compressed_body_is_refused_with_the_reason(running, headers):
+    body = gzip.compress(json.dumps({"texts": ["a"]}).encode()) if headers.get("Content-Encoding") != "br" else b"?"
+    status, content = ask(running.port, "/predict", body, **headers)
+    assert status == 415
+    assert f"compressed ({headers.get('Content-Encoding', 'gzip')}); send plain JSON" in content["detail"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/", "/model", "/report", "/docs", "/nothing", "/predict"])
+def test_head_gets_the_status_and_the_headers_of_get(running, path):
+    answers = []
+    for method in (b"GET", b"HEAD"):
+        answer = send(
+            running.port, method + b" " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        head, _, body = answer.partition(b"\r\n\r\n")
+        answers.append((head.splitlines()[0], b"content-length" in head.lower(), body))
+    (get, get_length, _), (head, head_length, body) = answers
+    assert (head, head_length, body) == (get, get_length, b"")
 
 
 def test_unknown_paths_and_methods_get_a_json_error(running):
@@ -234,6 +269,54 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
         assert serving.look()
         assert serving.now.found.number == version
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
+
+
+@pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
+def test_no_host_header_opens_what_requires_a_token(store, host):
+    app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None, store))
+    for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
+        assert asyncio.run(status_of(app, path, host)) == expected
+        assert asyncio.run(status_of(app, path, host, b"Bearer a secret of mine")) == 200
+
+
+async def status_of(app, path: str, host: str, authorization: bytes = b"") -> int:
+    """Return the status of the application's answer to GET."""
+    sent = []
+    headers = [(b"host", host.encode()), *([(b"authorization", authorization)] if authorization else [])]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+    }
+    scope |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)}
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def answer(message):
+        sent.append(message)
+
+    await app(scope, receive, answer)
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize("token", ["a secret of mine\n", " a secret of mine\r\n"])
+def test_a_token_has_no_line_end(token):
+    assert ServeSettings(token=token).token.get_secret_value() == "a secret of mine"
+
+
+@pytest.mark.parametrize("variable", [True, False])
+@pytest.mark.parametrize("token", ["s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
+def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch, token, variable):
+    if variable:
+        monkeypatch.setenv("IMDB_TOKEN", token)
+    with pytest.raises(UsageError) as raised:
+        parse_command_line(ServeSettings, [] if variable else ["--token", token], "serve", "")
+    assert ("IMDB_TOKEN" if variable else "--token") in str(raised.value)
+    assert "s3cr" not in str(raised.value)
 
 
 def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):

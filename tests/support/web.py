@@ -1,6 +1,7 @@
 """Loopback servers: one that serves a folder and misbehaves if the path asks for it; ports and waiting for others."""
 
 import base64
+import http.client
 import socket
 import threading
 import time
@@ -70,6 +71,39 @@ def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
     finally:
         server.shutdown()
         thread.join(10)
+        server.server_close()
+
+
+@contextmanager
+def proxying(port: int, strip: str) -> Iterator[int]:
+    """Pass requests on to a port of this machine, without the prefix `strip` of their paths; yield the proxy's port."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request(self.command, self.path.removeprefix(strip), body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            self.send_response(answer.status)
+            for name in ("Content-Type", "Content-Security-Policy"):
+                self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET
+
+        def log_message(self, *_arguments: object) -> None:
+            """Suppress the log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
         server.server_close()
 
 
