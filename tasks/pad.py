@@ -9,9 +9,12 @@ import numpy as np
 from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
-from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding
+from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding, read_labels
 from tasks.texts.groups import group_boundary, is_contiguous, read_groups
 from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
+
+ENOUGH_ROWS = 100
+MIN_VALIDATION_ROWS = 20
 
 
 def split_bounds(
@@ -19,9 +22,11 @@ def split_bounds(
 ) -> dict[str, tuple[str, int, int]]:
     """Return the encoded split that each split is cut from, its first row, and the row after its last.
 
-    Validation takes the end of the training texts, like Keras's `validation_split`, unless it has its own.
+    Validation takes the end of the training texts, like Keras's `validation_split`, unless it has its own. It takes at
+    least a tenth, or `ENOUGH_ROWS`, of them.
     """
-    cut = train_rows if validation_rows else math.floor(train_rows * (1 - validation_split))
+    enough = min(ENOUGH_ROWS, max(MIN_VALIDATION_ROWS, train_rows // 10)) if train_rows >= ENOUGH_ROWS else 0
+    cut = train_rows if validation_rows else min(math.floor(train_rows * (1 - validation_split)), train_rows - enough)
     bounds = {
         "train": ("train", 0, cut),
         "validation": ("validation", 0, validation_rows) if validation_rows else ("train", cut, train_rows),
@@ -47,6 +52,18 @@ def align_to_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray)
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 
 
+def check_validation(labels: np.ndarray, label_count: int) -> None:
+    """Refuse (n,) validation labels that cannot measure anything."""
+    counts = np.bincount(labels, minlength=label_count)
+    if len(labels) < MIN_VALIDATION_ROWS or not counts.all():
+        missing = f" and {int((counts == 0).sum())} of {label_count} labels missing" if not counts.all() else ""
+        raise DataError(
+            f"validation would have {len(labels)} texts{missing}, which cannot measure a network; expected at least "
+            f"{MIN_VALIDATION_ROWS} and every label: give more texts, a larger --data.validation-split, or "
+            "--data.whole-groups, which takes the same share of every label"
+        )
+
+
 @step(run_name="pad to {settings.maxlen}")
 def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet, and return the number of texts in each."""
@@ -59,6 +76,8 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)
     pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)
+    source, start, stop = bounds["validation"]
+    check_validation(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
     rows = {}
     for split, (source, start, stop) in bounds.items():
         parts = map(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))

@@ -20,17 +20,22 @@ from tasks.texts.padded import PaddedFile, padded_file
 # SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 
 MAX_GAP = 0.01
+MIN_FOLDS = 2
 
 
-def assign_folds(groups: np.ndarray, settings: PhraseSettings) -> np.ndarray:
-    """Return the fold of each training text, with whole groups in each: (n,) int8."""
-    count = len(np.unique(groups))
-    if count < settings.folds:
+def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSettings) -> np.ndarray:
+    """Return the fold of each training text, with whole groups in each: (n,) int8.
+
+    There are as many folds as the settings say, or as groups that have the rarest label.
+    """
+    counts = [len(np.unique(groups[labels == label])) for label in range(int(labels.max()) + 1)]
+    folds = min(settings.folds, min(counts))
+    if folds < MIN_FOLDS:
         raise DataError(
-            f"the training texts have {count} groups, too few for {settings.folds} folds of whole groups; "
-            "give more texts, name finer groups with --data.group-column, or lower --phrases.folds"
+            f"label number {int(np.argmin(counts))} is in {min(counts)} group of training texts, expected at least "
+            f"{MIN_FOLDS}, for folds of whole groups; give more texts, or name finer groups with --data.group-column"
         )
-    return fold_of(groups, settings.folds, settings.seed)
+    return fold_of(groups, folds, settings.seed)
 
 
 def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> PhraseFacts:
@@ -42,7 +47,9 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     size, train = read_encoding(encoded).vocabulary_size, encoded_file(encoded, "train")
     rows = PaddedFile(padded_file(padded, "train")).rows
     parts, labels = parts_of(train, 0, rows), read_labels(train)[:rows]
-    folds = assign_folds(read_groups(encoded)[:rows], settings)
+    folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
+    if (count := int(folds.max()) + 1) < settings.folds:
+        step_logger().info("%d folds instead of %d: the rarest label is in no more groups", count, settings.folds)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")

@@ -191,6 +191,12 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
+def with_enough_epochs(settings: TrainingSettings, train: Sequence[Padded]) -> TrainingSettings:
+    """Return the settings with as many epochs as `min_steps` batches need."""
+    batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
+    return settings.model_copy(update={"epochs": max(settings.epochs, math.ceil(settings.min_steps / batches))})
+
+
 def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     """Return the settings without those that only decide when training stops and which epoch is kept.
 
@@ -199,7 +205,7 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     """
     when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
     if settings.learning_rate_decay == "none":
-        when_to_stop["epochs"] = 1
+        when_to_stop |= {"epochs": 1, "min_steps": 0}
     return settings.model_copy(update=when_to_stop)
 
 
@@ -221,6 +227,9 @@ def train(
     logger = step_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
+    planned, settings = settings.epochs, with_enough_epochs(settings, texts)
+    if settings.epochs > planned:
+        logger.info("%d epochs instead of %d: few texts, and --training.min-steps", settings.epochs, planned)
     with (
         resumable(resume, warn=logger.warning) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
@@ -230,4 +239,4 @@ def train(
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)
         write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {"seconds": [epoch.seconds for epoch in history]}
+    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs}

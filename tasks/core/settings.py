@@ -95,6 +95,8 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(5, ge=1, le=10_000)
     """passes over the training reviews"""
+    min_steps: int = Field(0, ge=0)
+    """batches that all epochs have together at least: few texts get more epochs (0: as many as epochs gives)"""
     batch_size: int = Field(128, ge=1)
     """reviews a step"""
     learning_rate: float = Field(0.001, gt=0, le=10)

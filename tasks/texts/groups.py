@@ -7,26 +7,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 GROUPS = "groups.parquet"
-BLOCK = 50
+BLOCK_ROWS = 100  # of all labels together, if there are enough rows
+MIN_BLOCKS = 50
 
 
-def block_of(labels: np.ndarray, size: int = BLOCK) -> np.ndarray:
-    """Return the block of each text: its place within its label, divided by `size`.
+def block_of(labels: np.ndarray) -> np.ndarray:
+    """Return the block of each text: neighbours within each label, with the same share of every label in each block.
 
-    In the source's order, neighbours within a label are often about one film. If they are not, blocks do no harm.
+    In the source's order, neighbours within a label are often about one film. If they are not, blocks do no harm. Every
+    label is in every block, so folds and validation sets of whole blocks are stratified.
 
     Args:
         labels: (n,) integers in the source's order.
-        size: texts per block and label.
 
     Returns:
-        (n,) int64; blocks have the same numbers in every label.
+        (n,) int64 from 0; there are at most as many blocks as texts with the rarest label.
     """
     order = np.argsort(labels, kind="stable")
     _label, firsts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    rarest = int(counts.min(initial=len(labels)))
+    blocks = min(max(len(labels) // BLOCK_ROWS, MIN_BLOCKS), rarest)
     places = np.empty(len(labels), np.int64)
-    places[order] = np.arange(len(labels)) - np.repeat(firsts, counts)
-    return places // size
+    places[order] = (np.arange(len(labels)) - np.repeat(firsts, counts)) * blocks // np.repeat(counts, counts)
+    return places
 
 
 def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
 from tasks.encode import encode
-from tasks.pad import align_to_groups, pad, split_bounds
+from tasks.pad import align_to_groups, check_validation, pad, split_bounds
 from tasks.texts.groups import read_groups
 from tasks.texts.padded import PaddedFile, pad_tokens
 
@@ -85,3 +85,14 @@ def test_every_review_is_in_one_split(imdb, tmp_path):
         assert padded.tokens.shape == (count, 40)
         assert padded.vocabulary_size == 10_000
         assert ((padded.tokens != 0).sum(1) == padded.lengths).all()
+
+
+def test_few_texts_validate_on_a_tenth_or_a_hundred_of_them():
+    rows = {train: train - split_bounds(train, 5, 0.04)["train"][2] for train in (120, 500, 2_000, 25_000)}
+    assert rows == {120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
+
+
+@pytest.mark.parametrize(("labels", "missing"), [([0] * 10 + [1] * 9, ""), ([1] * 30, " and 1 of 2 labels missing")])
+def test_validation_that_cannot_measure_anything_is_refused(labels, missing):
+    with pytest.raises(DataError, match=f"validation would have {len(labels)} texts{missing}, which cannot measure"):
+        check_validation(np.array(labels), 2)

@@ -23,11 +23,13 @@ def made(tmp_path_factory):
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    logging.getLogger("prefect.steps").addHandler(handler)
+    logger = logging.getLogger("prefect.steps")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
     try:
         return folder, learn_small(folder), lines
     finally:
-        logging.getLogger("prefect.steps").removeHandler(handler)
+        logger.removeHandler(handler)
 
 
 def test_what_is_learned_says_how_good_it_is(made):
@@ -93,10 +95,12 @@ def test_folds_that_part_what_belongs_together_are_noticed(tmp_path, caplog):
     assert "--data.group-column" in warned[0]
 
 
-def test_more_folds_than_groups_are_refused():
-    assert set(assign_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=3))) == {0, 1, 2}
-    with pytest.raises(DataError, match=r"have 3 groups, too few for 4 folds.*lower --phrases\.folds"):
-        assign_folds(np.array([1, 1, 2, 9]), PhraseSettings(folds=4))
+def test_there_are_as_many_folds_as_the_rarest_label_has_groups():
+    groups, labels = np.array([1, 1, 2, 9, 1, 2]), np.array([0, 0, 0, 0, 1, 1])
+    assert set(assign_folds(groups[:4], labels[:4], PhraseSettings(folds=3))) == {0, 1, 2}
+    assert set(assign_folds(groups, labels, PhraseSettings(folds=3))) == {0, 1}
+    with pytest.raises(DataError, match=r"label number 1 is in 1 group of training texts, expected at least 2"):
+        assign_folds(groups[:5], labels[:5], PhraseSettings(folds=4))
 
 
 def test_reviews_without_a_phrase_in_common_are_refused(tmp_path):

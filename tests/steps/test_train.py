@@ -9,13 +9,24 @@ from tasks.build import make_model
 from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_files import read_phrases
+from tasks.network.batches import batches_an_epoch
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.remote_checkpoint import CHECKPOINTS
 from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import PaddedFile, padded_schema, write_padded
-from tasks.train import balanced_weights, compile_model, fit, fit_epoch, goes_beyond, is_done, settings_of_epochs, train
+from tasks.train import (
+    balanced_weights,
+    compile_model,
+    fit,
+    fit_epoch,
+    goes_beyond,
+    is_done,
+    settings_of_epochs,
+    train,
+    with_enough_epochs,
+)
 from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS, make_padded
 from tests.support.small_runs import epochs, small
@@ -210,6 +221,13 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     plain = settings(epochs=1)
     whole = train.key({"built": built, "padded": padded, "learned": None, "settings": plain})
     assert key(epochs=1) != whole
+
+
+def test_few_texts_get_as_many_epochs_as_the_least_number_of_batches_needs(padded):
+    assert with_enough_epochs(settings(epochs=2, min_steps=0), [padded]).epochs == 2
+    many = with_enough_epochs(settings(epochs=2, min_steps=100), [padded])
+    batches = batches_an_epoch([padded], many.batch_size, bucketing=many.bucketing)
+    assert (many.epochs - 1) * batches < 100 <= many.epochs * batches
 
 
 def test_early_stopping_waits_for_its_patience():

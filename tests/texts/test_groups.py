@@ -15,9 +15,20 @@ from tasks.texts.groups import (
 
 
 def test_a_block_is_fifty_neighbours_of_each_label():
-    labels = np.repeat([1, 0], 120)
-    assert block_of(labels).tolist() == [*[0] * 50, *[1] * 50, *[2] * 20] * 2
-    assert block_of(np.array([0, 1, 1, 0, 2, 1]), 2).tolist() == [0, 0, 0, 0, 0, 1]
+    labels = np.repeat([1, 0], 5000)
+    assert block_of(labels).tolist() == np.repeat(np.arange(100), 50).tolist() * 2
+
+
+@given(st.lists(st.integers(1, 200), min_size=2, max_size=6), st.randoms())
+def test_every_block_has_its_share_of_every_label(counts, random):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    random.shuffle(labels)
+    blocks = block_of(labels)
+    assert blocks.max() + 1 == min(max(len(labels) // 100, 50), min(counts))
+    for label, count in enumerate(counts):
+        rows = np.bincount(blocks[labels == label], minlength=blocks.max() + 1)
+        assert rows.max() - rows.min() <= 1
+        assert rows.min() >= 1 or count < blocks.max() + 1
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 9))
