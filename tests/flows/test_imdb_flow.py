@@ -152,10 +152,11 @@ def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_ho
 
 
 def test_without_the_host_a_deployment_or_a_named_source_fails_and_names_the_ways_out(run, no_host):
-    with pytest.raises(SourceUnreachable, match=r"(?s)Three ways out:.*--data.source.*--data.dataset.*HTTPS_PROXY"):
+    ways = r"(?s)Three ways to continue:.*--data.source.*--data.dataset.*HTTPS_PROXY"
+    with pytest.raises(SourceUnreachable, match=ways):
         run(small(None, data={"on_unreachable": "fail"}))
     # Nor does the sample set stand in where the user named a source.
-    with pytest.raises(SourceUnreachable, match="Three ways out"):
+    with pytest.raises(SourceUnreachable, match="Three ways to continue"):
         run(small(None, data={"source": f"{no_host}imdb.npz"}))
 
 
