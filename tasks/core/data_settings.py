@@ -65,10 +65,12 @@ class SourceSettings(Settings):
     """your texts: the share used for testing, and of the rest for validation"""
     split_seed: Seed = 113
     """your texts: seed of the split"""
+    leaks: Literal["remove", "keep", "refuse"] = "remove"
+    """your texts: what to do with training rows whose text is also a validation or test row's"""
     max_leaks: Share = 0.01
-    """your texts: maximum share of validation and test rows whose text is also in training"""
+    """your texts, if leaks are refused: the share of validation and test rows that may have a training row's text"""
     min_class_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """your texts: minimum share of the rarest label in each split, scaled by 2/n for n labels"""
+    """your texts: warn if the rarer of two labels has a smaller share of a split; of n labels, 2/n of it"""
 
     @property
     def is_own(self) -> bool:

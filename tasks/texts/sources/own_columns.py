@@ -14,10 +14,11 @@ from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.labels import Labels
-from tasks.texts.sources.splitting import SPLIT_NAMES, TEST, TRAIN, hash_texts
+from tasks.texts.sources.splitting import REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
 from tasks.texts.tables.columns import required_strings, texts_of
 
 ROWS_NAMED = 5
+MIN_TRAINING_ROWS = 2  # of each label
 
 
 @dataclass(frozen=True)
@@ -90,40 +91,48 @@ def read_splits(names: list[str], file: Path, first: int) -> np.ndarray:
 
 def check_classes(
     labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, settings: SourceSettings, path: Path
-) -> dict[str, Any]:
-    """Return the rows of each split, and of each label in it.
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the rows of each split, and of each label in it; and a warning for each rare label.
 
     Args:
         labels: (n,) integers from 0.
         first_rows: the name of each label, from label 0 on, with the row in which it appears first.
-        split: (n,) int8 places in SPLITS.
-        settings: the limit.
+        split: (n,) int8 places in SPLITS; other rows do not count.
+        settings: the share below which a label is rare.
         path: for messages.
 
     Raises:
-        InputError: a split has no row of a label, or fewer than the limit.
+        InputError: a split has no row of a label, or training has only one.
     """
-    splits, names = {}, list(first_rows)
+    splits, warnings, names = {}, [], list(first_rows)
     min_share = settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
         counts = np.bincount(labels[split == place], minlength=len(names))
         rows, rarest = int(counts.sum()), int(counts.argmin())
         if not rows:
             continue
-        label = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})"
-        if not counts[rarest]:
+        label, count = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})", int(counts[rarest])
+        if not count or (place == TRAIN and count < MIN_TRAINING_ROWS):
             raise InputError(
-                f"{path}: none of the {rows:,} {name} rows has {label}; give more rows, split them differently "
-                "(--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
+                f"{path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
+                "differently (--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
             )
-        if counts[rarest] < min_share * rows:
-            raise InputError(
-                f"{path}: {counts[rarest]:,} of the {rows:,} {name} rows have {label}, expected at least "
-                f"{min_share:.2%}: give more such rows, or change --data.min-class-share "
-                f"({settings.min_class_share:g}, for two labels)"
-            )
+        if count < min_share * rows:
+            warnings.append(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")
         splits[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
-    return {"splits": splits}
+    return {"splits": splits}, warnings
+
+
+def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """Return the splits with `REMOVED` for training rows whose text is in validation or test, validation's in test.
+
+    Args:
+        texts: (n,) uint64 hashes.
+        split: (n,) int8 places in SPLITS.
+    """
+    in_test, held_out = np.isin(texts, texts[split == TEST]), np.isin(texts, texts[split != TRAIN])
+    leaks = ((split == TRAIN) & held_out) | ((split == VALIDATION) & in_test)
+    return np.where(leaks, REMOVED, split).astype(np.int8)
 
 
 def check_leaks(
@@ -133,24 +142,28 @@ def check_leaks(
 
     Args:
         texts: (n,) uint64 hashes.
-        split: (n,) int8 places in SPLITS.
-        settings: the limit.
+        split: (n,) int8 places in SPLITS; other rows do not count.
+        settings: the limit, if leaks are refused.
         path: for messages.
         written: texts.parquet, with file and row of each text.
 
     Raises:
         InputError: there are more leaks than the limit.
     """
-    is_train = split == TRAIN
-    leaks = np.flatnonzero(~is_train & np.isin(texts, texts[is_train]))
-    held_out = int((~is_train).sum())
-    if len(leaks) > settings.max_leaks * max(held_out, 1):
+    is_train, is_held_out = split == TRAIN, (split == VALIDATION) | (split == TEST)
+    leaks = np.flatnonzero(is_held_out & np.isin(texts, texts[is_train]))
+    held_out = int(is_held_out.sum())
+    if settings.leaks == "refuse" and len(leaks) > settings.max_leaks * max(held_out, 1):
         origins = pq.read_table(written, columns=["file", "row"]).take(pa.array(leaks[:ROWS_NAMED])).to_pylist()
         rows = ", ".join(f"{origin['file']} row {origin['row']}" for origin in origins)
         raise InputError(
             f"{path}: {len(leaks):,} of {held_out:,} validation and test rows have the text of a training row "
-            f"({rows}{', …' if len(leaks) > ROWS_NAMED else ''}); remove them, split rows by their texts (no "
-            f"--data.split-column or --data.group-column), or raise --data.max-leaks ({settings.max_leaks})"
+            f"({rows}{', …' if len(leaks) > ROWS_NAMED else ''}); leave --data.leaks out to train without them, or "
+            f"raise --data.max-leaks ({settings.max_leaks})"
         )
     distinct = sum(len(np.unique(texts[split == place])) for place in range(len(SPLITS)))
-    return {"leaks": len(leaks), "duplicates": len(split) - distinct}
+    return {
+        "leaks": len(leaks),
+        "removed": int((split == REMOVED).sum()),
+        "duplicates": int((split != REMOVED).sum()) - distinct,
+    }

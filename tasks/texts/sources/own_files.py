@@ -16,8 +16,8 @@ from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.labels import describe_spellings, name_labels
-from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns
-from tasks.texts.sources.splitting import assign_splits, check_shares
+from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns, without_leaks
+from tasks.texts.sources.splitting import REMOVED, assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import LABELLED, table_files
 from tasks.texts.tables.reading import read_batches
@@ -53,8 +53,14 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     label_of_place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
     labels = label_of_place[columns.labels]
     split = split_rows(columns, settings, path)
+    if settings.leaks == "remove":
+        split = without_leaks(columns.texts, split)
+    if removed := int((split == REMOVED).sum()):
+        warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
     first_rows = dict(zip(columns.label_names, columns.label_rows, strict=True))
-    check = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
+    check, warnings = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
+    for warning in warnings:
+        warn(warning)
     write_texts(path, settings, labels, split, columns.groups, folder / TEXTS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
@@ -108,7 +114,7 @@ def write_texts(
     target: Path,
 ) -> None:
     """Write texts with split, label, origin and group, or fail if there are not as many rows as labels."""
-    names, place = pa.array(SPLITS), 0
+    names, place = pa.array([*SPLITS, "removed"]), 0
     fields = [("split", pa.string()), ("label", pa.from_numpy_dtype(labels.dtype)), ("text", pa.string()),
               ("file", pa.string()), ("row", pa.int64())]  # fmt: skip
     schema = pa.schema(fields if groups is None else [*fields, ("group", pa.uint64())])

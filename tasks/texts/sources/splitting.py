@@ -10,6 +10,7 @@ from tasks.texts.padded import SPLITS
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
                "dev": VALIDATION, "test": TEST}  # fmt: skip
+REMOVED = len(SPLITS)  # of rows that are in no split
 MAX_FACTOR = 3  # by which a split may be larger or smaller than expected
 
 

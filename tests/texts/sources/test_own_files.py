@@ -1,4 +1,5 @@
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +91,23 @@ def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
     assert (facts["check"]["leaks"], facts["check"]["duplicates"]) == (0, 200)
 
 
+@pytest.mark.parametrize(("leaks", "kept"), [("remove", 19), ("keep", 20)])
+def test_training_rows_with_a_test_text_are_left_out_and_counted(tmp_path, leaks, kept):
+    facts, written = fetch(tmp_path, write_csv(tmp_path / "a.csv", leaky(40)), split_column="film", leaks=leaks)
+    splits = [row["split"] for row in written]
+    assert (splits.count("train"), splits.count("test"), len(splits)) == (kept, 20, 40)
+    assert facts["check"]["removed"] == 20 - kept
+    assert bool(facts["check"]["leaks"]) == (leaks == "keep")
+    assert ["left out 1 rows whose text is also in validation or test" in line for line in said] == [True] * (20 - kept)
+
+
+def test_a_rare_label_is_a_warning_with_its_count(tmp_path):
+    its = [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0]
+    fetch(tmp_path, write_csv(tmp_path / "a.csv", its), min_class_share=0.4)
+    rare = r"only \d+ of the \d+ train rows have the label 'neg' \(first in a.csv row 1\)"
+    assert any(re.search(rare, line) for line in said)
+
+
 def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
     its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
     path = write_csv(tmp_path / "a.csv", its)
@@ -159,7 +177,7 @@ def leaky(count: int) -> list[dict]:
         ("text,label\ngood,1\nbad,0\n", {}, r"rows were assigned to .*--data.split-column"),
         ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
         (
-            "text,label,s\na,1,train\nb,0,train\nc,1,test\n",
+            "text,label,s\na,1,train\nb,0,train\nd,1,train\ne,0,train\nc,1,test\n",
             {"split_column": "s"},
             r"none of the 1 test rows has the label '0' \(first in \S+ row \d+\); give more rows",
         ),
@@ -171,11 +189,11 @@ def leaky(count: int) -> list[dict]:
         ("", {}, "is empty; expected a header"),
         ("text,label,text\na,1,b\n", {}, "has the column 'text' twice"),
         (b"text,label\n\xff\xfe,1\n", {}, r"a\.csv: .*(UTF|utf)"),
-        (leaky(40), {"split_column": "film"}, r"1 of 20 validation and test rows .*a\.csv row 40"),
+        (leaky(40), {"split_column": "film", "leaks": "refuse"}, r"1 of 20 validation and test rows .*a\.csv row 40"),
         (
-            [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0],
-            {"min_class_share": 0.4},
-            r"rows have the label 'neg' \(first in \S+ row 1\), expected at least 40\.00%",
+            "text,label,s\na,1,train\nb,0,train\nd,0,train\nc,1,test\ne,0,test\n",
+            {"split_column": "s"},
+            "1 of the 3 train rows has the label '1'",
         ),
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
