@@ -17,14 +17,14 @@ from tasks.texts.dataset import Dataset, write_dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
 from tasks.texts.sources.own_files import fetch_own, hash_files
+from tasks.texts.sources.own_folders import describe_unread, labelled_files
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
-from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
 
 
 def check_dataset(settings: RunSettings) -> None:
     """Refuse a dataset of your own that does not exist or holds no table."""
     if settings.data.is_own:
-        table_files(user_path(settings.data.dataset), LABELLED)
+        labelled_files(user_path(settings.data.dataset))
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -40,7 +40,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
         return settings
     path = user_path(settings.dataset)
     sha256 = hash_files(path)
-    if passed_over := describe_skipped(path, LABELLED):
+    if passed_over := describe_unread(path):
         warn(passed_over)
     return settings.model_copy(update={"sha256": sha256})
 

@@ -29,7 +29,7 @@ from tasks.store.artifact import digest
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import check_readable, describe_skipped, files_within, form_of, table_files
 from tasks.texts.tables.reading import OnRead, read_batches
-from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
+from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form, write_tables
 
 STATE = "state.json"
 
@@ -52,7 +52,13 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
 
 
 def score_parts(
-    classifier: Classifier, source: Path, options: ReadOptions, words: int, parts: Path, on_read: OnRead
+    classifier: Classifier,
+    source: Path,
+    options: ReadOptions,
+    words: int,
+    parts: Path,
+    on_read: OnRead,
+    form: str = ".parquet",
 ) -> int:
     """Score a file part by part, each written to a file of its own; parts that are there already are kept.
 
@@ -63,12 +69,14 @@ def score_parts(
         words: how many words to name for each review.
         parts: the folder of the parts.
         on_read: told which share of the file has been read.
+        form: the output's, which must be able to hold every column.
 
     Returns:
         The number of rows.
     """
     rows = 0
     for number, batch in enumerate(read_batches(source, options, on_read)):
+        refuse_unwritable(batch.schema, form, source)
         if taken := {*added_names(classifier.facts.labels), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
@@ -141,7 +149,9 @@ def score_rows(
         "dataset_sha256": classifier.facts.dataset_sha256,
         "input_sha256": hash_file(source),
     }
-    options = ReadOptions(settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter)
+    options = ReadOptions(
+        settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter, quoting=settings.quoting
+    )
     state = digest(about | asdict(options) | {"words": settings.explain}).encode()
     with explain_os_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +160,7 @@ def score_rows(
         parts.mkdir(exist_ok=True)
         replace_file(parts / STATE, state)
         try:
-            rows = score_parts(classifier, source, options, settings.explain, parts, on_read)
+            rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
         except InputError:
             shutil.rmtree(parts)  # mended, it is another file
             raise

@@ -16,16 +16,18 @@ from tasks.texts.dataset import TEXTS, read_dataset
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.slices import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_files, rows_of
+from tasks.texts.sources.own_folders import choose_files, name_in, read_options
 from tasks.texts.tables.columns import strings_of
 
 
-def read_values(path: Path, column: str, is_test: np.ndarray, settings: DataSettings) -> pa.Array:
-    """Return a column for the test rows, (n,) bool `is_test`, in the order of the files: strings, "" for null."""
-    place, found = 0, []
-    for file, _first, batch in rows_of(path, settings, {column: "--evaluation.slice-column"}):
-        values = strings_of(batch, column, file)
-        found.append(values.filter(pa.array(is_test[place : place + len(batch)])))
-        place += len(batch)
+def read_values(path: Path, column: str, tests: pa.Table, settings: DataSettings) -> pa.Array:
+    """Return a column for the test rows, each with its file and row, in their order: strings, "" for null."""
+    found, files = [], choose_files(path, settings).files
+    rows = {file: tests.filter(pc.equal(tests["file"], name_in(path, file)))["row"].to_numpy() for file in files}
+    for file, first, batch in rows_of(files, read_options(settings, {column: "--evaluation.slice-column"})):
+        values = pc.utf8_trim_whitespace(strings_of(batch, column, file, "--evaluation.slice-column"))
+        places = rows[file] - first - 1
+        found.append(values.take(pa.array(places[(places >= 0) & (places < len(batch))])))
     return pa.concat_arrays(found)
 
 
@@ -48,8 +50,9 @@ def slice_tests(*, downloaded: Path, data: DataSettings, settings: SliceSettings
     path, column = user_path(data.dataset), str(settings.slice_column)
     if hash_files(path) != read_dataset(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
-    splits = pq.read_table(downloaded / TEXTS, columns=["split"])["split"]
-    values = read_values(path, column, pc.equal(splits, "test").to_numpy(), data)
+    texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
+    splits = texts["split"]
+    values = read_values(path, column, texts.filter(pc.equal(splits, "test")), data)
     scored = values.take(pa.array(order_of_tests(splits, data)))
     slices = large_slices(column, scored, settings.min_slice_rows)
     if not slices.values:

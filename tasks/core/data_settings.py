@@ -28,6 +28,7 @@ def one_character(delimiter: str) -> str:
 
 HOSTED = ("imdb", "rotten-tomatoes")
 EncodingName = Annotated[str, AfterValidator(named_encoding)]
+Quoting = Literal["double", "backslash", "none"]
 Delimiter = Annotated[str, AfterValidator(one_character)]
 
 
@@ -49,16 +50,24 @@ class SourceSettings(Settings):
     """your texts: the encoding of CSV, JSON and text, such as utf-16 or windows-1252"""
     delimiter: Delimiter | None = None
     """your texts: the CSV delimiter (none: detected in the header among comma, semicolon, tab and bar)"""
+    quoting: Quoting = "double"
+    """your texts: how CSV writes a double quote in a quoted field: twice, or after a backslash (none: a quote is a
+    character like any other)"""
     text_column: str = Field("text", min_length=1)
     """your texts: the column of the text"""
     label_column: str = Field("label", min_length=1)
     """your texts: the column of the label; 2 to 1,000 labels"""
     positive_label: str | None = None
     """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes)"""
+    unlabelled: Literal["refuse", "drop"] = "refuse"
+    """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
+    drop_labels: tuple[str, ...] = ()
+    """your texts: leave out rows with these labels, such as -1 if it marks unlabelled rows"""
     labels: Annotated[tuple[Literal["rotten", "fresh", "plot"], ...], Field(min_length=2)] | None = None
     """rotten-tomatoes: the lines to take, of rotten and fresh reviews and of plots (none: rotten,fresh)"""
     split_column: str | None = Field(None, min_length=1)
-    """your texts: the column that says train, validation or test (none: rows are split by a hash of their text)"""
+    """your texts: the column that says train, validation or test (none: files or folders named so, else a
+    hash of each text)"""
     group_column: str | None = Field(None, min_length=1)
     """your texts: rows with the same value in this column, such as a film, stay in one split"""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2

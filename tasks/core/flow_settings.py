@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import Settings
-from tasks.core.data_settings import Delimiter, EncodingName
+from tasks.core.data_settings import Delimiter, EncodingName, Quoting
 from tasks.core.settings import RunSettings
 
 STDIN = "-"
@@ -94,6 +94,9 @@ class PredictSettings(RunnerSettings):
     """the encoding of CSV, JSON and text, as utf-16 or windows-1252"""
     delimiter: Delimiter | None = None
     """between the fields of CSV (none: the one that the header shows, of comma, semicolon, tab and bar)"""
+    quoting: Quoting = "double"
+    """how CSV writes a double quote in a quoted field: twice, or after a backslash (none: a quote is a character like
+    any other)"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
     registered_model: str | None = Field(None, min_length=1)

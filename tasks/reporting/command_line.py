@@ -222,7 +222,7 @@ def read_preset(name: str) -> dict[str, Any]:
     if name == CASE_STUDY:
         return {}
     try:
-        return tomllib.loads(find_preset(name).read_text("utf-8"))
+        return tomllib.loads(find_preset(name).read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--preset {name}: not a TOML file: {error}") from error
     except OSError as error:

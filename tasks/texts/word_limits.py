@@ -10,6 +10,7 @@ from tasks.core.errors import DataError
 from tasks.texts.vocabulary import count_words
 
 ROWS_NAMED = 5
+MAX_SHORT = 1.2  # words on average of texts that are single words
 
 
 class WordCheck:
@@ -71,6 +72,12 @@ class WordCheck:
                 f"{self._odd:,} of {self._reviews:,} {self.split} texts have fewer than {settings.min_words:,} words "
                 f"or more than {settings.max_words:,} ({rows}{', …' if self._odd > ROWS_NAMED else ''}); remove them, "
                 f"or change --data.min-words, --data.max-words or --data.max-odd-lengths ({settings.max_odd_lengths})"
+            )
+        if unknown_share > settings.max_unknown and self._words <= self._reviews * MAX_SHORT:
+            raise DataError(
+                f"{unknown_share:.1%} of the words of the {self.split} texts are unknown: nearly all of these texts "
+                "have a single word, and equal texts are in the same split, so training lacks their words. Give "
+                "texts of several words, or name the split of each row with --data.split-column"
             )
         if unknown_share > settings.max_unknown:
             rows = ", ".join(

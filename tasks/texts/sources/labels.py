@@ -1,7 +1,8 @@
-"""Labels: different spellings of one label, and the order of labels; with two, the positive one comes last."""
+"""Labels: which are missing, which look alike, and their order; with two, the positive one comes last."""
 
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +14,68 @@ KNOWN_PAIRS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "
 SPELLINGS_NAMED = 5
 
 
+# What other programs write for a missing value.
+MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
+                     "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
+# Characters that are not shown: joiners, marks of direction and of byte order.
+HIDDEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+OUTER = re.compile(f"^[{HIDDEN}]+|[{HIDDEN}]+$")
+CODE_POINTS_NAMED = 8
+
+
 def plain_label(spelling: str) -> str:
-    """Return a label without outer whitespace, and without the decimals that spreadsheets add to whole numbers."""
-    label = spelling.strip()
+    """Return a label without whitespace around it, and without the decimals that spreadsheets add to whole numbers."""
+    label = OUTER.sub("", spelling)
     number = re.fullmatch(r"([+-]?\d+)\.0+", label)
     return number[1] if number else label
 
 
+def is_missing(spelling: str) -> bool:
+    """Return whether a label is empty or a word for a missing value."""
+    return plain_label(spelling) in MISSING
+
+
+def appearance(label: str) -> str:
+    """Return a key that is equal for labels that look alike or differ in case: 1 and 1.0, NFC and NFD."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    shown = "".join(
+        "-" if unicodedata.category(character) == "Pd" or character == "\u2212" else character
+        for character in folded
+        if unicodedata.category(character) != "Cf" and not "\ufe00" <= character <= "\ufe0f"
+    )
+    return plain_label(" ".join(shown.split())).removeprefix("+")
+
+
+def count_common(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their start."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (first, second) in enumerate(pairs) if first != second), min(len(one), len(other)))
+
+
+def describe_difference(one: str, other: str) -> str:
+    """Return the code points in which two spellings differ."""
+    start = count_common(one, other)
+    end = count_common(one[start:][::-1], other[start:][::-1])
+    parts = [spelling[start : len(spelling) - end] for spelling in (one, other)]
+    points = [" ".join(f"U+{ord(character):04X}" for character in part[:CODE_POINTS_NAMED]) for part in parts]
+    return f"{points[0] or 'nothing'} in one is {points[1] or 'nothing'} in the other"
+
+
 class Labels:
-    """The labels of a dataset in order of appearance, each named by its first spelling.
+    """The labels of a dataset in order of appearance.
 
     Attributes:
-        names: of the labels.
-        spellings: other spellings that were met, each with its label's name.
+        names: of the labels, without whitespace around them.
+        spellings: labels that are not spelt as their name, each with its name.
+        look_alikes: two spellings that look alike, as soon as there are any.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.spellings: dict[str, str] = {}
+        self.look_alikes: tuple[str, str] | None = None
         self._places: dict[str, int] = {}  # by spelling
-        self._known: dict[str, int] = {}  # by plain_label, lower case
+        self._known: dict[str, str] = {}  # first spelling by appearance
 
     def places_of(self, spellings: list[str]) -> np.ndarray:
         """Return the place in `names` of each label: (n,) int64."""
@@ -41,14 +84,21 @@ class Labels:
                 self._add(spelling)
         return np.array([self._places[spelling] for spelling in spellings], np.int64)
 
+    def place_of(self, spelling: str) -> int:
+        """Return the place in `names` of one spelling that was met."""
+        return self._places[spelling]
+
     def _add(self, spelling: str) -> None:
+        first = self._known.setdefault(appearance(spelling), spelling)
+        if first != spelling:
+            self.look_alikes = self.look_alikes or (first, spelling)
+            self._places[spelling] = self._places[first]
+            return
         name = plain_label(spelling)
-        place = self._known.setdefault(name.casefold(), len(self._known))
-        if place == len(self.names):
-            self.names.append(name)
-        if spelling != self.names[place]:
-            self.spellings[spelling] = self.names[place]
-        self._places[spelling] = place
+        if spelling != name:
+            self.spellings[spelling] = name
+        self._places[spelling] = len(self.names)
+        self.names.append(name)
 
 
 def describe_spellings(spellings: dict[str, str], path: Path) -> str:

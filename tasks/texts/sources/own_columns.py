@@ -1,5 +1,6 @@
 """Columns of your own files except the text, read and checked: labels, groups, splits, and hashes of the texts."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import Labels
-from tasks.texts.sources.splitting import REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
-from tasks.texts.tables.columns import required_strings, texts_of
+from tasks.texts.sources.labels import Labels, appearance, describe_difference, describe_spellings, is_missing
+from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
+from tasks.texts.tables.columns import required_strings, strings_of, texts_of
 
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
+UNLABELLED = "-1"  # in some datasets; in others it is the negative label
 
 
 @dataclass(frozen=True)
@@ -28,58 +30,170 @@ class Columns:
     Attributes:
         label_names: in order of appearance.
         label_rows: file and row in which each label appears first.
-        spellings: other spellings of labels, each with its label's name.
         labels: (n,) int16 places in `label_names`.
         texts: (n,) uint64 hashes.
         groups: (n,) uint64 hashes; None without a group column.
-        splits: (n,) int8 places in SPLITS; None without a split column.
+        splits: (n,) int8 places in SPLITS; None unless a column or the names of files say them.
+        keep: (m,) bool, which of all rows are the n rows.
+        notes: lines about labels and rows left out.
     """
 
     label_names: list[str]
     label_rows: list[str]
-    spellings: dict[str, str]
     labels: np.ndarray
     texts: np.ndarray
     groups: np.ndarray | None
     splits: np.ndarray | None
+    keep: np.ndarray
+    notes: list[str]
 
 
-def read_columns(path: Path, settings: SourceSettings, batches: Iterable[tuple[Path, int, pa.RecordBatch]]) -> Columns:
+def read_columns(
+    path: Path,
+    settings: SourceSettings,
+    batches: Iterable[tuple[Path, int, pa.RecordBatch]],
+    file_splits: dict[Path, int] | None = None,
+) -> Columns:
     """Collect the columns of batches, each with its file and the number of rows before it.
 
+    Args:
+        path: for messages.
+        settings: the columns, and the rows to leave out.
+        batches: of all files.
+        file_splits: the split of each file, if their names say it: places in SPLITS.
+
     Raises:
-        InputError: a column is missing, or a row has a missing or invalid text, label, group or split.
+        InputError: a column is missing, a row has a missing or invalid text, label, group or split, or labels look
+            alike.
     """
-    known = Labels()
-    labels, texts, groups, splits = [np.zeros(0, np.int16)], [np.zeros(0, np.uint64)], [], []
-    label_rows: list[str] = []
+    reader = ColumnReader(path, settings, file_splits)
     for file, first, batch in batches:
-        texts.append(hash_texts(texts_of(batch, settings.text_column, file, first).to_pylist(), settings.split_seed))
-        places = known.places_of(required_strings(batch, settings.label_column, file, first))
-        for label in range(len(label_rows), len(known.names)):
-            label_rows.append(f"{file.name} row {first + int((places == label).argmax()) + 1:,}")
+        reader.add(file, first, batch)
+    return reader.finish()
+
+
+class ColumnReader:
+    """Collects the columns of batch after batch."""
+
+    def __init__(self, path: Path, settings: SourceSettings, file_splits: dict[Path, int] | None) -> None:
+        """Start with no rows; the arguments are those of `read_columns`."""
+        self._path, self._settings, self._file_splits = path, settings, file_splits
+        self._known, self._label_rows = Labels(), list[str]()
+        self._labels, self._texts, self._keep = [np.zeros(0, np.int16)], [np.zeros(0, np.uint64)], [np.zeros(0, bool)]
+        self._groups: list[np.ndarray] = []
+        self._splits: list[np.ndarray] = []
+        self._drops = {appearance(label): label for label in settings.drop_labels}
+        self._dropped: Counter[str] = Counter()
+        self._missing, self._first_missing, self._unsupervised = 0, "", 0
+
+    def add(self, file: Path, first: int, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch that has `first` rows of its file before it."""
+        settings = self._settings
+        splits = None
+        if settings.split_column:
+            splits = read_splits(required_strings(batch, settings.split_column, file, first), file, first)
+        elif self._file_splits:
+            splits = np.full(len(batch), self._file_splits[file], np.int8)
+        keep = np.ones(len(batch), bool) if splits is None else splits != LEFT_OUT
+        self._unsupervised += int((~keep).sum())
+        labels = strings_of(batch, settings.label_column, file, "--data.label-column").to_pylist()
+        keep = self._drop_rows(labels, keep, file, first)
+        self._keep.append(keep)
+        if splits is not None:
+            self._splits.append(splits[keep])
+        texts = texts_of(batch, settings.text_column, file, first, keep).to_pylist()
+        self._texts.append(hash_texts(texts, settings.split_seed))
+        self._add_labels(labels, np.flatnonzero(keep), file, first)
+        if settings.group_column:
+            names = required_strings(batch, settings.group_column, file, first)
+            kept = [name.strip() for name, is_kept in zip(names, keep, strict=True) if is_kept]
+            self._groups.append(hash_texts(kept, settings.split_seed))
+
+    def _drop_rows(self, labels: list[str], keep: np.ndarray, file: Path, first: int) -> np.ndarray:
+        """Return which rows to keep, without those that have no label or one that is dropped."""
+        keep = keep.copy()
+        distinct = set(labels)
+        missing = {label for label in distinct if is_missing(label)}
+        dropped = {label: key for label in distinct if (key := appearance(label)) in self._drops}
+        for row in np.flatnonzero(keep) if missing or dropped else ():
+            if labels[row] in dropped:
+                self._dropped[dropped[labels[row]]] += 1
+                keep[row] = False
+            elif labels[row] in missing:
+                column = repr(self._settings.label_column)
+                found = repr(labels[row]) if labels[row].strip() else "nothing"
+                self._first_missing = self._first_missing or f"{file}: row {first + row + 1:,} has {found} in {column}"
+                self._missing += 1
+                keep[row] = False
+        return keep
+
+    def _add_labels(self, labels: list[str], rows: np.ndarray, file: Path, first: int) -> None:
+        kept = [labels[row] for row in rows]
+        known = self._known
+        places = known.places_of(kept)
+        for label in range(len(self._label_rows), len(known.names)):
+            row = rows[int((places == label).argmax())]
+            self._label_rows.append(f"{file.name} row {first + row + 1:,}")
         if len(known.names) > MAX_LABELS:
             raise InputError(
-                f"{path}: {label_rows[MAX_LABELS]} has the label {known.names[MAX_LABELS]!r}, but there may be at most "
-                f"{MAX_LABELS:,} labels; is {settings.label_column!r} the label column (--data.label-column)?"
+                f"{self._path}: {self._label_rows[MAX_LABELS]} has the label {known.names[MAX_LABELS]!r}, but there "
+                f"may be at most {MAX_LABELS:,} labels; is {self._settings.label_column!r} the label column "
+                "(--data.label-column)?"
             )
-        labels.append(places.astype(np.int16))
-        if settings.group_column:
-            names = [name.strip() for name in required_strings(batch, settings.group_column, file, first)]
-            groups.append(hash_texts(names, settings.split_seed))
-        if settings.split_column:
-            splits.append(read_splits(required_strings(batch, settings.split_column, file, first), file, first))
-    split = np.concatenate(splits) if splits else None
-    if split is not None and not {TRAIN, TEST} <= set(np.unique(split).tolist()):
-        raise InputError(f"{path}: the column {settings.split_column!r} names no train or no test rows")
-    group = np.concatenate(groups) if groups else None
-    return Columns(
-        known.names, label_rows, known.spellings, np.concatenate(labels), np.concatenate(texts), group, split
-    )
+        if known.look_alikes:
+            one, other = known.look_alikes
+            raise InputError(
+                f"{self._path}: the labels {one!r} ({self._label_rows[known.place_of(one)]}) and {other!r} "
+                f"({file.name} row {first + rows[kept.index(other)] + 1:,}) look alike: "
+                f"{describe_difference(one, other)}; write the same in every row"
+            )
+        self._labels.append(places.astype(np.int16))
+
+    def finish(self) -> Columns:
+        """Return the columns of all rows that are kept."""
+        if self._missing and self._settings.unlabelled == "refuse":
+            raise InputError(
+                f"{self._first_missing}, the first of {self._missing:,} without a label; fill them in (or rename the "
+                "label, if this is one), or leave these rows out: --data.unlabelled drop"
+            )
+        for key, label in self._drops.items():
+            if key not in self._dropped:
+                raise InputError(f"{self._path}: no row has the label {label!r} that --data.drop-labels names")
+        splits = np.concatenate(self._splits) if self._splits else None
+        if splits is not None and not {TRAIN, TEST} <= set(np.unique(splits).tolist()):
+            where = f"the column {self._settings.split_column!r}" if self._settings.split_column else "the split"
+            raise InputError(f"{self._path}: {where} names no train or no test rows")
+        return Columns(
+            self._known.names,
+            self._label_rows,
+            np.concatenate(self._labels),
+            np.concatenate(self._texts),
+            np.concatenate(self._groups) if self._groups else None,
+            splits,
+            np.concatenate(self._keep),
+            self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        known, path = self._known, self._path
+        notes = [describe_spellings(known.spellings, path)] if known.spellings else []
+        if self._missing:
+            notes.append(f"{path}: {self._missing:,} rows without a label left out")
+        if self._unsupervised:
+            notes.append(f"{path}: {self._unsupervised:,} rows of an unsupervised split left out")
+        for key, count in self._dropped.items():
+            notes.append(f"{path}: {count:,} rows with the label {self._drops[key]!r} left out")
+        if UNLABELLED in known.names and len(known.names) > 2:
+            count = int((np.concatenate(self._labels) == known.names.index(UNLABELLED)).sum())
+            notes.append(
+                f"{path}: {count:,} rows have the label -1, which is trained on; if it marks unlabelled rows, leave "
+                "them out: --data.drop-labels -1"
+            )
+        return notes
 
 
 def read_splits(names: list[str], file: Path, first: int) -> np.ndarray:
-    """Return the split of each row: (n,) int8 places in SPLITS."""
+    """Return the split of each row: (n,) int8 places in SPLITS, or LEFT_OUT."""
     places = [SPLIT_NAMES.get(name.strip().lower()) for name in names]
     if None in places:
         row = places.index(None)

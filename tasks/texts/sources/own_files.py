@@ -1,6 +1,6 @@
 """Your own files: CSV, Parquet or JSON, checked, split three ways and written as texts.parquet."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,18 @@ from tasks.core.paths import user_path
 from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import describe_spellings, name_labels
+from tasks.texts.sources.labels import name_labels
 from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns, without_leaks
+from tasks.texts.sources.own_folders import choose_files, labelled_files, name_in, read_options
 from tasks.texts.sources.splitting import REMOVED, assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
-from tasks.texts.tables.folders import LABELLED, table_files
+from tasks.texts.tables.delimited import describe_headers
 from tasks.texts.tables.reading import read_batches
 
 
 def hash_files(path: Path) -> str:
     """Return a hash of a file's content, or of the content and names of a folder's files."""
-    return digest({file.name: hash_file(file) for file in table_files(path, LABELLED)})
+    return digest({name_in(path, file): hash_file(file) for file in labelled_files(path)})
 
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     Args:
         settings: the files, their columns and the limits.
         folder: where to write.
-        warn: called if several spellings are read as one label.
+        warn: called with each line about what is left out or read in a special way.
 
     Raises:
         InputError: the files cannot be trained on, or change while they are read.
@@ -46,10 +47,12 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
-    columns = read_columns(path, settings, rows_of(path, settings))
+    chosen = choose_files(path, settings)
+    options = read_options(settings)
+    columns = read_columns(path, settings, rows_of(chosen.files, options), chosen.splits)
     names = name_labels(columns.label_names, settings.positive_label, path)
-    if columns.spellings:
-        warn(describe_spellings(columns.spellings, path))
+    for line in [*chosen.notes, *describe_headers(chosen.files, options), *columns.notes]:
+        warn(line)
     label_of_place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
     labels = label_of_place[columns.labels]
     split = split_rows(columns, settings, path)
@@ -61,7 +64,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     check, warnings = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
     for warning in warnings:
         warn(warning)
-    write_texts(path, settings, labels, split, columns.groups, folder / TEXTS)
+    write_texts(path, rows_of(chosen.files, options), settings.text_column, labels, split, columns, folder / TEXTS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
     check |= check_leaks(columns.texts, split, settings, path, folder / TEXTS)
@@ -69,25 +72,9 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
-def rows_of(
-    path: Path, settings: SourceSettings, columns: Mapping[str, str] | None = None
-) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
-    """Yield the batches of every file, each with its file and the number of rows before it.
-
-    Args:
-        path: a file or folder.
-        settings: the columns, and how to read them.
-        columns: other columns to read instead, each with the flag that names it.
-    """
-    usual = {
-        settings.text_column: "--data.text-column",
-        settings.label_column: "--data.label-column",
-        settings.split_column: "--data.split-column",
-        settings.group_column: "--data.group-column",
-    }
-    columns = columns or {column: flag for column, flag in usual.items() if column}
-    options = ReadOptions(settings.text_column, columns, settings.encoding, settings.delimiter, "--data.")
-    for file in table_files(path, LABELLED):
+def rows_of(files: list[Path], options: ReadOptions) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
+    """Yield the batches of every file, each with its file and the number of rows before it."""
+    for file in files:
         first = 0
         for batch in read_batches(file, options):
             yield file, first, batch
@@ -107,32 +94,34 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
 
 def write_texts(
     path: Path,
-    settings: SourceSettings,
+    batches: Iterable[tuple[Path, int, pa.RecordBatch]],
+    text_column: str,
     labels: np.ndarray,
     split: np.ndarray,
-    groups: np.ndarray | None,
+    columns: Columns,
     target: Path,
 ) -> None:
-    """Write texts with split, label, origin and group, or fail if there are not as many rows as labels."""
-    names, place = pa.array([*SPLITS, "removed"]), 0
+    """Write texts with split, label, origin and group, or fail if there are not as many rows as before."""
+    names, seen, place, groups = pa.array([*SPLITS, "removed"]), 0, 0, columns.groups
     fields = [("split", pa.string()), ("label", pa.from_numpy_dtype(labels.dtype)), ("text", pa.string()),
               ("file", pa.string()), ("row", pa.int64())]  # fmt: skip
     schema = pa.schema(fields if groups is None else [*fields, ("group", pa.uint64())])
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        for file, first, batch in rows_of(path, settings):
-            rows = slice(place, place + len(batch))
-            place = rows.stop
-            if place > len(split):
+        for file, first, batch in batches:
+            keep = columns.keep[seen : seen + len(batch)]
+            seen += len(batch)
+            if seen > len(columns.keep):
                 break
-            columns = {
+            rows = slice(place, place := place + int(keep.sum()))
+            written = {
                 "split": names.take(pa.array(split[rows])),
                 "label": labels[rows],
-                "text": texts_of(batch, settings.text_column, file, first),
-                "file": [file.name] * len(batch),
-                "row": np.arange(first + 1, first + len(batch) + 1),
+                "text": texts_of(batch, text_column, file, first, keep),
+                "file": [name_in(path, file)] * int(keep.sum()),
+                "row": first + 1 + np.flatnonzero(keep),
             }
             if groups is not None:
-                columns["group"] = groups[rows]
-            writer.write_table(pa.table(columns, schema=schema))
-    if place != len(split):
+                written["group"] = groups[rows]
+            writer.write_table(pa.table(written, schema=schema))
+    if seen != len(columns.keep):
         raise InputError(f"{path}: its content has changed while it was read; run again")

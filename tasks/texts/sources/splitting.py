@@ -8,8 +8,11 @@ from tasks.core.errors import InputError
 from tasks.texts.padded import SPLITS
 
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
+LEFT_OUT = -1
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
-               "dev": VALIDATION, "test": TEST}  # fmt: skip
+               "dev": VALIDATION, "test": TEST, "testing": TEST,
+               # Hugging Face's IMDB has a split without labels.
+               "unsupervised": LEFT_OUT, "unsup": LEFT_OUT, "unlabelled": LEFT_OUT, "unlabeled": LEFT_OUT}  # fmt: skip
 REMOVED = len(SPLITS)  # of rows that are in no split
 MAX_FACTOR = 3  # by which a split may be larger or smaller than expected
 

@@ -5,10 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
+
+PLAIN_KINDS = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean,
+               pa.types.is_decimal, pa.types.is_null)  # fmt: skip
+
+
+class EmptyTable(InputError):
+    """A table has no header."""
+
+
+class MissingColumn(InputError):
+    """A table lacks a column that is to be read."""
+
+    def __init__(self, what: str, flag: str) -> None:
+        """`what` says which one; `flag` names another one."""
+        super().__init__(f"{what}; name it with {flag}")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -20,6 +38,7 @@ class ReadOptions:
         columns: the columns to read, each with the flag that names it; None reads all of them unchanged.
         encoding: Python's name of the encoding; ignored for Parquet.
         delimiter: between CSV fields; None detects it in the header.
+        quoting: "double", "backslash" or "none": how CSV writes a quote in a quoted field.
         flags: prefix of the other flags that messages name.
     """
 
@@ -28,6 +47,7 @@ class ReadOptions:
     encoding: str = "utf-8"
     delimiter: str | None = None
     flags: str = "--"
+    quoting: str = "double"
 
     def takes(self, name: str) -> bool:
         """Return whether to read a column."""
@@ -37,13 +57,13 @@ class ReadOptions:
         """Refuse a table with the given column names if a column to read is missing or appears twice."""
         for column, flag in (self.columns or {self.text_column: f"{self.flags}text-column"}).items():
             if column not in names:
-                raise InputError(f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {flag}")
+                raise MissingColumn(f"{path}: has no column {column!r}, only {', '.join(names)}", flag)
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")
 
 
-def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.Array:
+def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int, keep: np.ndarray | None = None) -> pa.Array:
     """Return the texts of a batch, which may be empty but not null.
 
     Args:
@@ -51,6 +71,7 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.A
         column: the column of the texts.
         path: for messages.
         first: number of rows before the batch.
+        keep: (n,) bool, the rows to return; all by default.
 
     Raises:
         InputError: the column has another type, or a row has no text.
@@ -58,26 +79,37 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int) -> pa.A
     texts = batch.column(column)
     if not pa.types.is_string(texts.type):
         raise InputError(f"{path}: the column {column!r} holds {texts.type}, expected text")
-    refuse_missing(texts.is_null(), "no text", column, path, first)
-    return texts
+    is_null = texts.is_null()
+    refuse_missing(is_null if keep is None else pc.and_(is_null, pa.array(keep)), "no text", column, path, first)
+    return texts if keep is None else texts.filter(pa.array(keep))
 
 
-def strings_of(batch: pa.RecordBatch, column: str, path: Path) -> pa.Array:
-    """Return a column of text, numbers or booleans as stripped strings, "" for null."""
+def strings_of(batch: pa.RecordBatch, column: str, path: Path, flag: str = "its flag") -> pa.Array:
+    """Return a column of text, numbers or booleans as strings, "" for null; `flag` names the column."""
     values = batch.column(column)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
     kind = values.type
-    if not (
-        pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    ):
-        raise InputError(f"{path}: the column {column!r} holds {kind}, expected text or numbers")
-    return pc.utf8_trim_whitespace(values.cast(pa.string()).fill_null(""))
+    if not any(is_kind(kind) for is_kind in PLAIN_KINDS):
+        raise InputError(
+            f"{path}: the column {column!r} holds {kind}, expected text or numbers; name another column with {flag}"
+            f"{describe_columns(path, column)}"
+        )
+    return values.cast(pa.string()).fill_null("")
+
+
+def describe_columns(path: Path, column: str) -> str:
+    """Return the other columns of a Parquet file, which are the only ones with other types than text, for a message."""
+    others = [f"{field.name!r} ({field.type})" for field in pq.read_schema(path) if field.name != column]
+    return f"; it has {', '.join(others)}" if others else ""
 
 
 def required_strings(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
     """Return a column as unstripped strings, or refuse one with a blank value."""
-    refuse_missing(pc.equal(strings_of(batch, column, path), ""), "nothing", column, path, first)
-    values: list[str] = batch.column(column).cast(pa.string()).to_pylist()
-    return values
+    values = strings_of(batch, column, path)
+    refuse_missing(pc.equal(pc.utf8_trim_whitespace(values), ""), "nothing", column, path, first)
+    strings: list[str] = values.to_pylist()
+    return strings
 
 
 def refuse_missing(is_missing: pa.Array, what: str, column: str, path: Path, first: int) -> None:

@@ -2,24 +2,36 @@
 
 import csv
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.columns import ReadOptions
+from tasks.texts.tables.columns import EmptyTable, ReadOptions
+from tasks.texts.tables.encodings import explain_bytes, has_surrogate
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile, explain_surrogate, has_surrogate
+from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
+SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line
+# The arguments of csv.reader for each way of writing a quote in a quoted field.
+QUOTING: dict[str, dict[str, Any]] = {
+    "double": {},
+    "backslash": {"doublequote": False, "escapechar": "\\"},
+    "none": {"quoting": csv.QUOTE_NONE},
+}
+MAX_VALUES = 1000  # of a column, to recognise rows within a quoted field
 
 
 def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the rows of a CSV file with a header.
 
     An empty field is null, except in the text column, where it is an empty text. Blank lines are skipped, except in
-    a file with a single column, where they are rows with an empty field.
+    a file with a single column, where they are rows with an empty field. Lines before the header are skipped if they
+    are comments (#) or Excel's `sep=;`.
 
     Raises:
         InputError: the header is invalid, or a row has another number of fields.
@@ -27,18 +39,58 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     csv.field_size_limit(MAX_ROW)  # for the whole process; Python's default is 128 KiB
     with TextFile(path, options, newline="") as file:
         lines = file.lines()
-        header = next((line for line in lines if line.strip()), "")
-        delimiter = options.delimiter or find_delimiter(header, path)
-        rows = csv.reader(itertools.chain([header], lines), delimiter=delimiter, strict=True)
+        header, separator, _ = find_header(lines, options)
+        delimiter = options.delimiter or separator or find_delimiter(header, path)
+        raw: list[str] = []
+        quoting = QUOTING[options.quoting]
+        rows = csv.reader(itertools.chain([header], remember(lines, raw)), delimiter=delimiter, strict=True, **quoting)
         names = column_names(rows, header, delimiter, path, options)
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
-        for first, part in file.parts(checked_rows(rows, len(names), path)):
+        check = RowCheck(file, names, delimiter, raw)
+        for first, part in file.parts(check.passing(rows)):
             columns = []
             for name, place in taken.items():
                 fields = [row[place] for row in part]
                 nullable = fields if name == options.text_column else [field or None for field in fields]
                 columns.append(file.column(name, nullable, first))
             yield pa.record_batch(columns, list(taken)), file.share
+
+
+def find_header(lines: Iterator[str], options: ReadOptions) -> tuple[str, str | None, list[str]]:
+    """Return the header, the delimiter that a line before it names, and the lines before it that are not blank."""
+    separator: str | None = None
+    skipped: list[str] = []
+    for line in lines:
+        if not line.strip():
+            continue
+        if not skipped and (named := SEPARATOR.fullmatch(line)):
+            separator = named[1]
+        elif not line.startswith("#") or options.text_column in re.split(r"[,;\t|]", line.strip('# "\r\n')):
+            return line, separator, skipped
+        skipped.append(line.strip())
+    return "", separator, skipped
+
+
+def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[str]:
+    """Yield a sentence about each CSV file with lines before the header or columns without a name."""
+    for path in paths:
+        if form_of(path)[0] not in (".csv", ".tsv"):
+            continue
+        with TextFile(path, options, newline="") as file:
+            header, separator, skipped = find_header(file.lines(), options)
+        delimiter = options.delimiter or separator or find_delimiter(header, path)
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        passed = [f"the line {line!r}" for line in skipped]
+        passed += [f"column {place} (without a name)" for place, name in enumerate(names, 1) if not name.strip()]
+        if passed:
+            yield f"{path}: {', '.join(passed)} not read"
+
+
+def remember(lines: Iterator[str], raw: list[str]) -> Iterator[str]:
+    """Yield lines and append each to `raw`."""
+    for line in lines:
+        raw.append(line)
+        yield line
 
 
 def find_delimiter(header: str, path: Path) -> str:
@@ -64,9 +116,9 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     except csv.Error as error:
         raise InputError(f"{path}: its first line is not a header with column names ({error})") from error
     if not names:
-        raise InputError(f"{path}: is empty; expected a header with column names")
+        raise EmptyTable(f"{path}: is empty; expected a header with column names")
     if has_surrogate(header):
-        raise InputError(f"{path}: the header {explain_surrogate(header, options)}")
+        raise InputError(f"{path}: the header {explain_bytes(path, header, options.encoding, options.flags)}")
     probable = find_delimiter(header, path)
     if len(names) == 1 and count_fields(header, probable) > 1:
         raise InputError(
@@ -78,30 +130,95 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     return names
 
 
-def checked_rows(rows: Iterator[list[str]], width: int, path: Path) -> Iterator[list[str]]:
-    """Yield the rows after the header, or refuse one that does not have `width` fields."""
-    number = 0
-    while True:
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            raise InputError(f"{path}: row {number + 1:,}: {explain_quotes(error)}") from error
-        if row is None:
+class RowCheck:
+    """Checks the rows of a file as they are parsed: their number of fields, and quotes that are not closed."""
+
+    def __init__(self, file: TextFile, names: list[str], delimiter: str, raw: list[str]) -> None:
+        """`raw` is where the reader's lines are appended."""
+        self._file, self._names, self._delimiter, self._raw = file, names, delimiter, raw
+        options = file.options
+        wanted = options.columns or {}
+        # When all columns are read, none is known to be a label, but texts rarely hold tabs.
+        self._refuses_at_once = options.columns is None and delimiter == "\t"
+        self._values: dict[int, set[str]] = {
+            place: set() for place, name in enumerate(names) if name in wanted and name != options.text_column
+        }
+        self._suspects: list[tuple[str, list[list[str]]]] = []
+
+    def passing(self, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Yield the rows after the header.
+
+        Raises:
+            InputError: one has another number of fields, or a quoted field swallows other rows.
+        """
+        number, width = 0, len(self._names)
+        while True:
+            self._raw.clear()
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                raise InputError(f"{self._place(number + 1)}: {self._explain_quotes(error)}") from error
+            if row is None:
+                return self._refuse_suspects()
+            if not row and width > 1:
+                continue
+            row = row or [""]
+            number += 1
+            if len(row) != width:
+                raise InputError(
+                    f"{self._file.path}: row {number:,} has {len(row)} columns, expected {width}; put a text with "
+                    f"commas or line breaks in double quotes, and close each{self._advice()}"
+                )
+            if len(self._raw) > 1:
+                self._suspect(number)
+            else:
+                self._note_values(row)
+            yield row
+
+    def _place(self, number: int) -> str:
+        return f"{self._file.path}: row {number:,} (line {self._file.line_number - len(self._raw) + 1:,})"
+
+    def _note_values(self, row: list[str]) -> None:
+        for place, values in list(self._values.items()):
+            values.add(row[place].strip())
+            if len(values) > MAX_VALUES:
+                del self._values[place]
+
+    def _suspect(self, number: int) -> None:
+        """Remember a row of several lines if each of them could be a row."""
+        if not (self._values or self._refuses_at_once):
             return
-        if not row and width > 1:
-            continue
-        row = row or [""]
-        number += 1
-        if len(row) != width:
-            raise InputError(
-                f"{path}: row {number:,} has {len(row)} columns, expected {width}; put a text with commas or line "
-                "breaks in double quotes, and close each"
+        lines = [line.rstrip("\r\n").split(self._delimiter) for line in self._raw]
+        if len(self._names) > 1 and all(len(fields) == len(self._names) for fields in lines):
+            self._suspects.append((self._place(number), lines))
+            if self._refuses_at_once:
+                self._refuse_suspects()
+
+    def _refuse_suspects(self) -> None:
+        """Refuse a row of several lines if the values of another column show that they are rows."""
+        for place, lines in self._suspects:
+            cells = [{fields[column].strip(' "') for fields in lines} for column in self._values]
+            known = any(cell <= values for cell, values in zip(cells, self._values.values(), strict=True))
+            if known or self._refuses_at_once:
+                raise InputError(
+                    f"{place}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
+                    f"quote{self._advice()}"
+                )
+
+    def _advice(self) -> str:
+        """Return which setting may help."""
+        flag = f"{self._file.options.flags}quoting"
+        if any('\\"' in line for line in self._raw):
+            return f", or give {flag} backslash if a backslash before a quote makes it part of the text"
+        if any('"' in line for line in self._raw) or self._suspects:
+            return f", or give {flag} none if quotes are ordinary characters in this file"
+        return ""
+
+    def _explain_quotes(self, error: csv.Error) -> str:
+        """Return what is wrong with a row that csv cannot read: it is always a double quote."""
+        if "unexpected end of data" in str(error) or "field larger than" in str(error):
+            return (
+                f"a double quote is never closed, or a field is longer than {MAX_ROW:,} characters; close each quote"
+                f"{self._advice()}"
             )
-        yield row
-
-
-def explain_quotes(error: csv.Error) -> str:
-    """Return what is wrong with a row that csv cannot read: it is always a double quote."""
-    if "unexpected end of data" in str(error) or "field larger than" in str(error):
-        return f"a double quote is never closed, or a field is longer than {MAX_ROW:,} characters; close each quote"
-    return f"a quoted field contains a double quote ({error}); write it twice"
+        return f"a quoted field contains a double quote ({error}); write it twice{self._advice()}"

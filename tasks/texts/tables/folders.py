@@ -1,19 +1,22 @@
 """Folders: which files are read as tables, by their names."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.core.errors import InputError
 from tasks.core.paths import printable
 
 FORMS = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt")
+ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 def form_of(path: Path) -> tuple[str, str | None]:
     """Return a file's format (".csv") and compression (for "a.csv.gz": "gzip") according to its name."""
     *_, before, last = ["", *(suffix.lower() for suffix in path.suffixes)] if path.suffixes else ("", "")
-    return (before, COMPRESSIONS[last]) if last in COMPRESSIONS else (last, None)
+    form = before if last in COMPRESSIONS else last
+    return ALIASES.get(form, form), COMPRESSIONS.get(last)
 
 
 def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
@@ -63,11 +66,11 @@ def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
 
 
-def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS) -> str | None:
-    """Return a sentence about a folder's files that are not read, or None."""
+def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS, others: Iterable[Path] = ()) -> str | None:
+    """Return a sentence about what is in a folder and is not read, or None; `others` are read, too."""
     if not path.is_dir():
         return None
-    taken = set(files_within(path, forms))
+    taken = {*files_within(path, forms), *others}
     names = [printable(found.name) + "/" * found.is_dir() for found in visible(path) if found not in taken]
     if not names:
         return None

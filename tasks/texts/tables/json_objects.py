@@ -1,6 +1,7 @@
 """JSON: one object per line (.jsonl) or an array of objects (.json); keys may be missing and change their type."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record]
     """Return the values of one key as a column of type `kind`."""
     values = [record.get(name) for record in part]
     if kind == JSON:
-        written = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+        written = [None if value is None else write_json(value) for value in values]
         return pa.ExtensionArray.from_storage(JSON, file.column(name, written, first))
     if kind != pa.string():
         return pa.array(values, kind)
@@ -127,3 +128,20 @@ def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record]
             raise InputError(f"{file.path}: row {row:,} has {KINDS[type(value)]} in {name!r}, expected text")
     texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
     return file.column(name, texts, first)
+
+
+def write_json(value: Any) -> str:
+    """Return a value as strict JSON: null for NaN and infinities; other objects, such as dates, as text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(without_nan(value), ensure_ascii=False, default=str)
+
+
+def without_nan(value: Any) -> Any:
+    """Return a value with None for NaN and infinities."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,11 +19,12 @@ MAX_BATCH_BYTES = 64 << 20
 
 
 def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the lines of a file as one column; an empty line is an empty text."""
+    """Yield the lines of a file as one column; an empty line is an empty text, a carriage return within one no end."""
     column = options.text_column
     options.require([column], path)
-    with TextFile(path, options) as file:
-        for first, part in file.parts(line.removesuffix("\n") for line in file.lines()):
+    with TextFile(path, options, newline="\n") as file:
+        lines = (line.removesuffix("\n").removesuffix("\r") for line in file.lines())
+        for first, part in file.parts(lines):
             yield pa.record_batch({column: file.column(column, part, first)}), file.share
 
 

@@ -1,5 +1,6 @@
 """Writing: rows as Parquet, CSV or one JSON object per line."""
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.json_objects import write_json
 
 Write = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
 
@@ -41,14 +44,19 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
 
 
 def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write CSV with a header, in UTF-8; nested and binary values are written as JSON."""
+    """Write CSV with a header, in UTF-8; nested values are written as JSON."""
     flat = pa.schema([field if is_flat(field.type) else pa.field(field.name, pa.string()) for field in schema])
-    with pyarrow.csv.CSVWriter(path, flat) as writer:
+    options = pyarrow.csv.WriteOptions(include_header=False)
+    with path.open("wb") as file, pyarrow.csv.CSVWriter(file, flat, write_options=options) as writer:
+        # Arrow's writer refuses names with quotes.
+        file.write((",".join('"' + name.replace('"', '""') + '"' for name in schema.names) + "\n").encode())
         for table in tables:
             columns = [
                 column
                 if is_flat(column.type)
-                else pa.array([to_json(value) for value in plain_values(column)], pa.string())
+                else pa.array(
+                    [None if value is None else write_json(value) for value in plain_values(column)], pa.string()
+                )
                 for column in table.columns
             ]
             writer.write_table(pa.table(columns, schema=flat))
@@ -59,12 +67,39 @@ def write_json_lines(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) 
     with path.open("w", encoding="utf-8") as file:
         for table in tables:
             for row in zip(*map(plain_values, table.columns), strict=True):
-                file.write(f"{to_json(dict(zip(schema.names, row, strict=True)))}\n")
+                file.write(f"{write_json(dict(zip(schema.names, row, strict=True)))}\n")
 
 
 def is_flat(kind: pa.DataType) -> bool:
     """Return whether CSV can hold values of a type directly."""
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType))
+    try:
+        pyarrow.csv.write_csv(pa.table({"": pa.nulls(1, kind)}), io.BytesIO())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
+
+
+def refuse_unwritable(schema: pa.Schema, form: str, path: Path) -> None:
+    """Refuse columns of `path` that a file of a form cannot hold.
+
+    Raises:
+        InputError: a column holds bytes, which only Parquet can.
+    """
+    for field in schema if form != ".parquet" else ():
+        if holds_bytes(field.type):
+            raise InputError(
+                f"{path}: the column {field.name!r} holds {field.type}, which {form} cannot hold; remove the column, "
+                "or write Parquet: an --output that ends in .parquet"
+            )
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Return whether values of a type are or contain bytes."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return holds_bytes(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(holds_bytes(kind.field(place).type) for place in range(kind.num_fields))
+    return any(is_kind(kind) for is_kind in BYTES)
 
 
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
@@ -78,9 +113,5 @@ def plain_values(column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
-def to_json(value: Any) -> str | None:
-    """Return a value as JSON, or None; other objects, such as dates, are written as text."""
-    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
-
-
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 WRITERS: dict[str, Write] = {".parquet": write_parquet, ".csv": write_csv, ".jsonl": write_json_lines}

@@ -12,9 +12,9 @@ import tasks.texts.tables.reading
 import tasks.texts.tables.text_file
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
+from tasks.texts.tables.encodings import guess_encoding
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.reading import read_batches
-from tasks.texts.tables.text_file import guess_encoding
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
 CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
@@ -75,11 +75,14 @@ def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, conten
 )
 def test_text_in_parquet_is_text_whatever_kind_of_text_it_is(tmp_path, values, kept):
     pq.write_table(pa.table({"text": values, "label": [[1], [2]]}), tmp_path / "a.parquet")
-    (batch,) = read_batches(tmp_path / "a.parquet")
-    assert texts_of(batch, "text", tmp_path, 0).to_pylist() == kept
-    assert required_strings(batch, "text", tmp_path, 0) == kept
-    with pytest.raises(InputError, match=r"the column 'label' holds list<.*>, expected text or numbers"):
-        required_strings(batch, "label", tmp_path, 0)
+    path = tmp_path / "a.parquet"
+    (batch,) = read_batches(path)
+    assert texts_of(batch, "text", path, 0).to_pylist() == kept
+    assert required_strings(batch, "text", path, 0) == kept
+    with pytest.raises(
+        InputError, match=r"the column 'label' holds list<.*>, expected text or numbers; .*it has 'text'"
+    ):
+        required_strings(batch, "label", path, 0)
 
 
 def test_quotes_commas_and_line_breaks_stay_within_their_field(tmp_path):
@@ -192,17 +195,19 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
     ("name", "content", "message"),
     [
         ("a.csv", "text,label\n" + "good,1\n" * 1700 + "bad\n", "row 1,701 has 1 columns, expected 2; put a text"),
-        ("a.csv", "text,label\ngood,1\n" + "x" * 9000 + ",1\n", "row 2: a double quote is never closed, or"),
-        ("a.csv", 'text,label\ngood,1\n"never closed,1\n' + "bad,0\n" * 9000, "row 2: a double quote is never closed"),
-        ("a.csv", 'text,label\ngood,1\n"never closed,1\nbad,0\n', "row 2: a double quote is never closed"),
-        ("a.csv", 'text,label\n\n"a "b" c",1\n', "row 1: a quoted field contains a double quote"),
+        ("a.csv", "text,label\ngood,1\n" + "x" * 9000 + ",1\n", "row 2 .line 3.: a double quote is never closed, or"),
+        ("a.csv", 'text,label\ngood,1\n"never closed,1\n' + "bad,0\n" * 9000, "row 2 .line 3.: a double quote is"),
+        ("a.csv", 'text,label\ngood,1\n"never closed,1\nbad,0\n', "row 2 .line 3.: a double quote is never closed"),
+        ("a.csv", 'text,label\n\n"a "b" c",1\n', "row 1 .line 3.: a quoted field contains a double quote"),
         ("a.csv", 'text,"label\n', "its first line is not a header"),
         ("a.csv", "\n\n", "is empty; expected a header"),
         ("a.csv", "x,y\n1,2\n", "has no column 'text', only x, y; name it with --text-column"),
         ("a.csv", "text,text\na,b\n", "has the column 'text' twice"),
         ("a.csv", b"text,label\n" + b"good,1\n" * 1500 + b"caf\xe9 au lait,1\n",
-         "row 1,501, 'text': holds bytes that are not UTF-8; they are probably windows-1252: give --encoding windows"),
-        ("a.csv", b"text,caf\xe9\n", "the header holds bytes that are not UTF-8; they are probably windows-1252"),
+         "row 1,501, 'text': holds bytes that are not UTF-8, first at byte 10,514 .line 1,502.; they "
+         "are probably windows-1252: give --encoding windows-1252"),
+        ("a.csv", b"text,caf\xe9\n", "the header holds bytes that are not UTF-8, first at byte 8 .line 1.; they "
+         "are probably windows-1252"),
         ("a.csv", CSV.encode("utf-16"), "is UTF-16, not UTF-8; give --encoding utf-16"),
         ("a.csv", CSV.encode("utf-16-le"), "is UTF-16-LE, not UTF-8; give --encoding utf-16-le"),
         ("a.csv.gz", gz(CSV.encode() * 90)[:-9], "after row 0: Truncated .*; expected a whole gzip file"),
