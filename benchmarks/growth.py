@@ -110,7 +110,7 @@ def peak_memory() -> float:
 
 def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and peak memory by step and factor."""
-    from tasks.texts.dataset import Dataset, write_dataset
+    from tasks.texts.dataset import Dataset
 
     figures: dict[str, dict[str, dict[str, float]]] = {step: {} for step in STEPS}
     write_texts(data, reviews, scratch / "once.parquet")
@@ -118,7 +118,7 @@ def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[st
         folder = scratch / str(factor)
         folder.mkdir()
         repeat(scratch / "once.parquet", factor, folder / "texts.parquet")
-        write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+        Dataset(name="imdb", sha256="", labels=("negative", "positive")).write(folder)
         for step in STEPS:
             command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
             done = subprocess.run(command, capture_output=True, text=True)

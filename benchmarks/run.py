@@ -117,13 +117,13 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
 def link_download(data: Path, scratch: Path) -> Path:
     """Return a folder like the output of the step `download`."""
-    from tasks.texts.dataset import Dataset, write_dataset
+    from tasks.texts.dataset import Dataset
 
     download = scratch / "download"
     download.mkdir()
     for name in ("imdb.npz", "imdb_word_index.json"):
         (download / name).symlink_to(data.parent / name)
-    write_dataset(download, Dataset(name="imdb", sha256="", labels=LABELS))
+    Dataset(name="imdb", sha256="", labels=LABELS).write(download)
     return download
 
 
@@ -163,7 +163,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     from tasks.core.data_settings import PadSettings
     from tasks.network.bundle import ONNX_BATCH_SIZE, BundleFacts, Classifier
     from tasks.network.scoring import onnx_scorer
-    from tasks.texts.encoded import read_encoding, read_vocabulary
+    from tasks.texts.encoded import Encoding, read_vocabulary
 
     sides = PadSettings().model_dump(include={"maxlen", "padding", "truncating"})
     reference = {"length_edges": [], "lengths": [], "words": [], "scores": []}  # not used: this does not measure drift
@@ -171,7 +171,7 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
     classifier = Classifier(
         name="benchmark",
         vocabulary=pa.array(read_vocabulary(folder)),
-        encoding=read_encoding(folder),
+        encoding=Encoding.read(folder),
         facts=BundleFacts(**sides, bucketing=True, threshold=0.5, **source),
         score=onnx_scorer(network, len(LABELS), ONNX_BATCH_SIZE, bucketing=True),
         registered_model=None,

@@ -14,7 +14,7 @@ from tasks.encode import encode
 from tasks.evaluation.members import found_member, shared_settings
 from tasks.evaluation.search_space import read_search
 from tasks.evaluation.study import finished_trials, open_study, run_trials
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.pad import pad
 from tasks.store.artifact import Artifact, digest
 from tasks.store.shared_store import open_store
@@ -71,4 +71,4 @@ def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
-    return [float(epoch["val_loss"]) for epoch in read_training(open_store().path(trained)).history]
+    return [float(epoch["val_loss"]) for epoch in Training.read(open_store().path(trained)).history]

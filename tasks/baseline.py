@@ -10,7 +10,7 @@ from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
 from tasks.store.step import step
-from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
+from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
 from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Sco
 
     `padded` only says how many of the texts in `encoded` are for training.
     """
-    size, longest = read_encoding(encoded).vocabulary_size, WORDS_PER_PHRASE[settings.kind]
+    size, longest = Encoding.read(encoded).vocabulary_size, WORDS_PER_PHRASE[settings.kind]
     train, test = encoded_file(encoded, "train"), encoded_file(encoded, "test")
     train_rows = PaddedFile(padded_file(padded, "train")).rows
     known, counts = learn_phrases(parts_of(train, 0, train_rows), size, settings.min_documents, longest)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.settings import ModelSettings
-from tasks.linear.phrase_files import read_phrase_facts, read_table, read_vectors
+from tasks.linear.phrase_files import PhraseFacts, read_table, read_vectors
 from tasks.network.keras_files import MODEL, READER, save_model
 from tasks.network.quiet_import import start_tensorflow
 from tasks.network.seeds import seeded_weights
@@ -68,7 +68,7 @@ def phrase_layer(learned: Path) -> Any:
 
     from tasks.network.custom_layers import PhraseNumbers
 
-    facts, (known, table) = read_phrase_facts(learned), read_table(learned)
+    facts, (known, table) = PhraseFacts.read(learned), read_table(learned)
     layer = PhraseNumbers(facts.phrases, facts.vocabulary_size, facts.longest, facts.numbers, name="phrase_numbers")
     layer(keras.Input((None,), dtype="int32"))
     layer.set_weights([known, table])

@@ -20,7 +20,7 @@ from tasks.evaluation.plots import save_figure
 from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, summarise_runs
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.registry.client import flatten
 from tasks.reporting.comparisons import (
     ALPHA,
@@ -40,7 +40,7 @@ from tasks.store.store import Store
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return one run of a member as comparison.json holds it."""
-    training = read_training(store.path(run.artifacts.trained))
+    training = Training.read(store.path(run.artifacts.trained))
     judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
     seconds = run.artifacts.trained.meta["seconds"]
     return {

@@ -13,7 +13,7 @@ from tasks.core.files import hash_file
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.store.step import step, step_logger
-from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
 from tasks.texts.sources.own_files import fetch_own, hash_files
@@ -72,5 +72,5 @@ def download(*, settings: SourceSettings, folder: Path) -> dict[str, Any]:
         dataset = fetch_own(settings, folder, warn)
     else:
         dataset = fetch_rotten_tomatoes(folder, settings.labels)
-    write_dataset(folder, Dataset.model_validate(dataset))
+    Dataset.model_validate(dataset).write(folder)
     return {"dataset": dataset}

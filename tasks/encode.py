@@ -9,7 +9,7 @@ import numpy as np
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
-from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_encoding, write_vocabulary, write_words
+from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import keep_together, write_groups
 from tasks.texts.shuffle import reorder, shuffled_orders
 from tasks.texts.vocabulary import ranks_to_ids
@@ -87,6 +87,6 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
     facts = {"tokenisation": settings.tokenisation, "labels": len(word_ranks.label_names)}
-    write_encoding(folder, Encoding(vocabulary_size=size, **facts, **rules))
+    Encoding(vocabulary_size=size, **facts, **rules).write(folder)
     write_vocabulary(folder, word_ranks.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(word_ranks.vocabulary)}

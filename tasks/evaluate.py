@@ -12,7 +12,7 @@ from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, comp
 from tasks.evaluation.result_files import Evaluation
 from tasks.evaluation.scores import read_scores
 from tasks.store.step import step
-from tasks.texts.dataset import read_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import PaddedFile, lengths_of, padded_file
 from tasks.texts.slices import read_slices
 
@@ -29,7 +29,7 @@ def evaluate(
     folder: Path,
 ) -> dict[str, float]:
     """Write metrics.json, an `Evaluation`, and return the accuracy of both classifiers on the test reviews."""
-    names = read_dataset(downloaded).labels
+    names = Dataset.read(downloaded).labels
     judged: dict[str, Any] = {}
     for split in ("test", "validation"):
         scores = read_scores(scored, split)

@@ -14,12 +14,12 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.paths import check_writable, user_path
-from tasks.network.bundle import KerasClassifier, open_onnx, write_facts
+from tasks.network.bundle import KerasClassifier, open_onnx
 from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
 from tasks.network.scoring import NETWORK
 from tasks.registry.loading import fetch_bundle, find_version, open_bundle
-from tasks.texts.encoded import write_encoding, write_vocabulary
+from tasks.texts.encoded import write_vocabulary
 
 
 def write_onnx(classifier: KerasClassifier, folder: Path) -> None:
@@ -29,7 +29,7 @@ def write_onnx(classifier: KerasClassifier, folder: Path) -> None:
     """
     write_network(classifier.network, classifier.facts.labels, folder / NETWORK)
     write_vocabulary(folder, classifier.vocabulary.to_pylist())
-    write_encoding(folder, classifier.encoding)
+    classifier.encoding.write(folder)
 
 
 def score_with_onnx(folder: Path, texts: pa.Array) -> np.ndarray:
@@ -69,7 +69,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     write, score, tolerance = FORMATS[kind]
     with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
-        write_facts(draft, classifier.facts)
+        classifier.facts.write(draft)
         gap = float(np.abs(score(draft, PROBES) - classifier.predict(PROBES)).max())
         if gap > tolerance:
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")

@@ -18,9 +18,9 @@ from tasks.evaluation.plots import (
     save_figure,
 )
 from tasks.evaluation.scores import Scores, read_scores
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.store.step import step
-from tasks.texts.dataset import read_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words
 
 
@@ -49,9 +49,9 @@ def figures(
     Returns:
         {"figures": their names in the order in which they are shown}.
     """
-    training, metrics = read_training(trained), json.loads((evaluated / METRICS).read_text())
+    training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
     network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
-    names, test = read_dataset(downloaded).labels, metrics["test"]
+    names, test = Dataset.read(downloaded).labels, metrics["test"]
     is_few = len(names) <= MOST_CURVES
     drawn = {
         "learning_curves": draw_learning_curves(training.history, training.best_epoch),

@@ -5,9 +5,9 @@ from pathlib import Path
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.network.bundle import BundleFacts, write_bundle
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.store.step import step
-from tasks.texts.dataset import read_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import PaddedFile, padded_file
 
 
@@ -23,12 +23,12 @@ def package(
     folder: Path,
 ) -> dict[str, str]:
     """Write the bundle; return the name of its dataset."""
-    dataset, padding = read_dataset(downloaded), PaddedFile(padded_file(padded, "train")).metadata
+    dataset, padding = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train")).metadata
     facts = BundleFacts(
         maxlen=int(padding["maxlen"]),
         padding=padding["padding"],
         truncating=padding["truncating"],
-        bucketing=read_training(trained).bucketing,
+        bucketing=Training.read(trained).bucketing,
         threshold=settings.threshold,
         labels=dataset.labels,
         dataset=dataset.name,

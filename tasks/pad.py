@@ -9,7 +9,7 @@ import numpy as np
 from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
-from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding, read_labels
+from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_labels
 from tasks.texts.groups import group_boundary, is_contiguous, read_groups
 from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
 
@@ -72,7 +72,7 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
     if not own.exists() and is_contiguous(encoded):
         bounds = align_to_groups(bounds, read_groups(encoded))
-    encoding = read_encoding(encoded)
+    encoding = Encoding.read(encoded)
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)
     pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)

@@ -10,10 +10,10 @@ from tasks.core.settings import PhraseSettings
 from tasks.linear.naive_bayes import presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
-from tasks.linear.phrase_files import PhraseFacts, Quality, write_phrase_facts, write_tables, write_vectors
+from tasks.linear.phrase_files import PhraseFacts, Quality, write_tables, write_vectors
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
-from tasks.texts.encoded import count_encoded, encoded_file, parts_of, read_encoding, read_labels
+from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
 from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -44,7 +44,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     Raises:
         DataError: there are too few groups, too many words, or no phrase that enough texts contain.
     """
-    size, train = read_encoding(encoded).vocabulary_size, encoded_file(encoded, "train")
+    size, train = Encoding.read(encoded).vocabulary_size, encoded_file(encoded, "train")
     rows = PaddedFile(padded_file(padded, "train")).rows
     parts, labels = parts_of(train, 0, rows), read_labels(train)[:rows]
     folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
@@ -71,7 +71,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
         out_of_fold=quality_of(learned.logits, labels),
         validation=quality_of(logits, validation_labels),
     )
-    write_phrase_facts(folder, facts)
+    facts.write(folder)
     return facts
 
 
@@ -94,7 +94,7 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
 
 def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
     """Write a vector for each token id: zeros for marks and for ids from `vector_words` on."""
-    encoding, train = read_encoding(encoded), encoded_file(encoded, "train")
+    encoding, train = Encoding.read(encoded), encoded_file(encoded, "train")
     parts = parts_of(train, 0, PaddedFile(padded_file(padded, "train")).rows)
     size = min(settings.vector_words, encoding.vocabulary_size)
     dim = min(settings.vector_dim, size)

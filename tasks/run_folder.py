@@ -15,7 +15,7 @@ from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
 from tasks.evaluation.result_files import RunMetrics
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_svg, render, show_in_prefect
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, describe_artifacts
@@ -36,7 +36,7 @@ def gather_metrics(
     def read(artifact: Artifact, name: str) -> Any:
         return json.loads(store.path(artifact, name).read_text())
 
-    training, judged = read_training(store.path(artifacts.trained)), read(artifacts.evaluated, METRICS)
+    training, judged = Training.read(store.path(artifacts.trained)), read(artifacts.evaluated, METRICS)
     seconds = artifacts.trained.meta["seconds"]
     metrics = {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,

@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.core.settings import ScoringSettings
 from tasks.evaluation.scores import Scores, write_scores
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import Scorer, keras_scorer
 from tasks.store.step import step
@@ -24,7 +24,7 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
 @step()
 def score(*, trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
     """Write the scores of the test and validation texts; return how many there are."""
-    scorer = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=read_training(trained).bucketing)
+    scorer = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=Training.read(trained).bucketing)
     rows = {}
     for split in ("test", "validation"):
         scores = score_split(padded, split, scorer)

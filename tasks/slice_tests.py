@@ -12,7 +12,7 @@ from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.step import step
-from tasks.texts.dataset import TEXTS, read_dataset
+from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.slices import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_files, rows_of
@@ -48,7 +48,7 @@ def slice_tests(*, downloaded: Path, data: DataSettings, settings: SliceSettings
         InputError: the files have changed, lack the column, or no value has enough test texts.
     """
     path, column = user_path(data.dataset), str(settings.slice_column)
-    if hash_files(path) != read_dataset(downloaded).sha256:
+    if hash_files(path) != Dataset.read(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
     splits = texts["split"]

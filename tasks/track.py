@@ -14,7 +14,7 @@ from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
-from tasks.network.history import read_training
+from tasks.network.history import Training
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.local_database import folder_of
 from tasks.registry.mlflow_lock import registry_lock
@@ -24,7 +24,7 @@ from tasks.registry.versions import CONTENT, EVALUATION, version_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
-from tasks.texts.dataset import Dataset, read_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.identity import identify_texts
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def gather_metrics(folders: dict[str, Path], **belonging: str) -> list["Metric"]
     evaluated = json.loads((folders["evaluate"] / METRICS).read_text())
     metrics = [
         Metric(name, value, now, int(epoch["epoch"]), **belonging)
-        for epoch in read_training(folders["train"]).history
+        for epoch in Training.read(folders["train"]).history
         for name, value in epoch.items()
         if name != "epoch"
     ]
@@ -90,7 +90,7 @@ def log_run(
     from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Param
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    dataset, params = read_dataset(folders["download"]), flatten(settings.model_dump(mode="json"))
+    dataset, params = Dataset.read(folders["download"]), flatten(settings.model_dump(mode="json"))
     short = dataset.sha256[:DIGEST_LETTERS]
     source = json.dumps({"sha256": dataset.sha256})
     logged = DatasetInput(
@@ -213,7 +213,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     """
     store, content = open_store(), identify_run(settings, artifacts)
     folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
-    dataset = read_dataset(folders["download"])
+    dataset = Dataset.read(folders["download"])
     tags = describe_version(settings, dataset, artifacts.packaged)
     model = settings.tracking.registered_model or f"{dataset.name}-classifier"
     tracked, is_new = find_tracked(settings.tracking.experiment, content, model, tags) if uri is None else None, False

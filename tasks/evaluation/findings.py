@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.evaluation.scores import Scores, probability_of
-from tasks.texts.encoded import count_encoded, encoded_file, iterate_encoded, read_encoding, read_vocabulary
+from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
 
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
@@ -92,7 +92,7 @@ def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) 
 def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
     """Return {"words": how many, "text"} of some test reviews, in the order of `rows`."""
     ids = read_rows(encoded_file(encoded, "test"), rows)
-    vocabulary, encoding = read_vocabulary(encoded), read_encoding(encoded)
+    vocabulary, encoding = read_vocabulary(encoded), Encoding.read(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
     texts = []
     for row in rows.tolist():

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from tasks.linear.phrase_codes import find_phrases
+from tasks.texts.dataset import JsonFile
 
 TABLE, FOLDS, ROWS, VECTORS, FACTS = (
     "table.parquet",
@@ -30,7 +31,7 @@ class Quality(BaseModel):
     log_loss: float
 
 
-class PhraseFacts(BaseModel):
+class PhraseFacts(JsonFile):
     """How the tables were made.
 
     Attributes:
@@ -43,7 +44,7 @@ class PhraseFacts(BaseModel):
         validation: of validation texts, by the models of all training texts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE = FACTS
 
     vocabulary_size: int
     longest: int
@@ -91,16 +92,6 @@ def write_vectors(folder: Path, vectors: np.ndarray) -> None:
 def read_vectors(folder: Path) -> np.ndarray:
     """Read the vector of each token id: (ids, dim) float32."""
     return from_rows(pq.read_table(folder / VECTORS)["vector"])
-
-
-def write_phrase_facts(folder: Path, facts: PhraseFacts) -> None:
-    """Write phrases.json."""
-    (folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
-
-
-def read_phrase_facts(folder: Path) -> PhraseFacts:
-    """Read phrases.json."""
-    return PhraseFacts.model_validate_json((folder / FACTS).read_bytes())
 
 
 def read_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -172,4 +163,4 @@ def read_phrases(folder: Path) -> PhraseReader:
     known, whole = read_table(folder)
     columns: Any = pq.read_table(folder / FOLDS).columns
     tables = np.stack([*(end_with_zeros(from_rows(column)) for column in columns), whole])
-    return PhraseReader(read_phrase_facts(folder), known, tables, pq.read_table(folder / ROWS)["fold"].to_numpy())
+    return PhraseReader(PhraseFacts.read(folder), known, tables, pq.read_table(folder / ROWS)["fold"].to_numpy())

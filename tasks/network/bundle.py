@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import ModelError
 from tasks.core.files import hash_file
@@ -26,7 +25,8 @@ from tasks.network.keras_files import MODEL, load_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.store.artifact import digest
-from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_encoding, read_vocabulary
+from tasks.texts.dataset import JsonFile
+from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
 from tasks.texts.padded import Padded, pad_tokens
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import count_words, ranks_to_ids, words_to_ranks
@@ -40,7 +40,7 @@ KERAS_BATCH_SIZE = 256
 ONNX_BATCH_SIZE = 8
 
 
-class BundleFacts(BaseModel):
+class BundleFacts(JsonFile):
     """What scoring needs besides the network, the vocabulary and the encoding.
 
     Attributes:
@@ -55,7 +55,7 @@ class BundleFacts(BaseModel):
         reference: the profile of the training texts, for measuring drift.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE = FACTS
 
     maxlen: int
     padding: str
@@ -73,18 +73,8 @@ def write_bundle(folder: Path, trained: Path, encoded: Path, facts: BundleFacts)
     shutil.copyfile(trained / MODEL, folder / MODEL)
     for name in (VOCABULARY, ENCODING):
         shutil.copyfile(encoded / name, folder / name)
-    write_facts(folder, facts)
+    facts.write(folder)
     write_network(load_model(folder / MODEL), facts.labels, folder / NETWORK)
-
-
-def write_facts(folder: Path, facts: BundleFacts) -> None:
-    """Write classifier.json."""
-    (folder / FACTS).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
-
-
-def read_facts(folder: Path) -> BundleFacts:
-    """Read classifier.json."""
-    return BundleFacts.model_validate_json((folder / FACTS).read_bytes())
 
 
 def read_words(name: str, folder: Path) -> pa.Array:
@@ -159,7 +149,7 @@ def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> C
     Raises:
         ModelError: the vocabulary is not known.
     """
-    words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
+    words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
     score = onnx_scorer(folder / NETWORK, len(facts.labels), ONNX_BATCH_SIZE, bucketing=facts.bucketing)
     return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder, folder / NETWORK))
 
@@ -172,7 +162,7 @@ def open_keras(
     Raises:
         ModelError: the vocabulary is not known.
     """
-    words, encoding, facts = read_words(name, folder), read_encoding(folder), read_facts(folder)
+    words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
     network = network or folder / MODEL
     model = load_model(network)
     score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.texts.dataset import JsonFile
+
 TRAINING = "training.json"
 
 
@@ -18,7 +20,7 @@ class Epoch(BaseModel):
     seconds: float
 
 
-class Training(BaseModel):
+class Training(JsonFile):
     """The content of training.json.
 
     Attributes:
@@ -28,7 +30,7 @@ class Training(BaseModel):
         history: the metrics of each epoch, without its seconds, which differ each time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE = TRAINING
 
     bucketing: bool
     best_epoch: int
@@ -46,11 +48,6 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
         history=[epoch.model_dump(exclude={"seconds"}) for epoch in history],
     )
     (folder / TRAINING).write_text(training.model_dump_json(indent=1))
-
-
-def read_training(folder: Path) -> Training:
-    """Read training.json."""
-    return Training.model_validate_json((folder / TRAINING).read_bytes())
 
 
 def best_epoch(history: list[Epoch]) -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.core.files import hash_file
-from tasks.network.bundle import FACTS, Classifier, open_onnx, read_facts
+from tasks.network.bundle import FACTS, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.network.verdicts import added_names, verdict_columns
@@ -79,7 +79,7 @@ def write_registered(packaged: Path, folder: Path) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    named = added_names(read_facts(packaged).labels)
+    named = added_names(BundleFacts.read(packaged).labels)
     outputs: list[ColSpec | TensorSpec] = [ColSpec("string", named[0]), *(ColSpec("float", name) for name in named[1:])]
     model = Model()
     keras_version = importlib.metadata.version("keras")

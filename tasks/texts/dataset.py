@@ -1,6 +1,7 @@
-"""Dataset: the file of its texts, and dataset.json with its name and labels."""
+"""Dataset: the file of its texts, dataset.json with its name and labels; and `JsonFile`, the base of such files."""
 
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,10 +10,27 @@ TEXTS, DATASET = "texts.parquet", "dataset.json"
 MAX_LABELS = 1000
 
 
-class Dataset(BaseModel):
+class JsonFile(BaseModel):
+    """The content of a JSON file, which has the same name in every folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str]
+
+    def write(self, folder: Path) -> None:
+        """Write the file."""
+        (folder / self.FILE).write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the file."""
+        return cls.model_validate_json((folder / cls.FILE).read_bytes())
+
+
+class Dataset(JsonFile):
     """A dataset's name, the sha256 of its source, and its labels from label 0 on, the negative one of two first."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(extra="ignore")
+    FILE = DATASET
 
     name: str
     sha256: str
@@ -22,13 +40,3 @@ class Dataset(BaseModel):
 def label_dtype(labels: int) -> np.dtype:
     """Return int8 for up to 128 labels, else int16."""
     return np.dtype(np.int8 if labels <= 128 else np.int16)
-
-
-def write_dataset(folder: Path, dataset: Dataset) -> None:
-    """Write dataset.json."""
-    (folder / DATASET).write_text(dataset.model_dump_json(indent=1), encoding="utf-8")
-
-
-def read_dataset(folder: Path) -> Dataset:
-    """Read dataset.json."""
-    return Dataset.model_validate_json((folder / DATASET).read_bytes())

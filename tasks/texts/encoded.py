@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+
+from tasks.texts.dataset import JsonFile
 
 VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
 ROWS_PER_GROUP = 8192
@@ -74,14 +75,14 @@ def read_labels(path: Path) -> np.ndarray:
     return labels
 
 
-class Encoding(BaseModel):
+class Encoding(JsonFile):
     """How text became words, and words ids.
 
     `vocabulary_size` is one more than the highest possible id; `labels` is their number. Older files lack the
     fields with defaults.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE = ENCODING
 
     tokenisation: str = "keras"  # which models of before there was a choice do not say
     skip_top: int
@@ -90,16 +91,6 @@ class Encoding(BaseModel):
     index_from: int
     vocabulary_size: int
     labels: int = 2
-
-
-def write_encoding(folder: Path, encoding: Encoding) -> None:
-    """Write encoding.json."""
-    (folder / ENCODING).write_text(encoding.model_dump_json(indent=1))
-
-
-def read_encoding(folder: Path) -> Encoding:
-    """Read encoding.json."""
-    return Encoding.model_validate_json((folder / ENCODING).read_bytes())
 
 
 def write_vocabulary(folder: Path, words: list[str]) -> None:

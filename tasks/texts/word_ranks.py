@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import DataError
-from tasks.texts.dataset import TEXTS, label_dtype, read_dataset
+from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED
@@ -57,7 +57,7 @@ def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
         if rule != "keras":
             raise DataError(f"IMDB's arrays are tokenised by the rule keras, not {rule}; leave --data.tokenisation out")
         return read_arrays(downloaded)
-    return read_texts(downloaded / TEXTS, rule, read_dataset(downloaded).labels)
+    return read_texts(downloaded / TEXTS, rule, Dataset.read(downloaded).labels)
 
 
 def read_arrays(downloaded: Path) -> WordRanks:
@@ -66,7 +66,7 @@ def read_arrays(downloaded: Path) -> WordRanks:
     splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in npz.KERAS_SPLITS}
     return WordRanks(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
-        label_names=read_dataset(downloaded).labels,
+        label_names=Dataset.read(downloaded).labels,
         labels={split: labels for split, (_lists, labels) in splits.items()},
         highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
         parts={split: partial(slice_lists, lists) for split, (lists, _labels) in splits.items()},

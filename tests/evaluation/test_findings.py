@@ -6,7 +6,7 @@ import pytest
 
 from tasks.evaluation.findings import LONGEST_TEXT, describe_comparison, describe_fit, most_confused, worst_mistakes
 from tasks.evaluation.scores import Scores
-from tasks.texts.encoded import Encoding, write_encoded, write_encoding, write_vocabulary
+from tasks.texts.encoded import Encoding, write_encoded, write_vocabulary
 
 NAMES = ("negative", "positive")
 
@@ -17,7 +17,7 @@ def encoded(tmp_path):
     reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
     write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
     rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
-    write_encoding(tmp_path, Encoding(vocabulary_size=7, **rules))
+    Encoding(vocabulary_size=7, **rules).write(tmp_path)
     write_vocabulary(tmp_path, ["good", "film", "<b>"])
     return tmp_path
 

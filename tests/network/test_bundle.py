@@ -10,13 +10,13 @@ from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.layout import METRICS
 from tasks.core.settings import ModelSettings
-from tasks.network.bundle import BundleFacts, Classifier, write_facts
+from tasks.network.bundle import BundleFacts, Classifier
 from tasks.network.keras_files import MODEL, save_model
 from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.store.inventory import DAY
 from tasks.store.pruning import prune
 from tasks.store.store import MANIFEST, Store
-from tasks.texts.encoded import Encoding, write_encoding, write_vocabulary
+from tasks.texts.encoded import Encoding, write_vocabulary
 
 KEY = "package/abc"
 
@@ -27,12 +27,12 @@ def run_folder(store, tmp_path) -> Path:
 
     def fill(folder: Path) -> dict:
         save_model(make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 10), folder / MODEL)
-        write_encoding(folder, Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10))
+        Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10).write(folder)
         write_vocabulary(folder, ["good", "bad"])
         facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
         facts |= {"labels": ["negative", "positive"], "dataset": "imdb", "dataset_sha256": "0" * 64}
         facts["reference"] = {"length_edges": [2.0], "lengths": [50, 50], "words": [90, 10], "scores": [10] * 10}
-        write_facts(folder, BundleFacts.model_validate(facts))
+        BundleFacts.model_validate(facts).write(folder)
         return {}
 
     made, _ = Store(store).get_or_make(KEY, fill)

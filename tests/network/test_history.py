@@ -1,12 +1,12 @@
-from tasks.network.history import read_training, write_training
+from tasks.network.history import Training, write_training
 from tests.support.small_runs import epochs
 
 
 def test_a_training_history_is_read_as_it_was_written(tmp_path):
     write_training(tmp_path, epochs(0.5, 0.4, 0.6), bucketing=True, keep_best=True)
-    training = read_training(tmp_path)
+    training = Training.read(tmp_path)
     assert (training.best_epoch, training.kept_epoch) == (2, 2)
     assert [str(epoch["epoch"]) for epoch in training.history] == ["1", "2", "3"], "shown to people, in reports too"
     assert [epoch["val_loss"] for epoch in training.history] == [0.5, 0.4, 0.6]
     write_training(tmp_path, epochs(0.5, 0.4, 0.6), bucketing=True, keep_best=False)
-    assert read_training(tmp_path).kept_epoch == 3
+    assert Training.read(tmp_path).kept_epoch == 3

@@ -10,8 +10,8 @@ import pytest
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.encode import check_labels, encode
-from tasks.texts.dataset import Dataset, write_dataset
-from tasks.texts.encoded import read_encoding, read_vocabulary, read_words
+from tasks.texts.dataset import Dataset
+from tasks.texts.encoded import Encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups
 from tasks.texts.vocabulary import UNRANKED
 from tasks.texts.word_ranks import read_word_ranks
@@ -74,7 +74,7 @@ def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
     counts = encode.function(downloaded=imdb, settings=EncodeSettings(num_words=100, **UNLIMITED), folder=tmp_path)
     assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
     assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
-    assert read_encoding(tmp_path).vocabulary_size == 100
+    assert Encoding.read(tmp_path).vocabulary_size == 100
     assert json.loads((tmp_path / "encoding.json").read_text())["index_from"] == 3
 
 
@@ -84,7 +84,7 @@ def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path
         pq.read_table(tmp_path / f"{s}.parquet")["tokens"].combine_chunks().flatten().to_numpy().max()
         for s in ("train", "test")
     )
-    assert read_encoding(tmp_path).vocabulary_size == highest + 1
+    assert Encoding.read(tmp_path).vocabulary_size == highest + 1
 
 
 def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuffle(imdb, tmp_path):
@@ -118,7 +118,7 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
     texts = ["Good, good film", "unseen good", "bad film"]
     reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
     pq.write_table(reviews, tmp_path / "texts.parquet")
-    write_dataset(tmp_path, DATASET)
+    DATASET.write(tmp_path)
     ranked = read_word_ranks(tmp_path, "keras")
     assert ranked.vocabulary == ["good", "film", "bad"]
     ranks = {split: pa.concat_arrays(list(parts())).to_pylist() for split, parts in ranked.parts.items()}
@@ -135,7 +135,7 @@ def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
     texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
     columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
     pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "texts.parquet")
-    write_dataset(tmp_path, DATASET)
+    DATASET.write(tmp_path)
     folder = tmp_path / "encoded"
     folder.mkdir()
     with pytest.raises(DataError, match=r"85.7% of the words of the test texts .*a\.csv row 4 \(2 of 2\)"):

@@ -7,7 +7,7 @@ import pytest
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.scores import Scores, read_scores, write_scores
-from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import padded_file, padded_schema, write_padded
 from tasks.texts.slices import large_slices, write_slices
 from tests.support.small_reviews import WORDS
@@ -19,7 +19,7 @@ def scored(padded, tmp_path, rng):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     for split in ("test", "validation"):
         write_padded(padded_file(tmp_path, split), padded_schema(64, WORDS, "pre", "pre"), parts)
-    write_dataset(tmp_path, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+    Dataset(name="imdb", sha256="", labels=("negative", "positive")).write(tmp_path)
     for classifier, noise in (("network", 0.3), ("baseline", 0.8)):
         (tmp_path / classifier).mkdir()
         for split in ("test", "validation"):

@@ -10,7 +10,7 @@ from tasks.core.settings import RunSettings, SliceSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.slice_tests import slice_tests
-from tasks.texts.encoded import encoded_file, read_encoding, read_vocabulary
+from tasks.texts.encoded import Encoding, encoded_file, read_vocabulary
 from tasks.texts.slices import read_slices
 from tests.support.small_runs import small
 
@@ -45,7 +45,7 @@ def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews
     data = own.model_copy(update={"max_reviews": max_reviews})
     encode.function(downloaded=tmp_path / "downloaded", settings=data, folder=tmp_path / "encoded")
     slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
-    words, encoding = read_vocabulary(tmp_path / "encoded"), read_encoding(tmp_path / "encoded")
+    words, encoding = read_vocabulary(tmp_path / "encoded"), Encoding.read(tmp_path / "encoded")
     tokens = pq.read_table(encoded_file(tmp_path / "encoded", "test"))["tokens"].to_pylist()
     assert len(slices.places) == len(tokens) == (max_reviews or len(tokens))
     for place, ids in zip(slices.places, tokens, strict=True):

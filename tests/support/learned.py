@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tasks.core.settings import PhraseSettings
 from tasks.phrases import phrases
-from tasks.texts.encoded import Encoding, write_encoded, write_encoding
+from tasks.texts.encoded import Encoding, write_encoded
 from tasks.texts.groups import block_of, write_groups
 from tasks.texts.padded import pad_tokens, padded_schema, write_padded
 from tests.support.small_reviews import WORDS, make_reviews
@@ -38,7 +38,7 @@ def write_reviews(
     tokens, labels_of = lists([reviews[row] for row in order]), np.array(labels_of)[order]
     write_encoded(folder / "encoded" / "train.parquet", [tokens], labels_of)
     write_groups(folder / "encoded", block_of(np.sort(labels_of))[order], together=False)
-    write_encoding(folder / "encoded", Encoding(**MARKS, vocabulary_size=WORDS, labels=labels))
+    Encoding(**MARKS, vocabulary_size=WORDS, labels=labels).write(folder / "encoded")
     schema = padded_schema(maxlen, WORDS, padding, "pre", labels=labels)
     for split, rows in (("train", slice(0, train)), ("validation", slice(train, None))):
         part = *pad_tokens(tokens[rows], maxlen, padding=padding), labels_of[rows]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.texts.dataset import Dataset, write_dataset
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import Padded
 
 GOOD, BAD = 5, 6
@@ -44,7 +44,7 @@ def write_imdb(folder: Path, train: int = 240, test: int = 80, seed: int = 7) ->
         reviews, labels = make_reviews(count, rng)
         arrays[f"x_{split}"], arrays[f"y_{split}"] = object_array(reviews), np.array(labels)
     np.savez(folder / "imdb.npz", **arrays)
-    write_dataset(folder, Dataset(name="imdb", sha256="", labels=("negative", "positive")))
+    Dataset(name="imdb", sha256="", labels=("negative", "positive")).write(folder)
     words = {f"word{rank}": rank for rank in range(1, WORDS)}
     (folder / "imdb_word_index.json").write_text(json.dumps(words))
     return hashlib.sha256((folder / "imdb.npz").read_bytes()).hexdigest()

@@ -6,11 +6,11 @@ from pathlib import Path
 from tasks.build import make_model
 from tasks.core.files import hash_file
 from tasks.core.settings import ModelSettings, RunSettings
-from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras, write_facts
+from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras
 from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model
 from tasks.network.onnx_network import write_network
-from tasks.texts.encoded import Encoding, write_encoding, write_vocabulary
+from tasks.texts.encoded import Encoding, write_vocabulary
 
 STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"]
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
@@ -56,11 +56,11 @@ def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive
     network = make_model(ModelSettings(units=4, embedding_dim=4, dense_units=4), 10, len(labels))
     save_model(network, folder / "model.keras")
     marks = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
-    write_encoding(folder, Encoding(**marks, vocabulary_size=10, labels=len(labels)))
+    Encoding(**marks, vocabulary_size=10, labels=len(labels)).write(folder)
     write_vocabulary(folder, SIX_WORDS)
     facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}
     facts |= {"labels": labels, "dataset": "imdb", "dataset_sha256": "0" * 64}
     facts["reference"] = {"length_edges": [2.0, 3.0], "lengths": [50, 50, 0], "words": [90, 10], "scores": [10] * 10}
-    write_facts(folder, BundleFacts.model_validate(facts))
+    BundleFacts.model_validate(facts).write(folder)
     write_network(network, labels, folder / "model.onnx")
     return open_keras("imdb-classifier version 1", folder)
