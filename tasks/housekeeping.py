@@ -65,7 +65,7 @@ def run_housekeeping(settings: HousekeepingSettings) -> dict[str, Any]:
         found.artifacts = list_artifacts(root)
     for entry in found.artifacts:
         if entry["damage"]:
-            say.warning("%s; the next run that needs it makes it again", entry["damage"])
+            say.warning("%s; the next run that needs it rebuilds it", entry["damage"])
     for name in damaged:
         say.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
     for key in found.held:

@@ -20,6 +20,7 @@ from tasks.texts.padded import PaddedFile, padded_file
 # SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
 
 MAX_GAP = 0.01
+VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
 MIN_FOLDS = 2
 
 
@@ -93,13 +94,13 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
 
 
 def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
-    """Write a vector for each token id: zeros for marks and for ids from `vector_words` on."""
+    """Write a vector for each token id: zeros for marks and for ids from `VECTOR_WORDS` on."""
     encoding, train = Encoding.read(encoded), encoded_file(encoded, "train")
     parts = parts_of(train, 0, PaddedFile(padded_file(padded, "train")).rows)
-    size = min(settings.vector_words, encoding.vocabulary_size)
+    size = min(VECTOR_WORDS, encoding.vocabulary_size)
     dim = min(settings.vector_dim, size)
     vectors = np.zeros((encoding.vocabulary_size, settings.vector_dim), np.float32)
-    vectors[:size, :dim] = word_vectors(cooccurrence(parts(), size), dim, norm=settings.vector_norm, seed=settings.seed)
+    vectors[:size, :dim] = word_vectors(cooccurrence(parts(), size), dim, norm=VECTOR_NORM, seed=settings.seed)
     marks = [mark for mark in (0, encoding.start_char, encoding.oov_char) if mark is not None]
     vectors[marks] = 0
     write_vectors(folder, vectors)

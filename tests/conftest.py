@@ -43,7 +43,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def house(store: Path) -> Path:
+def old_store(store: Path) -> Path:
     """A store with two artifacts, both ten days old: one is used by a run, the other one is not."""
     then = time.time() - 10 * DAY
     for key in ("pad/used", "pad/unused"):

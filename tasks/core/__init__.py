@@ -1,1 +1,1 @@
-"""Core: what every step stands on: settings, errors, environment, server, store, locks, caching, journal, usage."""
+"""Core: settings, errors, environment, files, paths and locks, for all other packages."""

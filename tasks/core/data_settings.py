@@ -138,10 +138,8 @@ class EncodeSettings(Settings):
     whole_groups: bool = False
     """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
     in the source's order"""
-    min_words: int = Field(1, ge=0)
-    """texts with fewer words have an odd length"""
     max_words: int = Field(100_000, ge=1)
-    """texts with more words have an odd length too"""
+    """texts without words or with more have an odd length"""
     max_odd_lengths: Share = 0.01
     """maximum share of a split's texts with an odd length"""
     max_unknown: Annotated[float, Field(gt=0, le=1)] = 0.5

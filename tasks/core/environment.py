@@ -28,9 +28,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 def store_root() -> Path:
     """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
 
-    In a checkout artifacts/ stands beside flows/. An installed package must not fill site-packages: there it is the
-    current folder's. Of a store that several machines share it is this machine's copy: $ARTIFACTS_COPY, else a
-    folder in the user's cache.
+    In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
+    is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache.
     """
     if address := store_address():
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

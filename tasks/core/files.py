@@ -23,10 +23,7 @@ STAMPED = re.compile(r"\d{8}T\d{6}Z-.+")
 
 @contextlib.contextmanager
 def written_whole(final: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which becomes `final` at the end, flushed and at once, or vanishes on an error.
-
-    What stood at `final` before is set aside, beside it, under a hidden name.
-    """
+    """Yield an empty folder that becomes `final` at the end, flushed and atomically, or is removed on an error."""
     final.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
     try:
@@ -50,7 +47,7 @@ def remove_whole(folder: Path) -> None:
 
 
 def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the folders in `place` that killed processes left, or live ones fill, and what they were to be called."""
+    """Yield the folders in `place` that killed processes left, or live ones fill, and their final names."""
     for path in sorted(place.glob(".*")):
         match = LEFT_OVER.fullmatch(path.name)
         if match and path.is_dir() and not path.is_symlink():
@@ -58,11 +55,9 @@ def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
 
 
 def remove_unfinished(place: Path, before: float) -> list[Path]:
-    """Remove the left-overs in `place` that nobody has written to since `before`, and return them.
+    """Remove and return the unfinished folders of `written_whole` in `place`, last changed before `before`.
 
-    Args:
-        place: a folder of folders that `written_whole` makes under no lock.
-        before: in seconds since 1970, long enough ago that no live process fills them still.
+    `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """
     left = [path for path, _name in unfinished_folders(place) if path.stat().st_mtime < before]
     for path in left:
@@ -113,7 +108,7 @@ def explain_os_errors(place: Path) -> Iterator[None]:
             raise
         raise StoreError(
             f"{' to '.join(map(str, names)) or place}: cannot write here ({error.strerror or error}); free space or "
-            "mend the folder's rights, then run again: finished steps and epochs are kept"
+            "fix the folder's permissions, then run again: finished steps and epochs are kept"
         ) from error
 
 

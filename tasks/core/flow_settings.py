@@ -1,4 +1,4 @@
-"""What flows are asked to do: what carries out a run, and what to compare, promote, predict, export, keep house."""
+"""The settings of the flows other than a run: runners, compare, promote, predict, export and housekeeping."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,15 +13,14 @@ STDIN = "-"
 
 
 class RunnerSettings(Settings):
-    """What carries out side by side what does not depend on each other."""
+    """What runs independent tasks in parallel."""
 
     runner: Literal["none", "threads", "processes", "dask", "ray"] = "none"
-    """none: one after another; threads or processes: side by side on this machine; dask, ray: on a cluster of theirs"""
+    """none: one after another; threads or processes: in parallel on this machine; dask or ray: on a cluster"""
     workers: int | None = Field(None, ge=1, le=1024)
-    """how many at once, each with its share of this machine's processors (none: two, or as the cluster is wide)"""
+    """how many at once, each with its share of this machine's processors (none: two, or the cluster's size)"""
     address: str | None = Field(None, min_length=1)
-    """of the Dask scheduler (tcp://host:8786) or the Ray cluster (ray://host:10001) that is there already (none: one is
-    started on this machine for as long as it takes)"""
+    """of a running Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) (none: start one)"""
 
     @property
     def place(self) -> str:
@@ -31,35 +30,32 @@ class RunnerSettings(Settings):
     @model_validator(mode="after")
     def _only_clusters_have_an_address(self) -> Self:
         if self.address is not None and self.runner not in ("dask", "ray"):
-            raise ValueError(
-                "address is of a Dask scheduler or a Ray cluster; give runner dask or ray, or leave it out"
-            )
+            raise ValueError("address is for the runners dask and ray; give one of these, or leave it out")
         return self
 
 
 class CompareSettings(RunSettings, RunnerSettings):
-    """Which networks to set side by side; what a run has settings for, all of them share."""
+    """Which networks to compare; they share all other settings of a run."""
 
     cells: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
     """the recurrent layers to compare (none: presets alone)"""
     ways: Annotated[tuple[Literal["one", "two"], ...], Field(min_length=1)] = ("one", "two")
-    """and in which of these ways each reads a review"""
+    """directions in which each layer reads a text: forward, or both"""
     presets: tuple[str, ...] = ()
-    """presets to compare with them, each with its own words, network and training: names, or TOML files"""
+    """presets to compare too, each with its own vocabulary, network and training: names, or TOML files"""
     grid: str | None = None
-    """values that a setting takes in turn in every network, as "model.units=32,64"; of several settings, parted by
-    spaces, each with each"""
+    """values to try in every network, as "model.units=32,64"; several settings, separated by spaces, are combined"""
     seeds: int = Field(1, ge=1, le=100)
-    """how many times each is trained, from first weights and orders of batches of their own"""
+    """how many times to train each, with different initial weights and batch orders"""
 
     trials: int = Field(0, ge=0, le=10_000)
-    """search beyond the grid with this many trials, those of earlier searches for the same included (0: no search); the
-    one with the lowest validation loss is compared"""
+    """number of trials of a search, earlier ones of the same search included (0: none); the one with the lowest
+    validation loss is compared"""
     search: str = (
         "model.units=16..128 model.readout=last,max,mean,max_mean model.embedding_dropout=0..0.5 "
         "training.learning_rate=0.0005..0.01"
     )
-    """where to search: for each setting a range or values, parted by spaces; all else is as the settings say"""
+    """where to search: a range or values for each setting, separated by spaces"""
 
     @field_validator("cells", mode="before")
     @classmethod
@@ -75,38 +71,37 @@ class PromoteSettings(Settings):
     registered_model: str | None = Field(None, min_length=1)
     """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     reason: str = Field("promoted by hand", min_length=1)
-    """what to write beside the decision"""
+    """the reason to record with the decision"""
 
 
 class PredictSettings(RunnerSettings):
-    """What to score, with which model, and by what: the files of a folder may be scored side by side."""
+    """What to score, and with which model; the files of a folder may be scored in parallel."""
 
-    text: SecretStr | None = None  # Prefect's server is told of the parameters of every run
-    """one review to score; Prefect is not told what it says"""
+    text: SecretStr | None = None  # Prefect's server stores the parameters of every run
+    """one text to score; Prefect does not see it"""
     input: str | None = Field(None, min_length=1)
-    """reviews to score: CSV, Parquet, JSON or one review a line (.txt), .gz and .zst too; or a folder of them; or - for
-    lines that come in, whose scores go out as JSON lines"""
+    """texts to score: CSV, Parquet, JSON or one text per line (.txt), .gz and .zst too; a folder of them; or - for the
+    lines of standard input, whose scores are printed as JSON lines"""
     output: str | None = Field(None, min_length=1)
-    """where to write the scores: a .parquet, .csv or .jsonl file, or for a folder a folder (of Parquet)"""
+    """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one"""
     text_column: str = Field("text", min_length=1)
-    """the column that holds the reviews"""
+    """the column of the texts"""
     encoding: EncodingName = "utf-8"
-    """the encoding of CSV, JSON and text, as utf-16 or windows-1252"""
+    """the encoding of CSV, JSON and text, such as utf-16 or windows-1252"""
     delimiter: Delimiter | None = None
-    """between the fields of CSV (none: the one that the header shows, of comma, semicolon, tab and bar)"""
+    """the CSV delimiter (none: detected in the header among comma, semicolon, tab and bar)"""
     quoting: Quoting = "double"
-    """how CSV writes a double quote in a quoted field: twice, or after a backslash (none: a quote is a character like
-    any other)"""
+    """how CSV writes a double quote in a quoted field: twice, or after a backslash (none: quotes have no meaning)"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
     registered_model: str | None = Field(None, min_length=1)
     """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     explain: int = Field(0, ge=0, le=100)
-    """name this many words that moved the score most"""
+    """return this many of the words that changed the score most"""
     max_drift: float = Field(0.25, gt=0)
-    """the population stability index of lengths, unknown words or scores beyond which a warning is given"""
+    """the population stability index of lengths, unknown words or scores above which to warn"""
     min_drift_rows: int = Field(200, ge=1)
-    """rows below which there are too few to tell"""
+    """rows needed to measure drift"""
 
     @model_validator(mode="after")
     def _one_thing_to_score(self) -> Self:
@@ -114,7 +109,7 @@ class PredictSettings(RunnerSettings):
             raise ValueError("give either text or input")
         if self.input == STDIN:
             if self.output is not None:
-                raise ValueError("the scores of what comes in go out as lines: give no output")
+                raise ValueError("the scores of standard input are printed as lines; leave output out")
         elif (self.input is None) != (self.output is None):
             raise ValueError("input and output go together")
         return self
@@ -139,4 +134,4 @@ class HousekeepingSettings(Settings):
     action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
     """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
     days: int = Field(30, ge=0)
-    """prune: keep what a run of the last so many days has used, and the folders of those runs"""
+    """prune: keep what runs of the last so many days have used, and their folders"""

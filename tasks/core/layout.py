@@ -11,6 +11,9 @@ MLFLOW = "mlflow"
 PREFECT = "prefect"
 KERAS = "keras"
 MATPLOTLIB = "matplotlib"
+# "inbox" and "scored" are those of the folder that is scored on a schedule, "results" of earlier versions.
+NO_STEPS = {RUNS, COMPARISONS, FAILURES, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
+NO_STEPS |= {"inbox", "results", "scored"}
 
 # A run folder, and a comparison's.
 LATEST = "latest"  # the link to the newest one

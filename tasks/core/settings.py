@@ -1,4 +1,4 @@
-"""What a run is: the settings of every step, their defaults (the case study's) and what each may hold."""
+"""The settings of a run, by step; the defaults are the case study's."""
 
 from typing import Literal, Self
 
@@ -11,22 +11,18 @@ Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softs
 
 
 class PhraseSettings(Settings):
-    """What words and phrases say about the label, for a network that reads it: what `phrases` reads."""
+    """The phrase features: what `phrases` reads."""
 
     folds: int = Field(4, ge=2, le=100)
-    """parts of the training reviews, each told what the others say; reviews of one group stay in one part"""
+    """parts of the training texts, each with features learned from the others; a group stays in one part"""
     min_documents: int = Field(2, ge=1)
-    """training reviews that a phrase must stand in to count"""
+    """training texts that must contain a phrase"""
     inverse_penalty: float = Field(0.2, gt=0)
-    """how freely the linear model may weigh phrases: scikit-learn's C"""
+    """inverse penalty of the linear model's weights: scikit-learn's C"""
     iterations: int = Field(20, ge=1, le=1000)
     """steps of the linear model's descent"""
-    vector_words: int = Field(20_000, ge=1)
-    """ids below this have a word vector"""
     vector_dim: int = Field(64, ge=1, le=4096)
     """width of a word vector"""
-    vector_norm: float = Field(2.4, gt=0)
-    """length of a word vector"""
     seed: Seed = 1
     """seed of the folds and of the vectors"""
 
@@ -37,9 +33,9 @@ class ModelSettings(Settings):
     cell: Literal["simple_rnn", "lstm", "gru"] = "lstm"
     """the recurrent layer"""
     bidirectional: bool = True
-    """read each review both ways"""
+    """read each text in both directions"""
     units: int = Field(64, ge=1, le=4096)
-    """width of the recurrent state, each way"""
+    """width of the recurrent state, per direction"""
     layers: int = Field(1, ge=1, le=8)
     """recurrent layers, stacked through return_sequences"""
     activation: Activation = "tanh"
@@ -47,19 +43,19 @@ class ModelSettings(Settings):
     recurrent_activation: Activation | None = None
     """activation of the gates (none: the cell's own, sigmoid); simple_rnn has no gates"""
     readout: Literal["last", "max", "mean", "max_mean", "state"] = "last"
-    """what the classifier sees: the last output, the max or mean over time or both, or the state (an LSTM's c too)"""
+    """input of the classifier: the last output, the max or mean over time or both, or the state (an LSTM's c too)"""
     phrases: bool = False
-    """read beside each word what the one- to three-word phrases that end there say about the label"""
+    """read, with each word, features of the one- to three-word phrases that end there"""
     word_vectors: bool = False
-    """take word vectors that the training texts gave, as they are, in place of an embedding that is learned"""
+    """use fixed word vectors, learned from the training texts, instead of a trained embedding"""
     vector_tuning: Share = 0.0
-    """how much of what training learns of a word is added to its vector (0: none)"""
+    """scale of a trained correction that is added to each word vector (0: none)"""
     embedding_dim: int = Field(128, ge=0, le=4096)
-    """width of a word's vector that is learned (0: none, for a network that reads phrases alone)"""
+    """width of the trained embedding (0: none, for a network that reads phrases only)"""
     embedding_dropout: Share = 0.0
-    """share of the embedding's channels dropped, over a whole review"""
+    """share of the embedding's channels dropped, for a whole text"""
     word_dropout: Share = 0.0
-    """share of the words dropped, with all that is known of them"""
+    """share of the words dropped, with their phrase features"""
     dropout: Share = 0.0
     """share of the recurrent layer's inputs dropped"""
     recurrent_dropout: Share = 0.0
@@ -67,9 +63,9 @@ class ModelSettings(Settings):
     dense_units: int = Field(64, ge=0, le=65_536)
     """width of the dense layer (0: none)"""
     dense_dropout: Share = 0.3
-    """share of the dense layer's outputs dropped, or of the readout's where there is none"""
+    """share of the dense layer's outputs dropped, or of the readout's without a dense layer"""
     seed: Seed = 113
-    """seed of the first weights"""
+    """seed of the initial weights"""
 
     @model_validator(mode="after")
     def _simple_rnn_has_no_gates(self) -> Self:
@@ -86,7 +82,7 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _vectors_are_there_to_be_tuned(self) -> Self:
         if self.vector_tuning and not self.word_vectors:
-            raise ValueError("vector_tuning is of word_vectors; add these, or leave it out")
+            raise ValueError("vector_tuning needs word_vectors; add these, or leave it out")
         return self
 
 
@@ -94,25 +90,25 @@ class TrainingSettings(Settings):
     """How the network is fitted: what `train` reads."""
 
     epochs: int = Field(5, ge=1, le=10_000)
-    """passes over the training reviews"""
+    """passes over the training texts"""
     min_steps: int = Field(0, ge=0)
     """batches that all epochs have together at least: few texts get more epochs (0: as many as epochs gives)"""
     batch_size: int = Field(128, ge=1)
-    """reviews a step"""
+    """texts per step"""
     learning_rate: float = Field(0.001, gt=0, le=10)
     """Adam's step size"""
     learning_rate_decay: Literal["none", "cosine"] = "none"
-    """how the step size falls: none, or to 0 at the end of the last epoch, as a cosine does"""
+    """how the step size falls: not at all, or to 0 at the end of the last epoch along a cosine"""
     beta_2: float = Field(0.999, gt=0, lt=1)
     """how long Adam remembers the size of gradients"""
     clipnorm: float | None = Field(None, gt=0)
-    """the longest gradient of a weight, longer ones are scaled down (none: as they come)"""
+    """maximum norm of each weight's gradient (none: no limit)"""
     bucketing: bool = True
-    """batch reviews of like length, padded to the next multiple of 32 only (no: all to maxlen)"""
+    """batch texts of similar length, padded to the next multiple of 32 only (no: all to maxlen)"""
     early_stopping_patience: int | None = Field(None, ge=1)
     """stop after this many epochs without a better validation loss (none: never)"""
     class_weight: Literal["none", "balanced"] = "none"
-    """how much each label counts: none, as often as it occurs; balanced, all labels alike"""
+    """weight of the labels: none, by their frequency; balanced, all equal"""
     keep_best: bool = False
     """keep the weights of the epoch with the best validation loss, not the last"""
     seed: Seed = 113
@@ -120,48 +116,48 @@ class TrainingSettings(Settings):
 
 
 class ScoringSettings(Settings):
-    """How reviews are scored: what `evaluate` reads."""
+    """How texts are scored: what `score` reads."""
 
     batch_size: int = Field(256, ge=1)
-    """reviews scored at once, on each processor"""
+    """texts per batch, on each processor"""
 
 
 class ThresholdSettings(Settings):
-    """Where a probability becomes a verdict: what `package` reads."""
+    """The decision threshold: what `package` reads."""
 
     threshold: float = Field(0.5, gt=0, lt=1)
-    """probability from which a review counts as positive"""
+    """probability from which a text counts as positive"""
 
 
 class MetricsSettings(ThresholdSettings):
-    """How scores are judged: what `judge` and `report` read."""
+    """How scores are evaluated: what `evaluate` and `figures` read."""
 
     calibration_bins: int = Field(15, ge=2, le=1000)
     """bins of equal width for the expected calibration error"""
 
 
 class SliceSettings(Settings):
-    """By which parts of the test reviews the network is judged too: what `divide` reads."""
+    """Groups of test texts to evaluate separately: what `slice_tests` reads."""
 
     slice_column: str | None = Field(None, min_length=1)
-    """own reviews: report the accuracy by value of this column too, as a film (none: do not)"""
+    """your texts: also report the accuracy by value of this column, such as a film (none: do not)"""
     min_slice_rows: int = Field(30, ge=2)
-    """the test reviews that a value must have; those of rarer values are judged together"""
+    """minimum number of test texts per value; rarer values are evaluated together"""
 
 
 class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
-    """How the network is scored and judged."""
+    """How the network is scored and evaluated."""
 
 
 class BaselineSettings(Settings):
-    """The linear model beside the network: what `baseline` reads."""
+    """The linear baseline: what `baseline` reads."""
 
     kind: Literal["nb", "tfidf"] = "nb"
     """a logistic regression on phrases of one to three words scaled by naive Bayes, or of one and two by TF-IDF"""
     min_documents: int = Field(2, ge=1)
-    """training reviews that a phrase must stand in to count"""
+    """training texts that must contain a phrase"""
     inverse_penalty: float | None = Field(None, gt=0)
-    """how freely the linear model may weigh phrases: scikit-learn's C (none: 0.2 for nb, 10 for tfidf)"""
+    """inverse penalty of the weights: scikit-learn's C (none: 0.2 for nb, 10 for tfidf)"""
 
 
 class TrackingSettings(Settings):
@@ -174,33 +170,33 @@ class TrackingSettings(Settings):
     registered_model: str | None = Field(None, min_length=1)
     """the name to register the model under (none: the dataset's name and -classifier)"""
     texts: bool = True
-    """log the report too, which quotes the reviews that the network got most wrong (no: figures and numbers alone)"""
+    """log the report too, which quotes the worst mistakes (no: only figures and numbers)"""
 
 
 class PromotionSettings(Settings):
-    """When a newly registered model takes the place of the champion: what `promote` reads."""
+    """When a newly registered model becomes the champion: what `promote` reads."""
 
     min_accuracy: float = Field(0.7, ge=0, le=1)
     """the test accuracy that a champion must have"""
     alpha: float = Field(0.05, gt=0, lt=1)
-    """the probability with which chance alone may dethrone a champion, spent over all its challengers"""
+    """probability that chance alone replaces a champion, over all its challengers"""
 
 
 class RunSettings(Settings):
     """Everything that defines a run."""
 
     data: DataSettings = DataSettings()
-    """the reviews"""
+    """the texts"""
     model: ModelSettings = ModelSettings()
     """the network"""
     phrases: PhraseSettings = PhraseSettings()
-    """what phrases say, if the network reads it"""
+    """phrase features, if the network reads them"""
     training: TrainingSettings = TrainingSettings()
     """how the network is fitted"""
     evaluation: EvaluationSettings = EvaluationSettings()
-    """how the network is judged"""
+    """how the network is evaluated"""
     baseline: BaselineSettings = BaselineSettings()
-    """the linear model beside the network"""
+    """the linear baseline"""
     tracking: TrackingSettings = TrackingSettings()
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()
@@ -209,5 +205,5 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def _only_own_reviews_have_columns(self) -> Self:
         if self.evaluation.slice_column and not self.data.is_own:
-            raise ValueError("evaluation.slice_column is for own reviews, which have columns; leave it out")
+            raise ValueError("evaluation.slice_column is for your texts, which have columns; leave it out")
         return self

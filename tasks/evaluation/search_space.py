@@ -12,7 +12,7 @@ OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may 
 SHARED = {
     *SourceSettings.model_fields,
     *("on_unreachable", "tokenisation", "shuffle_seed", "max_reviews"),
-    *("min_words", "max_words", "max_odd_lengths", "max_unknown"),
+    *("max_words", "max_odd_lengths", "max_unknown"),
 }
 # Validation reviews choose among trials, so these are the same for all of them.
 VALIDATED_ON = {"validation_split", "whole_groups"}

@@ -114,7 +114,7 @@ def find_damage(path: Path) -> str:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return str(error)
         raise StoreError(
-            f"{path}: Prefect's database cannot be read ({error}); free space or mend the file's rights, then run again"
+            f"{path}: Prefect's database cannot be read ({error}); free space or fix the file's rights, then run again"
         ) from error
     return "" if found == "ok" else found
 
@@ -184,7 +184,7 @@ def check_proxies() -> None:
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         names = [name for name in sorted(os.environ) if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
         reason = "SOCKS needs the package socksio" if isinstance(error, ImportError) else "its address cannot be read"
-        raise ServerError(f"{', '.join(names)}: a proxy cannot be used ({reason}); mend or unset it") from error
+        raise ServerError(f"{', '.join(names)}: a proxy cannot be used ({reason}); fix or unset it") from error
 
 
 def check_address(address: str) -> None:
@@ -204,7 +204,7 @@ def check_address(address: str) -> None:
     asking.join(LONGEST)
     found = answer[0] if answer else f"no answer within {LONGEST:.0f} s"
     if found:
-        remedy = "start it (make server)" if "refused" in found else "mend it"
+        remedy = "start it (make server)" if "refused" in found else "fix it"
         away = f"unset {origin}" if origin == "PREFECT_API_URL" else f"take the address out of {origin}"
         raise ServerError(
             f"Prefect's server at {address}, set by {origin}, cannot be used: {found}; {remedy}, or {away} for a "
@@ -242,7 +242,7 @@ def describe_answer(error: BaseException) -> str:
         return next(iter(str(error).splitlines()), type(error).__name__)
     if isinstance(error, RuntimeError):
         return str(error).rstrip(".")
-    return "what answers is no server of Prefect's; the address begins with http and ends in /api"
+    return "it is not a Prefect server; the address begins with http and ends in /api"
 
 
 def check_room(folder: Path) -> None:

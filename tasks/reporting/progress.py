@@ -108,7 +108,7 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
                     get_run_logger().warning(
-                        "Prefect's server is not told of the progress any more (%s); the work goes on", error
+                        "Prefect's server no longer gets the progress (%s); the work goes on", error
                     )
 
         yield advance

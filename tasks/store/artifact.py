@@ -18,7 +18,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 class DamagedError(StoreError):
-    """A kept artifact is not what its record says it is."""
+    """A stored artifact differs from its record."""
 
 
 def digest(value: Any) -> str:
@@ -61,13 +61,10 @@ class FileRecord(BaseModel):
 
 
 class Artifact(BaseModel):
-    """What a step made: small enough for a task to return, with the files left in the store.
+    """The result of a step: its key `<step>/<cache key>`, also its folder in the store, and a record of its files.
 
-    Attributes:
-        key: `<step>/<cache key>`, also the folder below the store's root.
-        files: each file's name, size and sha256.
-        meta: facts for people, as JSON values. They are no part of `sha256`, so seconds may stand here, and
-            nothing that shapes a later step may: that belongs into a file.
+    `meta` has facts for people, as JSON values. It is not part of `sha256`, so nothing that a later step reads may be
+    there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,7 +75,7 @@ class Artifact(BaseModel):
 
     @property
     def step(self) -> str:
-        """The step that made it."""
+        """The name of its step."""
         return self.key.partition("/")[0]
 
     @property
@@ -93,7 +90,7 @@ class Artifact(BaseModel):
 
 
 class Resume(NamedTuple):
-    """The key under which a step keeps what it has finished, and whether that must not be used."""
+    """The key under which a step keeps its finished parts, and whether to ignore them."""
 
     key: str
     ignored: bool
@@ -112,7 +109,7 @@ def record_files(folder: Path) -> dict[str, FileRecord]:
     }
 
 
-# The step that makes the artifact which later steps take under this name.
+# The names under which steps take artifacts, and the steps that make them.
 MADE_BY = {
     "downloaded": "download",
     "encoded": "encode",

@@ -1,4 +1,4 @@
-"""Bucket: files in an object store that speaks S3, written only on a condition where two may write the same."""
+"""Bucket: objects in an S3 store, with conditional writes for those that several machines may write."""
 
 import contextlib
 import functools
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.errors import StoreError
 from tasks.core.files import explain_os_errors
 
-# s3fs is an extra, and takes half a second: who has the store in a folder pays for neither.
+# s3fs is an extra and takes half a second to import; a local store needs neither.
 if TYPE_CHECKING:
     import s3fs
 
 SCHEME = "s3://"
-# A condition of a write that does not hold; and that no object has the tag that it names.
+# Errors of a write whose condition does not hold.
 CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404")
-# Of two writes at the same moment S3 may refuse one for now, whatever its condition.
+# S3 may refuse one of two simultaneous writes; it may be repeated.
 COLLISION = "ConditionalRequestConflict"
 COLLISIONS = 8
 KEPT = "finished steps and epochs are kept, run again to go on"
@@ -29,12 +29,7 @@ KEPT = "finished steps and epochs are kept, run again to go on"
 
 @functools.cache
 def connect(endpoint: str | None, seconds: float) -> "s3fs.S3FileSystem":
-    """Return the object store that the environment names: `endpoint`, or Amazon's; one for all of this process.
-
-    Args:
-        endpoint: its address.
-        seconds: that an answer may take before the request is sent again, a dozen times.
-    """
+    """Return the object store at `endpoint`, or Amazon's; a request is repeated after `seconds` without a response."""
     import s3fs
 
     patience = {
@@ -50,20 +45,16 @@ def connect(endpoint: str | None, seconds: float) -> "s3fs.S3FileSystem":
 class Bucket:
     """The objects below one address, by their names relative to it.
 
-    An object appears whole or not at all. Its tag (S3's ETag) changes with its content, so a write may be tied to
-    the tag that was read before. Credentials come from the environment, a profile or the machine's role, as the AWS
-    libraries find them, and are printed nowhere; AWS_ENDPOINT_URL names a store that is not Amazon's.
+    An object is written atomically. Its tag (S3's ETag) changes with its content, so a write can require the tag that
+    was read before. The AWS libraries find the credentials, which are never printed; AWS_ENDPOINT_URL names a store
+    other than Amazon's.
     """
 
     def __init__(self, address: str, seconds: float = 60.0) -> None:
-        """Take `s3://bucket/prefix`; nothing is asked of it yet.
-
-        Args:
-            address: of the store.
-            seconds: that an answer may take before the request is sent again.
+        """Name the objects below `s3://bucket/prefix`, without a request; `seconds` as in `connect`.
 
         Raises:
-            StoreError: s3fs is not installed, or this names no bucket.
+            StoreError: s3fs is not installed, or the address names no bucket.
         """
         self.address, self.seconds = address.rstrip("/"), seconds
         self.bucket, _, prefix = self.address.removeprefix(SCHEME).partition("/")
@@ -75,11 +66,11 @@ class Bucket:
 
     @property
     def files(self) -> "s3fs.S3FileSystem":
-        """The object store's files; connects when it is first asked."""
+        """The object store's files; the first use connects."""
         return connect(os.environ.get("AWS_ENDPOINT_URL"), self.seconds)
 
     def hasty(self, seconds: float) -> "Bucket":
-        """Return the same, which sends a request again after `seconds`."""
+        """Return this bucket with another time limit for responses."""
         return Bucket(self.address, seconds)
 
     def where(self, name: str) -> str:
@@ -87,55 +78,47 @@ class Bucket:
         return f"{self.address}/{name}"
 
     def read(self, name: str) -> bytes | None:
-        """Return an object's bytes, or None where there is none."""
+        """Return an object's bytes, or None if there is none."""
         with self._naming(name), contextlib.suppress(FileNotFoundError):
             return bytes(self.files.cat_file(self.where(name)))
         return None
 
     def tag(self, name: str) -> str | None:
-        """Return an object's tag, or None where there is none."""
+        """Return an object's tag, or None if there is none."""
         head = self._head(name)
         return None if head is None else str(head["ETag"])
 
     def has(self, name: str, size: int) -> bool:
-        """Tell whether there is an object of `size` bytes."""
+        """Return whether there is an object of `size` bytes."""
         head = self._head(name)
         return head is not None and int(head["ContentLength"]) == size
 
     def create(self, name: str, content: bytes) -> str | None:
-        """Write an object that is not there yet.
-
-        Returns:
-            Its tag; None where another stands, which then stays.
-        """
+        """Write a new object and return its tag, or None if there is one already."""
         return self._write(name, content, IfNoneMatch="*")
 
     def replace(self, name: str, content: bytes, tag: str) -> str | None:
-        """Write an object in the place of the one that has `tag`.
-
-        Returns:
-            Its tag; None where the object has another tag, or is gone, which then stays so.
-        """
+        """Replace the object that has `tag` and return the new tag, or None if it has another tag or is gone."""
         return self._write(name, content, IfMatch=tag)
 
     def upload(self, path: Path, name: str) -> None:
-        """Write the object from a file, whatever stood there."""
+        """Write an object from a file, replacing any."""
         with self._naming(name), local_trouble(path):
             self.files.put_file(str(path), self.where(name))
 
     def download(self, name: str, path: Path) -> bool:
-        """Write an object to the file `path`, and tell whether there was one."""
+        """Write an object to the file `path`, and return whether there was one."""
         with self._naming(name), contextlib.suppress(FileNotFoundError), local_trouble(path):
             self.files.get_file(self.where(name), str(path))
             return True
         return False
 
     def names(self, folder: str) -> dict[str, datetime]:
-        """Return the names of all objects below `folder`, and when each was written, by the object store's clock."""
+        """Return the names of all objects below `folder`, and when each was written by the object store's clock."""
         with self._naming(folder), contextlib.suppress(FileNotFoundError):
             found = self.files.find(self.where(folder), detail=True).values()
             start = len(f"{self.bucket}/{self.prefix}")
-            # Where nothing is found, s3fs asks again for the folder itself, in which something may be by then.
+            # If nothing is found, s3fs asks again for the folder itself, which may no longer be empty.
             files = [listed for listed in found if listed["type"] == "file"]
             return {str(listed["name"])[start:]: listed["LastModified"] for listed in files}
         return {}
@@ -146,11 +129,7 @@ class Bucket:
             self.files.call_s3("delete_object", Bucket=self.bucket, Key=self.prefix + name)
 
     def check(self) -> None:
-        """Ask whether the bucket is there and may be read.
-
-        Raises:
-            StoreError: naming what stands in the way.
-        """
+        """Raise StoreError if the bucket does not exist or cannot be read."""
         with self._naming(""):
             self.files.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
@@ -173,12 +152,12 @@ class Bucket:
                     if code_of(error) not in CONDITION_FAILED:
                         raise
                     break
-            # Where an answer was lost, the write was sent again, and found its own first try in the way.
+            # If a response was lost, the write was repeated and found its own first attempt.
             return self.tag(name) if self.read(name) == content else None
 
     @contextlib.contextmanager
     def _naming(self, name: str) -> Iterator[None]:
-        """Turn an object store's refusals into errors that name the place and the remedy, and no credentials."""
+        """Turn an object store's errors into ones that name the object and a remedy, and no credentials."""
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         try:
@@ -198,7 +177,7 @@ class Bucket:
 
 @contextlib.contextmanager
 def local_trouble(path: Path) -> Iterator[None]:
-    """Name `path` where this machine's own disk stands in the way, and not the object store."""
+    """Name `path` in errors of this machine's disk."""
     try:
         yield
     except OSError as error:
@@ -209,6 +188,6 @@ def local_trouble(path: Path) -> Iterator[None]:
 
 
 def code_of(error: BaseException) -> str:
-    """Return the object store's own word for an error, or the kind of an error that never reached it."""
+    """Return the object store's code for an error, or the type of an error that did not come from it."""
     answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None) or {}
     return str(answer.get("Error", {}).get("Code") or type(error.__cause__ or error).__name__)

@@ -1,4 +1,4 @@
-"""Leases: one worker at a time where no operating system frees a lock, as in an object store."""
+"""Leases: locks in an object store, which expire if their holder stops renewing them."""
 
 import contextlib
 import json
@@ -21,20 +21,20 @@ SECONDS = 60.0
 
 
 class LeaseLostError(StoreError):
-    """Another worker has taken over what this one was at."""
+    """Another process has taken over the lease."""
 
 
 class Lease:
-    """An object that names its holder, who writes it anew every quarter of its term.
+    """An object that names its holder, who renews it every quarter of its term.
 
-    Clocks of different machines are never compared: whoever waits takes over what has not changed for a whole term by
-    the waiter's own clock, and only if it is still unchanged. A holder that stood still for longer finds that out
-    when it writes next; until then two may be at the same work, so what they write must bear that.
+    A waiting process takes over a lease that has not changed for a whole term by its own clock, so clocks of different
+    machines are never compared. A holder that was suspended for longer notices at its next write; until then two may
+    do the same work, so their writes must allow for that.
     """
 
     def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
         """Prepare to hold `key` for terms of `seconds`."""
-        # One answer that never comes must not cost the lease: it is asked for again well before the term is over.
+        # A lost response must not cost the lease: the request is repeated well before the term is over.
         self.bucket, self.seconds, self.name = bucket.hasty(max(2.0, seconds / 6)), seconds, f"locks/{key}.lease"
         self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.beats = 0
@@ -42,12 +42,7 @@ class Lease:
         self._turn, self._ended = threading.Lock(), threading.Event()
 
     def take(self, what: str, *, wait: bool = True) -> bool:
-        """Begin to hold it, and tell whether it is held.
-
-        Args:
-            what: that is done under it, for the line in the log.
-            wait: for another holder to end, or to stand still for a term.
-        """
+        """Take the lease, and return whether it is held; without `wait`, only if it is free. `what` is for the log."""
         seen, since, said = "", time.monotonic(), False
         while True:
             self.tag = self.bucket.create(self.name, self._record())
@@ -72,10 +67,10 @@ class Lease:
             time.sleep(min(2.0, self.seconds / 20))
 
     def check(self) -> None:
-        """Write it anew, which only its holder can.
+        """Renew the lease.
 
         Raises:
-            LeaseLostError: another has it.
+            LeaseLostError: another process has it.
             StoreError: the object store does not answer.
         """
         with self._turn:
@@ -88,9 +83,9 @@ class Lease:
                 )
 
     def _rewrite(self, tag: str) -> str | None:
-        """Write it anew in the place of what has `tag`, and return its tag; None where another has it.
+        """Replace the object that has `tag` and return the new tag, or None if another process has the lease.
 
-        A write whose answer was lost has changed the tag; what stands is ours all the same.
+        A write whose response was lost has changed the tag, but the lease is still ours.
         """
         written = self.bucket.replace(self.name, self._record(), tag)
         if written is None and (standing := self.bucket.tag(self.name)) and self._read()[0] == self.holder:
@@ -98,7 +93,7 @@ class Lease:
         return written
 
     def keep(self) -> None:
-        """Write it anew every quarter of its term until it ends or is lost; for a thread of its own."""
+        """Renew the lease every quarter of its term until it ends or is lost; runs in a thread."""
         while not self._ended.wait(self.seconds / 4):
             try:
                 self.check()
@@ -120,13 +115,13 @@ class Lease:
                 self.tag = None
 
     def _record(self, *, free: bool = False) -> bytes:
-        """Return what the object holds: never the same twice."""
+        """Return the content of the object, which differs each time."""
         self.beats += 1
         record = {"holder": None if free else self.holder, "seconds": self.seconds, "beat": self.beats}
         return json.dumps(record | {"written_by": self.holder}).encode()
 
     def _read(self) -> tuple[str | None, float]:
-        """Return who holds it, None for nobody, and for how long that one may be silent."""
+        """Return the holder, or None, and its term in seconds."""
         try:
             record = json.loads(self.bucket.read(self.name) or b"{}")
             holder, seconds = record.get("holder"), float(record.get("seconds", 0))
@@ -136,11 +131,7 @@ class Lease:
 
 
 def lease_seconds() -> float:
-    """Return for how long a holder may be silent: $ARTIFACTS_LEASE_SECONDS, else a minute.
-
-    Raises:
-        StoreError: it is no number above 0.
-    """
+    """Return the term of leases: $ARTIFACTS_LEASE_SECONDS, or a minute; raise StoreError if it is not above 0."""
     named = os.environ.get(SECONDS_VARIABLE) or str(SECONDS)
     with contextlib.suppress(ValueError):
         if 0 < float(named) < math.inf:
@@ -150,7 +141,7 @@ def lease_seconds() -> float:
 
 @contextlib.contextmanager
 def leased(bucket: Bucket, key: str, *, wait: bool = True) -> Iterator[Lease | None]:
-    """Hold the lease of `key`, or give None where another has it and there is no time to wait."""
+    """Hold the lease of `key`, and yield it; without `wait`, yield None if another process has it."""
     lease = Lease(bucket, key, lease_seconds())
     if not lease.take(key, wait=wait):
         yield None

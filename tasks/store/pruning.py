@@ -1,4 +1,4 @@
-"""Pruning: removes what our own records show to be ours and no run has used for long, and nothing else."""
+"""Pruning: remove old files that are ours by our own records, and nothing else."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ from tasks.store.in_use import oldest_live_use
 from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, step_folders
 from tasks.store.store import Store, last_used
 
-# What runs, comparisons, failed runs and unfinished trainings keep in their folders; one that holds more is someone's.
+# The files of runs, comparisons, failed runs and unfinished trainings; a folder with others is not ours.
 RUN_FILES = re.compile(r"config\.json|metrics\.json|report\.html|figures/.+")
 COMPARISON_FILES = re.compile(r"config\.json|comparison\.(json|html)|figures/.+")
 FAILURE_FILES = re.compile(r"report\.html")
@@ -32,13 +32,13 @@ KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
 
 @dataclass
 class Pruned:
-    """What pruning came to.
+    """The result of pruning.
 
     Attributes:
-        artifacts: what was removed.
-        swept: the other paths that were removed: old runs, comparisons and failures, left-overs of killed runs, locks.
-        held: the keys that are old, but that a live run holds.
-        strangers: what stands among artifacts, runs or checkpoints and is not ours; it was not touched.
+        artifacts: those removed.
+        removed: other paths: old runs, comparisons and failures, unfinished folders of killed runs, locks.
+        held: old keys that a running process holds.
+        foreign_files: files among ours that are not ours; they were not touched.
     """
 
     artifacts: list[Entry] = field(default_factory=list)
@@ -48,10 +48,10 @@ class Pruned:
 
 
 def prune(root: Path, days: int) -> Pruned:
-    """Remove what was last used more than `days` ago and before any run that is going on, and say what it was.
+    """Remove what was last used more than `days` ago and before any running process started.
 
-    Each thing is removed under its lock, and only if it is still unused then: a run that begins meanwhile either
-    finds it gone and makes it again, or marks it used first and keeps it. What a live run holds is passed over.
+    Each artifact is removed under its lock if it is still unused then: a run that starts meanwhile rebuilds it, or has
+    marked it as used. What a running process holds is skipped.
     """
     pruned = Pruned(foreign_files=foreign_files(root))
     alive_since = oldest_live_use(root)
@@ -71,7 +71,7 @@ def prune(root: Path, days: int) -> Pruned:
 
 
 def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> None:
-    """Remove an artifact with its record and its lock, if its manifest is whole and it holds nothing else."""
+    """Remove an artifact and its lock, if its manifest is undamaged and the folder has no other files."""
     key, store = entry["key"], Store(root)
     with locked(lock_file(root, key), wait=False) as free:
         if not free:
@@ -91,7 +91,7 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
 
 
 def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
-    """Remove the checkpoint of a training that was given up before `cutoff`, in seconds since 1970."""
+    """Remove the checkpoint of a training that stopped before `cutoff`, in seconds since 1970."""
     key = folder.relative_to(root / "checkpoints").as_posix()
     with locked(lock_file(root, key), wait=False) as free:
         if not free:
@@ -126,18 +126,12 @@ def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float
 
 
 def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
-    """Remove the drafts of makers that were killed, whether or not their key is ever made again.
-
-    Args:
-        root: of the store.
-        before: in seconds since 1970; what has no lock of its own and is older is no live run's.
-        pruned: told what was removed.
-    """
+    """Remove the unfinished folders of killed processes; those without a lock if they are from before `before`."""
     for step in step_folders(root):
         for left, name in unfinished_folders(step):
             lock = lock_file(root, f"{step.name}/{name}")
             if not lock.exists():
-                continue  # no maker of ours was here
+                continue  # not ours
             with locked(lock, wait=False) as free:
                 if free and left.exists():
                     shutil.rmtree(left)
@@ -147,7 +141,7 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
 
 
 def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
-    """Remove the lock files of keys that nobody has held since `cutoff`; who waits for one meanwhile makes it anew."""
+    """Remove the lock files of keys that no process has held since `cutoff`; a waiting process creates it again."""
     for path in sorted((root / "locks").glob("*.lock")):
         if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
             with locked(path, wait=False) as free:

@@ -130,7 +130,7 @@ class Store:
                     if found := self.use(key):
                         return found, True
                 except DamagedError as damage:
-                    logger.warning("%s; making it again", damage)
+                    logger.warning("%s; rebuilding it", damage)
                     is_damaged = True
             return self._make(key, fill, replace=refresh or is_damaged)
 

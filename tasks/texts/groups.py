@@ -59,8 +59,8 @@ def group_boundary(groups: np.ndarray, cut: int) -> int:
 def fold_of(groups: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
     """Return the fold of each text, with whole groups and about as many groups in each fold: (n,) int8."""
     names, number = np.unique(groups, return_inverse=True)
-    dealt = np.random.RandomState(seed).permutation(len(names)) % folds
-    return dealt[number].astype(np.int8)
+    fold_of_group = np.random.RandomState(seed).permutation(len(names)) % folds
+    return fold_of_group[number].astype(np.int8)
 
 
 def write_groups(folder: Path, groups: np.ndarray, *, together: bool) -> None:

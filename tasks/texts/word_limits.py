@@ -43,7 +43,7 @@ class WordCheck:
         self._unknown += int(counted[:, 2].sum())
         self._shortest = int(words.min(initial=self._shortest))
         self._longest = int(words.max(initial=self._longest))
-        odd = counted[(words < self.settings.min_words) | (words > self.settings.max_words)]
+        odd = counted[(words < 1) | (words > self.settings.max_words)]
         self._odd += len(odd)
         self._odd_rows = np.concatenate([self._odd_rows, odd])[:ROWS_NAMED]
         both = np.concatenate([self._unknown_rows, counted])
@@ -69,9 +69,9 @@ class WordCheck:
                 f"{name_row(self.split, row)} ({words:,} words)" for row, words, _ in self._odd_rows.tolist()
             )
             raise DataError(
-                f"{self._odd:,} of {self._reviews:,} {self.split} texts have fewer than {settings.min_words:,} words "
-                f"or more than {settings.max_words:,} ({rows}{', …' if self._odd > ROWS_NAMED else ''}); remove them, "
-                f"or change --data.min-words, --data.max-words or --data.max-odd-lengths ({settings.max_odd_lengths})"
+                f"{self._odd:,} of {self._reviews:,} {self.split} texts have no words or more than "
+                f"{settings.max_words:,} ({rows}{', …' if self._odd > ROWS_NAMED else ''}); remove them, or change "
+                f"--data.max-words or --data.max-odd-lengths ({settings.max_odd_lengths})"
             )
         if unknown_share > settings.max_unknown and self._words <= self._reviews * MAX_SHORT:
             raise DataError(

@@ -45,7 +45,7 @@ def test_damaged_files_are_named_and_rebuilt(driver, undisturbed, tmp_path, caps
         for step in expected:
             folders = (f"{store}/{step}/",)  # run folders have a figures/ of their own
             if any(folder in entry for entry in done for folder in folders):
-                assert "making it again" in driver.log(), context
+                assert "rebuilding it" in driver.log(), context
         assert executed(driver.finish(store)) == [], context
     shutil.rmtree(store / "runs")  # damaged folders of past runs stay damaged: no step reads them
     assert_files_complete(store)

@@ -52,7 +52,7 @@ def test_a_file_above_the_size_limit_is_named(driver, undisturbed, tmp_path):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (40_000, 40_000))
     last = run_that_fails(driver, tmp_path / "store", preexec_fn=limit).strip().splitlines()[-1]
     assert str(tmp_path / "store") in last
-    assert "free space or mend" in last
+    assert "free space or fix" in last
     assert_files_complete(tmp_path / "store")
     assert contents(driver.finish(tmp_path / "store")) == contents(undisturbed[0])
 

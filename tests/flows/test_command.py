@@ -50,8 +50,8 @@ def test_a_flow_gets_the_words_after_its_own(monkeypatch, capsys):
 @pytest.mark.index
 def test_an_installed_wheel_trains_and_keeps_what_it_made_in_the_current_folder(imdb, tmp_path):
     source, installed, here = (tmp_path / name for name in ("source", "installed", "here"))
-    for room in ("flows", "serving", "tasks"):
-        shutil.copytree(PROJECT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("flows", "serving", "tasks"):
+        shutil.copytree(PROJECT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / file, source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

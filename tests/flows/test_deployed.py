@@ -107,7 +107,7 @@ def last_epoch(store: Path) -> int:
 
 
 def everything_told(api: str) -> str:
-    """Return all that the server tells of runs, deployments and pools to whoever asks."""
+    """Return all that the server gives to any client: runs, deployments and pools."""
     told = [ask(api, f"{what}/filter") for what in ("deployments", "flow_runs", "work_pools")]
     logs = [ask(api, "logs/filter", limit=200, offset=200 * page) for page in range(10)]
     assert logs[0]

@@ -66,7 +66,7 @@ VALUES = st.recursive(
 
 @st.composite
 def plain_rows(draw) -> list[dict]:
-    """Draw rows that can be trained on, but for what is then done to them."""
+    """Draw rows that can be trained on, before a test changes them."""
     count = draw(st.sampled_from([80, 80, 80, 9, 1, 0]))
     odd = draw(st.lists(CELLS, max_size=3))
     return [{"text": f"film {row} {odd[row] if row < len(odd) else ''}", "label": str(row % 2)} for row in range(count)]

@@ -74,8 +74,8 @@ def test_each_object_of_the_cluster_is_of_a_kind_that_kubernetes_has_and_fits_it
 @pytest.mark.parametrize(("name", "worker"), [("docker", "Docker"), ("kubernetes", "Kubernetes")])
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[its["name"] for its in DEPLOYMENTS])
 def test_prefects_own_worker_makes_a_container_of_each_deployment(name, worker, deployment, monkeypatch):
-    room = pytest.importorskip(f"prefect_{name}.worker", reason=f"pip install '.[{name}]'")
-    made_by = getattr(room, f"{worker}WorkerJobConfiguration")
+    module = pytest.importorskip(f"prefect_{name}.worker", reason=f"pip install '.[{name}]'")
+    made_by = getattr(module, f"{worker}WorkerJobConfiguration")
     variables = deployment["work_pool"]["job_variables"]
     configuration = asyncio.run(made_by.from_template_and_values(POOLS[name], variables, client=object()))
     configuration.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=uuid4(), name="lucky-cat"))

@@ -1,4 +1,4 @@
-"""Side by side: comparisons on threads, processes, Dask and Ray come to what they come to one after another."""
+"""Side by side: comparisons on threads, processes, Dask and Ray give the same results as one after another."""
 
 import contextlib
 import json
@@ -103,13 +103,13 @@ def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_byte
                 [*command, "--store", str(store), *flags], cwd=PROJECT, capture_output=True, text=True, timeout=200
             )
 
-        alone, beside = predict("alone"), predict("beside", "--runner", "processes", "--workers", "2")
-    for done in (alone, beside):
+        alone, parallel = predict("alone"), predict("parallel", "--runner", "processes", "--workers", "2")
+    for done in (alone, parallel):
         assert done.returncode == 1
         assert "d.txt: has no rows to score" in done.stderr
     scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
     assert len(scored) == 3
-    assert {path.name: path.read_bytes() for path in (tmp_path / "beside").iterdir()} == scored
+    assert {path.name: path.read_bytes() for path in (tmp_path / "parallel").iterdir()} == scored
 
 
 @pytest.fixture
@@ -152,12 +152,12 @@ def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, 
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    beside = figures(compare(imdb, store, "--runner", "dask", "--address", address, *flags))
+    parallel = figures(compare(imdb, store, "--runner", "dask", "--address", address, *flags))
     killer.join()
     assert workers[0].poll() == -9
     alone = figures(compare(imdb, tmp_path / "alone", *flags))
-    assert beside.keys() == alone.keys()
-    for name, its in beside.items():
+    assert parallel.keys() == alone.keys()
+    for name, its in parallel.items():
         assert its == pytest.approx(alone[name], abs=1e-5)
 
 

@@ -27,7 +27,7 @@ def lists(reviews) -> pa.ListArray:
 
 
 def in_thirds(reviews):
-    """The same reviews as three parts, anew each time."""
+    """The same reviews as three parts, again on each call."""
     bounds = [0, len(reviews) // 3, 2 * len(reviews) // 3, len(reviews)]
     return lambda: (lists(reviews[start:stop]) for start, stop in itertools.pairwise(bounds))
 

@@ -23,7 +23,7 @@ from tests.support.web import free_port, wait_for
 
 TEXTS = ["Good, good film", "", "the bad film — it's bad"]
 LABELS = ["bad", "so so", "good"]
-# Runs in a process whose only modules of ours are those that stand beside the model.
+# Runs in a process whose only modules of ours are those next to the model.
 ALONE = """
 import json, sys
 import mlflow

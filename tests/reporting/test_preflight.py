@@ -57,7 +57,7 @@ def test_a_page_in_place_of_the_version_is_no_answer(tmp_path):
     (tmp_path / "admin").mkdir()
     (tmp_path / "admin" / "version").write_text("<html>")
     with serving(tmp_path) as (address, _seen):
-        assert "what answers is no server of Prefect's" in refusal(f"{address}/plain")
+        assert "it is not a Prefect server" in refusal(f"{address}/plain")
 
 
 def test_a_password_in_the_address_is_refused_and_not_printed():

@@ -41,4 +41,4 @@ def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, c
 
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0)
     work(lambda: monkeypatch.setattr(progress, "update_progress_artifact", refuse))
-    assert caplog.text.count("is not told of the progress any more (gone)") == 1
+    assert caplog.text.count("no longer gets the progress (gone)") == 1

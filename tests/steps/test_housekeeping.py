@@ -12,33 +12,33 @@ from tasks.housekeeping import damaged_runs, verify_artifacts
 from tasks.store.inventory import list_artifacts
 
 
-def test_every_artifact_is_listed_with_its_age_and_runs(house):
-    unused, used = list_artifacts(house)
+def test_every_artifact_is_listed_with_its_age_and_runs(old_store):
+    unused, used = list_artifacts(old_store)
     assert (unused["key"], unused["runs"]) == ("pad/unused", [])
     assert (used["key"], used["runs"]) == ("pad/used", ["20261101T000000Z-lucky-cat"])
     assert used["days"] == pytest.approx(10, abs=0.01)
     assert used["size"] > 3
 
 
-def test_rot_is_found_wherever_it_is(house):
-    (house / "pad" / "used" / "a.txt").write_text("abd")
-    (house / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
-    unused, used = verify_artifacts(house)
+def test_damage_is_found_everywhere(old_store):
+    (old_store / "pad" / "used" / "a.txt").write_text("abd")
+    (old_store / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
+    unused, used = verify_artifacts(old_store)
     assert unused["damage"] is None
     assert "sha256 differs" in used["damage"]
-    assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(house)
+    assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(old_store)
 
 
 @pytest.mark.parametrize("action", ["list", "verify", "prune"])
-def test_the_flow_does_what_it_is_told(house, prefect_server, action):
+def test_the_flow_lists_verifies_or_prunes(old_store, prefect_server, action):
     findings = housekeeping_flow(HousekeepingSettings(action=action, days=9))
     assert findings["action"] == action
     assert [entry["key"] for entry in findings["artifacts"]] == ["pad/unused", "pad/used"]
-    assert (house / "pad" / "used").exists() == (action != "prune")
+    assert (old_store / "pad" / "used").exists() == (action != "prune")
 
 
-def test_what_is_not_ours_is_reported_and_left_alone(house, prefect_server, caplog):
-    theirs = house / "exported" / "1" / "saved_model.pb"
+def test_what_is_not_ours_is_reported_and_left_alone(old_store, prefect_server, caplog):
+    theirs = old_store / "exported" / "1" / "saved_model.pb"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("theirs")
     for action in ("list", "verify", "prune"):
@@ -49,16 +49,16 @@ def test_what_is_not_ours_is_reported_and_left_alone(house, prefect_server, capl
     assert theirs.read_text() == "theirs"
 
 
-def test_from_the_command_line_verify_fails_where_something_is_rotten(house, prefect_server):
-    (house / "pad" / "used" / "a.txt").unlink()
+def test_from_the_command_line_verify_fails_if_something_is_damaged(old_store, prefect_server):
+    (old_store / "pad" / "used" / "a.txt").unlink()
     flow = Path(__file__).parents[2] / "flows" / "housekeeping_flow.py"
     done = subprocess.run(
-        [sys.executable, str(flow), "verify", "--store", str(house)],
+        [sys.executable, str(flow), "verify", "--store", str(old_store)],
         env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 1, done.stderr
-    assert "a.txt: missing; the next run that needs it makes it again" in done.stderr
+    assert "a.txt: missing; the next run that needs it rebuilds it" in done.stderr
     assert "NO" in done.stdout

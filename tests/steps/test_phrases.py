@@ -80,7 +80,7 @@ def test_equal_input_gives_equal_bytes(made, tmp_path):
 
 
 def test_folds_that_part_what_belongs_together_are_noticed(tmp_path, caplog):
-    """Each phrase of two films stands in training twice, under one label, and never in validation."""
+    """Each phrase of two films is in training twice, under one label, and never in validation."""
     write_reviews(tmp_path, validation=80)
     rng = np.random.default_rng(0)
     labels = np.concatenate([np.tile([0, 1], 200), np.tile([0, 1], 40)])

@@ -27,7 +27,7 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
 
 
 @pytest.mark.parametrize(
-    ("its", "champion", "stands"),
+    ("its", "champion", "kept"),
     [
         (version(2), None, None),
         (version(2), version(1), None),
@@ -45,9 +45,9 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
         (version(2, LOST | {"decision": "champion"}, replaced_by="1"), None, None),
     ],
 )
-def test_a_decision_stands_until_there_is_another_question(its, champion, stands):
+def test_a_decision_is_kept_until_there_is_another_question(its, champion, kept):
     found = find_standing(its, champion, PromotionSettings())
-    assert (found and found.decision) == stands
+    assert (found and found.decision) == kept
 
 
 def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):

@@ -122,9 +122,9 @@ def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, trained
     assert settled()["tracking"]["version"] == 2
 
     client.delete_run(first["tracking"]["run_id"])
-    anew = run(tracked(imdb))["tracking"]
-    assert anew["run_id"] != first["tracking"]["run_id"]
-    assert anew["version"] == 2
+    later = run(tracked(imdb))["tracking"]
+    assert later["run_id"] != first["tracking"]["run_id"]
+    assert later["version"] == 2
 
     client.delete_experiment(first["tracking"]["experiment_id"])
     assert run(tracked(imdb))["tracking"]["experiment_id"] == first["tracking"]["experiment_id"]

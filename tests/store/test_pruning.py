@@ -26,47 +26,47 @@ def write_old(path: Path, content: str = "") -> Path:
     return path
 
 
-def test_an_artifact_that_was_not_used_for_long_is_removed(house):
-    mark_used(house / "pad" / "used")
-    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/unused"]
-    assert [path.name for path in (house / "pad").iterdir()] == ["used"]
-    assert prune(house, days=9).artifacts == []
+def test_an_artifact_that_was_not_used_for_long_is_removed(old_store):
+    mark_used(old_store / "pad" / "used")
+    assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/unused"]
+    assert [path.name for path in (old_store / "pad").iterdir()] == ["used"]
+    assert prune(old_store, days=9).artifacts == []
 
 
-def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(house):
-    taken, _ = Store(house).get_or_make("pad/unused", lambda _folder: pytest.fail("made again"))
-    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/used"]
-    assert Store(house).find("pad/unused") == taken
+def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(old_store):
+    taken, _ = Store(old_store).get_or_make("pad/unused", lambda _folder: pytest.fail("rebuilt"))
+    assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/used"]
+    assert Store(old_store).find("pad/unused") == taken
 
 
-def test_nothing_is_removed_that_a_live_run_may_use(house):
+def test_nothing_is_removed_that_a_live_run_may_use(old_store):
     script = (
         "import sys, time; from pathlib import Path; from tasks.store.in_use import announce_use;"
         "announce_use(Path(sys.argv[1])); print('here', flush=True); time.sleep(60)"
     )
-    live = subprocess.Popen([sys.executable, "-c", script, str(house)], stdout=subprocess.PIPE, text=True)
+    live = subprocess.Popen([sys.executable, "-c", script, str(old_store)], stdout=subprocess.PIPE, text=True)
     try:
         assert live.stdout.readline() == "here\n"
-        assert oldest_live_use(house) < time.time()
-        mark_used(house / "pad" / "used")  # as the live run does when it takes it from the cache
-        assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/unused"]
+        assert oldest_live_use(old_store) < time.time()
+        mark_used(old_store / "pad" / "used")  # as the live run does when it takes it from the cache
+        assert [entry["key"] for entry in prune(old_store, days=0).artifacts] == ["pad/unused"]
     finally:
         live.kill()
         live.wait(10)
         live.stdout.close()
     # Its lock is free now, though nobody released it.
-    assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/used"]
-    assert not list((house / "locks" / "in-use").iterdir())
+    assert [entry["key"] for entry in prune(old_store, days=0).artifacts] == ["pad/used"]
+    assert not list((old_store / "locks" / "in-use").iterdir())
 
 
-def test_checkpoints_that_were_given_up_are_removed(house):
-    folder = house / "checkpoints" / "train" / "abc"
+def test_checkpoints_that_were_given_up_are_removed(old_store):
+    folder = old_store / "checkpoints" / "train" / "abc"
     folder.mkdir(parents=True)
     (folder / "state.json").write_text("{}")
-    prune(house, days=1)
+    prune(old_store, days=1)
     assert folder.exists()
     os.utime(folder / "state.json", (0, 0))
-    prune(house, days=1)
+    prune(old_store, days=1)
     assert not folder.exists()
 
 
@@ -107,25 +107,25 @@ def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
     )
 
 
-def test_an_artifact_that_holds_a_file_of_someones_stays(house):
-    note = write_old(house / "pad" / "unused" / "my-notes.txt", "keep me")
-    pruned = prune(house, days=9)
+def test_an_artifact_that_holds_a_file_of_someones_stays(old_store):
+    note = write_old(old_store / "pad" / "unused" / "my-notes.txt", "keep me")
+    pruned = prune(old_store, days=9)
     assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
     assert pruned.foreign_files == ["pad/unused/my-notes.txt"]
     assert note.read_text() == "keep me"
 
 
-def test_an_artifact_whose_manifest_was_copied_from_another_key_stays(house):
-    (house / "pad" / "unused").rename(house / "pad" / "renamed")
-    assert [entry["key"] for entry in prune(house, days=9).artifacts] == ["pad/used"]
-    assert (house / "pad" / "renamed" / "a.txt").exists()
+def test_an_artifact_whose_manifest_was_copied_from_another_key_stays(old_store):
+    (old_store / "pad" / "unused").rename(old_store / "pad" / "renamed")
+    assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/used"]
+    assert (old_store / "pad" / "renamed" / "a.txt").exists()
 
 
-def test_a_key_that_a_live_run_holds_is_passed_over_at_once(house):
+def test_a_key_that_a_live_run_holds_is_passed_over_at_once(old_store):
     held, go_on = threading.Event(), threading.Event()
 
     def hold():
-        with Store(house).locked("pad/unused"):
+        with Store(old_store).locked("pad/unused"):
             held.set()
             go_on.wait(30)
 
@@ -133,68 +133,72 @@ def test_a_key_that_a_live_run_holds_is_passed_over_at_once(house):
     holder.start()
     try:
         assert held.wait(10)
-        pruned = prune(house, days=9)
+        pruned = prune(old_store, days=9)
     finally:
         go_on.set()
         holder.join(10)
     assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
     assert pruned.held == ["pad/unused"]
-    assert Store(house).find("pad/unused")
+    assert Store(old_store).find("pad/unused")
 
 
-def test_what_killed_makers_left_under_keys_that_are_never_made_again_is_swept(house):
-    lock_file(house, "pad/gone").touch()
-    lock_file(house, "pad/busy").touch()
+def test_what_killed_makers_left_under_keys_that_are_never_used_again_is_removed(old_store):
+    lock_file(old_store, "pad/gone").touch()
+    lock_file(old_store, "pad/busy").touch()
     for name in ("pad/.gone.abcdefgh.draft", "pad/.gone.12345678.replaced", "pad/.unused.0a1b2c3d.removed"):
-        write_old(house / name / "half.txt")
-    write_old(house / "runs" / ".20260101T000000Z-x.abcdefgh.draft" / "half.txt")
-    (house / "runs" / ".20260101T000000Z-y.abcdefgh.draft").mkdir()
-    (house / "pad" / ".busy.abcdefgh.draft").mkdir()
-    with Store(house).locked("pad/busy"):
-        pruned = prune(house, days=300)
+        write_old(old_store / name / "half.txt")
+    write_old(old_store / "runs" / ".20260101T000000Z-x.abcdefgh.draft" / "half.txt")
+    (old_store / "runs" / ".20260101T000000Z-y.abcdefgh.draft").mkdir()
+    (old_store / "pad" / ".busy.abcdefgh.draft").mkdir()
+    with Store(old_store).locked("pad/busy"):
+        pruned = prune(old_store, days=300)
     assert sorted(pruned.removed) == [
         "pad/.gone.12345678.replaced",
         "pad/.gone.abcdefgh.draft",
         "pad/.unused.0a1b2c3d.removed",
         "runs/.20260101T000000Z-x.abcdefgh.draft",
     ]
-    assert sorted(path.name for path in (house / "pad").glob(".*")) == [".busy.abcdefgh.draft"]
-    assert (house / "runs" / ".20260101T000000Z-y.abcdefgh.draft").exists()
+    assert sorted(path.name for path in (old_store / "pad").glob(".*")) == [".busy.abcdefgh.draft"]
+    assert (old_store / "runs" / ".20260101T000000Z-y.abcdefgh.draft").exists()
 
 
-def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(house):
+def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(old_store):
     key = "a" * 64
-    latest = house / "runs" / "20261101T000000Z-lucky-cat"
-    for run in (latest, house / "runs" / "20200101T000000Z-old-dog", house / "runs" / "20200102T000000Z-older-cow"):
+    latest = old_store / "runs" / "20261101T000000Z-lucky-cat"
+    for run in (
+        latest,
+        old_store / "runs" / "20200101T000000Z-old-dog",
+        old_store / "runs" / "20200102T000000Z-older-cow",
+    ):
         for name in ("figures/history.svg", "config.json", "metrics.json", "report.html"):
             write_old(run / name, "{}")
-    write_old(house / "failures" / "20200101T000000Z-bad-day" / "report.html")
-    write_old(house / "locks" / f"pad-{key}.lock")
-    os.utime(house / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as whoever serves its model does
-    pruned = prune(house, days=30)
+    write_old(old_store / "failures" / "20200101T000000Z-bad-day" / "report.html")
+    write_old(old_store / "locks" / f"pad-{key}.lock")
+    os.utime(old_store / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as a service of its model does
+    pruned = prune(old_store, days=30)
     assert sorted(pruned.removed) == [
         "failures/20200101T000000Z-bad-day",
         f"locks/pad-{key}.lock",
         "runs/20200101T000000Z-old-dog",
     ]
-    assert sorted(path.name for path in (house / "runs").iterdir()) == [
+    assert sorted(path.name for path in (old_store / "runs").iterdir()) == [
         "20200102T000000Z-older-cow",
         "20261101T000000Z-lucky-cat",
         "latest",
     ]
 
 
-def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(house):
-    place = house / "comparisons"
+def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(old_store):
+    place = old_store / "comparisons"
     named = {"members": [{"runs": [{"artifacts": {"pad": {"key": "pad/unused", "sha256": "0"}}}]}]}
     for name in ("20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"):
         for file in ("figures/learning_curves.svg", "config.json", "comparison.html"):
             write_old(place / name / file, "{}")
         write_old(place / name / "comparison.json", json.dumps(named))
     (place / "latest").symlink_to("20261102T000000Z-wise-owl")
-    users = {entry["key"]: entry["runs"] for entry in list_artifacts(house)}
+    users = {entry["key"]: entry["runs"] for entry in list_artifacts(old_store)}
     assert users["pad/unused"] == ["20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"]
-    pruned = prune(house, days=30)
+    pruned = prune(old_store, days=30)
     assert (pruned.removed, pruned.artifacts, pruned.foreign_files) == (
         ["comparisons/20200101T000000Z-old-dog"],
         [],

@@ -51,7 +51,7 @@ def at_once(work, *stores) -> None:
 
 
 def fail(_folder) -> dict:
-    raise AssertionError("made again")
+    raise AssertionError("rebuilt")
 
 
 def test_what_one_machine_has_made_the_other_takes(here, there):
@@ -121,7 +121,7 @@ def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucke
     place = object_name(made.files["b.txt"].sha256)
     bucket.upload(tmp_path / "damage", place)
     assert make(there, fill).sha256 == made.sha256
-    assert warnings(caplog) == [f"{bucket.where(place)}: altered, which is b.txt; making it again"]
+    assert warnings(caplog) == [f"{bucket.where(place)}: altered, which is b.txt; rebuilding it"]
     assert bucket.read(place) == b"abc"
     assert here.find(KEY) == there.find(KEY)
 
@@ -173,8 +173,8 @@ def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
 def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, there, bucket):
     make(here, fill)
     bucket.remove(f"{KEY}/{MANIFEST}")  # as a rule of the bucket's for what is old does
-    anew = make(there, lambda folder: fill(folder, "made anew"))
-    assert here.path(anew, "b.txt").read_text() == "made anew"
+    newer = make(there, lambda folder: fill(folder, "made later"))
+    assert here.path(newer, "b.txt").read_text() == "made later"
 
 
 def test_of_two_that_find_the_same_damage_one_makes_it_again(here, there, bucket, tmp_path, monkeypatch):
@@ -235,4 +235,4 @@ def test_a_manifest_that_names_files_elsewhere_is_refused_and_writes_nothing(her
         there.find(KEY)
     assert set(tmp_path.rglob("outside*")) == before
     assert not [path for path in there.root.rglob("*") if path.is_file() and "locks" not in path.parts]
-    assert make(there, fill).sha256 == made.sha256  # made again
+    assert make(there, fill).sha256 == made.sha256  # rebuilt

@@ -19,7 +19,7 @@ def fill(folder: Path) -> dict:
 
 
 def never(_folder: Path) -> dict:
-    raise AssertionError("made again")
+    raise AssertionError("rebuilt")
 
 
 def make(store: Store, fill=fill, **options):
@@ -54,7 +54,7 @@ def test_the_hash_is_of_the_content_not_of_the_meta(shop):
         lambda folder: (folder / "tokens.txt").write_text("1 2 4"),
         lambda folder: (folder / "tokens.txt").write_text("1 2"),
         lambda folder: (folder / "tokens.txt").unlink(),
-        lambda folder: (folder / "stranger.txt").write_text("?"),
+        lambda folder: (folder / "foreign.txt").write_text("?"),
         lambda folder: (folder / MANIFEST).unlink(),
         lambda folder: (folder / MANIFEST).write_text("{"),
         lambda folder: (folder / MANIFEST).write_text(

@@ -50,12 +50,12 @@ def test_a_cut_moves_to_where_a_group_begins(cut, expected):
 @given(st.lists(st.integers(-9, 10**15), min_size=8, max_size=60), st.integers(2, 4))
 def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
     groups = np.array(names)
-    dealt = fold_of(groups, folds)
-    by_group = {group: set(dealt[groups == group].tolist()) for group in names}
+    assigned = fold_of(groups, folds)
+    by_group = {group: set(assigned[groups == group].tolist()) for group in names}
     assert all(len(its) == 1 for its in by_group.values())
     sizes = np.bincount([its.pop() for its in by_group.values()], minlength=folds)
     assert sizes.max() - sizes.min() <= 1
-    assert (dealt == fold_of(groups, folds)).all()
+    assert (assigned == fold_of(groups, folds)).all()
 
 
 def test_groups_are_read_as_they_were_written(tmp_path):

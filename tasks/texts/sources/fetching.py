@@ -65,7 +65,7 @@ def local_path(source: str) -> Path:
     return user_path(source)
 
 
-def beside(source: str, name: str) -> str:
+def next_to(source: str, name: str) -> str:
     """Return the address of a file in the folder of `source`."""
     if "://" in source:
         return urllib.parse.urljoin(source, name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.texts.sources.fetching import beside, fetch, is_remote, local_path
+from tasks.texts.sources.fetching import fetch, is_remote, local_path, next_to
 
 NPZ, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
 
@@ -51,7 +51,7 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
 
 def word_index_of(settings: SourceSettings) -> str:
     """Return the word index's address: as given, else in the folder of the .npz."""
-    return settings.word_index or beside(settings.source or HOST + NPZ, WORD_INDEX)
+    return settings.word_index or next_to(settings.source or HOST + NPZ, WORD_INDEX)
 
 
 def read_word_index(path: Path, source: str) -> list[str]:

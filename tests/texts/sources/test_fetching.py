@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.texts.sources import fetching
-from tasks.texts.sources.fetching import beside, fetch, local_path, refuse_downgrade
+from tasks.texts.sources.fetching import fetch, local_path, next_to, refuse_downgrade
 from tests.support.web import serving
 
 CONTENT = b"reviews" * 50_000
@@ -78,8 +78,8 @@ def test_an_unknown_scheme_is_refused():
 
 
 def test_the_word_index_is_looked_for_beside_the_arrays():
-    assert beside("http://host/a/imdb.npz", "index.json") == "http://host/a/index.json"
-    assert beside("/data/imdb.npz", "index.json") == "/data/index.json"
+    assert next_to("http://host/a/imdb.npz", "index.json") == "http://host/a/index.json"
+    assert next_to("/data/imdb.npz", "index.json") == "/data/index.json"
 
 
 def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
