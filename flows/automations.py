@@ -1,10 +1,10 @@
-"""Automations: what Prefect's server does by itself when a run crashes, fails or makes a new champion.
+"""Automations: actions of Prefect's server when a run crashes, fails or makes a new champion.
 
     python flows/automations.py recovery
     WEBHOOK=https://hooks.example.org/imdb python flows/automations.py notifications
 
-Run each once against the server that PREFECT_API_URL names; `make deploy` and `make notify` do. Running one
-again replaces its automations.
+Run each once against the server at PREFECT_API_URL, as `make deploy` and `make notify` do; running it again replaces
+its automations.
 
 recovery: a run of a deployment sends a heartbeat every 30 s. One that is silent for 90 s is marked as crashed; a
 crashed run is scheduled again, for any worker, until it has crashed three times. So is a run that a worker took but did
@@ -36,14 +36,7 @@ from tasks.reporting.progress import MODEL_PROMOTED
 
 
 def check_server(server: str | None) -> None:
-    """Refuse a server that cannot keep automations, or whose address everybody would read.
-
-    Args:
-        server: what PREFECT_API_URL names.
-
-    Raises:
-        InputError: there is none, or there is a password in its address.
-    """
+    """Refuse a temporary server, and one with a password in its address, `server`."""
     if not server:
         raise InputError("PREFECT_API_URL names no server; a temporary one would forget the automations")
     if has_password(server):
@@ -52,7 +45,7 @@ def check_server(server: str | None) -> None:
 
 
 def renew(made: Sequence[Automation]) -> None:
-    """Make automations, each in place of one of the same name."""
+    """Create automations, each in place of those of the same name."""
     with get_client(sync_client=True) as client:
         for automation in made:
             for old in client.read_automations_by_name(automation.name):
@@ -61,9 +54,9 @@ def renew(made: Sequence[Automation]) -> None:
         automation.create()
 
 
-SILENT = timedelta(seconds=90)  # three times as long as a live run, as deployment.yaml has it, leaves between its signs
-TAKEN = timedelta(minutes=10)  # as long as the image of a container may take to come
-MAX_STARTS = 3  # of a run, before a person has to look at it
+SILENT = timedelta(seconds=90)  # three times the interval of heartbeats in deployment.yaml
+TAKEN = timedelta(minutes=10)  # time for a container's image to be downloaded
+MAX_STARTS = 3  # of a run that crashes each time
 
 CRASH = "imdb-pipeline: a run that gives no sign of life has crashed"
 AGAIN = "imdb-pipeline: a run that has crashed begins again"
@@ -72,17 +65,17 @@ ALIVE = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
-# Whose runs begin again: those of deployment.yaml, and of none that a person started or that is part of another run.
+# The flows of deployment.yaml: only their deployed runs are restarted.
 DEPLOYED = ["imdb-pipeline", *(f"imdb-pipeline-{name}" for name in ("compare", "housekeeping", "predict"))]
 LEFT_PENDING = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")} | ENDS
 
 
 def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -> list[Automation]:
-    """Return the automations that find runs without a process, and those that begin them again.
+    """Return the automations that find runs without a process and restart them.
 
     Args:
-        silent: how long a run may give no sign of life.
-        taken: how long a run may be pending, which it is from when a worker takes it up until it begins.
+        silent: how long a run may send no heartbeat.
+        taken: how long a run may be pending, from when a worker takes it until it starts.
     """
     ours = [
         ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": DEPLOYED}),
@@ -99,7 +92,6 @@ def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -
         threshold=1,
         within=silent,
     )
-    # Runs that are out of memory each time must end some time.
     starts = [str(count) for count in range(1, MAX_STARTS)]
     has_crashed = EventTrigger(
         expect={"prefect.flow-run.Crashed"},
@@ -139,11 +131,7 @@ PROMOTION = "imdb-pipeline: a new champion"
 
 
 def notification_automations(block_id: object) -> list[Automation]:
-    """Return the automations that call a notification block.
-
-    Args:
-        block_id: the block's document id.
-    """
+    """Return the automations that call the notification block with the id `block_id`."""
 
     def when(event: str, name: str, body: str, **match: object) -> Automation:
         trigger = EventTrigger(expect={event}, posture=Posture.Reactive, threshold=1, **match)
@@ -163,7 +151,7 @@ def notification_automations(block_id: object) -> list[Automation]:
 
 
 def notify(address: str) -> None:
-    """Make, or make anew, the webhook block, with the address as its secret, and both automations."""
+    """Create or replace the webhook block, with the address as its secret, and both automations."""
     block = CustomWebhookNotificationBlock(
         name=BLOCK,
         url="{{address}}",
@@ -176,22 +164,15 @@ def notify(address: str) -> None:
 
 
 def printable_webhook(address: str) -> str:
-    """Return what may be printed of a webhook's address.
-
-    Args:
-        address: the webhook's.
-
-    Raises:
-        InputError: it is missing, or is not an address.
-    """
+    """Return the part of a webhook's address that may be printed; raise InputError if it is missing or invalid."""
     if not address:
         raise InputError("no webhook: set WEBHOOK=https://…")
     try:
         site = printable_url(address)
     except ValueError as error:
-        raise InputError(f"WEBHOOK is no address: {error}") from None
+        raise InputError(f"WEBHOOK is not an address: {error}") from None
     if not site.startswith(("http://", "https://")):
-        raise InputError("WEBHOOK is no address that can be posted to; it begins with https://")
+        raise InputError("WEBHOOK is not an HTTP address; expected one that begins with https://")
     return site
 
 
@@ -209,12 +190,7 @@ def main() -> int:
 
 
 def set_up(automations: str, address: str | None) -> int:
-    """Create or replace one of the two sets of automations.
-
-    Raises:
-        InputError: there is no server, or no webhook, that can be used.
-        ServerError: the server does not answer as Prefect's does.
-    """
+    """Create or replace one of the two sets of automations."""
     check_server(PREFECT_API_URL.value())
     if automations == "recovery":
         renew(recovery_automations())

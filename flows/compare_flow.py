@@ -1,4 +1,4 @@
-"""Compare: recurrent networks side by side, on the same reviews and under the same budget."""
+"""Compare: train networks on the same texts with the same budget, and choose one by validation."""
 
 from tasks.reporting.command_line import read_preset, run_flow
 
@@ -31,11 +31,7 @@ from tasks.track_comparison import track_comparison
 
 @flow(name="imdb-pipeline-member", persist_result=False)
 def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
-    """Take one member of a comparison through the steps of a run, with one seed.
-
-    Raises:
-        MemberError: a step failed; it names the step.
-    """
+    """Run the steps for one member and one seed; raise MemberError, which names the step, if one fails."""
     run = str(flow_run.id)
     try:
         artifacts = train_and_evaluate(settings, downloaded)
@@ -61,10 +57,9 @@ def train_member(member: Member, downloaded: Artifact) -> Outcome:
 
 @flow(name="imdb-pipeline-compare", persist_result=False, on_failure=[leave_report])
 def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
-    """Train recurrent networks under the same budget and set them side by side; the validation reviews choose.
+    """Train recurrent networks with the same budget and compare them; validation texts choose the best.
 
-    Each goes through the steps of a run of its own, and comes from the cache where it did before. One that fails is
-    shown as failed, and the others go on.
+    Each network goes through the cached steps of a run. If one fails, the others go on.
 
     Args:
         settings: which networks, and what they share; by default the case study's with each cell, one-way and two-way.
@@ -72,7 +67,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     Returns:
         The folder of the comparison, with comparison.html, comparison.json, config.json and figures/.
     """
-    uri = tracking_uri() if settings.tracking.enabled else None  # what is wrong with it is better known before training
+    uri = tracking_uri() if settings.tracking.enabled else None  # an error in it should be known before training
     members = find_members(settings)
     downloaded = download_dataset(settings.data)
     trials = search(settings, downloaded) if settings.trials else []
@@ -89,12 +84,12 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
 
 
 def find_members(settings: CompareSettings) -> list[Member]:
-    """Return the members that the settings, and the files of the presets in them, ask for."""
+    """Return the members that the settings name, with the presets read from their files."""
     return members_of(settings, {name: read_preset(name) for name in settings.presets})
 
 
 def train_members(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> list[Outcome]:
-    """Take each member through the steps of a run, one after another or side by side."""
+    """Run all members, one after another or in parallel."""
     calls = [{"member": member, "downloaded": downloaded} for member in members]
     outcomes = map_over(train_member, calls, settings)
     return [
@@ -104,7 +99,7 @@ def train_members(members: list[Member], downloaded: Artifact, settings: Compare
 
 
 def check(settings: CompareSettings) -> None:
-    """Refuse reviews that cannot be read, and members and runners that cannot be had, before anything is started."""
+    """Refuse unreadable texts, invalid members and missing runners before anything starts."""
     check_dataset(settings)
     if settings.runner != "none":
         open_runner(settings)

@@ -1,4 +1,4 @@
-"""Export: the champion, or the model that is named, for others to run: as a SavedModel or as ONNX."""
+"""Export: write the champion or a named model as a SavedModel or as ONNX."""
 
 from tasks.reporting.command_line import run_flow
 

@@ -14,14 +14,7 @@ from tasks.reporting.screen import show_inventory
 
 @flow(name="imdb-pipeline-housekeeping", persist_result=False)
 def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:
-    """List the store's artifacts, verify their hashes, or prune those that no run uses any longer.
-
-    Args:
-        settings: what to do.
-
-    Returns:
-        The artifacts concerned, and for `verify` what is wrong with them.
-    """
+    """List the store's artifacts, verify their hashes, or prune those that no run uses any longer."""
     return run_housekeeping(settings)
 
 

@@ -15,14 +15,7 @@ from tasks.reporting.screen import show_promotion
 
 @flow(name="imdb-pipeline-promote", persist_result=False)
 def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
-    """Make a registered version the champion, and keep a record of who it replaced and why.
-
-    Args:
-        settings: the version, and the model that it is of.
-
-    Returns:
-        The record: decision, reason, against (the version replaced, or null), model, version.
-    """
+    """Make a registered version the champion, and return the decision as it is recorded."""
     return make_champion(settings, tracking_uri())
 
 

@@ -1,10 +1,7 @@
-"""Runners: what carries out side by side what does not depend on each other, on this machine or on others."""
+"""Runners: independent tasks in parallel, on threads, processes, Dask or Ray."""
 
 import importlib
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -20,50 +17,30 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
 
 
 def fair_share(at_once: int) -> dict[str, str]:
-    """Return the variables that give each of `at_once` processes its share of the machine's processors.
+    """Return the variables that give each of `at_once` processes its share of the processors; the user's own stay.
 
-    They count for a process that has not imported TensorFlow yet. What the user has set stays.
+    They must be set before TensorFlow is imported.
     """
     share = str(max(1, (os.cpu_count() or 1) // at_once))
     return {name: os.environ.get(name, share) for name in THREADS}
 
 
 def share_processors(at_once: int) -> None:
-    """Take this process's fair share, at its start."""
+    """Limit this process to its share."""
     os.environ.update(fair_share(at_once))
 
 
-def begin(at_once: int) -> None:
-    """Make this process a worker: it takes its fair share, and ends with the process that it works for, not before."""
-    share_processors(at_once)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what the terminal sends to all; the process it works for ends it
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it has ended, be it killed: it would wait for parts for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 WORKERS = 2
-ROUNDS = 3  # in which what a killed process has taken down is begun again
+ROUNDS = 3  # of attempts for calls that are lost with a killed process
 
 
 def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: RunnerSettings) -> list[Any]:
-    """Return what a task gives for each of `calls`, in their order, and for what cannot be had the error.
+    """Run the task for each of `calls`, its arguments by name; return results in order, with errors in their place.
 
-    What is lost with a process that was killed is begun again, and goes on where its steps have been kept.
-
-    Args:
-        task: is called.
-        calls: its arguments by name.
-        settings: one after another, or side by side on what.
+    Calls that are lost with a killed process are repeated, and continue after their finished steps.
 
     Raises:
-        RunnerError: the runner is not installed, or does not answer.
+        RunnerError: the runner is not installed or does not answer.
     """
     if settings.runner == "none":
         return [result_or_error(partial(task, **call)) for call in calls]
@@ -81,12 +58,12 @@ def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: Ru
 
 
 def is_lost(found: Any) -> bool:
-    """Tell whether a call failed for no reason that was foreseen, as with a process that was killed."""
+    """Return whether a call failed unexpectedly, as with a killed process."""
     return isinstance(found, Exception) and not isinstance(found, PipelineError)
 
 
 def result_or_error(result: Callable[[], Any]) -> Any:
-    """Return what comes of a call, or the error that it raises."""
+    """Return the result of a call, or its error."""
     try:
         return result()
     except Exception as error:
@@ -95,11 +72,7 @@ def result_or_error(result: Callable[[], Any]) -> Any:
 
 @contextmanager
 def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
-    """Begin the runner that the settings name, and end it.
-
-    Raises:
-        RunnerError: it is not installed, or does not answer.
-    """
+    """Start the runner and stop it at the end; raise RunnerError if it is not installed or does not answer."""
     with ExitStack() as begun:
         try:
             runner = begun.enter_context(open_runner(settings))
@@ -109,11 +82,7 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
 
 
 def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
-    """Return the runner that the settings name, which begins and ends as a context.
-
-    Raises:
-        RunnerError: it is not installed.
-    """
+    """Return the runner that the settings name, a context manager; raise RunnerError if it is not installed."""
     workers = settings.workers or WORKERS
     if settings.runner == "threads":
         return ThreadPoolTaskRunner(max_workers=workers)
@@ -130,25 +99,18 @@ def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
 
 
 def own_dask(workers: int) -> dict[str, Any]:
-    """Return how a Dask cluster of this machine is started.
-
-    A worker process does one thing at a time, and shows no page to the network.
-    """
+    """Return the options of a Dask cluster on this machine: one task per process, no dashboard."""
     return {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": fair_share(workers)}
 
 
 def own_ray(workers: int) -> dict[str, Any]:
-    """Return how a Ray cluster of this machine is started: without a page, and telling nobody of it."""
+    """Return the options of a Ray cluster on this machine: no dashboard, no telemetry."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     return {"num_cpus": workers, "include_dashboard": False, "runtime_env": {"env_vars": fair_share(workers)}}
 
 
 def extra(module: str, name: str) -> Any:
-    """Return a module that an extra of the project brings.
-
-    Raises:
-        RunnerError: it is not installed.
-    """
+    """Return a module of an extra, or raise RunnerError if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Search: trials of a network's settings, trained epoch by epoch on the steps of a run, and stopped when hopeless."""
+"""Search: trials of a network's settings, trained epoch by epoch and stopped early if others are better."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,8 +24,7 @@ from tasks.train import train
 def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
     """Run the trials of a comparison, and return them as `finished_trials` does.
 
-    The study is named by what it searches, for what and on which reviews, so the same search goes on, and another
-    begins anew.
+    The study is named by a hash of the search, the settings and the texts, so the same search is resumed.
     """
     space, shared = read_search(settings.search), shared_settings(settings)
     asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
@@ -45,10 +44,10 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
 
 
 def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[float]:
-    """Yield the loss on the validation reviews after each epoch, which is trained when it is asked for.
+    """Yield the validation loss after each epoch, trained on demand.
 
-    Six epochs after five are one epoch more, so each training goes on where the one before has ended. Where the step
-    size falls until the last epoch, each epoch depends on how many are planned: such a network is trained at once.
+    Each training resumes from the one before. If the step size falls until the last epoch, each epoch depends on how
+    many are planned, so all are trained at once.
     """
     whole, seen = settings.training.epochs, 0
     first = 1 if settings.training.learning_rate_decay == "none" else whole
@@ -64,7 +63,7 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
 
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
-    """Train one trial so far, and return the loss on the validation reviews after each epoch."""
+    """Train one trial, and return the validation loss after each epoch."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
     learned = learn_phrases(settings, encoded, padded)

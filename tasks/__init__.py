@@ -1,1 +1,1 @@
-"""The steps of the pipeline: one Prefect task a file."""
+"""The steps of the pipeline: one Prefect task per file."""

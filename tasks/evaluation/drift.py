@@ -1,4 +1,4 @@
-"""Drift: how far the reviews that are scored are from those that the model was trained on."""
+"""Drift: how much the scored texts differ from those that the model was trained on."""
 
 from pathlib import Path
 from typing import NotRequired, cast
@@ -12,16 +12,19 @@ from tasks.texts.encoded import read_words
 from tasks.texts.padded import PaddedFile, lengths_of, padded_file
 
 SCORE_BINS, LENGTH_BINS = 10, 10
-# What an empty bin counts as: the index has a logarithm in it.
+# The share of an empty bin, because the index has a logarithm.
 MIN_SHARE = 1e-4
 
 
 class Profile(TypedDict):
-    """Reviews in counts.
+    """Counts of texts.
 
-    length_edges are the inner edges of the bins of words kept; lengths the reviews in each bin; words the
-    words that the network knows and those that it does not; scores the reviews in each tenth of the probability, of
-    more than two labels of the predicted one's; verdicts, of more than two labels, the reviews of each predicted label.
+    Attributes:
+        length_edges: inner edges of the bins of words kept.
+        lengths: texts in each bin.
+        words: number of known and of unknown words.
+        scores: texts in each tenth of the probability; with more than two labels, of the predicted label.
+        verdicts: texts of each predicted label; only with more than two labels.
     """
 
     length_edges: list[float]
@@ -32,13 +35,13 @@ class Profile(TypedDict):
 
 
 def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
-    """Count n reviews.
+    """Count n texts.
 
     Args:
         lengths: (n,) words kept of each.
-        words: how many of all their words are known, and how many are not.
-        probabilities: (n,) or (n, labels), as the model scores them.
-        edges: the inner edges of the bins of length.
+        words: number of known and of unknown words.
+        probabilities: (n,) or (n, labels).
+        edges: inner edges of the bins of length.
     """
     counted = Profile(
         length_edges=edges,
@@ -53,31 +56,30 @@ def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, ed
 
 
 def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
-    """Return how many reviews fall into each bin of length."""
+    """Return the number of texts in each bin of length."""
     place = np.searchsorted(edges, lengths, side="left")
     counts: list[int] = np.bincount(place, minlength=len(edges) + 1).tolist()
     return counts
 
 
 def count_scores(probabilities: np.ndarray) -> list[int]:
-    """Return how many probabilities fall into each tenth."""
+    """Return the number of probabilities in each tenth."""
     counts: list[int] = np.bincount(bin_of(probabilities, SCORE_BINS), minlength=SCORE_BINS).tolist()
     return counts
 
 
 def add(profiles: list[Profile]) -> Profile:
-    """Return the counts of several profiles with the same edges together."""
+    """Return the sum of profiles with the same edges."""
     counts = {name: np.sum([profile[name] for profile in profiles], axis=0).tolist()  # type: ignore[literal-required]
               for name in profiles[0] if name != "length_edges"}  # fmt: skip
     return cast(Profile, {"length_edges": profiles[0]["length_edges"], **counts})
 
 
 def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
-    """Return the profile to compare with: lengths of the training reviews, words and scores of the test reviews.
+    """Return the profile to compare with: lengths of the training texts, words and scores of the test texts.
 
-    Scores of reviews that the model has learnt would be surer than any to come, and the words of the reviews that the
-    vocabulary was made of are better known. The bins of length hold a tenth of the training reviews each, as far as
-    lengths differ.
+    Training texts would have too certain scores and too few unknown words. Each bin of length has a tenth of the
+    training texts, as far as their lengths differ.
     """
     lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, "train"))))
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
@@ -90,14 +92,14 @@ def stability_index(expected: list[int], found: list[int]) -> float:
     """Return the population stability index of two counts over the same bins.
 
     PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
-    Scorecards, where below 0.1 counts as stable and above 0.25 as a change that calls for action).
+    Scorecards: below 0.1 is stable, above 0.25 needs action).
     """
     e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), MIN_SHARE) for counted in (expected, found))
     return float(((f - e) * np.log(f / e)).sum())
 
 
 def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
-    """Return the stability index of review length, known and unknown words, scores, and predicted labels if counted."""
+    """Return the stability index of lengths, known and unknown words, scores, and predicted labels if counted."""
     drift = {
         "length": stability_index(reference["lengths"], found["lengths"]),
         "unknown words": stability_index(reference["words"], found["words"]),

@@ -14,17 +14,11 @@ MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
 
 
 def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshold: float) -> list[dict[str, Any]]:
-    """Return the test reviews that the network got wrong with the most confidence, the worst first.
-
-    Args:
-        encoded: a folder with the encoded test reviews, in the order of the scores, and the vocabulary.
-        scores: of the test reviews.
-        names: of the labels.
-        threshold: of two labels, the probability from which a review counts as positive.
+    """Return the wrong test texts with the highest confidence, the worst first.
 
     Returns:
-        At most ten of {"row", "label", "verdict", "probability": of two labels of the positive one, else of the
-        verdict, "words", "text"}; the text is the end of a long review, and null where the download had no word index.
+        At most ten of {"row", "label", "verdict", "probability": with two labels of the positive one, else of the
+        verdict, "words", "text"}; the text is the end of a long one, and null if the download had no word index.
     """
     verdicts = scores.verdicts(threshold)
     wrong = np.flatnonzero(verdicts != scores.labels)
@@ -44,16 +38,11 @@ def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshol
 
 
 def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the pairs of labels that the network takes for each other most often, of more than two labels.
-
-    Args:
-        encoded: a folder with the encoded test reviews, in the order of the scores, and the vocabulary.
-        scores: of the test reviews.
-        names: of the labels.
+    """Return the pairs of labels that the network confuses most often, with more than two labels.
 
     Returns:
-        At most five of {"labels": both names, "reviews", "examples": for each way in which they were confused the
-        surest case, as {"label", "verdict", "probability", "words", "text"}}.
+        At most five of {"labels": both names, "reviews", "examples": for each direction the most confident case, as
+        {"label", "verdict", "probability", "words", "text"}}.
     """
     verdicts = scores.verdicts(threshold=0.5)
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -84,13 +73,13 @@ def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[d
 
 
 def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) -> int:
-    """Return the row of the review of a label that was given a verdict with the highest probability."""
+    """Return the row of the most confident wrong verdict on a text of a label."""
     rows = np.flatnonzero((scores.labels == label) & (verdicts == verdict))
     return int(rows[scores.probabilities[rows, verdict].argmax()])
 
 
 def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Return {"words": how many, "text"} of some test reviews, in the order of `rows`."""
+    """Return {"words": their number, "text"} of some test texts, in the order of `rows`."""
     ids = read_rows(encoded_file(encoded, "test"), rows)
     vocabulary, encoding = read_vocabulary(encoded), Encoding.read(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})

@@ -1,4 +1,4 @@
-"""Members: the networks that a comparison sets side by side: the settings of their runs, and what became of them."""
+"""Members: the networks of a comparison: the settings of their runs, and the outcomes."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -17,12 +17,7 @@ from tasks.store.step_log import StepEntry
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a comparison.
-
-    Attributes:
-        name: what it is called, unlike any other's.
-        runs: its settings, one a seed; the first seed is the one that was asked for, so that a run alone is the same.
-    """
+    """One network of a comparison: its unique name, and the settings of each seed, the first as in a single run."""
 
     name: str
     runs: tuple[RunSettings, ...]
@@ -37,7 +32,7 @@ class MemberRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a member: its runs, or those before the one that failed, and why that did."""
+    """A member's finished runs, and why the next one failed, if it did."""
 
     member: Member
     runs: list[MemberRun]
@@ -45,17 +40,13 @@ class Outcome:
 
 
 def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]) -> list[Member]:
-    """Return what is to be compared: each cell in each direction, each preset, and of each every point of the grid.
+    """Return the networks to compare: each cell in each direction and each preset, at every point of the grid.
 
-    Cells share all other settings, so all of them are trained on the same data under the same budget. A preset brings
-    its own words, network and training; the comparison says which reviews. Of equal members the first one stays.
-
-    Args:
-        settings: of the comparison.
-        presets: what the file of each preset that is asked for says, by name.
+    Cells share all other settings, so they have the same data and budget. A preset has its own vocabulary, network and
+    training, on the comparison's texts. Of equal members the first one stays. `presets` has their settings by name.
 
     Raises:
-        InputError: the grid cannot be read, a member cannot be had, or there are fewer than two, a search's included.
+        InputError: the grid or a member is invalid, or there are fewer than two members, a search's included.
     """
     grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], str]()
     for name, base in bases_of(settings, presets):
@@ -74,7 +65,7 @@ def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any
 def bases_of(
     settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each member, before the grid, and all its settings as JSON values."""
+    """Yield the name and the settings, as JSON values, of each member before the grid."""
     shared = shared_settings(settings)
     for cell, way in itertools.product(settings.cells, settings.ways):
         model = shared["model"] | {"cell": cell, "bidirectional": way == "two"}
@@ -88,31 +79,25 @@ def bases_of(
 
 
 def shared_settings(settings: CompareSettings) -> dict[str, Any]:
-    """Return the settings of a run that a comparison's members share, as JSON values."""
+    """Return the settings that the members share, as JSON values."""
     return settings.model_dump(mode="json", include=set(RunSettings.model_fields))
 
 
 def found_member(name: str, settings: CompareSettings, point: Mapping[str, str]) -> Member:
-    """Return what a search has found as a member: the shared settings but for those at `point`.
+    """Return a trial of a search as a member: the shared settings, except those in `point`.
 
     Raises:
-        InputError: naming the setting that cannot have its value.
+        InputError: a setting has an invalid value.
     """
     shared, at = shared_settings(settings), tuple(point.items())
     return Member(name, tuple(build_run(name, shared, at, number) for number in range(settings.seeds)))
 
 
 def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], ...], number: int) -> RunSettings:
-    """Return the settings of one run of a member.
-
-    Args:
-        name: the member's.
-        base: its settings before the grid.
-        point: the settings that the grid changes, and to what.
-        number: added to the seeds of the first weights and of the training.
+    """Return the settings of one run of a member: `base` with the values in `point`, and `number` added to the seeds.
 
     Raises:
-        InputError: naming the setting that cannot have its value.
+        InputError: a setting has an invalid value.
     """
     values: dict[str, Any] = {section: dict(fields) for section, fields in base.items()}
     for setting, value in point:

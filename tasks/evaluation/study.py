@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FAILURE = "failure"  # the attribute with the reason of a failure
 UNPRUNED = 4  # the first trials, which are never stopped early
 WAIT = 60  # seconds that a write waits for another search that writes to the same file
-# What a trial's own settings lead to, each time anew. A full disk, too little memory or a server that is gone do not.
+# Errors that a trial's own settings cause every time, unlike a full disk, too little memory or a lost server.
 LASTING = (DataError, InputError, ModelError, TrainingError, ValueError, ArithmeticError)
 
 # Called with a trial's name and settings; yields its validation loss after each epoch.
@@ -87,12 +87,12 @@ def run_trials(
     that fails because of its settings is noted with its reason, and the others go on.
 
     Args:
-        study: as `open_study` returns it.
+        study: from `open_study`.
         space: where to search.
-        count: how many trials there shall be.
-        losses_of: trains a trial, an epoch each time it is asked for the next.
-        keep_best: whether a network keeps the weights of its best epoch, so that its lowest loss counts, or the last.
-        say: told what each trial came to.
+        count: number of trials.
+        losses_of: trains a trial, one epoch per iteration.
+        keep_best: whether the lowest loss counts, not the last.
+        say: called with the result of each trial.
 
     Raises:
         Exception: a trial failed for a reason that may be gone the next time; then it is run again.

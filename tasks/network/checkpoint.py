@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class State(BaseModel):
-    """Where training stands: the finished epochs and the files that hold the last and the best weights."""
+    """The state of a training: the finished epochs and the files of the last and the best weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

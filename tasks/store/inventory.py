@@ -63,10 +63,8 @@ def users_by_artifact(root: Path) -> dict[str, list[str]]:
             continue
         try:
             content = json.loads(file.read_bytes())
-            runs = (
-                [run for member in content["members"] for run in member["runs"]] if "members" in content else [content]
-            )
-            keys = {artifact["key"] for run in runs for artifact in run["artifacts"].values()}
+            members = content.get("members", [{"runs": [content]}])
+            keys = {made["key"] for member in members for run in member["runs"] for made in run["artifacts"].values()}
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a damaged folder uses nothing; `verify` names it
         for key in keys:

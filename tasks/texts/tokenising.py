@@ -17,7 +17,7 @@ from tasks.texts.vocabulary import select
 
 Respell = Callable[[pa.Array], pa.Array]
 
-# Keras's text preprocessing with its default filters, by which the IMDB reviews were tokenised; and beside them the
+# Keras's text preprocessing with its default filters, by which the IMDB reviews were tokenised, and the
 # control characters and blanks that those reviews never have within a word. They do have U+0008, U+0010, U+0080 to
 # U+009F and U+00A0 there, which therefore stay: the raw reviews give the same ids as the arrays.
 KERAS_SEPARATORS = (

@@ -28,7 +28,10 @@ HARMLESS = {
     *(f"tasks.core.files.{name}" for name in ("flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
-    *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "Resume", "digest", "seal", "unseal")),
+    *(
+        f"tasks.store.artifact.{name}"
+        for name in ("DamagedError", "RelativeName", "Resume", "digest", "seal", "unseal")
+    ),
     *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
     *("tasks.store.step.step", "tasks.store.step.step_logger"),

@@ -64,7 +64,7 @@ def read_batches(
     """Yield the rows of a file, at most 8,192 at a time.
 
     Args:
-        path: CSV with a header, Parquet, JSON, or one text per line (.txt); all but Parquet may be compressed.
+        path: CSV with a header, Parquet, JSON, or one text per line (.txt); all except Parquet may be compressed.
         options: defaults to all columns in UTF-8.
         on_read: called before each batch with the share of the file that has been read.
 
