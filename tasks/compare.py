@@ -1,4 +1,4 @@
-"""Compare: trained and judged networks side by side, in a folder with one page, its figures and all numbers."""
+"""Compare: write the folder of a comparison, with its page, figures and numbers."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ from tasks.store.store import Store
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
-    """Return one run of a member as comparison.json holds it."""
+    """Return one run of a member as in comparison.json."""
     training = Training.read(store.path(run.artifacts.trained))
     judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
     seconds = run.artifacts.trained.meta["seconds"]
@@ -57,7 +57,7 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
 
 
 def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
-    """Return a member as comparison.json holds it, checked against `MemberRecord`."""
+    """Return a member as in comparison.json, checked against `MemberRecord`."""
     own = outcome.member.runs[0].model_dump(mode="json")
     shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
     runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
@@ -115,7 +115,7 @@ def gather_comparison(
 
 
 def write_comparison(comparisons: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
-    """Write comparisons/<UTC time>-<name>/ whole, point comparisons/latest to it, and return it."""
+    """Write comparisons/<UTC time>-<name>/, point comparisons/latest to it, and return it."""
     with written_as_newest(comparisons, name) as (draft, final):
         figures = draft / FIGURES
         figures.mkdir()
@@ -143,7 +143,7 @@ def write_comparison(comparisons: Path, name: str, settings: CompareSettings, co
 def compare(
     settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], trials: list[dict[str, Any]]
 ) -> Path:
-    """Write the folder of a comparison from what its members made, and return where it is."""
+    """Write the folder of a comparison and return its path."""
     store = open_store()
     with log_step(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)

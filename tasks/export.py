@@ -78,7 +78,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
 
 @task(cache_policy=NO_CACHE, task_run_name="export {settings.format}")
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
-    """Write the champion, or the model that is named."""
+    """Write the champion or a named model."""
     output = user_path(settings.output).absolute()
     check_output(output)
     with tempfile.TemporaryDirectory() as scratch:

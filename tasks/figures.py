@@ -1,4 +1,4 @@
-"""Report: the figures of a run, its worst mistakes as text, and how it compares with the baseline."""
+"""Figures: the figures of a run, and its findings: mistakes, confusions and sentences."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from tasks.texts.encoded import read_words
 
 
 def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[Ranking]:
-    """Return whose curves to draw: the network's and the baseline's, or of more than two labels each label's."""
+    """Return the curves to draw: of the network and the baseline, or with more than two labels of each label."""
     if len(names) == 2:
         both = ("network", network.probabilities), ("linear baseline", baseline.probabilities)
         return [(name, network.labels, probabilities) for name, probabilities in both]
@@ -44,11 +44,7 @@ def figures(
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, Any]:
-    """Write every figure of a run, and findings.json: mistakes, labels confused, words and sentences.
-
-    Returns:
-        {"figures": their names in the order in which they are shown}.
-    """
+    """Write the figures and findings.json; return the names of the "figures" in the order of the report."""
     training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
     network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
     names, test = Dataset.read(downloaded).labels, metrics["test"]

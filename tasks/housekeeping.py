@@ -1,4 +1,4 @@
-"""Housekeeping: what is in the store, whether it is whole, and the removal of what no run uses any longer."""
+"""Housekeeping: list, verify and prune the artifacts in the store."""
 
 import json
 from dataclasses import asdict
@@ -18,7 +18,7 @@ from tasks.store.store import Store
 
 
 def verify_artifacts(root: Path) -> list[Entry]:
-    """Return every artifact, with what is wrong where a hash or size is not what its manifest says."""
+    """Return every artifact, with the damage if a size or hash differs from its manifest."""
     entries = list_artifacts(root)
     for entry in entries:
         try:
@@ -47,7 +47,7 @@ NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, a
 
 
 def name_some(names: list[str]) -> str:
-    """Return the first names, a line each, and how many more there are."""
+    """Return the first names, one per line, and how many more there are."""
     more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
     return "\n  ".join([*names[:NAMED], *more])
 
@@ -69,7 +69,7 @@ def run_housekeeping(settings: HousekeepingSettings) -> dict[str, Any]:
     for name in damaged:
         say.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
     for key in found.held:
-        say.info("%s is held by a run that is going on, and stays", key)
+        say.info("%s stays, because a running process holds it", key)
     if found.foreign_files:
         say.warning(NOT_OURS, len(found.foreign_files), root, name_some(found.foreign_files))
     freed = sum(entry["size"] for entry in found.artifacts)

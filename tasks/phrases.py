@@ -17,8 +17,6 @@ from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of,
 from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
 
-# SciPy and scikit-learn are imported inside the functions that need them: a cached run never pays for them.
-
 MAX_GAP = 0.01
 VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
 MIN_FOLDS = 2

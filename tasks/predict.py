@@ -35,7 +35,7 @@ STATE = "state.json"
 
 
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
-    """Return a batch with the columns of `verdict_columns` added, and words if asked for; and its profile."""
+    """Return a batch with the columns of `verdict_columns`, and `words` words if any; and its profile."""
     padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
     edges = classifier.facts.reference["length_edges"]
@@ -60,19 +60,9 @@ def score_parts(
     on_read: OnRead,
     form: str = ".parquet",
 ) -> int:
-    """Score a file part by part, each written to a file of its own; parts that are there already are kept.
+    """Score a file part by part into the folder `parts`, keeping finished ones, and return the number of rows.
 
-    Args:
-        classifier: scores.
-        source: the file to score.
-        wanted: how to read it, and which column holds the texts.
-        words: how many words to name for each review.
-        parts: the folder of the parts.
-        on_read: told which share of the file has been read.
-        form: the output's, which must be able to hold every column.
-
-    Returns:
-        The number of rows.
+    `words` is the number of words to name for each text; `form` the output's format, which must hold every column.
     """
     rows = 0
     for number, batch in enumerate(read_batches(source, options, on_read)):
@@ -94,7 +84,7 @@ def score_parts(
 
 
 def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
-    """Write all parts to one file, at once, as its name asks; in Parquet with facts about the model in the metadata."""
+    """Write all parts to one file atomically, in Parquet with facts about the model as metadata."""
     files = sorted(parts.glob("*.parquet"))
     schema = pa.unify_schemas([pq.read_schema(file) for file in files])
     schema = schema.with_metadata({**(schema.metadata or {}), **about})
@@ -162,7 +152,7 @@ def score_rows(
         try:
             rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
         except InputError:
-            shutil.rmtree(parts)  # mended, it is another file
+            shutil.rmtree(parts)  # when it is corrected, it is another file
             raise
         counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
         drift = measure_drift(classifier.facts.reference, counted)
@@ -173,16 +163,12 @@ def score_rows(
 
 
 def places(settings: PredictSettings) -> tuple[Path, Path]:
-    """Return what is scored and where its scores go."""
+    """Return the paths of the input and the output."""
     return user_path(settings.input or ""), user_path(settings.output or "")
 
 
 def check_places(settings: PredictSettings) -> None:
-    """Refuse reviews that are not there, and an output that would replace them, be taken for them, or has no room.
-
-    Raises:
-        InputError: naming the place, before a model is loaded.
-    """
+    """Refuse missing texts, and an output that would replace them, be scored itself, or cannot be written."""
     if settings.input is None:
         return
     if settings.input == STDIN:
@@ -191,7 +177,7 @@ def check_places(settings: PredictSettings) -> None:
     if source.is_dir():
         if is_same(source, output):
             raise InputError(
-                f"{output}: the scores would lie among the reviews, and be scored the next time; "
+                f"{output}: the scores would be among the texts and be scored the next time; "
                 "name another folder with --output"
             )
         if output.exists() and not output.is_dir():
@@ -208,7 +194,7 @@ def check_places(settings: PredictSettings) -> None:
 
 
 def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
-    """Yield each file to score and where its scores go; of a folder, those that have no scores yet."""
+    """Yield each file to score and its output; of a folder, those without scores."""
     source, output = places(settings)
     if not source.is_dir():
         yield from ((file, output) for file in table_files(source))
@@ -227,11 +213,7 @@ def load(settings: PredictSettings, uri: str | None) -> Classifier:
 
 
 def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
-    """Score one text.
-
-    Returns:
-        "model", its name, what `describe_verdict` returns, and "words", those that moved it most with their shares.
-    """
+    """Score one text; return the result of `judge_texts` with the name of the "model"."""
     classifier = load(settings, uri)
     text = settings.text.get_secret_value() if settings.text else ""
     return {"model": classifier.name, **judge_texts(classifier, [text], settings.explain)[0]}
@@ -277,7 +259,7 @@ def predict_files(
 
 
 def describe_drift(drift: dict[str, float]) -> str:
-    """Return the indices as words."""
+    """Return the indices as text."""
     return ", ".join(f"{name} {index:.2f}" for name, index in drift.items())
 
 

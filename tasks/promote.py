@@ -79,10 +79,7 @@ def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
 def find_standing(version: Any, champion: Any, settings: PromotionSettings) -> Decision | None:
     """Return the decision on a version that still holds, or None if it is to be decided on.
 
-    Args:
-        version: from the registry.
-        champion: the version that is champion now, or None.
-        settings: of the promotion.
+    `champion` is the current one, or None.
     """
     standing, number = decision_on(version), int(version.version)
     if champion is not None and int(champion.version) == number:

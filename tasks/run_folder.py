@@ -64,16 +64,16 @@ def write_run_folder(
     drawn: Path,
     figures: list[str],
 ) -> Path:
-    """Write runs/<UTC time>-<name>/ whole, point runs/latest to it, and return it.
+    """Write runs/<UTC time>-<name>/, point runs/latest to it, and return it.
 
     Args:
         runs: the folder of run folders.
-        name: the run's name.
-        settings: the run's settings.
-        metrics: as `gather_metrics` returns them.
-        findings: what the step report put into words.
-        drawn: the folder that the step report wrote.
-        figures: the figures in it, in the order in which they are shown.
+        name: the run's.
+        settings: the run's.
+        metrics: from `gather_metrics`.
+        findings: findings.json of the step `figures`.
+        drawn: the folder of the step `figures`.
+        figures: names of the figures in it, in the order of the report.
     """
     with written_as_newest(runs, name) as (draft, final):
         (draft / FIGURES).mkdir()
@@ -94,13 +94,10 @@ def write_run_folder(
 
 
 def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
-    """Put the run folder's page beside the run in MLflow, unless that was done.
+    """Log the report to the run in MLflow, unless it has one.
 
-    A run may be killed between its logging and this, so the store notes which runs have their page. Of a run that
-    another store has logged the page stays that one's.
-
-    Raises:
-        RegistryUnreachable: nobody answers there.
+    A run may be killed after it was logged, so the store records which runs have their report. If another store logged
+    the run, its report stays.
     """
     done = store / MLFLOW / "reported" / tracking["run_id"]
     if done.exists():
@@ -120,7 +117,7 @@ def run_folder(
     tracking: dict[str, Any] | None,
     promotion: dict[str, Any] | None,
 ) -> Path:
-    """Write the run folder from what the run made, and return where it is."""
+    """Write the run folder and return its path."""
     store, steps = open_store(), steps_of(str(flow_run.id))
     findings = json.loads(store.path(artifacts.drawn, FINDINGS).read_text())
     metrics = gather_metrics(artifacts, steps, store, tracking, promotion)

@@ -1,4 +1,4 @@
-"""Train: fit the network epoch by epoch, each kept, so that a run cut short goes on where it stopped."""
+"""Train: fit the network epoch by epoch, with a checkpoint after each, so that an interrupted run resumes."""
 
 import math
 import time
@@ -23,18 +23,14 @@ from tasks.store.leases import LeaseLostError
 from tasks.store.step import step, step_logger
 from tasks.texts.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
 
-# TensorFlow and Keras are imported inside the functions that need them: a cached run never pays for them.
 if TYPE_CHECKING:
     import keras
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
-    """Give the model Adam, cross-entropy and accuracy, of two labels precision and recall at 0.5 as well.
+    """Compile with Adam, cross-entropy and accuracy; with two labels also precision and recall at 0.5.
 
-    Args:
-        model: to (rows, 1) float32, or of more than two labels (rows, labels).
-        settings: the step size, how it falls, and what becomes of long gradients.
-        steps: batches of the whole training, after which a falling step size is 0.
+    `steps` is the number of batches of the whole training, after which a falling step size is 0.
     """
     import keras
     import tensorflow as tf
@@ -51,18 +47,15 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
         loss = keras.losses.SparseCategoricalCrossentropy()
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     optimizer = keras.optimizers.Adam(rate, beta_2=settings.beta_2, clipnorm=settings.clipnorm)
-    # Of a batch that is dealt to several devices some rows are there twice, and their weights say so.
+    # A batch for several devices repeats some rows, with smaller weights.
     kind = "metrics" if tf.distribute.get_strategy().num_replicas_in_sync == 1 else "weighted_metrics"
     model.compile(optimizer=optimizer, loss=loss, **{kind: metrics})
-    # Left to the first batch, its moments come to be while the training step is traced, which is then traced again.
+    # Otherwise the first batch creates its moments, and the training step is traced twice.
     optimizer.build(model.trainable_variables)
 
 
 def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
-    """Return a weight for each label, so that all labels together count the same: n / (labels * reviews of the label).
-
-    It is the weighting of King and Zeng (2001), as in scikit-learn's class_weight="balanced".
-    """
+    """Return weights that make all labels count the same: n / (labels * texts of the label) (King and Zeng, 2001)."""
     counts = np.bincount(np.concatenate(labels_of(train)))
     return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
 
@@ -82,12 +75,12 @@ def fit_epoch(
 
     Args:
         model: compiled.
-        train: reviews to learn from.
-        validation: reviews to judge the epoch by.
+        train: texts to learn from.
+        validation: texts to validate on.
         settings: the batches and their seed.
         epoch: from 1.
-        advance: told of each batch that is done.
-        phrases: gives the numbers beside the words of `train`, if the model reads them.
+        advance: called after each batch.
+        phrases: the phrase features of `train`, if the model reads them.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -134,10 +127,10 @@ def fit(
     advance: Advance | None = None,
     phrases: PhraseReader | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
-    """Fit what learns of the model in `built`, going on from `checkpoint` where it holds epochs that this has too.
+    """Fit the trainable part of the model in `built`, after the last usable epoch in `checkpoint`.
 
     Returns:
-        The part that learns with the weights to keep, and its epochs.
+        That part with the weights to keep, and its epochs.
     """
     state = checkpoint.read(warn=say, is_usable=lambda history: not goes_beyond(history, settings))
     with strategy().scope():
@@ -161,7 +154,7 @@ def fit(
 
 
 def is_done(history: list[Epoch], settings: TrainingSettings) -> bool:
-    """Tell whether training has had its epochs, or has gone without a better one for as long as it may."""
+    """Return whether training has all its epochs, or stops early."""
     if len(history) >= settings.epochs:
         return True
     patience = settings.early_stopping_patience
@@ -169,12 +162,12 @@ def is_done(history: list[Epoch], settings: TrainingSettings) -> bool:
 
 
 def goes_beyond(history: list[Epoch], settings: TrainingSettings) -> bool:
-    """Tell whether training would have been done before the last of these epochs."""
+    """Return whether training would have stopped before the last of these epochs."""
     return any(is_done(history[:count], settings) for count in range(1, len(history)))
 
 
 def describe(history: list[Epoch], settings: TrainingSettings) -> str:
-    """Return a line about the last epoch, with the time left at the pace so far."""
+    """Return a line about the last epoch and the time left."""
     last = history[-1].model_dump(exclude={"epoch", "seconds"})
     pace = sum(epoch.seconds for epoch in history) / len(history)
     left = pace * (settings.epochs - len(history))
@@ -186,7 +179,7 @@ def describe(history: list[Epoch], settings: TrainingSettings) -> str:
 
 
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
-    """Tell whether a failed training is worth a retry: not if a user has to mend something first."""
+    """Return whether to retry a failed training: not if the user has to fix something first."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
@@ -200,8 +193,7 @@ def with_enough_epochs(settings: TrainingSettings, train: Sequence[Padded]) -> T
 def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     """Return the settings without those that only decide when training stops and which epoch is kept.
 
-    Trainings that differ in these alone share their epochs. If the step size falls until the last epoch, each epoch
-    depends on how many are planned.
+    Trainings that differ only in these share their epochs, unless the step size depends on the number of epochs.
     """
     when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
     if settings.learning_rate_decay == "none":

@@ -1,4 +1,4 @@
-"""Before a run: Prefect's server is asked for, or room for a temporary one's database; nothing starts in vain."""
+"""Checks before a run: the shared store, Prefect's server, or the disk space for a temporary server."""
 
 import contextvars
 import os
@@ -30,10 +30,7 @@ OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started th
 
 
 def prepare_server(warn: Callable[[str], None]) -> None:
-    """Clear the way for Prefect's temporary server.
-
-    Args:
-        warn: told what was found and done.
+    """Stop orphaned servers and set a damaged database aside, before Prefect starts a temporary server.
 
     Raises:
         StoreError: the store cannot be written.
@@ -46,14 +43,10 @@ def prepare_server(warn: Callable[[str], None]) -> None:
 
 
 def stop_orphans(home: Path) -> int:
-    """Stop temporary servers whose run was killed, and return how many there were.
+    """Stop temporary servers whose run was killed, and return their number; `home` is their PREFECT_HOME.
 
-    Prefect stops its server when the run ends, but nothing can when the run is killed. Whose server it is stands in
-    its environment; who its parent is tells nothing, since the system gives orphans to whatever process it likes, and
-    in a container the first process may be a run.
-
-    Args:
-        home: PREFECT_HOME of the servers to look for.
+    Prefect stops its server when a run ends, except if the run is killed. A server's environment names its owner; its
+    parent process says nothing, because the system assigns orphans a new one.
     """
     orphans = [process for process in psutil.process_iter(["cmdline"]) if is_orphan(process, home)]
     for process in orphans:
@@ -65,9 +58,9 @@ def stop_orphans(home: Path) -> int:
 
 
 def is_orphan(process: psutil.Process, home: Path) -> bool:
-    """Tell whether a process, its cmdline at hand, is a temporary server in `home` whose owner has ended.
+    """Return whether a process is a temporary server in `home` whose owner has ended.
 
-    One that we may not ask is not ours, and neither is one that names no owner: a person may have started it.
+    A server whose environment we cannot read, or that names no owner, is not ours.
     """
     if APPLICATION not in (process.info["cmdline"] or []):
         return False
@@ -79,13 +72,10 @@ def is_orphan(process: psutil.Process, home: Path) -> bool:
 
 
 def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
-    """Rename a database that SQLite finds damaged, so that the server makes a new one.
-
-    It holds the history of runs, which the run folders keep too; no step depends on it.
-    """
+    """Rename a damaged database, so that the server creates a new one; no step depends on it."""
     if not path.exists():
         return
-    # Of two that find it damaged, the second must not set the first one's new database aside.
+    # A second process must not set aside the new database of the first.
     with locked(path.with_name(f"{path.name}.lock"), str(path)):
         found = find_damage(path)
         if not found:
@@ -99,10 +89,10 @@ def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
 
 
 def find_damage(path: Path) -> str:
-    """Return what SQLite finds damaged in a database, or nothing if it is sound or in use.
+    """Return the damage that SQLite finds in a database, or "" if there is none or the database is in use.
 
     Raises:
-        StoreError: it cannot be read for another reason, as a full disk; that says nothing about the database.
+        StoreError: it cannot be read for another reason, such as a full disk.
     """
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
@@ -119,20 +109,17 @@ def find_damage(path: Path) -> str:
     return "" if found == "ok" else found
 
 
-# Seconds. Prefect's client tries four times to connect; a server that is there but busy may take its time to answer.
+# Seconds: Prefect's client tries four times to connect; a busy server may respond slowly.
 CONNECTING, LONGEST = 2.5, 12.0
-# A fresh database of Prefect's takes 5 MB with its log of writes; a run's own records and SQLite's drafts come on top.
-ROOM = 20  # MB
+# Prefect's new database takes 5 MB with its write-ahead log; a run's records come on top.
+DATABASE_MB = 20
 
 
 def check_store(warn: Callable[[str], None]) -> None:
-    """Ask for a store that several machines share.
-
-    Args:
-        warn: told where the champion will not be shared.
+    """Check the connection to a shared store; warn if the champion is not shared.
 
     Raises:
-        StoreError: it does not answer, refuses us, or is no address that we know.
+        StoreError: it does not answer, denies access, or its address is invalid.
     """
     store = open_store()
     store.check()
@@ -146,14 +133,11 @@ def check_store(warn: Callable[[str], None]) -> None:
 
 
 def check_server(warn: Callable[[str], None]) -> None:
-    """Ask for Prefect's server, or make ready for a temporary one.
-
-    Args:
-        warn: told what was found of servers before, and mended.
+    """Check the connection to Prefect's server, or prepare for a temporary one.
 
     Raises:
-        ServerError: there is none, with its address, what named it and what to do; within 15 seconds.
-        StoreError: the disk has no room for a temporary one's database.
+        ServerError: it does not answer within 15 seconds; the message names the address and its origin.
+        StoreError: the disk is too full for a temporary server's database.
     """
     check_proxies()
     settings = get_current_settings()
@@ -164,7 +148,7 @@ def check_server(warn: Callable[[str], None]) -> None:
                  if name in os.environ]  # fmt: skip
         raise ServerError(
             f"Prefect has no server: PREFECT_API_URL names none, and {named[0]} forbids a temporary one; "
-            "set the former or take the latter away"
+            "set the former or unset the latter"
         )
     else:
         check_room(Path(os.environ["PREFECT_HOME"]))
@@ -172,11 +156,7 @@ def check_server(warn: Callable[[str], None]) -> None:
 
 
 def check_proxies() -> None:
-    """Refuse a proxy that no request could go through.
-
-    Raises:
-        ServerError: naming the variables.
-    """
+    """Raise ServerError for a proxy that cannot be used, and name its variables."""
     if not getproxies():
         return
     try:
@@ -188,16 +168,12 @@ def check_proxies() -> None:
 
 
 def check_address(address: str) -> None:
-    """Ask the server at `address` for its version.
-
-    Raises:
-        ServerError: it does not answer as Prefect's server does.
-    """
+    """Raise ServerError if the server at `address` does not respond as a Prefect server of this version."""
     origin = origin_of(address, "PREFECT_API_URL") or "Prefect's settings"
     if has_password(address):
         raise ServerError(f"{origin}: the server's address has a password in it; set PREFECT_API_AUTH_STRING instead")
     answer: list[str] = []
-    # Not even the name server's silence may last longer: what waits there cannot be interrupted, only left behind.
+    # In a thread, because a name lookup cannot be interrupted.
     context = contextvars.copy_context()  # Prefect's settings are in it
     asking = threading.Thread(target=lambda: answer.append(context.run(ask_version)), daemon=True)
     asking.start()
@@ -213,10 +189,7 @@ def check_address(address: str) -> None:
 
 
 def ask_version() -> str:
-    """Return what is wrong with the server of Prefect's settings, or nothing where it can be used.
-
-    Prefect's own client asks, by the way and with the keys that the run will use.
-    """
+    """Return why the server in Prefect's settings cannot be used, or ""; with Prefect's client, as the run will."""
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             timeout = httpx.Timeout(LONGEST, connect=CONNECTING)
@@ -230,7 +203,7 @@ def ask_version() -> str:
 
 
 def describe_answer(error: BaseException) -> str:
-    """Return in a few words why a server cannot be used."""
+    """Return briefly why a server cannot be used."""
     if isinstance(error, PrefectHTTPStatusError):
         status = error.response.status_code
         if status in (401, 403):
@@ -246,14 +219,10 @@ def describe_answer(error: BaseException) -> str:
 
 
 def check_room(folder: Path) -> None:
-    """Refuse a disk that cannot take the database of a temporary server.
-
-    Raises:
-        StoreError: naming the folder, and how many megabytes are free and needed.
-    """
+    """Raise StoreError if the disk is too full for the database of a temporary server."""
     free = shutil.disk_usage(folder).free // 10**6
-    if free < ROOM:
+    if free < DATABASE_MB:
         raise StoreError(
             f"{folder}: {free} MB are free on this disk, and the database of Prefect's temporary server needs "
-            f"{ROOM} MB; free space, or name a folder on another disk with --store DIR"
+            f"{DATABASE_MB} MB; free space, or name a folder on another disk with --store DIR"
         )
