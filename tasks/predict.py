@@ -102,18 +102,13 @@ def score_file(
     *,
     keep_scored: bool = False,
 ) -> dict[str, Any] | None:
-    """Score every row of a file into a Parquet file, in bounded memory; cut short, it goes on where it stopped.
-
-    One process at a time writes to an output: a lock stands beside it, which goes with its holder.
+    """Score every row of a file in bounded memory, resuming an interrupted run, under a lock next to the output.
 
     Args:
         keep_scored: keep an output that another process has written meanwhile, as of a file of a folder.
 
     Returns:
-        What `score_rows` returns, or None if an output was kept.
-
-    Raises:
-        InputError: the input is not what it should be; it names file and row.
+        The result of `score_rows`, or None if an output was kept.
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):

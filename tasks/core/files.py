@@ -142,9 +142,9 @@ UNFINISHED_SECONDS = 3600  # no such folder takes so long to write
 
 @contextlib.contextmanager
 def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
-    """Give an empty folder to fill and where it will stand, `<place>/<UTC time>-<name>`; then `latest` points to it.
+    """Yield an empty folder and its final path, `<place>/<UTC time>-<name>`; then `latest` points to it.
 
-    Drafts that killed runs left are removed; a draft of this very hour may be of a run beside this one.
+    Drafts of killed runs are removed; one of the last hour may belong to a live run.
 
     Raises:
         StoreError: the place cannot be written.

@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MOD
 
 import tasks.reporting.preflight
 from tasks.core.errors import ServerError, StoreError
-from tasks.reporting.preflight import ROOM, check_proxies, check_room, check_server
+from tasks.reporting.preflight import DATABASE_MB, check_proxies, check_room, check_server
 from tests.support.web import serving
 
 
@@ -80,7 +80,7 @@ def test_no_address_and_no_temporary_server_is_refused_with_the_variable(monkeyp
 def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
     check_room(tmp_path)
     monkeypatch.setattr(
-        tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=ROOM * 10**6 - 1)
+        tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=DATABASE_MB * 10**6 - 1)
     )
     with pytest.raises(StoreError, match=rf"{tmp_path}: 19 MB are free .* needs 20 MB; free space, or name a folder"):
         check_room(tmp_path)
