@@ -20,7 +20,7 @@ from serving.champion import Champion
 from serving.prometheus import Counts
 from serving.requests import PredictRequest, RequestError, read_body, read_request
 from serving.settings import ServeSettings
-from tasks.network.verdicts import judge_texts
+from tasks.network.verdicts import MAX_STEPS, judge_texts
 
 logger = logging.getLogger("serving")
 BATCH_SIZE = 256
@@ -52,7 +52,7 @@ class Service:
     def explain(self, texts: list[str], count: int) -> tuple[str, list[dict[str, Any]]]:
         """Return the model's name and the verdicts with their `count` most influential words."""
         classifier = self.champion.now.classifier
-        return classifier.name, judge_texts(classifier, texts, count)
+        return classifier.name, judge_texts(classifier, texts, count, min(MAX_STEPS, 2 * MAX_STEPS // len(texts)))
 
     async def predict(self, request: PredictRequest) -> dict[str, Any]:
         """Return the response of /predict.
@@ -212,7 +212,10 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
 
     @app.post("/predict", openapi_extra=PREDICT_BODY, summary="Score texts")
     async def predict(request: Request) -> Response:
-        return JSONResponse(await service.predict(read_request(await read_body(request, settings), settings)))
+        # Parsing and writing a megabyte of JSON would delay other requests.
+        body = await read_body(request, settings)
+        predicted = await service.predict(await run_in_threadpool(read_request, body, settings))
+        return await run_in_threadpool(JSONResponse, predicted)
 
     @app.get("/health", summary="Whether the service is up")
     async def health() -> Response:

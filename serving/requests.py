@@ -5,7 +5,8 @@ import codecs
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
 from serving.settings import ServeSettings
@@ -28,7 +29,7 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    texts: Annotated[list[str], Field(min_length=1, description="the texts; each is scored independently")]
+    texts: Annotated[list[str], FailFast(), Field(min_length=1, description="the texts; each is scored independently")]
     explain: Annotated[
         int, Field(ge=0, le=MAX_WORDS, description="how many of the most influential words to return for each text")
     ] = 0
@@ -85,12 +86,22 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
         RequestError: it is not JSON, does not match the schema, or exceeds a limit.
     """
     try:
-        parsed = PredictRequest.model_validate_json(decode_body(body))
+        content = from_json(decode_body(body))
+    except ValueError as error:
+        raise RequestError(400, f"Invalid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise RequestError(422, "expected a JSON object with texts")
+    known = PredictRequest.model_fields
+    # Pydantic would collect an error for each of a million unknown keys.
+    if (unknown := next((name for name in content if name not in known), None)) is not None:
+        raise RequestError(422, f"{printable(unknown)}: is unknown; expected {' and '.join(known)}")
+    try:
+        parsed = PredictRequest.model_validate(content)
     except ValidationError as error:
         # Without the input itself: it may be long, and need not be text.
-        mistakes = error.errors(include_url=False, include_input=False)
-        status = 400 if mistakes[0]["type"] == "json_invalid" else 422
-        raise RequestError(status, "; ".join(map(describe, mistakes[:5]))) from None
+        raise RequestError(
+            422, "; ".join(map(describe, error.errors(include_url=False, include_input=False)))
+        ) from None
     if len(parsed.texts) > settings.max_texts:
         raise RequestError(413, f"{len(parsed.texts)} texts; at most {settings.max_texts} per request")
     for index, text in enumerate(parsed.texts):
@@ -104,5 +115,10 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
 
 def describe(mistake: Any) -> str:
     """Return pydantic's message for one mistake, with the field's name in front."""
-    field = ".".join(map(str, mistake["loc"]))[:80].encode("utf-8", "replace").decode()
+    field = printable(".".join(map(str, mistake["loc"])))
     return f"{field}: {mistake['msg']}" if field else str(mistake["msg"])
+
+
+def printable(name: str) -> str:
+    """Return the start of a name that a client has chosen, as valid UTF-8."""
+    return name[:80].encode("utf-8", "replace").decode()

@@ -37,7 +37,7 @@ class ServeSettings(Settings):
     max_connections: int = Field(512, ge=1)
     """maximum number of open connections"""
     patience: float = Field(10.0, gt=0)
-    """seconds that a client may take to send the headers or the body of a request"""
+    """seconds that a client may take to send the headers or the body of a request, or to read 64 KB of the response"""
 
     @field_validator("token", mode="before")
     @classmethod

@@ -22,7 +22,7 @@ from tasks.core.locks import locked
 from tasks.core.paths import check_writable, is_same, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
-from tasks.network.verdicts import added_names, describe_share, explain, judge_texts, verdict_columns
+from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
 from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
@@ -43,9 +43,8 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     table = pa.Table.from_batches([batch])
     added = verdict_columns(classifier, probabilities)
     if words:
-        shares = [explain(classifier, text, words) for text in texts.to_pylist()]
-        named = [", ".join(describe_share(share, len(classifier.facts.labels)) for share in moved) for moved in shares]
-        added["words"] = pa.array(named, pa.string())
+        found = (explain(classifier, text, words) for text in texts.to_pylist())
+        added["words"] = pa.array([describe_explanation(each, len(classifier.facts.labels)) for each in found])
     for name, column in added.items():
         table = table.append_column(name, column)
     return table, counted

@@ -126,3 +126,8 @@ def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0
         return f"The network and {other} do not differ significantly ({points:+.2f} points; {counts}; {test})."
     verdict = "better" if points > 0 else "worse"
     return f"The network is {verdict} than {other} by {abs(points):.2f} points of accuracy: {counts} ({test})."
+
+
+def describe_limit(explained: int, distinct: int) -> str:
+    """Return which words an explanation covers if not all, otherwise an empty string."""
+    return f"the first {explained:,} of {distinct:,} different words were explained" if explained < distinct else ""

@@ -119,12 +119,19 @@ class Classifier:
         ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
         limit = self.encoding.vocabulary_size
         words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
-        marks = self.encoding.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-        ids = ranks_to_ids(ranks, num_words=limit, **marks)
+        return self.pad(self.to_ids(ranks)), [int(words.sum() - unknown.sum()), int(unknown.sum())]
+
+    def to_ids(self, ranks: pa.ListArray, **marks: int | None) -> pa.ListArray:
+        """Turn word ranks into token ids; `marks` replaces some of the encoding's."""
+        own = self.encoding.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
+        return ranks_to_ids(ranks, num_words=self.encoding.vocabulary_size, **(own | marks))
+
+    def pad(self, ids: pa.ListArray) -> Padded:
+        """Cut and pad token ids as in training."""
         facts = self.facts
         tokens, lengths = pad_tokens(ids, facts.maxlen, padding=facts.padding, truncating=facts.truncating)
-        padded = Padded(tokens, lengths, np.zeros(len(texts), np.int8), facts.padding, limit)
-        return padded, [int(words.sum() - unknown.sum()), int(unknown.sum())]
+        labels = np.zeros(len(ids), np.int8)
+        return Padded(tokens, lengths, labels, facts.padding, self.encoding.vocabulary_size)
 
     def predict(self, texts: pa.Array) -> np.ndarray:
         """Return the probabilities of n texts: (n,) float32 of label 1 of two, (n, labels) float32 with more labels."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tasks.core.error_messages import describe, is_debugging
 from tasks.core.layout import METRICS, REPORT
-from tasks.evaluation.findings import describe_comparison
+from tasks.evaluation.findings import describe_comparison, describe_limit
 from tasks.evaluation.metrics import HEADLINES
 
 # Prefect's loggers of flow runs and task runs.
@@ -59,6 +59,9 @@ def show_prediction(result: dict[str, Any]) -> int:
         print(f"{result['label']} {result['probability']:.4f}")
         for word, moved, label in result["words"]:
             print(f"  {moved:+.4f} {word}" + (f" ({label})" if len(result["probabilities"]) > 2 else ""))
+        explained = result.get("explained") or {"words": 0, "of": 0}
+        if limit := describe_limit(explained["words"], explained["of"]):
+            print(f"  {limit}")
     for file in result.get("files", []):
         print(f"{file['rows']:,} rows scored by {result['model']}: {file['output']}")
         if file["drifted"]:

@@ -52,7 +52,7 @@ def test_a_verdict_names_the_label_and_every_words_share_the_label_it_moves(mood
     verdict = describe_verdict(moody, scores[0])
     assert verdict["label"] == MOODS[scores[0].argmax()]
     assert verdict["probabilities"] == dict(zip(MOODS, scores[0].tolist(), strict=True))
-    (good,) = (its for its in explain(moody, "good good film", 9) if its.word == "good")
+    (good,) = (its for its in explain(moody, "good good film", 9).shares if its.word == "good")
     fallen = dict(zip(MOODS, scores[0] - scores[1], strict=True))
     assert good.share == pytest.approx(fallen[good.label], abs=1e-6)
     assert abs(good.share) == pytest.approx(max(map(abs, fallen.values())), abs=1e-6)

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prefect import get_client
 
 import flows.predict_flow
@@ -19,6 +21,7 @@ from flows.predict_flow import predict_flow
 from flows.runners import map_over
 from tasks.core.errors import InputError, ModelError
 from tasks.core.flow_settings import PredictSettings
+from tasks.network.verdicts import describe_explanation
 from tasks.predict import explain, predict_files, predict_text, score_batch, score_file, score_rows
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
@@ -227,15 +230,36 @@ def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
 
 def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(classifier):
     text = "The good, good film"
-    shares = explain(classifier, text, 2)
+    shares = explain(classifier, text, 2).shares
     whole, without = classifier.predict(pa.array(["the good good film", "the film"]))
-    named = {share.word: share.share for share in explain(classifier, text, 9)}
+    named = {share.word: share.share for share in explain(classifier, text, 9).shares}
     assert named["good"] == pytest.approx(whole - without, abs=1e-6)
     assert set(named) == {"the", "good", "film"}
     assert len(shares) == 2
     assert abs(shares[0].share) >= abs(shares[1].share)
     assert {share.label for share in shares} == {"positive"}
-    assert explain(classifier, "", 3) == []
+    assert explain(classifier, "", 3).shares == []
+
+
+def test_explaining_a_long_text_costs_no_more_than_its_limit_and_says_so(classifier):
+    lengths = []
+    counted = replace(classifier, score=lambda padded: lengths.append(padded.tokens.shape) or classifier.score(padded))
+    words = [f"word{number}" for number in range(20_000)]
+    text = " ".join([*words, *["good", "bad", "film", "the", "a"] * 4000])
+    found = explain(counted, text, 3, steps=3 * classifier.facts.maxlen)
+    assert (len(found.shares), found.explained, found.distinct) == (3, 3, 5)
+    assert sum(rows for rows, _length in lengths) == 1 + 3
+    assert max(rows for rows, _length in lengths) <= 64
+    assert describe_explanation(found, 2).endswith(" (the first 3 of 5 different words were explained)")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["good", "bad", "film", "unheard", "The", "a."]), max_size=90).map(" ".join))
+def test_a_words_share_is_the_change_when_the_text_is_scored_without_it(classifier, text):
+    for word, share, _label in explain(classifier, text, 9).shares:
+        without = " ".join(other for other in text.lower().replace(".", "").split() if other != word)
+        whole, less = classifier.predict(pa.array([text, without]))
+        assert share == pytest.approx(whole - less, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +326,7 @@ def test_one_text_gets_its_label_probability_and_words(championed, classifier):
     found = predict_text(PredictSettings(text="Good film", explain=1), None)
     assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)
     assert found["label"] == ("positive" if found["probability"] >= 0.5 else "negative")
-    assert found["words"] == explain(classifier, "Good film", 1)
+    assert found["words"] == explain(classifier, "Good film", 1).shares
 
 
 def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
