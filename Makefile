@@ -6,6 +6,9 @@ BIN := .venv/bin
 COMMA := ,
 export NO_PROXY := $(if $(or $(no_proxy),$(NO_PROXY)),$(or $(no_proxy),$(NO_PROXY))$(COMMA),)127.0.0.1,localhost,::1
 export no_proxy := $(NO_PROXY)
+# pip installs into .venv, whatever the user's variables and pip.conf say.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .PHONY: help run test check serve server worker deploy notify clean
 .DEFAULT_GOAL := help

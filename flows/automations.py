@@ -14,6 +14,9 @@ notifications: a webhook is called when a run fails and when a model becomes the
 address can post to it, so it is a secret: only its host is printed, and Prefect stores it as a secret.
 """
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import exit_status
 
 import argparse

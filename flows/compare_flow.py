@@ -1,5 +1,8 @@
 """Compare: train networks on the same texts with the same budget, and choose one by validation."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import read_preset, run_flow
 
 from functools import partial

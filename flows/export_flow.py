@@ -1,5 +1,8 @@
 """Export: write the champion or a named model as a SavedModel or as ONNX."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import run_flow
 
 from functools import partial

@@ -1,5 +1,8 @@
 """Housekeeping: list, verify and prune the artifacts that runs have left behind."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import run_flow
 
 from functools import partial

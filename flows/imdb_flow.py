@@ -1,5 +1,8 @@
 """The pipeline: from texts to a trained, evaluated and registered recurrent classifier, one line per step."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import run_flow
 
 from functools import partial

@@ -1,5 +1,8 @@
 """Predict: score texts with the champion or a named model."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import run_flow
 
 from functools import partial

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.core.environment import make_folders, store_root
+from tasks.core.environment import store_root
 from tasks.core.errors import InputError, PipelineError
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.network.bundle import Classifier
@@ -102,7 +102,8 @@ def main() -> int | None:
     arguments, texts = split_texts(sys.argv[1:])
     try:
         settings = parse_command_line(PredictSettings, arguments, program, ABOUT)
-        make_folders()
+        if settings.input == STDIN and sys.stdin is None:
+            raise UsageError("--input -: standard input is closed; expected one text per line")
     except (UsageError, PipelineError) as error:
         return refuse(program, error)
     if settings.text is not None:

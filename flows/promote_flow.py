@@ -1,5 +1,8 @@
 """Promote: make a registered version the champion by hand, or roll back to one."""
 
+import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
+
+# isort: split
 from tasks.reporting.command_line import run_flow
 
 from functools import partial

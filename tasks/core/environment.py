@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
-from tasks.core.errors import StoreError
+from tasks.core.errors import ServerError, StoreError
 from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT
 from tasks.core.paths import user_path
 
@@ -22,6 +22,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 100_000
 # This machine by its own names: no proxy knows what listens there.
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
 BACKEND = "tensorflow"
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -79,8 +80,9 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
 
     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
-    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except two:
-    NO_PROXY also names this machine, and KERAS_BACKEND is TensorFlow, with a notice if it was another.
+    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except three:
+    NO_PROXY also names this machine, KERAS_BACKEND is TensorFlow, with a notice if it was another, and MPLBACKEND
+    draws without a display.
 
     Args:
         arguments: the command line, without the program's name; None takes this process's.
@@ -94,6 +96,12 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         os.environ[DEBUG_VARIABLE] = "true"
     if is_own_program() and not is_debugging():
         sys.excepthook = show_uncaught
+    open_standard_streams()
+    if is_own_program():
+        check_certificates()
+    if "ipykernel" not in sys.modules:
+        # Jupyter sets its own for every process that it starts, whether or not that can import it.
+        os.environ["MPLBACKEND"] = "agg"
     # The name in lower case counts where both are set, to curl and to Python alike.
     no_proxy = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
     os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
@@ -102,6 +110,10 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
     os.environ["KERAS_BACKEND"] = BACKEND
     root = store_root()
+    try:
+        Path.home()
+    except RuntimeError:  # in a container, this user may have no entry in the list of users
+        os.environ["HOME"] = str(root)
     home = root / PREFECT
     defaults = {
         STORE_VARIABLE: str(root),
@@ -111,6 +123,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         # A run waits for its numbers to be logged, but not for minutes where nobody answers.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -135,6 +148,41 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
     with contextlib.suppress(StoreError):
         make_folders()
+
+
+def open_standard_streams() -> None:
+    """Open closed standard streams on the null device, so that no file takes their numbers and gets what is printed.
+
+    Python's sys.stdin and sys.stdout stay None: what reads or prints must refuse that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
+def check_certificates() -> None:
+    """Refuse files of certificates that cannot be read: Prefect and requests need them while they are imported.
+
+    Raises:
+        ServerError: naming the variable.
+    """
+    named = [name for name in CERTIFICATES if os.environ.get(name)]
+    if not named:
+        return
+    import ssl  # takes time, which a command without these variables does not need
+
+    for name in named:
+        place = Path(value := os.environ[name])
+        try:
+            if not place.is_dir():
+                ssl.create_default_context(cafile=place)
+        except OSError as error:  # of which ssl.SSLError is one
+            reason = "it has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ServerError(f"{name}={value}: cannot be read ({reason}); fix or unset {name}") from error
 
 
 def database_address(home: Path) -> dict[str, str]:

@@ -1,13 +1,24 @@
 """URLs: which part of them may be stored and printed. A password in one would end up in every file of a run."""
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
+
+SECRET_KEYS = ("password", "passwd", "pwd", "sslpassword", "token", "access_token", "api_key", "apikey", "secret")
 
 
 def has_password(address: str) -> bool:
-    """Return whether an address names a user, with or without a password, before its host."""
+    """Return whether an address has a user before its host, even if the password has a slash, or a secret in its query.
+
+    The colon of host:5000/me@home precedes a port; that of me:pa/ss@host does not.
+    """
     _scheme, mark, rest = address.partition("://")
-    return bool(mark) and "@" in rest.partition("/")[0]
+    host = re.split("[/?#]", rest)[0]
+    port = host.rpartition("]")[2].partition(":")[2]
+    if not mark or "@" in host or ("@" in rest and port and not port.isdecimal()):
+        return bool(mark)
+    queries = rest.partition("?")[2].replace("#", "&")
+    return any(key.lower() in SECRET_KEYS for key, _value in parse_qsl(queries, keep_blank_values=True))
 
 
 def printable_url(address: str) -> str:

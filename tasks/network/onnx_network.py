@@ -130,10 +130,12 @@ def network_to_onnx(network: "keras.Model", output: str) -> "onnx.ModelProto":
     from onnx import TensorProto, helper
 
     graph = Graph()
-    (probabilities,) = add_model(graph, network, ["tokens"])
+    padded, batch = add_padding(graph, "tokens")
+    (probabilities,) = add_model(graph, network, [padded])
     width = int(network.output_shape[-1])
     if width == 1:
-        graph.add("Reshape", probabilities, graph.ints(-1))
+        probabilities = graph.add("Reshape", probabilities, graph.ints(-1))
+    graph.add("Slice", probabilities, graph.ints(0), batch, graph.ints(0))
     graph.nodes[-1].output[:] = [output]
     inputs = helper.make_tensor_value_info("tokens", TensorProto.INT32, ["batch", "length"])
     outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch"] if width == 1 else ["batch", width])
@@ -141,6 +143,16 @@ def network_to_onnx(network: "keras.Model", output: str) -> "onnx.ModelProto":
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return model
+
+
+def add_padding(graph: Graph, tokens: str) -> tuple[str, str]:
+    """Pad an empty batch or empty texts to size 1; return the tokens, and the batch's size before.
+
+    ONNX Runtime's recurrent operators divide by both sizes, so an empty input would end the caller's process.
+    """
+    missing = graph.add("Max", graph.add("Sub", graph.ints(1), graph.add("Shape", tokens)), graph.ints(0))
+    padded = graph.add("Pad", tokens, graph.add("Concat", graph.ints(0, 0), missing, axis=0))
+    return padded, graph.add("Shape", tokens, end=1)
 
 
 def add_model(graph: Graph, model: "keras.Model", inputs: Sequence[str]) -> list[str]:

@@ -260,6 +260,8 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
         UsageError: with one line per mistake.
         SystemExit: after `--help`.
     """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
     common = RunFlags if issubclass(settings_model, RunSettings) else Flags
     flags = cast(type[Flags], create_model("CommandLine", __base__=(settings_model, common)))
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.evaluation.plots import side_by_side
+from tasks.reporting.screen import console_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,7 +130,7 @@ def describe_sight(comparison: dict[str, Any]) -> str:
 def show_comparison(folder: Path) -> int:
     """Print the results of a comparison; the exit status is 1 if a member failed."""
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
-    console = Console()
+    console = console_for()
     dataset, members = comparison["dataset"], comparison["members"]
     size = f"{dataset['test']:,} test reviews" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
@@ -147,7 +147,7 @@ def show_comparison(folder: Path) -> int:
     console.print(describe_choice(comparison), highlight=False)
     failed = [member for member in members if member["failure"]]
     for member in failed:
-        console.print(f"{member['name']} failed: {member['failure']}", highlight=False, markup=False, style="bold")
+        console.print(f"{member['name']} failed: {member['failure']}", highlight=False, style="bold")
     console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True, highlight=False)
     return 1 if failed else 0
 

@@ -4,6 +4,7 @@ import contextvars
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import psutil
 from prefect import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+from pydantic import SecretStr
 
 from tasks.core.environment import store_root
 from tasks.core.error_messages import origin_of
@@ -151,8 +153,27 @@ def check_server(warn: Callable[[str], None]) -> None:
             "set the former or unset the latter"
         )
     else:
-        check_room(Path(os.environ["PREFECT_HOME"]))
+        check_password(settings.server.api.auth_string, settings.api.auth_string)
+        for folder, remedy in writable_places():
+            check_room(folder, remedy)
         prepare_server(warn)
+
+
+def check_password(asked: SecretStr | None, given: SecretStr | None) -> None:
+    """Raise ServerError if a temporary server would refuse this process, which gives another password or none."""
+    if asked and asked != given:
+        origin = origin_of(asked.get_secret_value(), "PREFECT_SERVER_API_AUTH_STRING") or "Prefect's settings"
+        raise ServerError(
+            f"{origin}: makes the temporary server ask for a password, and PREFECT_API_AUTH_STRING "
+            f"{'is another one' if given else 'is not set'}; set it to the same, or unset the former"
+        )
+
+
+def writable_places() -> list[tuple[Path, str]]:
+    """Return the folders that every run writes to, with what names another folder."""
+    temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    places = [(Path(os.environ["PREFECT_HOME"]), "--store DIR"), (store_root(), "--store DIR")]
+    return places + ([(temporary, "TMPDIR")] if temporary.is_dir() else [])
 
 
 def check_proxies() -> None:
@@ -218,11 +239,11 @@ def describe_answer(error: BaseException) -> str:
     return "it is not a Prefect server; the address begins with http and ends in /api"
 
 
-def check_room(folder: Path) -> None:
-    """Raise StoreError if the disk is too full for the database of a temporary server."""
+def check_room(folder: Path, remedy: str = "--store DIR") -> None:
+    """Raise StoreError if the disk is too full for the files of a temporary server."""
     free = shutil.disk_usage(folder).free // 10**6
     if free < DATABASE_MB:
         raise StoreError(
-            f"{folder}: {free} MB are free on this disk, and the database of Prefect's temporary server needs "
-            f"{DATABASE_MB} MB; free space, or name a folder on another disk with --store DIR"
+            f"{folder}: {free} MB are free on this disk, and Prefect's temporary server needs {DATABASE_MB} MB; free "
+            f"space, or name a folder on another disk with {remedy}"
         )

@@ -88,7 +88,7 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
     # In a task that is not a coroutine, neither is this.
     shown = cast(UUID, is_told and create_progress_artifact(progress=0.0, key=key, description=description))
     console, next_update = log_console(), 0.0
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     is_first = ONE_BAR.acquire(blocking=False)
     bar = Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first))
     with contextlib.ExitStack() as afterwards:

@@ -17,13 +17,19 @@ from tasks.evaluation.metrics import HEADLINES
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+WIDE = 80  # columns of a terminal in which all metrics fit next to each other
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
+
+
+def console_for(*, stderr: bool = False) -> Console:
+    """Return a console that prints text as it is: [x] in a path is no markup, and :x: no emoji."""
+    return Console(stderr=stderr, markup=False, emoji=False)
 
 
 def show_run(folder: Path) -> int:
     """Print the steps of a run, its test metrics, the promotion and the path of the report."""
     metrics = json.loads((folder / METRICS).read_text("utf-8"))
-    console = Console()
+    console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
     table = Table(title=f"{dataset['name']}: {dataset['test']:,} test reviews", title_justify="left")
@@ -35,9 +41,12 @@ def show_run(folder: Path) -> int:
         table.add_row(step["name"], seconds, "yes" if step["cached"] else "no")
     console.print(table)
 
-    table = Table("", *HEADLINES)
-    table.add_row("network", *(f"{test[name]:.4f}" for name in HEADLINES))
-    table.add_row("baseline", *(f"{metrics['baseline'][name]:.4f}" for name in HEADLINES))
+    rows = [[name, f"{test[name]:.4f}", f"{metrics['baseline'][name]:.4f}"] for name in HEADLINES]
+    rows.insert(0, ["", "network", "baseline"])
+    header, *others = rows if console.width < WIDE else zip(*rows, strict=True)
+    table = Table(*header)
+    for row in others:
+        table.add_row(*row)
     console.print(table)
     console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"), highlight=False)
     if promotion := metrics["promotion"]:
@@ -79,7 +88,7 @@ def show_export(result: dict[str, Any]) -> int:
 
 def show_inventory(findings: dict[str, Any]) -> int:
     """Print the store's artifacts; the exit status is 1 if something is damaged."""
-    console = Console()
+    console = console_for()
     artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
     table = Table(title=f"{findings['action']}: {len(artifacts)} artifacts", title_justify="left")
     table.add_column("artifact")

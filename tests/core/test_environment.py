@@ -1,13 +1,23 @@
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tasks.core.environment import database_address, prepare, store_address, store_root, without_proxy
+from tasks.core.environment import (
+    check_certificates,
+    database_address,
+    prepare,
+    store_address,
+    store_root,
+    without_proxy,
+)
+from tasks.core.errors import ServerError
 
 PROJECT = Path(__file__).parents[2]
+HOUSEKEEPING = [sys.executable, str(PROJECT / "flows" / "housekeeping_flow.py")]
 SCRIPT = """
 from tasks.core import environment
 environment.prepare([])
@@ -107,3 +117,72 @@ def test_settings_that_prefect_cannot_read_are_named_with_their_variable(tmp_pat
     last = done.stderr.splitlines()[-1]
     assert "housekeeping_flow.py: error: Prefect's settings are invalid: request_timeout: input should" in last
     assert last.endswith("; fix PREFECT_API_REQUEST_TIMEOUT")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("SSL_CERT_FILE", "/no/such.pem", "No such file or directory"),
+        ("REQUESTS_CA_BUNDLE", __file__, "it has no certificates"),
+    ],
+)
+def test_certificates_that_cannot_be_read_are_named_with_their_variable(monkeypatch, name, value, reason):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ServerError) as raised:
+        check_certificates()
+    assert str(raised.value) == f"{name}={value}: cannot be read ({reason}); fix or unset {name}"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "line"),
+    [
+        (
+            ">&-",
+            2,
+            "housekeeping_flow.py: error: standard output is closed; open it, or discard the output with > /dev/null",
+        ),
+        ("<&-", 2, "housekeeping_flow.py: error: --days x: input should be a valid integer"),
+        ("2>&-", 2, ""),
+    ],
+)
+def test_a_closed_standard_stream_is_named_or_does_not_matter(tmp_path, redirection, status, line):
+    command = shlex.join([*HOUSEKEEPING, "--days", "x", "--store", str(tmp_path)])
+    done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == bool(line)
+
+
+def test_closed_standard_input_has_no_lines_to_score(tmp_path):
+    command = [sys.executable, str(PROJECT / "flows" / "predict_flow.py"), "--input", "-", "--store", str(tmp_path)]
+    done = subprocess.run(["bash", "-c", f"{shlex.join(command)} <&-"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "predict_flow.py: error: --input -: standard input is closed; expected one text per line\n"
+
+
+@pytest.mark.parametrize("command", [HOUSEKEEPING, [sys.executable, "-m", "serving"]])
+def test_another_tasks_in_the_working_directory_and_on_the_path_is_not_imported(tmp_path, command):
+    (tmp_path / "tasks.py").write_text("raise SystemExit('another tasks.py was imported')")
+    told = os.environ | {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
+    done = subprocess.run([*command, "--help"], cwd=tmp_path, env=told, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage:")
+
+
+def test_a_user_without_a_home_has_the_store_as_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    monkeypatch.setattr(Path, "home", no_home)
+    prepare([])
+    assert os.environ["HOME"] == str(tmp_path)
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_figures_need_no_display(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    prepare([])
+    assert os.environ["MPLBACKEND"] == "agg"

@@ -4,6 +4,7 @@ from typing import get_args
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from tasks.build import make_model
@@ -46,6 +47,15 @@ def test_every_shape_of_network_scores_as_keras_does(tmp_path, settings):
     assert (output.name, len(output.type.tensor_type.shape.dim)) == (
         ("probability", 1) if len(labels) == 2 else ("probabilities", 2)
     )
+
+
+@pytest.mark.parametrize(("cell", "labels"), [("simple_rnn", 2), ("lstm", 3), ("gru", 2)])
+def test_plain_onnxruntime_scores_empty_batches_and_empty_texts(tmp_path, cell, labels):
+    write_network(make_network(labels, cell=cell), [str(label) for label in range(labels)], tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    for shape in ((0, 5), (0, 0), (2, 0), (2, 1)):
+        (scores,) = session.run(None, {"tokens": np.zeros(shape, np.int32)})
+        assert scores.shape == ((shape[0],) if labels == 2 else (shape[0], labels))
 
 
 def test_recurrent_layers_become_onnx_operators_without_loops():

@@ -7,10 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from pydantic import SecretStr
 
 import tasks.reporting.preflight
 from tasks.core.errors import ServerError, StoreError
-from tasks.reporting.preflight import DATABASE_MB, check_proxies, check_room, check_server
+from tasks.reporting.preflight import (
+    DATABASE_MB,
+    check_password,
+    check_proxies,
+    check_room,
+    check_server,
+    writable_places,
+)
 from tests.support.web import serving
 
 
@@ -84,6 +92,26 @@ def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
     )
     with pytest.raises(StoreError, match=rf"{tmp_path}: 19 MB are free .* needs 20 MB; free space, or name a folder"):
         check_room(tmp_path)
+
+
+def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert (tmp_path, "TMPDIR") in writable_places()
+    monkeypatch.setattr(tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
+        check_room(tmp_path, "TMPDIR")
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, "is not set"), ("other", "is another one")])
+def test_a_password_of_the_temporary_server_must_be_given_by_its_client(monkeypatch, given, said):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:s3cret")
+    with pytest.raises(ServerError) as raised:
+        check_password(SecretStr("admin:s3cret"), SecretStr(given) if given else None)
+    assert str(raised.value).startswith("PREFECT_SERVER_API_AUTH_STRING: makes the temporary server ask")
+    assert f"PREFECT_API_AUTH_STRING {said}; set it to the same" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+    check_password(SecretStr("admin:s3cret"), SecretStr("admin:s3cret"))
+    check_password(None, None)
 
 
 @pytest.mark.parametrize(

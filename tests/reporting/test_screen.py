@@ -1,11 +1,21 @@
+import contextlib
 import io
+import json
 import logging
+import os
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.reporting.screen import FailureFilter, accept_any_character
+from tasks.core.layout import METRICS
+from tasks.evaluation.metrics import HEADLINES
+from tasks.reporting.screen import FailureFilter, accept_any_character, show_inventory, show_run
 
 
 def record(message: str, *arguments: object, name: str = "prefect.task_runs", **facts) -> logging.LogRecord:
@@ -25,6 +35,57 @@ def test_an_error_in_a_log_line_is_described():
     retried = record("Task run failed with %s: %r - Retry %s/3", "exception", InputError("a.csv: is empty"), 1)
     assert FailureFilter().filter(retried)
     assert retried.getMessage() == "Task run failed with exception: a.csv: is empty - Retry 1/3"
+
+
+COMPARISON = {"difference": 0.1, "p_value": 0.5, "only_first": 1, "only_second": 0}
+# One line of what may be in a path or label, with what Rich reads as markup or as an emoji.
+NAMES = st.lists(
+    st.sampled_from(["[x]", "[/x]", "[red]", "[/]", "\\\\", ":cat:", "[link=a]", "a", "b"]), min_size=1
+).map("".join)
+
+
+@given(NAMES)
+def test_text_in_square_brackets_is_printed_as_it_is(name):
+    with TemporaryDirectory() as scratch, patch.dict(os.environ, {"COLUMNS": "1000"}):
+        folder = Path(scratch) / name.replace("/", "|")
+        folder.mkdir()
+        numbers = dict.fromkeys(HEADLINES, 0.5) | {"comparison": COMPARISON}
+        metrics = {"dataset": {"name": name, "test": 9}, "steps": [{"name": name, "seconds": 1, "cached": False}]}
+        metrics |= {
+            "test": numbers,
+            "baseline": numbers,
+            "promotion": {"model": name, "decision": "champion", "reason": name},
+        }
+        (folder / METRICS).write_text(json.dumps(metrics))
+        artifact = {"key": f"{name.replace('/', '|')}/0", "size": 1, "days": 1, "runs": [], "damage": ""}
+        findings = {"action": "list", "artifacts": [artifact], "damaged_runs": [name], "removed": [name]}
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            show_run(folder)
+            show_inventory(findings)
+    text = printed.getvalue()
+    for line in (f"{name}: 9 test", f"│ {name} ", f"{name}, champion: {name}\n", f"Report: {folder}"):
+        assert line in text
+    for line in (f"folder: {name}\n", f"removed: {name}\n", f"│ {name.replace('/', '|')}/0"):
+        assert line in text
+
+
+@pytest.mark.parametrize("columns", ["40", "79", "80", "200"])
+def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    numbers = {name: 0.1111 * (place + 1) for place, name in enumerate(HEADLINES)} | {"comparison": COMPARISON}
+    metrics = {
+        "dataset": {"name": "a", "test": 9},
+        "steps": [],
+        "test": numbers,
+        "baseline": numbers,
+        "promotion": None,
+    }
+    (tmp_path / METRICS).write_text(json.dumps(metrics))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        show_run(tmp_path)
+    for name in HEADLINES:
+        assert name in printed.getvalue()
+        assert printed.getvalue().count(f"{numbers[name]:.4f}") == 2
 
 
 def test_characters_that_the_terminal_lacks_are_escaped(monkeypatch):

@@ -15,7 +15,15 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.paths import user_path
@@ -141,7 +149,8 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
 def progress_bar(name: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
     """Show a progress bar of bytes on standard error."""
     console = Console(stderr=True)
-    columns = "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    text = TextColumn("{task.description}", markup=False)  # [x] in a name is no markup
+    columns = text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(name, total=total)
 
