@@ -10,8 +10,11 @@ from typing import Any
 from prefect import Task, get_run_logger
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
+from tasks.reporting.watchdog import start_watchdog
+from tasks.store.in_use import announce_use
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
@@ -72,7 +75,11 @@ def result_or_error(result: Callable[[], Any]) -> Any:
 
 @contextmanager
 def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
-    """Start the runner and stop it at the end; raise RunnerError if it is not installed or does not answer."""
+    """Start the runner and stop it at the end; raise RunnerError if it is not installed or does not answer.
+
+    Its processes end with this one, even if this one is killed.
+    """
+    start_watchdog(announce_use(store_root()).lock_file)
     with ExitStack() as begun:
         try:
             runner = begun.enter_context(open_runner(settings))

@@ -24,11 +24,11 @@ from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
 from tasks.core.urls import has_password
+from tasks.reporting.watchdog import OWNER, start_watchdog, stop, variables_of
 from tasks.store.in_use import announce_use, is_live
 from tasks.store.shared_store import SharedStore, open_store
 
 APPLICATION = "prefect.server.api.server:create_app"
-OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the process that started the server announced itself
 
 
 def prepare_server(warn: Callable[[str], None]) -> None:
@@ -40,22 +40,17 @@ def prepare_server(warn: Callable[[str], None]) -> None:
     home = Path(os.environ["PREFECT_HOME"])
     stop_orphans(home)
     set_aside_damaged_database(home / "prefect.db", warn)
-    # The server that Prefect may start for this process inherits it.
-    os.environ[OWNER] = announce_use(store_root()).lock_file
+    start_watchdog(announce_use(store_root()).lock_file)
 
 
 def stop_orphans(home: Path) -> int:
-    """Stop temporary servers whose run was killed, and return their number; `home` is their PREFECT_HOME.
+    """Stop temporary servers whose run was killed with its watchdog, and return their number; `home`: PREFECT_HOME.
 
-    Prefect stops its server when a run ends, except if the run is killed. A server's environment names its owner; its
-    parent process says nothing, because the system assigns orphans a new one.
+    A server's environment names its owner; its parent process says nothing, because the system assigns orphans a new
+    one.
     """
     orphans = [process for process in psutil.process_iter(["cmdline"]) if is_orphan(process, home)]
-    for process in orphans:
-        process.terminate()
-    _gone, alive = psutil.wait_procs(orphans, timeout=5)
-    for process in alive:
-        process.kill()
+    stop(orphans)
     return len(orphans)
 
 
@@ -66,10 +61,7 @@ def is_orphan(process: psutil.Process, home: Path) -> bool:
     """
     if APPLICATION not in (process.info["cmdline"] or []):
         return False
-    try:
-        told = process.environ()
-    except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False
+    told = variables_of(process)
     return told.get("PREFECT_HOME") == str(home) and OWNER in told and not is_live(Path(told[OWNER]))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
@@ -110,6 +111,41 @@ def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_byte
     scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
     assert len(scored) == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "parallel").iterdir()} == scored
+
+
+def started_by(run: subprocess.Popen) -> dict[int, str]:
+    """Return the processes of a run's store, without the run itself, by their ids."""
+    found = {}
+    for process in psutil.process_iter(["cmdline"]):
+        with contextlib.suppress(psutil.Error):
+            if process.pid != run.pid and process.environ().get("A_RUN_OF_THE_TEST") == str(run.args[-1]):
+                found[process.pid] = " ".join(process.info["cmdline"])
+    return found
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+def test_workers_end_with_a_comparison_that_is_killed(runner, imdb, tmp_path):
+    if runner in ("dask", "ray"):
+        pytest.importorskip(f"prefect_{runner}")
+    store = tmp_path / "store"
+    flags = [*as_flags(small(imdb)), *TWO, "--training.epochs", "2000", "--runner", runner, "--workers", "2"]
+    command = [sys.executable, "flows/compare_flow.py", *flags, "--store", str(store)]
+    environment = os.environ | {"A_RUN_OF_THE_TEST": str(store), "PREFECT_HOME": str(store / "prefect")}
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL) as run:
+        try:
+            until = time.monotonic() + 200
+            while len({path.parent for path in store.glob("checkpoints/train/*/epoch-*.keras")}) < 2:
+                assert time.monotonic() < until
+                assert run.poll() is None
+                time.sleep(0.2)
+            assert len(started_by(run)) > 3
+        finally:
+            run.kill()
+        until = time.monotonic() + 30
+        while left := started_by(run):
+            assert time.monotonic() < until, left
+            time.sleep(0.2)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tasks.core.errors import StoreError
-from tasks.reporting.preflight import APPLICATION, OWNER, prepare_server, set_aside_damaged_database, stop_orphans
+from tasks.reporting.preflight import APPLICATION, prepare_server, set_aside_damaged_database, stop_orphans
+from tasks.reporting.watchdog import OWNER, start_watchdog
 from tasks.store.in_use import announce_use
 
 # A run: it announces itself, has a process started that looks like Prefect's server, tells its id, and sleeps.
@@ -52,6 +53,35 @@ def test_a_killed_runs_server_is_stopped_and_a_live_runs_never(tmp_path):
         assert stop_orphans(home) == 1
         assert not is_running(orphan)
         assert is_running(served)
+
+
+def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_path):
+    """Its children, and theirs: also one in a session of its own, and one that ignores SIGTERM."""
+    others = (
+        'import subprocess, sys, time; print(subprocess.Popen(["sleep", "60"], start_new_session=True).pid, flush=True)'
+    )
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(0, flush=True); time.sleep(60)"
+    )
+    run = (
+        "import subprocess, sys, time; from pathlib import Path; from tasks.reporting.watchdog import start_watchdog;"
+        "from tasks.store.in_use import announce_use; start_watchdog(announce_use(Path(sys.argv[1])).lock_file);"
+        "children = [subprocess.Popen([sys.executable, '-c', code], stdout=-1) for code in sys.argv[2:]];"
+        "print(*(n for child in children for n in (child.pid, int(child.stdout.readline()))), flush=True);"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", run, str(tmp_path), f"{others}; time.sleep(60)", stubborn]
+    with (
+        subprocess.Popen(["sleep", "60"]) as bystander,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed,
+    ):
+        started = [psutil.Process(int(number)) for number in killed.stdout.readline().split() if int(number)]
+        assert len(started) == 3
+        killed.kill()
+        _gone, alive = psutil.wait_procs(started, timeout=20)
+        assert [process for process in alive if is_running(process)] == []
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def start_server(home, **told) -> subprocess.Popen:
@@ -96,6 +126,7 @@ def test_a_server_inherits_its_owners_name(store, monkeypatch):
     monkeypatch.delenv(OWNER, raising=False)
     prepare_server(warn=pytest.fail)
     assert os.environ.pop(OWNER) == announce_use(store).lock_file
+    start_watchdog(announce_use(store).lock_file).communicate()  # nothing is left, so it ends at once
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+"""Watchdog: a process that ends what a run has started, workers and Prefect's server, once the run has ended.
+
+A run that is killed cannot end them itself. What a run starts inherits a variable of its environment that names it.
+This file is also the watchdog's program: it imports little, because it is in memory as long as the run.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+OWNER = "PIPELINE_SERVER_OWNER"  # the file by which the run announced itself
+ROUNDS = 3  # a process may have been starting another one when it was ended
+
+
+@functools.cache
+def start_watchdog(owner: str) -> "subprocess.Popen[bytes]":
+    """Start the watchdog of this process, and mark what this process starts from now on as its own.
+
+    The watchdog's standard input ends with this process. It has a session of its own, so that what kills a process
+    group leaves it alive.
+
+    Args:
+        owner: the file by which this process announced itself.
+    """
+    os.environ[OWNER] = owner
+    return subprocess.Popen(
+        [sys.executable, "-P", __file__, owner],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+
+
+def variables_of(process: "psutil.Process") -> dict[str, str]:
+    """Return the environment that a process was started with; nothing if it has ended or is not ours to ask."""
+    import psutil
+
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def stop(processes: "Sequence[psutil.Process]") -> None:
+    """End processes, by force after five seconds; those that have ended by themselves are no error."""
+    import psutil
+
+    for process in processes:
+        try:
+            process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _gone, alive = psutil.wait_procs(processes, timeout=5)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def main(owner: str) -> None:
+    """Wait until the run has ended, and end what it has left."""
+    sys.stdin.buffer.read()
+    import psutil
+
+    for _ in range(ROUNDS):
+        others = (process for process in psutil.process_iter() if process.pid != os.getpid())
+        left = [process for process in others if variables_of(process).get(OWNER) == owner]
+        if not left:
+            return
+        stop(left)
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
