@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -55,14 +56,34 @@ def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
 
 
 def remove_unfinished(place: Path, before: float) -> list[Path]:
-    """Remove and return the unfinished folders of `written_whole` in `place`, last changed before `before`.
+    """Remove and return the unfinished folders of `written_whole` in `place` in which nothing was written since `before`.
 
     `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """
-    left = [path for path, _name in unfinished_folders(place) if path.stat().st_mtime < before]
-    for path in left:
-        shutil.rmtree(path)
-    return left
+    old = [(path, name) for path, name in unfinished_folders(place) if last_written(path) < before]
+    return [path for path, name in old if discard(path, name)]
+
+
+def last_written(folder: Path) -> float:
+    """Return when a folder or anything in it was last written; infinity if it is gone, because someone is at it."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
+
+
+def discard(left: Path, name: str) -> bool:
+    """Remove a folder that was to be called `name`, and return whether it was still there.
+
+    It is renamed first: the process that fills it, if there is one, fails or finishes, and never ends with half of it.
+    """
+    gone = left.with_name(f".{name}.{secrets.token_hex(4)}.removed")
+    try:
+        left.rename(gone)
+    except FileNotFoundError:
+        return False
+    shutil.rmtree(gone)
+    return True
 
 
 def replace_file(path: Path, content: bytes) -> None:

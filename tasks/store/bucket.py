@@ -133,6 +133,17 @@ class Bucket:
         with self._naming(""):
             self.files.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
+    def expiry_rules(self) -> list[str]:
+        """Return the names of the bucket's lifecycle rules that delete objects of this store because of their age.
+
+        Nothing if we may not read the rules, or if the object store has none.
+        """
+        try:
+            rules = self.files.call_s3("get_bucket_lifecycle_configuration", Bucket=self.bucket)["Rules"]
+        except OSError:
+            return []  # what stands in the way of the store's own requests is reported where they are made
+        return [str(rule.get("ID") or "without a name") for rule in rules if deletes_below(rule, self.prefix)]
+
     def _head(self, name: str) -> dict[str, Any] | None:
         with self._naming(name), contextlib.suppress(FileNotFoundError):
             head: dict[str, Any] = self.files.call_s3("head_object", Bucket=self.bucket, Key=self.prefix + name)
@@ -173,6 +184,18 @@ class Bucket:
             raise StoreError(
                 f"{self.where(name)}: the object store does not answer ({code_of(error)}); {KEPT}"
             ) from error
+
+
+def deletes_below(rule: dict[str, Any], prefix: str) -> bool:
+    """Return whether a lifecycle rule deletes, after some days or on a date, objects that may lie below `prefix`."""
+    chosen = rule.get("Filter", {})
+    chosen = chosen.get("And", chosen)
+    if rule.get("Status") != "Enabled" or not {"Days", "Date"} & set(rule.get("Expiration", {})):
+        return False
+    if chosen.get("Tag") or chosen.get("Tags"):
+        return False  # our objects have no tags
+    named = str(chosen.get("Prefix", rule.get("Prefix", "")))
+    return named.startswith(prefix) or prefix.startswith(named)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """In use: running processes announce that they use the store, so that pruning spares what they use."""
 
+import contextlib
 import functools
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,20 +14,25 @@ from tasks.core.locks import locked
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
 
+RUN = re.compile(r"\d+-\d+\.lock")
+ONE_KEY = re.compile(r"\d+-\d+\.(?P<key>.+)\.lock")
+
 
 @functools.cache
-def announce_use(root: Path) -> FileLock:
-    """Announce that this process uses the store until it ends, and return the lock, named by process id and time.
+def announce_use(root: Path, key: str = "") -> FileLock:
+    """Announce that this process uses the store until it ends; return the lock, named by process id, time and `key`.
 
-    The artifacts that it uses are marked with the time (`Store.use`); others may be pruned.
+    The artifacts that a run uses are marked with the time (`Store.use`); others may be pruned. A service names the
+    `key` of the only artifact that it uses.
 
     Raises:
         StoreError: the store cannot be written.
     """
     folder = root / "locks" / "in-use"
+    own = f".{key.replace('/', '-')}" if key else ""
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}.lock")
+        lock = FileLock(folder / f"{os.getpid()}-{time.time_ns()}{own}.lock")
         lock.acquire()
     return lock
 
@@ -39,7 +46,7 @@ def take(store: Store, key: str) -> Artifact | None:
     """
     if not store.exists(key):
         return None
-    announce_use(store.root)
+    announce_use(store.root, key)
     with store.locked(key):
         return store.use(key)
 
@@ -58,6 +65,20 @@ def is_live(announced: Path) -> bool:
 
 
 def oldest_live_use(root: Path) -> float:
-    """Return when the oldest process that uses the store now started, in seconds since 1970; now if there is none."""
-    announced = (root / "locks" / "in-use").glob("[0-9]*-[0-9]*.lock")
-    return min((path.stat().st_ctime for path in announced if is_live(path)), default=time.time())
+    """Return when the oldest run that uses the store now started, in seconds since 1970; now if there is none."""
+    started = [time.time()]
+    for path in live_uses(root, RUN):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            started.append(path.stat().st_ctime)
+    return min(started)
+
+
+def keys_in_use(root: Path) -> set[str]:
+    """Return the keys, with a dash for the slash, of which running processes use that one and nothing else."""
+    return {path.name.split(".", 1)[1].removesuffix(".lock") for path in live_uses(root, ONE_KEY)}
+
+
+def live_uses(root: Path, names: re.Pattern[str]) -> list[Path]:
+    """Return the files of this kind by which running processes announced their use."""
+    found = sorted((root / "locks" / "in-use").glob("[0-9]*.lock"))
+    return [path for path in found if names.fullmatch(path.name) and is_live(path)]

@@ -1,5 +1,6 @@
 """Inventory: the artifacts in the store, with their size, age and users, and the files that are not ours."""
 
+import contextlib
 import json
 import os
 import time
@@ -74,14 +75,11 @@ def users_by_artifact(root: Path) -> dict[str, list[str]]:
 
 def list_artifacts(root: Path) -> list[Entry]:
     """Return every artifact with its size, age and the runs and comparisons that use it, unverified."""
-    users, now = users_by_artifact(root), time.time()
-    return [
-        Entry(
-            key=key,
-            size=sum(path.stat().st_size for path in list_files(root / key)),
-            days=(now - last_used(root / key)) / DAY,
-            runs=users.get(key, []),
-            damage=None,
-        )
-        for key in artifact_keys(root)
-    ]
+    users, now, entries = users_by_artifact(root), time.time(), []
+    for key in artifact_keys(root):
+        # Another process may be removing it.
+        with contextlib.suppress(FileNotFoundError):
+            size = sum(path.stat().st_size for path in list_files(root / key))
+            days = (now - last_used(root / key)) / DAY
+            entries.append(Entry(key=key, size=size, days=days, runs=users.get(key, []), damage=None))
+    return entries

@@ -1,14 +1,15 @@
 """Pruning: remove old files that are ours by our own records, and nothing else."""
 
 import re
-import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.core.files import (
     STAMPED,
     UNFINISHED_SECONDS,
+    discard,
     explain_os_errors,
     list_files,
     remove_unfinished,
@@ -17,7 +18,7 @@ from tasks.core.files import (
 )
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
-from tasks.store.in_use import oldest_live_use
+from tasks.store.in_use import keys_in_use, oldest_live_use
 from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, step_folders
 from tasks.store.store import Store, last_used
 
@@ -50,19 +51,30 @@ class Pruned:
 def prune(root: Path, days: int) -> Pruned:
     """Remove what was last used more than `days` ago and before any running process started.
 
-    Each artifact is removed under its lock if it is still unused then: a run that starts meanwhile rebuilds it, or has
-    marked it as used. What a running process holds is skipped.
+    Of a service only the model that it serves is kept, with its run. Each artifact is removed under its lock if it is
+    still unused then: a run that starts meanwhile rebuilds it, or has marked it as used. What a running process holds
+    is skipped.
     """
+    with locked(lock_file(root, "prune/store"), "prune"):
+        return prune_alone(root, days)
+
+
+def prune_alone(root: Path, days: int) -> Pruned:
+    """Prune while no other process does."""
     pruned = Pruned(foreign_files=foreign_files(root))
-    alive_since = oldest_live_use(root)
+    alive_since, served = oldest_live_use(root), keys_in_use(root)
     cutoff = min(time.time() - days * DAY, alive_since)
     with explain_os_errors(root):
+        serving_runs: set[str] = set()
         for entry in list_artifacts(root):
-            if last_used(root / entry["key"]) < cutoff:
+            if entry["key"].replace("/", "-") in served:
+                pruned.held.append(entry["key"])
+                serving_runs.update(entry["runs"])
+            elif last_used(root / entry["key"]) < cutoff:
                 prune_artifact(root, entry, cutoff, pruned)
         for folder in sorted((root / "checkpoints").glob("*/*/")):
             prune_checkpoint(root, folder, cutoff, pruned)
-        prune_stamped(root, "runs", RUN_FILES, cutoff, pruned)
+        prune_stamped(root, "runs", RUN_FILES, cutoff, pruned, kept=serving_runs)
         prune_stamped(root, "comparisons", COMPARISON_FILES, cutoff, pruned)
         prune_stamped(root, "failures", FAILURE_FILES, cutoff, pruned)
         prune_unfinished(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
@@ -100,11 +112,13 @@ def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) ->
             prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
 
 
-def prune_stamped(root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
-    """Remove the folders of runs, comparisons or failures from before `cutoff`; that to which `latest` points stays."""
+def prune_stamped(
+    root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str] = ()
+) -> None:
+    """Remove the folders of runs, comparisons or failures from before `cutoff`, except `latest` and those in `kept`."""
     latest = (root / place / "latest").resolve()
     for folder in sorted((root / place).glob("[!.]*/")):
-        if folder.is_symlink() or folder.resolve() == latest:
+        if folder.is_symlink() or folder.resolve() == latest or folder.name in kept:
             continue
         if STAMPED.fullmatch(folder.name):
             prune_folder(root, folder, files, cutoff, pruned)
@@ -133,8 +147,7 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
             if not lock.exists():
                 continue  # not ours
             with locked(lock, wait=False) as free:
-                if free and left.exists():
-                    shutil.rmtree(left)
+                if free and discard(left, name):
                     pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_PLACES), *(root / "checkpoints").glob("*/")):
         pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))

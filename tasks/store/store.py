@@ -3,12 +3,11 @@
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.core.files import explain_os_errors, hash_file, list_files, unfinished_folders, written_whole
+from tasks.core.files import discard, explain_os_errors, hash_file, list_files, unfinished_folders, written_whole
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import Artifact, DamagedError, record_files, seal, unseal
 
@@ -178,7 +177,7 @@ class Store:
         final = self.root / key
         for folder, name in unfinished_folders(final.parent):
             if name == final.name:
-                shutil.rmtree(folder)
+                discard(folder, name)
 
 
 def fill_draft(draft: Path, key: str, fill: Fill) -> Artifact:
@@ -196,5 +195,7 @@ def mark_used(folder: Path) -> None:
 
 def last_used(folder: Path) -> float:
     """Return when an artifact was made or last used, in seconds since 1970; 0 if it has no manifest."""
-    manifest = folder / MANIFEST
-    return manifest.stat().st_mtime if manifest.exists() else 0.0
+    try:
+        return (folder / MANIFEST).stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0

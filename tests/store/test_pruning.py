@@ -1,15 +1,18 @@
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tasks.core.files import remove_unfinished, written_whole
 from tasks.core.locks import lock_file
-from tasks.store.in_use import oldest_live_use
+from tasks.store.in_use import announce_use, oldest_live_use
 from tasks.store.inventory import DAY, list_artifacts
 from tasks.store.pruning import prune
 from tasks.store.store import MANIFEST, Store, mark_used
@@ -228,3 +231,76 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
         waiter.join(10)
     assert order[-2:] == ["in", "out"]
     assert len(order) == 4
+
+
+def test_of_a_service_only_its_own_model_and_run_stay(house):
+    """It may run for weeks; all that was made since it started would stay otherwise."""
+    script = (
+        "import sys, time; from pathlib import Path; from tasks.store.in_use import Store, take;"
+        "take(Store(Path(sys.argv[1])), 'pad/used'); print('here', flush=True); time.sleep(60)"
+    )
+    run = house / "runs" / "20261101T000000Z-lucky-cat"
+    (house / "runs" / "latest").unlink()
+    service = subprocess.Popen([sys.executable, "-c", script, str(house)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert service.stdout.readline() == "here\n"
+        mark_used(house / "pad" / "unused")  # after the service has started
+        pruned = prune(house, days=0)
+        assert [entry["key"] for entry in pruned.artifacts] == ["pad/unused"]
+        assert pruned.held == ["pad/used"]
+        assert run.exists()
+    finally:
+        service.kill()
+        service.wait(10)
+        service.stdout.close()
+    assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/used"]
+    assert not run.exists()
+
+
+def test_drafts_come_and_go_while_left_overs_are_removed(tmp_path):
+    """Nobody fails, and what has its final name is complete, even if a draft in use is taken for a left-over."""
+    place, done = tmp_path / "runs", threading.Event()
+
+    def write(number: int) -> None:
+        for count in range(60):
+            with contextlib.suppress(FileNotFoundError):  # only a maker whose draft was taken away
+                with written_whole(place / f"{number}-{count}") as draft:
+                    for name in "abc":
+                        (draft / name).write_text("whole")
+
+    def remove(before: float) -> int:
+        removed = 0
+        while not done.is_set():
+            removed += len(remove_unfinished(place, before))
+        return removed
+
+    with ThreadPoolExecutor(6) as pool:
+        removing = [pool.submit(remove, before) for before in (0, time.time() + 999)]
+        writing = [pool.submit(write, number) for number in range(4)]
+        failures = [its.exception() for its in writing]
+        done.set()
+        removed = [its.result() for its in removing]
+    assert failures == [None] * 4
+    assert removed[0] == 0
+    assert {tuple(sorted(path.name for path in folder.iterdir())) for folder in place.glob("[!.]*")} <= {tuple("abc")}
+
+
+def test_a_store_that_is_pruned_twice_at_once_while_runs_start_and_end(house):
+    for number in range(30):
+        Store(house).get_or_make(f"pad/{number}", lambda folder: {"n": (folder / "a.txt").write_text("abc")})
+    uses = house / "locks" / "in-use"
+    done = threading.Event()
+
+    def start_and_end():
+        while not done.is_set():
+            announce_use.__wrapped__(house).release()
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(start_and_end) for _ in range(2)]
+        pruning = [pool.submit(prune, house, 0) for _ in range(2)]
+        pruned = [its.result() for its in pruning]
+        done.set()
+    assert [its.exception() for its in running] == [None, None]
+    keys = [entry["key"] for its in pruned for entry in its.artifacts]
+    assert len(keys) == len(set(keys))
+    assert uses.exists()
