@@ -56,7 +56,7 @@ def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
 
 
 def remove_unfinished(place: Path, before: float) -> list[Path]:
-    """Remove and return the unfinished folders of `written_whole` in `place` in which nothing was written since `before`.
+    """Remove and return the unfinished folders of `written_whole` in `place` not written to since `before`.
 
     `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """

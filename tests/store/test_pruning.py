@@ -233,19 +233,19 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
     assert len(order) == 4
 
 
-def test_of_a_service_only_its_own_model_and_run_stay(house):
+def test_of_a_service_only_its_own_model_and_run_stay(old_store):
     """It may run for weeks; all that was made since it started would stay otherwise."""
     script = (
         "import sys, time; from pathlib import Path; from tasks.store.in_use import Store, take;"
         "take(Store(Path(sys.argv[1])), 'pad/used'); print('here', flush=True); time.sleep(60)"
     )
-    run = house / "runs" / "20261101T000000Z-lucky-cat"
-    (house / "runs" / "latest").unlink()
-    service = subprocess.Popen([sys.executable, "-c", script, str(house)], stdout=subprocess.PIPE, text=True)
+    run = old_store / "runs" / "20261101T000000Z-lucky-cat"
+    (old_store / "runs" / "latest").unlink()
+    service = subprocess.Popen([sys.executable, "-c", script, str(old_store)], stdout=subprocess.PIPE, text=True)
     try:
         assert service.stdout.readline() == "here\n"
-        mark_used(house / "pad" / "unused")  # after the service has started
-        pruned = prune(house, days=0)
+        mark_used(old_store / "pad" / "unused")  # after the service has started
+        pruned = prune(old_store, days=0)
         assert [entry["key"] for entry in pruned.artifacts] == ["pad/unused"]
         assert pruned.held == ["pad/used"]
         assert run.exists()
@@ -253,7 +253,7 @@ def test_of_a_service_only_its_own_model_and_run_stay(house):
         service.kill()
         service.wait(10)
         service.stdout.close()
-    assert [entry["key"] for entry in prune(house, days=0).artifacts] == ["pad/used"]
+    assert [entry["key"] for entry in prune(old_store, days=0).artifacts] == ["pad/used"]
     assert not run.exists()
 
 
@@ -285,19 +285,19 @@ def test_drafts_come_and_go_while_left_overs_are_removed(tmp_path):
     assert {tuple(sorted(path.name for path in folder.iterdir())) for folder in place.glob("[!.]*")} <= {tuple("abc")}
 
 
-def test_a_store_that_is_pruned_twice_at_once_while_runs_start_and_end(house):
+def test_a_store_that_is_pruned_twice_at_once_while_runs_start_and_end(old_store):
     for number in range(30):
-        Store(house).get_or_make(f"pad/{number}", lambda folder: {"n": (folder / "a.txt").write_text("abc")})
-    uses = house / "locks" / "in-use"
+        Store(old_store).get_or_make(f"pad/{number}", lambda folder: {"n": (folder / "a.txt").write_text("abc")})
+    uses = old_store / "locks" / "in-use"
     done = threading.Event()
 
     def start_and_end():
         while not done.is_set():
-            announce_use.__wrapped__(house).release()
+            announce_use.__wrapped__(old_store).release()
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(start_and_end) for _ in range(2)]
-        pruning = [pool.submit(prune, house, 0) for _ in range(2)]
+        pruning = [pool.submit(prune, old_store, 0) for _ in range(2)]
         pruned = [its.result() for its in pruning]
         done.set()
     assert [its.exception() for its in running] == [None, None]
