@@ -1,19 +1,24 @@
 """The command `predict` as a process of its own, on a store with a champion."""
 
+import io
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.predict_texts import read_lines, split_texts
 from tasks.registry.loading import fetch_bundle, find_version
+from tasks.texts.tables.reading import read_batches
 from tests.support.champions import store_with_champion
 
 PROJECT = Path(__file__).parents[2]
@@ -59,6 +64,19 @@ def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
     assert found[0]["words"][0]["word"] in ("good", "film")
     assert found[0]["probabilities"]["positive"] == found[0]["probability"]
     assert not imported(done) & set(HEAVY)
+
+
+@given(
+    st.lists(st.text(max_size=5) | st.sampled_from(["\r", "\x0b", "\x85", "\u2028", "\x00", ""]), max_size=9),
+    st.booleans(),
+)
+def test_a_file_of_lines_has_as_many_texts_as_the_same_lines_that_come_in(lines, ends):
+    content = ("\n".join("".join(line.split("\n")) for line in lines) + "\n" * ends).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lines.txt"
+        path.write_bytes(content)
+        read = [text for batch in read_batches(path) for text in batch.column("text").to_pylist()]
+    assert read == [text for part in read_lines(io.BufferedReader(io.BytesIO(content))) for text in part]
 
 
 def test_a_line_in_another_encoding_is_named(store):

@@ -22,7 +22,7 @@ def test_without_flags_the_case_study_is_run():
 
 def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_default(tmp_path, monkeypatch):
     preset = tmp_path / "mine.toml"
-    preset.write_text("[data]\nmaxlen = 10\nnum_words = 20\nskip_top = 5\n")
+    preset.write_text("\ufeff[data]\nmaxlen = 10\nnum_words = 20\nskip_top = 5\n")
     monkeypatch.setenv("IMDB_DATA__NUM_WORDS", "30")
     monkeypatch.setenv("IMDB_DATA__SKIP_TOP", "7")
     data = parse("--preset", str(preset), "--data.skip-top", "8").data

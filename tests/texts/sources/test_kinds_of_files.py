@@ -5,6 +5,7 @@ from tasks.reporting.command_line import parse_command_line
 import gzip
 import json
 import re
+import unicodedata
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -13,10 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
 from tasks.core.settings import RunSettings
 from tasks.download import pin
+from tasks.texts.sources.labels import MISSING, appearance, describe_difference, is_missing
 from tasks.texts.sources.own_files import fetch_own
 
 ROWS = 120
@@ -289,3 +293,15 @@ def test_backslashes_and_quotes_reach_the_text(tmp_path):
     rows = "".join(f'{label},"{text} \\"so\\", and"\n' for label, text in zip(LABELS, texts(), strict=True))
     fetch(tmp_path, {"a.csv": f"label,text\n{rows}"}, "--data.quoting backslash")
     assert pq.read_table(tmp_path / "out" / "texts.parquet")["text"][0].as_py() == f'{texts()[0]} "so", and'
+
+
+@given(
+    st.text(max_size=8),
+    st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]),
+    st.sampled_from([" ", "\u200b", "\xa0", "\ufeff"]),
+)
+def test_a_label_looks_like_its_other_normal_forms_and_with_characters_that_are_not_shown(label, form, hidden):
+    other = hidden + unicodedata.normalize(form, label) + hidden
+    assert appearance(other) == appearance(label)
+    assert is_missing(other) >= (label in MISSING)
+    assert bool(re.search("U\\+", describe_difference(label, other)))

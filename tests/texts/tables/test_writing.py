@@ -2,12 +2,16 @@ import datetime
 import json
 
 import numpy as np
+import orjson
+import pandas
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
-from tasks.texts.tables.writing import WRITERS, writable_form, write_tables
+from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form, write_tables
 
 TABLE = pa.table(
     {
@@ -49,6 +53,79 @@ def test_csv_holds_numbers_in_few_digits_and_the_rest_as_json(tmp_path):
     assert [row["tags"] for row in rows] == ['["a", "é"]', "[]", None]
     assert rows[0]["made"] == '{"a": [1]}'
     assert rows[0]["when"] == "2026-01-31"
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def test_json_lines_are_strict_json_whatever_is_nested_in_them(tmp_path):
+    nan, infinity = float("nan"), float("inf")
+    table = pa.table({"x": [nan, infinity, 0.1], "list": [[nan, 1.0], [], None], "tree": [{"a": {"b": -infinity}}] * 3})
+    write_tables(tmp_path / "a.jsonl", ".jsonl", table.schema, [table])
+    lines = (tmp_path / "a.jsonl").read_bytes().splitlines()
+    rows = [json.loads(line, parse_constant=refuse_constant) for line in lines]
+    assert rows == [orjson.loads(line) for line in lines]
+    assert rows[0] == {"x": None, "list": [None, 1.0], "tree": {"a": {"b": None}}}
+    assert [row["x"] for row in rows] == [None, None, 0.1]
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_another_library_reads_the_same_texts(tmp_path, form):
+    texts = ['a "quoted", text\r\nof two lines', "", "Größe\x00\u2028", "\ufeffmark", "a\rb", "\t", "nan", '"']
+    path = tmp_path / f"a{form}"
+    table = pa.table({"text": texts, 'a "name"': range(len(texts)), "when": [datetime.time(1, 2)] * len(texts)})
+    write_tables(path, form, table.schema, [table])
+    readers = {
+        ".parquet": pandas.read_parquet,
+        ".jsonl": lambda path: pandas.DataFrame(map(orjson.loads, path.read_bytes().strip().split(b"\n"))),
+        ".csv": lambda path: pandas.read_csv(path, keep_default_na=False, engine="c", lineterminator="\n"),
+    }
+    found = readers[form](path)
+    assert found["text"].tolist() == texts
+    assert found['a "name"'].tolist() == list(range(len(texts)))
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2), pa.list_(pa.struct([("a", pa.binary())]))]
+)
+def test_bytes_are_for_parquet_alone(tmp_path, form, kind):
+    schema = pa.schema([("text", pa.string()), ("raw", kind)])
+    if form == ".parquet":
+        refuse_unwritable(schema, form, tmp_path)
+    else:
+        with pytest.raises(InputError, match=f"the column 'raw' holds .*, which {form} cannot hold; remove the column"):
+            refuse_unwritable(schema, form, tmp_path)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.large_string(),
+        pa.string_view(),
+        pa.decimal128(5, 2),
+        pa.duration("s"),
+        pa.timestamp("us", "UTC"),
+        pa.float16(),
+        pa.null(),
+        pa.month_day_nano_interval(),
+        pa.map_(pa.string(), pa.int64()),
+        pa.dictionary(pa.int32(), pa.int64()),
+        pa.uuid(),
+        pa.run_end_encoded(pa.int32(), pa.int64()),
+    ],
+)
+def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form, kind):
+    table = pa.table({"text": ["x"], "other": pa.nulls(1, kind)})
+    try:
+        pq.write_table(table, tmp_path / "part.parquet")
+        table = pq.read_table(tmp_path / "part.parquet")
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        pytest.skip("Parquet has no such type, so no input has it")
+    refuse_unwritable(table.schema, form, tmp_path)
+    write_tables(tmp_path / "a", form, table.schema, [table])
 
 
 def test_a_form_that_is_not_written_is_none(tmp_path):
