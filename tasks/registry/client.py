@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.environment import store_root
@@ -24,7 +26,7 @@ def tracking_uri() -> str | None:
     """Return the address in MLFLOW_TRACKING_URI, or None, which stands for the store's own database.
 
     Raises:
-        RegistryError: there is a password in it, which every run would keep.
+        RegistryError: there is a password in it, which every run would keep, or MLflow cannot use it.
     """
     address = os.environ.get("MLFLOW_TRACKING_URI") or None
     if address and has_password(address):
@@ -32,7 +34,31 @@ def tracking_uri() -> str | None:
             "MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, which are read"
         )
+    if address:
+        check_tracking_address(address)
     return address
+
+
+def check_tracking_address(address: str) -> None:
+    """Raise RegistryError for an address without a scheme, and for a database whose driver is not installed."""
+    scheme, mark, _rest = address.partition("://")
+    if not mark and not re.match(r"file:|databricks|uc|[/.~]", address) and not Path(address).is_dir():
+        raise RegistryError(
+            f"MLFLOW_TRACKING_URI={address} has no scheme: write http://{address} for a server, "
+            f"or ./{address} for a folder"
+        )
+    if scheme.partition("+")[0] not in ("postgresql", "mysql", "mssql"):
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(address).get_dialect().import_dbapi()
+    except ImportError as error:
+        remedy = "pip install '.[postgres]'" if scheme.startswith("postgresql") else f"pip install {error.name}"
+        raise RegistryError(f"MLFLOW_TRACKING_URI: {scheme}:// needs the package {error.name}: {remedy}") from error
+    except ArgumentError as error:
+        raise RegistryError(f"MLFLOW_TRACKING_URI: {scheme}:// is not known ({error}); fix the scheme") from error
 
 
 def address_of(uri: str | None) -> str:

@@ -18,7 +18,7 @@ from tasks.store.store import Store
 logger = logging.getLogger("prefect.registry")
 # Where MLflow keeps an experiment's files, and the address of the store in front of it.
 ARTIFACTS = "/mlflow/artifacts"
-LOCATION = re.compile(rf"(?P<store>file://.*?){ARTIFACTS}(/0)?")
+LOCATION = re.compile(rf"(?P<store>file://.*){ARTIFACTS}(/0)?(?=/|$)")  # the path of the store may contain it too
 DATABASE_REMEDY = (
     "bring back a copy of it, or move it away to start over: models that it named are then no longer registered"
 )
