@@ -141,7 +141,7 @@ class Bucket:
         try:
             rules = self.files.call_s3("get_bucket_lifecycle_configuration", Bucket=self.bucket)["Rules"]
         except OSError:
-            return []  # what stands in the way of the store's own requests is reported where they are made
+            return []  # the store's own requests report what else is wrong
         return [str(rule.get("ID") or "without a name") for rule in rules if deletes_below(rule, self.prefix)]
 
     def _head(self, name: str) -> dict[str, Any] | None:

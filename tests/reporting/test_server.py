@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -200,10 +201,17 @@ def test_a_database_that_cannot_be_read_is_reported_and_stays(database, monkeypa
     assert database.exists()
 
 
-def test_a_damaged_database_that_two_runs_find_is_set_aside_once(database):
+def test_a_damaged_database_that_two_runs_find_is_set_aside_once(database, monkeypatch):
     database.write_bytes(b"no database at all")
-    said = []
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(4):
-            pool.submit(set_aside_damaged_database, database, said.append).exception()
+    both, said, connect = threading.Barrier(2), [], sqlite3.connect
+
+    def look_together(*arguments, **options):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", look_together)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(set_aside_damaged_database, database, said.append) for _ in range(2)]
+    assert [run.exception() for run in runs] == [None] * 2
     assert len(said) == 1
