@@ -138,9 +138,11 @@ class Bucket:
 
         Nothing if we may not read the rules, or if the object store has none.
         """
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
             rules = self.files.call_s3("get_bucket_lifecycle_configuration", Bucket=self.bucket)["Rules"]
-        except OSError:
+        except (OSError, BotoCoreError, ClientError):
             return []  # the store's own requests report what else is wrong
         return [str(rule.get("ID") or "without a name") for rule in rules if deletes_below(rule, self.prefix)]
 
