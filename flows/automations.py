@@ -23,6 +23,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from prefect import get_client
 from prefect.automations import Automation
@@ -33,7 +34,7 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.settings import PREFECT_API_URL
 
 from tasks.core.errors import InputError
-from tasks.core.urls import has_password, printable_url
+from tasks.core.paths import has_password, printable_url
 from tasks.reporting.preflight import check_address
 from tasks.reporting.progress import MODEL_PROMOTED
 
@@ -85,35 +86,16 @@ def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -
         ResourceSpecification({"prefect.resource.role": "deployment"}),
     ]
     any_run = {"prefect.resource.id": "prefect.flow-run.*"}
-    is_silent = EventTrigger(
-        after={ALIVE},
-        expect={ALIVE, *ENDS},
-        match=ResourceSpecification(any_run),
-        match_related=ours,
-        for_each={"prefect.resource.id"},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=silent,
-    )
+    trigger = partial(EventTrigger, match_related=ours, for_each={"prefect.resource.id"}, threshold=1)
+    absent = partial(trigger, match=ResourceSpecification(any_run), posture=Posture.Proactive)
+    is_silent = absent(after={ALIVE}, expect={ALIVE, *ENDS}, within=silent)
     starts = [str(count) for count in range(1, MAX_STARTS)]
-    has_crashed = EventTrigger(
+    has_crashed = trigger(
         expect={"prefect.flow-run.Crashed"},
         match=ResourceSpecification(any_run | {"prefect.run-count": starts}),
-        match_related=ours,
-        for_each={"prefect.resource.id"},
         posture=Posture.Reactive,
-        threshold=1,
     )
-    is_pending = EventTrigger(
-        after={"prefect.flow-run.Pending"},
-        expect=LEFT_PENDING,
-        match=ResourceSpecification(any_run),
-        match_related=ours,
-        for_each={"prefect.resource.id"},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=taken,
-    )
+    is_pending = absent(after={"prefect.flow-run.Pending"}, expect=LEFT_PENDING, within=taken)
     crashed = ChangeFlowRunState(
         state=StateType.CRASHED, message=f"No sign of life for {silent.total_seconds():.0f} s: its process is gone"
     )

@@ -21,7 +21,7 @@ from tasks.core.errors import MemberError, RegistryUnreachable
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset
-from tasks.evaluation.members import Member, MemberRun, Outcome, found_member, members_of
+from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.search_space import read_search
 from tasks.evaluation.study import best_trial
 from tasks.registry.client import tracking_uri

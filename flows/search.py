@@ -11,7 +11,7 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
 from tasks.encode import encode
-from tasks.evaluation.members import found_member, shared_settings
+from tasks.evaluation.comparison import found_member, shared_settings
 from tasks.evaluation.search_space import read_search
 from tasks.evaluation.study import finished_trials, open_study, run_trials
 from tasks.network.history import Training

@@ -15,9 +15,8 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
-from tasks.evaluation.members import MemberRun, Outcome
+from tasks.evaluation.comparison import MemberRun, Outcome, chosen_run, compare_pairs, rank_members, summarise_runs
 from tasks.evaluation.plots import save_figure
-from tasks.evaluation.ranking import chosen_run, compare_pairs, rank_members, summarise_runs
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import Training

@@ -8,7 +8,7 @@ from tasks.core.error_messages import describe
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError
 from tasks.core.files import explain_os_errors
 from tasks.core.locks import locked
-from tasks.core.urls import sqlite_address
+from tasks.core.paths import sqlite_address
 from tasks.evaluation.search_space import Range
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError, RegistryUnreachable
 from tasks.core.files import replace_file
 from tasks.core.machine import describe_machine
-from tasks.core.urls import has_password, sqlite_address
+from tasks.core.paths import has_password, sqlite_address
 from tasks.registry.local_database import DATABASE_REMEDY, open_database, own_artifacts, own_database
 
 if TYPE_CHECKING:

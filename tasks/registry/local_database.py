@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 from tasks.core.environment import store_root
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import MLFLOW
-from tasks.core.urls import sqlite_address
+from tasks.core.paths import sqlite_address
 from tasks.store.store import Store
 
 logger = logging.getLogger("prefect.registry")

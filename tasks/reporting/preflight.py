@@ -23,7 +23,7 @@ from tasks.core.environment import store_root
 from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
-from tasks.core.urls import has_password
+from tasks.core.paths import has_password
 from tasks.reporting.watchdog import OWNER, start_watchdog, stop, variables_of
 from tasks.store.in_use import announce_use, is_live
 from tasks.store.shared_store import SharedStore, open_store

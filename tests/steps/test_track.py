@@ -17,7 +17,7 @@ from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
-from tasks.core.urls import sqlite_address
+from tasks.core.paths import sqlite_address
 from tasks.predict import predict_text
 from tasks.registry.client import address_of, describe_run, registry
 from tasks.registry.versions import CONTENT

@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.core.errors import InputError
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.evaluation.comparison import (
+    chosen_run,
+    compare_pairs,
+    found_member,
+    holm,
+    members_of,
+    rank_members,
+    summarise_runs,
+)
+from tasks.evaluation.metrics import compare, wilson_interval
+
+
+def list_members(files=None, **settings) -> list:
+    return members_of(CompareSettings.model_validate(settings), files or {})
+
+
+def names(members) -> list[str]:
+    return [member.name for member in members]
+
+
+def test_each_cell_is_compared_both_ways_with_all_else_alike():
+    members = list_members(training={"epochs": 3})
+    assert names(members) == [
+        "simple_rnn one-way",
+        "simple_rnn two-way",
+        "lstm one-way",
+        "lstm two-way",
+        "gru one-way",
+        "gru two-way",
+    ]
+    for member in members:
+        (run,) = member.runs
+        assert run.model_copy(update={"model": ModelSettings()}) == RunSettings(training=TrainingSettings(epochs=3))
+
+
+def test_the_case_studys_member_is_the_case_studys_run_so_that_it_comes_from_its_cache():
+    by_name = {member.name: member for member in list_members()}
+    assert by_name["lstm two-way"].runs == (RunSettings(),)
+
+
+def test_a_seed_changes_first_weights_and_batches_and_nothing_else():
+    first, second = list_members(cells=["gru"], seeds=2)[0].runs
+    assert (second.model.seed, second.training.seed) == (first.model.seed + 1, first.training.seed + 1)
+    same = {"model": first.model, "training": first.training}
+    assert second.model_copy(update=same) == first
+
+
+def test_a_cell_without_gates_takes_no_activation_of_gates():
+    members = list_members(model={"recurrent_activation": "hard_sigmoid"})
+    said = {member.runs[0].model.cell: member.runs[0].model.recurrent_activation for member in members}
+    assert said == {"simple_rnn": None, "lstm": "hard_sigmoid", "gru": "hard_sigmoid"}
+
+
+def test_a_preset_brings_its_network_and_words_and_the_comparison_says_which_reviews():
+    preset = {"data": {"maxlen": 40, "max_reviews": 10}, "model": {"units": 4}, "training": {"epochs": 1}}
+    settings = {"data": {"max_reviews": 500, "maxlen": 99}, "training": {"epochs": 7}}
+    lstm, own = list_members({"mine": preset}, cells=["lstm"], ways=["one"], presets=["mine"], **settings)
+    assert (lstm.name, own.name) == ("lstm one-way", "preset mine")
+    its = own.runs[0]
+    assert (its.data.max_reviews, its.data.maxlen, its.model.units, its.training.epochs) == (500, 40, 4, 1)
+
+
+def test_of_equal_members_one_stays():
+    assert names(list_members({"case-study": {}}, cells=["lstm"], presets=["case-study"])) == [
+        "lstm one-way",
+        "lstm two-way",
+    ]
+
+
+def test_a_grid_multiplies_every_member():
+    members = list_members(cells=["gru"], ways=["two"], grid="model.units=32,64 training.learning-rate=0.01,0.001")
+    assert names(members)[0] == "gru two-way, model.units=32, training.learning_rate=0.01"
+    found = [(its.runs[0].model.units, its.runs[0].training.learning_rate) for its in members]
+    assert found == [(32, 0.01), (32, 0.001), (64, 0.01), (64, 0.001)]
+    switched = list_members(cells=["gru"], ways=["one"], grid="training.bucketing=true,false training.clipnorm=none,1")
+    assert {(its.runs[0].training.bucketing, its.runs[0].training.clipnorm) for its in switched} == {
+        (True, None),
+        (True, 1),
+        (False, None),
+        (False, 1),
+    }
+
+
+def test_a_member_that_cannot_be_had_is_named():
+    with pytest.raises(InputError, match=r"gru one-way, model.units=0: model.units: input should be greater than"):
+        list_members(cells=["gru"], grid="model.units=0,4")
+
+
+def test_one_network_is_no_comparison():
+    with pytest.raises(InputError, match="only gru two-way is asked for"):
+        list_members(cells=["gru"], ways=["two"])
+    with pytest.raises(InputError, match="no network"):
+        list_members(cells=None)
+
+
+def test_a_search_may_add_the_second_network():
+    settings = CompareSettings(cells=("gru",), ways=("two",), trials=3, seeds=2)
+    assert names(members_of(settings, {})) == ["gru two-way"]
+    found = found_member("trial 2", settings, {"model.units": "48", "training.learning_rate": "0.00123"})
+    assert [its.model.units for its in found.runs] == [48, 48]
+    assert found.runs[0].training == TrainingSettings(learning_rate=0.00123)
+
+
+def ran(accuracy: float, loss: float, best: int = 2, seconds=(3.0, 1.0, 1.0)) -> dict:
+    history = [{"epoch": number, "seconds": its} for number, its in enumerate(seconds, 1)]
+    facts = {"accuracy": accuracy, "validation_loss": loss, "parameters": 10}
+    return facts | {"best_epoch": best, "history": history}
+
+
+def test_seeds_are_summed_up_as_mean_and_spread():
+    its = summarise_runs([ran(0.8, 0.5), ran(0.9, 0.3, best=1)], tested=100)
+    assert (its["accuracy"], its["validation_loss"]) == (pytest.approx(0.85), pytest.approx(0.4))
+    assert its["accuracy_spread"] == pytest.approx(0.0707, abs=1e-4)
+    assert its["ci95"] == wilson_interval(85, 100)
+    assert its["seconds"] == 1.0, "the first epoch, which traces the step too, does not stand for the others"
+    assert its["seconds_to_best"] == pytest.approx((4.0 + 3.0) / 2)
+    assert its["best_epochs"] == [2, 1]
+
+
+def test_one_seed_has_no_spread():
+    its = summarise_runs([ran(0.8, 0.5)], tested=100)
+    assert (its["accuracy_spread"], its["validation_spread"]) == (None, None)
+
+
+def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_last():
+    lucky, steady = (
+        {"name": name, "summary": summarise_runs([run], 100)}
+        for name, run in (("lucky", ran(0.95, 0.6)), ("steady", ran(0.85, 0.3)))
+    )
+    failed = {"name": "failed", "summary": None}
+    assert [its["name"] for its in rank_members([failed, lucky, steady])] == ["steady", "lucky", "failed"]
+
+
+def test_a_member_is_tested_by_the_seed_that_validation_prefers():
+    assert chosen_run({"runs": [ran(0.9, 0.5), ran(0.7, 0.2), ran(0.8, 0.2)]}) == 1
+
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+
+
+def test_holm_gives_what_his_procedure_gives_by_hand():
+    # In rising order 0.005 * 4, 0.01 * 3, then 0.03 * 2, and 0.04 * 1, which is below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(P_VALUES)
+def test_holm_never_helps_and_never_exceeds_bonferroni(p_values):
+    adjusted = holm(p_values)
+    for before, after in zip(p_values, adjusted, strict=True):
+        assert before <= after <= min(1.0, len(p_values) * before)
+
+
+@given(P_VALUES, st.floats(0.001, 0.5))
+def test_what_is_below_alpha_is_what_stepping_down_rejects(p_values, alpha):
+    rejected, count = set(), len(p_values)
+    for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        if (count - rank) * p_values[place] > alpha:
+            break
+        rejected.add(place)
+    assert {place for place, p_value in enumerate(holm(p_values)) if p_value <= alpha} == rejected
+
+
+def test_each_pair_is_tested_once_on_the_same_reviews(rng):
+    labels = rng.integers(0, 2, 400)
+    verdicts = {
+        name: np.where(rng.random(400) < share, labels, 1 - labels)
+        for name, share in zip("abc", (0.9, 0.85, 0.6), strict=True)
+    }
+    pairs = compare_pairs(labels, verdicts)
+    assert [(pair["first"], pair["second"]) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    for pair in pairs:
+        alone = compare(labels, verdicts[pair["first"]], verdicts[pair["second"]])
+        assert {name: pair[name] for name in alone} == alone
+        assert pair["adjusted"] >= pair["p_value"]
+    assert compare_pairs(labels, {"a": labels}) == []
