@@ -4,18 +4,15 @@ from tasks.reporting.command_line import UsageError, exit_status, parse_command_
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.core.environment import store_root
 from tasks.core.errors import InputError, PipelineError
 from tasks.core.flow_settings import STDIN, PredictSettings
-from tasks.network.bundle import Classifier
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import load_classifier
 from tasks.reporting.screen import accept_any_character, show_prediction
 
 ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
@@ -40,13 +37,6 @@ def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if value is not None:
             texts.append(value)
     return rest, texts
-
-
-def open_classifier(settings: PredictSettings) -> Classifier:
-    """Load the classifier that the settings name."""
-    with tempfile.TemporaryDirectory() as scratch:
-        found = find_version(settings.model, settings.registered_model, tracking_uri(), store_root())
-        return open_bundle(found, fetch_bundle(found, tracking_uri(), store_root(), Path(scratch)))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:
@@ -78,14 +68,15 @@ def decode_line(line: bytes, number: int) -> str:
 
 def score_texts(settings: PredictSettings, texts: list[str]) -> int:
     """Print the verdict on each text."""
-    for verdict in judge_texts(open_classifier(settings), texts, settings.explain):
+    classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
+    for verdict in judge_texts(classifier, texts, settings.explain):
         show_prediction(verdict)
     return 0
 
 
 def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
     """Print a JSON line with the text and its verdict for each line of `stream`."""
-    classifier = open_classifier(settings)
+    classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
     for texts in read_lines(stream):
         for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
             words = [share._asdict() for share in verdict.pop("words")]

@@ -53,16 +53,16 @@ def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: Ru
         with begun_runner(settings) as runner:
             waiting = {place: runner.submit(task, calls[place]) for place in todo}
             found |= {place: result_or_error(future.result) for place, future in waiting.items()}
-        todo = [place for place in todo if is_lost(found[place])]
+        # An unexpected error may be that of a killed process.
+        todo = [
+            place
+            for place in todo
+            if isinstance(found[place], Exception) and not isinstance(found[place], PipelineError)
+        ]
         if not todo:
             break
         get_run_logger().warning("%s: %d of %d lost with a process that ended", task.name, len(todo), len(calls))
     return [found[place] for place in range(len(calls))]
-
-
-def is_lost(found: Any) -> bool:
-    """Return whether a call failed unexpectedly, as with a killed process."""
-    return isinstance(found, Exception) and not isinstance(found, PipelineError)
 
 
 def result_or_error(result: Callable[[], Any]) -> Any:

@@ -1,7 +1,6 @@
 """Pad: turn token lists into a rectangle, cut validation from training, and write Parquet."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_labels
 from tasks.texts.groups import group_boundary, is_contiguous, read_groups
-from tasks.texts.padded import pad_batch, padded_file, padded_schema, write_padded
+from tasks.texts.padded import pad_tokens, padded_file, padded_schema, write_padded
 
 ENOUGH_ROWS = 100
 MIN_VALIDATION_ROWS = 20
@@ -75,11 +74,14 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     encoding = Encoding.read(encoded)
     sides = settings.padding, settings.truncating
     schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)
-    pad_one = partial(pad_batch, maxlen=settings.maxlen, padding=settings.padding, truncating=settings.truncating)
+    options = settings.model_dump(include={"maxlen", "padding", "truncating"})
     source, start, stop = bounds["validation"]
     check_validation(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
     rows = {}
     for split, (source, start, stop) in bounds.items():
-        parts = map(pad_one, iterate_encoded(encoded_file(encoded, source), start, stop))
+        batches = iterate_encoded(encoded_file(encoded, source), start, stop)
+        parts = (
+            (*pad_tokens(batch.column("tokens"), **options), batch.column("label").to_numpy()) for batch in batches
+        )
         rows[split] = write_padded(padded_file(folder, split), schema, parts)
     return rows

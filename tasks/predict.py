@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,6 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.files import explain_os_errors, hash_file, replace_file
 from tasks.core.flow_settings import STDIN, PredictSettings
@@ -23,7 +21,7 @@ from tasks.core.paths import check_writable, is_same, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
 from tasks.texts.tables.columns import ReadOptions, texts_of
@@ -199,16 +197,9 @@ def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
             yield file, target
 
 
-def load(settings: PredictSettings, uri: str | None) -> Classifier:
-    """Return the classifier that the settings name."""
-    with tempfile.TemporaryDirectory() as scratch:
-        found = find_version(settings.model, settings.registered_model, uri, store_root())
-        return open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)))
-
-
 def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score one text; return the result of `judge_texts` with the name of the "model"."""
-    classifier = load(settings, uri)
+    classifier = load_classifier(settings.model, settings.registered_model, uri)
     text = settings.text.get_secret_value() if settings.text else ""
     return {"model": classifier.name, **judge_texts(classifier, [text], settings.explain)[0]}
 
@@ -236,7 +227,8 @@ def predict_files(
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
         return result
-    classifier, keep_scored = load(settings, uri), keep_scored or places(settings)[0].is_dir()
+    classifier = load_classifier(settings.model, settings.registered_model, uri)
+    keep_scored = keep_scored or places(settings)[0].is_dir()
     for number, (source, output) in enumerate(todo):
 
         def on_read(share: float, number: int = number, name: str = source.name) -> None:
@@ -250,11 +242,6 @@ def predict_files(
             if scored:
                 result["files"].append(scored)
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}
-
-
-def describe_drift(drift: dict[str, float]) -> str:
-    """Return the indices as text."""
-    return ", ".join(f"{name} {index:.2f}" for name, index in drift.items())
 
 
 DRIFT_NOTICE = """%s is unlike what %s was trained on.
@@ -291,7 +278,8 @@ def predict(settings: PredictSettings, uri: str | None, *, keep_scored: bool = F
     for file in result["files"]:
         say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
         if file["drifted"]:
-            say.warning(DRIFT_NOTICE, file["input"], result["model"], describe_drift(file["drift"]), settings.max_drift)
+            indices = ", ".join(f"{name} {index:.2f}" for name, index in file["drift"].items())
+            say.warning(DRIFT_NOTICE, file["input"], result["model"], indices, settings.max_drift)
             if result["registered_model"]:
                 announce_drift(result["registered_model"], Path(file["input"]).name, file["drift"])
     if result["refused"]:

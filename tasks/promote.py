@@ -129,7 +129,8 @@ def promote_version(tracked: dict[str, Any], downloaded: Path, settings: Promoti
                 return standing.model_copy(update=place), False
             judged = judge_version(client, uri, version, champion, downloaded, settings)
             with registry_lock(client, uri, place["model"]):
-                if not is_same_version(champion, version_under(client, place["model"], CHAMPION)):
+                current = version_under(client, place["model"], CHAMPION)
+                if (champion and champion.version) != (current and current.version):
                     continue
                 if isinstance(judged, Contest):
                     judged = decide(judged, attempt_of(client, place["model"], judged), settings)
@@ -138,11 +139,6 @@ def promote_version(tracked: dict[str, Any], downloaded: Path, settings: Promoti
     raise RegistryError(
         f"{place['model']}: there was a new champion after each of {MAX_CONTESTS} contests; run the same again"
     )
-
-
-def is_same_version(one: "ModelVersion | None", other: "ModelVersion | None") -> bool:
-    """Return whether two versions of a model have the same number, or both are None."""
-    return (one and one.version) == (other and other.version)
 
 
 def promote_by_hand(uri: str | None, settings: PromoteSettings) -> Decision:

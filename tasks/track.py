@@ -56,9 +56,7 @@ def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact
 def gather_metrics(folders: dict[str, Path], **belonging: str) -> list["Metric"]:
     """Return the metrics of every epoch and of the evaluation.
 
-    Args:
-        folders: of each step.
-        belonging: their model and dataset, as arguments of MLflow's Metric.
+    `belonging` has their model and dataset, as arguments of MLflow's Metric.
     """
     from mlflow.entities import Metric
 
@@ -197,11 +195,6 @@ def find_tracked(experiment: str, content: str, model: str, tags: dict[str, str]
 
 def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettings) -> tuple[dict[str, Any], bool]:
     """Log the run and register its model, unless that is done.
-
-    Args:
-        uri: of the registry.
-        artifacts: of the run.
-        settings: of the run.
 
     Returns:
         What metrics.json holds of it ("uri", "experiment_id", "run_id", "model", "version", "content"), and whether

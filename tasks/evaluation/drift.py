@@ -43,29 +43,17 @@ def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, ed
         probabilities: (n,) or (n, labels).
         edges: inner edges of the bins of length.
     """
+    shown = probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)
     counted = Profile(
         length_edges=edges,
-        lengths=count_lengths(lengths, edges),
+        lengths=np.bincount(np.searchsorted(edges, lengths, side="left"), minlength=len(edges) + 1).tolist(),
         words=words,
-        scores=count_scores(probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)),
+        scores=np.bincount(bin_of(shown, SCORE_BINS), minlength=SCORE_BINS).tolist(),
     )
     if probabilities.ndim == 2:
         labels = probabilities.shape[1]
         counted["verdicts"] = np.bincount(probabilities.argmax(axis=1), minlength=labels).tolist()
     return counted
-
-
-def count_lengths(lengths: np.ndarray, edges: list[float]) -> list[int]:
-    """Return the number of texts in each bin of length."""
-    place = np.searchsorted(edges, lengths, side="left")
-    counts: list[int] = np.bincount(place, minlength=len(edges) + 1).tolist()
-    return counts
-
-
-def count_scores(probabilities: np.ndarray) -> list[int]:
-    """Return the number of probabilities in each tenth."""
-    counts: list[int] = np.bincount(bin_of(probabilities, SCORE_BINS), minlength=SCORE_BINS).tolist()
-    return counts
 
 
 def add(profiles: list[Profile]) -> Profile:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from statistics import mean
 from typing import Any
 
@@ -48,19 +49,15 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
         "by_label": by_label,
     }
     if len(names) == 2:
-        its_own = {name: by_label[1][name] for name in MEANS} | judge_positives(labels, scores)
+        its_own = {name: by_label[1][name] for name in MEANS} | {
+            "roc_auc": metrics.roc_auc_score(labels, scores),
+            "brier": metrics.brier_score_loss(labels, scores),
+        }
         hits, certain = labels, scores
     else:
         its_own = average_labels(labels, predicted, len(names)) | judge_shares(labels, scores)
         hits, certain = labels == predicted, scores.max(axis=1)
     return judged | its_own | {"ece": expected_calibration_error(hits, certain, settings.calibration_bins)}
-
-
-def judge_positives(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return roc_auc and brier from labels and probabilities of label 1, both (n,)."""
-    from sklearn import metrics
-
-    return {"roc_auc": metrics.roc_auc_score(labels, scores), "brier": metrics.brier_score_loss(labels, scores)}
 
 
 def judge_shares(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -78,17 +75,9 @@ def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dic
     """Return precision, recall and f1 as means over `count` labels, and weighted by support as "weighted"."""
     from sklearn import metrics
 
+    measure = partial(metrics.precision_recall_fscore_support, labels, predicted, labels=np.arange(count))
     macro, weighted = (
-        dict(
-            zip(
-                MEANS,
-                metrics.precision_recall_fscore_support(
-                    labels, predicted, labels=np.arange(count), average=by, zero_division=0.0
-                ),
-                strict=False,
-            )
-        )
-        for by in ("macro", "weighted")
+        dict(zip(MEANS, measure(average=by, zero_division=0.0), strict=False)) for by in ("macro", "weighted")
     )
     return macro | {"weighted": weighted}
 

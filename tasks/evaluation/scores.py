@@ -43,12 +43,7 @@ def decide_labels(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def probability_of(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the probability that each review's given label has: (n,) float64.
-
-    Args:
-        probabilities: (n,) of label 1 of two, or (n, labels).
-        labels: (n,) integers from 0.
-    """
+    """Return each text's probability of the given label: (n,) float64; `probabilities` as in `Scores`."""
     exact = probabilities.astype(np.float64)
     if exact.ndim == 1:
         return np.where(labels == 1, exact, 1 - exact)

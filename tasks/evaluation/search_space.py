@@ -36,10 +36,7 @@ class Range:
 
 
 def read_grid(grid: str | None) -> dict[str, list[str]]:
-    """Return the values that each setting of a grid takes, as they were typed.
-
-    Args:
-        grid: as "model.units=32,64 training.learning_rate=0.001,0.01".
+    """Return the values of each setting in a grid, such as "model.units=32,64 model.cell=gru", as text.
 
     Raises:
         InputError: the text is malformed, or names a setting that is unknown or that members must share.
@@ -52,10 +49,7 @@ def read_grid(grid: str | None) -> dict[str, list[str]]:
 
 
 def read_search(space: str) -> dict[str, Range | list[str]]:
-    """Return where each setting is searched: in a range, or among values as they were typed.
-
-    Args:
-        space: as "model.units=16..128 model.cell=gru,lstm".
+    """Return the range or values of each setting in a search, such as "model.units=16..128 model.cell=gru,lstm".
 
     Raises:
         InputError: the text is malformed, or names a setting that is unknown or that trials must share.
@@ -87,10 +81,7 @@ def read_range(setting: str, values: str) -> Range | None:
 def read_values(flag: str, text: str, shared: Container[str]) -> dict[str, str]:
     """Return the value of each setting in `SECTION.SETTING=... SECTION.SETTING=...`.
 
-    Args:
-        flag: the flag that has this value, for error messages.
-        text: its value.
-        shared: the settings of the data that may not differ.
+    `flag` is for error messages; `shared` has the settings of the data that may not differ.
 
     Raises:
         InputError: the text is malformed, or names a setting that cannot be varied.

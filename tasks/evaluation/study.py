@@ -28,12 +28,8 @@ Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
 def open_study(file: Path, name: str, seed: int) -> "Study":
     """Open or create a study in an SQLite file, and queue the trials that a killed search had begun.
 
-    Call it under a lock, because running trials count as those of a killed process.
-
-    Args:
-        file: the database.
-        name: the study's.
-        seed: of the proposals; a resumed search continues with other ones.
+    Call it under a lock, because running trials count as those of a killed process. A resumed search continues with
+    other proposals of `seed`.
 
     Raises:
         StoreError: the file cannot be written.

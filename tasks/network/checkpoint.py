@@ -103,11 +103,7 @@ class Checkpoint:
         return state
 
     def finish(self, warn: Callable[[str], None]) -> None:
-        """Mark the training as finished, and remove all epochs before the last one.
-
-        Args:
-            warn: is called with each epoch that is damaged.
-        """
+        """Mark the training as finished, and remove all epochs before the last one."""
         if state := self.read(warn):
             kept = self._remove_earlier(state.history)
             (self.folder / FINISHED).touch()

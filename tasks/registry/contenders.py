@@ -94,10 +94,7 @@ def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender
 def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarray) -> np.ndarray:
     """Return a classifier's probabilities of test texts of a download: (n,) or (n, labels) float32.
 
-    Args:
-        classifier: scores the texts.
-        downloaded: the folder of the download.
-        reviews: (n,) uint64, the hashes of the texts.
+    `reviews` has the hashes of the texts, (n,) uint64.
 
     Raises:
         NotComparable: the download has no texts, or lacks some of these.
@@ -126,12 +123,7 @@ def hold_contest(
 
     If all of them are test texts of the champion, too, its scores are known; otherwise it scores them now.
 
-    Args:
-        client: of the registry.
-        uri: of the registry.
-        challenger: the new version.
-        champion: the version to beat.
-        downloaded: the folder of the challenger's download.
+    `downloaded` is the folder of the challenger's download.
 
     Raises:
         NotComparable: there are no texts on which both can be compared.

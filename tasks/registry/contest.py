@@ -48,11 +48,7 @@ def chance_of_lead(only_challenger: int | np.ndarray, only_champion: int | np.nd
 def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: PromotionSettings) -> str | None:
     """Return why a version may be neither champion nor challenger, or None.
 
-    Args:
-        version: its number.
-        accuracy: on its own test texts.
-        is_trial: it was trained on a part of the texts only.
-        settings: the minimum accuracy.
+    `accuracy` is that on its own test texts; a trial was trained on a part of the texts only.
     """
     if is_trial:
         return f"Version {version} is a trial on a part of the texts (data.max_reviews); trials are not promoted."
@@ -67,10 +63,7 @@ def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: Pr
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
     """Make the challenger the champion if it is better by McNemar's test at its share of alpha.
 
-    Args:
-        contest: the challenger against the champion.
-        attempt: which challenger of this champion it is, from 1.
-        settings: alpha.
+    `attempt` says which challenger of this champion it is, from 1.
     """
     first, second = contest.challenging, contest.defending
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
@@ -101,10 +94,7 @@ def count_attempts(decisions: list[Decision], champion: int, reviews: int) -> in
     Test texts grow with the data. Those of earlier contests count as the same while they are at least half as many as
     now: adding one a night does not restart the count, and new ones that outnumber the old ones do.
 
-    Args:
-        decisions: on all other versions.
-        champion: its version.
-        reviews: the number of test texts now.
+    `decisions` are those on all other versions; `reviews` is the number of test texts now.
     """
     return sum(
         decision.against == champion and decision.reviews is not None and 2 * decision.reviews >= reviews

@@ -3,11 +3,13 @@
 import json
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 from urllib.parse import urlsplit
 
+from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
@@ -70,6 +72,13 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
     if not has_our_tags(version):
         raise RegistryError(f"{label}: has no hash (tag {CONTENT}), so this project has not registered it")
     return FoundVersion(label, version.source, version.tags.get(CONTENT), name, int(version.version))
+
+
+def load_classifier(model: str | None, registered_model: str | None, uri: str | None) -> Classifier:
+    """Find, fetch and open a model of this process's store or registry; the arguments are those of `find_version`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = find_version(model, registered_model, uri, store_root())
+        return open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)))
 
 
 def find_run(model: str, store: Path) -> FoundVersion:

@@ -52,12 +52,8 @@ def announce_champion(verdict: dict[str, Any]) -> None:
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
     """Send the event that a file's reviews differ from those that a model was trained on.
 
-    The event names the model, so that it starts only the deployment that retrains this one.
-
-    Args:
-        model: its name in the registry.
-        file: the scored file.
-        drift: the population stability index by property.
+    The event names the registered model, so that it starts only the deployment that retrains this one. `drift` has the
+    population stability index by property.
     """
     resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": model}
     emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "file": file, "drift": drift})

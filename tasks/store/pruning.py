@@ -16,6 +16,7 @@ from tasks.core.files import (
     remove_whole,
     unfinished_folders,
 )
+from tasks.core.layout import COMPARISONS, FAILURES, RUNS
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
 from tasks.store.in_use import keys_in_use, oldest_live_use
@@ -23,11 +24,12 @@ from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, ste
 from tasks.store.store import Store, last_used
 
 # The files of runs, comparisons, failed runs and unfinished trainings; a folder with others is not ours.
-RUN_FILES = re.compile(r"config\.json|metrics\.json|report\.html|figures/.+")
-COMPARISON_FILES = re.compile(r"config\.json|comparison\.(json|html)|figures/.+")
-FAILURE_FILES = re.compile(r"report\.html")
+STAMPED_FILES = {
+    RUNS: re.compile(r"config\.json|metrics\.json|report\.html|figures/.+"),
+    COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
+    FAILURES: re.compile(r"report\.html"),
+}
 CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
-STAMPED_PLACES = ("runs", "comparisons", "failures")
 KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
 
 
@@ -74,9 +76,8 @@ def prune_alone(root: Path, days: int) -> Pruned:
                 prune_artifact(root, entry, cutoff, pruned)
         for folder in sorted((root / "checkpoints").glob("*/*/")):
             prune_checkpoint(root, folder, cutoff, pruned)
-        prune_stamped(root, "runs", RUN_FILES, cutoff, pruned, kept=serving_runs)
-        prune_stamped(root, "comparisons", COMPARISON_FILES, cutoff, pruned)
-        prune_stamped(root, "failures", FAILURE_FILES, cutoff, pruned)
+        for place, files in STAMPED_FILES.items():
+            prune_stamped(root, place, files, cutoff, pruned, kept=serving_runs if place == RUNS else ())
         prune_unfinished(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
         prune_locks(root, cutoff, pruned)
     return pruned
@@ -149,7 +150,7 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
             with locked(lock, wait=False) as free:
                 if free and discard(left, name):
                     pruned.removed.append(str(left.relative_to(root)))
-    for place in (*(root / name for name in STAMPED_PLACES), *(root / "checkpoints").glob("*/")):
+    for place in (*(root / name for name in STAMPED_FILES), *(root / "checkpoints").glob("*/")):
         pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))
 
 

@@ -71,14 +71,6 @@ def pad_tokens(
     return padded, kept.astype(np.int32)
 
 
-def pad_batch(
-    batch: pa.RecordBatch, maxlen: int, padding: str, truncating: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return tokens, lengths and labels of encoded rows."""
-    tokens, lengths = pad_tokens(batch.column("tokens"), maxlen, padding=padding, truncating=truncating)
-    return tokens, lengths, batch.column("label").to_numpy()
-
-
 def head_of(maxlen: int, truncating: str) -> int:
     """Return how many of maxlen tokens come from the start of a list that is too long; the rest comes from its end.
 
