@@ -21,15 +21,7 @@ from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import Training
 from tasks.registry.client import flatten
-from tasks.reporting.comparisons import (
-    ALPHA,
-    COLUMNS,
-    describe_choice,
-    describe_row,
-    describe_sight,
-    draw_curves,
-    show_in_prefect,
-)
+from tasks.reporting import comparisons
 from tasks.reporting.pages import read_svg, render
 from tasks.store.artifact import Artifact, describe_artifacts
 from tasks.store.shared_store import open_store
@@ -113,13 +105,17 @@ def gather_comparison(
     }
 
 
-def write_comparison(comparisons: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
+def write_comparison(place: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
     """Write comparisons/<UTC time>-<name>/, point comparisons/latest to it, and return it."""
-    with written_as_newest(comparisons, name) as (draft, final):
+    with written_as_newest(place, name) as (draft, final):
         figures = draft / FIGURES
         figures.mkdir()
         if finished := [member for member in comparison["members"] if member["summary"]]:
-            save_figure(draw_curves(finished), figures / "learning_curves.svg", title="learning curves of all networks")
+            save_figure(
+                comparisons.draw_curves(finished),
+                figures / "learning_curves.svg",
+                title="learning curves of all networks",
+            )
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / COMPARISON).write_text(json.dumps(comparison, indent=1))
         page = render(
@@ -128,10 +124,13 @@ def write_comparison(comparisons: Path, name: str, settings: CompareSettings, co
             settings=settings.model_dump(mode="json", include=set(RunSettings.model_fields)),
             seeds=settings.seeds,
             comparison=comparison,
-            columns=list(COLUMNS),
-            alpha=ALPHA,
-            rows=[describe_row(member) for member in comparison["members"]],
-            sentences={"choice": describe_choice(comparison), "sight": describe_sight(comparison)},
+            columns=list(comparisons.COLUMNS),
+            alpha=comparisons.ALPHA,
+            rows=[comparisons.describe_row(member) for member in comparison["members"]],
+            sentences={
+                "choice": comparisons.describe_choice(comparison),
+                "sight": comparisons.describe_sight(comparison),
+            },
             figures=[read_svg(figure) for figure in sorted(figures.iterdir())],
         )
         (draft / COMPARISON_PAGE).write_text(page, encoding="utf-8")
@@ -148,5 +147,5 @@ def compare(
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
         folder = write_comparison(store.root / COMPARISONS, flow_run.name or "comparison", settings, comparison)
         store.share_folder(folder)
-    show_in_prefect(comparison, folder)
+    comparisons.show_in_prefect(comparison, folder)
     return folder

@@ -7,16 +7,8 @@ from typing import Any
 
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
+from tasks.evaluation import plots
 from tasks.evaluation.findings import describe_comparison, describe_fit, most_confused, worst_mistakes
-from tasks.evaluation.plots import (
-    MOST_CURVES,
-    Ranking,
-    draw_learning_curves,
-    draw_rankings,
-    draw_scores,
-    draw_verdicts,
-    save_figure,
-)
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.network.history import Training
 from tasks.store.step import step
@@ -24,7 +16,7 @@ from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words
 
 
-def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[Ranking]:
+def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[plots.Ranking]:
     """Return the curves to draw: of the network and the baseline, or with more than two labels of each label."""
     if len(names) == 2:
         both = ("network", network.probabilities), ("linear baseline", baseline.probabilities)
@@ -48,15 +40,15 @@ def figures(
     training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
     network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
     names, test = Dataset.read(downloaded).labels, metrics["test"]
-    is_few = len(names) <= MOST_CURVES
+    is_few = len(names) <= plots.MOST_CURVES
     drawn = {
-        "learning_curves": draw_learning_curves(training.history, training.best_epoch),
-        **({"rankings": draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
-        "verdicts": draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
-        "scores": draw_scores(network, names, settings.threshold, test["by_length"]),
+        "learning_curves": plots.draw_learning_curves(training.history, training.best_epoch),
+        **({"rankings": plots.draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
+        "verdicts": plots.draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
+        "scores": plots.draw_scores(network, names, settings.threshold, test["by_length"]),
     }
     for name, figure in drawn.items():
-        save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
+        plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
     findings = {
         "sentences": {
             "fit": describe_fit(training.history, training.best_epoch),
