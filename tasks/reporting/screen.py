@@ -22,7 +22,7 @@ TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neithe
 
 
 def console_for(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: [x] in a path is no markup, and :x: no emoji."""
+    """Return a console that prints text as it is: [x] in a path is not markup, and :x: no emoji."""
     return Console(stderr=stderr, markup=False, emoji=False)
 
 

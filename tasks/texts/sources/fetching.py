@@ -149,7 +149,7 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
 def progress_bar(name: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
     """Show a progress bar of bytes on standard error."""
     console = Console(stderr=True)
-    text = TextColumn("{task.description}", markup=False)  # [x] in a name is no markup
+    text = TextColumn("{task.description}", markup=False)  # [x] in a name is not markup
     columns = text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress, progress.add_task(name, total=total)
