@@ -15,7 +15,7 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.registry.client import address_of
 from tasks.reporting.comparisons import show_comparison
 from tasks.store.inventory import foreign_files, list_artifacts
-from tasks.store.pruning import COMPARISON_FILES
+from tasks.store.pruning import STAMPED_FILES
 from tasks.track_comparison import log_once
 from tests.support.small_runs import small
 
@@ -51,7 +51,9 @@ def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imd
     assert (store / "comparisons" / "latest").resolve() == folder
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
     assert set(files) == {"comparison.html", "comparison.json", "config.json", "figures/learning_curves.svg"}
-    assert all(map(COMPARISON_FILES.fullmatch, files)), "pruning takes a folder with other files for someone else's"
+    assert all(map(STAMPED_FILES["comparisons"].fullmatch, files)), (
+        "pruning takes a folder with other files for someone else's"
+    )
     assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **LSTM, **SEARCH)
     assert {member["name"] for member in comparison["members"]} == MEMBERS
     losses = [member["summary"]["validation_loss"] for member in comparison["members"]]

@@ -19,7 +19,7 @@ import tasks.texts.sources.imdb
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.settings import RunSettings
-from tasks.store.pruning import RUN_FILES
+from tasks.store.pruning import STAMPED_FILES
 from tests.support.small_runs import STEPS, as_flags, small
 
 PROJECT = Path(__file__).parents[2]
@@ -57,7 +57,9 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, s
     assert folder.parent == store / "runs"
     assert (store / "runs" / "latest").resolve() == folder
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
-    assert all(map(RUN_FILES.fullmatch, files)), "pruning takes a run folder with other files for someone else's"
+    assert all(map(STAMPED_FILES["runs"].fullmatch, files)), (
+        "pruning takes a run folder with other files for someone else's"
+    )
     assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
     dataset = metrics["dataset"]
     assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
