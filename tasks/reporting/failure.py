@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
 from prefect.logging import get_logger
 
@@ -24,7 +25,7 @@ UNEXPECTED = (
 def write_failure(folder: Path, name: str, settings: dict[str, Any], step: str, error: Exception, steps: Any) -> Path:
     """Write failures/<UTC time>-<name>/report.html and return its path; `step` raised the error."""
     final = folder / stamped(name)
-    is_expected = isinstance(error, PipelineError)
+    is_expected = isinstance(error, PipelineError | ParameterTypeError)
     page = render(
         "failure.html.jinja",
         name=name,
@@ -46,7 +47,8 @@ def leave_report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     if not isinstance(error, Exception):
         return
     logger = get_logger("prefect.failure")
-    settings = flow_run.parameters.get("settings") or {}
+    # Wrong parameters are not shown: they may include a password, which correct ones cannot.
+    settings = {} if isinstance(error, ParameterTypeError) else flow_run.parameters.get("settings") or {}
     try:
         page = write_failure(
             store_root() / FAILURES,

@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks.core.environment import is_own_program
 from tasks.core.error_messages import describe, is_debugging
+from tasks.core.errors import PipelineError
 from tasks.core.layout import METRICS, REPORT
 from tasks.evaluation.findings import describe_comparison, describe_limit
 from tasks.evaluation.metrics import HEADLINES
@@ -136,6 +138,26 @@ class FailureFilter(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(Described(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
         return not record.exc_info and not record.getMessage().startswith("Finished in state Failed(")
+
+
+class ExpectedErrors(logging.Filter):
+    """Logs an error that a user can fix as one line, without a traceback, where no command line does: in a worker.
+
+    Prefect's own line about wrong parameters is left out: it quotes all of them, which may include passwords.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record, and shorten it."""
+        error = record.exc_info[1] if record.exc_info else None
+        is_expected = isinstance(error, PipelineError) or type(error).__name__ == "ParameterTypeError"  # of Prefect
+        if error and is_expected and not (is_own_program() or is_debugging()):
+            record.exc_info, record.exc_text = None, None
+            record.msg, record.args = "Failed: %s", (" ".join(str(error).split()),)
+        return not (record.name == "prefect.flows" and record.getMessage().startswith("Parameter validation failed"))
+
+
+for _name in ("prefect.flows", "prefect.engine", *RUN_LOGGERS):
+    logging.getLogger(_name).addFilter(ExpectedErrors())
 
 
 def print_failures_once() -> None:

@@ -1,4 +1,7 @@
+import logging
+
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from tasks.core.errors import SourceError
 from tasks.reporting.failure import UNEXPECTED, write_failure
@@ -31,3 +34,21 @@ def test_an_unexpected_error_is_shown_with_its_traceback(tmp_path):
     assert UNEXPECTED in page
     assert "ZeroDivisionError: oh" in page
     assert "test_failure.py" in page
+
+
+def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(caplog):
+    from flows.imdb_flow import imdb_flow
+
+    data = {"maxlin": 3, "source": "https://me:s3cret@host/x"}
+    with pytest.raises(ParameterTypeError) as caught:
+        imdb_flow.validate_parameters({"settings": {"data": data}})
+    assert caplog.text == ""
+    try:
+        raise caught.value
+    except ParameterTypeError:
+        logging.getLogger("prefect.engine").exception("Engine execution exited with unexpected exception")
+    (record,) = caplog.records
+    assert "Failed: Flow run received invalid parameters: - settings.data.source: Value error, has" in caplog.text
+    assert record.getMessage().endswith("- settings.data.maxlin: Extra inputs are not permitted")
+    assert "s3cret" not in caplog.text
+    assert "Traceback" not in caplog.text
