@@ -13,7 +13,7 @@ COMMANDS = {
     "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines that come in"),
     "serve": ("serving.__main__", "answer others over HTTP, and people on a page"),
     "export": ("flows.export_flow", "write a model for others to run"),
-    "promote": ("flows.promote_flow", "make a registered version the champion by hand"),
+    "promote": ("flows.promote_flow", "make a version the champion by hand, or track a run later"),
     "housekeeping": ("flows.housekeeping_flow", "list, verify and prune what runs have left"),
 }
 

@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
-from tasks.core.errors import RegistryUnreachable, SourceUnreachable
+from tasks.core.errors import RegistryError, SourceUnreachable
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
@@ -132,24 +132,25 @@ def download_dataset(data: DataSettings) -> Artifact:
 def track_and_promote(
     settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Log the run and decide on its model; if MLflow does not answer, the run folder is still complete.
+    """Log the run and decide on its model; if MLflow refuses or does not answer, the run folder is still complete.
 
     Returns:
         The parts of metrics.json about tracking and promotion.
     """
     if not settings.tracking.enabled:
         return None, None
+    tracking = None
     try:
         tracking = track(settings=settings, artifacts=artifacts, uri=uri)
         return tracking, promote(tracking=tracking, downloaded=artifacts.downloaded, settings=settings.promotion)
-    except RegistryUnreachable as unreachable:
-        get_run_logger().warning(UNTRACKED_NOTICE, unreachable)
-        return None, None
+    except RegistryError as error:
+        get_run_logger().warning(UNTRACKED_NOTICE, error, " not logged, and" if tracking is None else "")
+        return tracking, None
 
 
 UNTRACKED_NOTICE = """%s.
-  The run is complete, but it is not logged, and its model is neither registered nor promoted.
-  When MLflow is back, run the same again: all other steps come from the cache."""
+  The run is complete, but%s its model is not promoted.
+  To do so later: python flows/promote_flow.py RUN, or run the same again: all other steps come from the cache."""
 
 REMEDIES = """Three ways to continue:
   1. take the files from elsewhere: --data.source PATH_OR_URL/imdb.npz (and --data.sha256 HEX)

@@ -1,4 +1,4 @@
-"""Promote: make a registered version the champion by hand, or roll back to one."""
+"""Promote: make a registered version the champion by hand, roll back to one, or track a run that was not tracked."""
 
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
@@ -11,15 +11,32 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.flow_settings import PromoteSettings
-from tasks.promote import make_champion
+from tasks.promote import make_champion, promote
 from tasks.registry.client import tracking_uri
 from tasks.reporting.screen import show_promotion
+from tasks.run_folder import complete_run_folder, read_run
+from tasks.store.shared_store import open_store
+from tasks.track import track
 
 
 @flow(name="imdb-pipeline-promote", persist_result=False)
 def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
-    """Make a registered version the champion, and return the decision as it is recorded."""
-    return make_champion(settings, tracking_uri())
+    """Make a registered version the champion, or track a finished run that could not be tracked and decide on it.
+
+    Args:
+        settings: the version and its model, or the run.
+
+    Returns:
+        The record: decision, reason, against (the version replaced, or null), model, version.
+    """
+    uri = tracking_uri()
+    if settings.run is None:
+        return make_champion(settings, uri)
+    folder, asked, artifacts = read_run(settings.run, open_store())
+    tracking = track(settings=asked, artifacts=artifacts, uri=uri)
+    promotion = promote(tracking=tracking, downloaded=artifacts.downloaded, settings=asked.promotion)
+    complete_run_folder(folder, asked, artifacts, tracking, promotion)
+    return promotion
 
 
 main = partial(run_flow, promote_flow, PromoteSettings, show_promotion)

@@ -83,6 +83,12 @@ class Service:
             if await run_in_threadpool(self.champion.look):
                 self.counts.swaps.inc()
                 self.counts.set_model(self.champion.now.classifier.name)
+            self.counts.set_rejected(self.rejected())
+
+    def rejected(self) -> str | None:
+        """Return the name of the champion that could not be loaded, so that an older model serves; or None."""
+        rejected = self.champion.rejected
+        return rejected.found.name if rejected else None
 
     def describe(self) -> dict[str, Any]:
         """Return the response of /model."""
@@ -219,7 +225,9 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
 
     @app.get("/health", summary="Whether the service is up")
     async def health() -> Response:
-        return JSONResponse({"status": "ok", "token": settings.token is not None})
+        rejected = service.rejected()
+        health = {"status": "ok", "token": settings.token is not None}
+        return JSONResponse(health | ({"rejected_champion": rejected} if rejected else {}))
 
     @app.get("/model", summary="The model's version, labels, test accuracy and limits")
     async def model() -> Response:

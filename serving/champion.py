@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tasks.registry.loading import FoundVersion, fetch_bundle, find_version, ope
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
+LONGEST_WAIT = 600.0  # seconds between attempts to load a champion that was rejected
 logger = logging.getLogger("serving")
 
 
@@ -70,6 +72,21 @@ def load_model(found: FoundVersion, uri: str | None, store: Path) -> LoadedModel
     return LoadedModel(classifier, found, test, report if report.exists() else None)
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """A champion that could not be loaded.
+
+    Attributes:
+        found: the version.
+        wait: seconds until the next attempt to load it; twice as many after each.
+        next_attempt: when that is, by the monotonic clock.
+    """
+
+    found: FoundVersion
+    wait: float
+    next_attempt: float
+
+
 class Champion:
     """The model that serves now, and the poll for a new champion."""
 
@@ -80,7 +97,8 @@ class Champion:
             PipelineError: there is none, or it cannot be loaded.
         """
         self.settings, self.uri, self.store = settings, uri, store
-        self.refused = ""
+        self.logged = ""
+        self.rejected: Rejected | None = None
         self.now = load_model(self.find(), uri, store)
 
     def find(self) -> FoundVersion:
@@ -90,20 +108,35 @@ class Champion:
     def look(self) -> bool:
         """Load another champion, if there is one; return whether there was.
 
-        If it cannot be loaded, the old one continues to serve, and the log says so once.
+        If it cannot be loaded, the old one continues to serve, and the log says so once. Later attempts to load the
+        same version are ever further apart, because each downloads it again.
         """
         if self.settings.model is not None:
             return False
         try:
             found = self.find()
             if found == self.now.found:
+                self.rejected, self.logged = None, ""
                 return False
-            loaded = load_model(found, self.uri, self.store)
+            if self.rejected and self.rejected.found == found and time.monotonic() < self.rejected.next_attempt:
+                return False
+            loaded = self.load(found)
         except Exception as error:  # whatever it is: the service must continue
-            if str(error) != self.refused:
-                self.refused, unforeseen = str(error), not isinstance(error, (PipelineError, OSError))
+            if str(error) != self.logged:
+                self.logged, unforeseen = str(error), not isinstance(error, (PipelineError, OSError))
                 logger.warning("%s goes on serving: %s", self.now.classifier.name, describe(error), exc_info=unforeseen)
             return False
         logger.info("%s serves in place of %s", loaded.classifier.name, self.now.classifier.name)
-        self.now, self.refused = loaded, ""
+        self.now, self.logged, self.rejected = loaded, "", None
         return True
+
+    def load(self, found: FoundVersion) -> LoadedModel:
+        """Load a new champion, or remember when to try again."""
+        try:
+            return load_model(found, self.uri, self.store)
+        except Exception:
+            before = self.rejected
+            last = before.wait if before and before.found == found else self.settings.look_seconds
+            wait = max(min(2 * last, LONGEST_WAIT), self.settings.look_seconds)
+            self.rejected = Rejected(found, wait, time.monotonic() + wait)
+            raise

@@ -21,12 +21,21 @@ class Counts:
         self.batches = Histogram("classifier_batch_texts", "Texts per batch.", buckets=TEXTS, registry=registry)
         self.swaps = Counter("classifier_champions", "New champions loaded since the start.", registry=registry)
         self.serves = Gauge("classifier_serves", "1 for the model that serves.", ["model"], registry=registry)
+        self.rejects = Gauge(
+            "classifier_rejected", "1 for the champion that could not be loaded.", ["model"], registry=registry
+        )
         Gauge("classifier_waiting_texts", "Texts waiting to be scored.", registry=registry).set_function(waiting)
 
     def set_model(self, model: str) -> None:
         """Set the name of the model that serves."""
         self.serves.clear()
         self.serves.labels(model).set(1)
+
+    def set_rejected(self, model: str | None) -> None:
+        """Set the name of the champion that could not be loaded, if there is one."""
+        self.rejects.clear()
+        if model:
+            self.rejects.labels(model).set(1)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

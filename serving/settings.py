@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from tasks.core.base_settings import Settings
+from tasks.core.base_settings import ModelName, Settings
 
 
 class ServeSettings(Settings):
@@ -20,7 +20,7 @@ class ServeSettings(Settings):
     """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)
     """a version number or a run folder, served until the service stops (none: the champion and its successors)"""
-    registered_model: str | None = Field(None, min_length=1)
+    registered_model: ModelName | None = None
     """the model's name in the registry (none: the one that has a champion)"""
     look_seconds: float = Field(5.0, gt=0, le=3600)
     """seconds between two checks for a new champion"""

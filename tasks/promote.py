@@ -1,5 +1,6 @@
 """Promote: compare the new version with the champion on the same test texts; the better one serves."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,17 +8,20 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import PromotionSettings
 from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
+from tasks.registry.loading import described, fetch_bundle, has_files
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
+    CONTENT,
     NEITHER,
     REPLACED_BY,
     Decision,
@@ -47,8 +51,12 @@ def judge_version(
     champion: "ModelVersion | None",
     downloaded: Path,
     settings: PromotionSettings,
+    lost: int | None = None,
 ) -> Contest | Decision:
-    """Return the contest of a version with the champion, or the decision if there is nothing to contest."""
+    """Return the contest of a version with the champion, or the decision if there is nothing to contest.
+
+    `lost` is the number of a champion whose files are gone: `champion` is then None.
+    """
     against = int(champion.version) if champion else None
     try:
         challenger = read_contender(client, version)
@@ -56,7 +64,8 @@ def judge_version(
         if refused:
             return Decision(decision=NEITHER, reason=refused, against=against)
         if champion is None:
-            reason = f"Version {version.version} is the first champion: there was none."
+            cause = f"the files of the one before it, version {lost}, are gone" if lost else "there was none"
+            reason = f"Version {version.version} is the {'' if lost else 'first '}champion: {cause}."
             return Decision(decision=CHAMPION, reason=reason, against=None)
         return hold_contest(client, uri, challenger, champion, downloaded)
     except NotComparable as cause:
@@ -97,10 +106,13 @@ def find_standing(version: Any, champion: Any, settings: PromotionSettings) -> D
     return standing if standing and is_same and standing.decision != CHAMPION else None
 
 
-def read_versions(client: Models, tracked: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the version that was tracked, and the champion of its model or None."""
+def read_versions(client: Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
     model = tracked["model"]
-    return client.get_model_version(model, str(tracked["version"])), version_under(client, model, CHAMPION)
+    version, champion = client.get_model_version(model, str(tracked["version"])), version_under(client, model, CHAMPION)
+    if champion is not None and not has_files(champion.source, champion.tags.get(CONTENT), tracked["uri"]):
+        return version, None, champion
+    return version, champion, None
 
 
 def promote_version(tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings) -> tuple[Decision, bool]:
@@ -118,19 +130,20 @@ def promote_version(tracked: dict[str, Any], downloaded: Path, settings: Promoti
     uri = tracked["uri"]
     if uri is None:
         with own_registry() as own:  # without MLflow, whose import takes longer than the rest of a cached run
-            standing = find_standing(*read_versions(own, tracked), settings)
+            version, champion, _lost = read_versions(own, tracked)
+            standing = find_standing(version, champion, settings)
         if standing:
             return standing.model_copy(update=place), False
     with registry(uri) as client:
         for _ in range(MAX_CONTESTS):
-            version, champion = read_versions(client, tracked)
+            version, champion, lost = read_versions(client, tracked)
             standing = find_standing(version, champion, settings)
             if standing:
                 return standing.model_copy(update=place), False
-            judged = judge_version(client, uri, version, champion, downloaded, settings)
+            judged = judge_version(client, uri, version, champion, downloaded, settings, lost and int(lost.version))
             with registry_lock(client, uri, place["model"]):
-                current = version_under(client, place["model"], CHAMPION)
-                if (champion and champion.version) != (current and current.version):
+                before, current = champion or lost, version_under(client, place["model"], CHAMPION)
+                if (before and before.version) != (current and current.version):
                     continue
                 if isinstance(judged, Contest):
                     judged = decide(judged, attempt_of(client, place["model"], judged), settings)
@@ -146,10 +159,13 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> Decision:
 
     Raises:
         ModelError: no model is named, and there are several.
-        RegistryError: there is no such version.
+        RegistryError: there is no such version, or it cannot be loaded.
     """
     with registry(uri) as client:
         model = model_or_default(client, settings.registered_model)
+        with tempfile.TemporaryDirectory() as scratch:
+            found = described(version_or_champion(client, model, settings.version))
+            fetch_bundle(found, uri, store_root(), Path(scratch))
         with registry_lock(client, uri, model):
             version = version_or_champion(client, model, settings.version)
             before = version_under(client, model, CHAMPION)

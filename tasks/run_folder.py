@@ -9,16 +9,18 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.errors import RegistryUnreachable
-from tasks.core.files import written_as_newest
+from tasks.core.errors import ModelError, RegistryError
+from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
+from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.evaluation.result_files import RunMetrics
 from tasks.network.history import Training
 from tasks.registry.client import registry
+from tasks.registry.loading import take_recorded
 from tasks.reporting.pages import read_svg, render, show_in_prefect
-from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.artifact import MADE_BY, Artifact, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import StepEntry, steps_of
 from tasks.store.store import Store
@@ -81,16 +83,79 @@ def write_run_folder(
             shutil.copyfile(drawn / figure, draft / FIGURES / figure)
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / METRICS).write_text(json.dumps(metrics, indent=1))
-        page = render(
-            "report.html.jinja",
-            name=name,
-            settings=settings.model_dump(mode="json"),
-            metrics=metrics,
-            findings=findings,
-            figures={figure: read_svg(drawn / figure) for figure in figures},
-        )
-        (draft / REPORT).write_text(page, encoding="utf-8")
+        (draft / REPORT).write_bytes(render_report(name, settings, metrics, findings, drawn, figures))
     return final
+
+
+def render_report(
+    name: str,
+    settings: RunSettings,
+    metrics: dict[str, Any],
+    findings: dict[str, Any],
+    drawn: Path,
+    figures: list[str],
+) -> bytes:
+    """Return report.html; the arguments are those of `write_run_folder`."""
+    page = render(
+        "report.html.jinja",
+        name=name,
+        settings=settings.model_dump(mode="json"),
+        metrics=metrics,
+        findings=findings,
+        figures={figure: read_svg(drawn / figure) for figure in figures},
+    )
+    return page.encode()
+
+
+def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
+    """Return the folder, settings and artifacts of a run, named by its folder or that folder's name in the store.
+
+    Raises:
+        ModelError: it is not a run folder, or an artifact of it has been pruned, damaged or replaced.
+    """
+    folder = (user_path(run) if user_path(run).exists() else store.root / RUNS / run).resolve()
+    try:
+        settings = RunSettings.model_validate_json((folder / CONFIG).read_bytes())
+        recorded = json.loads((folder / METRICS).read_bytes())["artifacts"]
+        places = {name: recorded[step] for name, step in MADE_BY.items() if step in recorded}
+        taken = {name: take_recorded(store, its["key"], its["sha256"], folder) for name, its in places.items()}
+        optional: dict[str, Any] = {"learned": None, "sliced": None}
+        return folder, settings, PackagedArtifacts(**optional | taken)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: is not a run folder with config.json and metrics.json ({error!r})") from error
+
+
+def complete_run_folder(
+    folder: Path,
+    settings: RunSettings,
+    artifacts: PackagedArtifacts,
+    tracking: dict[str, Any],
+    promotion: dict[str, Any],
+) -> None:
+    """Add to the folder of a run that was not tracked what tracking it later gave."""
+    store = open_store()
+    metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(str(flow_run.id))
+    steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
+    metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
+    metrics = RunMetrics.model_validate(metrics).as_json()
+    findings = json.loads(store.path(artifacts.drawn, FINDINGS).read_text())
+    drawn, name = store.path(artifacts.drawn), folder.name.partition("-")[2]
+    page = render_report(name, settings, metrics, findings, drawn, artifacts.drawn.meta["figures"])
+    with explain_os_errors(folder):
+        replace_file(folder / REPORT, page)
+        replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
+    store.share_folder(folder)
+    send_report(settings, tracking, folder, store.root)
+
+
+def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path, store: Path) -> None:
+    """Log the report in MLflow, if the settings allow it; warn if that fails, because the report is in the folder."""
+    if not settings.tracking.texts:
+        return
+    try:
+        log_report(tracking, folder, store)
+    except RegistryError as error:
+        get_run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
 
 
 def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
@@ -98,6 +163,9 @@ def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
 
     A run may be killed after it was logged, so the store records which runs have their report. If another store logged
     the run, its report stays.
+
+    Raises:
+        RegistryError: the server does not answer, or refuses.
     """
     done = store / MLFLOW / "reported" / tracking["run_id"]
     if done.exists():
@@ -126,9 +194,6 @@ def run_folder(
     folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics, findings)
-    if tracking and settings.tracking.texts:
-        try:
-            log_report(tracking, folder, store.root)
-        except RegistryUnreachable as unreachable:
-            get_run_logger().warning("%s; the report is not in MLflow, but in %s", unreachable, folder)
+    if tracking:
+        send_report(settings, tracking, folder, store.root)
     return folder

@@ -16,16 +16,16 @@ from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.network.history import Training
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
-from tasks.registry.local_database import folder_of
+from tasks.registry.loading import has_files
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.mlflow_sqlite import own_registry
-from tasks.registry.versions import CONTENT, EVALUATION, version_of
+from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 from tasks.texts.dataset import Dataset
-from tasks.texts.identity import identify_texts
+from tasks.texts.identity import Identities, identify_texts
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Metric, Run
@@ -41,7 +41,9 @@ def identify_run(settings: RunSettings, artifacts: RunArtifacts) -> str:
     return digest({"settings": settings.model_dump(mode="json"), "made": content})
 
 
-def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact) -> dict[str, str]:
+def describe_version(
+    settings: RunSettings, dataset: Dataset, packaged: Artifact, reviews: Identities
+) -> dict[str, str]:
     """Return the tags of a version: its content, and the facts that a comparison with another version needs."""
     return {
         CONTENT: packaged.sha256,
@@ -49,7 +51,7 @@ def describe_version(settings: RunSettings, dataset: Dataset, packaged: Artifact
         "dataset_sha256": dataset.sha256,
         "labels": json.dumps(dataset.labels),
         "threshold": str(settings.evaluation.threshold),
-        "trial": str(settings.data.max_reviews is not None).lower(),
+        "trial": str(reviews.left_out > 0).lower(),
     }
 
 
@@ -80,6 +82,7 @@ def log_run(
     experiment: str,
     folders: dict[str, Path],
     settings: RunSettings,
+    reviews: Identities,
     tags: dict[str, str],
     model_tags: dict[str, str],
 ) -> "Run":
@@ -103,7 +106,7 @@ def log_run(
         client.log_outputs(name, [LoggedModelOutput(model.model_id, 0)])
         belonging = {"model_id": model.model_id, "dataset_name": dataset.name, "dataset_digest": short}
         client.log_batch(name, gather_metrics(folders, **belonging))
-        log_files(client, name, model, folders, settings)
+        log_files(client, name, model, folders, reviews)
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
         mark_failed(client, name, "FAILED")
@@ -120,14 +123,13 @@ def mark_failed(client: "MlflowClient", run: str, status: str) -> None:
 
 
 def log_files(
-    client: "MlflowClient", run: str, model: "LoggedModel", folders: dict[str, Path], settings: RunSettings
+    client: "MlflowClient", run: str, model: "LoggedModel", folders: dict[str, Path], reviews: Identities
 ) -> None:
     """Log the model's files, its scores of the test texts, and the figures."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_registered(folders["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
-        reviews = identify_texts(folders["download"], settings.data.shuffle_seed, settings.data.max_reviews)
         tested = write_held_out(folder, HeldOutScores(read_scores(folders["score"], "test"), reviews))
         for path in (*tested, folders["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)
@@ -135,11 +137,11 @@ def log_files(
         client.log_artifact(run, str(figure), FIGURES)
 
 
-def find_logged(client: "MlflowClient", uri: str | None, experiment: str, content: str) -> "Run | None":
-    """Return the finished run that has the given content and its model's files, or None."""
+def find_logged(client: "MlflowClient", uri: str | None, experiment: str, content: str, packaged: str) -> "Run | None":
+    """Return the finished run that has the given content and its model's files, whose hash is `packaged`, or None."""
     query = f"tags.content = '{content}' and attributes.status = 'FINISHED'"
     runs = client.search_runs([experiment], query)
-    return next((run for run in runs if any(has_files(client, uri, model) for model in models_of(run))), None)
+    return next((run for run in runs if any(is_kept(client, uri, its, packaged) for its in models_of(run))), None)
 
 
 def models_of(run: "Run") -> list[str]:
@@ -147,8 +149,8 @@ def models_of(run: "Run") -> list[str]:
     return [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
 
 
-def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:
-    """Return whether a logged model exists, and in the store's own registry also its files."""
+def is_kept(client: "MlflowClient", uri: str | None, model_id: str, packaged: str) -> bool:
+    """Return whether a logged model exists, with its files."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -157,7 +159,7 @@ def has_files(client: "MlflowClient", uri: str | None, model_id: str) -> bool:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
-    return uri is not None or folder_of(location).is_dir()
+    return has_files(location, packaged, uri)
 
 
 def mark_killed(client: "MlflowClient", experiment: str) -> None:
@@ -167,30 +169,32 @@ def mark_killed(client: "MlflowClient", experiment: str) -> None:
         mark_failed(client, run.info.run_id, "KILLED")
 
 
-def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, tags: dict[str, str]) -> tuple[int, bool]:
-    """Return the version of the run's model, and whether it is new: no version had its content yet."""
-    version = version_of(client, model, tags[CONTENT])
-    if version is not None:
-        return int(version.version), False
+def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, tags: dict[str, str]) -> int:
+    """Register the run's model, unless another store has registered its content meanwhile; return the version."""
     with suppress_existing():
         client.create_registered_model(model)
     with registry_lock(client, uri, model):
-        version = version_of(client, model, tags[CONTENT])  # another store may have registered it meanwhile
-        if version is not None:
-            return int(version.version), False
+        if known := find_registered(client, uri, model, tags[CONTENT]):
+            return known
         logged = client.get_logged_model(models_of(run)[0])
         source, run_id = logged.artifact_location, run.info.run_id
         version = client.create_model_version(
             model, source, run_id, tags=tags, await_creation_for=0, model_id=logged.model_id
         )
-        return int(version.version), True
+        return int(version.version)
 
 
-def find_tracked(experiment: str, content: str, model: str, tags: dict[str, str]) -> tuple[str, str, int] | None:
+def find_registered(client: Models, uri: str | None, model: str, packaged: str) -> int | None:
+    """Return the first version whose files have the hash `packaged` and are still there, or None."""
+    versions = versions_of(client, model, packaged)
+    return next((int(its.version) for its in versions if has_files(its.source, packaged, uri)), None)
+
+
+def find_tracked(experiment: str, content: str, model: str, packaged: str) -> tuple[str, str, int] | None:
     """Return the ids of experiment and run, and the version, if the store's own registry has them; without MLflow."""
     with own_registry() as own:
-        run, version = own.find_run(experiment, content), version_of(own, model, tags[CONTENT])
-    return (*run, int(version.version)) if run and version else None
+        run, version = own.find_run(experiment, content), find_registered(own, None, model, packaged)
+    return (*run, version) if run and version else None
 
 
 def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettings) -> tuple[dict[str, Any], bool]:
@@ -207,17 +211,23 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     store, content = open_store(), identify_run(settings, artifacts)
     folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
     dataset = Dataset.read(folders["download"])
-    tags = describe_version(settings, dataset, artifacts.packaged)
-    model = settings.tracking.registered_model or f"{dataset.name}-classifier"
-    tracked, is_new = find_tracked(settings.tracking.experiment, content, model, tags) if uri is None else None, False
+    model, packaged = settings.tracking.registered_model or default_name(dataset.name), artifacts.packaged.sha256
+    asked = settings.tracking.experiment
+    tracked = find_tracked(asked, content, model, packaged) if uri is None else None
+    is_new = False
     if tracked is None:
         with registry(uri) as client, store.locked("mlflow/log"):
-            experiment = experiment_id(client, uri, settings.tracking.experiment)
+            experiment = experiment_id(client, uri, asked)
             mark_killed(client, experiment)
-            logged = find_logged(client, uri, experiment, content)
-            run = logged or log_run(client, experiment, folders, settings, describe_run(content) | tags, tags)
-            version, is_new = register(client, uri, run, model, tags)
-            tracked, is_new = (experiment, run.info.run_id, version), is_new or logged is None
+            run = find_logged(client, uri, experiment, content, packaged)
+            version = find_registered(client, uri, model, packaged)
+            is_new = run is None or version is None
+            if run is None or version is None:
+                reviews = identify_texts(folders["download"], settings.data.shuffle_seed, settings.data.max_reviews)
+                tags = describe_version(settings, dataset, artifacts.packaged, reviews)
+                run = run or log_run(client, experiment, folders, settings, reviews, describe_run(content) | tags, tags)
+                version = version or register(client, uri, run, model, tags)
+            tracked = experiment, run.info.run_id, version
     names = dict(zip(("experiment_id", "run_id", "version"), tracked, strict=True))
     return {"uri": uri, "model": model, "content": content} | names, is_new
 

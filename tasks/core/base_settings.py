@@ -2,10 +2,22 @@
 
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# MLflow refuses / and : in a model's name, and cannot search for one with a quote or a backslash.
+NOT_IN_MODEL_NAMES = "/:'\"\\"
+
+
+def check_model_name(name: str) -> str:
+    """Return the name of a registered model."""
+    if any(letter in NOT_IN_MODEL_NAMES for letter in name) or not name.isprintable() or set(name) <= set(". "):
+        raise ValueError("expected a model's name without / : ' \" \\ and line breaks, because MLflow refuses them")
+    return name
+
+
+ModelName = Annotated[str, Field(min_length=1, max_length=250), AfterValidator(check_model_name)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 
 

@@ -58,7 +58,7 @@ class SourceSettings(Settings):
     label_column: str = Field("label", min_length=1)
     """your texts: the column of the label; 2 to 1,000 labels"""
     positive_label: str | None = None
-    """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes)"""
+    """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes, else the rarer one)"""
     unlabelled: Literal["refuse", "drop"] = "refuse"
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
     drop_labels: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.base_settings import Settings
+from tasks.core.base_settings import ModelName, Settings
 from tasks.core.data_settings import Delimiter, EncodingName, Quoting
 from tasks.core.settings import RunSettings
 
@@ -64,14 +64,22 @@ class CompareSettings(RunSettings, RunnerSettings):
 
 
 class PromoteSettings(Settings):
-    """A version to make the champion by hand."""
+    """A version to make the champion by hand, or a run to track."""
 
-    version: int = Field(ge=1)
+    run: CliPositionalArg[str | None] = Field(None, min_length=1)
+    """a run folder, or its name in the store: track this run, which could not be tracked, and decide on its model"""
+    version: int | None = Field(None, ge=1)
     """the version to promote, or to roll back to"""
-    registered_model: str | None = Field(None, min_length=1)
+    registered_model: ModelName | None = None
     """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     reason: str = Field("promoted by hand", min_length=1)
     """the reason to record with the decision"""
+
+    @model_validator(mode="after")
+    def _a_version_or_a_run(self) -> Self:
+        if (self.version is None) == (self.run is None):
+            raise ValueError("give either a version (--version N) or a run folder")
+        return self
 
 
 class PredictSettings(RunnerSettings):
@@ -94,7 +102,7 @@ class PredictSettings(RunnerSettings):
     """how CSV writes a double quote in a quoted field: twice, or after a backslash (none: quotes have no meaning)"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str | None = Field(None, min_length=1)
+    registered_model: ModelName | None = None
     """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     explain: int = Field(0, ge=0, le=100)
     """return this many of the words that changed the score most"""
@@ -124,7 +132,7 @@ class ExportSettings(Settings):
     """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""
     model: str | None = Field(None, min_length=1)
     """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: str | None = Field(None, min_length=1)
+    registered_model: ModelName | None = None
     """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
 
 

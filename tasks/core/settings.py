@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.core.base_settings import Seed, Settings, Share
+from tasks.core.base_settings import ModelName, Seed, Settings, Share
 from tasks.core.data_settings import DataSettings
 
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu"]
@@ -165,9 +165,9 @@ class TrackingSettings(Settings):
 
     enabled: bool = True
     """log the run and register its model"""
-    experiment: str = Field("imdb-pipeline", min_length=1)
+    experiment: str = Field("imdb-pipeline", min_length=1, max_length=500)
     """MLflow's experiment"""
-    registered_model: str | None = Field(None, min_length=1)
+    registered_model: ModelName | None = None
     """the name to register the model under (none: the dataset's name and -classifier)"""
     texts: bool = True
     """log the report too, which quotes the worst mistakes (no: only figures and numbers)"""

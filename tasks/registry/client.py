@@ -8,6 +8,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,15 @@ from tasks.registry.local_database import DATABASE_REMEDY, open_database, own_ar
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+# What to do about an HTTP status that MLflow itself does not send, but proxies and hosts in front of it do.
+CREDENTIALS = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+REMEDIES = {
+    401: CREDENTIALS,
+    403: f"{CREDENTIALS}, of someone who may write there",
+    404: "check that MLFLOW_TRACKING_URI is the address of an MLflow server",
+    429: "try again later, or raise the server's limit",
+}
 
 
 def tracking_uri() -> str | None:
@@ -71,11 +81,12 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
     """Open a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
 
     Raises:
-        RegistryUnreachable: the server does not answer.
+        RegistryUnreachable: the server does not answer, or not as MLflow's does.
         RegistryError: it refuses the request, or its database is damaged.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
+    from requests import RequestException
     from sqlalchemy.exc import DatabaseError
 
     address = address_of(uri)
@@ -84,18 +95,42 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
             open_database()
         yield MlflowClient(address, address)
     except MlflowException as error:
-        message = str(error).splitlines()[0]
+        message = next(iter(str(error).splitlines()), type(error).__name__)
         status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        if "API request to" in message or status >= 502:
-            raise RegistryUnreachable(
-                f"MLflow at {address} does not answer ({message.partition(' failed with')[0]})"
-            ) from error
+        is_foreign = "API request to" in message or "error_code" not in getattr(error, "json", {"error_code": ""})
+        if is_foreign or status in (401, 403, 429) or status >= 502:
+            raise RegistryUnreachable(f"MLflow at {address} {describe_response(message, status)}") from error
         raise RegistryError(f"MLflow at {address}: {message}") from error
+    except RequestException as error:  # from the transfer of a model's files
+        status = error.response.status_code if error.response is not None else 0
+        message = f"error code {status}" if status else f"its files failed with exception {error}"
+        raise RegistryUnreachable(f"MLflow at {address} {describe_response(message, status)}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = getattr(error, "orig", error)
         raise RegistryError(
             f"MLflow at {address}: its database cannot be used ({reason}); {DATABASE_REMEDY}"
         ) from error
+
+
+def describe_response(message: str, status: int) -> str:
+    """Return what a server answered that is not MLflow's usual response, and what to do.
+
+    Args:
+        message: the first line of MLflow's error.
+        status: the HTTP status that MLflow gives the error.
+    """
+    if code := re.search(r"(?:error code |too many )(\d{3})\b", message):
+        status = int(code[1])
+    elif "failed with exception" in message:
+        if "redirects" in message:
+            return f"redirects in a circle; {REMEDIES[404]}"
+        return f"does not answer ({message.partition(' failed with exception')[0]}); is it running?"
+    elif "valid JSON" in message:
+        return f"answered with a page that is not MLflow's, such as one to log in; {REMEDIES[404]}, and {REMEDIES[401]}"
+    elif "Response: {" in message:  # JSON that is not MLflow's, whose status MLflow does not keep
+        return f"answered {message.partition('Response: ')[2]}; {REMEDIES[404]}, and {REMEDIES[401]}"
+    remedy = REMEDIES.get(status) or ("try again later" if status >= 500 else REMEDIES[404])
+    return f"answered {status} ({HTTPStatus(status).phrase if status in set(HTTPStatus) else 'unknown'}); {remedy}"
 
 
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:

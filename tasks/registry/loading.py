@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 from urllib.parse import urlsplit
 
 from tasks.core.environment import store_root
@@ -22,11 +22,15 @@ from tasks.registry.local_database import folder_of
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import CONTENT, has_our_tags, model_or_default, version_or_champion
-from tasks.store.artifact import DamagedError
+from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
 
 logger = logging.getLogger("prefect.registry")
+AS_BEFORE = (
+    "Repeat the training that made it, which registers them again, or promote another version with "
+    "python flows/promote_flow.py --version N"
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,60 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
         return find_run(model, store)
     with registry(uri) if uri else own_registry() as client:
         name = model_or_default(client, registered_model)
-        version = version_or_champion(client, name, int(model) if model else None)
-    label = f"{name} version {version.version}"
+        return described(version_or_champion(client, name, int(model) if model else None))
+
+
+def described(version: Any) -> FoundVersion:
+    """Return where the files of a version are, and their hash.
+
+    Raises:
+        RegistryError: this project has not registered it.
+    """
+    label = f"{version.name} version {version.version}"
     if not has_our_tags(version):
         raise RegistryError(f"{label}: has no hash (tag {CONTENT}), so this project has not registered it")
-    return FoundVersion(label, version.source, version.tags.get(CONTENT), name, int(version.version))
+    return FoundVersion(label, version.source, version.tags.get(CONTENT), version.name, int(version.version))
+
+
+def has_files(source: str, content: str | None, uri: str | None) -> bool:
+    """Return whether the files of a version or logged model are where the registry says.
+
+    Their hash is checked in the store's own registry; a server is asked for their names only. A server may also name
+    a folder that this machine does not see, which counts as there.
+
+    Args:
+        source: the address of the files.
+        content: their hash, if it is known.
+        uri: of the registry.
+
+    Raises:
+        RegistryError: the server refuses to list them.
+    """
+    if uri is None:
+        try:
+            return content in (None, content_of(folder_of(source)))
+        except OSError:
+            return False
+    if urlsplit(source).scheme in ("", "file"):
+        return True
+    from mlflow.artifacts import list_artifacts
+
+    with registry(uri):
+        folders = {str(Path(place).parent) for place in PLACES.values()}
+        listed = {
+            file.path
+            for folder in sorted(folders)
+            for file in list_artifacts(
+                artifact_uri=source.rstrip("/") + f"/{folder}".removesuffix("/."), tracking_uri=uri
+            )
+        }
+    names = {Path(path).name for path in listed}
+    return all(Path(place).name in names for place in PLACES.values() if place != NETWORK)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def load_classifier(model: str | None, registered_model: str | None, uri: str | None) -> Classifier:
@@ -123,34 +176,43 @@ def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Pat
         folder = folder_of(found.source) if is_local else download(found.source, uri, scratch)
         content = content_of(folder)
     except OSError as error:
-        raise RegistryError(f"{found.name}: its files are not available at {found.source} ({error})") from error
+        raise RegistryError(
+            f"{found.name}: its files are not available at {found.source} ({first_line(error)}). {AS_BEFORE}"
+        ) from error
     if found.content is None:
         logger.warning("%s: was registered without the hash of its files, so they are not verified", found.name)
     elif content != found.content:
         raise RegistryError(
             f"{found.name}: its files are not those that were registered ({found.source}: sha256 {content}, expected "
-            f"{found.content}); none was opened. Roll back to another version with "
-            "python flows/promote_flow.py --version N"
+            f"{found.content}); none was opened. {AS_BEFORE}"
         )
     return folder
 
 
 def take_packaged(found: FoundVersion, run: Path, store: Path) -> Path:
     """Return the packaged model of a run, verified, and mark the run as used."""
-    try:
-        packaged = take(Store(store), found.source)
-    except DamagedError as damage:
-        raise ModelError(f"{run}: {damage}; run the same again to rebuild its model") from damage
-    if packaged is None:
-        raise ModelError(f"{run}: its model is no longer in the store; run the same again to rebuild it")
-    if packaged.sha256 != found.content:
-        raise ModelError(
-            f"{store / found.source}: is another model than that of {run}; run the same again to serve the new one"
-        )
+    take_recorded(Store(store), found.source, found.content, run)
     if run.parent == (store / "runs").resolve():
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it
     return store / found.source
+
+
+def take_recorded(store: Store, key: str, sha256: str | None, run: Path) -> Artifact:
+    """Return an artifact that the metrics.json of a run names, verified and marked as used.
+
+    Raises:
+        ModelError: it has been pruned, damaged or replaced.
+    """
+    try:
+        artifact = take(store, key)
+    except DamagedError as damage:
+        raise ModelError(f"{run}: {damage}; run the same again to rebuild it") from damage
+    if artifact is None:
+        raise ModelError(f"{run}: {key} is no longer in the store; run the same again to rebuild it")
+    if artifact.sha256 != sha256:
+        raise ModelError(f"{store.root / key}: is not the one of {run}; run the same again to use the new one")
+    return artifact
 
 
 def download(source: str, uri: str | None, scratch: Path) -> Path:

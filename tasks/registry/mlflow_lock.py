@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
+from tasks.store.artifact import digest
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def registry_lock(
         RegistryError: others held it all the time.
     """
     if uri is None:
-        with Store(store_root()).locked(f"promotion/{model}"):
+        # Hashed, because a model's name may be too long for a file's.
+        with Store(store_root()).locked(f"promotion/{digest(model)}"):
             yield
         return
     deadline, first_seen = time.monotonic() + TIMEOUT_SECONDS, dict[str, float]()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tasks.core.errors import InputError
 from tasks.core.files import hash_file
 from tasks.network.bundle import FACTS, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
@@ -43,14 +42,22 @@ class TextModel:
             params: ignored.
 
         Raises:
-            InputError: the first column has another name.
+            MlflowException: the first column has another name, or a row has no text.
         """
         import pandas
+        from mlflow.exceptions import MlflowException
 
         first = model_input.columns[0]
         if first not in (COLUMN, *UNNAMED):
-            raise InputError(f"the first column is {first!r}; expected the texts there, in a column {COLUMN!r}")
-        texts = pa.array([str(text) for text in model_input[first]], pa.string())
+            raise MlflowException.invalid_parameter_value(
+                f"the first column is {first!r}; expected the texts there, in a column {COLUMN!r}"
+            )
+        for row, text in enumerate(model_input[first], 1):
+            if not isinstance(text, str):
+                raise MlflowException.invalid_parameter_value(
+                    f"row {row}: the text is {text!r}; expected a string: add the text, or leave the row out"
+                )
+        texts = pa.array(model_input[first].tolist(), pa.string())
         found = verdict_columns(self.classifier, self.classifier.predict(texts)) if len(texts) else {}
         return pandas.DataFrame({name: column.to_numpy(zero_copy_only=False) for name, column in found.items()})
 
@@ -78,6 +85,7 @@ def write_registered(packaged: Path, folder: Path) -> None:
     import pandas
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
 
     named = added_names(BundleFacts.read(packaged).labels)
     outputs: list[ColSpec | TensorSpec] = [ColSpec("string", named[0]), *(ColSpec("float", name) for name in named[1:])]
@@ -90,8 +98,8 @@ def write_registered(packaged: Path, folder: Path) -> None:
             loader_module=LOADER,
             code_paths=[str(write_modules(Path(scratch)))],
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS],
-            # Without a name: with one, MLflow takes no list of texts.
-            signature=ModelSignature(Schema([ColSpec("string")]), Schema(outputs)),
+            # Without a name: with one, MLflow takes no list of texts. Of any type: MLflow would make strings of nulls.
+            signature=ModelSignature(Schema([ColSpec(AnyType())]), Schema(outputs)),  # type: ignore[no-untyped-call]
             input_example=pandas.DataFrame({COLUMN: EXAMPLE}),
             mlflow_model=model,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.core.base_settings import NOT_IN_MODEL_NAMES
 from tasks.core.errors import ModelError, RegistryError
 
 if TYPE_CHECKING:
@@ -140,11 +141,19 @@ def version_or_champion(client: Models, model: str, number: int | None) -> Any:
     return versions[number]
 
 
-def version_of(client: Models, model: str, content: str) -> Any:
-    """Return the first version of `model` with the given content, or None."""
+def versions_of(client: Models, model: str, content: str) -> list[Any]:
+    """Return the versions of `model` with the given content, the first one first."""
     versions = client.search_model_versions(f"name = '{model}'")
     alike = [version for version in versions if version.tags.get(CONTENT) == content]
-    return min(alike, key=lambda version: int(version.version), default=None)
+    return sorted(alike, key=lambda version: int(version.version))
+
+
+def default_name(dataset: str) -> str:
+    """Return the name of the registered model of a data set; characters that cannot be in one become dashes."""
+    allowed = "".join(
+        "-" if letter in NOT_IN_MODEL_NAMES or not letter.isprintable() else letter for letter in dataset[:200]
+    )
+    return f"{allowed}-classifier"
 
 
 def decision_on(version: Any) -> Decision | None:

@@ -325,8 +325,8 @@ def run_flow(
         check: raises before anything starts if the settings name files that cannot be read or written.
 
     Returns:
-        The exit status: that of `show`, 1 if a step failed, 2 if the command line is invalid, 130 or 143 after a
-        signal.
+        The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
+        line is invalid, 130 or 143 after a signal.
     """
     # Importing Prefect takes two seconds, which a command without a flow does not need.
     from tasks.reporting.preflight import check_server, check_store

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.environment import is_own_program
-from tasks.core.error_messages import describe, is_debugging
+from tasks.core.error_messages import describe, is_debugging, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.layout import METRICS, REPORT
 from tasks.evaluation.findings import describe_comparison, describe_limit
@@ -20,6 +20,8 @@ from tasks.evaluation.metrics import HEADLINES
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 WIDE = 80  # columns of a terminal in which all metrics fit next to each other
+UNTRACKED = 3
+TRACK_LATER = "python flows/promote_flow.py"
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
 
@@ -29,7 +31,10 @@ def console_for(*, stderr: bool = False) -> Console:
 
 
 def show_run(folder: Path) -> int:
-    """Print the steps of a run, its test metrics, the promotion and the path of the report."""
+    """Print the steps of a run, its test metrics, the promotion and the path of the report.
+
+    The exit status is 3 if the run was to be tracked and could not be.
+    """
     metrics = json.loads((folder / METRICS).read_text("utf-8"))
     console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
@@ -54,11 +59,18 @@ def show_run(folder: Path) -> int:
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True, highlight=False)
+    if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
+        program = Path(sys.argv[0]).name
+        print_error(program, f"complete, but MLflow could not be used, as the log says; later: {TRACK_LATER} {folder}")
+        return UNTRACKED
     return 0
 
 
 def show_promotion(record: dict[str, Any]) -> int:
-    """Print which version was promoted and which one it replaced."""
+    """Print which version was promoted and which one it replaced, or the decision on a run's."""
+    if record.get("by") != "hand":
+        print(f"{record['model']}, {TITLES[record['decision']]}: {record['reason']}")
+        return 0
     replaced = f", in place of version {record['against']}" if record["against"] else ""
     print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
     return 0

@@ -25,10 +25,12 @@ class Identities:
     Attributes:
         tested: (n,) uint64, of the test texts in the order in which they are scored.
         learnt: (m,) uint64, sorted and distinct, of the training and validation texts.
+        left_out: how many texts of the download are among neither, because the number was limited.
     """
 
     tested: np.ndarray
     learnt: np.ndarray
+    left_out: int = 0
 
 
 def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
@@ -42,7 +44,8 @@ def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None)
     orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
     kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
     learnt = [hashes for split, hashes in kept.items() if split != "test"]
-    return Identities(kept["test"], np.unique(np.concatenate(learnt)))
+    left_out = sum(len(splits[split]) - len(hashes) for split, hashes in kept.items())
+    return Identities(kept["test"], np.unique(np.concatenate(learnt)), left_out)
 
 
 def iterate_texts(

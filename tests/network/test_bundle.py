@@ -77,5 +77,5 @@ def test_another_model_under_the_same_key_is_not_taken_for_the_runs(run_folder, 
     metrics = json.loads((run_folder / METRICS).read_text())
     metrics["artifacts"]["package"]["sha256"] = "0" * 64
     (run_folder / METRICS).write_text(json.dumps(metrics))
-    with pytest.raises(ModelError, match="is another model than that of"):
+    with pytest.raises(ModelError, match="is not the one of"):
         load(run_folder, store, tmp_path)

@@ -1,6 +1,10 @@
+import contextlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
-from tasks.core.errors import RegistryError
+from tasks.core.errors import RegistryError, RegistryUnreachable
 from tasks.registry.client import experiment_id, registry, tracking_uri
 from tasks.registry.mlflow_sqlite import as_of_here
 
@@ -54,3 +58,62 @@ def test_the_address_of_a_file_in_a_moved_store_is_below_the_store(monkeypatch, 
         expected = (tmp_path / new).as_uri() + place
         assert as_of_here(f"file://{old}{place}") == expected
         assert as_of_here(expected) == expected
+
+
+@contextlib.contextmanager
+def server_that_answers(status: int, body: str, location: str | None = None):
+    """Answer every request alike; yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            if location:
+                self.send_header("Location", location)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_PUT = do_GET
+
+        def log_message(self, *_):
+            """Keep the requests out of the tests' output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+TOKEN, ADDRESS = "set MLFLOW_TRACKING_TOKEN, or", "check that MLFLOW_TRACKING_URI is the address of an MLflow server"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "location", "answered", "remedy"),
+    [
+        (401, "", None, "answered 401 (Unauthorized)", TOKEN),
+        (401, '{"error_code": "UNAUTHENTICATED", "message": "who?"}', None, "answered 401", TOKEN),
+        (401, '{"detail": "Not authenticated"}', None, "answered {'detail': 'Not authenticated'}", TOKEN),
+        (403, "no", None, "answered 403 (Forbidden)", "of someone who may write there"),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', None, "answered 403", TOKEN),
+        (404, "<html>nothing", None, "answered 404 (Not Found)", ADDRESS),
+        (404, '{"detail": "Not Found"}', None, "answered {'detail': 'Not Found'}", ADDRESS),
+        (429, "slow down", None, "answered 429 (Too Many Requests)", "try again later"),
+        (503, "", None, "answered 503 (Service Unavailable)", "try again later"),
+        (304, "", None, "answered 304 (Not Modified)", ADDRESS),
+        (302, "", "/login", "redirects in a circle", ADDRESS),
+        (200, "<html>log in", None, "answered with a page that is not MLflow's", ADDRESS),
+        (200, "<html>log in", None, "answered with a page that is not MLflow's", TOKEN),
+    ],
+)
+def test_an_answer_that_is_not_mlflows_is_named_with_a_remedy(
+    store, monkeypatch, status, body, location, answered, remedy
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with server_that_answers(status, body, location) as address:
+        with pytest.raises(RegistryUnreachable) as raised, registry(address) as client:
+            experiment_id(client, address, "films")
+        message = str(raised.value)
+        assert message.startswith(f"MLflow at {address} {answered}")
+        assert remedy in message
+        assert "\n" not in message

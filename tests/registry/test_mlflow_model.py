@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
 
-from tasks.core.errors import InputError
 from tasks.network.bundle import open_keras
 from tasks.registry.client import address_of
 from tests.support.champions import store_with_champion
@@ -59,10 +60,58 @@ def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
         assert list(found.columns) == ["predicted_label", "probability"]
         assert np.allclose(found["probability"], expected, atol=1e-5)
         assert set(found["predicted_label"]) <= {"negative", "positive"}
-    with pytest.raises(InputError, match="the first column is 'id'; expected the texts there, in a column 'text'"):
+    with pytest.raises(MlflowException, match="the first column is 'id'; expected the texts there, in a column 'text'"):
         model.predict(pd.DataFrame({"id": ["1"], "text": ["good"]}))
     network = mlflow.keras.load_model("models:/imdb-classifier@champion")
     assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
+
+
+@pytest.fixture(scope="module")
+def champion(store):
+    """The champion as MLflow loads it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address_of(None))
+        patch.setattr(sys, "path", list(sys.path))
+        yield mlflow.pyfunc.load_model("models:/imdb-classifier@champion")
+
+
+MISSING = [None, float("nan"), pd.NA, pd.NaT, 3]
+
+
+@pytest.mark.parametrize("missing", MISSING, ids=repr)
+def test_a_missing_text_is_refused_with_its_row(champion, missing):
+    rows = ["good", missing]
+    for given in (rows, pd.DataFrame({"text": rows}), pd.Series(rows, dtype=object).to_frame("text"), [missing]):
+        row = len(given)
+        with pytest.raises(MlflowException, match=f"row {row}: the text is .*; expected a string"):
+            champion.predict(given)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": ["good", None]},
+        {"instances": ["good", None]},
+        {"dataframe_records": [{"text": "good"}, {"id": 1}]},
+        {"dataframe_split": {"columns": ["text"], "data": [["good"], [None]]}},
+        {"dataframe_split": {"columns": ["text"], "data": [["good"], [float("nan")]]}},
+    ],
+    ids=json.dumps,
+)
+def test_mlflows_server_refuses_a_missing_text_with_its_row(champion, body):
+    with pytest.raises(MlflowException, match=r"row 2: the text is .*; expected a string") as raised:
+        invocations(json.dumps(body), "application/json", champion, champion.metadata.get_input_schema())
+    assert raised.value.get_http_status_code() == 400
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::pandas.errors.Pandas4Warning")
+def test_mlflow_evaluates_the_labels_as_the_documentation_says(champion):
+    data = pd.DataFrame({"text": ["good", "bad", "film"], "label": ["positive", "negative", "positive"]})
+    found = mlflow.models.evaluate(
+        lambda texts: champion.predict(texts)["predicted_label"], data, targets="label", model_type="classifier"
+    )
+    right = champion.predict(data[["text"]])["predicted_label"] == data["label"]
+    assert found.metrics["accuracy_score"] == pytest.approx(right.mean())
 
 
 def test_it_needs_what_its_requirements_name_and_not_this_project(store, tmp_path):

@@ -1,18 +1,25 @@
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tasks.core.errors import ModelError
-from tasks.registry.client import registry
+from tasks.core.settings import TrackingSettings
+from tasks.registry.client import experiment_id, registry
+from tasks.registry.mlflow_lock import registry_lock
+from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
     NEITHER,
     Decision,
     decision_on,
+    default_name,
     model_or_default,
     record_decision,
-    version_of,
     version_or_champion,
     version_under,
+    versions_of,
 )
 
 
@@ -64,9 +71,32 @@ def test_aliases_go_to_whom_they_belong(client):
 
 def test_a_version_is_one_content(client):
     register(client, "contents", 2)
-    assert version_of(client, "contents", "2").version == 2
-    assert version_of(client, "contents", "3") is None
+    client.create_model_version("contents", "/elsewhere", tags={"content_sha256": "2"}, await_creation_for=0)
+    assert [version.version for version in versions_of(client, "contents", "2")] == [2, 3]
+    assert versions_of(client, "contents", "3") == []
     client.delete_registered_model("contents")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.sampled_from("ab'\"`\\:/.;-%_#?@=[] \t\n\x00é✓\u2028") | st.characters(), min_size=1, max_size=260))
+def test_a_name_is_refused_by_the_settings_or_works_in_the_registry(client, name):
+    try:
+        TrackingSettings(registered_model=name)
+        model = name
+    except ValidationError:
+        model = default_name(name)
+        assert TrackingSettings(registered_model=model)
+    if not client.search_registered_models(f"name = '{model}'"):
+        register(client, model, 1, content_sha256="1")
+    with registry_lock(client, None, model):
+        record_decision(client, version_or_champion(client, model, 1), Decision(decision=CHAMPION))
+    assert alias(client, model, CHAMPION) == 1
+    assert [version.version for version in versions_of(client, model, "1")] == [1]
+    with own_registry() as own:
+        assert [version.version for version in versions_of(own, model, "1")] == ["1"]
+    client.delete_registered_model(model)
+    experiment = name[:500]
+    assert experiment_id(client, None, experiment) == experiment_id(client, None, experiment)
 
 
 def test_the_model_that_has_a_champion_is_the_default(client):

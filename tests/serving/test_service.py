@@ -250,7 +250,13 @@ def test_a_champion_with_changed_files_is_rejected_and_the_old_one_keeps_serving
         time.sleep(1)
         assert ask(running.port, "/model")[1]["name"] == serves
         assert running.log.read_text().count(f"version {version}: its files are not those that were registered") == 1
+        rejected = f"imdb-classifier version {version}"
+        assert ask(running.port, "/health")[1]["rejected_champion"] == rejected
+        assert f'classifier_rejected{{model="{rejected}"}} 1.0' in ask(running.port, "/metrics")[1]
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
+        time.sleep(1)
+        assert "rejected_champion" not in ask(running.port, "/health")[1]
+        assert "classifier_rejected{" not in ask(running.port, "/metrics")[1]
 
 
 def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedly(store, monkeypatch, caplog):
@@ -264,6 +270,10 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
             patch.setattr(champion, "load_model", lambda *_: operator.getitem(None, 0))
             assert not serving.look()
             assert not serving.look()
+        assert not serving.look()  # too early
+        assert serving.rejected.found.number == version
+        now = time.monotonic()
+        monkeypatch.setattr(champion.time, "monotonic", lambda: now + 11)
         assert serving.now.found.number == 1
         assert caplog.text.count("imdb-classifier version 1 goes on serving: unexpected TypeError") == 1
         assert serving.look()
@@ -317,6 +327,22 @@ def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch
         parse_command_line(ServeSettings, [] if variable else ["--token", token], "serve", "")
     assert ("IMDB_TOKEN" if variable else "--token") in str(raised.value)
     assert "s3cr" not in str(raised.value)
+
+
+def test_attempts_to_load_a_rejected_champion_are_ever_further_apart(store, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+    version, attempts, now = register(store / "packaged", store / "rejected", alias=None), [], [0.0]
+    with registry(None) as client:
+        client.set_registered_model_alias("imdb-classifier", "champion", 1)
+        serving = Champion(ServeSettings(), None, store)
+        client.set_registered_model_alias("imdb-classifier", "champion", version)
+        monkeypatch.setattr(champion.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(champion, "load_model", lambda *_: attempts.append(now[0]) or operator.getitem(None, 0))
+        for _ in range(720):  # an hour
+            assert not serving.look()
+            now[0] += 5
+        client.set_registered_model_alias("imdb-classifier", "champion", 1)
+    assert attempts == [0, 10, 30, 70, 150, 310, 630, 1230, 1830, 2430, 3030]
 
 
 def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):

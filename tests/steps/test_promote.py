@@ -20,7 +20,9 @@ ASKED = PromotionSettings().model_dump()
 
 def version(number: int, record: dict | None = None, **tags: str) -> SimpleNamespace:
     """A version as MLflow's client returns it."""
-    return SimpleNamespace(version=str(number), tags=tags | ({"promotion": json.dumps(record)} if record else {}))
+    return SimpleNamespace(
+        version=str(number), source="/elsewhere", tags=tags | ({"promotion": json.dumps(record)} if record else {})
+    )
 
 
 LOST = {"decision": "challenger", "against": 1, "asked": ASKED}

@@ -15,12 +15,13 @@ import tasks.run_folder
 import tasks.track
 from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
-from tasks.core.errors import RegistryError
+from tasks.core.errors import ModelError, RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.core.paths import sqlite_address
 from tasks.predict import predict_text
 from tasks.registry.client import address_of, describe_run, registry
 from tasks.registry.versions import CONTENT
+from tasks.reporting.screen import show_promotion, show_run
 from tasks.track import mark_killed
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import STEPS, small
@@ -211,7 +212,7 @@ def test_a_content_that_another_store_registers_meanwhile_is_not_registered_agai
 
     monkeypatch.setattr(tasks.track, "registry_lock", after_another)
     with registry(None) as client:
-        assert tasks.track.register(client, "http://127.0.0.1:1", None, MODEL, tags) == (1, False)
+        assert tasks.track.register(client, "http://127.0.0.1:1", None, MODEL, tags) == 1
         assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
@@ -241,7 +242,72 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         promote_flow(PromoteSettings(version=9))
 
 
-def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, trained, monkeypatch, caplog, tmp_path):
+def keep_nothing(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def change_a_byte(folder: Path) -> None:
+    network = folder / "model.onnx"
+    network.write_bytes(network.read_bytes()[:-1] + b"!")
+
+
+@pytest.mark.parametrize("damage", [keep_nothing, change_a_byte, lambda folder: (folder / "classifier.json").unlink()])
+def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, imdb, trained, damage):
+    run(tracked(imdb))
+    client = MlflowClient(address_of(None), address_of(None))
+    damage(Path(urlsplit(client.get_model_version_by_alias(MODEL, "champion").source).path))
+    for refused in (
+        lambda: predict_text(PredictSettings(text="good film"), None),
+        lambda: promote_flow(PromoteSettings(version=1)),
+    ):
+        with pytest.raises(RegistryError, match=r"version 1: its files are not .* Repeat the training that made it"):
+            refused()
+    again = run(tracked(imdb))["promotion"]
+    assert (again["decision"], again["version"]) == ("champion", 2)
+    assert again["reason"] == "Version 2 is the champion: the files of the one before it, version 1, are gone."
+    assert predict_text(PredictSettings(text="good film"), None)["model"] == f"{MODEL} version 2"
+    assert run(tracked(imdb))["promotion"] == again
+
+
+def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
+    assert run(tracked(imdb, data={"max_reviews": 100_000}))["promotion"]["decision"] == "champion"
+    trial = run(tracked(imdb, data={"max_reviews": 60, "validation_split": 0.4}))["promotion"]
+    assert trial["decision"] == "neither"
+    assert "is a trial on a part of the texts" in trial["reason"]
+
+
+WORST = """o'brien's "a:b" \\ <i>%s</i> ;--"""
+
+
+def write_texts(path: Path, start: int) -> None:
+    """Write texts of two labels, half of which are also in the file that starts 60 rows later."""
+    rows = [f"word{row} film {('bad', 'good')[row % 2]} n{row},{row % 2}" for row in range(start, start + 300)]
+    path.write_text("\n".join(["text,label", *rows]))
+
+
+def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champion(run, tmp_path):
+    settings = {"data": {"max_unknown": 1.0, "num_words": 200, "maxlen": 16, "min_class_share": 0.0}}
+    settings |= {"tracking": {"enabled": True, "experiment": f"./{WORST}/.."}, "promotion": {"min_accuracy": 0.1}}
+
+    def run_on(path: Path, **tracking: str) -> dict:
+        write_texts(path, 0 if "10" in path.name else 150)
+        sections = settings | {"data": settings["data"] | {"dataset": str(path)}}
+        sections["tracking"] = settings["tracking"] | tracking
+        return run(small(None, **sections))
+
+    first = run_on(tmp_path / f"{WORST.replace('/', '|')} 10.csv")["promotion"]
+    assert first["decision"] == "champion"
+    assert first["model"] == "o-brien-s -a-b- - <i>%s<|i> ;-- 10-classifier"
+    named = {"registered_model": "reviews of films (all)"}
+    assert run_on(tmp_path / "reviews-2026-10.csv", **named)["promotion"]["decision"] == "champion"
+    later = run_on(tmp_path / "reviews-2026-11.csv", **named)["promotion"]
+    assert later["against"] == 1
+    assert later["reviews"] > 0, later["reason"]
+
+
+def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(
+    run, imdb, trained, monkeypatch, caplog, capsys, tmp_path
+):
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -249,6 +315,27 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, tr
     assert (metrics["tracking"], metrics["promotion"]) == (None, None)
     assert f"MLflow at http://127.0.0.1:{port} does not answer" in caplog.text
     assert "run the same again" in caplog.text
+    assert show_run(metrics["folder"]) == 3
+    assert f"later: python flows/promote_flow.py {metrics['folder']}" in capsys.readouterr().err
+    assert show_run(run(small(imdb))["folder"]) == 0  # nobody asked for tracking
+
+    # The store's own registry answers: the run is tracked and promoted, and nothing of it is trained again.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for named in (str(metrics["folder"]), metrics["folder"].name):
+        promotion = promote_flow(PromoteSettings(run=named))
+        assert (promotion["decision"], promotion["version"]) == ("champion", 1)
+    assert show_promotion(promotion) == 0
+    assert "imdb-classifier, champion: Version 1 is the first champion" in capsys.readouterr().out
+    later = json.loads((metrics["folder"] / "metrics.json").read_text())
+    assert later["promotion"] == promotion
+    assert {"track", "promote"} <= {step["name"] for step in later["steps"] if step["seconds"] is not None}
+    assert later["tracking"] == run(tracked(imdb))["tracking"]
+    assert promotion["reason"] in (metrics["folder"] / "report.html").read_text()
+    assert show_run(metrics["folder"]) == 0
+    with pytest.raises(ModelError, match=r"nowhere: is not a run folder with config.json"):
+        promote_flow(PromoteSettings(run="nowhere"))
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
     with mlflow_server(f"sqlite:///{tmp_path}/server.db", tmp_path / "a", port) as address:
         metrics = run(tracked(imdb))
@@ -256,3 +343,8 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(run, imdb, tr
         assert metrics["promotion"]["decision"] == "champion"
         (logged_run,) = logged(address)
         assert logged_run.info.run_id == metrics["tracking"]["run_id"]
+
+        (network,) = (tmp_path / "a").rglob("model.keras")
+        network.unlink()
+        again = run(tracked(imdb))["promotion"]
+        assert (again["decision"], again["version"]) == ("champion", 2)

@@ -3,6 +3,7 @@
 import re
 import shlex
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +108,23 @@ def describe_spellings(spellings: dict[str, str], path: Path) -> str:
     return f"{path}: reads the labels {', '.join(named)}{', …' if len(spellings) > SPELLINGS_NAMED else ''}"
 
 
-def name_labels(names: list[str], positive: str | None, path: Path) -> list[str]:
+def name_labels(
+    counts: dict[str, int], positive: str | None, path: Path, warn: Callable[[str], None] = lambda _message: None
+) -> list[str]:
     """Return labels in the order of their numbers: the positive one of two last, more than two by number or name.
 
+    If it is not known which one is positive, the rarer one is, or if both are equally frequent the later one by name.
+
+    Args:
+        counts: the number of rows of each label.
+        positive: the positive label, if the settings name it.
+        path: of the texts.
+        warn: called if the positive label was not known.
+
     Raises:
-        InputError: there is only one label, or the positive one is unknown.
+        InputError: there is only one label, or no row has the positive one.
     """
+    names = list(counts)
     if not names:
         raise InputError(f"{path}: has a header and no rows")
     if len(names) == 1:
@@ -130,5 +142,10 @@ def name_labels(names: list[str], positive: str | None, path: Path) -> list[str]
     for pair in KNOWN_PAIRS:
         if set(known) == set(pair):
             return [known[pair[0]], known[pair[1]]]
-    flags = " or ".join(f"--data.positive-label {shlex.quote(name)}" for name in names)
-    raise InputError(f"{path}: the labels are {' and '.join(map(repr, names))}; name the positive one: {flags}")
+    common, rare = sorted(sorted(names), key=lambda name: -counts[name])
+    why = "later by name" if counts[rare] == counts[common] else "rarer"
+    warn(
+        f"{path}: takes the label {rare!r} as positive, because it is the {why} one ({counts[rare]:,} rows; "
+        f"{common!r}: {counts[common]:,}); for the other give --data.positive-label {shlex.quote(common)}"
+    )
+    return [common, rare]

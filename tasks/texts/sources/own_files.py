@@ -50,7 +50,8 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     chosen = choose_files(path, settings)
     options = read_options(settings)
     columns = read_columns(path, settings, rows_of(chosen.files, options), chosen.splits)
-    names = name_labels(columns.label_names, settings.positive_label, path)
+    rows = np.bincount(columns.labels, minlength=len(columns.label_names)).tolist()
+    names = name_labels(dict(zip(columns.label_names, rows, strict=True)), settings.positive_label, path, warn)
     for line in [*chosen.notes, *describe_headers(chosen.files, options), *columns.notes]:
         warn(line)
     label_of_place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
