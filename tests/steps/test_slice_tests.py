@@ -40,9 +40,14 @@ def divided(tmp_path, data, **values):
     return read_slices(tmp_path / "divided")
 
 
-@pytest.mark.parametrize("max_reviews", [None, 40])
-def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews):
-    data = own.model_copy(update={"max_reviews": max_reviews})
+@pytest.mark.parametrize(("max_reviews", "unlabelled"), [(None, False), (40, False), (None, True)])
+def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews, unlabelled):
+    data = own.model_copy(update={"max_reviews": max_reviews, "unlabelled": "drop"})
+    if unlabelled:
+        rows = pq.read_table(tmp_path / "own.parquet").to_pylist()
+        rows = [row | {"label": row["label"] if row["row"] % 7 else None} for row in rows]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+        download.function(settings=data, folder=tmp_path / "downloaded")
     encode.function(downloaded=tmp_path / "downloaded", settings=data, folder=tmp_path / "encoded")
     slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
     words, encoding = read_vocabulary(tmp_path / "encoded"), Encoding.read(tmp_path / "encoded")
@@ -79,7 +84,7 @@ def test_files_that_changed_since_the_download_are_refused(own, tmp_path):
 
 
 def test_only_own_reviews_have_columns():
-    with pytest.raises(ValueError, match="slice_column is for own reviews"):
+    with pytest.raises(ValueError, match="slice_column is for your texts"):
         RunSettings.model_validate({"evaluation": {"slice_column": "film"}})
 
 

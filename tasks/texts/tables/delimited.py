@@ -23,6 +23,7 @@ QUOTING: dict[str, dict[str, Any]] = {
     "backslash": {"doublequote": False, "escapechar": "\\"},
     "none": {"quoting": csv.QUOTE_NONE},
 }
+SHOWN = 20  # characters of a row in a message
 MAX_VALUES = 1000  # of a column, to recognise rows within a quoted field
 
 
@@ -130,6 +131,15 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     return names
 
 
+def explain_width(row: list[str], width: int) -> str:
+    """Return what a row with another number of fields may be, for a message."""
+    if len(row) < width and any(row):
+        return f"; if {row[0][:SHOWN]!r} is a comment or a footer, remove it"
+    if len(row) == width + 1 and row[0].strip() in ("0", "1"):
+        return "; if the first column has row numbers, name it in the header"
+    return ""
+
+
 class RowCheck:
     """Checks the rows of a file as they are parsed: their number of fields, and quotes that are not closed."""
 
@@ -167,7 +177,7 @@ class RowCheck:
             if len(row) != width:
                 raise InputError(
                     f"{self._file.path}: row {number:,} has {len(row)} columns, expected {width}; put a text with "
-                    f"commas or line breaks in double quotes, and close each{self._advice()}"
+                    f"commas or line breaks in double quotes, and close each{self._advice()}{explain_width(row, width)}"
                 )
             if len(self._raw) > 1:
                 self._suspect(number)

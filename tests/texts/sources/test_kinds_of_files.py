@@ -207,6 +207,17 @@ REFUSED: list[tuple[str, Files, str]] = [
     ("NaN", {"a.parquet": parquet(pa.array([0.0, float("nan")] * 60))}, "row 2 has 'nan' in 'label', the first of 60"),
     ("a footer", {"a.csv": table() + ",\n(120 rows),\n"}, "row 121 has nothing in 'label'"),
     (
+        "a footer of one field",
+        {"a.csv": table() + "(120 rows)\n"},
+        r"row 121 has 1 columns.* '\(120 rows\)' is a comment",
+    ),
+    ("a comment", {"a.csv": table().replace("\npos", "\n# so\npos", 1)}, "row 2 has 1 columns.* '# so' is a comment"),
+    (
+        "row numbers without a name",
+        {"a.csv": "text,label\n" + "".join(f"{row},{text},{row % 2}\n" for row, text in enumerate(texts()))},
+        "row 1 has 3 columns, expected 2.*; if the first column has row numbers, name it in the header",
+    ),
+    (
         "NFC and NFD",
         {"a.csv": labelled("de\u0301cevant", "d\xe9cevant")},
         LOOK_ALIKE.format(r"U\+0065 U\+0301", r"U\+00E9"),
