@@ -36,9 +36,12 @@ def test_an_unexpected_error_is_shown_with_its_traceback(tmp_path):
     assert "test_failure.py" in page
 
 
-def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(caplog):
+def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(caplog, monkeypatch):
     from flows.imdb_flow import imdb_flow
 
+    for name in ("prefect.flows", "prefect.engine"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     data = {"maxlin": 3, "source": "https://me:s3cret@host/x"}
     with pytest.raises(ParameterTypeError) as caught:
         imdb_flow.validate_parameters({"settings": {"data": data}})
