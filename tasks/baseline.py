@@ -9,6 +9,7 @@ from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
 from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
+from tasks.linear.threads import fix_threads
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
 from tasks.texts.padded import PaddedFile, padded_file
@@ -98,6 +99,7 @@ def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inver
 @step(run_name="baseline {settings.kind}")
 def baseline(*, encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
     """Write the scores of the test texts, and return their number."""
+    fix_threads()
     scores = fit_baseline(encoded, padded, settings)
     write_scores(folder, "test", scores)
     return {"test": len(scores.labels)}

@@ -11,6 +11,7 @@ from tasks.linear.naive_bayes import presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.linear.phrase_files import PhraseFacts, Quality, write_tables, write_vectors
+from tasks.linear.threads import fix_threads
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
@@ -115,6 +116,7 @@ def describe(facts: PhraseFacts) -> str:
 @step(run_name="phrases in {settings.folds} folds")
 def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
     """Write the tables of the phrases, and word vectors if asked for; return the phrases' number and quality."""
+    fix_threads()
     facts = learn(encoded, padded, settings, folder)
     if vectors:
         learn_vectors(encoded, padded, settings, folder)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.data_settings import DataSettings
+from tasks.core.data_settings import OrderSettings, SlicedDataSettings
 from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
@@ -20,7 +20,7 @@ from tasks.texts.sources.own_folders import choose_files, name_in, read_options
 from tasks.texts.tables.columns import strings_of
 
 
-def read_values(path: Path, column: str, tests: pa.Table, settings: DataSettings) -> pa.Array:
+def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSettings) -> pa.Array:
     """Return a column for the test rows, each with its file and row, in their order: strings, "" for null."""
     found, files = [], choose_files(path, settings).files
     rows = {file: tests.filter(pc.equal(tests["file"], name_in(path, file)))["row"].to_numpy() for file in files}
@@ -31,14 +31,14 @@ def read_values(path: Path, column: str, tests: pa.Table, settings: DataSettings
     return pa.concat_arrays(found)
 
 
-def order_of_tests(splits: pa.ChunkedArray, settings: DataSettings) -> np.ndarray:
+def order_of_tests(splits: pa.ChunkedArray, settings: OrderSettings) -> np.ndarray:
     """Return the test rows that are scored, in the order of `encode`; `splits` has the split's name of every row."""
     rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in SHUFFLED}
     return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
 
 
 @step(run_name="slice by {settings.slice_column}")
-def slice_tests(*, downloaded: Path, data: DataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
+def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test text.
 
     Returns:

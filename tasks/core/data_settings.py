@@ -116,7 +116,20 @@ class SourceSettings(Settings):
         return self
 
 
-class EncodeSettings(Settings):
+class OrderSettings(Settings):
+    """The order of the texts, and how many of them are used."""
+
+    shuffle_seed: Seed = 113
+    """seed of the shuffle"""
+    max_reviews: int | None = Field(None, ge=10)
+    """maximum number of texts in each split, after the shuffle (none: all)"""
+
+
+class SlicedDataSettings(OrderSettings, SourceSettings):
+    """What `slice_tests` reads of the data's settings."""
+
+
+class EncodeSettings(OrderSettings):
     """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
 
     tokenisation: Literal["keras", "unicode"] = "keras"
@@ -131,10 +144,6 @@ class EncodeSettings(Settings):
     """the id that replaces words left out (none: drop them)"""
     index_from: int = Field(3, ge=0)
     """added to each word's rank, to leave ids for the marks"""
-    shuffle_seed: Seed = 113
-    """seed of the shuffle"""
-    max_reviews: int | None = Field(None, ge=10)
-    """maximum number of texts in each split, after the shuffle (none: all)"""
     whole_groups: bool = False
     """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
     in the source's order"""
@@ -168,7 +177,7 @@ class PadSettings(Settings):
     """share of the training texts, from their end, used for validation"""
 
 
-class DataSettings(PadSettings, EncodeSettings, SourceSettings):
+class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings):
     """Where texts come from, and how they are encoded and padded."""
 
     on_unreachable: Literal["sample", "fail"] = "sample"

@@ -23,6 +23,12 @@ OBJECTS_BETWEEN_COLLECTIONS = 100_000
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
 BACKEND = "tensorflow"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+FIXED = {"TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0"}
+REMOVED = (
+    *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_XLA_FLAGS", "XLA_FLAGS"),
+    *("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_DISABLE_MKL", "TF_SET_ONEDNN_FPMATH_MODE"),
+)
+REMOVED_PREFIXES = ("ONEDNN_", "DNNL_", "TF_ONEDNN_")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -80,9 +86,9 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
 
     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
-    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except three:
-    NO_PROXY also names this machine, KERAS_BACKEND is TensorFlow, with a notice if it was another, and MPLBACKEND
-    draws without a display.
+    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except
+    NO_PROXY, which also names this machine, MPLBACKEND, which draws without a display, and those that change what a
+    training computes (`fix_arithmetic`).
 
     Args:
         arguments: the command line, without the program's name; None takes this process's.
@@ -105,10 +111,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     # The name in lower case counts where both are set, to curl and to Python alike.
     no_proxy = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
     os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
-    backend = os.environ.get("KERAS_BACKEND") or BACKEND
-    if backend != BACKEND:
-        print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
-    os.environ["KERAS_BACKEND"] = BACKEND
+    fix_arithmetic()
     root = store_root()
     try:
         Path.home()
@@ -183,6 +186,22 @@ def check_certificates() -> None:
         except OSError as error:  # of which ssl.SSLError is one
             reason = "it has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise ServerError(f"{name}={value}: cannot be read ({reason}); fix or unset {name}") from error
+def fix_arithmetic() -> None:
+    """Set the variables that change what TensorFlow and Keras compute, with a notice for each that had another value.
+
+    No cache key contains them, so a training under another value would be taken for an ordinary one.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or BACKEND
+    if backend != BACKEND:
+        print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = BACKEND
+    for name in sorted(os.environ):
+        if name in REMOVED or (name.startswith(REMOVED_PREFIXES) and not name.endswith("VERBOSE")):
+            print(f"{name}={os.environ.pop(name)} is not used: it would change what is computed", file=sys.stderr)
+    for name, value in FIXED.items():
+        if (other := os.environ.get(name, value)) != value:
+            print(f"{name}={other} is not used: it would change what is computed", file=sys.stderr)
+        os.environ[name] = value
 
 
 def database_address(home: Path) -> dict[str, str]:

@@ -23,6 +23,49 @@ STARTING = threading.Lock()
 
 
 def start_tensorflow() -> None:
+    """Import TensorFlow and Keras, and set what determines their results but is in no cache key."""
+    import_tensorflow()
+    with STARTING:
+        configure()
+
+
+def configure() -> None:
+    """Set Keras's global settings to its defaults, and exact and repeatable arithmetic on GPUs.
+
+    Raises:
+        TrainingError: the program that imported this set another dtype policy.
+    """
+    import keras
+    import tensorflow as tf
+
+    from tasks.core.errors import TrainingError  # not at the top: the filter has the standard library alone
+
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
+    if (policy := keras.config.dtype_policy().name) != "float32":
+        raise TrainingError(
+            f"Keras's global dtype policy is {policy}, expected float32; remove keras.config.set_dtype_policy"
+        )
+    # TF32 rounds to 10 bits: Keras and ONNX would differ by more than 1e-5.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if tf.config.list_physical_devices("GPU"):  # processors compute the same each time as it is
+        tf.config.experimental.enable_op_determinism()
+
+
+def arithmetic() -> dict[str, bool]:
+    """Return what `configure` has set, to be recorded with a training."""
+    import tensorflow as tf
+
+    return {
+        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "op_determinism": bool(tf.config.list_physical_devices("GPU")),
+    }
+
+
+def import_tensorflow() -> None:
     """Import TensorFlow and find its devices without notices; a crash in there shows what Python was doing."""
     with STARTING:
         if "tensorflow" in sys.modules:
