@@ -186,6 +186,8 @@ def check_certificates() -> None:
         except OSError as error:  # of which ssl.SSLError is one
             reason = "it has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise ServerError(f"{name}={value}: cannot be read ({reason}); fix or unset {name}") from error
+
+
 def fix_arithmetic() -> None:
     """Set the variables that change what TensorFlow and Keras compute, with a notice for each that had another value.
 

@@ -56,7 +56,7 @@ def configure() -> None:
 
 
 def arithmetic() -> dict[str, bool]:
-    """Return what `configure` has set, to be recorded with a training."""
+    """Return the settings of arithmetic that are recorded with a training."""
     import tensorflow as tf
 
     return {
