@@ -12,9 +12,9 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from flows.hyperparameter_search import search
 from flows.imdb_flow import download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from flows.search import search
 from tasks.compare import compare
 from tasks.core.error_messages import describe
 from tasks.core.errors import MemberError, RegistryUnreachable
@@ -22,11 +22,11 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset
 from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
+from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
-from tasks.evaluation.study import best_trial
 from tasks.registry.client import tracking_uri
 from tasks.reporting.comparisons import show_comparison
-from tasks.reporting.failure import leave_report
+from tasks.reporting.pages import leave_report
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import steps_of, unfinished_step
 from tasks.track_comparison import track_comparison

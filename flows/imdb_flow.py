@@ -25,7 +25,7 @@ from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.promote import promote
 from tasks.registry.client import tracking_uri
-from tasks.reporting.failure import leave_report
+from tasks.reporting.pages import leave_report
 from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder

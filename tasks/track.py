@@ -25,7 +25,7 @@ from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, dige
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 from tasks.texts.dataset import Dataset
-from tasks.texts.identity import Identities, identify_texts
+from tasks.texts.text_hashes import Identities, identify_texts
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Metric, Run

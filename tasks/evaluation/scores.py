@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.texts.dataset import label_dtype
-from tasks.texts.identity import Identities
+from tasks.texts.text_hashes import Identities
 
 
 @dataclass(frozen=True)

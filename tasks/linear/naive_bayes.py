@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.linear.descent import minimise
+from tasks.linear.lbfgs import minimise
 
 # SciPy is imported by those who make the matrices.
 if TYPE_CHECKING:

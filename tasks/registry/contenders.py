@@ -16,7 +16,7 @@ from tasks.network.bundle import Classifier
 from tasks.registry.contest import Contest
 from tasks.registry.loading import fetch_bundle, find_version, open_bundle
 from tasks.registry.versions import EVALUATION
-from tasks.texts.identity import iterate_texts
+from tasks.texts.text_hashes import iterate_texts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import SourceUnreachable, StoreError, TrainingError
+from tasks.evaluation.optuna_study import best_trial, finished_trials, open_study, run_trials
 from tasks.evaluation.search_space import Range
-from tasks.evaluation.study import best_trial, finished_trials, open_study, run_trials
 
 SPACE = {"model.units": Range(1, 64, is_whole=True), "model.cell": ["gru", "lstm"]}
 EPOCHS = 4
