@@ -13,7 +13,7 @@ from tasks.core.settings import TrainingSettings
 from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
-from tasks.network.devices import describe_devices, devices, strategy
+from tasks.network.devices import describe_device, training_device
 from tasks.network.history import Epoch, best_epoch, write_training
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.seeds import seed_dropout
@@ -33,7 +33,6 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     `steps` is the number of batches of the whole training, after which a falling step size is 0.
     """
     import keras
-    import tensorflow as tf
 
     rate: Any = settings.learning_rate
     if settings.learning_rate_decay == "cosine":
@@ -47,9 +46,7 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
         loss = keras.losses.SparseCategoricalCrossentropy()
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     optimizer = keras.optimizers.Adam(rate, beta_2=settings.beta_2, clipnorm=settings.clipnorm)
-    # A batch for several devices repeats some rows, with smaller weights.
-    kind = "metrics" if tf.distribute.get_strategy().num_replicas_in_sync == 1 else "weighted_metrics"
-    model.compile(optimizer=optimizer, loss=loss, **{kind: metrics})
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
     # Otherwise the first batch creates its moments, and the training step is traced twice.
     optimizer.build(model.trainable_variables)
 
@@ -91,11 +88,10 @@ def fit_epoch(
     seed_dropout(model, settings.seed, epoch)
     rng = np.random.default_rng([settings.seed, epoch])
     weights = balanced_weights(train) if settings.class_weight == "balanced" else None
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    shared: dict[str, Any] = {"bucketing": settings.bucketing, "replicas": replicas}
-    batches = bucketed_dataset(train, settings.batch_size, rng=rng, phrases=phrases, class_weight=weights, **shared)
+    bucketing = settings.bucketing
+    batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases)
     its_phrases = phrases.for_others(sum(map(len, lengths_of(validation)))) if phrases else None
-    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), phrases=its_phrases, **shared)
+    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
     if advance:
         count = len(batches)
@@ -104,8 +100,7 @@ def fit_epoch(
             advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
 
         callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=on_batch))
-    by_label = weights if replicas == 1 else None
-    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=by_label).history
+    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights).history
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
     numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
@@ -133,17 +128,16 @@ def fit(
         That part with the weights to keep, and its epochs.
     """
     state = checkpoint.read(warn=say, is_usable=lambda history: not goes_beyond(history, settings))
-    with strategy().scope():
-        if state is None:
-            history: list[Epoch] = []
-            model = learner_of(load_model(built))
-            batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
-            compile_model(model, settings, settings.epochs * batches)
-        else:
-            history = state.history
-            model = load_model(checkpoint.folder / state.last)
-            say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
-    say(describe_devices(model, devices()))
+    if state is None:
+        history: list[Epoch] = []
+        model = learner_of(load_model(built))
+        batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
+        compile_model(model, settings, settings.epochs * batches)
+    else:
+        history = state.history
+        model = load_model(checkpoint.folder / state.last)
+        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+    say(describe_device(model, training_device()))
     while not is_done(history, settings):
         history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases)]
         state = checkpoint.write(model, history, state)
