@@ -34,6 +34,7 @@ def package(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         reference=reference_of(encoded, padded, scored),
+        counts_start=False,
     )
     write_bundle(folder, trained, encoded, facts)
     return {"dataset": dataset.name}

@@ -24,6 +24,7 @@ from tasks.network.verdicts import added_names, describe_explanation, explain, j
 from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
+from tasks.texts.padded import words_kept
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import check_readable, describe_skipped, files_within, form_of, table_files
 from tasks.texts.tables.reading import OnRead, read_batches
@@ -37,7 +38,10 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
     edges = classifier.facts.reference["length_edges"]
-    counted = profile(padded.lengths, known_and_unknown, probabilities, edges)
+    facts = classifier.facts
+    start_char = None if facts.counts_start else classifier.encoding.start_char
+    lengths = words_kept(padded.lengths, facts.maxlen, facts.truncating, start_char)
+    counted = profile(lengths, known_and_unknown, probabilities, edges)
     table = pa.Table.from_batches([batch])
     added = verdict_columns(classifier, probabilities)
     if words:

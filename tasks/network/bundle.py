@@ -53,6 +53,7 @@ class BundleFacts(JsonFile):
         dataset: the name of the training data.
         dataset_sha256: its hash.
         reference: the profile of the training texts, for measuring drift.
+        counts_start: whether its lengths count the start mark as a word, as those of earlier versions do.
     """
 
     FILE = FACTS
@@ -66,6 +67,7 @@ class BundleFacts(JsonFile):
     dataset: str
     dataset_sha256: str
     reference: Profile
+    counts_start: bool = True
 
 
 def write_bundle(folder: Path, trained: Path, encoded: Path, facts: BundleFacts) -> None:

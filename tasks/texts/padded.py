@@ -155,6 +155,13 @@ class PaddedFile(Sequence[Padded]):
         return self._file.subset(row_group_ids=list(groups)).to_table(columns=columns)
 
 
+def words_kept(lengths: np.ndarray, maxlen: int, truncating: str, start_char: int | None) -> np.ndarray:
+    """Return (n,) words of padded texts: their tokens without the start mark, unless it was cut off."""
+    if start_char is None:
+        return lengths
+    return lengths - ((lengths < maxlen) | (truncating != "pre"))
+
+
 def maxlen_of(parts: Sequence[Padded]) -> int:
     """Return the number of token columns, without reading a file's tokens."""
     return int(parts.metadata["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])

@@ -2,9 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.texts.padded import PaddedFile, lengths_of, padded_schema, write_padded
+from tasks.texts.padded import PaddedFile, lengths_of, pad_tokens, padded_schema, words_kept, write_padded
 
 
 def part(rows: int, rng: np.random.Generator, dtype=np.uint16):
@@ -62,3 +64,14 @@ def test_a_file_made_otherwise_is_refused(tmp_path, rng):
     write_padded(tmp_path / "rule.parquet", schema, [part(2, rng)])
     with pytest.raises(DataError, match="its rule is 'split on commas'"):
         PaddedFile(tmp_path / "rule.parquet")
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.sampled_from(["pre", "post", "middle"]), st.sampled_from([None, 1]))
+def test_the_start_mark_is_not_counted_as_a_word(words, truncating, start_char):
+    maxlen = 6
+    lists = pa.array([[1] * (start_char is not None) + [5] * count for count in words], pa.list_(pa.int32()))
+    tokens, lengths = pad_tokens(lists, maxlen, truncating=truncating)
+    counted = words_kept(lengths, maxlen, truncating, start_char)
+    exact = (tokens == 5).sum(axis=1)
+    # A text of maxlen tokens, of which none is cut, looks like a longer one.
+    assert (np.abs(counted - exact) <= (lengths == maxlen)).all()
