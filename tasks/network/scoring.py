@@ -76,6 +76,8 @@ def onnx_scorer(network: Path, labels: int, batch_size: int, *, bucketing: bool)
     """Load a file from `write_network` into ONNX Runtime, which takes a fraction of TensorFlow's time and memory."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
+
     options = onnxruntime.SessionOptions()
     # One thread per batch: sharing each batch among threads takes up to 1.7 times as long.
     options.intra_op_num_threads = 1
