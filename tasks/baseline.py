@@ -52,15 +52,8 @@ def fit_naive_bayes(
 ) -> np.ndarray:
     """Fit on training counts, and return the probabilities of each test text: (tests, labels), adding up to 1.
 
-    With more than two labels, each is fitted against the rest, and the probabilities are normalised.
-
-    Args:
-        train: (texts, phrases) counts.
-        labels: (texts,) integers from 0, each present.
-        test: (tests, phrases) counts.
-        sizes: (phrases,) words of each.
-        settings: how many texts must contain a phrase.
-        inverse_penalty: scikit-learn's C.
+    With more than two labels, each is fitted against the rest, and the probabilities are normalised. The counts are
+    (texts, phrases) and (tests, phrases), and `sizes` has the words of each phrase.
     """
     presence, held_out = presence_of(train), presence_of(test)
     turned = presence.T.tocsr()

@@ -213,11 +213,7 @@ def predict_files(
 ) -> dict[str, Any]:
     """Score a file, or those of a folder that have no scores yet; one that cannot be scored does not stop the others.
 
-    Args:
-        settings: what to score, and with which model.
-        uri: of the registry.
-        advance: told how far the files are.
-        keep_scored: keep scores that another process writes meanwhile, as those of a folder are.
+    `keep_scored` keeps scores that another process writes meanwhile, as those of a folder are.
 
     Returns:
         "model", its name, "registered_model", of which it is a version, "files", what `score_file` returns of each, and

@@ -79,11 +79,7 @@ class Checkpoint:
 
         The state file is written last and atomically: a reader finds this epoch or the one before, complete.
 
-        Args:
-            model: after the last epoch.
-            history: of all epochs.
-            previous: the state before this epoch, if this process wrote or verified it; saves hashing its best epoch
-                again.
+        `previous` is the state before this epoch, if this process wrote or verified it, which saves hashing its best.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         last, best = epoch_file(history[-1].epoch), epoch_file(best_epoch(history))
@@ -179,10 +175,7 @@ def resumable(resume: Resume, warn: Callable[[str], None]) -> Iterator[Checkpoin
 def remove_old_trainings(place: Path, locked: Callable[[str], AbstractContextManager[bool]], most: int) -> None:
     """Remove the checkpoints of finished trainings in `place`, except the newest.
 
-    Args:
-        place: holds a folder for each training; unfinished ones stay.
-        locked: takes the lock of a folder, by its name; a folder that another process holds stays.
-        most: how many finished ones stay.
+    `most` finished ones stay, and those that another process holds by `locked`, the lock of a folder by its name.
     """
     finished = sorted(place.glob(f"*/{FINISHED}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in finished[most:]:

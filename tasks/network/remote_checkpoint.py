@@ -47,11 +47,7 @@ class RemoteCheckpoint:
     def write(self, folder: Path, state: str, files: Mapping[str, str], kept: Collection[str]) -> None:
         """Upload a state and its files from `folder`.
 
-        Args:
-            folder: holds the state and its files.
-            state: the state's name.
-            files: the sha256 of the files that it names.
-            kept: the states and files of earlier epochs that stay; the others are removed.
+        `files` has the sha256 of its files; of earlier epochs only the states and files in `kept` stay.
 
         Raises:
             LeaseLostError: another machine has taken over.
@@ -100,11 +96,7 @@ def remove_old_remote_trainings(
 ) -> None:
     """Remove the epochs of finished trainings in a bucket, except the newest.
 
-    Args:
-        bucket: holds them.
-        step: whose trainings.
-        most: how many finished ones stay.
-        held: holds a training by its key, and yields None if another process does; that one stays.
+    `most` finished ones stay, and those that another process holds, for which `held` yields None.
     """
     found = bucket.names(f"{CHECKPOINTS}/{step}")
     finished = sorted((when, name) for name, when in found.items() if name.endswith(f"/{FINISHED}"))

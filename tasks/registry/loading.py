@@ -157,13 +157,7 @@ def run_that_made(network: Path, store: Path) -> Path:
 def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Path) -> Path:
     """Return a folder on this machine with the model's files, verified against their recorded hash.
 
-    Files on this machine stay where they are.
-
-    Args:
-        found: the model.
-        uri: of the registry.
-        store: the store's root.
-        scratch: an empty folder for files that are downloaded.
+    Files on this machine stay where they are; others are downloaded to `scratch`, an empty folder.
 
     Raises:
         ModelError: the run's model has been pruned, damaged or replaced.
@@ -237,11 +231,7 @@ def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx"] | None 
 def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx", "keras"] | None = None) -> Classifier:
     """Return the classifier in a folder from `fetch_bundle`.
 
-    Args:
-        found: the model.
-        folder: its files.
-        kind: what scores: ONNX Runtime or TensorFlow. None takes ONNX Runtime, which is faster, if the model has an
-            ONNX network.
+    `kind` names ONNX Runtime or TensorFlow; None takes ONNX Runtime, which is faster, if the model has an ONNX network.
 
     Raises:
         ModelError: it has no ONNX network, or its vocabulary is not known.

@@ -83,13 +83,8 @@ class SharedStore(Store):
     def publish(self, key: str, folder: Path, files: Mapping[str, str], replaced: bytes | None) -> bytes:
         """Upload the artifact in `folder` and return the manifest that the bucket has then.
 
-        That is another machine's if it was first.
-
-        Args:
-            key: of the artifact.
-            folder: holds its files and its manifest.
-            files: their sha256 by name.
-            replaced: the manifest that this one replaces, if any; its objects are not trusted and written again.
+        That is another machine's if it was first. `files` has their sha256 by name; if this manifest replaces one,
+        `replaced`, its objects are not trusted and written again.
         """
         for name, sha256 in files.items():
             path, place = folder / name, object_name(sha256)
