@@ -218,7 +218,7 @@ def test_any_files_are_scored_or_refused_with_their_place(classifier, capsys, fi
     with on_disk(files, whole) as (scratch, place):
         before = {path: path.read_bytes() for path in place.parent.rglob("*") if path.is_file()}
         asked = PredictSettings(input=str(place), output=str(scratch / output))
-        with patch.object(tasks.predict, "load", lambda *_: classifier):
+        with patch.object(tasks.predict, "load_classifier", lambda *_: classifier):
             try:
                 check_places(asked)
                 result = predict_files(asked, None, lambda *_: None)

@@ -179,7 +179,7 @@ def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(cl
 @pytest.fixture
 def championed(classifier, monkeypatch):
     """The classifier, as the champion of the registry."""
-    monkeypatch.setattr(tasks.predict, "load", lambda *_arguments: classifier)
+    monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
 
 
 def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
@@ -298,8 +298,8 @@ def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scor
 @pytest.mark.parametrize(
     ("source", "output", "message"),
     [
-        ("in", "in", "in: the scores would lie among the reviews, and be scored the next time; name another folder"),
-        ("in", "link", "the scores would lie among the reviews"),
+        ("in", "in", "in: the scores would be among the texts and be scored the next time; name another folder"),
+        ("in", "link", "the scores would be among the texts"),
         ("in", "in/a.parquet", "is a file, and .*in is a folder; name a folder with --output"),
         ("in/a.parquet", "in/a.parquet", "the scores would replace the reviews; name another file with --output"),
         ("in/a.parquet", "link/a.parquet", "the scores would replace the reviews"),
@@ -313,7 +313,7 @@ def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scor
 def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
     tmp_path, monkeypatch, source, output, message
 ):
-    monkeypatch.setattr(tasks.predict, "load", pytest.fail)
+    monkeypatch.setattr(tasks.predict, "load_classifier", pytest.fail)
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
     pq.write_table(pa.table({"text": ["good"]}), tmp_path / "in" / "a.parquet")
