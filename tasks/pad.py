@@ -10,10 +10,9 @@ from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_labels
 from tasks.texts.groups import group_boundary, is_contiguous, read_groups
-from tasks.texts.padded import pad_tokens, padded_file, padded_schema, write_padded
+from tasks.texts.padded import MIN_VALIDATION_ROWS, pad_tokens, padded_file, padded_schema, write_padded
 
 ENOUGH_ROWS = 100
-MIN_VALIDATION_ROWS = 20
 
 
 def split_bounds(
@@ -24,7 +23,9 @@ def split_bounds(
     Validation takes the end of the training texts, like Keras's `validation_split`, unless it has its own. It takes at
     least a tenth, or `ENOUGH_ROWS`, of them.
     """
-    enough = min(ENOUGH_ROWS, max(MIN_VALIDATION_ROWS, train_rows // 10)) if train_rows >= ENOUGH_ROWS else 0
+    enough = (
+        min(ENOUGH_ROWS, max(MIN_VALIDATION_ROWS, train_rows // 10)) if train_rows >= 3 * MIN_VALIDATION_ROWS else 0
+    )
     cut = train_rows if validation_rows else min(math.floor(train_rows * (1 - validation_split)), train_rows - enough)
     bounds = {
         "train": ("train", 0, cut),

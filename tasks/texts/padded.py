@@ -15,6 +15,7 @@ from tasks.texts.tokenising import RULES
 from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")
+MIN_VALIDATION_ROWS = 20  # fewer cannot measure a network
 GROUPS_PER_PART = 4
 FORMAT = "padded texts, version 1"
 

@@ -88,8 +88,8 @@ def test_every_review_is_in_one_split(imdb, tmp_path):
 
 
 def test_few_texts_validate_on_a_tenth_or_a_hundred_of_them():
-    rows = {train: train - split_bounds(train, 5, 0.04)["train"][2] for train in (120, 500, 2_000, 25_000)}
-    assert rows == {120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
+    rows = {train: train - split_bounds(train, 5, 0.04)["train"][2] for train in (90, 120, 500, 2_000, 25_000)}
+    assert rows == {90: 20, 120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
 
 
 @pytest.mark.parametrize(("labels", "missing"), [([0] * 10 + [1] * 9, ""), ([1] * 30, " and 1 of 2 labels missing")])

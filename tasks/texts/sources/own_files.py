@@ -14,11 +14,11 @@ from tasks.core.files import hash_file
 from tasks.core.paths import user_path
 from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
-from tasks.texts.padded import SPLITS
+from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.labels import name_labels
 from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns, without_leaks
 from tasks.texts.sources.own_folders import choose_files, labelled_files, name_in, read_options
-from tasks.texts.sources.splitting import REMOVED, assign_splits, check_shares
+from tasks.texts.sources.splitting import REMOVED, TRAIN, VALIDATION, assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.delimited import describe_headers
 from tasks.texts.tables.reading import read_batches
@@ -90,6 +90,8 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
     split = assign_splits(columns.texts if columns.groups is None else columns.groups, *shares)
     grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
     check_shares(split, *shares, f"{path}{grouped}")
+    if (split == VALIDATION).sum() < MIN_VALIDATION_ROWS:
+        split[split == VALIDATION] = TRAIN  # pad takes as many as it needs from the training rows
     return split
 
 
