@@ -13,11 +13,6 @@ START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
 
 
-def count_occurrences(tokens: pa.ListArray) -> pa.StructArray:
-    """Return the distinct words of n lists in order of appearance, `values`, and how often each occurs, `counts`."""
-    return pc.value_counts(tokens.flatten())
-
-
 class WordCounts:
     """Word frequencies, counted part by part."""
 
@@ -25,8 +20,9 @@ class WordCounts:
         self._words = pa.array([], pa.string())
         self._counts = np.zeros(0, np.int64)
 
-    def add(self, counted: pa.StructArray) -> None:
-        """Add the result of `count_occurrences`; call it in the order of the parts."""
+    def add(self, tokens: pa.ListArray) -> None:
+        """Add the words of n lists; call it in the order of the parts."""
+        counted = pc.value_counts(tokens.flatten())
         words, counts = counted.field("values"), counted.field("counts").to_numpy()
         places = pc.index_in(words, value_set=self._words)
         is_new = np.asarray(places.is_null())

@@ -19,7 +19,7 @@ from tasks.texts.sources import imdb, npz
 from tasks.texts.tables.parquet import iterate_rows
 from tasks.texts.tables.reading import regroup
 from tasks.texts.tokenising import tokenise
-from tasks.texts.vocabulary import WordCounts, count_occurrences, words_to_ranks
+from tasks.texts.vocabulary import WordCounts, words_to_ranks
 
 ROWS_PER_PART = 4096  # of texts, which as words take several times their own memory
 
@@ -84,7 +84,7 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks
     """Return the texts of texts.parquet, tokenised each time they are read; training texts make the vocabulary."""
     counts = WordCounts()
     for texts in iterate_column(path, "train", "text"):
-        counts.add(count_occurrences(tokenise(texts, rule)))
+        counts.add(tokenise(texts, rule))
     vocabulary = counts.by_frequency()
     kind = label_dtype(len(label_names))
     labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}

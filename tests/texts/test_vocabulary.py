@@ -5,15 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import DataError
-from tasks.texts.vocabulary import (
-    UNRANKED,
-    WordCounts,
-    count_occurrences,
-    count_words,
-    ids_to_words,
-    ranks_to_ids,
-    words_to_ranks,
-)
+from tasks.texts.vocabulary import UNRANKED, WordCounts, count_words, ids_to_words, ranks_to_ids, words_to_ranks
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
@@ -22,7 +14,7 @@ REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
 def rank_words(tokens: pa.ListArray) -> list[str]:
     """The words of `tokens` in order of rank, counted at once."""
     counts = WordCounts()
-    counts.add(count_occurrences(tokens))
+    counts.add(tokens)
     return counts.by_frequency()
 
 
@@ -35,7 +27,7 @@ def test_words_rank_by_frequency_and_ties_by_first_appearance():
 def test_words_counted_in_parts_rank_as_if_counted_at_once(first, second):
     counts = WordCounts()
     for part in (first, second):
-        counts.add(count_occurrences(pa.array(part, pa.list_(pa.string()))))
+        counts.add(pa.array(part, pa.list_(pa.string())))
     assert counts.by_frequency() == rank_words(pa.array(first + second, pa.list_(pa.string())))
 
 

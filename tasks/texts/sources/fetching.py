@@ -11,19 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.paths import user_path
@@ -93,11 +84,13 @@ def copy_local(path: Path, target: Path) -> None:
 def fetch_over_http(url: str, target: Path) -> None:
     """Stream `url` to `target`, with a progress bar if standard error is a terminal."""
     try:
-        hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(refuse_downgrade, url)]}
-        with (
-            httpx.Client(timeout=TIMEOUT, follow_redirects=True, auth=netrc_auth(), event_hooks=hooks) as client,
-            client.stream("GET", url) as response,
-        ):
+        client = httpx.Client(
+            timeout=TIMEOUT,
+            follow_redirects=True,
+            auth=netrc_auth(),
+            event_hooks={"request": [partial(refuse_downgrade, url)]},
+        )
+        with client, client.stream("GET", url) as response:
             if response.status_code >= 500 or response.status_code == 429:
                 raise SourceUnreachable(f"{url}: the server responded with {response.status_code}; try again later")
             if response.status_code >= 400:
@@ -134,7 +127,7 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
     length = response.headers.get("Content-Length", "")
     declared = int(length) if length.isdecimal() else None
     started, written = time.monotonic(), 0
-    with target.open("wb") as file, progress_bar(target.name, declared) as (progress, bar):
+    with target.open("wb") as file, progress_bar(target.name, declared) as show_progress:
         for chunk in response.iter_bytes():
             written += len(chunk)
             if written > MAX_BYTES:
@@ -142,17 +135,17 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
             if time.monotonic() - started > MAX_SECONDS:
                 raise SourceUnreachable(f"{url}: incomplete after {MAX_SECONDS} s; try a nearer mirror")
             file.write(chunk)
-            progress.update(bar, completed=written)
+            show_progress(completed=written)
 
 
 @contextmanager
-def progress_bar(name: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
-    """Show a progress bar of bytes on standard error."""
+def progress_bar(name: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar of bytes on standard error, updated by calls with `completed`."""
     console = Console(stderr=True)
     text = TextColumn("{task.description}", markup=False)  # [x] in a name is not markup
     columns = text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress, progress.add_task(name, total=total)
+        yield partial(progress.update, progress.add_task(name, total=total))
 
 
 def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:

@@ -68,6 +68,7 @@ class Labels:
     Attributes:
         names: of the labels, without whitespace around them.
         spellings: labels that are not spelt as their name, each with its name.
+        places: in `names`, of each spelling.
         look_alikes: two spellings that look alike, as soon as there are any.
     """
 
@@ -75,30 +76,26 @@ class Labels:
         self.names: list[str] = []
         self.spellings: dict[str, str] = {}
         self.look_alikes: tuple[str, str] | None = None
-        self._places: dict[str, int] = {}  # by spelling
+        self.places: dict[str, int] = {}
         self._known: dict[str, str] = {}  # first spelling by appearance
 
     def places_of(self, spellings: list[str]) -> np.ndarray:
         """Return the place in `names` of each label: (n,) int64."""
         for spelling in dict.fromkeys(spellings):
-            if spelling not in self._places:
+            if spelling not in self.places:
                 self._add(spelling)
-        return np.array([self._places[spelling] for spelling in spellings], np.int64)
-
-    def place_of(self, spelling: str) -> int:
-        """Return the place in `names` of one spelling that was met."""
-        return self._places[spelling]
+        return np.array([self.places[spelling] for spelling in spellings], np.int64)
 
     def _add(self, spelling: str) -> None:
         first = self._known.setdefault(appearance(spelling), spelling)
         if first != spelling:
             self.look_alikes = self.look_alikes or (first, spelling)
-            self._places[spelling] = self._places[first]
+            self.places[spelling] = self.places[first]
             return
         name = plain_label(spelling)
         if spelling != name:
             self.spellings[spelling] = name
-        self._places[spelling] = len(self.names)
+        self.places[spelling] = len(self.names)
         self.names.append(name)
 
 

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import psutil
@@ -86,8 +86,7 @@ def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
 
 def read_lists(path: Path, member: str) -> pa.ListArray:
     """Read a member that is an object array of lists of ints."""
-    content = open_member(path, member)
-    shape, dtype = read_header(content, path, member)
+    content, shape, dtype = open_member(path, member)
     if dtype != np.dtype(object):
         raise SourceError(f"{path}: {member} holds {dtype}, expected lists of word ranks")
     try:
@@ -150,8 +149,7 @@ def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
 
 def read_labels(path: Path, member: str) -> np.ndarray:
     """Read a member that is a plain array of 0 and 1."""
-    content = open_member(path, member)
-    shape, dtype = read_header(content, path, member)
+    content, shape, dtype = open_member(path, member)
     rest = content.read()
     if dtype not in NUMBERS or len(shape) != 1 or len(rest) != shape[0] * dtype.itemsize:
         raise SourceError(f"{path}: {member} holds {dtype} of shape {shape}, expected one row of 0 and 1")
@@ -162,22 +160,17 @@ def read_labels(path: Path, member: str) -> np.ndarray:
     return labels.astype(np.int8)
 
 
-def open_member(path: Path, member: str) -> io.BytesIO:
-    """Read one member of a zip file into memory, up to a limit."""
+def open_member(path: Path, member: str) -> tuple[io.BytesIO, tuple[int, ...], np.dtype[Any]]:
+    """Read one member into memory, up to a limit; return it from its data on, with its shape and dtype."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            content = stream.read(MAX_MEMBER_BYTES + 1)
+            content = io.BytesIO(stream.read(MAX_MEMBER_BYTES + 1))
     except KeyError as error:
         raise SourceError(f"{path}: holds no {member}; expected x_train, y_train, x_test and y_test") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{path}: is not an .npz file ({error})") from error
-    if len(content) > MAX_MEMBER_BYTES:
+    if content.getbuffer().nbytes > MAX_MEMBER_BYTES:
         raise SourceError(f"{path}: {member} inflates to more than {MAX_MEMBER_BYTES} bytes; refused")
-    return io.BytesIO(content)
-
-
-def read_header(content: BinaryIO, path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read a .npy header; `content` is then at the data."""
     try:
         version = npy.read_magic(content)
         if version not in ((1, 0), (2, 0)):
@@ -186,4 +179,4 @@ def read_header(content: BinaryIO, path: Path, member: str) -> tuple[tuple[int, 
         shape, _fortran_order, dtype = read(content)
     except ValueError as error:
         raise SourceError(f"{path}: {member} has no .npy header ({error})") from error
-    return shape, dtype
+    return content, shape, dtype

@@ -143,7 +143,7 @@ class ColumnReader:
         if known.look_alikes:
             one, other = known.look_alikes
             raise InputError(
-                f"{self._path}: the labels {one!r} ({self._label_rows[known.place_of(one)]}) and {other!r} "
+                f"{self._path}: the labels {one!r} ({self._label_rows[known.places[one]]}) and {other!r} "
                 f"({file.name} row {first + rows[kept.index(other)] + 1:,}) look alike: "
                 f"{describe_difference(one, other)}; write the same in every row"
             )

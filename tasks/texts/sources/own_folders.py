@@ -9,7 +9,7 @@ from tasks.core.errors import InputError
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.splitting import LEFT_OUT, SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
-from tasks.texts.tables.folders import LABELLED, check_readable, describe_skipped, files_within, table_files, visible
+from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files, visible
 from tasks.texts.tables.reading import read_batches
 
 
@@ -34,13 +34,7 @@ def labelled_files(path: Path) -> list[Path]:
     Raises:
         InputError: there is none, or one is not readable.
     """
-    nested = [file for folder in partitions(path) for file in files_within(folder, LABELLED)]
-    if not nested:
-        return table_files(path, LABELLED)
-    files = sorted([*files_within(path, LABELLED), *nested])
-    for file in files:
-        check_readable(file)
-    return files
+    return table_files(path, LABELLED, partitions(path))
 
 
 def partitions(path: Path) -> list[Path]:

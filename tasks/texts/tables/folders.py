@@ -31,15 +31,15 @@ LABELLED = tuple(form for form in FORMS if form != ".txt")
 NAMES_SHOWN = 5
 
 
-def table_files(path: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
-    """Return the file, or a folder's files, that can be read as a table, by name.
+def table_files(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Iterable[Path] = ()) -> list[Path]:
+    """Return the file, or the files in a folder and some of its subfolders, that can be read as a table, by name.
 
     Raises:
         InputError: there is none, or one is not readable.
     """
     endings = ", ".join(forms)
     if path.is_dir():
-        files = files_within(path, forms)
+        files = sorted(file for folder in (path, *subfolders) for file in files_within(folder, forms))
         if not files:
             raise InputError(describe_skipped(path, forms) or f"{path}: is empty; expected files in {endings}")
     elif not path.exists():

@@ -118,8 +118,7 @@ def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record]
     """Return the values of one key as a column of type `kind`."""
     values = [record.get(name) for record in part]
     if kind == JSON:
-        written = [None if value is None else write_json(value) for value in values]
-        return pa.ExtensionArray.from_storage(JSON, file.column(name, written, first))
+        return pa.ExtensionArray.from_storage(JSON, file.column(name, list(map(write_json, values)), first))
     if kind != pa.string():
         return pa.array(values, kind)
     accepted = (str,) if name == file.options.text_column else (str, bool, int, float)
@@ -130,8 +129,10 @@ def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record]
     return file.column(name, texts, first)
 
 
-def write_json(value: Any) -> str:
-    """Return a value as strict JSON: null for NaN and infinities; other objects, such as dates, as text."""
+def write_json(value: Any) -> str | None:
+    """Return a value as strict JSON, None for None: NaN and infinities become null, dates and the like text."""
+    if value is None:
+        return None
     try:
         return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except ValueError:

@@ -52,11 +52,7 @@ def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None
         file.write((",".join('"' + name.replace('"', '""') + '"' for name in schema.names) + "\n").encode())
         for table in tables:
             columns = [
-                column
-                if is_flat(column.type)
-                else pa.array(
-                    [None if value is None else write_json(value) for value in plain_values(column)], pa.string()
-                )
+                column if is_flat(column.type) else pa.array(map(write_json, plain_values(column)), pa.string())
                 for column in table.columns
             ]
             writer.write_table(pa.table(columns, schema=flat))
