@@ -21,7 +21,7 @@ from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
 from tasks.store.step import step, step_logger
-from tasks.texts.padded import Padded, PaddedFile, labels_of, lengths_of, padded_file
+from tasks.texts.padded import Padded, PaddedFile, lengths_of, padded_file, read_column
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +53,7 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
 
 def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
     """Return weights that make all labels count the same: n / (labels * texts of the label) (King and Zeng, 2001)."""
-    counts = np.bincount(np.concatenate(labels_of(train)))
+    counts = np.bincount(np.concatenate(read_column(train, "label")))
     return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
 
 

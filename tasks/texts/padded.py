@@ -173,13 +173,8 @@ def lengths_of(parts: Sequence[Padded]) -> list[np.ndarray]:
     return read_column(parts, "length")
 
 
-def labels_of(parts: Sequence[Padded]) -> list[np.ndarray]:
-    """Return the label of each text, part by part, without reading a file's tokens."""
-    return read_column(parts, "label")
-
-
 def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
-    """Return the column "length" or "label", part by part."""
+    """Return the column "length" or "label", part by part, without reading a file's tokens."""
     if not isinstance(parts, PaddedFile):
         return [getattr(part, f"{column}s") for part in parts]
     return [parts.read(part, [column])[column].to_numpy() for part in range(len(parts))]

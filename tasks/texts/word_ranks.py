@@ -87,7 +87,7 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks
         counts.add(tokenise(texts, rule))
     vocabulary = counts.by_frequency()
     kind = label_dtype(len(label_names))
-    labels = {split: read_labels(path, split).astype(kind) for split in SHUFFLED}
+    labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
     if not len(labels["validation"]):
         del labels["validation"]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
@@ -100,12 +100,6 @@ def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks
         groups=groups_of(path, labels["train"]),
         name_row=partial(name_text, path),
     )
-
-
-def read_labels(path: Path, split: str) -> np.ndarray:
-    """Return the labels of one split: (n,) integers."""
-    labels = [batch.to_numpy() for batch in iterate_column(path, split, "label")]
-    return np.concatenate([np.zeros(0, np.int8), *labels])
 
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:

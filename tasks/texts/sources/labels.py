@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.core.errors import InputError
 
+Warn = Callable[[str], None]
 # Pairs of which we know the positive label: negative, positive.
 KNOWN_PAIRS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
 SPELLINGS_NAMED = 5
@@ -105,9 +106,7 @@ def describe_spellings(spellings: dict[str, str], path: Path) -> str:
     return f"{path}: reads the labels {', '.join(named)}{', …' if len(spellings) > SPELLINGS_NAMED else ''}"
 
 
-def name_labels(
-    counts: dict[str, int], positive: str | None, path: Path, warn: Callable[[str], None] = lambda _message: None
-) -> list[str]:
+def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: Warn) -> list[str]:
     """Return labels in the order of their numbers: the positive one of two last, more than two by number or name.
 
     If it is not known which one is positive, the rarer one is, or if both are equally frequent the later one by name.

@@ -1,6 +1,6 @@
 """Columns of your own files except the text, read and checked: labels, groups, splits, and hashes of the texts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import Labels, appearance, describe_difference, describe_spellings, is_missing
+from tasks.texts.sources.labels import Labels, Warn, appearance, describe_difference, describe_spellings, is_missing
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
 from tasks.texts.tables.columns import required_strings, strings_of, texts_of
 
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
+Batches = Iterable[tuple[Path, int, pa.RecordBatch]]  # each with its file and the number of rows before it
 UNLABELLED = "-1"  # in some datasets; in others it is the negative label
 
 
@@ -28,38 +29,33 @@ class Columns:
     """Everything about n rows except their texts.
 
     Attributes:
-        label_names: in order of appearance.
-        label_rows: file and row in which each label appears first.
-        labels: (n,) int16 places in `label_names`.
+        first_rows: file and row in which each label appears first, in this order.
+        labels: (n,) int16 places in `first_rows`.
         texts: (n,) uint64 hashes.
-        groups: (n,) uint64 hashes; None without a group column.
-        splits: (n,) int8 places in SPLITS; None unless a column or the names of files say them.
         keep: (m,) bool, which of all rows are the n rows.
         notes: lines about labels and rows left out.
+        groups: (n,) uint64 hashes; None without a group column.
+        splits: (n,) int8 places in SPLITS; None unless a column or the names of files say them.
     """
 
-    label_names: list[str]
-    label_rows: list[str]
+    first_rows: dict[str, str]
     labels: np.ndarray
     texts: np.ndarray
-    groups: np.ndarray | None
-    splits: np.ndarray | None
     keep: np.ndarray
     notes: list[str]
+    groups: np.ndarray | None = None
+    splits: np.ndarray | None = None
 
 
 def read_columns(
-    path: Path,
-    settings: SourceSettings,
-    batches: Iterable[tuple[Path, int, pa.RecordBatch]],
-    file_splits: dict[Path, int] | None = None,
+    path: Path, settings: SourceSettings, batches: Batches, file_splits: dict[Path, int] | None
 ) -> Columns:
-    """Collect the columns of batches, each with its file and the number of rows before it.
+    """Collect the columns of all files.
 
     Args:
         path: for messages.
         settings: the columns, and the rows to leave out.
-        batches: of all files.
+        batches: the rows.
         file_splits: the split of each file, if their names say it: places in SPLITS.
 
     Raises:
@@ -79,9 +75,8 @@ class ColumnReader:
         """Start with no rows; the arguments are those of `read_columns`."""
         self._path, self._settings, self._file_splits = path, settings, file_splits
         self._known, self._label_rows = Labels(), list[str]()
-        self._labels, self._texts, self._keep = [np.zeros(0, np.int16)], [np.zeros(0, np.uint64)], [np.zeros(0, bool)]
-        self._groups: list[np.ndarray] = []
-        self._splits: list[np.ndarray] = []
+        dtypes = {"labels": np.int16, "texts": np.uint64, "keep": np.bool_}
+        self._parts = defaultdict[str, list[np.ndarray]](list, {name: [np.zeros(0, dtypes[name])] for name in dtypes})
         self._drops = {appearance(label): label for label in settings.drop_labels}
         self._dropped: Counter[str] = Counter()
         self._missing, self._first_missing, self._unsupervised = 0, "", 0
@@ -98,16 +93,16 @@ class ColumnReader:
         self._unsupervised += int((~keep).sum())
         labels = strings_of(batch, settings.label_column, file, "--data.label-column").to_pylist()
         keep = self._drop_rows(labels, keep, file, first)
-        self._keep.append(keep)
+        self._parts["keep"].append(keep)
         if splits is not None:
-            self._splits.append(splits[keep])
+            self._parts["splits"].append(splits[keep])
         texts = texts_of(batch, settings.text_column, file, first, keep).to_pylist()
-        self._texts.append(hash_texts(texts, settings.split_seed))
+        self._parts["texts"].append(hash_texts(texts, settings.split_seed))
         self._add_labels(labels, np.flatnonzero(keep), file, first)
         if settings.group_column:
             names = required_strings(batch, settings.group_column, file, first)
             kept = [name.strip() for name, is_kept in zip(names, keep, strict=True) if is_kept]
-            self._groups.append(hash_texts(kept, settings.split_seed))
+            self._parts["groups"].append(hash_texts(kept, settings.split_seed))
 
     def _drop_rows(self, labels: list[str], keep: np.ndarray, file: Path, first: int) -> np.ndarray:
         """Return which rows to keep, without those that have no label or one that is dropped."""
@@ -147,7 +142,7 @@ class ColumnReader:
                 f"({file.name} row {first + rows[kept.index(other)] + 1:,}) look alike: "
                 f"{describe_difference(one, other)}; write the same in every row"
             )
-        self._labels.append(places.astype(np.int16))
+        self._parts["labels"].append(places.astype(np.int16))
 
     def finish(self) -> Columns:
         """Return the columns of all rows that are kept."""
@@ -159,22 +154,15 @@ class ColumnReader:
         for key, label in self._drops.items():
             if key not in self._dropped:
                 raise InputError(f"{self._path}: no row has the label {label!r} that --data.drop-labels names")
-        splits = np.concatenate(self._splits) if self._splits else None
+        columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        splits = columns.get("splits")
         if splits is not None and not {TRAIN, TEST} <= set(np.unique(splits).tolist()):
             where = f"the column {self._settings.split_column!r}" if self._settings.split_column else "the split"
             raise InputError(f"{self._path}: {where} names no train or no test rows")
-        return Columns(
-            self._known.names,
-            self._label_rows,
-            np.concatenate(self._labels),
-            np.concatenate(self._texts),
-            np.concatenate(self._groups) if self._groups else None,
-            splits,
-            np.concatenate(self._keep),
-            self._notes(),
-        )
+        first_rows = dict(zip(self._known.names, self._label_rows, strict=True))
+        return Columns(first_rows=first_rows, notes=self._notes(columns["labels"]), **columns)
 
-    def _notes(self) -> list[str]:
+    def _notes(self, labels: np.ndarray) -> list[str]:
         known, path = self._known, self._path
         notes = [describe_spellings(known.spellings, path)] if known.spellings else []
         if self._missing:
@@ -184,7 +172,7 @@ class ColumnReader:
         for key, count in self._dropped.items():
             notes.append(f"{path}: {count:,} rows with the label {self._drops[key]!r} left out")
         if UNLABELLED in known.names and len(known.names) > 2:
-            count = int((np.concatenate(self._labels) == known.names.index(UNLABELLED)).sum())
+            count = int((labels == known.names.index(UNLABELLED)).sum())
             notes.append(
                 f"{path}: {count:,} rows have the label -1, which is trained on; if it marks unlabelled rows, leave "
                 "them out: --data.drop-labels -1"
@@ -204,9 +192,9 @@ def read_splits(names: list[str], file: Path, first: int) -> np.ndarray:
 
 
 def check_classes(
-    labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, settings: SourceSettings, path: Path
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the rows of each split, and of each label in it; and a warning for each rare label.
+    labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, settings: SourceSettings, path: Path, warn: Warn
+) -> dict[str, Any]:
+    """Return the rows of each split, and of each label in it, and warn of rare labels.
 
     Args:
         labels: (n,) integers from 0.
@@ -214,11 +202,12 @@ def check_classes(
         split: (n,) int8 places in SPLITS; other rows do not count.
         settings: the share below which a label is rare.
         path: for messages.
+        warn: called with a line for each rare label.
 
     Raises:
         InputError: a split has no row of a label, or training has only one.
     """
-    splits, warnings, names = {}, [], list(first_rows)
+    splits, names = {}, list(first_rows)
     min_share = settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
         counts = np.bincount(labels[split == place], minlength=len(names))
@@ -232,9 +221,9 @@ def check_classes(
                 "differently (--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
             )
         if count < min_share * rows:
-            warnings.append(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")
+            warn(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")
         splits[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
-    return {"splits": splits}, warnings
+    return {"splits": splits}
 
 
 def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:

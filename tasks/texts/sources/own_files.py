@@ -1,6 +1,6 @@
 """Your own files: CSV, Parquet or JSON, checked, split three ways and written as texts.parquet."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from tasks.core.paths import user_path
 from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
-from tasks.texts.sources.labels import name_labels
-from tasks.texts.sources.own_columns import Columns, check_classes, check_leaks, read_columns, without_leaks
+from tasks.texts.sources.labels import Warn, name_labels
+from tasks.texts.sources.own_columns import Batches, Columns, check_classes, check_leaks, read_columns, without_leaks
 from tasks.texts.sources.own_folders import choose_files, labelled_files, name_in, read_options
 from tasks.texts.sources.splitting import REMOVED, TRAIN, VALIDATION, assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
@@ -29,7 +29,7 @@ def hash_files(path: Path) -> str:
     return digest({name_in(path, file): hash_file(file) for file in labelled_files(path)})
 
 
-def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None]) -> dict[str, Any]:
+def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
 
     The files are read twice: first labels, groups and splits, then the texts. Only a few numbers per row stay in
@@ -50,21 +50,19 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Callable[[str], None
     chosen = choose_files(path, settings)
     options = read_options(settings)
     columns = read_columns(path, settings, rows_of(chosen.files, options), chosen.splits)
-    rows = np.bincount(columns.labels, minlength=len(columns.label_names)).tolist()
-    names = name_labels(dict(zip(columns.label_names, rows, strict=True)), settings.positive_label, path, warn)
+    rows = np.bincount(columns.labels, minlength=len(columns.first_rows)).tolist()
+    names = name_labels(dict(zip(columns.first_rows, rows, strict=True)), settings.positive_label, path, warn)
     for line in [*chosen.notes, *describe_headers(chosen.files, options), *columns.notes]:
         warn(line)
-    label_of_place = np.array([names.index(name) for name in columns.label_names], label_dtype(len(names)))
+    label_of_place = np.array([names.index(name) for name in columns.first_rows], label_dtype(len(names)))
     labels = label_of_place[columns.labels]
     split = split_rows(columns, settings, path)
     if settings.leaks == "remove":
         split = without_leaks(columns.texts, split)
     if removed := int((split == REMOVED).sum()):
         warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
-    first_rows = dict(zip(columns.label_names, columns.label_rows, strict=True))
-    check, warnings = check_classes(labels, {name: first_rows[name] for name in names}, split, settings, path)
-    for warning in warnings:
-        warn(warning)
+    first_rows = {name: columns.first_rows[name] for name in names}
+    check = check_classes(labels, first_rows, split, settings, path, warn)
     write_texts(path, rows_of(chosen.files, options), settings.text_column, labels, split, columns, folder / TEXTS)
     if hash_files(path) != sha256:
         raise InputError(f"{path}: its content has changed while it was read; run again")
@@ -96,20 +94,14 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
 
 
 def write_texts(
-    path: Path,
-    batches: Iterable[tuple[Path, int, pa.RecordBatch]],
-    text_column: str,
-    labels: np.ndarray,
-    split: np.ndarray,
-    columns: Columns,
-    target: Path,
+    path: Path, batches: Batches, text_column: str, labels: np.ndarray, split: np.ndarray, columns: Columns, texts: Path
 ) -> None:
     """Write texts with split, label, origin and group, or fail if there are not as many rows as before."""
     names, seen, place, groups = pa.array([*SPLITS, "removed"]), 0, 0, columns.groups
     fields = [("split", pa.string()), ("label", pa.from_numpy_dtype(labels.dtype)), ("text", pa.string()),
               ("file", pa.string()), ("row", pa.int64())]  # fmt: skip
     schema = pa.schema(fields if groups is None else [*fields, ("group", pa.uint64())])
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(texts, schema, compression="zstd") as writer:
         for file, first, batch in batches:
             keep = columns.keep[seen : seen + len(batch)]
             seen += len(batch)

@@ -91,17 +91,13 @@ def strings_of(batch: pa.RecordBatch, column: str, path: Path, flag: str = "its 
         values = values.dictionary_decode()
     kind = values.type
     if not any(is_kind(kind) for is_kind in PLAIN_KINDS):
+        # Only Parquet has other types.
+        others = [f"{field.name!r} ({field.type})" for field in pq.read_schema(path) if field.name != column]
         raise InputError(
             f"{path}: the column {column!r} holds {kind}, expected text or numbers; name another column with {flag}"
-            f"{describe_columns(path, column)}"
+            f"{'; it has ' if others else ''}{', '.join(others)}"
         )
     return values.cast(pa.string()).fill_null("")
-
-
-def describe_columns(path: Path, column: str) -> str:
-    """Return the other columns of a Parquet file, which are the only ones with other types than text, for a message."""
-    others = [f"{field.name!r} ({field.type})" for field in pq.read_schema(path) if field.name != column]
-    return f"; it has {', '.join(others)}" if others else ""
 
 
 def required_strings(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:

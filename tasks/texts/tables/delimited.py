@@ -46,14 +46,14 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
         quoting = QUOTING[options.quoting]
         rows = csv.reader(itertools.chain([header], remember(lines, raw)), delimiter=delimiter, strict=True, **quoting)
         names = column_names(rows, header, delimiter, path, options)
+        empty = {options.text_column: ""}  # null in other columns
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
         check = RowCheck(file, names, delimiter, raw)
         for first, part in file.parts(check.passing(rows)):
-            columns = []
-            for name, place in taken.items():
-                fields = [row[place] for row in part]
-                nullable = fields if name == options.text_column else [field or None for field in fields]
-                columns.append(file.column(name, nullable, first))
+            columns = [
+                file.column(name, [row[place] or empty.get(name) for row in part], first)
+                for name, place in taken.items()
+            ]
             yield pa.record_batch(columns, list(taken)), file.share
 
 
@@ -80,7 +80,7 @@ def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[st
         with TextFile(path, options, newline="") as file:
             header, separator, skipped = find_header(file.lines(), options)
         delimiter = options.delimiter or separator or find_delimiter(header, path)
-        names = next(csv.reader([header], delimiter=delimiter), [])
+        names = split_header(header, delimiter)
         passed = [f"the line {line!r}" for line in skipped]
         passed += [f"column {place} (without a name)" for place, name in enumerate(names, 1) if not name.strip()]
         if passed:
@@ -98,12 +98,12 @@ def find_delimiter(header: str, path: Path) -> str:
     """Return the delimiter that gives the header most columns, a comma by default; a tab for .tsv."""
     if form_of(path)[0] == ".tsv":
         return "\t"
-    return max(DELIMITERS, key=lambda delimiter: count_fields(header, delimiter))
+    return max(DELIMITERS, key=lambda delimiter: len(split_header(header, delimiter)))
 
 
-def count_fields(header: str, delimiter: str) -> int:
-    """Return how many columns a header has."""
-    return len(next(csv.reader([header], delimiter=delimiter), []))
+def split_header(header: str, delimiter: str) -> list[str]:
+    """Return the names in a header."""
+    return next(csv.reader([header], delimiter=delimiter), [])
 
 
 def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: Path, options: ReadOptions) -> list[str]:
@@ -121,7 +121,7 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     if has_surrogate(header):
         raise InputError(f"{path}: the header {explain_bytes(path, header, options.encoding, options.flags)}")
     probable = find_delimiter(header, path)
-    if len(names) == 1 and count_fields(header, probable) > 1:
+    if len(names) == 1 and len(split_header(header, probable)) > 1:
         raise InputError(
             f"{path}: its header has no {delimiter!r}; fields seem to be separated by {probable!r}: give "
             f"{options.flags}delimiter {probable!r}, or leave it out"
