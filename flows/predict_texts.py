@@ -1,6 +1,6 @@
 """Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
 
-from tasks.reporting.command_line import UsageError, exit_status, parse_command_line, refuse
+from tasks.reporting.command_line import exit_status, parse_command_line, refuse
 
 import json
 import sys
@@ -94,8 +94,8 @@ def main() -> int | None:
     try:
         settings = parse_command_line(PredictSettings, arguments, program, ABOUT)
         if settings.input == STDIN and sys.stdin is None:
-            raise UsageError("--input -: standard input is closed; expected one text per line")
-    except (UsageError, PipelineError) as error:
+            raise InputError("--input -: standard input is closed; expected one text per line")
+    except PipelineError as error:
         return refuse(program, error)
     if settings.text is not None:
         texts = texts or [settings.text.get_secret_value()]  # IMDB_TEXT

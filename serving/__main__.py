@@ -21,7 +21,7 @@ DRAIN_SECONDS = 30
 def main() -> int:
     """Serve with the settings of the command line; return the exit status."""
     environment.prepare()
-    from tasks.reporting.command_line import UsageError, exit_status, parse_command_line, refuse
+    from tasks.reporting.command_line import exit_status, parse_command_line, refuse
 
     from serving.settings import ServeSettings
     from tasks.core.errors import PipelineError
@@ -31,7 +31,7 @@ def main() -> int:
     logging.getLogger("serving").setLevel(logging.INFO)
     try:
         settings = parse_command_line(ServeSettings, sys.argv[1:], program, ABOUT)
-    except (UsageError, PipelineError) as error:
+    except PipelineError as error:
         return refuse(program, error)
     return exit_status(program, lambda: serve(settings))
 

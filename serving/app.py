@@ -10,9 +10,9 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.batching import Batcher, QueueFull
@@ -140,7 +140,7 @@ class Service:
             self.authenticate(request)
             response = await call_next(request)
         except RequestError as error:
-            response = error_response(error)
+            response = await http_exception_handler(request, error)
         except Exception:
             logger.exception("a request to %s failed", request.scope["path"])
             response = JSONResponse({"detail": "internal error; see the log of the service"}, 500)
@@ -170,22 +170,8 @@ def adapt(app: ASGIApp, root_path: str) -> ASGIApp:
     return adapted
 
 
-def error_response(error: RequestError) -> JSONResponse:
-    """Return the response to a rejected request."""
-    return JSONResponse({"detail": error.detail}, error.status, error.headers)
-
-
-PREDICT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": PredictRequest.model_json_schema(),
-                "example": {"texts": ["I loved every minute"], "explain": 3},
-            }
-        },
-    }
-}
+PREDICT_EXAMPLE = {"texts": ["I loved every minute"], "explain": 3}
+PREDICT_CONTENT = {"application/json": {"schema": PredictRequest.model_json_schema(), "example": PREDICT_EXAMPLE}}
 
 
 def read_page(name: str, root_path: str) -> str:
@@ -208,15 +194,9 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
     app.middleware("http")(service.handle)
     app.add_middleware(adapt, root_path=settings.root_path)
 
-    @app.exception_handler(HTTPException)
-    async def refuse(_request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+    body_schema = {"requestBody": {"required": True, "content": PREDICT_CONTENT}}
 
-    @app.exception_handler(RequestError)
-    async def reject(_request: Request, error: RequestError) -> JSONResponse:
-        return error_response(error)
-
-    @app.post("/predict", openapi_extra=PREDICT_BODY, summary="Score texts")
+    @app.post("/predict", openapi_extra=body_schema, summary="Score texts")
     async def predict(request: Request) -> Response:
         # Parsing and writing a megabyte of JSON would delay other requests.
         body = await read_body(request, settings)

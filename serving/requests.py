@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from serving.settings import ServeSettings
@@ -15,13 +16,11 @@ MAX_WORDS = 20
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-class RequestError(Exception):
+class RequestError(HTTPException):
     """A rejected request: HTTP status, reason, and response headers (Retry_After for Retry-After)."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, detail, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 class PredictRequest(BaseModel):
@@ -99,9 +98,8 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
         parsed = PredictRequest.model_validate(content)
     except ValidationError as error:
         # Without the input itself: it may be long, and need not be text.
-        raise RequestError(
-            422, "; ".join(map(describe, error.errors(include_url=False, include_input=False)))
-        ) from None
+        mistakes = error.errors(include_url=False, include_input=False)
+        raise RequestError(422, "; ".join(map(describe, mistakes))) from None
     if len(parsed.texts) > settings.max_texts:
         raise RequestError(413, f"{len(parsed.texts)} texts; at most {settings.max_texts} per request")
     for index, text in enumerate(parsed.texts):

@@ -53,7 +53,7 @@ CASE_STUDY = "case-study"  # has no file: its values are the settings' defaults
 PREFIX = "IMDB_"
 
 
-class UsageError(Exception):
+class UsageError(PipelineError):
     """The command line cannot be run; the message has one line per mistake."""
 
 
@@ -187,9 +187,8 @@ class Flags(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *_others: Any,
+        **_other: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read our own variables only; a preset ranks below the flags and the environment."""
         preset = [PresetSource(settings_cls)] if "preset" in settings_cls.model_fields else []
@@ -340,7 +339,7 @@ def run_flow(
         print_failures_once()
         check_store(warn=lambda message: print_error(program, message))
         check_server(warn=lambda message: print_error(program, message))
-    except (UsageError, PipelineError) as error:
+    except PipelineError as error:
         return refuse(program, error)
     # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
