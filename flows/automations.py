@@ -34,17 +34,15 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.settings import PREFECT_API_URL
 
 from tasks.core.errors import InputError
-from tasks.core.paths import has_password, printable_url
+from tasks.core.paths import printable_url
 from tasks.reporting.preflight import check_address
 from tasks.reporting.progress import MODEL_PROMOTED
 
 
 def check_server(server: str | None) -> None:
-    """Refuse a temporary server, and one with a password in its address, `server`."""
+    """Refuse a temporary server, and one that cannot be used at its address, `server`."""
     if not server:
         raise InputError("PREFECT_API_URL names no server; a temporary one would forget the automations")
-    if has_password(server):
-        raise InputError("PREFECT_API_URL has a password in it; take it out, and set PREFECT_API_AUTH_STRING")
     check_address(server)
 
 

@@ -28,10 +28,8 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     """
     space, shared = read_search(settings.search), shared_settings(settings)
     asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
-    name, store = (
-        digest({"asked": asked, "search": settings.search.split(), "of": downloaded.sha256}),
-        open_store(),
-    )
+    name = digest({"asked": asked, "search": settings.search.split(), "of": downloaded.sha256})
+    store = open_store()
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
         yield from train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)

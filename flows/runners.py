@@ -84,7 +84,8 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
         try:
             runner = begun.enter_context(open_runner(settings))
         except OSError as error:
-            raise RunnerError(f"--runner {settings.runner}: nothing answers at {settings.place} ({error})") from error
+            place = settings.address or "this machine"
+            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
         yield runner
 
 
@@ -95,32 +96,23 @@ def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
         return ThreadPoolTaskRunner(max_workers=workers)
     if settings.runner == "processes":
         return ProcessPoolTaskRunner(max_workers=workers, initializer=share_processors, initargs=(workers,))
-    runner: TaskRunner[Any]
+    make = cluster_runner(settings.runner)
+    if settings.address:
+        return make(address=settings.address)
+    share = fair_share(workers)
     if settings.runner == "dask":
-        dask = extra("prefect_dask", "dask").DaskTaskRunner
-        runner = dask(address=settings.address) if settings.address else dask(cluster_kwargs=own_dask(workers))
-        return runner
-    ray = extra("prefect_ray", "ray").RayTaskRunner
-    runner = ray(address=settings.address) if settings.address else ray(init_kwargs=own_ray(workers))
-    return runner
-
-
-def own_dask(workers: int) -> dict[str, Any]:
-    """Return the options of a Dask cluster on this machine: one task per process, no dashboard."""
-    return {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": fair_share(workers)}
-
-
-def own_ray(workers: int) -> dict[str, Any]:
-    """Return the options of a Ray cluster on this machine: no dashboard, no telemetry."""
+        own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": share}
+        return make(cluster_kwargs=own)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    return {"num_cpus": workers, "include_dashboard": False, "runtime_env": {"env_vars": fair_share(workers)}}
+    return make(init_kwargs={"num_cpus": workers, "include_dashboard": False, "runtime_env": {"env_vars": share}})
 
 
-def extra(module: str, name: str) -> Any:
-    """Return a module of an extra, or raise RunnerError if it is not installed."""
+def cluster_runner(name: str) -> Callable[..., TaskRunner[Any]]:
+    """Return the class of the runner dask or ray; raise RunnerError if it is not installed."""
     try:
-        return importlib.import_module(module)
+        runner: Callable[..., TaskRunner[Any]] = getattr(
+            importlib.import_module(f"prefect_{name}"), f"{name.capitalize()}TaskRunner"
+        )
     except ImportError as error:
-        raise RunnerError(
-            f"--runner {name} needs {module.replace('_', '-')} ({error}): pip install '.[{name}]'"
-        ) from error
+        raise RunnerError(f"--runner {name} needs prefect-{name} ({error}): pip install '.[{name}]'") from error
+    return runner

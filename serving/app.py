@@ -41,7 +41,7 @@ class Service:
         self.batcher = Batcher(self.score, BATCH_SIZE, settings.max_waiting)
         self.explaining = asyncio.Semaphore(1)
         self.counts = Counts(lambda: self.batcher.texts_waiting)
-        self.counts.set_model(champion.now.classifier.name)
+        self.counts.set_model(self.counts.serves, champion.now.classifier.name)
 
     def score(self, texts: list[str]) -> tuple[str, list[dict[str, Any]]]:
         """Return the model's name and the verdicts."""
@@ -82,8 +82,8 @@ class Service:
             await asyncio.sleep(self.settings.look_seconds)
             if await run_in_threadpool(self.champion.look):
                 self.counts.swaps.inc()
-                self.counts.set_model(self.champion.now.classifier.name)
-            self.counts.set_rejected(self.rejected())
+                self.counts.set_model(self.counts.serves, self.champion.now.classifier.name)
+            self.counts.set_model(self.counts.rejects, self.rejected())
 
     def rejected(self) -> str | None:
         """Return the name of the champion that could not be loaded, so that an older model serves; or None."""

@@ -26,16 +26,11 @@ class Counts:
         )
         Gauge("classifier_waiting_texts", "Texts waiting to be scored.", registry=registry).set_function(waiting)
 
-    def set_model(self, model: str) -> None:
-        """Set the name of the model that serves."""
-        self.serves.clear()
-        self.serves.labels(model).set(1)
-
-    def set_rejected(self, model: str | None) -> None:
-        """Set the name of the champion that could not be loaded, if there is one."""
-        self.rejects.clear()
+    def set_model(self, gauge: Gauge, model: str | None) -> None:
+        """Set the one model that a gauge, `serves` or `rejects`, names, or none."""
+        gauge.clear()
         if model:
-            self.rejects.labels(model).set(1)
+            gauge.labels(model).set(1)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

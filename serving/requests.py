@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from serving.settings import ServeSettings
+from tasks.core.paths import printable
 
 MAX_WORDS = 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -93,7 +94,7 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
     known = PredictRequest.model_fields
     # Pydantic would collect an error for each of a million unknown keys.
     if (unknown := next((name for name in content if name not in known), None)) is not None:
-        raise RequestError(422, f"{printable(unknown)}: is unknown; expected {' and '.join(known)}")
+        raise RequestError(422, f"{printable(unknown[:80])}: is unknown; expected {' and '.join(known)}")
     try:
         parsed = PredictRequest.model_validate(content)
     except ValidationError as error:
@@ -113,10 +114,5 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
 
 def describe(mistake: Any) -> str:
     """Return pydantic's message for one mistake, with the field's name in front."""
-    field = printable(".".join(map(str, mistake["loc"])))
+    field = printable(".".join(map(str, mistake["loc"]))[:80])
     return f"{field}: {mistake['msg']}" if field else str(mistake["msg"])
-
-
-def printable(name: str) -> str:
-    """Return the start of a name that a client has chosen, as valid UTF-8."""
-    return name[:80].encode("utf-8", "replace").decode()

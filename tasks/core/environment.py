@@ -21,9 +21,8 @@ COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a stor
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
 # This machine by its own names: no proxy knows what listens there.
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
-BACKEND = "tensorflow"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-FIXED = {"TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0"}
+FIXED = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0"}
 REMOVED = (
     *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_XLA_FLAGS", "XLA_FLAGS"),
     *("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_DISABLE_MKL", "TF_SET_ONEDNN_FPMATH_MODE"),
@@ -173,16 +172,14 @@ def check_certificates() -> None:
     Raises:
         ServerError: naming the variable.
     """
-    named = [name for name in CERTIFICATES if os.environ.get(name)]
-    if not named:
-        return
-    import ssl  # takes time, which a command without these variables does not need
+    for name in CERTIFICATES:
+        value = os.environ.get(name)
+        if not value or os.path.isdir(value):
+            continue
+        import ssl  # takes time, which a command without these variables does not need
 
-    for name in named:
-        place = Path(value := os.environ[name])
         try:
-            if not place.is_dir():
-                ssl.create_default_context(cafile=place)
+            ssl.create_default_context(cafile=value)
         except OSError as error:  # of which ssl.SSLError is one
             reason = "it has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
             raise ServerError(f"{name}={value}: cannot be read ({reason}); fix or unset {name}") from error
@@ -193,17 +190,11 @@ def fix_arithmetic() -> None:
 
     No cache key contains them, so a training under another value would be taken for an ordinary one.
     """
-    backend = os.environ.get("KERAS_BACKEND") or BACKEND
-    if backend != BACKEND:
-        print(f"KERAS_BACKEND={backend} is not used: these networks need {BACKEND}", file=sys.stderr)
-    os.environ["KERAS_BACKEND"] = BACKEND
-    for name in sorted(os.environ):
-        if name in REMOVED or (name.startswith(REMOVED_PREFIXES) and not name.endswith("VERBOSE")):
+    for name, value in sorted(os.environ.items()):
+        is_removed = name in REMOVED or (name.startswith(REMOVED_PREFIXES) and not name.endswith("VERBOSE"))
+        if is_removed or (value and value != FIXED.get(name, value)):
             print(f"{name}={os.environ.pop(name)} is not used: it would change what is computed", file=sys.stderr)
-    for name, value in FIXED.items():
-        if (other := os.environ.get(name, value)) != value:
-            print(f"{name}={other} is not used: it would change what is computed", file=sys.stderr)
-        os.environ[name] = value
+    os.environ.update(FIXED)
 
 
 def database_address(home: Path) -> dict[str, str]:

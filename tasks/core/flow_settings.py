@@ -22,11 +22,6 @@ class RunnerSettings(Settings):
     address: str | None = Field(None, min_length=1)
     """of a running Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) (none: start one)"""
 
-    @property
-    def place(self) -> str:
-        """Where the runner is, in words."""
-        return self.address or "this machine"
-
     @model_validator(mode="after")
     def _only_clusters_have_an_address(self) -> Self:
         if self.address is not None and self.runner not in ("dask", "ray"):
@@ -63,15 +58,27 @@ class CompareSettings(RunSettings, RunnerSettings):
         return () if cells is None or list(cells) in (["none"], [None]) else cells
 
 
-class PromoteSettings(Settings):
+class NamedModel(Settings):
+    """A registered model's name."""
+
+    registered_model: ModelName | None = None
+    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
+
+
+class ModelChoice(NamedModel):
+    """Which model scores or is written."""
+
+    model: str | None = Field(None, min_length=1)
+    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
+
+
+class PromoteSettings(NamedModel):
     """A version to make the champion by hand, or a run to track."""
 
     run: CliPositionalArg[str | None] = Field(None, min_length=1)
     """a run folder, or its name in the store: track this run, which could not be tracked, and decide on its model"""
     version: int | None = Field(None, ge=1)
     """the version to promote, or to roll back to"""
-    registered_model: ModelName | None = None
-    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     reason: str = Field("promoted by hand", min_length=1)
     """the reason to record with the decision"""
 
@@ -82,7 +89,7 @@ class PromoteSettings(Settings):
         return self
 
 
-class PredictSettings(RunnerSettings):
+class PredictSettings(RunnerSettings, ModelChoice):
     """What to score, and with which model; the files of a folder may be scored in parallel."""
 
     text: SecretStr | None = None  # Prefect's server stores the parameters of every run
@@ -100,10 +107,6 @@ class PredictSettings(RunnerSettings):
     """the CSV delimiter (none: detected in the header among comma, semicolon, tab and bar)"""
     quoting: Quoting = "double"
     """how CSV writes a double quote in a quoted field: twice, or after a backslash (none: quotes have no meaning)"""
-    model: str | None = Field(None, min_length=1)
-    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: ModelName | None = None
-    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     explain: int = Field(0, ge=0, le=100)
     """return this many of the words that changed the score most"""
     max_drift: float = Field(0.25, gt=0)
@@ -123,17 +126,13 @@ class PredictSettings(RunnerSettings):
         return self
 
 
-class ExportSettings(Settings):
+class ExportSettings(ModelChoice):
     """Which model to write, and where."""
 
     output: str = Field(min_length=1)
     """the new folder to write to"""
     format: Literal["saved_model", "onnx"] = "saved_model"
     """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""
-    model: str | None = Field(None, min_length=1)
-    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
-    registered_model: ModelName | None = None
-    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
 
 
 class HousekeepingSettings(Settings):

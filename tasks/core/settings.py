@@ -68,19 +68,11 @@ class ModelSettings(Settings):
     """seed of the initial weights"""
 
     @model_validator(mode="after")
-    def _simple_rnn_has_no_gates(self) -> Self:
+    def _parts_fit_together(self) -> Self:
         if self.cell == "simple_rnn" and self.recurrent_activation is not None:
             raise ValueError("recurrent_activation is for the gates of lstm and gru; simple_rnn has none")
-        return self
-
-    @model_validator(mode="after")
-    def _there_is_something_to_read(self) -> Self:
         if not (self.embedding_dim or self.phrases or self.word_vectors):
             raise ValueError("embedding_dim is 0, so there is nothing to read; add phrases or word_vectors")
-        return self
-
-    @model_validator(mode="after")
-    def _vectors_are_there_to_be_tuned(self) -> Self:
         if self.vector_tuning and not self.word_vectors:
             raise ValueError("vector_tuning needs word_vectors; add these, or leave it out")
         return self

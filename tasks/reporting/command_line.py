@@ -4,7 +4,6 @@ import argparse
 import difflib
 import functools
 import gc
-import importlib.resources
 import inspect
 import os
 import signal
@@ -12,7 +11,6 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast, get_args
 
@@ -44,11 +42,7 @@ environment.prepare()
 Model = TypeVar("Model", bound=Settings)
 Result = TypeVar("Result")
 
-PRESETS = {
-    path.name.removesuffix(".toml"): path
-    for path in (importlib.resources.files("tasks.core") / "presets").iterdir()
-    if path.name.endswith(".toml")
-}
+PRESETS = {path.stem: path for path in (environment.PROJECT / "tasks" / "core" / "presets").glob("*.toml")}
 CASE_STUDY = "case-study"  # has no file: its values are the settings' defaults
 PREFIX = "IMDB_"
 
@@ -200,28 +194,19 @@ def preset_names() -> list[str]:
     return sorted([CASE_STUDY, *PRESETS])
 
 
-def find_preset(name: str) -> Path | Traversable:
-    """Return the file of a named preset, or the TOML file at the path `name`.
-
-    Raises:
-        UsageError: there is no such file.
-    """
-    path = PRESETS.get(name) or user_path(name)
-    if not path.is_file():
-        raise UsageError(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
-    return path
-
-
 def read_preset(name: str) -> dict[str, Any]:
-    """Return the settings of a preset.
+    """Return the settings of a named preset, or of the TOML file at the path `name`.
 
     Raises:
         UsageError: there is no such preset, or it is not TOML.
     """
     if name == CASE_STUDY:
         return {}
+    path = PRESETS.get(name) or user_path(name)
+    if not path.is_file():
+        raise UsageError(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
     try:
-        return tomllib.loads(find_preset(name).read_text("utf-8-sig"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--preset {name}: not a TOML file: {error}") from error
     except OSError as error:

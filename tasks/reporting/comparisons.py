@@ -9,6 +9,7 @@ from rich.table import Table
 
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.evaluation.plots import side_by_side
+from tasks.reporting.pages import link_folder
 from tasks.reporting.screen import console_for
 
 if TYPE_CHECKING:
@@ -143,26 +144,21 @@ def show_comparison(folder: Path) -> int:
         table.add_row(*row)
     console.print(table)
     kept = sum(member["summary"] is not None and is_from_cache(member) for member in members)
-    console.print(f"{kept} of {len(members)} networks came from the cache.", highlight=False)
-    console.print(describe_choice(comparison), highlight=False)
+    console.print(f"{kept} of {len(members)} networks came from the cache.")
+    console.print(describe_choice(comparison))
     failed = [member for member in members if member["failure"]]
     for member in failed:
-        console.print(f"{member['name']} failed: {member['failure']}", highlight=False, style="bold")
-    console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True, highlight=False)
+        console.print(f"{member['name']} failed: {member['failure']}", style="bold")
+    console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True)
     return 1 if failed else 0
 
 
 def show_in_prefect(comparison: dict[str, Any], folder: Path) -> None:
     """Put the table of a comparison and a link to its folder into Prefect's UI."""
-    from prefect.artifacts import create_link_artifact, create_table_artifact
+    from prefect.artifacts import create_table_artifact
 
     cells = [[cell.replace("\n", ", ") for cell in describe_row(member)] for member in comparison["members"]]
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells]
     said = f"{describe_choice(comparison)} {describe_sight(comparison)}"
     create_table_artifact(rows, key="imdb-pipeline-comparison", description=said)
-    create_link_artifact(
-        folder.as_uri(),
-        link_text=folder.name,
-        key="imdb-pipeline-comparison-folder",
-        description="On this run's machine.",
-    )
+    link_folder(folder, "imdb-pipeline-comparison-folder")

@@ -52,19 +52,24 @@ def mlflow_page(tracking: dict[str, Any]) -> str | None:
     return f"{tracking['uri'].rstrip('/')}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 
 
+def link_folder(folder: Path, key: str) -> None:
+    """Put a link to a folder of this machine into Prefect's UI."""
+    from prefect.artifacts import create_link_artifact
+
+    create_link_artifact(folder.as_uri(), link_text=folder.name, key=key, description="On this run's machine.")
+
+
 def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: dict[str, Any]) -> None:
     """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
-    table = [{"reviews": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
+    table = [{"texts": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
     create_table_artifact(table, key="imdb-pipeline-metrics", description="The test metrics count.")
     images = {path.stem.replace("_", " "): as_address(path) for path in sorted((folder / FIGURES).iterdir())}
     markdown = render("report.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
     create_markdown_artifact(markdown, key="imdb-pipeline-report")
-    create_link_artifact(
-        folder.as_uri(), link_text=folder.name, key="imdb-pipeline-run-folder", description="On this run's machine."
-    )
+    link_folder(folder, "imdb-pipeline-run-folder")
     if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
         create_link_artifact(page, link_text="The run in MLflow", key="imdb-pipeline-mlflow-run")
 

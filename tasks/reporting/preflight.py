@@ -143,15 +143,14 @@ def check_server(warn: Callable[[str], None]) -> None:
     if address := settings.api.url:
         check_address(address)
     elif not settings.server.ephemeral.enabled:
-        named = [name for name in ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
-                 if name in os.environ]  # fmt: skip
+        names = ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
         raise ServerError(
-            f"Prefect has no server: PREFECT_API_URL names none, and {named[0]} forbids a temporary one; "
-            "set the former or unset the latter"
+            f"Prefect has no server: PREFECT_API_URL names none, and {' or '.join(filter(os.environ.get, names))} "
+            "forbids a temporary one; set the former or unset the latter"
         )
     else:
         check_password(settings.server.api.auth_string, settings.api.auth_string)
-        for folder, remedy in writable_places():
+        for folder, remedy in writable_places().items():
             check_room(folder, remedy)
         prepare_server(warn)
 
@@ -166,11 +165,11 @@ def check_password(asked: SecretStr | None, given: SecretStr | None) -> None:
         )
 
 
-def writable_places() -> list[tuple[Path, str]]:
+def writable_places() -> dict[Path, str]:
     """Return the folders that every run writes to, with what names another folder."""
+    places = {Path(os.environ["PREFECT_HOME"]): "--store DIR", store_root(): "--store DIR"}
     temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
-    places = [(Path(os.environ["PREFECT_HOME"]), "--store DIR"), (store_root(), "--store DIR")]
-    return places + ([(temporary, "TMPDIR")] if temporary.is_dir() else [])
+    return places | ({temporary: "TMPDIR"} if temporary.is_dir() else {})
 
 
 def check_proxies() -> None:
@@ -213,10 +212,8 @@ def ask_version() -> str:
             timeout = httpx.Timeout(LONGEST, connect=CONNECTING)
             with get_client(httpx_settings={"timeout": timeout}, sync_client=True) as client:
                 client.raise_for_api_version_mismatch()
-    except RuntimeError as error:
-        return describe_answer(error.__cause__ or error)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return describe_answer(error)
+    except (RuntimeError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return describe_answer((isinstance(error, RuntimeError) and error.__cause__) or error)
     return ""
 
 
@@ -236,7 +233,7 @@ def describe_answer(error: BaseException) -> str:
     return "it is not a Prefect server; the address begins with http and ends in /api"
 
 
-def check_room(folder: Path, remedy: str = "--store DIR") -> None:
+def check_room(folder: Path, remedy: str) -> None:
     """Raise StoreError if the disk is too full for the files of a temporary server."""
     free = shutil.disk_usage(folder).free // 10**6
     if free < DATABASE_MB:

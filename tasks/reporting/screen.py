@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tasks.core.environment import is_own_program
 from tasks.core.error_messages import describe, is_debugging, print_error
@@ -25,9 +25,9 @@ TRACK_LATER = "python flows/promote_flow.py"
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
 
-def console_for(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: [x] in a path is not markup, and :x: no emoji."""
-    return Console(stderr=stderr, markup=False, emoji=False)
+def console_for() -> Console:
+    """Return a console that prints text as it is: [x] in a path is not markup, :x: no emoji, and numbers no colour."""
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def show_run(folder: Path) -> int:
@@ -39,10 +39,8 @@ def show_run(folder: Path) -> int:
     console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
-    table = Table(title=f"{dataset['name']}: {dataset['test']:,} test reviews", title_justify="left")
-    table.add_column("step")
-    table.add_column("seconds", justify="right")
-    table.add_column("from the cache")
+    columns = "step", Column("seconds", justify="right"), "from the cache"
+    table = Table(*columns, title=f"{dataset['name']}: {dataset['test']:,} test texts", title_justify="left")
     for step in steps:
         seconds = "failed" if step["seconds"] is None else f"{step['seconds']:.2f}"
         table.add_row(step["name"], seconds, "yes" if step["cached"] else "no")
@@ -55,10 +53,10 @@ def show_run(folder: Path) -> int:
     for row in others:
         table.add_row(*row)
     console.print(table)
-    console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"), highlight=False)
+    console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"))
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
-    console.print(f"Report: {folder / REPORT}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {folder / REPORT}", soft_wrap=True)
     if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
         program = Path(sys.argv[0]).name
         print_error(program, f"complete, but MLflow could not be used, as the log says; later: {TRACK_LATER} {folder}")
@@ -104,12 +102,9 @@ def show_inventory(findings: dict[str, Any]) -> int:
     """Print the store's artifacts; the exit status is 1 if something is damaged."""
     console = console_for()
     artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
-    table = Table(title=f"{findings['action']}: {len(artifacts)} artifacts", title_justify="left")
-    table.add_column("artifact")
-    for name in ("MB", "days since use", "runs"):
-        table.add_column(name, justify="right")
-    table.add_column("last run")
-    table.add_column("whole")
+    numbers = [Column(name, justify="right") for name in ("MB", "days since use", "runs")]
+    title = f"{findings['action']}: {len(artifacts)} artifacts"
+    table = Table("artifact", *numbers, "last run", "whole", title=title, title_justify="left")
     for entry in artifacts:
         step, _, key = entry["key"].partition("/")
         table.add_row(
@@ -122,11 +117,11 @@ def show_inventory(findings: dict[str, Any]) -> int:
         )
     console.print(table)
     total = sum(entry["size"] for entry in artifacts)
-    console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}", highlight=False)
+    console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}")
     for name in findings["removed"]:
-        console.print(f"Also removed: {name}", highlight=False)
+        console.print(f"Also removed: {name}")
     for name in damaged:
-        console.print(f"Damaged run folder: {name}", highlight=False)
+        console.print(f"Damaged run folder: {name}")
     return 1 if damaged or any(entry["damage"] for entry in artifacts) else 0
 
 

@@ -4,6 +4,7 @@ A run that is killed cannot end them itself. What a run starts inherits a variab
 This file is also the watchdog's program: it imports little, because it is in memory as long as the run.
 """
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -55,16 +56,12 @@ def stop(processes: "Sequence[psutil.Process]") -> None:
     import psutil
 
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-        except psutil.NoSuchProcess:
-            continue
     _gone, alive = psutil.wait_procs(processes, timeout=5)
     for process in alive:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
 
 
 def main(owner: str) -> None:

@@ -98,7 +98,7 @@ def test_another_backend_of_keras_is_set_aside_and_named(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     prepare([])
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
-    assert capsys.readouterr().err == "KERAS_BACKEND=torch is not used: these networks need tensorflow\n"
+    assert capsys.readouterr().err == "KERAS_BACKEND=torch is not used: it would change what is computed\n"
     prepare([])
     assert capsys.readouterr().err == ""
 

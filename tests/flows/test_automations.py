@@ -15,7 +15,7 @@ from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import RelatedResource, Resource
 
 from flows.automations import DEPLOYED, check_server, printable_webhook, recovery_automations
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
 
 PROJECT = Path(__file__).parents[2]
@@ -147,5 +147,5 @@ def test_a_webhook_that_is_no_address_is_refused_and_not_printed(address):
 
 
 def test_a_servers_password_is_refused():
-    with pytest.raises(InputError, match="PREFECT_API_AUTH_STRING"):
+    with pytest.raises(ServerError, match="PREFECT_API_AUTH_STRING"):
         check_server("http://me:secret@127.0.0.1:1/api")

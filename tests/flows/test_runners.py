@@ -62,7 +62,7 @@ def test_members_side_by_side_come_to_the_same(runner, imdb, alone, tmp_path):
 
 @pytest.mark.parametrize("runner", ["threads", "processes"])
 def test_an_address_is_of_a_cluster(runner):
-    with pytest.raises(ValidationError, match="address is of a Dask scheduler or a Ray cluster"):
+    with pytest.raises(ValidationError, match="address is for the runners dask and ray"):
         RunnerSettings(runner=runner, address="tcp://127.0.0.1:8786")
     assert CompareSettings(runner="dask", address="tcp://127.0.0.1:8786").workers is None
 

@@ -86,17 +86,17 @@ def test_no_address_and_no_temporary_server_is_refused_with_the_variable(monkeyp
 
 
 def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
-    check_room(tmp_path)
+    check_room(tmp_path, "--store DIR")
     monkeypatch.setattr(
         tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=DATABASE_MB * 10**6 - 1)
     )
     with pytest.raises(StoreError, match=rf"{tmp_path}: 19 MB are free .* needs 20 MB; free space, or name a folder"):
-        check_room(tmp_path)
+        check_room(tmp_path, "--store DIR")
 
 
 def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert (tmp_path, "TMPDIR") in writable_places()
+    assert writable_places()[tmp_path] == "TMPDIR"
     monkeypatch.setattr(tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
         check_room(tmp_path, "TMPDIR")
@@ -141,6 +141,6 @@ def test_a_run_with_a_dead_server_in_a_profile_ends_in_one_line(tmp_path):
     )
     assert done.returncode == 2, done.stderr
     notice, said = done.stderr.splitlines()
-    assert notice == "KERAS_BACKEND=jax is not used: these networks need tensorflow"
+    assert notice == "KERAS_BACKEND=jax is not used: it would change what is computed"
     assert f"error: Prefect's server at http://127.0.0.1:1/api, set by {profiles}, cannot be used" in said
     assert said.endswith(f"or take the address out of {profiles} for a temporary server")
