@@ -18,7 +18,7 @@ BLUE, ORANGE, GREY = "#3b6ea8", "#d1662c", "#888888"
 FEW_LABELS = 4  # a small confusion matrix
 MOST_CURVES, MOST_LABELS_SHOWN, LONGEST_NAME = 10, 20, 18
 
-# A curve's name, (n,) whether each review is one to be found, and (n,) the probability that it is.
+# A curve's name, (n,) whether each text is one to be found, and (n,) the probability that it is.
 Ranking = tuple[str, np.ndarray, np.ndarray]
 
 
@@ -93,7 +93,7 @@ def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scor
     figure, (matrix, reliability) = side_by_side(*((1.7, 1) if many else (1, 1.2)), height=5.5 if many else 3.7)
     draw_matrix(matrix, counts, shown)
     if scores.probabilities.ndim == 1:
-        hits, probabilities, of_what = scores.labels, scores.probabilities, f"{names[1]} reviews"
+        hits, probabilities, of_what = scores.labels, scores.probabilities, f"{names[1]} texts"
     else:
         probabilities = scores.probabilities.max(axis=1)
         hits, of_what = scores.probabilities.argmax(axis=1) == scores.labels, "right verdicts"
@@ -104,7 +104,7 @@ def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scor
     share = np.bincount(place, weights=hits, minlength=bins)[filled] / number[filled]
     reliability.plot([0, 1], [0, 1], ":", color=GREY, label="perfectly calibrated")
     reliability.scatter(given, share, s=300 * number[filled] / number.max() + 8, color=BLUE, alpha=0.35, linewidths=0)
-    reliability.plot(given, share, "-", color=BLUE, label="this network (area: reviews)")
+    reliability.plot(given, share, "-", color=BLUE, label="this network (area: texts)")
     reliability.set(title="Reliability", xlabel="probability given", ylabel=f"share of {of_what}")
     reliability.legend(frameon=False, loc="upper left")
     return figure
@@ -145,15 +145,15 @@ def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
 
 
 def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_length: list[dict[str, Any]]) -> "Figure":
-    """Draw the distribution of scores, and accuracy by review length with its 95% interval (Wilson).
+    """Draw the distribution of scores, and accuracy by text length with its 95% interval (Wilson).
 
     With two labels the scores are those of the second one, by label; with more those of the verdict, right or wrong.
     """
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
     if scores.probabilities.ndim == 1:
-        shown, of_what = scores.probabilities, f"a {names[1]} review"
-        groups = [(f"{name} reviews", scores.labels == label) for label, name in enumerate(names)]
+        shown, of_what = scores.probabilities, f"a {names[1]} text"
+        groups = [(f"{name} texts", scores.labels == label) for label, name in enumerate(names)]
     else:
         shown, of_what = scores.probabilities.max(axis=1), "the verdict"
         is_right = scores.probabilities.argmax(axis=1) == scores.labels
@@ -162,7 +162,7 @@ def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_lengt
         spread.hist(shown[members], edges, color=color, alpha=0.55, label=name)
     if scores.probabilities.ndim == 1:
         spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
-    spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="reviews", yscale="log")
+    spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="texts", yscale="log")
     spread.legend(frameon=False, loc="upper center", fontsize=8)
 
     accuracy = np.array([row["accuracy"] for row in by_length])

@@ -43,7 +43,7 @@ def draw_curves(members: Sequence[dict[str, Any]]) -> "Figure":
                 values = [epoch[f"val_{name}"] for epoch in run["history"]]
                 label = None if number else member["name"]
                 axes.plot(epochs, values, "o-", color=color, alpha=0.85, markersize=4, linewidth=1.4, label=label)
-        axes.set(title=f"{name.capitalize()} on the validation reviews", xlabel="epoch")
+        axes.set(title=f"{name.capitalize()} on the validation texts", xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles, labels = both[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -82,8 +82,8 @@ def describe_choice(comparison: dict[str, Any]) -> str:
         return "No network could be trained, so none is chosen."
     summary = comparison["members"][0]["summary"]
     chosen = (
-        f"The validation reviews choose {name}, with the lowest loss ({summary['validation_loss']:.4f}); "
-        f"it is right on {100 * summary['accuracy']:.2f}% of the test reviews."
+        f"The validation texts choose {name}, with the lowest loss ({summary['validation_loss']:.4f}); "
+        f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."
     )
     verdicts: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}
     for pair in comparison["pairs"]:
@@ -110,9 +110,9 @@ def describe_sight(comparison: dict[str, Any]) -> str:
     """Return sentences on the test figures that were seen, and on what that means for a choice."""
     finished = [member for member in comparison["members"] if member["summary"]]
     words = (
-        f"The choice uses the validation reviews alone, although the test figures of all {len(finished)} finished "
+        f"The choice uses the validation texts alone, although the test figures of all {len(finished)} finished "
         "networks are shown. A choice by test accuracy from this table would be partly luck, and would need a new test "
-        "on unseen reviews."
+        "on unseen texts."
     )
     if comparison["search"]:
         words += (
@@ -122,7 +122,7 @@ def describe_sight(comparison: dict[str, Any]) -> str:
     data = [member["settings"]["data"] for member in finished]
     if len({(settings["validation_split"], settings["whole_groups"]) for settings in data}) > 1:
         words += (
-            " Not all were validated on the same reviews (data.validation_split, data.whole_groups), so small "
+            " Not all were validated on the same texts (data.validation_split, data.whole_groups), so small "
             "differences between their losses mean nothing."
         )
     return words
@@ -133,7 +133,7 @@ def show_comparison(folder: Path) -> int:
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
     console = console_for()
     dataset, members = comparison["dataset"], comparison["members"]
-    size = f"{dataset['test']:,} test reviews" if comparison["chosen"] else "no network finished"
+    size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
     rows = [describe_row(member)[:-1] for member in members]  # what came from the cache is said below
     for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=False):

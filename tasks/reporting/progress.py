@@ -50,7 +50,7 @@ def announce_champion(verdict: dict[str, Any]) -> None:
 
 
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
-    """Send the event that a file's reviews differ from those that a model was trained on.
+    """Send the event that a file's texts differ from those that a model was trained on.
 
     The event names the registered model, so that it starts only the deployment that retrains this one. `drift` has the
     population stability index by property.

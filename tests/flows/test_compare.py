@@ -76,7 +76,7 @@ def test_the_page_asks_no_other_host_and_the_terminal_says_who_is_chosen(searche
     assert "the test figures of all 2 finished networks are shown" in " ".join(page.split())
     assert show_comparison(comparison["folder"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"The validation reviews choose {comparison['chosen']}" in printed
+    assert f"The validation texts choose {comparison['chosen']}" in printed
     assert str(comparison["folder"] / "comparison.html") in printed
 
 
