@@ -117,11 +117,11 @@ def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
 
 
 def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0.05) -> str:
-    """Return a sentence on whether the network is better than another classifier of the same reviews."""
+    """Return a sentence on whether the network is better than another classifier of the same texts."""
     points, p_value = 100 * comparison["difference"], comparison["p_value"]
     test = f"McNemar's exact test, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
     first, second = comparison["only_first"], comparison["only_second"]
-    counts = f"only the network is right on {first:,} reviews, only {other} on {second:,}"
+    counts = f"only the network is right on {first:,} texts, only {other} on {second:,}"
     if p_value >= alpha:
         return f"The network and {other} do not differ significantly ({points:+.2f} points; {counts}; {test})."
     verdict = "better" if points > 0 else "worse"

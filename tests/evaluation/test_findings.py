@@ -72,5 +72,5 @@ def test_overfitting_is_reported_only_if_there_is_any():
 def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):
     compared = {"difference": difference, "p_value": p_value, "only_first": 1000, "only_second": 20}
     text = describe_comparison(compared, "the baseline")
-    assert "1,000 reviews" in text
+    assert "1,000 texts" in text
     assert re.search(expected, text)
