@@ -2,11 +2,14 @@
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+from tasks.texts.tables.reading import regroup
 
 # As Keras shuffles the first two; only data that brings its own has the third.
 SHUFFLED = ("train", "test", "validation")
@@ -82,24 +85,11 @@ def write_piles(batches: Iterable[pa.RecordBatch], bounds: list[int], piles: lis
     """Write rows to one file for each range between two bounds."""
     with contextlib.ExitStack() as files:
         writers: list[pa.RecordBatchWriter] = []
-        for rows in gather(batches):
+        for gathered in regroup(batches, sys.maxsize, WRITE_BYTES):  # small writes make reading slow
+            rows = gathered.sort_by("place")
             if not writers:
                 writers = [files.enter_context(pa.ipc.new_file(str(pile), rows.schema)) for pile in piles]
             cuts = np.searchsorted(rows["place"].to_numpy(), bounds)
             for writer, (start, end) in zip(writers, itertools.pairwise(cuts), strict=True):
                 if start < end:
-                    writer.write_table(rows.slice(start, end - start))
-
-
-def gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows of several batches together, sorted by place, because small writes make reading slow."""
-    waiting: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        waiting.append(batch)
-        size += batch.nbytes
-        if size >= WRITE_BYTES:
-            yield pa.Table.from_batches(waiting).sort_by("place").combine_chunks()
-            waiting, size = [], 0
-    if waiting:
-        yield pa.Table.from_batches(waiting).sort_by("place").combine_chunks()
+                    writer.write_batch(rows.slice(start, end - start))

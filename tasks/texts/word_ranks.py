@@ -17,7 +17,7 @@ from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED
 from tasks.texts.sources import imdb, npz
 from tasks.texts.tables.parquet import iterate_rows
-from tasks.texts.tables.reading import regroup
+from tasks.texts.tables.reading import MAX_BATCH_BYTES, regroup
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import WordCounts, words_to_ranks
 
@@ -121,7 +121,7 @@ def name_text(path: Path, split: str, row: int) -> str:
 
 def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
     """Yield a column of one split's rows, part by part."""
-    for batch in regroup(iterate_rows(path, ["split", column]), ROWS_PER_PART):
+    for batch in regroup(iterate_rows(path, ["split", column]), ROWS_PER_PART, MAX_BATCH_BYTES):
         yield batch.filter(pc.equal(batch["split"], split))[column]
 
 

@@ -52,12 +52,12 @@ def explain_bytes(path: Path, text: str, encoding: str, flags: str) -> str:
         return f"{where}; give the right {flags}encoding, or save the file as UTF-8"
     if place.at_end:
         return f"{where}: the file ends within a character, as if it was cut off; get the whole file"
-    if guess := probable_encoding(path, place):
-        return f"{where}; they are probably {guess}: give {flags}encoding {guess}, or save the file as UTF-8"
     if place.is_utf8_otherwise:
         return f"{where}, and other characters are UTF-8: fix these bytes; no single encoding reads the whole file"
     if decodes(path, "utf-8", "surrogatepass"):
         return f"{where}: characters are written as two halves (CESU-8, as by some databases); save the file as UTF-8"
+    if guess := probable_encoding(path, place.offset):
+        return f"{where}; they are probably {guess}: give {flags}encoding {guess}, or save the file as UTF-8"
     return f"{where}; fix these bytes, or give the file's {flags}encoding"
 
 
@@ -110,12 +110,13 @@ def starts_character(text: str) -> bool:
     return False
 
 
-def probable_encoding(path: Path, place: Undecodable) -> str | None:
-    """Return Python's name of an encoding that decodes the whole file to sensible text, or None."""
-    if place.is_utf8_otherwise or decodes(path, "utf-8", "surrogatepass"):
-        return None
+def probable_encoding(path: Path, offset: int) -> str | None:
+    """Return Python's name of an encoding that decodes the whole file to sensible text, or None.
+
+    `offset` is where it is not UTF-8.
+    """
     with path.open("rb") as raw, open_binary(path, raw) as binary:
-        binary.read(max(0, place.offset - SAMPLE // 2))
+        binary.read(max(0, offset - SAMPLE // 2))
         sample = binary.read(SAMPLE)
     guess = guess_encoding(sample)
     return guess if guess and decodes(path, guess) else None

@@ -1,7 +1,6 @@
 """JSON: one object per line (.jsonl) or an array of objects (.json); keys may be missing and change their type."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,13 +135,5 @@ def write_json(value: Any) -> str | None:
     try:
         return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except ValueError:
-        return json.dumps(without_nan(value), ensure_ascii=False, default=str)
-
-
-def without_nan(value: Any) -> Any:
-    """Return a value with None for NaN and infinities."""
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        strict = json.loads(json.dumps(value, default=str), parse_constant=lambda _name: None)
+        return json.dumps(strict, ensure_ascii=False)

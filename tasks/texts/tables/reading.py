@@ -84,7 +84,7 @@ def read_batches(
             rows += len(batch)
 
     try:
-        yield from regroup(blocks(), ROWS_PER_BATCH)
+        yield from regroup(blocks(), ROWS_PER_BATCH, MAX_BATCH_BYTES)
     except (pa.ArrowException, UnicodeError, OSError) as error:
         # An error of the disk has a number, and is not about what the file holds; Arrow's own has none.
         if isinstance(error, OSError) and error.errno is not None:
@@ -93,8 +93,8 @@ def read_batches(
         raise InputError(f"{path}: after row {rows:,}: {error}; expected {expected}") from error
 
 
-def regroup(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows `most` at a time, or fewer if they are large."""
+def regroup(batches: Iterable[pa.RecordBatch], most: int, most_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows `most` at a time, or fewer if they take `most_bytes`."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
@@ -103,7 +103,7 @@ def regroup(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[pa.RecordB
             piece = batch.slice(start, most - rows)
             waiting.append(piece)
             start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
-            if rows == most or size >= MAX_BATCH_BYTES:
+            if rows == most or size >= most_bytes:
                 yield pa.concat_batches(waiting)
                 waiting, rows, size = [], 0, 0
     if waiting:
