@@ -8,13 +8,13 @@ PROGRAM = "imdb-pipeline"
 
 # Each command, the module with its `main` (imported on demand), and its line in `--help`.
 COMMANDS = {
-    "train": ("flows.imdb_flow", "train and judge a classifier, and decide whether it serves"),
-    "compare": ("flows.compare_flow", "train networks side by side, and choose by validation"),
-    "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines that come in"),
-    "serve": ("serving.__main__", "answer others over HTTP, and people on a page"),
+    "train": ("flows.imdb_flow", "train and evaluate a classifier, and decide whether it serves"),
+    "compare": ("flows.compare_flow", "train several networks, and choose by validation"),
+    "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines from standard input"),
+    "serve": ("serving.__main__", "serve the champion over HTTP, with a page for people"),
     "export": ("flows.export_flow", "write a model for others to run"),
     "promote": ("flows.promote_flow", "make a version the champion by hand, or track a run later"),
-    "housekeeping": ("flows.housekeeping_flow", "list, verify and prune what runs have left"),
+    "housekeeping": ("flows.housekeeping_flow", "list, verify and prune the artifacts of runs"),
 }
 
 

@@ -161,7 +161,7 @@ def test_word_vectors_can_be_tuned(learned, rng):
     vectors = keras.Model(model.input, model.get_layer("tuned_vectors").output)(tokens)
     expected = read_vectors(learned)[tokens] + 0.2 * tuning.get_weights()[0][tokens]
     np.testing.assert_allclose(np.array(vectors), expected, atol=1e-6)
-    with pytest.raises(ValueError, match="vector_tuning is of word_vectors"):
+    with pytest.raises(ValueError, match="vector_tuning needs word_vectors"):
         small(vector_tuning=0.2)
 
 

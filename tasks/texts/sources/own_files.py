@@ -84,12 +84,12 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
     """Return the split of each row, from its column or by hash: (n,) int8 places in SPLITS."""
     if columns.splits is not None:
         return columns.splits
-    shares = settings.held_out, settings.held_out * (1 - settings.held_out)
-    split = assign_splits(columns.texts if columns.groups is None else columns.groups, *shares)
-    grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
-    check_shares(split, *shares, f"{path}{grouped}")
+    test, validation = settings.held_out, settings.held_out * (1 - settings.held_out)
+    split = assign_splits(columns.texts if columns.groups is None else columns.groups, test, validation)
     if (split == VALIDATION).sum() < MIN_VALIDATION_ROWS:
-        split[split == VALIDATION] = TRAIN  # pad takes as many as it needs from the training rows
+        split[split == VALIDATION], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows
+    grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
+    check_shares(split, test, validation, f"{path}{grouped}")
     return split
 
 
