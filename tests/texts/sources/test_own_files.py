@@ -168,7 +168,7 @@ def leaky(count: int) -> list[dict]:
         ("text,label\ngood,1\nbad,1\n", {}, "has only the label '1'; at least two"),
         ("text,label\n", {}, "has a header and no rows"),
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
-        ("text,label\ngood,1\nbad,0\n", {}, r"rows were assigned to .*--data.split-column"),
+        ("text,label\ngood,1\nbad,0\n", {}, r"none of the 1 train rows has the label .*--data.split-column"),
         ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
         (
             "text,label,s\na,1,train\nb,0,train\nd,1,train\ne,0,train\nc,1,test\n",
