@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import EmptyTable, ReadOptions
-from tasks.texts.tables.encodings import explain_bytes, has_surrogate
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
+from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile, explain_bytes, has_surrogate
 
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line
@@ -40,8 +39,7 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     csv.field_size_limit(MAX_ROW)  # for the whole process; Python's default is 128 KiB
     with TextFile(path, options, newline="") as file:
         lines = file.lines()
-        header, separator, _ = find_header(lines, options)
-        delimiter = options.delimiter or separator or find_delimiter(header, path)
+        header, delimiter, _ = find_header(lines, path, options)
         raw: list[str] = []
         quoting = QUOTING[options.quoting]
         rows = csv.reader(itertools.chain([header], remember(lines, raw)), delimiter=delimiter, strict=True, **quoting)
@@ -57,19 +55,19 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
             yield pa.record_batch(columns, list(taken)), file.share
 
 
-def find_header(lines: Iterator[str], options: ReadOptions) -> tuple[str, str | None, list[str]]:
-    """Return the header, the delimiter that a line before it names, and the lines before it that are not blank."""
-    separator: str | None = None
-    skipped: list[str] = []
+def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple[str, str, list[str]]:
+    """Return the header, its delimiter, which a line before it may name, and the lines before it that are not blank."""
+    header, delimiter, skipped = "", options.delimiter, list[str]()
     for line in lines:
         if not line.strip():
             continue
         if not skipped and (named := SEPARATOR.fullmatch(line)):
-            separator = named[1]
+            delimiter = delimiter or named[1]
         elif not line.startswith("#") or options.text_column in re.split(r"[,;\t|]", line.strip('# "\r\n')):
-            return line, separator, skipped
+            header = line
+            break
         skipped.append(line.strip())
-    return "", separator, skipped
+    return header, delimiter or find_delimiter(header, path), skipped
 
 
 def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[str]:
@@ -78,8 +76,7 @@ def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[st
         if form_of(path)[0] not in (".csv", ".tsv"):
             continue
         with TextFile(path, options, newline="") as file:
-            header, separator, skipped = find_header(file.lines(), options)
-        delimiter = options.delimiter or separator or find_delimiter(header, path)
+            header, delimiter, skipped = find_header(file.lines(), path, options)
         names = split_header(header, delimiter)
         passed = [f"the line {line!r}" for line in skipped]
         passed += [f"column {place} (without a name)" for place, name in enumerate(names, 1) if not name.strip()]
@@ -119,7 +116,7 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     if not names:
         raise EmptyTable(f"{path}: is empty; expected a header with column names")
     if has_surrogate(header):
-        raise InputError(f"{path}: the header {explain_bytes(path, header, options.encoding, options.flags)}")
+        raise InputError(f"{path}: the header {explain_bytes(path, header, options)}")
     probable = find_delimiter(header, path)
     if len(names) == 1 and len(split_header(header, probable)) > 1:
         raise InputError(

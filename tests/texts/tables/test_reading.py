@@ -12,9 +12,9 @@ import tasks.texts.tables.reading
 import tasks.texts.tables.text_file
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
-from tasks.texts.tables.encodings import guess_encoding
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.reading import read_batches
+from tasks.texts.tables.text_file import guess_encoding
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
 CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
