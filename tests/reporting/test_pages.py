@@ -68,6 +68,7 @@ def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(c
     for name in ("prefect.flows", "prefect.engine"):
         monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
         monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)  # caplog listens at the root too
     data = {"maxlin": 3, "source": "https://me:s3cret@host/x"}
     with pytest.raises(ParameterTypeError) as caught:
         imdb_flow.validate_parameters({"settings": {"data": data}})
