@@ -67,7 +67,11 @@ def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
 
 
 @given(
-    st.lists(st.text(max_size=5) | st.sampled_from(["\r", "\x0b", "\x85", "\u2028", "\x00", ""]), max_size=9),
+    # A file that begins with zero bytes is UTF-16 or UTF-32, and refused with that advice.
+    st.lists(
+        st.text(st.characters(exclude_characters="\0"), max_size=5) | st.sampled_from(["\r", "\x0b", "\u2028"]),
+        max_size=9,
+    ),
     st.booleans(),
 )
 def test_a_file_of_lines_has_as_many_texts_as_the_same_lines_that_come_in(lines, ends):
