@@ -11,8 +11,8 @@ from tests.faults.driver import Driver, assert_files_complete, contents, end, ex
 pytestmark = pytest.mark.faults
 
 STEPS = [
-    *("baseline", "build", "download", "encode", "score", "evaluate"),
-    *("package", "pad", "promote", "figures", "track", "train"),
+    *("baseline", "build", "download", "encode", "evaluate", "figures"),
+    *("package", "pad", "promote", "score", "track", "train"),
 ]
 
 
