@@ -90,15 +90,15 @@ class Step:
             }
             return self.function(**paths, folder=folder) or {}
 
-        return store.get_or_make(self.key(inputs), fill, refresh=refresh and not is_retry)
+        return store.get_or_make(self.key(inputs), fill, refresh=refresh)
 
     def _check(self, inputs: dict[str, Any]) -> None:
-        signature = task_signature(self.function)
-        signature.bind(**inputs)
+        task_signature(self.function).bind(**inputs)
+        hints = typing.get_type_hints(self.function)
         for name, value in inputs.items():
             if isinstance(value, Artifact) and value.step != MADE_BY.get(name):
                 raise TypeError(f"{self.name}: {name} is made by {MADE_BY.get(name)}, not by {value.step}")
-            kind = typing.get_type_hints(self.function)[name]
+            kind = hints[name]
             if isinstance(kind, type) and issubclass(kind, BaseModel) and not isinstance(value, kind):
                 raise TypeError(f"{self.name}: {name} is {type(value).__name__}, expected {kind.__name__}")
 

@@ -135,4 +135,5 @@ def test_a_step_that_resumes_gets_the_key_of_what_its_interruptions_share(store)
     train.run({"settings": TrainingSettings(batch_size=7, epochs=9)}, refresh=True, is_retry=True)
     assert taken[0] == taken[1]
     assert taken[2].key != taken[0].key
-    assert [resume.ignored for resume in taken] == [False, False, True, False]
+    # A retry of a refreshed step runs again, and may use what the first attempt finished.
+    assert [resume.ignored for resume in taken] == [False, False, True, False, False]
