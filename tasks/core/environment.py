@@ -116,10 +116,21 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         Path.home()
     except RuntimeError:  # in a container, this user may have no entry in the list of users
         os.environ["HOME"] = str(root)
-    home = root / PREFECT
+    for name, value in default_variables(root).items():
+        os.environ.setdefault(name, value)
+    os.environ.update(database_address(Path(os.environ["PREFECT_HOME"])))
+    # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
+    # the command line says so in words (`make_folders`), before anything runs.
+    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
+    with contextlib.suppress(StoreError):
+        make_folders()
+
+
+def default_variables(root: Path) -> dict[str, str]:
+    """Return the variables that a run needs in the store at `root`, for those that the user has not set."""
     defaults = {
         STORE_VARIABLE: str(root),
-        "PREFECT_HOME": str(home),
+        "PREFECT_HOME": str(root / PREFECT),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "1",
@@ -142,14 +153,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(database_address(Path(os.environ["PREFECT_HOME"])))
-    # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
-    # the command line says so in words (`make_folders`), before anything runs.
-    warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
-    with contextlib.suppress(StoreError):
-        make_folders()
+    return defaults
 
 
 def open_standard_streams() -> None:
