@@ -146,6 +146,7 @@ class StepRecord(Record):
     name: str
     seconds: float | None
     cached: bool
+    cause: str = ""
 
 
 class ArtifactRecord(Record):
@@ -167,7 +168,8 @@ class RunMetrics(Evaluation):
     """one entry per epoch: `epoch`, `loss`, `accuracy`, `precision`, `recall`, the same with the prefix `val_`, and
     `seconds`"""
     steps: list[StepRecord]
-    """one entry per step: `name`, `seconds` (null if it failed, as `track` may), `cached`"""
+    """one entry per step: `name`, `seconds` (null if it failed, as `track` may), `cached`, `cause` (why it ran: what
+    differs from the nearest artifact)"""
     artifacts: dict[str, ArtifactRecord]
     """for each step the `key` (its folder in the store) and the `sha256` of its content"""
     machine: Machine

@@ -39,11 +39,11 @@ def show_run(folder: Path) -> int:
     console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
-    columns = "step", Column("seconds", justify="right"), "from the cache"
+    columns = "step", Column("seconds", justify="right"), "why"
     table = Table(*columns, title=f"{dataset['name']}: {dataset['test']:,} test texts", title_justify="left")
     for step in steps:
         seconds = "failed" if step["seconds"] is None else f"{step['seconds']:.2f}"
-        table.add_row(step["name"], seconds, "yes" if step["cached"] else "no")
+        table.add_row(step["name"], seconds, "cached" if step["cached"] else step.get("cause", ""))
     console.print(table)
 
     rows = [[name, f"{test[name]:.4f}", f"{metrics['baseline'][name]:.4f}"] for name in HEADLINES]

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_serializer
 
 from tasks.core.errors import StoreError
 from tasks.core.files import hash_file, list_files
@@ -64,7 +65,7 @@ class Artifact(BaseModel):
     """The result of a step: its key `<step>/<cache key>`, also its folder in the store, and a record of its files.
 
     `meta` has facts for people, as JSON values. It is not part of `sha256`, so nothing that a later step reads may be
-    there.
+    there. `made_of` has what its key was made of, for `tasks/store/causes.py`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +73,12 @@ class Artifact(BaseModel):
     key: RelativeName
     files: dict[RelativeName, FileRecord]
     meta: dict[str, Any] = {}
+    made_of: dict[str, Any] = {}
+
+    @model_serializer(mode="wrap")
+    def _leave_out_nothing_made_of(self, handler: Callable[["Artifact"], dict[str, Any]]) -> dict[str, Any]:
+        # Manifests of earlier versions do not have it, and must be what they were when they were sealed.
+        return {name: value for name, value in handler(self).items() if name != "made_of" or value}
 
     @property
     def step(self) -> str:

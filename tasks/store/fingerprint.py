@@ -23,12 +23,12 @@ LIBRARIES = {
 } | {"sklearn": "scikit-learn"}
 
 
-def describe_code(module: str) -> dict[str, dict[str, str]]:
+def describe_code(module: str) -> dict[str, str]:
     """Return the fingerprints of a module and its imports, and the versions of the libraries that they import."""
     modules = project_modules(module)
-    return {
-        "source": {name: fingerprint(path) for name, path in modules.items()},
-        "versions": library_versions(frozenset(modules.values())),
+    versions = library_versions(frozenset(modules.values()))
+    return {f"module {name}": fingerprint(path) for name, path in modules.items()} | {
+        f"library {name}": version for name, version in versions.items()
     }
 
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.core.environment import store_address, store_root
 from tasks.core.files import explain_os_errors, hash_file, list_files, written_whole
@@ -45,6 +47,11 @@ class SharedStore(Store):
     def exists(self, key: str) -> bool:
         """Return whether the bucket has an artifact under `key`, damaged or not."""
         return self.manifest(key) is not None
+
+    def peek(self, key: str) -> Artifact | None:
+        """Return the bucket's manifest of the artifact under `key`, or None if there is none; nothing is fetched."""
+        manifest = self.manifest(key)
+        return Artifact.model_validate(json.loads(manifest)["content"]) if manifest else None
 
     def find(self, key: str) -> Artifact | None:
         """Return the verified artifact under `key`, fetched if the copy differs, or None if there is none.
@@ -101,14 +108,14 @@ class SharedStore(Store):
                 break
         return manifest
 
-    def _make(self, key: str, fill: Fill, *, replace: bool) -> tuple[Artifact, bool]:
+    def _make(self, key: str, fill: Fill, made_of: Mapping[str, Any], *, replace: bool) -> tuple[Artifact, bool]:
         replaced = self.manifest(key) if replace else None
         with leased(self.bucket, key):
             # Another machine may have made it while this one waited for the lease.
             if self.manifest(key) != replaced and (found := self.use(key)):
                 return found, True
             with self._draft(key) as draft:
-                artifact = fill_draft(draft, key, fill)
+                artifact = fill_draft(draft, key, fill, made_of)
                 current = self.publish(key, draft, hashes(artifact), replaced)
                 if current != seal(artifact):
                     logger.info("%s: another machine was first; taking its artifact", key)

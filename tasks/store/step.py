@@ -4,10 +4,12 @@ import functools
 import inspect
 import logging
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from prefect.cache_policies import NO_CACHE
@@ -20,13 +22,45 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from pydantic import BaseModel, TypeAdapter
 
+from tasks.core.layout import CHECKPOINTS
+from tasks.core.settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, digest
+from tasks.store.causes import Cause, causes_of, describe_causes
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
+from tasks.store.store import Store
 
 Function = Callable[..., dict[str, Any] | None]
+
+
+class StepPlan(NamedTuple):
+    """What a call of a step would do, or did: "cached", "runs", "resumes" or "unknown"; and why."""
+
+    step: str
+    status: str
+    cause: str = ""
+    causes: Sequence[Cause] = ()
+
+
+_PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)
+
+
+@contextmanager
+def planning() -> Iterator[list[StepPlan]]:
+    """Make the calls of steps say what they would do, in the list, instead of running."""
+    plans: list[StepPlan] = []
+    token = _PLANS.set(plans)
+    try:
+        yield plans
+    finally:
+        _PLANS.reset(token)
+
+
+def last_epoch(checkpoint: Path) -> int:
+    """Return the number of the last epoch in a checkpoint's folder; 0 if there is none."""
+    return max((int(path.stem.rpartition("-")[2]) for path in checkpoint.glob("epoch-*.json")), default=0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +91,10 @@ class Step:
             TypeError: an input is missing, unknown, of the wrong type, or made by another step.
         """
         self._check(inputs)
+        if (plans := _PLANS.get()) is not None:
+            planned, plan = self.plan(inputs)
+            plans.append(plan)
+            return planned
         artifact: Artifact = self.task(**inputs, return_state=True).result()
         return artifact
 
@@ -69,28 +107,70 @@ class Step:
         return open_store().exists(self.key(inputs))
 
     def key(self, inputs: dict[str, Any]) -> str:
-        """Return `<step>/<sha256>` of the inputs, the code and the library versions that determine the result."""
-        hints = typing.get_type_hints(self.function)
-        reduced = {name: reduce_input(value, hints.get(name)) for name, value in inputs.items()}
-        return f"{self.name}/{digest({'inputs': reduced, **describe_code(self.function.__module__)})}"
+        """Return `<step>/<sha256>` of all that determines the result."""
+        return f"{self.name}/{digest(self.made_of(inputs))}"
 
-    def run(self, inputs: dict[str, Any], *, refresh: bool = False, is_retry: bool = False) -> tuple[Artifact, bool]:
-        """Return the step's artifact, and whether it came from the store."""
+    def made_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions."""
+        hints = typing.get_type_hints(self.function)
+        parts: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if isinstance(value, BaseModel) and not isinstance(value, Artifact):
+                section = section_of(hints.get(name, type(value)))
+                own = reduce_input(value, hints.get(name))
+                parts |= {f"setting {section}.{field}": setting for field, setting in own.items()}
+            else:
+                kind = "input" if name in MADE_BY else "setting"
+                parts[f"{kind} {name}"] = reduce_input(value, hints.get(name))
+        return parts | describe_code(self.function.__module__)
+
+    def run(
+        self, inputs: dict[str, Any], *, refresh: bool = False, is_retry: bool = False
+    ) -> tuple[Artifact, StepPlan]:
+        """Return the step's artifact, and whether it came from the store or why it was made."""
         store = open_store()
         announce_use(store.root)
+        plan = StepPlan(self.name, "cached")
         arguments = dict(inputs)
         if self.resumes_on:
-            # Marked, because its lock must differ from that of the artifact, which is held at the same time.
-            shared = inputs | {"settings": self.resumes_on(inputs["settings"]), "of": "resume"}
-            arguments["resume"] = Resume(self.key(shared), ignored=refresh and not is_retry)
+            arguments["resume"] = Resume(self.resume_key(inputs), ignored=refresh and not is_retry)
 
         def fill(folder: Path) -> dict[str, Any]:
+            nonlocal plan
+            plan = self.explain(inputs, store)
             paths = {
                 name: store.path(value) if isinstance(value, Artifact) else value for name, value in arguments.items()
             }
             return self.function(**paths, folder=folder) or {}
 
-        return store.get_or_make(self.key(inputs), fill, refresh=refresh)
+        made_of = self.made_of(inputs)
+        artifact, _ = store.get_or_make(self.key(inputs), fill, made_of=made_of, refresh=refresh)
+        return artifact, plan
+
+    def resume_key(self, inputs: dict[str, Any]) -> str:
+        """Return the key of what an interrupted run finished; it differs from the artifact's, as its lock must."""
+        reduce = self.resumes_on or (lambda settings: settings)
+        return self.key(inputs | {"settings": reduce(inputs["settings"]), "of": "resume"})
+
+    def plan(self, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
+        """Return the step's artifact and what a call would do; writes nothing, and does not verify the files.
+
+        The artifact of a step that would run has no files, and what the steps after it would do is unknown.
+        """
+        store, absent = open_store(), Artifact(key=f"{self.name}/unknown", files={})
+        missing = [value.step for value in inputs.values() if isinstance(value, Artifact) and not value.files]
+        if missing:
+            return absent, StepPlan(self.name, "unknown", f"{missing[0]} has not run")
+        if found := store.peek(self.key(inputs)):
+            return found, StepPlan(self.name, "cached")
+        return absent, self.explain(inputs, store)
+
+    def explain(self, inputs: dict[str, Any], store: Store) -> StepPlan:
+        """Return why the step must run, and after which epoch it would resume."""
+        causes = causes_of(self.name, self.made_of(inputs), store)
+        kept = last_epoch(store.root / CHECKPOINTS / self.resume_key(inputs)) if self.resumes_on else 0
+        resumed = f", resumed after epoch {kept}" if kept else ""
+        return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
 
     def _check(self, inputs: dict[str, Any]) -> None:
         task_signature(self.function).bind(**inputs)
@@ -122,7 +202,8 @@ def step(
                 raise RuntimeError(f"{made.name} runs as a Prefect task")
             refresh = bool(get_current_settings().tasks.refresh_cache)
             with log_step(str(context.task_run.flow_run_id), made.name) as entry:
-                artifact, entry["cached"] = made.run(inputs, refresh=refresh, is_retry=context.task_run.run_count > 1)
+                artifact, plan = made.run(inputs, refresh=refresh, is_retry=context.task_run.run_count > 1)
+                entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
             pa.default_memory_pool().release_unused()  # the next step may need it
             return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
 
@@ -157,6 +238,12 @@ def task_signature(function: Function) -> inspect.Signature:
     signature = inspect.signature(function)
     inputs = [value for name, value in signature.parameters.items() if name not in ("folder", "resume")]
     return signature.replace(parameters=inputs)
+
+
+def section_of(model: Any) -> str:
+    """Return the section of a run's settings that a step's settings are part of, as "data" for `PadSettings`."""
+    run = RunSettings()
+    return next((name for name in RunSettings.model_fields if isinstance(getattr(run, name), model)), "settings")
 
 
 def reduce_input(value: Any, annotation: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import TypedDict
 
 
 class StepEntry(TypedDict):
-    """One step of a run; `seconds` is null while the step runs, and after it failed."""
+    """One step of a run; `seconds` is null while the step runs, and after it failed. `cause` is why it ran."""
 
     name: str
     seconds: float | None
     cached: bool
+    cause: str
 
 
 _STEPS: dict[str, dict[str, StepEntry]] = defaultdict(dict)
@@ -25,7 +26,7 @@ def log_step(run: str, name: str) -> Iterator[StepEntry]:
     Yields:
         The entry; the step sets `cached`.
     """
-    step = _STEPS[run][name] = StepEntry(name=name, seconds=None, cached=False)
+    step = _STEPS[run][name] = StepEntry(name=name, seconds=None, cached=False, cause="")
     started = time.perf_counter()
     yield step
     step["seconds"] = round(time.perf_counter() - started, 3)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,13 @@ class Store:
         if artifact.key != key:
             raise DamagedError(f"{path}: belongs to {artifact.key}")
         return artifact
+
+    def peek(self, key: str) -> Artifact | None:
+        """Return the manifest under `key`, or None if there is none or it is damaged; nothing is fetched or checked."""
+        try:
+            return self.read(key)
+        except DamagedError:
+            return None
 
     def verify(self, artifact: Artifact) -> None:
         """Check that the files of `artifact` have their sizes and hashes, and that there are no others.
@@ -108,7 +115,9 @@ class Store:
                 mark_used(self.root / key)
         return artifact
 
-    def get_or_make(self, key: str, fill: Fill, *, refresh: bool = False) -> tuple[Artifact, bool]:
+    def get_or_make(
+        self, key: str, fill: Fill, *, made_of: Mapping[str, Any] | None = None, refresh: bool = False
+    ) -> tuple[Artifact, bool]:
         """Return the artifact under `key` and whether it was there already; if not, `fill` makes it.
 
         Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
@@ -117,6 +126,7 @@ class Store:
         Args:
             key: `<step>/<cache key>`.
             fill: writes the files into the empty folder that it is given and returns the artifact's meta.
+            made_of: what the key was made of.
             refresh: make it even if it is there.
 
         Raises:
@@ -131,7 +141,7 @@ class Store:
                 except DamagedError as damage:
                     logger.warning("%s; rebuilding it", damage)
                     is_damaged = True
-            return self._make(key, fill, replace=refresh or is_damaged)
+            return self._make(key, fill, made_of or {}, replace=refresh or is_damaged)
 
     @contextlib.contextmanager
     def locked(self, key: str, *, wait: bool = True) -> Iterator[bool]:
@@ -158,10 +168,10 @@ class Store:
     def share_folder(self, folder: Path) -> None:
         """Make a folder of this store visible to all machines that share it."""
 
-    def _make(self, key: str, fill: Fill, *, replace: bool) -> tuple[Artifact, bool]:
+    def _make(self, key: str, fill: Fill, made_of: Mapping[str, Any], *, replace: bool) -> tuple[Artifact, bool]:
         """Make the artifact under `key`, in place of one that is there if `replace`; call it under the key's lock."""
         with self._draft(key) as draft:
-            return fill_draft(draft, key, fill), False
+            return fill_draft(draft, key, fill, made_of), False
 
     @contextlib.contextmanager
     def _draft(self, key: str) -> Iterator[Path]:
@@ -180,10 +190,10 @@ class Store:
                 discard(folder, name)
 
 
-def fill_draft(draft: Path, key: str, fill: Fill) -> Artifact:
+def fill_draft(draft: Path, key: str, fill: Fill, made_of: Mapping[str, Any]) -> Artifact:
     """Fill an empty folder, write its manifest, and return the artifact."""
     meta = fill(draft)
-    artifact = Artifact(key=key, files=record_files(draft), meta=meta)
+    artifact = Artifact(key=key, files=record_files(draft), meta=meta, made_of=dict(made_of))
     (draft / MANIFEST).write_bytes(seal(artifact))
     return artifact
 

@@ -32,7 +32,10 @@ def test_what_a_page_lacks_is_an_error_and_not_a_gap():
         render("failure.html.jinja", name="odd-cat")
 
 
-STEPS = [{"name": "download", "seconds": 1.5, "cached": False}, {"name": "encode", "seconds": None, "cached": False}]
+STEPS = [
+    {"name": name, "seconds": seconds, "cached": False, "cause": "first run"}
+    for name, seconds in (("download", 1.5), ("encode", None))
+]
 
 
 def raised(error: Exception) -> Exception:

@@ -50,7 +50,10 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
         folder = Path(scratch) / name.replace("/", "|")
         folder.mkdir()
         numbers = dict.fromkeys(HEADLINES, 0.5) | {"comparison": COMPARISON}
-        metrics = {"dataset": {"name": name, "test": 9}, "steps": [{"name": name, "seconds": 1, "cached": False}]}
+        metrics = {
+            "dataset": {"name": name, "test": 9},
+            "steps": [{"name": name, "seconds": 1, "cached": False, "cause": "first run"}],
+        }
         metrics |= {
             "test": numbers,
             "baseline": numbers,

@@ -98,7 +98,7 @@ def test_where_two_have_made_it_all_the_same_both_end_with_the_first(here, there
 
     def overtaken(folder):
         with there._draft(KEY) as draft:
-            first = fill_draft(draft, KEY, lambda place: fill(place, "the first"))
+            first = fill_draft(draft, KEY, lambda place: fill(place, "the first"), {})
             there.publish(KEY, draft, hashes(first), None)
         return fill(folder, "the second")
 
