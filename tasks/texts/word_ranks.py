@@ -16,8 +16,7 @@ from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED
 from tasks.texts.sources import imdb, npz
-from tasks.texts.tables.parquet import iterate_rows
-from tasks.texts.tables.reading import MAX_BATCH_BYTES, regroup
+from tasks.texts.tables.reading import MAX_BATCH_BYTES, iterate_rows, regroup
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import WordCounts, words_to_ranks
 

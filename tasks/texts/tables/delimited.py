@@ -12,7 +12,7 @@ import pyarrow as pa
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import EmptyTable, ReadOptions
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile, explain_bytes, has_surrogate
+from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line
@@ -38,18 +38,15 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     """
     csv.field_size_limit(MAX_ROW)  # for the whole process; Python's default is 128 KiB
     with TextFile(path, options, newline="") as file:
-        lines = file.lines()
+        lines, raw = file.lines(), list[str]()
         header, delimiter, _ = find_header(lines, path, options)
-        raw: list[str] = []
-        quoting = QUOTING[options.quoting]
-        rows = csv.reader(itertools.chain([header], remember(lines, raw)), delimiter=delimiter, strict=True, **quoting)
+        remembered = (raw.append(line) or line for line in itertools.chain([header], lines))
+        rows = csv.reader(remembered, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
-        empty = {options.text_column: ""}  # null in other columns
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
-        check = RowCheck(file, names, delimiter, raw)
-        for first, part in file.parts(check.passing(rows)):
+        for part in file.parts(check_rows(file, rows, raw, names, delimiter)):
             columns = [
-                file.column(name, [row[place] or empty.get(name) for row in part], first)
+                pa.array([row[place] or ("" if name == options.text_column else None) for row in part], pa.string())
                 for name, place in taken.items()
             ]
             yield pa.record_batch(columns, list(taken)), file.share
@@ -58,9 +55,7 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
 def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple[str, str, list[str]]:
     """Return the header, its delimiter, which a line before it may name, and the lines before it that are not blank."""
     header, delimiter, skipped = "", options.delimiter, list[str]()
-    for line in lines:
-        if not line.strip():
-            continue
+    for line in filter(str.strip, lines):
         if not skipped and (named := SEPARATOR.fullmatch(line)):
             delimiter = delimiter or named[1]
         elif not line.startswith("#") or options.text_column in re.split(r"[,;\t|]", line.strip('# "\r\n')):
@@ -77,18 +72,11 @@ def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[st
             continue
         with TextFile(path, options, newline="") as file:
             header, delimiter, skipped = find_header(file.lines(), path, options)
-        names = split_header(header, delimiter)
+        names = enumerate(split_header(header, delimiter), 1)
         passed = [f"the line {line!r}" for line in skipped]
-        passed += [f"column {place} (without a name)" for place, name in enumerate(names, 1) if not name.strip()]
+        passed += [f"column {place} (without a name)" for place, name in names if not name.strip()]
         if passed:
             yield f"{path}: {', '.join(passed)} not read"
-
-
-def remember(lines: Iterator[str], raw: list[str]) -> Iterator[str]:
-    """Yield lines and append each to `raw`."""
-    for line in lines:
-        raw.append(line)
-        yield line
 
 
 def find_delimiter(header: str, path: Path) -> str:
@@ -115,8 +103,6 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
         raise InputError(f"{path}: its first line is not a header with column names ({error})") from error
     if not names:
         raise EmptyTable(f"{path}: is empty; expected a header with column names")
-    if has_surrogate(header):
-        raise InputError(f"{path}: the header {explain_bytes(path, header, options)}")
     probable = find_delimiter(header, path)
     if len(names) == 1 and len(split_header(header, probable)) > 1:
         raise InputError(
@@ -128,6 +114,76 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
     return names
 
 
+def check_rows(
+    file: TextFile, rows: Iterator[list[str]], raw: list[str], names: list[str], delimiter: str
+) -> Iterator[list[str]]:
+    """Yield the rows after the header; `raw` receives the lines of each.
+
+    Raises:
+        InputError: one has another number of fields, or a quoted field swallows other rows.
+    """
+    number, width, options = 1, len(names), file.options
+    swallowed = SwallowedRows(names, delimiter, options)
+    raw.clear()
+    try:
+        for row in rows:
+            lines = [*raw]
+            raw.clear()
+            if not row and width > 1:
+                continue
+            row = row or [""]
+            if len(row) != width:
+                raise InputError(
+                    f"{file.path}: row {number:,} has {len(row)} columns, expected {width}; put a text with commas or "
+                    f"line breaks in double quotes, and close each{quoting_advice(lines, options)}"
+                    f"{explain_width(row, width)}"
+                )
+            swallowed.check(row, lines, f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})")
+            yield row
+            number += 1
+    except csv.Error as error:
+        place = f"{file.path}: row {number:,} (line {file.line_number - len(raw) + 1:,})"
+        raise InputError(f"{place}: {explain_quotes(error)}{quoting_advice(raw, options)}") from error
+    swallowed.refuse()
+
+
+class SwallowedRows:
+    """Finds quoted fields whose lines are rows, because a quote is not closed."""
+
+    def __init__(self, names: list[str], delimiter: str, options: ReadOptions) -> None:
+        self._width, self._delimiter, self._options = len(names), delimiter, options
+        # When all columns are read, none is known to be a label, but texts rarely hold tabs.
+        self._refuses_at_once = options.columns is None and delimiter == "\t"
+        self._values: dict[int, set[str]] = {
+            place: set()
+            for place, name in enumerate(names)
+            if name in (options.columns or {}) and name != options.text_column
+        }
+        self._suspects: list[tuple[str, list[str]]] = []
+
+    def check(self, row: list[str], lines: list[str], place: str) -> None:
+        """Note the values of a row, or remember `lines` if each of them could be a row."""
+        if len(lines) == 1:
+            for column, values in self._values.items():
+                if len(values) < MAX_VALUES:
+                    values.add(row[column].strip())
+        elif self._width > 1 and all(line.count(self._delimiter) == self._width - 1 for line in lines):
+            self._suspects.append((place, lines))
+            if self._refuses_at_once:
+                self.refuse()
+
+    def refuse(self) -> None:
+        """Refuse a row of several lines if the values of another column show that they are rows."""
+        for place, lines in self._suspects:
+            fields = [line.rstrip("\r\n").split(self._delimiter) for line in lines]
+            known = ({row[column].strip(' "') for row in fields} <= values for column, values in self._values.items())
+            if self._refuses_at_once or any(known):
+                raise InputError(
+                    f"{place}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
+                    f"quote{quoting_advice(lines, self._options)}"
+                )
+
+
 def explain_width(row: list[str], width: int) -> str:
     """Return what a row with another number of fields may be, for a message."""
     if len(row) < width and any(row):
@@ -137,95 +193,17 @@ def explain_width(row: list[str], width: int) -> str:
     return ""
 
 
-class RowCheck:
-    """Checks the rows of a file as they are parsed: their number of fields, and quotes that are not closed."""
+def quoting_advice(lines: list[str], options: ReadOptions) -> str:
+    """Return which setting may help to read a row."""
+    if any('\\"' in line for line in lines):
+        return f", or give {options.flags}quoting backslash if a backslash before a quote makes it part of the text"
+    if any('"' in line for line in lines):
+        return f", or give {options.flags}quoting none if quotes are ordinary characters in this file"
+    return ""
 
-    def __init__(self, file: TextFile, names: list[str], delimiter: str, raw: list[str]) -> None:
-        """`raw` is where the reader's lines are appended."""
-        self._file, self._names, self._delimiter, self._raw = file, names, delimiter, raw
-        options = file.options
-        wanted = options.columns or {}
-        # When all columns are read, none is known to be a label, but texts rarely hold tabs.
-        self._refuses_at_once = options.columns is None and delimiter == "\t"
-        self._values: dict[int, set[str]] = {
-            place: set() for place, name in enumerate(names) if name in wanted and name != options.text_column
-        }
-        self._suspects: list[tuple[str, list[list[str]]]] = []
 
-    def passing(self, rows: Iterator[list[str]]) -> Iterator[list[str]]:
-        """Yield the rows after the header.
-
-        Raises:
-            InputError: one has another number of fields, or a quoted field swallows other rows.
-        """
-        number, width = 0, len(self._names)
-        while True:
-            self._raw.clear()
-            try:
-                row = next(rows, None)
-            except csv.Error as error:
-                raise InputError(f"{self._place(number + 1)}: {self._explain_quotes(error)}") from error
-            if row is None:
-                return self._refuse_suspects()
-            if not row and width > 1:
-                continue
-            row = row or [""]
-            number += 1
-            if len(row) != width:
-                raise InputError(
-                    f"{self._file.path}: row {number:,} has {len(row)} columns, expected {width}; put a text with "
-                    f"commas or line breaks in double quotes, and close each{self._advice()}{explain_width(row, width)}"
-                )
-            if len(self._raw) > 1:
-                self._suspect(number)
-            else:
-                self._note_values(row)
-            yield row
-
-    def _place(self, number: int) -> str:
-        return f"{self._file.path}: row {number:,} (line {self._file.line_number - len(self._raw) + 1:,})"
-
-    def _note_values(self, row: list[str]) -> None:
-        for place, values in list(self._values.items()):
-            values.add(row[place].strip())
-            if len(values) > MAX_VALUES:
-                del self._values[place]
-
-    def _suspect(self, number: int) -> None:
-        """Remember a row of several lines if each of them could be a row."""
-        if not (self._values or self._refuses_at_once):
-            return
-        lines = [line.rstrip("\r\n").split(self._delimiter) for line in self._raw]
-        if len(self._names) > 1 and all(len(fields) == len(self._names) for fields in lines):
-            self._suspects.append((self._place(number), lines))
-            if self._refuses_at_once:
-                self._refuse_suspects()
-
-    def _refuse_suspects(self) -> None:
-        """Refuse a row of several lines if the values of another column show that they are rows."""
-        for place, lines in self._suspects:
-            cells = [{fields[column].strip(' "') for fields in lines} for column in self._values]
-            known = any(cell <= values for cell, values in zip(cells, self._values.values(), strict=True))
-            if known or self._refuses_at_once:
-                raise InputError(
-                    f"{place}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
-                    f"quote{self._advice()}"
-                )
-
-    def _advice(self) -> str:
-        """Return which setting may help."""
-        flag = f"{self._file.options.flags}quoting"
-        if any('\\"' in line for line in self._raw):
-            return f", or give {flag} backslash if a backslash before a quote makes it part of the text"
-        if any('"' in line for line in self._raw) or self._suspects:
-            return f", or give {flag} none if quotes are ordinary characters in this file"
-        return ""
-
-    def _explain_quotes(self, error: csv.Error) -> str:
-        """Return what is wrong with a row that csv cannot read: it is always a double quote."""
-        if "unexpected end of data" in str(error) or "field larger than" in str(error):
-            return (
-                f"a double quote is never closed, or a field is longer than {MAX_ROW:,} characters; close each quote"
-                f"{self._advice()}"
-            )
-        return f"a quoted field contains a double quote ({error}); write it twice{self._advice()}"
+def explain_quotes(error: csv.Error) -> str:
+    """Return what is wrong with a row that csv cannot read: it is always a double quote."""
+    if "unexpected end of data" in str(error) or "field larger than" in str(error):
+        return f"a double quote is never closed, or a field is longer than {MAX_ROW:,} characters; close each quote"
+    return f"a quoted field contains a double quote ({error}); write it twice"

@@ -12,10 +12,9 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
 
-Record = dict[str, Any]
-
 PIECE = 1 << 20
-SPACE = " \t\r\n"
+SKIPPED = tuple(" \t\r\n,")  # between the items of an array
+EXPECTED = "[{…}, …], or one object per line in a .jsonl file"
 JSON = pa.json_(pa.string())
 # The first type whose kinds include all values of a column holds them unchanged.
 TYPES: tuple[tuple[set[type], pa.DataType], ...] = (
@@ -38,18 +37,20 @@ def read_objects(path: Path, options: ReadOptions) -> Iterator[Part]:
         InputError: a row is not a JSON object, or a named column holds an array or an object.
     """
     types = find_types(path, options) if options.columns is None else dict.fromkeys(options.columns, pa.string())
+    first = 0
     with TextFile(path, options) as file:
-        for first, part in file.parts(records(file)):
+        for part in file.parts(records(file)):
             if not first:
                 options.require(list(dict.fromkeys(name for record in part for name in record)), path)
             columns = [make_column(file, name, kind, part, first) for name, kind in types.items()]
             yield pa.record_batch(columns, list(types)), file.share
+            first += len(part)
 
 
-def records(file: TextFile) -> Iterator[Record]:
+def records(file: TextFile) -> Iterator[dict[str, Any]]:
     """Yield the objects of a file, or refuse a row that is something else."""
-    found = items(file) if form_of(file.path)[0] == ".json" else parsed_lines(file)
-    for number, value in enumerate(found, 1):
+    values = array_items(file) if form_of(file.path)[0] == ".json" else parsed_lines(file)
+    for number, value in enumerate(values, 1):
         if not isinstance(value, dict):
             raise InputError(f"{file.path}: row {number:,} is {KINDS[type(value)]}, expected a JSON object")
         yield value
@@ -64,41 +65,31 @@ def parsed_lines(file: TextFile) -> Iterator[Any]:
             raise InputError(f"{file.path}: row {number:,}: {error}; expected one JSON object per line") from error
 
 
-def items(file: TextFile) -> Iterator[Record]:
-    """Yield the objects of a JSON array, with little more than one in memory."""
-    wrong = f"{file.path}: is not a JSON array of objects; expected [{{…}}, …], or one object per line in a .jsonl file"
-    decoder, number = json.JSONDecoder(), 0
-    text, at = next_item(file, "", 0, SPACE)
-    if text[at : at + 1] != "[":
-        raise InputError(wrong)
-    at += 1
+def array_items(file: TextFile) -> Iterator[Any]:
+    """Yield the items of a JSON array, with little more than one in memory."""
+    decoder, text, at, number = json.JSONDecoder(), "", 0, 0
     while True:
-        text, at = next_item(file, text, at, SPACE + ",")
-        if text[at : at + 1] == "]":
+        while text[at : at + 1] in SKIPPED:
+            at += 1
+        if at >= len(text) and (more := file.read(PIECE)):
+            text, at = more, 0
+        elif not number:
+            if text[at : at + 1] != "[":
+                raise InputError(f"{file.path}: is not a JSON array of objects; expected {EXPECTED}")
+            at, number = at + 1, 1
+        elif text[at : at + 1] == "]":
             return
-        number += 1
-        if text[at : at + 1] not in ("{", ""):
-            raise InputError(f"{wrong}; row {number:,} is something else")
-        while True:
+        else:
             try:
                 value, at = decoder.raw_decode(text, at)
-                break
             except (ValueError, RecursionError) as error:
                 more = file.read(max(PIECE, len(text) - at)) if len(text) - at < MAX_ROW else ""
                 if not more:
                     raise InputError(f"{file.path}: row {number:,} is cut off or is not JSON ({error})") from error
                 text, at = text[at:] + more, 0
-        yield value
-
-
-def next_item(file: TextFile, text: str, at: int, skipped: str) -> tuple[str, int]:
-    """Return what has been read, and the position from `at` on of the first character that is not skipped."""
-    while True:
-        while at < len(text) and text[at] in skipped:
-            at += 1
-        if at < len(text) or not (more := file.read(PIECE)):
-            return text, at
-        text, at = more, 0
+            else:
+                yield value
+                number += 1
 
 
 def find_types(path: Path, options: ReadOptions) -> dict[str, pa.DataType]:
@@ -113,19 +104,24 @@ def find_types(path: Path, options: ReadOptions) -> dict[str, pa.DataType]:
     return types | {name: pa.string() for name in types if name == options.text_column}
 
 
-def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[Record], first: int) -> pa.Array:
+def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[dict[str, Any]], first: int) -> pa.Array:
     """Return the values of one key as a column of type `kind`."""
     values = [record.get(name) for record in part]
-    if kind == JSON:
-        return pa.ExtensionArray.from_storage(JSON, file.column(name, list(map(write_json, values)), first))
-    if kind != pa.string():
+    if kind not in (JSON, pa.string()):
         return pa.array(values, kind)
     accepted = (str,) if name == file.options.text_column else (str, bool, int, float)
-    for row, value in enumerate(values, first + 1):
+    for row, value in enumerate(values if kind != JSON else (), first + 1):
         if value is not None and not isinstance(value, accepted):
             raise InputError(f"{file.path}: row {row:,} has {KINDS[type(value)]} in {name!r}, expected text")
-    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return file.column(name, texts, first)
+    texts = [value if kind != JSON and isinstance(value, str) else write_json(value) for value in values]
+    try:
+        column = pa.array(texts, pa.string())
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{file.path}: row {first + texts.index(error.object) + 1:,}, {name!r}: holds half of a character (a \\u "
+            "escape without its other half); write both halves"
+        ) from None
+    return pa.ExtensionArray.from_storage(JSON, column) if kind == JSON else column
 
 
 def write_json(value: Any) -> str | None:

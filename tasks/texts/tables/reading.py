@@ -1,9 +1,10 @@
-"""Reading: the rows of a table in any format as record batches of one size."""
+"""Reading: the rows of a table in any format as record batches of bounded size."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.texts.encoded import open_streaming
@@ -11,11 +12,13 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.parquet import iterate_rows
-from tasks.texts.tables.text_file import Part, TextFile
+from tasks.texts.tables.text_file import Part, TextFile, explain_bytes
 
 ROWS_PER_BATCH = 8192
 MAX_BATCH_BYTES = 64 << 20
+MAX_VALUE_BYTES = 256 << 20
+MAX_DECODED_BYTES = 32 << 20
+MIN_ROWS = 64  # as many long texts at once are decoded as fast as more
 
 
 def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
@@ -23,9 +26,8 @@ def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
     column = options.text_column
     options.require([column], path)
     with TextFile(path, options, newline="\n") as file:
-        lines = (line.removesuffix("\n").removesuffix("\r") for line in file.lines())
-        for first, part in file.parts(lines):
-            yield pa.record_batch({column: file.column(column, part, first)}), file.share
+        for part in file.parts(line.removesuffix("\n").removesuffix("\r") for line in file.lines()):
+            yield pa.record_batch({column: pa.array(part, pa.string())}), file.share
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
@@ -44,6 +46,40 @@ def is_text(kind: pa.DataType) -> bool:
     """Return whether a type is one of Arrow's string types, or a dictionary of one."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def iterate_rows(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield a Parquet file's rows, as many at once as take little memory.
+
+    One value in a dictionary may be the value of millions of rows, so a few hundred bytes can decode to gigabytes.
+
+    Raises:
+        InputError: a value is too large.
+    """
+    with open_streaming(path) as file:
+        for number in range(file.num_row_groups):
+            rows = rows_at_once(path, file.metadata.row_group(number), columns)
+            yield from file.iter_batches(rows, row_groups=[number], columns=columns)
+
+
+def rows_at_once(path: Path, group: pq.RowGroupMetaData, columns: list[str]) -> int:
+    """Return how many rows of a row group to decode together."""
+    total = largest = 0
+    for column in map(group.column, range(group.num_columns)):
+        if column.path_in_schema.partition(".")[0] not in columns:
+            continue
+        # Equal numbers in lists take no space in the file, but eight bytes each in memory.
+        size = max(column.total_uncompressed_size, 8 * column.num_values)
+        row = size // max(group.num_rows, 1)
+        total, largest = total + size, max(largest, row)
+        if row > MAX_VALUE_BYTES:
+            raise InputError(
+                f"{path}: the column {column.path_in_schema!r} decodes to {row:,} bytes in a row, expected at most "
+                f"{MAX_VALUE_BYTES:,}; shorten its values or remove the column"
+            )
+    # With a dictionary, each row may decode to nearly the size of the whole row group.
+    fewest = min(MIN_ROWS, max(MAX_DECODED_BYTES // max(largest, 1), 1))
+    return min(max(MAX_DECODED_BYTES // max(total, 1), fewest), ROWS_PER_BATCH)
 
 
 READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Part]]] = {
@@ -85,7 +121,9 @@ def read_batches(
 
     try:
         yield from regroup(blocks(), ROWS_PER_BATCH, MAX_BATCH_BYTES)
-    except (pa.ArrowException, UnicodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: {explain_bytes(path, options)}") from error
+    except (pa.ArrowException, OSError) as error:
         # An error of the disk has a number, and is not about what the file holds; Arrow's own has none.
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -1,9 +1,9 @@
-"""Text files: decompressing, decoding, cutting into lines and parts; and which encoding reads the whole file."""
+"""Text files: decompressing, decoding, cutting into lines and parts; and why one cannot be decoded."""
 
 import codecs
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -17,7 +17,6 @@ from tasks.texts.tables.folders import form_of
 ROWS_PER_PART = 1024
 CHARACTERS_PER_PART = 4 << 20
 MAX_ROW = 16 << 20  # characters; JSON takes 20 times as many bytes as Python objects
-BYTE_ORDER_MARK = "\ufeff"  # Excel writes it, whatever the encoding
 WIDE_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
               (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 MAX_LATIN_SHARE = 0.3  # of bytes above 127 in text in Latin letters
@@ -30,10 +29,7 @@ Row = TypeVar("Row")
 
 
 class TextFile:
-    """A text file that is read once from start to end.
-
-    Bytes that cannot be decoded become lone surrogates, which `column` refuses with their row.
-    """
+    """A text file that is read once from start to end; reading raises UnicodeDecodeError if it cannot be decoded."""
 
     def __init__(self, path: Path, options: ReadOptions, newline: str | None = None) -> None:
         """Open a file; `newline` is the argument of `open`.
@@ -44,11 +40,13 @@ class TextFile:
         self.path, self.options, self._characters, self.line_number = path, options, 0, 0
         self._size = max(path.stat().st_size, 1)
         self._raw = path.open("rb")
-        binary = open_binary(path, self._raw)
-        if options.encoding == "utf-8" and (wide := wide_encoding(binary.peek(64)[:64])):
-            self._raw.close()
-            raise InputError(f"{path}: is {wide.upper()}, not UTF-8; give {options.flags}encoding {wide}")
-        self._text = io.TextIOWrapper(binary, options.encoding, errors="surrogateescape", newline=newline)
+        binary, encoding = open_binary(path, self._raw), options.encoding
+        if encoding == "utf-8":
+            encoding = "utf-8-sig"  # Excel writes a byte-order mark
+            if wide := wide_encoding(binary.peek(64)[:64]):
+                self._raw.close()
+                raise InputError(f"{path}: is {wide.upper()}, not UTF-8; give {options.flags}encoding {wide}")
+        self._text = io.TextIOWrapper(binary, encoding, newline=newline)
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +63,6 @@ class TextFile:
     def read(self, characters: int) -> str:
         """Return at most so many characters; "" at the end."""
         text = self._text.read(characters)
-        if not self._characters:
-            text = text.removeprefix(BYTE_ORDER_MARK)
         self._characters += len(text)
         return text
 
@@ -77,32 +73,19 @@ class TextFile:
             if len(line) > MAX_ROW:
                 raise InputError(f"{self.path}: line {self.line_number} is longer than {MAX_ROW:,} characters")
             self._characters += len(line)
-            yield line.removeprefix(BYTE_ORDER_MARK) if self.line_number == 1 else line
+            yield line
 
-    def parts(self, rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]]]:
-        """Yield rows parsed from this file in small lists, each with the number of rows before it."""
+    def parts(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """Yield rows parsed from this file in small lists."""
         waiting: list[Row] = []
-        count, start = 0, self._characters
+        start = self._characters
         for row in rows:
             waiting.append(row)
             if len(waiting) == ROWS_PER_PART or self._characters - start > CHARACTERS_PER_PART:
-                yield count, waiting
-                count, waiting, start = count + len(waiting), [], self._characters
+                yield waiting
+                waiting, start = [], self._characters
         if waiting:
-            yield count, waiting
-
-    def column(self, name: str, values: Sequence[str | None], first: int) -> pa.Array:
-        """Return strings read from this file, `first` rows after its start, as a column.
-
-        Raises:
-            InputError: a value holds undecodable bytes or half of a surrogate pair.
-        """
-        try:
-            return pa.array(values, pa.string())
-        except UnicodeEncodeError:
-            row = next(row for row, value in enumerate(values) if value is not None and has_surrogate(value))
-            place = f"{self.path}: row {first + row + 1:,}, {name!r}"
-            raise InputError(f"{place}: {explain_bytes(self.path, values[row] or '', self.options)}") from None
+            yield waiting
 
 
 def open_binary(path: Path, raw: BinaryIO) -> io.BufferedReader:
@@ -119,98 +102,56 @@ def chunks_of(path: Path) -> Iterator[bytes]:
     yield b""
 
 
-def explain_bytes(path: Path, text: str, options: ReadOptions) -> str:
-    """Return what is wrong with a file's text that holds a lone surrogate, as it was read, and what to do."""
-    encoding, flags = options.encoding, options.flags
-    try:
-        text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return "holds half of a character (a \\u escape without its other half); write both halves"
-    place = find_undecodable(path, encoding)
-    where = f"holds bytes that are not {encoding.upper()}, first at byte {place.offset:,} (line {place.line:,})"
+def explain_bytes(path: Path, options: ReadOptions) -> str:
+    """Return where a file cannot be decoded, why, and what to do."""
+    encoding, flag = options.encoding, f"{options.flags}encoding"
+    offset, line, at_end = find_undecodable(path, encoding) or (0, 1, False)
+    where = f"holds bytes that are not {encoding.upper()}, first at byte {offset:,} (line {line:,})"
     if encoding != "utf-8":
-        return f"{where}; give the right {flags}encoding, or save the file as UTF-8"
-    if place.at_end:
+        return f"{where}; give the right {flag}, or save the file as UTF-8"
+    if at_end:
         return f"{where}: the file ends within a character, as if it was cut off; get the whole file"
-    if place.is_utf8_otherwise:
+    if is_mostly_utf8(path):
         return f"{where}, and other characters are UTF-8: fix these bytes; no single encoding reads the whole file"
-    if decodes(path, "utf-8", "surrogatepass"):
+    if not find_undecodable(path, "utf-8", "surrogatepass"):
         return f"{where}: characters are written as two halves (CESU-8, as by some databases); save the file as UTF-8"
-    if guess := probable_encoding(path, place.offset):
-        return f"{where}; they are probably {guess}: give {flags}encoding {guess}, or save the file as UTF-8"
-    return f"{where}; fix these bytes, or give the file's {flags}encoding"
-
-
-@dataclass(frozen=True)
-class Undecodable:
-    """Where a file cannot be decoded.
-
-    Attributes:
-        offset: of the first such byte, from 0.
-        line: of that byte, from 1.
-        at_end: only the last bytes cannot be decoded, as they start a UTF-8 character.
-        is_utf8_otherwise: other characters are UTF-8, too many for chance.
-    """
-
-    offset: int
-    line: int
-    at_end: bool
-    is_utf8_otherwise: bool
-
-
-def find_undecodable(path: Path, encoding: str) -> Undecodable:
-    """Read a file to its end, and return where it cannot be decoded."""
-    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
-    offset, line, size, lines, valid, invalid, end = -1, 0, 0, 1, 0, 0, ""
-    for chunk in chunks_of(path):
-        text = decoder.decode(chunk, final=not chunk)
-        special = [] if text.isascii() else [at for at, character in enumerate(text) if character > "\x7f"]
-        bad = [at for at in special if has_surrogate(text[at])]
-        if bad and offset < 0:
-            before = text[: bad[0]]
-            offset, line = size + len(before.encode(encoding)), lines + before.count("\n")
-        size += len(text.encode(encoding, "surrogateescape"))
-        lines += text.count("\n")
-        valid, invalid, end = valid + len(special) - len(bad), invalid + len(bad), (end + text)[-3:]
-    at_end = encoding == "utf-8" and offset == size - invalid and starts_character(end[-invalid:])
-    return Undecodable(offset, line, at_end, valid > MAX_VALID_SHARE * invalid)
-
-
-def has_surrogate(text: str) -> bool:
-    """Return whether a text holds a lone surrogate."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def starts_character(text: str) -> bool:
-    """Return whether undecodable bytes are the start of a UTF-8 character."""
-    try:
-        text.encode(errors="surrogateescape").decode()
-    except UnicodeDecodeError as error:
-        return error.start == 0 and error.reason == "unexpected end of data"
-    return False
-
-
-def probable_encoding(path: Path, offset: int) -> str | None:
-    """Return Python's name of an encoding that decodes the whole file to sensible text, or None.
-
-    `offset` is where it is not UTF-8.
-    """
     with path.open("rb") as raw, open_binary(path, raw) as binary:
         binary.read(max(0, offset - SAMPLE // 2))
-        sample = binary.read(SAMPLE)
-    guess = guess_encoding(sample)
-    return guess if guess and decodes(path, guess) else None
+        guess = guess_encoding(binary.read(SAMPLE))
+    if guess and not find_undecodable(path, guess):
+        return f"{where}; they are probably {guess}: give {flag} {guess}, or save the file as UTF-8"
+    return f"{where}; fix these bytes, or give the file's {flag}"
 
 
-def decodes(path: Path, encoding: str, errors: str = "strict") -> bool:
-    """Return whether a whole file decodes."""
+def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple[int, int, bool] | None:
+    """Return the place, from 0, of the first byte that cannot be decoded, its line, and whether UTF-8 ends too early.
+
+    None if the whole file can be decoded; `errors` is the decoder's.
+    """
     decoder = codecs.getincrementaldecoder(encoding)(errors)
-    try:
-        for chunk in chunks_of(path):
-            decoder.decode(chunk, final=not chunk)
-    except UnicodeDecodeError:
-        return False
-    return True
+    size, line = 0, 1
+    for chunk in chunks_of(path):
+        state = decoder.getstate()
+        try:
+            line += decoder.decode(chunk, final=not chunk).count("\n")
+        except UnicodeDecodeError as error:
+            start = error.start - (len(error.object) - len(chunk))  # negative if the chunk before begins the character
+            decoder.setstate(state)
+            line += decoder.decode(chunk[: max(start, 0)]).count("\n")
+            return size + start, line, error.reason == "unexpected end of data"
+        size += len(chunk)
+    return None
+
+
+def is_mostly_utf8(path: Path) -> bool:
+    """Return whether a file has more UTF-8 characters than text in another encoding has by chance."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    valid = invalid = 0
+    for chunk in chunks_of(path):
+        text = decoder.decode(chunk, final=not chunk)
+        invalid += len(re.findall("[\udc80-\udcff]", text))
+        valid += len(re.findall("[^\0-\x7f\udc80-\udcff]", text))
+    return valid > MAX_VALID_SHARE * invalid
 
 
 def guess_encoding(raw: bytes) -> str | None:
@@ -231,10 +172,10 @@ def guess_encoding(raw: bytes) -> str | None:
 
 def wide_encoding(raw: bytes) -> str | None:
     """Return UTF-16 or UTF-32 if bytes start with their mark, or if every second byte is 0."""
-    for mark, name in WIDE_MARKS:
-        if raw.startswith(mark):
-            return name
-    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if len(raw) >= 4 and not any(raw[first:64:2]) and all(raw[1 - first : 64 : 2]):
-            return name
-    return None
+    marked = next((name for mark, name in WIDE_MARKS if raw.startswith(mark)), None)
+    even, odd = raw[:64:2], raw[1:64:2]
+    if marked or len(raw) < 4:
+        return marked
+    if all(even) and not any(odd):
+        return "utf-16-le"
+    return "utf-16-be" if all(odd) and not any(even) else None

@@ -13,9 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
-from tasks.texts.tables.json_objects import write_json
-
-Write = Callable[[Path, pa.Schema, Iterable[pa.Table]], None]
+from tasks.texts.tables.json_objects import JSON, write_json
 
 
 def write_tables(path: Path, form: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
@@ -44,18 +42,14 @@ def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> 
 
 
 def write_csv(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write CSV with a header, in UTF-8; nested values are written as JSON."""
-    flat = pa.schema([field if is_flat(field.type) else pa.field(field.name, pa.string()) for field in schema])
+    """Write CSV with a header, in UTF-8; values of mixed types, from JSON, are written as JSON."""
+    plain = pa.schema([field.with_type(pa.string()) if field.type == JSON else field for field in schema])
     options = pyarrow.csv.WriteOptions(include_header=False)
-    with path.open("wb") as file, pyarrow.csv.CSVWriter(file, flat, write_options=options) as writer:
+    with path.open("wb") as file, pyarrow.csv.CSVWriter(file, plain, write_options=options) as writer:
         # Arrow's writer refuses names with quotes.
         file.write((",".join('"' + name.replace('"', '""') + '"' for name in schema.names) + "\n").encode())
         for table in tables:
-            columns = [
-                column if is_flat(column.type) else pa.array(map(write_json, plain_values(column)), pa.string())
-                for column in table.columns
-            ]
-            writer.write_table(pa.table(columns, schema=flat))
+            writer.write_table(table.cast(plain))
 
 
 def write_json_lines(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
@@ -66,27 +60,29 @@ def write_json_lines(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) 
                 file.write(f"{write_json(dict(zip(schema.names, row, strict=True)))}\n")
 
 
-def is_flat(kind: pa.DataType) -> bool:
-    """Return whether CSV can hold values of a type directly."""
-    try:
-        pyarrow.csv.write_csv(pa.table({"": pa.nulls(1, kind)}), io.BytesIO())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
-
-
 def refuse_unwritable(schema: pa.Schema, form: str, path: Path) -> None:
     """Refuse columns of `path` that a file of a form cannot hold.
 
     Raises:
-        InputError: a column holds bytes, which only Parquet can.
+        InputError: for CSV, columns are nested or hold bytes; for JSON, they hold bytes.
     """
-    for field in schema if form != ".parquet" else ():
-        if holds_bytes(field.type):
-            raise InputError(
-                f"{path}: the column {field.name!r} holds {field.type}, which {form} cannot hold; remove the column, "
-                "or write Parquet: an --output that ends in .parquet"
-            )
+    can_hold = {".csv": fits_csv, ".jsonl": lambda kind: not holds_bytes(kind)}.get(form, lambda _kind: True)
+    if lost := [f"{field.name!r} ({field.type})" for field in schema if not can_hold(field.type)]:
+        raise InputError(
+            f"{path}: {form} cannot hold the columns {', '.join(lost)}; remove them, or write Parquet: an --output "
+            "that ends in .parquet"
+        )
+
+
+def fits_csv(kind: pa.DataType) -> bool:
+    """Return whether CSV can hold values of a type."""
+    if holds_bytes(kind):
+        return False
+    try:
+        pyarrow.csv.write_csv(pa.table({"": pa.nulls(1, pa.string() if kind == JSON else kind)}), io.BytesIO())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
@@ -95,7 +91,7 @@ def holds_bytes(kind: pa.DataType) -> bool:
         return holds_bytes(kind.value_type)
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(place).type) for place in range(kind.num_fields))
-    return any(is_kind(kind) for is_kind in BYTES)
+    return "binary" in str(kind)
 
 
 def plain_values(column: pa.ChunkedArray) -> list[Any]:
@@ -109,5 +105,8 @@ def plain_values(column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
-BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
-WRITERS: dict[str, Write] = {".parquet": write_parquet, ".csv": write_csv, ".jsonl": write_json_lines}
+WRITERS: dict[str, Callable[[Path, pa.Schema, Iterable[pa.Table]], None]] = {
+    ".parquet": write_parquet,
+    ".csv": write_csv,
+    ".jsonl": write_json_lines,
+}

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.texts.tables import parquet
+from tasks.texts.tables import reading
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
@@ -34,7 +34,7 @@ def test_a_file_is_read_in_bounded_memory_whatever_it_decodes_to(tmp_path, chara
 
 @pytest.mark.parametrize("column", [pa.array([[7] * MB]), pa.array(["x" * (2 * MB)])], ids=["list", "text"])
 def test_a_value_that_is_too_large_is_refused_with_its_file_and_column(tmp_path, monkeypatch, column):
-    monkeypatch.setattr(parquet, "MAX_VALUE_BYTES", MB)
+    monkeypatch.setattr(reading, "MAX_VALUE_BYTES", MB)
     pq.write_table(pa.table({"text": ["a"], "more": column}), tmp_path / "a.parquet", compression="zstd")
     assert (tmp_path / "a.parquet").stat().st_size < MB / 100
     with pytest.raises(InputError, match=r"a.parquet: the column 'more.*' decodes to \d+,\d+,\d+ bytes in a row"):

@@ -204,25 +204,27 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
         ("a.csv", "x,y\n1,2\n", "has no column 'text', only x, y; name it with --text-column"),
         ("a.csv", "text,text\na,b\n", "has the column 'text' twice"),
         ("a.csv", b"text,label\n" + b"good,1\n" * 1500 + b"caf\xe9 au lait,1\n",
-         "row 1,501, 'text': holds bytes that are not UTF-8, first at byte 10,514 .line 1,502.; they "
-         "are probably windows-1252: give --encoding windows-1252"),
-        ("a.csv", b"text,caf\xe9\n", "the header holds bytes that are not UTF-8, first at byte 8 .line 1.; they "
-         "are probably windows-1252"),
+         "holds bytes that are not UTF-8, first at byte 10,514 .line 1,502.; they are probably windows-1252: give "
+         "--encoding windows-1252"),
+        ("a.csv", b"text,caf\xe9\n", "holds bytes that are not UTF-8, first at byte 8 .line 1.; they are probably "
+         "windows-1252"),
+        ("a.csv", "text\ngood\n".encode("utf-16") + b"\0\xdc\n\0", "is UTF-16, not UTF-8"),
         ("a.csv", CSV.encode("utf-16"), "is UTF-16, not UTF-8; give --encoding utf-16"),
         ("a.csv", CSV.encode("utf-16-le"), "is UTF-16-LE, not UTF-8; give --encoding utf-16-le"),
         ("a.csv.gz", gz(CSV.encode() * 90)[:-9], "after row 0: Truncated .*; expected a whole gzip file"),
         ("a.csv.gz", CSV, "expected a whole gzip file"),
         ("a.csv.zst", zstd(CSV.encode() * 90)[:-9], "expected a whole zstd file"),
         ("a.parquet", CSV, "expected a Parquet file"),
-        ("a.txt", b"good\nb\xe4d\n", "row 2, 'text': holds bytes that are not UTF-8"),
+        ("a.txt", b"good\nb\xe4d\n", "holds bytes that are not UTF-8, first at byte 6 .line 2."),
         ("a.jsonl", '{"text": "good"}\n' * 4000 + '{"text"\n', r"row 4,001: .*expected one JSON object per line"),
         ("a.jsonl", '{"text": "good"}\n["x"]\n', "row 2 is an array, expected a JSON object"),
         ("a.jsonl", '{"text": "good"}\n' + "[" * 100_000, "row 2: .*expected one JSON object per line"),
         ("a.jsonl", '{"text": "good"}\n{"text": 7}\n', "row 2 has a number in 'text', expected text"),
         ("a.jsonl", '{"text": "\\ud83d"}\n', "row 1, 'text': holds half of a character"),
+        ("a.jsonl", '{"text": "a", "x": 1}\n{"text": "b", "x": "\\ud83d"}\n', "row 2, 'x': holds half of a character"),
         ("a.jsonl", '{"x": 1, "y": 2}\n', "has no column 'text', only x, y; name it with --text-column"),
         ("a.json", '{"text": "good"}', "is not a JSON array of objects"),
-        ("a.json", '[{"text": "good"}, 3]', "is not a JSON array of objects; .*row 2 is something else"),
+        ("a.json", '[{"text": "good"}, 3]', "row 2 is a number, expected a JSON object"),
         ("a.json", '[{"text": "good"}, {"text": "b', "row 2 is cut off or is not JSON"),
         ("a.json", '[{"text": "good"}, ', "row 2 is cut off or is not JSON"),
         ("a.json", "", "is not a JSON array of objects"),
@@ -234,6 +236,26 @@ def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, co
     with pytest.raises(InputError, match=message) as caught:
         read(path)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [
+        ("utf-8", b"\x80"),
+        ("utf-16", b"\0\xdc"),
+        ("utf-16-be", b"\xdc\0"),
+        ("gb18030", b"\xff"),
+        ("cp1252", b"\x81"),
+    ],
+)
+@pytest.mark.parametrize("columns", [None, COLUMNS])
+def test_an_undecodable_byte_in_any_column_is_named_by_its_place(tmp_path, monkeypatch, encoding, bad, columns):
+    before = "text,label,other\n" + "good,1,2\n" * 700 + "fine,0,"
+    content = before.encode(encoding) + bad + "\n".encode("utf-16-le" if encoding == "utf-16" else encoding)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "CHUNK", 1000)
+    place = f"first at byte {len(before.encode(encoding)):,} .line 702."
+    with pytest.raises(InputError, match=f"a.csv: holds bytes that are not {encoding.upper()}, {place}"):
+        read(write(tmp_path / "a.csv", content), ReadOptions(columns=columns, encoding=encoding))
 
 
 def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch):

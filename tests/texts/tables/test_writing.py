@@ -28,7 +28,8 @@ TABLE = pa.table(
 @pytest.mark.parametrize("form", WRITERS)
 def test_rows_are_read_again_as_they_were_written(tmp_path, form):
     path = tmp_path / f"a{form}"
-    write_tables(path, form, TABLE.schema, [TABLE, TABLE.slice(1)])
+    table = TABLE.drop_columns("tags") if form == ".csv" else TABLE
+    write_tables(path, form, table.schema, [table, table.slice(1)])
     texts = [
         row["text"] for batch in read_batches(path, ReadOptions(columns={"text": ""})) for row in batch.to_pylist()
     ]
@@ -44,13 +45,13 @@ def test_json_lines_hold_values_and_not_their_names(tmp_path):
     assert [row["made"] for row in rows] == [{"a": [1]}, 7, None]
 
 
-def test_csv_holds_numbers_in_few_digits_and_the_rest_as_json(tmp_path):
-    write_tables(tmp_path / "a.csv", ".csv", TABLE.schema, [TABLE])
+def test_csv_holds_numbers_in_few_digits_and_mixed_values_as_json(tmp_path):
+    table = TABLE.drop_columns("tags")
+    write_tables(tmp_path / "a.csv", ".csv", table.schema, [table])
     (batch,) = read_batches(tmp_path / "a.csv")
     rows = batch.to_pylist()
     assert [row["n"] for row in rows] == ["1", None, "-3"]
     assert [row["x"] for row in rows][:2] == ["0.1", "0.5"]
-    assert [row["tags"] for row in rows] == ['["a", "é"]', "[]", None]
     assert rows[0]["made"] == '{"a": [1]}'
     assert rows[0]["when"] == "2026-01-31"
 
@@ -86,16 +87,20 @@ def test_another_library_reads_the_same_texts(tmp_path, form):
     assert found['a "name"'].tolist() == list(range(len(texts)))
 
 
-@pytest.mark.parametrize("form", WRITERS)
-@pytest.mark.parametrize(
-    "kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2), pa.list_(pa.struct([("a", pa.binary())]))]
-)
-def test_bytes_are_for_parquet_alone(tmp_path, form, kind):
-    schema = pa.schema([("text", pa.string()), ("raw", kind)])
-    if form == ".parquet":
-        refuse_unwritable(schema, form, tmp_path)
-    else:
-        with pytest.raises(InputError, match=f"the column 'raw' holds .*, which {form} cannot hold; remove the column"):
+BYTES = [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2), pa.list_(pa.struct([("a", pa.binary())]))]
+NESTED = [pa.list_(pa.int64()), pa.struct([("a", pa.string())]), pa.map_(pa.string(), pa.int64())]
+
+
+@pytest.mark.parametrize(("form", "kinds"), [(".csv", BYTES + NESTED), (".jsonl", BYTES), (".parquet", [])])
+def test_columns_that_a_form_cannot_hold_are_refused_by_name_in_one_line(tmp_path, form, kinds):
+    for kind in BYTES + NESTED:
+        schema = pa.schema([("text", pa.string()), ("raw", kind), ("n", pa.int64()), ("more", kind)])
+        if kind not in kinds:
+            refuse_unwritable(schema, form, tmp_path)
+            continue
+        with pytest.raises(
+            InputError, match=rf"{form} cannot hold the columns 'raw' \(.*\), 'more' \(.*\); remove them"
+        ):
             refuse_unwritable(schema, form, tmp_path)
 
 
@@ -110,20 +115,14 @@ def test_bytes_are_for_parquet_alone(tmp_path, form, kind):
         pa.timestamp("us", "UTC"),
         pa.float16(),
         pa.null(),
-        pa.month_day_nano_interval(),
-        pa.map_(pa.string(), pa.int64()),
         pa.dictionary(pa.int32(), pa.int64()),
-        pa.uuid(),
-        pa.run_end_encoded(pa.int32(), pa.int64()),
     ],
 )
 def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form, kind):
     table = pa.table({"text": ["x"], "other": pa.nulls(1, kind)})
-    try:
-        pq.write_table(table, tmp_path / "part.parquet")
-        table = pq.read_table(tmp_path / "part.parquet")
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        pytest.skip("Parquet has no such type, so no input has it")
+    pq.write_table(table, tmp_path / "part.parquet")
+    (batch,) = read_batches(tmp_path / "part.parquet")
+    table = pa.Table.from_batches([batch])
     refuse_unwritable(table.schema, form, tmp_path)
     write_tables(tmp_path / "a", form, table.schema, [table])
 
