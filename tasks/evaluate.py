@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
@@ -13,7 +11,7 @@ from tasks.evaluation.result_files import Evaluation
 from tasks.evaluation.scores import read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
-from tasks.texts.padded import PaddedFile, lengths_of, padded_file
+from tasks.texts.padded import PaddedFile, padded_file
 from tasks.texts.slices import read_slices
 
 
@@ -33,7 +31,7 @@ def evaluate(
     judged: dict[str, Any] = {}
     for split in ("test", "validation"):
         scores = read_scores(scored, split)
-        lengths = np.concatenate(lengths_of(PaddedFile(padded_file(padded, split))))
+        lengths = PaddedFile(padded_file(padded, split)).words_kept()
         judged[split] = measure_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
         }

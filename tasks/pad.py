@@ -73,9 +73,14 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     if not own.exists() and is_contiguous(encoded):
         bounds = align_to_groups(bounds, read_groups(encoded))
     encoding = Encoding.read(encoded)
-    sides = settings.padding, settings.truncating
-    schema = padded_schema(settings.maxlen, encoding.vocabulary_size, *sides, encoding.tokenisation, encoding.labels)
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
+    schema = padded_schema(
+        vocabulary_size=encoding.vocabulary_size,
+        rule=encoding.tokenisation,
+        labels=encoding.labels,
+        start_char=encoding.start_char,
+        **options,
+    )
     source, start, stop = bounds["validation"]
     check_validation(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
     rows = {}

@@ -37,11 +37,9 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     """Return a batch with the columns of `verdict_columns`, and `words` words if any; and its profile."""
     padded, known_and_unknown = classifier.encode(texts)
     probabilities = classifier.score(padded)
-    edges = classifier.facts.reference["length_edges"]
     facts = classifier.facts
     start_char = None if facts.counts_start else classifier.encoding.start_char
-    lengths = words_kept(padded.lengths, facts.maxlen, facts.truncating, start_char)
-    counted = profile(lengths, known_and_unknown, probabilities, edges)
+    counted = profile(words_kept(padded, start_char), known_and_unknown, probabilities, facts.reference["length_edges"])
     table = pa.Table.from_batches([batch])
     added = verdict_columns(classifier, probabilities)
     if words:

@@ -8,8 +8,8 @@ from typing_extensions import TypedDict
 
 from tasks.evaluation.metrics import bin_of
 from tasks.evaluation.scores import read_scores
-from tasks.texts.encoded import Encoding, read_words
-from tasks.texts.padded import PaddedFile, lengths_of, padded_file, words_kept
+from tasks.texts.encoded import read_words
+from tasks.texts.padded import PaddedFile, padded_file
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # The share of an empty bin, because the index has a logarithm.
@@ -69,9 +69,7 @@ def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
     Training texts would have too certain scores and too few unknown words. Each bin of length has a tenth of the
     training texts, as far as their lengths differ.
     """
-    file = PaddedFile(padded_file(padded, "train"))
-    facts = int(file.metadata["maxlen"]), file.metadata["truncating"], Encoding.read(encoded).start_char
-    lengths = words_kept(np.concatenate(lengths_of(file)), *facts)
+    lengths = PaddedFile(padded_file(padded, "train")).words_kept()
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
     found = read_words(encoded)["test"]
     scores = read_scores(evaluated, "test").probabilities

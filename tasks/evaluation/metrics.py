@@ -117,7 +117,8 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
 def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) -> list[dict[str, Any]]:
     """Return the `LengthMetrics` of each range of `lengths`, (n,) words kept, that has reviews."""
     is_right = scores.labels == scores.verdicts(threshold)
-    edges = [*(edge for edge in LENGTH_EDGES if edge < lengths.max()), int(lengths.max())]
+    longest = max(int(lengths.max()), 1)
+    edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
     rows = []
     for low, high in itertools.pairwise(edges):
         inside = (lengths > low) & (lengths <= high) if low else lengths <= high

@@ -339,6 +339,21 @@ def refuse(program: str, error: Exception) -> int:
     return 2
 
 
+def discard_output() -> None:
+    """Discard standard output; otherwise Python would fail again when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def describe_output() -> str | None:
+    """Return why standard output cannot be written, and discard it from then on; None if it can."""
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        discard_output()
+        return f"cannot write to standard output ({error.strerror})"
+    return None
+
+
 def exit_status(program: str, work: Callable[[], int], subject: str = "the run") -> int:
     """Do the work and return its exit status; print an error in one line as "`subject` failed"."""
     try:
@@ -349,13 +364,13 @@ def exit_status(program: str, work: Callable[[], int], subject: str = "the run")
         print_error(program, "interrupted; finished steps and epochs are kept, run again to go on")
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader has closed the pipe; without this Python would fail again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
     except Exception as error:
         if is_debugging():
             traceback.print_exc()
-        print_error(program, f"{unfinished_step() or subject} failed: {describe(error)}")
+        unwritable = describe_output() if isinstance(error, OSError) else None
+        print_error(program, unwritable or f"{unfinished_step() or subject} failed: {describe(error)}")
         return 1
     finally:
         # Python's last garbage collection would visit all of TensorFlow's objects, which takes two seconds.

@@ -81,9 +81,15 @@ def head_of(maxlen: int, truncating: str) -> int:
 
 
 def padded_schema(
-    maxlen: int, vocabulary_size: int, padding: str, truncating: str, rule: str = "keras", labels: int = 2
+    maxlen: int,
+    vocabulary_size: int,
+    padding: str,
+    truncating: str,
+    rule: str = "keras",
+    labels: int = 2,
+    start_char: int | None = None,
 ) -> pa.Schema:
-    """Return the schema of a padded file, with how it was made, and the number of labels above two, as metadata."""
+    """Return the schema of a padded file, with how it was made as metadata."""
     token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
     label_type = pa.from_numpy_dtype(label_dtype(labels))
     fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", label_type)]
@@ -94,7 +100,9 @@ def padded_schema(
         "maxlen": str(maxlen),
         "padding": padding,
         "truncating": truncating,
-    } | ({"labels": str(labels)} if labels > 2 else {})
+        "labels": str(labels),
+        "start_char": str(start_char or 0),
+    }
     return pa.schema(fields, metadata=metadata)
 
 
@@ -150,17 +158,23 @@ class PaddedFile(Sequence[Padded]):
             vocabulary_size=int(self.metadata["vocabulary_size"]),
         )
 
+    def words_kept(self) -> np.ndarray:
+        """Return the words of each text, without the start mark: (n,) integers."""
+        start_char = int(self.metadata["start_char"]) or None
+        return np.concatenate([words_kept(part, start_char) for part in self])
+
     def read(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read a part's row groups: all columns, or those named."""
         groups = range(part * GROUPS_PER_PART, min((part + 1) * GROUPS_PER_PART, self._file.metadata.num_row_groups))
         return self._file.subset(row_group_ids=list(groups)).to_table(columns=columns)
 
 
-def words_kept(lengths: np.ndarray, maxlen: int, truncating: str, start_char: int | None) -> np.ndarray:
+def words_kept(padded: Padded, start_char: int | None) -> np.ndarray:
     """Return (n,) words of padded texts: their tokens without the start mark, unless it was cut off."""
     if start_char is None:
-        return lengths
-    return lengths - ((lengths < maxlen) | (truncating != "pre"))
+        return padded.lengths
+    words: np.ndarray = padded.lengths - (padded.tokens == start_char).any(axis=1)
+    return words
 
 
 def maxlen_of(parts: Sequence[Padded]) -> int:
@@ -183,7 +197,7 @@ def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
 def read_sizes(path: Path) -> tuple[int, int]:
     """Return the vocabulary size and the number of labels of a padded file."""
     metadata = read_metadata(path, pq.read_schema(path))
-    return int(metadata["vocabulary_size"]), int(metadata.get("labels", 2))
+    return int(metadata["vocabulary_size"]), int(metadata["labels"])
 
 
 def read_metadata(path: Path, schema: pa.Schema) -> dict[str, str]:

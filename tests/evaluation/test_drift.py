@@ -3,7 +3,7 @@ import pytest
 
 from tasks.evaluation.drift import add, measure_drift, profile, reference_of, stability_index
 from tasks.evaluation.scores import Scores, write_scores
-from tasks.texts.encoded import Encoding, write_words
+from tasks.texts.encoded import write_words
 from tasks.texts.padded import padded_schema, write_padded
 from tests.support.small_reviews import WORDS
 
@@ -27,7 +27,6 @@ def test_a_profile_counts_every_review_once(padded, rng):
 def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_others_are(padded, tmp_path, rng):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
-    Encoding(skip_top=0, start_char=None, oov_char=2, index_from=3, vocabulary_size=WORDS).write(tmp_path)
     write_words(tmp_path, {"train": {"words": 80, "unknown": 0}, "test": {"words": 80, "unknown": 20}})
     (tmp_path / "scored").mkdir()
     scores = rng.random(len(padded.labels)).astype(np.float32)

@@ -202,3 +202,14 @@ def test_a_mistake_in_a_variable_names_the_variable(monkeypatch, model, variable
 def test_a_flag_overrides_a_wrong_variable(monkeypatch):
     monkeypatch.setenv("IMDB_PORT", "tcp://10.0.0.1:80")
     assert parse_command_line(ServeSettings, ["--port", "9000"], "serve", "").port == 9000
+
+
+@pytest.mark.parametrize("printed", ["x", "x" * 100_000], ids=["in the buffer", "more"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_standard_output_on_a_full_disk_is_one_line(printed):
+    code = (
+        f"from tasks.reporting.command_line import exit_status; exit(exit_status('p', lambda: print({printed!r}) or 0))"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "p: cannot write to standard output (No space left on device)\n")

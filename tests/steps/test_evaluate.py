@@ -54,6 +54,16 @@ def test_both_classifiers_are_judged_by_the_same_measure_and_compared(scored):
     assert sum(row["reviews"] for row in metrics["validation"]["by_length"]) == 120
 
 
+def test_lengths_are_words_without_the_start_mark(scored, padded):
+    tokens = np.full((120, 65), 3, np.uint16)
+    tokens[:, 0] = 1
+    schema = padded_schema(65, WORDS, "pre", "pre", start_char=1)
+    for split in ("test", "validation"):
+        write_padded(padded_file(scored, split), schema, [(tokens, np.full(120, 65, np.int32), padded.labels)])
+    (row,) = judged(scored)["test"]["by_length"]
+    assert (row["from"], row["to"], row["reviews"]) == (1, 64, 120)
+
+
 def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
     half, strict = judged(scored), judged(scored, threshold=0.9)
     assert strict["test"]["recall"] < half["test"]["recall"]

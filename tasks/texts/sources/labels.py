@@ -128,7 +128,8 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
     if len(names) > 2:
         if positive is not None:
             raise InputError(f"{path}: has {len(names)} labels; --data.positive-label is for two, leave it out")
-        return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+        whole = {name: int(name) for name in names if re.fullmatch("[+-]?[0-9]+", name)}
+        return sorted(names, key=lambda name: (name not in whole, whole.get(name, 0), name))
     known = {name.casefold(): name for name in names}
     if positive is not None:
         named = known.get(plain_label(positive).casefold())

@@ -40,7 +40,7 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     with TextFile(path, options, newline="") as file:
         lines, raw = file.lines(), list[str]()
         header, delimiter, _ = find_header(lines, path, options)
-        remembered = (raw.append(line) or line for line in itertools.chain([header], lines))
+        remembered = remember(itertools.chain([header], lines), raw)
         rows = csv.reader(remembered, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
@@ -77,6 +77,13 @@ def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[st
         passed += [f"column {place} (without a name)" for place, name in names if not name.strip()]
         if passed:
             yield f"{path}: {', '.join(passed)} not read"
+
+
+def remember(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
+    """Yield lines and append each to `raw`."""
+    for line in lines:
+        raw.append(line)
+        yield line
 
 
 def find_delimiter(header: str, path: Path) -> str:

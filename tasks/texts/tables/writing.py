@@ -66,8 +66,12 @@ def refuse_unwritable(schema: pa.Schema, form: str, path: Path) -> None:
     Raises:
         InputError: for CSV, columns are nested or hold bytes; for JSON, they hold bytes.
     """
-    can_hold = {".csv": fits_csv, ".jsonl": lambda kind: not holds_bytes(kind)}.get(form, lambda _kind: True)
-    if lost := [f"{field.name!r} ({field.type})" for field in schema if not can_hold(field.type)]:
+    lost = [
+        f"{field.name!r} ({field.type})"
+        for field in schema
+        if (form == ".csv" and not fits_csv(field.type)) or (form == ".jsonl" and holds_bytes(field.type))
+    ]
+    if lost:
         raise InputError(
             f"{path}: {form} cannot hold the columns {', '.join(lost)}; remove them, or write Parquet: an --output "
             "that ends in .parquet"

@@ -26,6 +26,11 @@ def test_an_unknown_positive_label_is_the_rarer_one_and_the_log_says_so(counts, 
     assert line.endswith(f"for the other give --data.positive-label {flag}")
 
 
+def test_whole_numbers_are_in_their_order_and_before_names():
+    counts = dict.fromkeys(["10", "b", "1", "-1", "0", "-10", "a"], 1)
+    assert name_labels(counts, None, PATH, pytest.fail) == ["-10", "-1", "0", "1", "10", "a", "b"]
+
+
 @given(st.permutations([("0", 9), ("1", 2)]), st.integers(1, 50))
 def test_a_known_positive_label_stays_positive_however_frequent_it_is(pairs, count):
     counts = dict(pairs) | {"1": count}

@@ -249,9 +249,9 @@ def test_blank_cells_are_texts_without_words(tmp_path):
     assert len(read) == 90
 
 
-def test_bytes_of_another_encoding_are_named_by_their_row_and_read_with_it(tmp_path):
+def test_bytes_of_another_encoding_are_named_by_their_place_and_read_with_it(tmp_path):
     lines = ["text,label", *(f"caf\u00e9 {row},{row % 2}" if row == 60 else f"t {row},{row % 2}" for row in range(90))]
     (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("windows-1252"))
-    with pytest.raises(InputError, match=r"row 61, 'text': .*give --data.encoding windows-1252"):
+    with pytest.raises(InputError, match=r"first at byte 424 .line 62.*give --data.encoding windows-1252"):
         fetch(tmp_path, tmp_path / "a.csv")
     assert fetch(tmp_path, tmp_path / "a.csv", encoding="windows-1252")[1][60]["text"] == "caf\u00e9 60"
