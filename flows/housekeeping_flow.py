@@ -5,20 +5,45 @@ import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 # isort: split
 from tasks.reporting.command_line import run_flow
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
+from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.housekeeping import run_housekeeping
 from tasks.reporting.screen import show_inventory
+from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
+from tasks.store.pruning import Pruned, prune
+
+NAMED = 20
+NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, and are left as they are:
+  %s%s"""
 
 
 @flow(name="imdb-pipeline-housekeeping", persist_result=False)
 def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:
     """List the store's artifacts, verify their hashes, or prune those that no run uses any longer."""
-    return run_housekeeping(settings)
+    root, logger, is_verified = store_root(), get_run_logger(), settings.action == "verify"
+    if settings.action == "prune":
+        found = prune(root, settings.days)
+    else:
+        found = Pruned(list_artifacts(root, verified=is_verified), foreign_files=artifact_keys(root, foreign=True))
+    damaged = damaged_runs(root) if is_verified else []
+    for entry in found.artifacts:
+        if entry["damage"]:
+            logger.warning("%s; the next run that needs it rebuilds it", entry["damage"])
+    for name in damaged:
+        logger.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
+    for key in found.held:
+        logger.info("%s stays, because a running process holds it", key)
+    if names := found.foreign_files:
+        more = f"\n  and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        logger.warning(NOT_OURS, len(names), root, "\n  ".join(names[:NAMED]), more)
+    size = sum(entry["size"] for entry in found.artifacts)
+    logger.info("%s: %d artifacts, %d bytes", settings.action, len(found.artifacts), size)
+    return {"action": settings.action, "damaged_runs": damaged} | asdict(found)
 
 
 main = partial(run_flow, housekeeping_flow, HousekeepingSettings, show_inventory)

@@ -1,5 +1,6 @@
 """The environment: the store's folder, and the variables to set before Prefect and Keras are imported."""
 
+import argparse
 import contextlib
 import gc
 import hashlib
@@ -8,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
 from tasks.core.errors import ServerError, StoreError
@@ -36,13 +38,19 @@ def store_root() -> Path:
 
     In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
     is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache.
+
+    Raises:
+        StoreError: the copy is in a home folder that does not exist.
     """
     if address := store_address():
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         # Addresses that differ in a dash alone, or in the object store, are other stores.
         mark = hashlib.sha256(f"{os.environ.get('AWS_ENDPOINT_URL', '')} {address}".encode()).hexdigest()[:8]
         own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}-{mark}"
-        return user_path(os.environ.get(COPY_VARIABLE) or own).absolute()
+        copy = user_path(os.environ.get(COPY_VARIABLE) or own)
+        if copy.parts[:1] == ("~",):
+            raise StoreError(f"{copy}: no home folder; set {COPY_VARIABLE} to a folder to write to, or HOME")
+        return copy.absolute()
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
     return user_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
 
@@ -54,25 +62,16 @@ def store_address() -> str | None:
         StoreError: it holds credentials. They are not quoted.
     """
     named = os.environ.get(STORE_VARIABLE, "")
-    if "://" not in named:
+    _scheme, mark, place = named.partition("://")
+    if not mark:
         return None
     # A bucket's name has neither sign; a password may hold a slash, which would look like the name's end.
-    if {":", "@"} & set(named.partition("://")[2].partition("/")[0]):
+    if {":", "@"} & set(place.partition("/")[0]):
         raise StoreError(
             "the address of the store, --store or ARTIFACTS_STORE, holds a user or a password, and would be kept and "
             "printed: leave them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     return named.rstrip("/")
-
-
-def named_store(arguments: Sequence[str]) -> str | None:
-    """Return the value of `--store` among command-line `arguments`, or None."""
-    for position, argument in enumerate(arguments):
-        if argument.startswith("--store="):
-            return argument.removeprefix("--store=")
-        if argument == "--store" and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
 
 
 def without_proxy(listed: str) -> str:
@@ -94,15 +93,16 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     """
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
     given = sys.argv[1:] if arguments is None else arguments
-    named = named_store(given)
-    if named:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--store", nargs="?")
+    if named := parser.parse_known_args(given)[0].store:
         os.environ[STORE_VARIABLE] = named if "://" in named else str(user_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
-    if is_own_program() and not is_debugging():
-        sys.excepthook = show_uncaught
     open_standard_streams()
     if is_own_program():
+        if not is_debugging():
+            sys.excepthook = show_uncaught
         check_certificates()
     if "ipykernel" not in sys.modules:
         # Jupyter sets its own for every process that it starts, whether or not that can import it.
@@ -118,7 +118,6 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         os.environ["HOME"] = str(root)
     for name, value in default_variables(root).items():
         os.environ.setdefault(name, value)
-    os.environ.update(database_address(Path(os.environ["PREFECT_HOME"])))
     # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
     # the command line says so in words (`make_folders`), before anything runs.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
@@ -153,6 +152,11 @@ def default_variables(root: Path) -> dict[str, str]:
     own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
+    database = os.path.join(os.environ.get("PREFECT_HOME") or defaults["PREFECT_HOME"], "prefect.db")
+    is_named = any(name.startswith(("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")) for name in os.environ)
+    if {"?", "%"} & set(database) and not is_named:
+        # Prefect puts the path into an address as it is: a ? would end it, and %20 would stand for a blank.
+        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{quote(database)}"
     return defaults
 
 
@@ -201,20 +205,6 @@ def fix_arithmetic() -> None:
     os.environ.update(FIXED)
 
 
-def database_address(home: Path) -> dict[str, str]:
-    """Return the variable that names Prefect's database in `home`, where Prefect's own default would mean another file.
-
-    Prefect puts the path into an address as it is: a ? would end it, and %20 would stand for a blank.
-    """
-    is_named = any(name.startswith(("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")) for name in os.environ)
-    if is_named or not {"?", "%"} & set(str(home)):
-        return {}
-    from sqlalchemy.engine import URL  # takes a fifth of a second, which only such a path is to cost
-
-    address = URL.create("sqlite+aiosqlite", database=str(home / "prefect.db"))
-    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": address.render_as_string(hide_password=False)}
-
-
 def is_own_program() -> bool:
     """Return whether this process is one of the project's commands, not a program that imports a flow."""
     name = Path(sys.argv[0]).name
@@ -223,13 +213,14 @@ def is_own_program() -> bool:
 
 def make_folders() -> None:
     """Make the store's folder and Prefect's home in it; raise StoreError if they cannot be written."""
+    remedy = f"with {COPY_VARIABLE}" if store_address() else "with --store DIR"
     for folder in (store_root(), Path(os.environ["PREFECT_HOME"])):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{folder}: cannot make this folder for the store ({error.strerror}); "
-                "name a folder that you may write with --store DIR"
+                f"{folder}: cannot make this folder for the store ({error.strerror}); name a folder that you may write "
+                f"{remedy}"
             ) from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreError(f"{folder}: no right to write here; change its mode or name another with --store DIR")
+            raise StoreError(f"{folder}: no right to write here; change its mode or name another {remedy}")

@@ -40,11 +40,19 @@ def written_whole(final: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def remove_whole(folder: Path) -> None:
-    """Remove a folder so that a reader sees it whole or not at all, even if this process is killed meanwhile."""
-    gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")
-    folder.rename(gone)
+def remove_whole(folder: Path, name: str = "") -> bool:
+    """Remove a folder, whose final name may be another, and return whether it was still there.
+
+    It is renamed first: a reader sees it whole or not at all, even if this process is killed meanwhile, and a process
+    that still fills it fails or finishes, and never ends with half of it.
+    """
+    gone = folder.with_name(f".{name or folder.name}.{secrets.token_hex(4)}.removed")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        return False
     shutil.rmtree(gone)
+    return True
 
 
 def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
@@ -61,7 +69,7 @@ def remove_unfinished(place: Path, before: float) -> list[Path]:
     `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """
     old = [(path, name) for path, name in unfinished_folders(place) if last_written(path) < before]
-    return [path for path, name in old if discard(path, name)]
+    return [path for path, name in old if remove_whole(path, name)]
 
 
 def last_written(folder: Path) -> float:
@@ -70,20 +78,6 @@ def last_written(folder: Path) -> float:
         return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
         return math.inf
-
-
-def discard(left: Path, name: str) -> bool:
-    """Remove a folder that was to be called `name`, and return whether it was still there.
-
-    It is renamed first: the process that fills it, if there is one, fails or finishes, and never ends with half of it.
-    """
-    gone = left.with_name(f".{name}.{secrets.token_hex(4)}.removed")
-    try:
-        left.rename(gone)
-    except FileNotFoundError:
-        return False
-    shutil.rmtree(gone)
-    return True
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -136,10 +130,8 @@ def explain_os_errors(place: Path) -> Iterator[None]:
 def belongs_to(path: Path, place: Path) -> bool:
     """Return whether a path is `place`, lies in it or in a draft of it, or is a folder above it."""
     path, place = path.absolute(), place.absolute()
-    if path.is_relative_to(place) or place.is_relative_to(path):
-        return True
-    below = path.relative_to(place.parent).parts if path.is_relative_to(place.parent) else ()
-    return bool(below) and below[0].startswith(f".{place.name}.")
+    is_near = path.is_relative_to(place) or place.is_relative_to(path)
+    return is_near or str(path).startswith(f"{place.parent / f'.{place.name}.'}")
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -163,24 +155,12 @@ UNFINISHED_SECONDS = 3600  # no such folder takes so long to write
 
 @contextlib.contextmanager
 def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
-    """Yield an empty folder and its final path, `<place>/<UTC time>-<name>`; then `latest` points to it.
-
-    Drafts of killed runs are removed; one of the last hour may belong to a live run.
-
-    Raises:
-        StoreError: the place cannot be written.
-    """
+    """Yield an empty folder and its final path, `<place>/<UTC time>-<name>`; at the end `latest` points to it."""
     with explain_os_errors(place):
         remove_unfinished(place, time.time() - UNFINISHED_SECONDS)
-        final = place / stamped(name)
+        final, link = place / stamped(name), place / f".{LATEST}.{os.getpid()}"
         with written_whole(final) as draft:
             yield draft, final
-        point_to(final, place / LATEST)
-
-
-def point_to(folder: Path, link: Path) -> None:
-    """Make `link` a symbolic link to its neighbour `folder`, in one step."""
-    draft = link.with_name(f".{link.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(folder.name)
-    draft.replace(link)
+        link.unlink(missing_ok=True)
+        link.symlink_to(final.name)
+        link.replace(place / LATEST)

@@ -32,14 +32,10 @@ def connect(endpoint: str | None, seconds: float) -> "s3fs.S3FileSystem":
     """Return the object store at `endpoint`, or Amazon's; a request is repeated after `seconds` without a response."""
     import s3fs
 
-    patience = {
-        "connect_timeout": min(seconds, 10),
-        "read_timeout": seconds,
-        "retries": {"mode": "standard", "max_attempts": 3},
-    }
-    return s3fs.S3FileSystem(
-        endpoint_url=endpoint, config_kwargs=patience, use_listings_cache=False, skip_instance_cache=True
-    )
+    patience = {"connect_timeout": min(seconds, 10), "read_timeout": seconds}
+    retries = {"mode": "standard", "max_attempts": 3}
+    options = {"config_kwargs": patience | {"retries": retries}, "use_listings_cache": False}
+    return s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True, **options)
 
 
 class Bucket:
@@ -68,10 +64,6 @@ class Bucket:
     def files(self) -> "s3fs.S3FileSystem":
         """The object store's files; the first use connects."""
         return connect(os.environ.get("AWS_ENDPOINT_URL"), self.seconds)
-
-    def hasty(self, seconds: float) -> "Bucket":
-        """Return this bucket with another time limit for responses."""
-        return Bucket(self.address, seconds)
 
     def where(self, name: str) -> str:
         """Return the address of an object."""
@@ -103,24 +95,23 @@ class Bucket:
 
     def upload(self, path: Path, name: str) -> None:
         """Write an object from a file, replacing any."""
-        with self._naming(name), local_trouble(path):
+        with self._naming(name), explain_os_errors(path):
             self.files.put_file(str(path), self.where(name))
 
     def download(self, name: str, path: Path) -> bool:
         """Write an object to the file `path`, and return whether there was one."""
-        with self._naming(name), contextlib.suppress(FileNotFoundError), local_trouble(path):
+        with self._naming(name), contextlib.suppress(FileNotFoundError), explain_os_errors(path):
             self.files.get_file(self.where(name), str(path))
             return True
         return False
 
     def names(self, folder: str) -> dict[str, datetime]:
         """Return the names of all objects below `folder`, and when each was written by the object store's clock."""
+        start = len(f"{self.bucket}/{self.prefix}")
         with self._naming(folder), contextlib.suppress(FileNotFoundError):
             found = self.files.find(self.where(folder), detail=True).values()
-            start = len(f"{self.bucket}/{self.prefix}")
             # If nothing is found, s3fs asks again for the folder itself, which may no longer be empty.
-            files = [listed for listed in found if listed["type"] == "file"]
-            return {str(listed["name"])[start:]: listed["LastModified"] for listed in files}
+            return {one["name"][start:]: one["LastModified"] for one in found if one["type"] == "file"}
         return {}
 
     def remove(self, name: str) -> None:
@@ -153,18 +144,17 @@ class Bucket:
         return None
 
     def _write(self, name: str, content: bytes, **condition: str) -> str | None:
-        place = {"Bucket": self.bucket, "Key": self.prefix + name}
+        wanted = {"Bucket": self.bucket, "Key": self.prefix + name, "Body": content, **condition}
         with self._naming(name):
             for attempt in range(COLLISIONS):
                 try:
-                    return str(self.files.call_s3("put_object", **place, Body=content, **condition)["ETag"])
+                    return str(self.files.call_s3("put_object", **wanted)["ETag"])
                 except OSError as error:
-                    if code_of(error) == COLLISION and attempt < COLLISIONS - 1:
-                        time.sleep(0.2 * random.random())
-                        continue
-                    if code_of(error) not in CONDITION_FAILED:
+                    if code_of(error) in CONDITION_FAILED:
+                        break
+                    if code_of(error) != COLLISION or attempt == COLLISIONS - 1:
                         raise
-                    break
+                    time.sleep(0.2 * random.random())
             # If a response was lost, the write was repeated and found its own first attempt.
             return self.tag(name) if self.read(name) == content else None
 
@@ -192,24 +182,10 @@ def deletes_below(rule: dict[str, Any], prefix: str) -> bool:
     """Return whether a lifecycle rule deletes, after some days or on a date, objects that may lie below `prefix`."""
     chosen = rule.get("Filter", {})
     chosen = chosen.get("And", chosen)
-    if rule.get("Status") != "Enabled" or not {"Days", "Date"} & set(rule.get("Expiration", {})):
-        return False
-    if chosen.get("Tag") or chosen.get("Tags"):
-        return False  # our objects have no tags
     named = str(chosen.get("Prefix", rule.get("Prefix", "")))
-    return named.startswith(prefix) or prefix.startswith(named)
-
-
-@contextlib.contextmanager
-def local_trouble(path: Path) -> Iterator[None]:
-    """Name `path` in errors of this machine's disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.__cause__ is not None:
-            raise
-        with explain_os_errors(path):
-            raise
+    is_expiring = rule.get("Status") == "Enabled" and {"Days", "Date"} & set(rule.get("Expiration", {}))
+    has_tags = chosen.get("Tag") or chosen.get("Tags")  # our objects have none
+    return bool(is_expiring and not has_tags and (named.startswith(prefix) or prefix.startswith(named)))
 
 
 def code_of(error: BaseException) -> str:

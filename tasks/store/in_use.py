@@ -10,12 +10,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from tasks.core.files import explain_os_errors
+from tasks.core.layout import LOCKS
 from tasks.core.locks import locked
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
 
-RUN = re.compile(r"\d+-\d+\.lock")
-ONE_KEY = re.compile(r"\d+-\d+\.(?P<key>.+)\.lock")
+ANNOUNCED = re.compile(r"\d+-\d+(\.(?P<key>.+))?\.lock")
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def announce_use(root: Path, key: str = "") -> FileLock:
     Raises:
         StoreError: the store cannot be written.
     """
-    folder = root / "locks" / "in-use"
+    folder = root / LOCKS / "in-use"
     own = f".{key.replace('/', '-')}" if key else ""
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,21 +64,18 @@ def is_live(announced: Path) -> bool:
     return not free
 
 
-def oldest_live_use(root: Path) -> float:
-    """Return when the oldest run that uses the store now started, in seconds since 1970; now if there is none."""
-    started = [time.time()]
-    for path in live_uses(root, RUN):
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
-            started.append(path.stat().st_ctime)
-    return min(started)
+def live_uses(root: Path) -> tuple[float, set[str]]:
+    """Return when the oldest run that uses the store now started, and the keys, with a dash for the slash, of services.
 
-
-def keys_in_use(root: Path) -> set[str]:
-    """Return the keys, with a dash for the slash, of which running processes use that one and nothing else."""
-    return {path.name.split(".", 1)[1].removesuffix(".lock") for path in live_uses(root, ONE_KEY)}
-
-
-def live_uses(root: Path, names: re.Pattern[str]) -> list[Path]:
-    """Return the files of this kind by which running processes announced their use."""
-    found = sorted((root / "locks" / "in-use").glob("[0-9]*.lock"))
-    return [path for path in found if names.fullmatch(path.name) and is_live(path)]
+    The time is in seconds since 1970; now if there is none.
+    """
+    oldest, keys = time.time(), set()
+    for path in (root / LOCKS / "in-use").glob("[0-9]*.lock"):
+        announced = ANNOUNCED.fullmatch(path.name)
+        if announced and is_live(path):
+            if announced["key"]:
+                keys.add(announced["key"])
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                oldest = min(oldest, path.stat().st_ctime)
+    return oldest, keys

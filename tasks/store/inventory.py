@@ -7,12 +7,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from tasks.core.files import list_files
-from tasks.core.layout import COMPARISON, COMPARISONS, METRICS, NO_STEPS, RUNS
+from tasks.core.layout import COMPARISON, COMPARISONS, CONFIG, METRICS, NO_STEPS, RUNS
 from tasks.core.locks import lock_file
-from tasks.store.store import MANIFEST, last_used
+from tasks.store.artifact import DamagedError
+from tasks.store.store import MANIFEST, Store, last_used
 
 DAY = 86_400
 
@@ -29,52 +30,53 @@ class Entry(TypedDict):
 
 def step_folders(root: Path) -> list[Path]:
     """Return the folders of steps in the store, in order."""
-    return [folder for folder in sorted(root.glob("[!.]*/")) if folder.is_dir() and folder.name not in NO_STEPS]
+    return [folder for folder in sorted(root.glob("[!.]*/")) if folder.name not in NO_STEPS]
 
 
-def places(root: Path) -> Iterator[str]:
-    """Yield `<step>/<name>` of every folder in the folders of steps, in order."""
-    for step in step_folders(root):
-        yield from (f"{step.name}/{folder.name}" for folder in sorted(step.glob("[!.]*/")) if folder.is_dir())
+def artifact_keys(root: Path, *, foreign: bool = False) -> list[str]:
+    """Return the key of every artifact, in order; if `foreign`, the other folders in the folders of steps."""
+    folders = [folder for step in step_folders(root) for folder in sorted(step.glob("[!.]*/"))]
+    return [f"{path.parent.name}/{path.name}" for path in folders if is_artifact(root, path) is not foreign]
 
 
-def is_artifact(root: Path, key: str) -> bool:
+def is_artifact(root: Path, folder: Path) -> bool:
     """Return whether a folder has a manifest, or a lock of ours."""
-    folder = root / key
+    lock = lock_file(root, f"{folder.parent.name}/{folder.name}")
     # os.path returns False for a folder that we may not read; pathlib raises.
-    return not folder.is_symlink() and any(map(os.path.exists, (folder / MANIFEST, lock_file(root, key))))
+    return not folder.is_symlink() and any(map(os.path.exists, (folder / MANIFEST, lock)))
 
 
-def artifact_keys(root: Path) -> list[str]:
-    """Return the key of every artifact, in order."""
-    return [key for key in places(root) if is_artifact(root, key)]
+def read_runs(root: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the folder and the numbers of every run and comparison, the newest last; None for damaged JSON files."""
+    folders = [*(root / RUNS).glob("[!.]*/"), *(root / COMPARISONS).glob("[!.]*/")]
+    for folder in sorted((folder for folder in folders if not folder.is_symlink()), key=lambda folder: folder.name):
+        try:
+            json.loads((folder / CONFIG).read_bytes())
+            numbers = json.loads((folder / (METRICS if folder.parent.name == RUNS else COMPARISON)).read_bytes())
+        except (OSError, ValueError):
+            numbers = None
+        yield folder, numbers
 
 
-def foreign_files(root: Path) -> list[str]:
-    """Return the folders in the folders of steps that are not artifacts, in order."""
-    return [key for key in places(root) if not is_artifact(root, key)]
+def damaged_runs(root: Path) -> list[str]:
+    """Return the run folders, and those of comparisons, whose JSON files are missing or unreadable."""
+    return [f"{folder.parent.name}/{folder.name}" for folder, numbers in read_runs(root) if numbers is None]
 
 
 def users_by_artifact(root: Path) -> dict[str, list[str]]:
     """Return the names of the run and comparison folders that use each artifact, by its key, the newest last."""
     users = defaultdict(list)
-    files = [*(root / RUNS).glob(f"[!.]*/{METRICS}"), *(root / COMPARISONS).glob(f"[!.]*/{COMPARISON}")]
-    for file in sorted(files, key=lambda file: file.parent.name):
-        if file.parent.is_symlink():
-            continue
-        try:
-            content = json.loads(file.read_bytes())
-            members = content.get("members", [{"runs": [content]}])
-            keys = {made["key"] for member in members for run in member["runs"] for made in run["artifacts"].values()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a damaged folder uses nothing; `verify` names it
-        for key in keys:
-            users[key].append(file.parent.name)
+    for folder, numbers in read_runs(root):
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # a damaged folder uses nothing
+            members = numbers.get("members", [{"runs": [numbers]}])
+            artifacts = [made for member in members for run in member["runs"] for made in run["artifacts"].values()]
+            for key in {made["key"] for made in artifacts}:
+                users[key].append(folder.name)
     return users
 
 
-def list_artifacts(root: Path) -> list[Entry]:
-    """Return every artifact with its size, age and the runs and comparisons that use it, unverified."""
+def list_artifacts(root: Path, *, verified: bool = False) -> list[Entry]:
+    """Return every artifact with its size, age and the runs and comparisons that use it; if `verified`, its damage."""
     users, now, entries = users_by_artifact(root), time.time(), []
     for key in artifact_keys(root):
         # Another process may be removing it.
@@ -82,4 +84,9 @@ def list_artifacts(root: Path) -> list[Entry]:
             size = sum(path.stat().st_size for path in list_files(root / key))
             days = (now - last_used(root / key)) / DAY
             entries.append(Entry(key=key, size=size, days=days, runs=users.get(key, []), damage=None))
+        if verified:
+            try:
+                Store(root).find(key)
+            except DamagedError as damage:
+                entries[-1]["damage"] = str(damage)
     return entries

@@ -35,7 +35,8 @@ class Lease:
     def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
         """Prepare to hold `key` for terms of `seconds`."""
         # A lost response must not cost the lease: the request is repeated well before the term is over.
-        self.bucket, self.seconds, self.name = bucket.hasty(max(2.0, seconds / 6)), seconds, f"locks/{key}.lease"
+        self.bucket, self.seconds = Bucket(bucket.address, max(2.0, seconds / 6)), seconds
+        self.name = f"locks/{key}.lease"
         self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.beats = 0
         self.tag: str | None = None

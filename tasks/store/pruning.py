@@ -9,18 +9,17 @@ from pathlib import Path
 from tasks.core.files import (
     STAMPED,
     UNFINISHED_SECONDS,
-    discard,
     explain_os_errors,
     list_files,
     remove_unfinished,
     remove_whole,
     unfinished_folders,
 )
-from tasks.core.layout import COMPARISONS, FAILURES, RUNS
+from tasks.core.layout import CHECKPOINTS, COMPARISONS, FAILURES, LATEST, LOCKS, RUNS
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
-from tasks.store.in_use import keys_in_use, oldest_live_use
-from tasks.store.inventory import DAY, Entry, foreign_files, list_artifacts, step_folders
+from tasks.store.in_use import live_uses
+from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, step_folders
 from tasks.store.store import Store, last_used
 
 # The files of runs, comparisons, failed runs and unfinished trainings; a folder with others is not ours.
@@ -57,27 +56,20 @@ def prune(root: Path, days: int) -> Pruned:
     still unused then: a run that starts meanwhile rebuilds it, or has marked it as used. What a running process holds
     is skipped.
     """
-    with locked(lock_file(root, "prune/store"), "prune"):
-        return prune_alone(root, days)
-
-
-def prune_alone(root: Path, days: int) -> Pruned:
-    """Prune while no other process does."""
-    pruned = Pruned(foreign_files=foreign_files(root))
-    alive_since, served = oldest_live_use(root), keys_in_use(root)
-    cutoff = min(time.time() - days * DAY, alive_since)
-    with explain_os_errors(root):
-        serving_runs: set[str] = set()
+    with locked(lock_file(root, "prune/store"), "prune"), explain_os_errors(root):
+        pruned, serving_runs = Pruned(foreign_files=artifact_keys(root, foreign=True)), set()
+        alive_since, served = live_uses(root)
+        cutoff = min(time.time() - days * DAY, alive_since)
         for entry in list_artifacts(root):
             if entry["key"].replace("/", "-") in served:
                 pruned.held.append(entry["key"])
                 serving_runs.update(entry["runs"])
             elif last_used(root / entry["key"]) < cutoff:
                 prune_artifact(root, entry, cutoff, pruned)
-        for folder in sorted((root / "checkpoints").glob("*/*/")):
+        for folder in sorted((root / CHECKPOINTS).glob("*/*/")):
             prune_checkpoint(root, folder, cutoff, pruned)
         for place, files in STAMPED_FILES.items():
-            prune_stamped(root, place, files, cutoff, pruned, kept=serving_runs if place == RUNS else ())
+            prune_stamped(root, place, files, cutoff, pruned, serving_runs)
         prune_unfinished(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
         prune_locks(root, cutoff, pruned)
     return pruned
@@ -105,26 +97,24 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
 
 def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the checkpoint of a training that stopped before `cutoff`, in seconds since 1970."""
-    key = folder.relative_to(root / "checkpoints").as_posix()
+    key = f"{folder.parent.name}/{folder.name}"
     with locked(lock_file(root, key), wait=False) as free:
         if not free:
-            pruned.held.append(f"checkpoints/{key}")
+            pruned.held.append(f"{CHECKPOINTS}/{key}")
         else:
             prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
 
 
 def prune_stamped(
-    root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str] = ()
+    root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str]
 ) -> None:
     """Remove the folders of runs, comparisons or failures from before `cutoff`, except `latest` and those in `kept`."""
-    latest = (root / place / "latest").resolve()
+    latest = (root / place / LATEST).resolve()
     for folder in sorted((root / place).glob("[!.]*/")):
-        if folder.is_symlink() or folder.resolve() == latest or folder.name in kept:
-            continue
-        if STAMPED.fullmatch(folder.name):
+        if not STAMPED.fullmatch(folder.name) and not folder.is_symlink():
+            pruned.foreign_files.append(f"{place}/{folder.name}")
+        elif not folder.is_symlink() and folder.resolve() != latest and folder.name not in kept:
             prune_folder(root, folder, files, cutoff, pruned)
-        else:
-            pruned.foreign_files.append(str(folder.relative_to(root)))
 
 
 def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
@@ -148,15 +138,15 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
             if not lock.exists():
                 continue  # not ours
             with locked(lock, wait=False) as free:
-                if free and discard(left, name):
+                if free and remove_whole(left, name):
                     pruned.removed.append(str(left.relative_to(root)))
-    for place in (*(root / name for name in STAMPED_FILES), *(root / "checkpoints").glob("*/")):
+    for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
         pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))
 
 
 def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the lock files of keys that no process has held since `cutoff`; a waiting process creates it again."""
-    for path in sorted((root / "locks").glob("*.lock")):
+    for path in sorted((root / LOCKS).glob("*.lock")):
         if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
             with locked(path, wait=False) as free:
                 if free:

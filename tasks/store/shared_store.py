@@ -1,7 +1,6 @@
 """The shared store, which several machines share through a bucket, each with its own copy; and `open_store`."""
 
 import contextlib
-import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +72,7 @@ class SharedStore(Store):
 
     def manifest(self, key: str) -> bytes | None:
         """Return the bucket's manifest of the artifact under `key`, or None if there is none."""
-        return self.bucket.read(manifest_name(key))
+        return self.bucket.read(f"{key}/{MANIFEST}")
 
     @contextlib.contextmanager
     def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
@@ -97,14 +96,12 @@ class SharedStore(Store):
             path, place = folder / name, object_name(sha256)
             if replaced is not None or not self.bucket.has(place, path.stat().st_size):
                 self.bucket.upload(path, place)
-        name, manifest = manifest_name(key), (folder / MANIFEST).read_bytes()
+        name, manifest = f"{key}/{MANIFEST}", (folder / MANIFEST).read_bytes()
         while not self.bucket.create(name, manifest):
             tag, current = self.bucket.tag(name), self.manifest(key)
-            if current is None or tag is None:
-                continue  # it was removed in the meantime
-            if current != replaced:
+            if current is not None and current != replaced:
                 return current
-            if self.bucket.replace(name, manifest, tag):
+            if current and tag and self.bucket.replace(name, manifest, tag):
                 break
         return manifest
 
@@ -151,11 +148,6 @@ class SharedStore(Store):
             return False
 
 
-def manifest_name(key: str) -> str:
-    """Return the object name of an artifact's manifest."""
-    return f"{key}/{MANIFEST}"
-
-
 def object_name(sha256: str) -> str:
     """Return the object name of a file."""
     return f"objects/{sha256}"
@@ -164,10 +156,4 @@ def object_name(sha256: str) -> str:
 def open_store() -> Store:
     """Return the store that `--store` or ARTIFACTS_STORE names."""
     address = store_address()
-    return SharedStore(store_root(), open_bucket(address)) if address else Store(store_root())
-
-
-@functools.cache
-def open_bucket(address: str) -> Bucket:
-    """Return the bucket at an address, the same one for the whole process."""
-    return Bucket(address)
+    return SharedStore(store_root(), Bucket(address)) if address else Store(store_root())

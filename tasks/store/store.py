@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.core.files import discard, explain_os_errors, hash_file, list_files, unfinished_folders, written_whole
+from tasks.core.files import explain_os_errors, hash_file, list_files, remove_whole, unfinished_folders, written_whole
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import Artifact, DamagedError, record_files, seal, unseal
 
@@ -187,7 +187,7 @@ class Store:
         final = self.root / key
         for folder, name in unfinished_folders(final.parent):
             if name == final.name:
-                discard(folder, name)
+                remove_whole(folder, name)
 
 
 def fill_draft(draft: Path, key: str, fill: Fill, made_of: Mapping[str, Any]) -> Artifact:

@@ -8,13 +8,14 @@ import pytest
 
 from tasks.core.environment import (
     check_certificates,
-    database_address,
+    default_variables,
+    make_folders,
     prepare,
     store_address,
     store_root,
     without_proxy,
 )
-from tasks.core.errors import ServerError
+from tasks.core.errors import ServerError, StoreError
 
 PROJECT = Path(__file__).parents[2]
 HOUSEKEEPING = [sys.executable, str(PROJECT / "flows" / "housekeeping_flow.py")]
@@ -63,7 +64,10 @@ def test_stores_of_different_addresses_have_different_copies(monkeypatch):
 
 def test_a_database_that_the_user_has_named_stays_named(monkeypatch):
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////elsewhere.db")
-    assert database_address(Path("/a?b")) == {}
+    monkeypatch.delenv("PREFECT_HOME")
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in default_variables(Path("/a?b"))
+    monkeypatch.delenv("PREFECT_API_DATABASE_CONNECTION_URL")
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" in default_variables(Path("/a?b"))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,23 @@ def test_a_user_without_a_home_has_the_store_as_home(monkeypatch, tmp_path):
 
 def no_home() -> Path:
     raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_shared_store_of_a_user_without_a_home_names_what_to_set(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
+    monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/x")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as of a user with neither HOME nor an entry
+    with pytest.raises(StoreError, match="no home folder; set ARTIFACTS_COPY to a folder to write to"):
+        store_root()
+
+
+def test_the_copy_of_a_shared_store_in_a_home_that_cannot_be_written_names_what_to_set(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
+    monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/x")
+    with pytest.raises(StoreError, match=r"^/proc/none/.* name a folder that you may write with ARTIFACTS_COPY$"):
+        make_folders()
 
 
 def test_figures_need_no_display(monkeypatch):

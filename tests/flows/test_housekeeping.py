@@ -8,8 +8,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.housekeeping_flow import housekeeping_flow
 from tasks.core.flow_settings import HousekeepingSettings
-from tasks.housekeeping import damaged_runs, verify_artifacts
-from tasks.store.inventory import list_artifacts
+from tasks.store.inventory import damaged_runs, list_artifacts
 
 
 def test_every_artifact_is_listed_with_its_age_and_runs(old_store):
@@ -23,7 +22,7 @@ def test_every_artifact_is_listed_with_its_age_and_runs(old_store):
 def test_damage_is_found_everywhere(old_store):
     (old_store / "pad" / "used" / "a.txt").write_text("abd")
     (old_store / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
-    unused, used = verify_artifacts(old_store)
+    unused, used = list_artifacts(old_store, verified=True)
     assert unused["damage"] is None
     assert "sha256 differs" in used["damage"]
     assert "runs/20261101T000000Z-lucky-cat" in damaged_runs(old_store)
