@@ -14,7 +14,7 @@ from tasks.core.files import list_files
 from tasks.core.flow_settings import CompareSettings
 from tasks.registry.client import address_of
 from tasks.reporting.comparisons import show_comparison
-from tasks.store.inventory import foreign_files, list_artifacts
+from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
 from tasks.track_comparison import log_once
 from tests.support.small_runs import small
@@ -85,7 +85,7 @@ def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searc
     users = {entry["key"]: entry["runs"] for entry in list_artifacts(store)}
     for member in comparison["members"]:
         assert comparison["folder"].name in users[member["runs"][0]["artifacts"]["train"]["key"]]
-    assert foreign_files(store) == []
+    assert artifact_keys(store, foreign=True) == []
     with get_client(sync_client=True) as client:
         assert "imdb-pipeline-comparison" in {its.key for its in client.read_artifacts()}
 
