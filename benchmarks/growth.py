@@ -75,7 +75,8 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         epoch = Epoch(epoch=1, loss=1.0, val_loss=1.0, seconds=1.0)
         write_training(target, [epoch], bucketing=True, keep_best=False)
         started = time.perf_counter()
-        score.function(trained=target, padded=folder / "pad", settings=ScoringSettings(), folder=target)
+        settings = ScoringSettings()
+        score.function(downloaded=folder, padded=folder / "pad", trained=target, settings=settings, folder=target)
     else:
         from tasks.network.bundle import open_onnx
         from tasks.predict import score_file

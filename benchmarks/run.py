@@ -106,10 +106,10 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
             figures.add("epoch", plain, seconds)
 
         plain, _ = timed(plain_model.evaluate, x_test, y_test, verbose=0)
-        figures.add("evaluate", plain, timed(evaluate, model, test, evaluation)[0])
-        plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
         network = folder / NETWORK
-        write_network(model, LABELS, network)  # the step `package` does this once per model
+        write_network(model, LABELS, network)  # the step `score` does this once per model
+        figures.add("evaluate", plain, timed(evaluate, network, test, evaluation)[0])
+        plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
         seconds, by_pipeline = timed(predict_texts, network, texts, folder)
         figures.add("predict", plain, seconds)
         assert by_plain.shape == by_pipeline.shape == (len(texts),)
@@ -146,13 +146,13 @@ def load(folder: Path) -> list[Any]:
     return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
 
 
-def evaluate(model: Any, test: Any, settings: Any) -> list[dict[str, Any]]:
+def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and compute metrics, as the steps score and evaluate do."""
     from tasks.evaluation.metrics import measure_scores
     from tasks.evaluation.scores import Scores
-    from tasks.network.scoring import keras_scorer
+    from tasks.network.scoring import onnx_scorer
 
-    score = keras_scorer(model, settings.batch_size, bucketing=True)
+    score = onnx_scorer(network, len(LABELS), settings.batch_size, bucketing=True)
     return [measure_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 

@@ -83,7 +83,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifa
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
-    scored = score(trained=trained, padded=padded, settings=settings.evaluation)
+    scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=settings.evaluation)
     sliced = slice_by_column(settings, downloaded)
     evaluated = evaluate(
         downloaded=downloaded,

@@ -36,5 +36,5 @@ def package(
         reference=reference_of(encoded, padded, scored),
         counts_start=False,
     )
-    write_bundle(folder, trained, encoded, facts)
+    write_bundle(folder, encoded, trained, scored, facts)
     return {"dataset": dataset.name}

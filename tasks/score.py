@@ -1,4 +1,4 @@
-"""Score: the trained network's probabilities for every test and validation text."""
+"""Score: the trained network as the graph that serves, and its probabilities for every test and validation text."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from tasks.core.settings import ScoringSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.network.history import Training
 from tasks.network.keras_files import MODEL, load_model
-from tasks.network.scoring import Scorer, keras_scorer
+from tasks.network.onnx_network import write_network
+from tasks.network.scoring import NETWORK, Scorer, onnx_scorer
 from tasks.store.step import step
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import PaddedFile, padded_file
 
 
@@ -22,9 +24,12 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
 
 
 @step()
-def score(*, trained: Path, padded: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
-    """Write the scores of the test and validation texts; return how many there are."""
-    scorer = keras_scorer(load_model(trained / MODEL), settings.batch_size, bucketing=Training.read(trained).bucketing)
+def score(*, downloaded: Path, padded: Path, trained: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
+    """Write the network as ONNX, and its scores of the test and validation texts; return how many there are."""
+    labels = Dataset.read(downloaded).labels
+    write_network(load_model(trained / MODEL), labels, folder / NETWORK)
+    bucketing = Training.read(trained).bucketing
+    scorer = onnx_scorer(folder / NETWORK, len(labels), settings.batch_size, bucketing=bucketing)
     rows = {}
     for split in ("test", "validation"):
         scores = score_split(padded, split, scorer)

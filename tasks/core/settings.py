@@ -110,7 +110,7 @@ class TrainingSettings(Settings):
 class ScoringSettings(Settings):
     """How texts are scored: what `score` reads."""
 
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(64, ge=1)
     """texts per batch, on each processor"""
 
 

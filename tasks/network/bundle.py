@@ -22,7 +22,6 @@ from tasks.core.files import hash_file
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.scores import decide_labels
 from tasks.network.keras_files import MODEL, load_model
-from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.store.artifact import digest
 from tasks.texts.dataset import JsonFile
@@ -70,13 +69,11 @@ class BundleFacts(JsonFile):
     counts_start: bool = True
 
 
-def write_bundle(folder: Path, trained: Path, encoded: Path, facts: BundleFacts) -> None:
-    """Fill `folder` from the folders of a trained network and of the texts that it was trained on."""
-    shutil.copyfile(trained / MODEL, folder / MODEL)
-    for name in (VOCABULARY, ENCODING):
-        shutil.copyfile(encoded / name, folder / name)
+def write_bundle(folder: Path, encoded: Path, trained: Path, scored: Path, facts: BundleFacts) -> None:
+    """Fill `folder` from the folders of the steps that made the parts."""
+    for source in (encoded / VOCABULARY, encoded / ENCODING, trained / MODEL, scored / NETWORK):
+        shutil.copyfile(source, folder / source.name)
     facts.write(folder)
-    write_network(load_model(folder / MODEL), facts.labels, folder / NETWORK)
 
 
 def read_words(name: str, folder: Path) -> pa.Array:

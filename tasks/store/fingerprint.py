@@ -19,7 +19,8 @@ EXCLUDED = ("tasks.core", "tasks.store", "tasks.registry", "tasks.reporting")
 
 # The libraries that determine what a step writes: import name and distribution.
 LIBRARIES = {
-    name: name for name in ("jinja2", "keras", "matplotlib", "numpy", "onnx", "pyarrow", "scipy", "tensorflow")
+    name: name
+    for name in ("jinja2", "keras", "matplotlib", "numpy", "onnx", "onnxruntime", "pyarrow", "scipy", "tensorflow")
 } | {"sklearn": "scikit-learn"}
 
 

@@ -24,6 +24,7 @@ from tasks.network.history import Epoch, write_training
 from tasks.network.keras_files import save_model
 from tasks.network.scoring import keras_scorer
 from tasks.score import score
+from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_vocabulary
 from tasks.texts.padded import padded_schema, write_padded
 
@@ -79,6 +80,7 @@ def everywhere(classifier, tmp_path_factory):
     folder = tmp_path_factory.mktemp("everywhere")
     save_model(classifier.network, folder / "model.keras")
     write_training(folder, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
+    Dataset(name="imdb", sha256="", labels=classifier.facts.labels).write(folder)
     export_classifier(classifier, folder / "exported")
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
     schema = padded_schema(classifier.facts.maxlen, classifier.encoding.vocabulary_size, "pre", "pre")
@@ -90,7 +92,11 @@ def everywhere(classifier, tmp_path_factory):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
             score.function(
-                trained=folder, padded=folder, settings=ScoringSettings(batch_size=batch_size), folder=Path(evaluated)
+                downloaded=folder,
+                padded=folder,
+                trained=folder,
+                settings=ScoringSettings(batch_size=batch_size),
+                folder=Path(evaluated),
             )
             probabilities = read_scores(Path(evaluated), "test").probabilities
         served = serve(text=tf.constant(texts))["probability"].numpy()

@@ -4,8 +4,11 @@ from tasks.build import make_model
 from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluation.scores import read_scores
 from tasks.network.history import Epoch, write_training
-from tasks.network.keras_files import save_model
+from tasks.network.keras_files import load_model, save_model
+from tasks.network.onnx_network import write_network
+from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.score import score
+from tasks.texts.dataset import Dataset
 from tasks.texts.padded import padded_schema, write_padded
 from tests.support.small_reviews import WORDS
 
@@ -18,11 +21,24 @@ def test_every_text_gets_a_probability(padded, tmp_path):
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
     save_model(make_model(ModelSettings(units=4, embedding_dim=4), WORDS), tmp_path / "model.keras")
     write_training(tmp_path, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
+    Dataset(name="imdb", sha256="", labels=("negative", "positive")).write(tmp_path)
     (tmp_path / "out").mkdir()
-    rows = score.function(trained=tmp_path, padded=tmp_path, settings=SETTINGS, folder=tmp_path / "out")
+    rows = score.function(
+        downloaded=tmp_path, padded=tmp_path, trained=tmp_path, settings=SETTINGS, folder=tmp_path / "out"
+    )
     assert rows == {"test": 120, "validation": 120}
+    assert (tmp_path / "out" / "model.onnx").exists()
+    expected = keras_scorer(load_model(tmp_path / "model.keras"), 7, bucketing=True)(padded)
     for split in rows:
         scores = read_scores(tmp_path / "out", split)
         assert scores.labels.tolist() == padded.labels.tolist()
         assert scores.probabilities.dtype == np.float32
-        assert ((scores.probabilities > 0) & (scores.probabilities < 1)).all()
+        np.testing.assert_allclose(scores.probabilities, expected, atol=1e-5)
+
+
+def test_scores_have_the_same_bytes_whatever_the_number_of_threads(padded, tmp_path, monkeypatch):
+    write_network(make_model(ModelSettings(units=4, embedding_dim=4), WORDS), ["no", "yes"], tmp_path / "model.onnx")
+    scorer = onnx_scorer(tmp_path / "model.onnx", 2, batch_size=8, bucketing=True)
+    several = scorer(padded)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert scorer(padded).tobytes() == several.tobytes()
