@@ -13,18 +13,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from flows.hyperparameter_search import search
-from flows.imdb_flow import download_dataset, train_and_evaluate
+from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
 from tasks.compare import compare
 from tasks.core.error_messages import describe
-from tasks.core.errors import MemberError, RegistryUnreachable
+from tasks.core.errors import MemberError, RegistryError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset
 from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
-from tasks.registry.client import tracking_uri
 from tasks.reporting.comparisons import show_comparison
 from tasks.reporting.pages import leave_report
 from tasks.store.artifact import Artifact
@@ -70,7 +69,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     Returns:
         The folder of the comparison, with comparison.html, comparison.json, config.json and figures/.
     """
-    uri = tracking_uri() if settings.tracking.enabled else None  # an error in it should be known before training
+    uri = check_tracking(settings)
     members = find_members(settings)
     downloaded = download_dataset(settings.data)
     trials = search(settings, downloaded) if settings.trials else []
@@ -81,8 +80,8 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     if settings.tracking.enabled:
         try:
             track_comparison(folder, settings.tracking, uri)
-        except RegistryUnreachable as unreachable:
-            get_run_logger().warning("%s; the comparison is complete, but not logged there", unreachable)
+        except RegistryError as error:
+            get_run_logger().warning("%s; the comparison is complete, but not logged there", error)
     return folder
 
 

@@ -24,7 +24,7 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.promote import promote
-from tasks.registry.client import tracking_uri
+from tasks.registry.client import find_fault, tracking_uri
 from tasks.reporting.pages import leave_report
 from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
@@ -48,7 +48,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     Returns:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
-    uri = tracking_uri() if settings.tracking.enabled else None  # an error in it should be known before training
+    uri = check_tracking(settings)
     downloaded = download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded)
     drawn = figures(
@@ -71,6 +71,14 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     artifacts = PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
     tracking, promotion = track_and_promote(settings, artifacts, uri)
     return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
+
+
+def check_tracking(settings: RunSettings) -> str | None:
+    """Return the registry's address; warn, before anything is trained, if its server cannot be used."""
+    uri = tracking_uri() if settings.tracking.enabled else None
+    if uri and (fault := find_fault(uri)):
+        get_run_logger().warning("MLflow at %s %s. The run goes on, and tries again at its end.", uri, fault)
+    return uri
 
 
 def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifacts:

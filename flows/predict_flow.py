@@ -18,7 +18,6 @@ if __name__ == "__main__":
 from prefect import flow
 
 from flows.runners import map_over
-from tasks.core.environment import store_root
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import PredictSettings, RunnerSettings
@@ -57,7 +56,7 @@ def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str
         return result
     common = settings.model_dump(exclude=set(RunnerSettings.model_fields))
     if settings.model is None:
-        champion = find_version(None, settings.registered_model, uri, store_root())
+        champion = find_version(None, settings.registered_model, uri)
         common["registered_model"], common["model"] = champion.registered_model, str(champion.number)
     each = [common | {"input": str(source), "output": str(output)} for source, output in todo]
     is_folder = places(settings)[0].is_dir()

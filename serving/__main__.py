@@ -43,12 +43,11 @@ def serve(settings: "ServeSettings") -> int:
     from serving.app import create_app
     from serving.champion import Champion
     from serving.connections import limited_protocol
-    from tasks.core.environment import store_root
     from tasks.registry.client import tracking_uri
 
     listening = listen(settings.host, settings.port)
     with listening:
-        champion = Champion(settings, tracking_uri(), store_root())
+        champion = Champion(settings, tracking_uri())
         config = uvicorn.Config(
             create_app(settings, champion),
             http=limited_protocol(settings.patience, settings.max_connections),

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from serving.settings import ServeSettings
+from tasks.core.environment import store_root
 from tasks.core.error_messages import describe
-from tasks.core.errors import ModelError, PipelineError
+from tasks.core.errors import PipelineError
 from tasks.core.layout import METRICS, REPORT
-from tasks.network.bundle import Classifier
-from tasks.registry.loading import FoundVersion, fetch_bundle, find_version, open_bundle
+from tasks.network.bundle import Classifier, open_onnx
+from tasks.registry.loading import FoundVersion, find_version, load_version
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
@@ -40,9 +40,9 @@ class LoadedModel:
     report: Path | None
 
 
-def run_of(store: Path, found: FoundVersion) -> Path | None:
+def run_of(found: FoundVersion) -> Path | None:
     """Return the newest run folder in the store that made a registered version, or None."""
-    for metrics in sorted((store / "runs").glob("[!.]*/metrics.json"), reverse=True):
+    for metrics in sorted((store_root() / "runs").glob("[!.]*/metrics.json"), reverse=True):
         try:
             tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
         except (OSError, ValueError, AttributeError):
@@ -52,19 +52,15 @@ def run_of(store: Path, found: FoundVersion) -> Path | None:
     return None
 
 
-def load_model(found: FoundVersion, uri: str | None, store: Path) -> LoadedModel:
+def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
     """Load a model, verified, and score one text with it.
 
     Raises:
-        PipelineError: its files are damaged, missing, or have no ONNX network among them.
+        PipelineError: its files are damaged or missing.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = fetch_bundle(found, uri, store, Path(scratch))
-        if found.content is None:
-            raise ModelError(f"{found.name}: was registered without the hash of its files; run the same again")
-        classifier = open_bundle(found, folder, "onnx")
+    classifier = load_version(found, uri, open_onnx)
     classifier.predict(WARM_UP)
-    run = found.run or run_of(store, found)
+    run = found.run or run_of(found)
     if run is None:
         return LoadedModel(classifier, found, None, None)
     test, report = json.loads((run / METRICS).read_bytes())["test"], run / REPORT
@@ -90,20 +86,20 @@ class Rejected:
 class Champion:
     """The model that serves now, and the poll for a new champion."""
 
-    def __init__(self, settings: ServeSettings, uri: str | None, store: Path) -> None:
+    def __init__(self, settings: ServeSettings, uri: str | None) -> None:
         """Load the model that is to serve.
 
         Raises:
             PipelineError: there is none, or it cannot be loaded.
         """
-        self.settings, self.uri, self.store = settings, uri, store
+        self.settings, self.uri = settings, uri
         self.logged = ""
         self.rejected: Rejected | None = None
-        self.now = load_model(self.find(), uri, store)
+        self.now = load_model(self.find(), uri)
 
     def find(self) -> FoundVersion:
         """Return the version or run that is to serve."""
-        return find_version(self.settings.model, self.settings.registered_model, self.uri, self.store)
+        return find_version(self.settings.model, self.settings.registered_model, self.uri)
 
     def look(self) -> bool:
         """Load another champion, if there is one; return whether there was.
@@ -133,7 +129,7 @@ class Champion:
     def load(self, found: FoundVersion) -> LoadedModel:
         """Load a new champion, or remember when to try again."""
         try:
-            return load_model(found, self.uri, self.store)
+            return load_model(found, self.uri)
         except Exception:
             before = self.rejected
             last = before.wait if before and before.found == found else self.settings.look_seconds

@@ -1,6 +1,5 @@
 """Export: write the classifier as a SavedModel from text to probability, or as ONNX."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,15 @@ import pyarrow as pa
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.core.environment import store_root
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.paths import check_writable, user_path
-from tasks.network.bundle import KerasClassifier, open_onnx
+from tasks.network.bundle import KerasClassifier, open_keras, open_onnx
 from tasks.network.onnx_network import write_network
 from tasks.network.saved_model import score_with_saved_model, write_saved_model
 from tasks.network.scoring import NETWORK
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import find_version, load_version
 from tasks.texts.encoded import write_vocabulary
 
 
@@ -81,9 +79,7 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion or a named model."""
     output = user_path(settings.output).absolute()
     check_output(output)
-    with tempfile.TemporaryDirectory() as scratch:
-        found = find_version(settings.model, settings.registered_model, uri, store_root())
-        classifier = open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)), "keras")
+    classifier = load_version(find_version(settings.model, settings.registered_model, uri), uri, open_keras)
     gap = export_classifier(classifier, output, settings.format)
     get_run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

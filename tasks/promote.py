@@ -8,7 +8,6 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import PromotionSettings
@@ -165,7 +164,7 @@ def promote_by_hand(uri: str | None, settings: PromoteSettings) -> Decision:
         model = model_or_default(client, settings.registered_model)
         with tempfile.TemporaryDirectory() as scratch:
             found = described(version_or_champion(client, model, settings.version))
-            fetch_bundle(found, uri, store_root(), Path(scratch))
+            fetch_bundle(found, uri, Path(scratch))
         with registry_lock(client, uri, model):
             version = version_or_champion(client, model, settings.version)
             before = version_under(client, model, CHAMPION)

@@ -23,7 +23,7 @@ from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import log_step
+from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset import Dataset
 from tasks.texts.text_hashes import Identities, identify_texts
 
@@ -205,8 +205,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
         anything of it is new.
 
     Raises:
-        RegistryUnreachable: the server at `uri` does not answer.
-        RegistryError: the request was refused.
+        RegistryError: the server does not answer or refuses.
     """
     store, content = open_store(), identify_run(settings, artifacts)
     folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
@@ -235,7 +234,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
 @task(cache_policy=NO_CACHE, task_run_name="track")
 def track(*, settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None) -> dict[str, Any]:
     """Log the run in MLflow and register its model, unless both are there already."""
-    with log_step(str(flow_run.id), "track") as step:
+    with log_step(str(flow_run.id), TRACK) as step:
         tracking, is_new = track_run(uri, artifacts, settings)
         step["cached"] = not is_new
     get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)

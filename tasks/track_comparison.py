@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from tasks.core.environment import store_root
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, CONFIG
 from tasks.core.settings import TrackingSettings
 from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.store.artifact import digest
+from tasks.store.step_log import TRACK, log_step
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -99,8 +101,7 @@ def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
     """Log the comparison in a folder, unless it is logged already, and return the id of its run.
 
     Raises:
-        RegistryUnreachable: the server at `uri` does not answer.
-        RegistryError: the request was refused.
+        RegistryError: the server does not answer or refuses.
     """
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
     content = identify_comparison(comparison)
@@ -114,4 +115,5 @@ def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
 @task(cache_policy=NO_CACHE, task_run_name="log the comparison")
 def track_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
     """Log a comparison in MLflow, once; each of its members is a run below it."""
-    get_run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))
+    with log_step(str(flow_run.id), TRACK):
+        get_run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))

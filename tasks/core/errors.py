@@ -30,11 +30,7 @@ class TrainingError(PipelineError):
 
 
 class RegistryError(PipelineError):
-    """MLflow refused a request."""
-
-
-class RegistryUnreachable(RegistryError):
-    """MLflow does not answer."""
+    """MLflow does not answer, or refused a request."""
 
 
 class ModelError(PipelineError):

@@ -69,7 +69,7 @@ class ModelChoice(NamedModel):
     """Which model scores or is written."""
 
     model: str | None = Field(None, min_length=1)
-    """a version's number, a run folder or a model.keras in the store (none: the champion)"""
+    """a version's number or a run folder (none: the champion)"""
 
 
 class PromoteSettings(NamedModel):

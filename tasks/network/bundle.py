@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import keras
 
 FACTS = "classifier.json"
+MLFLOW_MODEL = f"data/{MODEL}"  # where MLflow's Keras flavour keeps the network of a registered bundle
 KERAS_BATCH_SIZE = 256
 # ONNX Runtime needs as long per text in batches of 8 as of 64, keeps less memory, and spreads few texts over threads.
 ONNX_BATCH_SIZE = 8
@@ -160,16 +161,14 @@ def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> C
     return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder, folder / NETWORK))
 
 
-def open_keras(
-    name: str, folder: Path, network: Path | None = None, registered_model: str | None = None
-) -> KerasClassifier:
-    """Open a bundle with TensorFlow; `network` is its .keras file if that is not in `folder` itself.
+def open_keras(name: str, folder: Path, registered_model: str | None = None) -> KerasClassifier:
+    """Open a bundle with TensorFlow, packaged or registered in MLflow.
 
     Raises:
         ModelError: the vocabulary is not known.
     """
     words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
-    network = network or folder / MODEL
+    network = folder / MODEL if (folder / MODEL).exists() else folder / MLFLOW_MODEL
     model = load_model(network)
     score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)
     sha256 = hash_bundle(folder, network)

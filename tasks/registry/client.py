@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.environment import store_root
-from tasks.core.errors import RegistryError, RegistryUnreachable
+from tasks.core.errors import RegistryError
 from tasks.core.files import replace_file
 from tasks.core.machine import describe_machine
 from tasks.core.paths import has_password, sqlite_address
@@ -22,14 +22,15 @@ from tasks.registry.local_database import DATABASE_REMEDY, open_database, own_ar
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# What to do about an HTTP status that MLflow itself does not send, but proxies and hosts in front of it do.
 CREDENTIALS = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+CHECK_ADDRESS = "check that MLFLOW_TRACKING_URI is the address of an MLflow server"
+# What to do about an HTTP status that proxies and hosts in front of MLflow send.
 REMEDIES = {
     401: CREDENTIALS,
     403: f"{CREDENTIALS}, of someone who may write there",
-    404: "check that MLFLOW_TRACKING_URI is the address of an MLflow server",
     429: "try again later, or raise the server's limit",
 }
+CHECK_SECONDS = 10
 
 
 def tracking_uri() -> str | None:
@@ -76,13 +77,49 @@ def address_of(uri: str | None) -> str:
     return uri or sqlite_address(own_database())
 
 
+def find_fault(address: str) -> str | None:
+    """Ask the server at `address` for an experiment; return what is wrong with its response, and what to do.
+
+    Return None if it responds as MLflow does, and for an address that is not a server's.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    if not address.startswith(("http://", "https://")):
+        return None
+    try:
+        response = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(address),  # type: ignore[no-untyped-call]
+            "/api/2.0/mlflow/experiments/search",
+            "GET",
+            params={"max_results": 1},
+            max_retries=0,
+            timeout=CHECK_SECONDS,
+            raise_on_status=False,
+        )
+        is_mlflow = response.status_code == HTTPStatus.OK and "experiments" in response.json()
+    except MlflowException as error:
+        cause = str(error).partition("Caused by ")[2].removesuffix(")") or first_line(error)
+        problem = "redirects in a circle" if "redirects" in cause else f"does not answer ({cause}); is it running?"
+        return f"{problem}; {CHECK_ADDRESS}"
+    except ValueError:
+        is_mlflow = False
+    if is_mlflow:
+        return None
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return f"answered with a page that is not MLflow's, such as one to log in; {CHECK_ADDRESS}, and {CREDENTIALS}"
+    remedy = REMEDIES.get(status) or ("try again later" if status >= 500 else CHECK_ADDRESS)
+    return f"answered {status} ({response.reason}); {remedy}"
+
+
 @contextlib.contextmanager
 def registry(uri: str | None) -> Iterator["MlflowClient"]:
     """Open a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
 
     Raises:
-        RegistryUnreachable: the server does not answer, or not as MLflow's does.
-        RegistryError: it refuses the request, or its database is damaged.
+        RegistryError: the server does not answer or refuses the request, or the database is damaged.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -94,17 +131,8 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         if uri is None:
             open_database()
         yield MlflowClient(address, address)
-    except MlflowException as error:
-        message = next(iter(str(error).splitlines()), type(error).__name__)
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        is_foreign = "API request to" in message or "error_code" not in getattr(error, "json", {"error_code": ""})
-        if is_foreign or status in (401, 403, 429) or status >= 502:
-            raise RegistryUnreachable(f"MLflow at {address} {describe_response(message, status)}") from error
-        raise RegistryError(f"MLflow at {address}: {message}") from error
-    except RequestException as error:  # from the transfer of a model's files
-        status = error.response.status_code if error.response is not None else 0
-        message = f"error code {status}" if status else f"its files failed with exception {error}"
-        raise RegistryUnreachable(f"MLflow at {address} {describe_response(message, status)}") from error
+    except (MlflowException, RequestException) as error:
+        raise RegistryError(f"MLflow at {address} {find_fault(address) or f'failed: {first_line(error)}'}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         reason = getattr(error, "orig", error)
         raise RegistryError(
@@ -112,25 +140,9 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         ) from error
 
 
-def describe_response(message: str, status: int) -> str:
-    """Return what a server answered that is not MLflow's usual response, and what to do.
-
-    Args:
-        message: the first line of MLflow's error.
-        status: the HTTP status that MLflow gives the error.
-    """
-    if code := re.search(r"(?:error code |too many )(\d{3})\b", message):
-        status = int(code[1])
-    elif "failed with exception" in message:
-        if "redirects" in message:
-            return f"redirects in a circle; {REMEDIES[404]}"
-        return f"does not answer ({message.partition(' failed with exception')[0]}); is it running?"
-    elif "valid JSON" in message:
-        return f"answered with a page that is not MLflow's, such as one to log in; {REMEDIES[404]}, and {REMEDIES[401]}"
-    elif "Response: {" in message:  # JSON that is not MLflow's, whose status MLflow does not keep
-        return f"answered {message.partition('Response: ')[2]}; {REMEDIES[404]}, and {REMEDIES[401]}"
-    remedy = REMEDIES.get(status) or ("try again later" if status >= 500 else REMEDIES[404])
-    return f"answered {status} ({HTTPStatus(status).phrase if status in set(HTTPStatus) else 'unknown'}); {remedy}"
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:

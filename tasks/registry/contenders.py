@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
-from tasks.network.bundle import Classifier
+from tasks.network.bundle import Classifier, open_keras
 from tasks.registry.contest import Contest
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import described, load_version
 from tasks.registry.versions import EVALUATION
 from tasks.texts.text_hashes import iterate_texts
 
@@ -139,9 +138,7 @@ def hold_contest(
     probabilities = look_up(reviews, holder.held_out.reviews.tested, holder.held_out.scores.probabilities)
     if probabilities is None:
         try:
-            with tempfile.TemporaryDirectory() as scratch:
-                found = find_version(str(champion.version), champion.name, uri, store_root())
-                classifier = open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)), "keras")
+            classifier = load_version(described(champion), uri, open_keras)
         except (ModelError, RegistryError) as error:
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)

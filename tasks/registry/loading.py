@@ -1,12 +1,12 @@
 """Loading a model: find the version that is meant, fetch its files, open them for scoring."""
 
 import json
-import logging
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tasks.core.environment import store_root
@@ -14,19 +14,17 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
-from tasks.network.bundle import Classifier, KerasClassifier, open_keras, open_onnx
-from tasks.network.keras_files import MODEL
-from tasks.network.scoring import NETWORK
-from tasks.registry.client import address_of, registry
+from tasks.network.bundle import Classifier, open_onnx
+from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_database import folder_of
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.mlflow_sqlite import own_registry
-from tasks.registry.versions import CONTENT, has_our_tags, model_or_default, version_or_champion
+from tasks.registry.versions import CONTENT, model_or_default, version_or_champion
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
 
-logger = logging.getLogger("prefect.registry")
+Opened = TypeVar("Opened", bound=Classifier)
 AS_BEFORE = (
     "Repeat the training that made it, which registers them again, or promote another version with "
     "python flows/promote_flow.py --version N"
@@ -40,7 +38,7 @@ class FoundVersion:
     Attributes:
         name: for people.
         source: the address of its files; of a run folder's model, its key in the store.
-        content: the hash of its files; None for a version registered before versions had one.
+        content: the hash of its files.
         registered_model: its name in the registry; None for a run folder.
         number: of the version; None for a run folder.
         run: the run folder; None for a version.
@@ -48,30 +46,43 @@ class FoundVersion:
 
     name: str
     source: str
-    content: str | None
+    content: str
     registered_model: str | None = None
     number: int | None = None
     run: Path | None = None
 
 
-def find_version(model: str | None, registered_model: str | None, uri: str | None, store: Path) -> FoundVersion:
+def load_classifier(model: str | None, registered_model: str | None, uri: str | None) -> Classifier:
+    """Find, fetch and open a model with ONNX Runtime; the arguments are those of `find_version`."""
+    return load_version(find_version(model, registered_model, uri), uri, open_onnx)
+
+
+def find_version(model: str | None, registered_model: str | None, uri: str | None) -> FoundVersion:
     """Return which model is meant. The store's own registry is read without MLflow.
 
     Args:
-        model: None for the champion, a version's number, a run folder, or a model.keras in the store.
+        model: None for the champion, a version's number, or a run folder.
         registered_model: the name in the registry; None takes the model that has a champion.
         uri: of the registry; None for the store's own.
-        store: the store's root.
 
     Raises:
         ModelError: there is no such run folder, no champion, or several models have one.
         RegistryError: there is no such version, or this project has not registered it.
     """
     if model is not None and not model.isdecimal():
-        return find_run(model, store)
+        return find_run(user_path(model).resolve())
     with registry(uri) if uri else own_registry() as client:
         name = model_or_default(client, registered_model)
         return described(version_or_champion(client, name, int(model) if model else None))
+
+
+def find_run(folder: Path) -> FoundVersion:
+    """Return the model of a run folder."""
+    try:
+        packaged = json.loads((folder / METRICS).read_bytes())["artifacts"]["package"]
+        return FoundVersion(f"run {folder.name}", packaged["key"], packaged["sha256"], run=folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
 
 
 def described(version: Any) -> FoundVersion:
@@ -81,12 +92,12 @@ def described(version: Any) -> FoundVersion:
         RegistryError: this project has not registered it.
     """
     label = f"{version.name} version {version.version}"
-    if not has_our_tags(version):
+    if CONTENT not in version.tags:
         raise RegistryError(f"{label}: has no hash (tag {CONTENT}), so this project has not registered it")
-    return FoundVersion(label, version.source, version.tags.get(CONTENT), version.name, int(version.version))
+    return FoundVersion(label, version.source, version.tags[CONTENT], version.name, int(version.version))
 
 
-def has_files(source: str, content: str | None, uri: str | None) -> bool:
+def has_files(source: str, content: str, uri: str | None) -> bool:
     """Return whether the files of a version or logged model are where the registry says.
 
     Their hash is checked in the store's own registry; a server is asked for their names only. A server may also name
@@ -94,7 +105,7 @@ def has_files(source: str, content: str | None, uri: str | None) -> bool:
 
     Args:
         source: the address of the files.
-        content: their hash, if it is known.
+        content: their hash.
         uri: of the registry.
 
     Raises:
@@ -102,7 +113,7 @@ def has_files(source: str, content: str | None, uri: str | None) -> bool:
     """
     if uri is None:
         try:
-            return content in (None, content_of(folder_of(source)))
+            return content == content_of(folder_of(source))
         except OSError:
             return False
     if urlsplit(source).scheme in ("", "file"):
@@ -110,51 +121,25 @@ def has_files(source: str, content: str | None, uri: str | None) -> bool:
     from mlflow.artifacts import list_artifacts
 
     with registry(uri):
-        folders = {str(Path(place).parent) for place in PLACES.values()}
-        listed = {
-            file.path
-            for folder in sorted(folders)
+        listed = [
+            file
+            for folder in {str(Path(place).parent) for place in PLACES.values()}
             for file in list_artifacts(
-                artifact_uri=source.rstrip("/") + f"/{folder}".removesuffix("/."), tracking_uri=uri
+                artifact_uri=f"{source.rstrip('/')}/{folder}".removesuffix("/."), tracking_uri=uri
             )
-        }
-    names = {Path(path).name for path in listed}
-    return all(Path(place).name in names for place in PLACES.values() if place != NETWORK)
+        ]
+    return {Path(place).name for place in PLACES.values()} <= {Path(file.path).name for file in listed}
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def load_classifier(model: str | None, registered_model: str | None, uri: str | None) -> Classifier:
-    """Find, fetch and open a model of this process's store or registry; the arguments are those of `find_version`."""
+def load_version(
+    found: FoundVersion, uri: str | None, open_bundle: Callable[[str, Path, str | None], Opened]
+) -> Opened:
+    """Fetch a model's files and open them with `open_onnx` or `open_keras`."""
     with tempfile.TemporaryDirectory() as scratch:
-        found = find_version(model, registered_model, uri, store_root())
-        return open_bundle(found, fetch_bundle(found, uri, store_root(), Path(scratch)))
+        return open_bundle(found.name, fetch_bundle(found, uri, Path(scratch)), found.registered_model)
 
 
-def find_run(model: str, store: Path) -> FoundVersion:
-    """Return the model of a run folder, named by its path or by a model.keras in the store."""
-    path = user_path(model).resolve()
-    folder = run_that_made(path, store) if path.suffix == ".keras" else path
-    try:
-        packaged = json.loads((folder / METRICS).read_bytes())["artifacts"]["package"]
-        return FoundVersion(f"run {folder.name}", packaged["key"], packaged["sha256"], run=folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
-
-
-def run_that_made(network: Path, store: Path) -> Path:
-    """Return the newest run folder whose model is the given .keras file of the store."""
-    key = f"train/{network.parent.name}"
-    for metrics in sorted((store / "runs").glob("[!.]*/metrics.json"), reverse=True):
-        if json.loads(metrics.read_bytes()).get("artifacts", {}).get("train", {}).get("key") == key:
-            return metrics.parent
-    raise ModelError(f"{network}: no run under {store / 'runs'} has made it, so its vocabulary is not known")
-
-
-def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Path) -> Path:
+def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
     """Return a folder on this machine with the model's files, verified against their recorded hash.
 
     Files on this machine stay where they are; others are downloaded to `scratch`, an empty folder.
@@ -164,7 +149,7 @@ def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Pat
         RegistryError: the version's files are missing, or are not those that were registered.
     """
     if found.run is not None:
-        return take_packaged(found, found.run, store)
+        return take_packaged(found, found.run)
     try:
         is_local = urlsplit(found.source).scheme == "file"
         folder = folder_of(found.source) if is_local else download(found.source, uri, scratch)
@@ -173,9 +158,7 @@ def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Pat
         raise RegistryError(
             f"{found.name}: its files are not available at {found.source} ({first_line(error)}). {AS_BEFORE}"
         ) from error
-    if found.content is None:
-        logger.warning("%s: was registered without the hash of its files, so they are not verified", found.name)
-    elif content != found.content:
+    if content != found.content:
         raise RegistryError(
             f"{found.name}: its files are not those that were registered ({found.source}: sha256 {content}, expected "
             f"{found.content}); none was opened. {AS_BEFORE}"
@@ -183,8 +166,9 @@ def fetch_bundle(found: FoundVersion, uri: str | None, store: Path, scratch: Pat
     return folder
 
 
-def take_packaged(found: FoundVersion, run: Path, store: Path) -> Path:
+def take_packaged(found: FoundVersion, run: Path) -> Path:
     """Return the packaged model of a run, verified, and mark the run as used."""
+    store = store_root()
     take_recorded(Store(store), found.source, found.content, run)
     if run.parent == (store / "runs").resolve():
         with explain_os_errors(run):
@@ -192,7 +176,7 @@ def take_packaged(found: FoundVersion, run: Path, store: Path) -> Path:
     return store / found.source
 
 
-def take_recorded(store: Store, key: str, sha256: str | None, run: Path) -> Artifact:
+def take_recorded(store: Store, key: str, sha256: str, run: Path) -> Artifact:
     """Return an artifact that the metrics.json of a run names, verified and marked as used.
 
     Raises:
@@ -222,24 +206,3 @@ def download(source: str, uri: str | None, scratch: Path) -> Path:
         return Path(download_artifacts(source, dst_path=str(scratch), tracking_uri=address_of(uri)))
     except MlflowException as error:
         raise OSError(str(error)) from error
-
-
-@overload
-def open_bundle(found: FoundVersion, folder: Path, kind: Literal["keras"]) -> KerasClassifier: ...
-@overload
-def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx"] | None = None) -> Classifier: ...
-def open_bundle(found: FoundVersion, folder: Path, kind: Literal["onnx", "keras"] | None = None) -> Classifier:
-    """Return the classifier in a folder from `fetch_bundle`.
-
-    `kind` names ONNX Runtime or TensorFlow; None takes ONNX Runtime, which is faster, if the model has an ONNX network.
-
-    Raises:
-        ModelError: it has no ONNX network, or its vocabulary is not known.
-    """
-    has_onnx = (folder / NETWORK).exists()
-    if kind == "keras" or (kind is None and not has_onnx):
-        network = folder / (MODEL if found.run else PLACES[MODEL])
-        return open_keras(found.name, folder, network, found.registered_model)
-    if not has_onnx:
-        raise ModelError(f"{found.name}: has no ONNX network, because it is from before there was one")
-    return open_onnx(found.name, folder, found.registered_model)

@@ -3,7 +3,6 @@
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +18,14 @@ logger = logging.getLogger("prefect.registry")
 # Where MLflow keeps an experiment's files, and the address of the store in front of it.
 ARTIFACTS = "/mlflow/artifacts"
 LOCATION = re.compile(rf"(?P<store>file://.*){ARTIFACTS}(/0)?(?=/|$)")  # the path of the store may contain it too
+# The columns in which MLflow keeps addresses of files.
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 DATABASE_REMEDY = (
     "bring back a copy of it, or move it away to start over: models that it named are then no longer registered"
 )
@@ -31,7 +38,7 @@ def own_database() -> Path:
 
 def own_artifacts() -> str:
     """Return the address of the folder in which the store's own experiments keep their files."""
-    return store_root().as_uri() + ARTIFACTS
+    return store_root().resolve().as_uri() + ARTIFACTS
 
 
 def folder_of(address: str) -> Path:
@@ -71,53 +78,19 @@ def create_database(path: Path) -> None:
 
 
 def fit_addresses(path: Path) -> None:
-    """If the store was moved or copied, make all addresses in its database point to where it is now, and log that.
+    """If the store was moved or copied, make the addresses in its database point to where it is now, and log that.
 
     MLflow keeps absolute addresses and has no setting for their start: it would write to and read from the old place.
     """
-    here = store_root().as_uri()
-    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
-        moved = [old for old in recorded_stores(database) if old != here and not is_same_folder(old, store_root())]
-        if not moved:
-            return
-        database.execute("BEGIN IMMEDIATE")
-        fitted = sum(replace_start(database, old + ARTIFACTS, here + ARTIFACTS) for old in moved)
-        database.execute("COMMIT")
-    logger.warning(
-        "The store was at %s, and is now at %s: %d addresses in MLflow's database were changed to fit",
-        " and ".join(moved), here, fitted,
-    )  # fmt: skip
-
-
-def recorded_stores(database: sqlite3.Connection) -> list[str]:
-    """Return the addresses of the stores whose experiments are in the database."""
-    if not database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'experiments'").fetchone():
-        return []
-    locations = [location for (location,) in database.execute("SELECT artifact_location FROM experiments")]
-    return sorted({match["store"] for location in locations if (match := LOCATION.fullmatch(location or ""))})
-
-
-def is_same_folder(address: str, folder: Path) -> bool:
-    """Return whether a file:// address leads to `folder`, as through a link."""
-    other = folder_of(address)
-    return other.exists() and other.samefile(folder)
-
-
-def replace_start(database: sqlite3.Connection, old: str, new: str) -> int:
-    """In every text that is the address `old`, or one below it, replace `old` by `new`; return how many changed."""
-    return sum(
-        database.execute(
-            f'UPDATE "{table}" SET "{column}" = :new || substr("{column}", length(:old) + 1) '
-            f'WHERE "{column}" = :old OR substr("{column}", 1, length(:old) + 1) = :old || \'/\'',
-            {"old": old, "new": new},
-        ).rowcount
-        for table, column in list(text_columns(database))
-    )
-
-
-def text_columns(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield table and name of every column that may hold text."""
-    for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        for _id, column, kind, *_rest in database.execute(f'PRAGMA table_info("{table}")'):
-            if "CHAR" in kind.upper() or "TEXT" in kind.upper():
-                yield table, column
+    here = own_artifacts()
+    with closing(sqlite3.connect(path, timeout=60)) as database, database:
+        locations = [location or "" for (location,) in database.execute("SELECT artifact_location FROM experiments")]
+        there = {match["store"] + ARTIFACTS for location in locations if (match := LOCATION.fullmatch(location))}
+        for old in sorted(there - {here}):
+            for table, column in ADDRESSES:
+                database.execute(
+                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "
+                    f"WHERE substr({column} || '/', 1, length(:old) + 1) = :old || '/'",
+                    {"old": old, "new": here},
+                )
+            logger.warning("The store was moved: addresses in MLflow's database now start with %s, not %s", here, old)

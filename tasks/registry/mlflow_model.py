@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.core.files import hash_file
-from tasks.network.bundle import FACTS, BundleFacts, Classifier, open_onnx
+from tasks.network.bundle import FACTS, MLFLOW_MODEL, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.network.verdicts import added_names, verdict_columns
@@ -71,8 +71,8 @@ def _load_pyfunc(path: str) -> TextModel:
 LOADER = "tasks.registry.mlflow_model"
 REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pyarrow", "pydantic", "typing_extensions")
 EXAMPLE = ["a wonderful film, one of the best", "Dull; I left."]
-# The path of each file in MLflow: MLflow's Keras flavour prescribes the network's.
-PLACES = {MODEL: f"data/{MODEL}", NETWORK: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
+# The path of each file in MLflow.
+PLACES = {MODEL: MLFLOW_MODEL, NETWORK: NETWORK, VOCABULARY: VOCABULARY, ENCODING: ENCODING, FACTS: FACTS}
 
 
 def write_registered(packaged: Path, folder: Path) -> None:
@@ -124,10 +124,7 @@ def write_modules(folder: Path) -> Path:
 def content_of(folder: Path) -> str:
     """Return the hash of a registered classifier's content, which is the hash of the artifact that it was packaged as.
 
-    The oldest ones have no ONNX network.
-
     Raises:
         FileNotFoundError: a file is missing.
     """
-    places = {name: place for name, place in PLACES.items() if name != NETWORK or (folder / place).exists()}
-    return digest({name: hash_file(folder / place) for name, place in places.items()})
+    return digest({name: hash_file(folder / place) for name, place in PLACES.items()})

@@ -1,35 +1,44 @@
 """The store's own registry, read from MLflow's SQLite file without MLflow, whose import takes seconds."""
 
 import contextlib
-import re
+import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
 from tasks.registry.local_database import DATABASE_REMEDY, LOCATION, folder_of, own_database
 
+MODELS = """
+SELECT m.name, json_group_object(a.alias, CAST(a.version AS TEXT)) FILTER (WHERE a.alias IS NOT NULL)
+FROM registered_models m LEFT JOIN registered_model_aliases a ON a.name = m.name
+WHERE ? IN ('', m.name) GROUP BY m.name ORDER BY m.name"""
+# For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
+VERSIONS = """
+SELECT v.name, CAST(v.version AS TEXT), COALESCE(v.storage_location, v.source),
+    json_group_object(t.key, t.value) FILTER (WHERE t.key IS NOT NULL)
+FROM model_versions v LEFT JOIN model_version_tags t ON t.name = v.name AND t.version = v.version
+WHERE v.name = ? AND v.current_stage != 'Deleted_Internal' GROUP BY v.version ORDER BY v.version"""
+# No row while a run is being logged, or was killed while it was.
 RUNS = """
 SELECT e.experiment_id, r.run_uuid, m.artifact_location FROM experiments e
 JOIN runs r ON r.experiment_id = e.experiment_id JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'content'
 JOIN logged_models m ON m.source_run_id = r.run_uuid
 WHERE e.name = ? AND t.value = ? AND r.status = 'FINISHED'
 AND 'active' = e.lifecycle_stage AND 'active' = r.lifecycle_stage AND 'active' = m.lifecycle_stage
+AND NOT EXISTS (SELECT 1 FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active')
 ORDER BY r.start_time DESC"""
 
 
-@dataclass(frozen=True)
-class OwnModel:
+class OwnModel(NamedTuple):
     """A registered model: its name, and its aliases with their versions."""
 
     name: str
     aliases: dict[str, str]
 
 
-@dataclass(frozen=True)
-class OwnVersion:
+class OwnVersion(NamedTuple):
     """A version of a registered model: its number, the address of its files, and its tags."""
 
     name: str
@@ -39,34 +48,27 @@ class OwnVersion:
 
 
 class OwnRegistry:
-    """Read-only subset of MlflowClient, on SQLite; without a database it is empty."""
+    """Read-only subset of MlflowClient, on SQLite; without a database it is empty.
+
+    The one filter that it knows is `name = 'NAME'`.
+    """
 
     def __init__(self, database: sqlite3.Connection | None) -> None:
         self.database = database
 
-    def rows(self, query: str, *values: str | int | None) -> list[Any]:
+    def rows(self, query: str, *values: str) -> list[Any]:
         """Return the rows that a query selects."""
         return self.database.execute(query, values).fetchall() if self.database else []
 
-    def search_registered_models(self, filter_string: str | None = None, max_results: int = 1000) -> list[OwnModel]:
+    def search_registered_models(self, filter_string: str = "", max_results: int = 1000) -> list[OwnModel]:
         """Return the registered models, by name."""
-        names = "SELECT name FROM registered_models WHERE name = coalesce(?, name) ORDER BY name LIMIT ?"
-        aliases = "SELECT alias, CAST(version AS TEXT) FROM registered_model_aliases WHERE name = ?"
-        wanted = name_in(filter_string) if filter_string else None
-        return [OwnModel(name, dict(self.rows(aliases, name))) for (name,) in self.rows(names, wanted, max_results)]
+        rows = self.rows(MODELS, name_in(filter_string))
+        return [OwnModel(name, json.loads(aliases)) for name, aliases in rows[:max_results]]
 
     def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
         """Return the versions of a model, the oldest first."""
-        name = name_in(filter_string)
-        # For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
-        places = "SELECT version, COALESCE(storage_location, source) FROM model_versions WHERE name = ?"
-        tags: dict[int, dict[str, str]] = {}
-        for number, key, value in self.rows("SELECT version, key, value FROM model_version_tags WHERE name = ?", name):
-            tags.setdefault(number, {})[key] = value
-        return [
-            OwnVersion(name, str(number), as_of_here(source), tags.get(number, {}))
-            for number, source in self.rows(f"{places} AND current_stage != 'Deleted_Internal' ORDER BY version", name)
-        ]
+        rows = self.rows(VERSIONS, name_in(filter_string))
+        return [OwnVersion(name, number, as_of_here(source), json.loads(tags)) for name, number, source, tags in rows]
 
     def get_model_version(self, name: str, version: str) -> OwnVersion:
         """Return a version.
@@ -77,24 +79,14 @@ class OwnRegistry:
         return {its.version: its for its in self.search_model_versions(f"name = '{name}'")}[version]
 
     def find_run(self, experiment: str, content: str) -> tuple[str, str] | None:
-        """Return the ids of the experiment and of the finished run that has the given content and its model's files.
-
-        None if there is no such run, or if a run may have been killed while it was logged.
-        """
-        if self.rows("SELECT 1 FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active'"):
-            return None
-        for experiment_id, run, source in self.rows(RUNS, experiment, content):
-            if folder_of(as_of_here(source)).is_dir():
-                return str(experiment_id), run
-        return None
+        """Return the ids of experiment and run of the finished run with the given content and its model's files."""
+        rows = self.rows(RUNS, experiment, content)
+        return next(((str(id_), run) for id_, run, source in rows if folder_of(as_of_here(source)).is_dir()), None)
 
 
 def name_in(filter_string: str) -> str:
-    """Return the name in the one filter that this project uses: name = 'NAME'."""
-    found = re.fullmatch("name = '(.*)'", filter_string)
-    if found is None:
-        raise ValueError(f"{filter_string!r}: expected name = 'NAME'")
-    return found[1]
+    """Return NAME of the filter `name = 'NAME'`."""
+    return filter_string.removeprefix("name = '").removesuffix("'")
 
 
 def as_of_here(address: str) -> str:
@@ -103,7 +95,7 @@ def as_of_here(address: str) -> str:
     Nothing is written: a service may see the store by another path than the runs do, as in a container.
     """
     found = LOCATION.match(address)
-    return store_root().as_uri() + address[found.end("store") :] if found else address
+    return store_root().resolve().as_uri() + address[found.end("store") :] if found else address
 
 
 @contextlib.contextmanager

@@ -71,17 +71,12 @@ class Decision(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def has_our_tags(version: Any) -> bool:
-    """Return whether this project has registered a version: with its content's hash, or before that with a decision."""
-    return bool({CONTENT, PROMOTION} & set(version.tags))
-
-
 def champions(client: Models) -> dict[str, int]:
     """Return the version of every champion that this project has registered, by the name of its model."""
     found = {}
     for model in client.search_registered_models(max_results=1000):
         version = dict(model.aliases).get(CHAMPION)
-        if version is not None and has_our_tags(client.get_model_version(model.name, str(version))):
+        if version is not None and CONTENT in client.get_model_version(model.name, str(version)).tags:
             found[model.name] = int(version)
     return found
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.evaluation.plots import side_by_side
 from tasks.reporting.pages import link_folder
-from tasks.reporting.screen import console_for
+from tasks.reporting.screen import console_for, report_untracked
+from tasks.store.step_log import TRACK, unfinished_step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +130,7 @@ def describe_sight(comparison: dict[str, Any]) -> str:
 
 
 def show_comparison(folder: Path) -> int:
-    """Print the results of a comparison; the exit status is 1 if a member failed."""
+    """Print the results of a comparison; the exit status is 1 if a member failed, 3 if it could not be tracked."""
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
     console = console_for()
     dataset, members = comparison["dataset"], comparison["members"]
@@ -150,6 +151,8 @@ def show_comparison(folder: Path) -> int:
     for member in failed:
         console.print(f"{member['name']} failed: {member['failure']}", style="bold")
     console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True)
+    if unfinished_step() == TRACK and not failed:
+        return report_untracked("run the same again: all networks come from the cache")
     return 1 if failed else 0
 
 

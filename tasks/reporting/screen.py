@@ -58,10 +58,14 @@ def show_run(folder: Path) -> int:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)
     if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
-        program = Path(sys.argv[0]).name
-        print_error(program, f"complete, but MLflow could not be used, as the log says; later: {TRACK_LATER} {folder}")
-        return UNTRACKED
+        return report_untracked(f"{TRACK_LATER} {folder}")
     return 0
+
+
+def report_untracked(remedy: str) -> int:
+    """Print that MLflow could not be used and how to track later, and return the exit status."""
+    print_error(Path(sys.argv[0]).name, f"complete, but MLflow could not be used, as the log says; later: {remedy}")
+    return UNTRACKED
 
 
 def show_promotion(record: dict[str, Any]) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypedDict
 
+TRACK = "track"  # the step that logs a run or a comparison in MLflow
+
 
 class StepEntry(TypedDict):
     """One step of a run; `seconds` is null while the step runs, and after it failed. `cause` is why it ran."""

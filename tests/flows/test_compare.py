@@ -18,6 +18,7 @@ from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
 from tasks.track_comparison import log_once
 from tests.support.small_runs import small
+from tests.support.web import free_port
 
 # The run that these tests begin with is an LSTM's, two-way: it comes from the cache.
 LSTM = {"cells": ["lstm"], "ways": ["two"]}
@@ -104,6 +105,21 @@ def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_t
     assert len(list((store / "score").iterdir())) == 1 + 1
     page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
     assert "only the one with the lowest validation loss was tested" in page
+
+
+def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so(
+    imdb, trained, monkeypatch, caplog, capsys
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings = of(imdb, **LSTM, tracking={"enabled": True})
+    comparison = compare(trained, settings)
+    assert "The run goes on, and tries again at its end." in caplog.text
+    assert "the comparison is complete, but not logged there" in caplog.text
+    assert show_comparison(comparison["folder"]) == 3
+    assert "MLflow could not be used, as the log says; later: run the same again" in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert show_comparison(compare_flow(settings)) == 0
 
 
 def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb, trained, monkeypatch, capsys):

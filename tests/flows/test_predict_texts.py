@@ -118,7 +118,7 @@ def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, m
     shutil.rmtree(store / "mlflow" / "artifacts")
     monkeypatch.setenv("ARTIFACTS_STORE", str(seen))
     before = (seen / "mlflow" / "mlflow.db").read_bytes()
-    found = find_version(None, None, None, seen)
+    found = find_version(None, None, None)
     assert found.name == "imdb-classifier version 1"
-    assert fetch_bundle(found, None, seen, tmp_path).is_relative_to(seen)
+    assert fetch_bundle(found, None, tmp_path).is_relative_to(seen)
     assert (seen / "mlflow" / "mlflow.db").read_bytes() == before

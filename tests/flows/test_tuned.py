@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks.core.environment import store_root
 from tasks.core.settings import RunSettings
 from tasks.evaluation.scores import read_scores
 from tasks.export import export_classifier
+from tasks.network.bundle import open_keras
 from tasks.registry.client import tracking_uri
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import find_version, load_classifier, load_version
 from tasks.texts.padded import PaddedFile
 from tests.support.small_runs import small
 
@@ -34,10 +34,9 @@ def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, 
     ]  # fmt: skip
     assert metrics["test"]["accuracy"] > 0.8
     texts = pa.array(["word5 word30 word31 word5", "word6 word40 word6", "word200", "", "word5 " * 90, "word6 " * 20])
-    made = find_version(str(metrics["folder"]), "imdb-classifier", None, store_root())
-    packaged = open_bundle(made, fetch_bundle(made, None, store_root(), tmp_path), "keras")
-    found = find_version(None, "imdb-classifier", tracking_uri(), store_root())
-    champion = open_bundle(found, fetch_bundle(found, tracking_uri(), store_root(), tmp_path / "champion"))
+    made = find_version(str(metrics["folder"]), "imdb-classifier", None)
+    packaged = load_version(made, None, open_keras)
+    champion = load_classifier(None, "imdb-classifier", tracking_uri())
     scores = packaged.predict(texts)
     assert scores[0] > 0.5 > scores[1]
     assert champion.predict(texts) == pytest.approx(scores, abs=1e-5)

@@ -10,9 +10,9 @@ from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.layout import METRICS
 from tasks.core.settings import ModelSettings
-from tasks.network.bundle import BundleFacts, Classifier
+from tasks.network.bundle import BundleFacts, Classifier, open_keras
 from tasks.network.keras_files import MODEL, save_model
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.registry.loading import find_version, load_version
 from tasks.store.inventory import DAY
 from tasks.store.pruning import prune
 from tasks.store.store import MANIFEST, Store
@@ -45,37 +45,36 @@ def run_folder(store, tmp_path) -> Path:
     return run
 
 
-def load(run: Path, store: Path, scratch: Path) -> Classifier:
-    found = find_version(str(run), "imdb-classifier", None, store)
-    return open_bundle(found, fetch_bundle(found, None, store, scratch))
+def load(run: Path) -> Classifier:
+    return load_version(find_version(str(run), "imdb-classifier", None), None, open_keras)
 
 
-def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store, tmp_path):
-    assert load(run_folder, store, tmp_path).predict(pa.array(["good"])).shape == (1,)
+def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store):
+    assert load(run_folder).predict(pa.array(["good"])).shape == (1,)
     pruned = prune(store, days=30)
     assert (pruned.artifacts, pruned.removed) == ([], [])
-    assert load(run_folder, store, tmp_path).name == "run 20200101T000000Z-lucky-cat"
+    assert load(run_folder).name == "run 20200101T000000Z-lucky-cat"
 
 
-def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_folder, store, tmp_path):
+def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_folder, store):
     assert [entry["key"] for entry in prune(store, days=30).artifacts] == [KEY]
     (store / "runs" / run_folder.name).mkdir(exist_ok=True)
     with pytest.raises(ModelError, match=r"is not a run folder"):
-        load(run_folder, store, tmp_path)
+        load(run_folder)
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", MODEL, "classifier.json"])
-def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, store, tmp_path, name):
+def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, store, name):
     path = store / KEY / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ModelError, match=rf"{name}: its sha256 differs from the manifest's; run the same again"):
-        load(run_folder, store, tmp_path)
+        load(run_folder)
 
 
-def test_another_model_under_the_same_key_is_not_taken_for_the_runs(run_folder, store, tmp_path):
+def test_another_model_under_the_same_key_is_not_taken_for_the_runs(run_folder, store):
     metrics = json.loads((run_folder / METRICS).read_text())
     metrics["artifacts"]["package"]["sha256"] = "0" * 64
     (run_folder / METRICS).write_text(json.dumps(metrics))
     with pytest.raises(ModelError, match="is not the one of"):
-        load(run_folder, store, tmp_path)
+        load(run_folder)

@@ -1,12 +1,16 @@
 import sqlite3
 
+import pyarrow as pa
 import pytest
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.network.bundle import KerasClassifier
-from tasks.registry.loading import fetch_bundle, find_version, open_bundle
+from tasks.network.bundle import open_keras, open_onnx
+from tasks.registry.client import registry
+from tasks.registry.loading import fetch_bundle, find_version, load_version
 from tasks.registry.local_database import own_database
 from tests.support.champions import MODEL, store_with_champion
+
+TEXTS = pa.array(["a good film", "bad"])
 
 
 @pytest.fixture(scope="module")
@@ -17,52 +21,54 @@ def store(tmp_path_factory):
 
 
 def test_the_champion_a_number_and_a_name_lead_to_the_same_version(store):
-    champion = find_version(None, None, None, store)
+    champion = find_version(None, None, None)
     assert (champion.name, champion.registered_model, champion.number) == (f"{MODEL} version 1", MODEL, 1)
-    assert find_version("1", None, None, store) == find_version(None, MODEL, None, store) == champion
+    assert find_version("1", None, None) == find_version(None, MODEL, None) == champion
     with pytest.raises(RegistryError, match=f"{MODEL} has no version 7; it has 1"):
-        find_version("7", None, None, store)
+        find_version("7", None, None)
     with pytest.raises(ModelError, match="another has no champion yet"):
-        find_version(None, "another", None, store)
+        find_version(None, "another", None)
 
 
 def test_files_of_the_store_are_verified_where_they_are_and_opened_by_either_library(store, tmp_path):
-    found = find_version(None, None, None, store)
-    folder = fetch_bundle(found, None, store, tmp_path)
-    assert folder == store / "registered"
+    found = find_version(None, None, None)
+    assert fetch_bundle(found, None, tmp_path) == store / "registered"
     assert list(tmp_path.iterdir()) == []
-    assert isinstance(open_bundle(found, folder, "keras"), KerasClassifier)
-    assert type(open_bundle(found, folder, "onnx")) is type(open_bundle(found, folder))
+    assert load_version(found, None, open_keras).predict(TEXTS) == pytest.approx(
+        load_version(found, None, open_onnx).predict(TEXTS), abs=1e-5
+    )
 
 
 def test_a_changed_or_missing_file_is_refused_before_anything_is_opened(store, tmp_path):
-    found = find_version(None, None, None, store)
+    found = find_version(None, None, None)
     network = store / "registered" / "model.onnx"
     content = network.read_bytes()
-    for change in (lambda: network.write_bytes(content[:-1] + b"!"), network.unlink):
-        change()
-        with pytest.raises(RegistryError, match="version 1: its files are not those that were registered"):
-            fetch_bundle(found, None, store, tmp_path)
-    with pytest.raises(ModelError, match="version 1: has no ONNX network"):
-        open_bundle(found, store / "registered", "onnx")
-    assert isinstance(open_bundle(found, store / "registered"), KerasClassifier)
-    network.write_bytes(content)
-    facts = store / "registered" / "classifier.json"
-    facts.rename(tmp_path / "away")
+    network.write_bytes(content[:-1] + b"!")
+    with pytest.raises(RegistryError, match="version 1: its files are not those that were registered"):
+        load_version(found, None, pytest.fail)
+    network.unlink()
     with pytest.raises(RegistryError, match="version 1: its files are not available at file://"):
-        fetch_bundle(found, None, store, tmp_path)
-    (tmp_path / "away").rename(facts)
+        load_version(found, None, pytest.fail)
+    network.write_bytes(content)
+
+
+def test_a_version_that_someone_else_has_registered_is_refused(store):
+    with registry(None) as client:
+        client.create_registered_model("of-others")
+        client.create_model_version("of-others", (store / "registered").as_uri(), await_creation_for=0)
+    with pytest.raises(RegistryError, match=r"of-others version 1: has no hash .* this project has not registered it"):
+        find_version("1", "of-others", None)
 
 
 def test_a_store_without_a_registry_or_with_a_damaged_one_is_named(store, tmp_path, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
     with pytest.raises(ModelError, match="no model has a champion yet: train one"):
-        find_version(None, None, None, tmp_path)
+        find_version(None, None, None)
     assert list(tmp_path.iterdir()) == []
     own_database().parent.mkdir()
     own_database().write_bytes(b"not a database" * 100)
     with pytest.raises(RegistryError, match=r"its database cannot be used \(file is not a database\); bring back"):
-        find_version(None, None, None, tmp_path)
+        find_version(None, None, None)
 
 
 def test_what_a_killed_writer_left_in_a_journal_is_rolled_back(store, tmp_path, monkeypatch):
@@ -84,4 +90,4 @@ def test_what_a_killed_writer_left_in_a_journal_is_rolled_back(store, tmp_path, 
     writer.close()
     for name in ("mlflow.db", "mlflow.db-journal"):
         (own_database().parent / f"killed-{name}").rename(own_database().parent / name)
-    assert find_version(None, None, None, tmp_path).number == 1
+    assert find_version(None, None, None).number == 1

@@ -264,7 +264,7 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
     version = register(store / "packaged", store / "another", alias=None)
     with registry(None) as client:
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
-        serving = Champion(ServeSettings(), None, store)
+        serving = Champion(ServeSettings(), None)
         client.set_registered_model_alias("imdb-classifier", "champion", version)
         with monkeypatch.context() as patch:
             patch.setattr(champion, "load_model", lambda *_: operator.getitem(None, 0))
@@ -283,7 +283,7 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
 
 @pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
 def test_no_host_header_opens_what_requires_a_token(store, host):
-    app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None, store))
+    app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None))
     for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
         assert asyncio.run(status_of(app, path, host)) == expected
         assert asyncio.run(status_of(app, path, host, b"Bearer a secret of mine")) == 200
@@ -334,7 +334,7 @@ def test_attempts_to_load_a_rejected_champion_are_ever_further_apart(store, monk
     version, attempts, now = register(store / "packaged", store / "rejected", alias=None), [], [0.0]
     with registry(None) as client:
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
-        serving = Champion(ServeSettings(), None, store)
+        serving = Champion(ServeSettings(), None)
         client.set_registered_model_alias("imdb-classifier", "champion", version)
         monkeypatch.setattr(champion.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(champion, "load_model", lambda *_: attempts.append(now[0]) or operator.getitem(None, 0))
