@@ -15,16 +15,18 @@ if __name__ == "__main__":
     if (status := score_without_prefect()) is not None:
         raise SystemExit(status)
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows.runners import map_over
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import PredictSettings, RunnerSettings
-from tasks.predict import check_places, pairs, places, predict
+from tasks.core.flow_settings import PredictSettings
+from tasks.core.paths import user_path
+from tasks.predict import check_places, files_to_score, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
+from tasks.texts.tables.folders import describe_skipped
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -36,42 +38,35 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
 
     Returns:
         The model's name, and the label and probability of the text or the files written.
-    """
-    uri = tracking_uri()
-    if settings.runner == "none" or settings.text is not None:
-        return predict(settings, uri)
-    return predict_side_by_side(settings, uri)
-
-
-def predict_side_by_side(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
-    """Score each file that has no scores yet in a task of its own, all with the same version of the model.
 
     Raises:
         InputError: some files cannot be scored; the others are scored first.
     """
-    check_places(settings)
-    result: dict[str, Any] = {"files": [], "refused": []}
-    todo = list(pairs(settings))
-    if not todo:
-        return result
-    common = settings.model_dump(exclude=set(RunnerSettings.model_fields))
-    if settings.model is None:
-        champion = find_version(None, settings.registered_model, uri)
-        common["registered_model"], common["model"] = champion.registered_model, str(champion.number)
-    each = [common | {"input": str(source), "output": str(output)} for source, output in todo]
-    is_folder = places(settings)[0].is_dir()
-    calls = [
-        {"settings": PredictSettings.model_validate(values), "uri": uri, "keep_scored": is_folder} for values in each
-    ]
-    for scored in map_over(predict, calls, settings):
-        if isinstance(scored, Exception):
-            result["refused"].append(describe(scored))
+    uri = tracking_uri()
+    if settings.text is not None:
+        return predict(settings, uri)
+    if skipped := describe_skipped(user_path(settings.input or "")):
+        get_run_logger().warning(skipped)
+    results = [predict(settings, uri)] if settings.runner == "none" else predict_in_parallel(settings, uri)
+    joined: dict[str, Any] = {"files": [], "refused": []}
+    for result in results:
+        if isinstance(result, Exception):
+            joined["refused"].append(describe(result))
         else:
-            result["files"] += scored["files"]
-            result |= {name: scored[name] for name in ("model", "registered_model")}
-    if result["refused"]:
-        raise InputError("\n".join(result["refused"]))
-    return result
+            joined = result | {name: joined[name] + result[name] for name in ("files", "refused")}
+    if joined["refused"]:
+        raise InputError("\n".join(joined["refused"]))
+    return joined
+
+
+def predict_in_parallel(settings: PredictSettings, uri: str | None) -> list[Any]:
+    """Score each file that has no scores yet in a task of its own, all with the same version of the model."""
+    todo = files_to_score(settings)
+    if todo and settings.model is None:
+        champion = find_version(None, settings.registered_model, uri)
+        version = {"registered_model": champion.registered_model, "model": str(champion.number)}
+        settings = settings.model_copy(update=version)
+    return map_over(predict, [{"settings": settings, "uri": uri, "file": file.name} for file, _ in todo], settings)
 
 
 main = partial(run_flow, predict_flow, PredictSettings, show_prediction, check_places)

@@ -1,6 +1,6 @@
 """Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
 
-from tasks.reporting.command_line import exit_status, parse_command_line, refuse
+from tasks.reporting.command_line import Parser, exit_status, parse_command_line, refuse
 
 import json
 import sys
@@ -23,20 +23,10 @@ CHUNK = 1 << 16  # bytes to read at most at once
 
 def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the arguments with only the first --text, and the texts of all of them."""
-    rest: list[str] = []
-    texts: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        name, equals, text = word.partition("=")
-        if name != "--text":
-            rest.append(word)
-            continue
-        value = text if equals else next(words, None)
-        if not texts or value is None:
-            rest += [name] if value is None else [f"{name}={value}"]
-        if value is not None:
-            texts.append(value)
-    return rest, texts
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--text", action="append", default=[])
+    known, rest = parser.parse_known_args(arguments)
+    return [*rest, *(f"--text={text}" for text in known.text[:1])], known.text
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:
@@ -90,8 +80,8 @@ def main() -> int | None:
     """Score the texts or the lines that the command line gives; return the exit status, or None if it names files."""
     program = Path(sys.argv[0]).name
     accept_any_character()
-    arguments, texts = split_texts(sys.argv[1:])
     try:
+        arguments, texts = split_texts(sys.argv[1:])
         settings = parse_command_line(PredictSettings, arguments, program, ABOUT)
         if settings.input == STDIN and sys.stdin is None:
             raise InputError("--input -: standard input is closed; expected one text per line")

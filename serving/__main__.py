@@ -78,22 +78,17 @@ def listen(host: str, port: int) -> socket.socket:
     """
     from tasks.core.errors import ServerError
 
-    listening = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        # asyncio disables Nagle's algorithm, which delays a response by 40 ms, only if the protocol is named as TCP.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(1024)
-        return listening
+        listening = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        if listening is not None:
-            listening.close()
         raise ServerError(
             f"cannot listen on {url_of(host, port)} ({error.strerror or error}); "
             "choose another address with --port or --host"
         ) from error
+    # Nagle's algorithm delays a response by 40 ms; connections inherit the option.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,7 +23,7 @@ from tasks.network.verdicts import MAX_STEPS, judge_texts
 
 logger = logging.getLogger("serving")
 BATCH_SIZE = 256
-OPEN = ("/", "/health", "/docs", "/openapi.json")  # need no token: they reveal neither texts nor the model
+OPEN = ("/", "/health", "/docs")  # need no token: they reveal neither texts nor the model
 # The page's style and script are inline; it may connect to this service only.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
@@ -119,15 +118,14 @@ class Service:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def authenticate(self, request: Request) -> None:
+    async def authenticate(self, request: Request) -> None:
         """Check the bearer token.
 
         Raises:
             RequestError: a token is required, and the request has another one or none.
         """
         token = self.settings.token
-        # The URL also contains the Host header, which a client can set to anything.
-        if token is None or route_path(request.scope) in OPEN:
+        if token is None or request.scope["route"].path in OPEN:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
@@ -137,10 +135,7 @@ class Service:
         """Handle and count a request; an unexpected error is logged and never shown to the client."""
         started = time.perf_counter()
         try:
-            self.authenticate(request)
             response = await call_next(request)
-        except RequestError as error:
-            response = await http_exception_handler(request, error)
         except Exception:
             logger.exception("a request to %s failed", request.scope["path"])
             response = JSONResponse({"detail": "internal error; see the log of the service"}, 500)
@@ -153,21 +148,13 @@ class Service:
         return response
 
 
-def route_path(scope: Scope) -> str:
-    """Return the path of a request without the path prefix, which a proxy may have removed already."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+def answer_head(app: ASGIApp) -> ASGIApp:
+    """Return an application that answers HEAD as GET; the server leaves out the body."""
 
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
-def adapt(app: ASGIApp, root_path: str) -> ASGIApp:
-    """Return an application that knows its path prefix and answers HEAD as GET; the server leaves out the body."""
-
-    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope.get("method") == "HEAD"
-        await app({**scope, "root_path": root_path} | ({"method": "GET"} if is_head else {}), receive, send)
-
-    return adapted
+    return answer
 
 
 PREDICT_EXAMPLE = {"texts": ["I loved every minute"], "explain": 3}
@@ -189,10 +176,12 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         version="1",
         docs_url=None,  # FastAPI's page loads a script from another host
         redoc_url=None,
+        root_path=settings.root_path,
+        dependencies=[Depends(service.authenticate)],
         lifespan=service.running,
     )
     app.middleware("http")(service.handle)
-    app.add_middleware(adapt, root_path=settings.root_path)
+    app.add_middleware(answer_head)
 
     body_schema = {"requestBody": {"required": True, "content": PREDICT_CONTENT}}
 

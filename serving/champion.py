@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from tasks.registry.loading import FoundVersion, find_version, load_version
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
-LONGEST_WAIT = 600.0  # seconds between attempts to load a champion that was rejected
+RETRY_SECONDS = 300.0  # between attempts to load a champion that was rejected, because each downloads it again
 logger = logging.getLogger("serving")
 
 
@@ -68,18 +68,10 @@ def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
     return LoadedModel(classifier, found, test, report if report.exists() else None)
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A champion that could not be loaded.
-
-    Attributes:
-        found: the version.
-        wait: seconds until the next attempt to load it; twice as many after each.
-        next_attempt: when that is, by the monotonic clock.
-    """
+class Rejected(NamedTuple):
+    """A champion that could not be loaded, and the time of the next attempt, by the monotonic clock."""
 
     found: FoundVersion
-    wait: float
     next_attempt: float
 
 
@@ -104,8 +96,7 @@ class Champion:
     def look(self) -> bool:
         """Load another champion, if there is one; return whether there was.
 
-        If it cannot be loaded, the old one continues to serve, and the log says so once. Later attempts to load the
-        same version are ever further apart, because each downloads it again.
+        If it cannot be loaded, the old one continues to serve, and the log says so once.
         """
         if self.settings.model is not None:
             return False
@@ -131,8 +122,5 @@ class Champion:
         try:
             return load_model(found, self.uri)
         except Exception:
-            before = self.rejected
-            last = before.wait if before and before.found == found else self.settings.look_seconds
-            wait = max(min(2 * last, LONGEST_WAIT), self.settings.look_seconds)
-            self.rejected = Rejected(found, wait, time.monotonic() + wait)
+            self.rejected = Rejected(found, time.monotonic() + RETRY_SECONDS)
             raise

@@ -1,7 +1,6 @@
 """Requests: read and validate request bodies within limits."""
 
 import asyncio
-import codecs
 import json
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ from serving.settings import ServeSettings
 from tasks.core.paths import printable
 
 MAX_WORDS = 20
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class RequestError(HTTPException):
@@ -57,26 +55,10 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
         raise RequestError(408, reason, Connection="close") from None
     except ClientDisconnect:
         raise RequestError(400, "the body is incomplete", Connection="close") from None
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("identity", "") or body.startswith(GZIP_MAGIC):
-        reason = f"the body is compressed ({'gzip' if coding in ('identity', '') else coding}); send plain JSON"
-        raise RequestError(415, reason, Accept_Encoding="identity")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("identity", ""):
+        raise RequestError(415, f"the body is compressed ({coding}); send plain JSON", Accept_Encoding="identity")
     return bytes(body)
-
-
-def decode_body(body: bytes) -> bytes | str:
-    """Return a body without a byte order mark, and as text if it is UTF-16 or UTF-32.
-
-    Raises:
-        RequestError: it is in neither encoding.
-    """
-    encoding = json.detect_encoding(body)
-    if encoding.startswith("utf-8"):
-        return body.removeprefix(codecs.BOM_UTF8)
-    try:
-        return body.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise RequestError(400, f"Invalid JSON: not {encoding} ({error.reason}); send UTF-8") from None
 
 
 def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
@@ -86,7 +68,7 @@ def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
         RequestError: it is not JSON, does not match the schema, or exceeds a limit.
     """
     try:
-        content = from_json(decode_body(body))
+        content = from_json(body.decode(json.detect_encoding(body)))  # without a byte order mark
     except ValueError as error:
         raise RequestError(400, f"Invalid JSON: {error}") from None
     if not isinstance(content, dict):

@@ -48,8 +48,3 @@ class ServeSettings(Settings):
         if not (token.isascii() and token.isprintable()):
             raise ValueError("a token in an HTTP header has only printable ASCII characters; choose another one")
         return token
-
-    @field_validator("root_path", mode="before")
-    @classmethod
-    def _root_path_has_no_slash_at_the_end(cls, path: Any) -> Any:
-        return path.rstrip("/") if isinstance(path, str) else path

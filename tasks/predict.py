@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.errors import InputError
 from tasks.core.files import explain_os_errors, hash_file, replace_file
-from tasks.core.flow_settings import STDIN, PredictSettings
+from tasks.core.flow_settings import PredictSettings
 from tasks.core.locks import locked
 from tasks.core.paths import check_writable, is_same, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
@@ -26,7 +25,7 @@ from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.store.artifact import digest
 from tasks.texts.padded import words_kept
 from tasks.texts.tables.columns import ReadOptions, texts_of
-from tasks.texts.tables.folders import check_readable, describe_skipped, files_within, form_of, table_files
+from tasks.texts.tables.folders import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form, write_tables
 
@@ -93,25 +92,16 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
 
 
 def score_file(
-    classifier: Classifier,
-    source: Path,
-    output: Path,
-    settings: PredictSettings,
-    on_read: OnRead,
-    *,
-    keep_scored: bool = False,
+    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
 ) -> dict[str, Any] | None:
     """Score every row of a file in bounded memory, resuming an interrupted run, under a lock next to the output.
 
-    Args:
-        keep_scored: keep an output that another process has written meanwhile, as of a file of a folder.
-
     Returns:
-        The result of `score_rows`, or None if an output was kept.
+        The result of `score_rows`, or None if another process has scored this file of a folder meanwhile.
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
-        if keep_scored and output.exists():
+        if output.exists() and places(settings)[0].is_dir():
             return None
         return score_rows(classifier, source, output, settings, on_read)
 
@@ -165,38 +155,28 @@ def check_places(settings: PredictSettings) -> None:
     """Refuse missing texts, and an output that would replace them, be scored itself, or cannot be written."""
     if settings.input is None:
         return
-    if settings.input == STDIN:
-        raise InputError("--input -: only a command line has an input to read from; name a file or a folder")
-    source, output = places(settings)
-    if source.is_dir():
-        if is_same(source, output):
-            raise InputError(
-                f"{output}: the scores would be among the texts and be scored the next time; "
-                "name another folder with --output"
-            )
-        if output.exists() and not output.is_dir():
-            raise InputError(f"{output}: is a file, and {source} is a folder; name a folder with --output")
-    else:
-        table_files(source)
-        if output.is_dir():
-            raise InputError(f"{output}: is a folder; name a file in it: --output {output / source.stem}.parquet")
-        if not writable_form(output):
-            raise InputError(f"{output}: scores are not written so; give a name that ends in {', '.join(WRITERS)}")
-        if is_same(source, output):
-            raise InputError(f"{output}: the scores would replace the reviews; name another file with --output")
-    check_writable(output)
-
-
-def pairs(settings: PredictSettings) -> Iterator[tuple[Path, Path]]:
-    """Yield each file to score and its output; of a folder, those without scores."""
     source, output = places(settings)
     if not source.is_dir():
-        yield from ((file, output) for file in table_files(source))
-        return
-    for file in files_within(source):
-        target = output / f"{file.name}.parquet"
-        if not target.exists():
-            yield file, target
+        table_files(source)
+        if not writable_form(output):
+            raise InputError(f"{output}: scores are not written so; name a file that ends in {', '.join(WRITERS)}")
+    if is_same(source, output):
+        raise InputError(f"{output}: has the texts, which scores must not replace; name another place with --output")
+    check_writable(output / "scores" if source.is_dir() else output)
+
+
+def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
+    """Return each file to score and its output; of a folder, those without scores.
+
+    Raises:
+        InputError: input and output are not places to read and write.
+    """
+    check_places(settings)
+    source, output = places(settings)
+    if not source.is_dir():
+        return [(source, output)]
+    pairs = [(file, output / f"{file.name}.parquet") for file in files_within(source)]
+    return [(file, scored) for file, scored in pairs if not scored.exists()]
 
 
 def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
@@ -207,38 +187,35 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
 
 
 def predict_files(
-    settings: PredictSettings, uri: str | None, advance: Advance, *, keep_scored: bool = False
+    settings: PredictSettings, uri: str | None, advance: Advance, file: str | None = None
 ) -> dict[str, Any]:
     """Score a file, or those of a folder that have no scores yet; one that cannot be scored does not stop the others.
 
-    `keep_scored` keeps scores that another process writes meanwhile, as those of a folder are.
+    `file` is the only one of the folder to score.
 
     Returns:
-        "model", its name, "registered_model", of which it is a version, "files", what `score_file` returns of each, and
-        "refused", what is wrong with the others.
+        "files", what `score_file` returns of each, "refused", what is wrong with the others, and if there are any,
+        "model", its name, and "registered_model", of which it is a version.
 
     Raises:
         InputError: input and output are not places to read and write, before anything is scored.
     """
-    check_places(settings)
-    todo = list(pairs(settings))
+    todo = [(source, output) for source, output in files_to_score(settings) if file in (None, source.name)]
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
         return result
     classifier = load_classifier(settings.model, settings.registered_model, uri)
-    keep_scored = keep_scored or places(settings)[0].is_dir()
     for number, (source, output) in enumerate(todo):
 
         def on_read(share: float, number: int = number, name: str = source.name) -> None:
             advance((number + share) / len(todo), name)
 
         try:
-            scored = score_file(classifier, source, output, settings, on_read, keep_scored=keep_scored)
+            scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
             result["refused"].append(str(error))
         else:
-            if scored:
-                result["files"].append(scored)
+            result["files"] += [scored] if scored else []
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}
 
 
@@ -247,39 +224,35 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 
 
 @task(cache_policy=NO_CACHE, task_run_name="predict")
-def predict(settings: PredictSettings, uri: str | None, *, keep_scored: bool = False) -> dict[str, Any]:
-    """Score a text, a file, or what is new in a folder; say so where the reviews have changed.
+def predict(settings: PredictSettings, uri: str | None, file: str | None = None) -> dict[str, Any]:
+    """Score a text, a file, or what is new in a folder; warn if the texts differ from those of training.
 
     Args:
         settings: what to score, and with which model.
         uri: of the registry.
-        keep_scored: as in `predict_files`.
+        file: the only file of the folder to score.
 
-    Raises:
-        InputError: files that cannot be scored; the others are.
+    Returns:
+        The result of `predict_text` or `predict_files`.
     """
     if settings.text is not None:
         return predict_text(settings, uri)
-    say = get_run_logger()
-    if passed_over := describe_skipped(places(settings)[0]):
-        say.warning(passed_over)
+    logger = get_run_logger()
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
-        result = predict_files(settings, uri, advance, keep_scored=keep_scored)
+        result = predict_files(settings, uri, advance, file)
     if result["files"]:
         table = [
-            {"file": file["input"], "rows": file["rows"]}
-            | {name: round(index, 4) for name, index in file["drift"].items()}
-            for file in result["files"]
+            {"file": scored["input"], "rows": scored["rows"]}
+            | {name: round(index, 4) for name, index in scored["drift"].items()}
+            for scored in result["files"]
         ]
         about = f"Stability index; the limit is {settings.max_drift}."
         create_table_artifact(table, key="imdb-pipeline-drift", description=about)
-    for file in result["files"]:
-        say.info("%s: %s rows scored by %s", file["input"], f"{file['rows']:,}", result["model"])
-        if file["drifted"]:
-            indices = ", ".join(f"{name} {index:.2f}" for name, index in file["drift"].items())
-            say.warning(DRIFT_NOTICE, file["input"], result["model"], indices, settings.max_drift)
+    for scored in result["files"]:
+        logger.info("%s: %s rows scored by %s", scored["input"], f"{scored['rows']:,}", result["model"])
+        if scored["drifted"]:
+            indices = ", ".join(f"{name} {index:.2f}" for name, index in scored["drift"].items())
+            logger.warning(DRIFT_NOTICE, scored["input"], result["model"], indices, settings.max_drift)
             if result["registered_model"]:
-                announce_drift(result["registered_model"], Path(file["input"]).name, file["drift"])
-    if result["refused"]:
-        raise InputError("\n".join(result["refused"]))
+                announce_drift(result["registered_model"], Path(scored["input"]).name, scored["drift"])
     return result

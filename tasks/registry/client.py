@@ -100,7 +100,7 @@ def find_fault(address: str) -> str | None:
         )
         is_mlflow = response.status_code == HTTPStatus.OK and "experiments" in response.json()
     except MlflowException as error:
-        cause = str(error).partition("Caused by ")[2].removesuffix(")") or first_line(error)
+        cause = first_line(error).rpartition("): ")[2].rstrip("\"')")
         problem = "redirects in a circle" if "redirects" in cause else f"does not answer ({cause}); is it running?"
         return f"{problem}; {CHECK_ADDRESS}"
     except ValueError:

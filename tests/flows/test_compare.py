@@ -112,7 +112,7 @@ def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    settings = of(imdb, **LSTM, tracking={"enabled": True})
+    settings = of(imdb, cells=["lstm"], tracking={"enabled": True})
     comparison = compare(trained, settings)
     assert "The run goes on, and tries again at its end." in caplog.text
     assert "the comparison is complete, but not logged there" in caplog.text

@@ -1,5 +1,7 @@
 """The command `predict` as a process of its own, on a store with a champion."""
 
+from tasks.reporting.command_line import UsageError
+
 import io
 import json
 import os
@@ -90,8 +92,10 @@ def test_a_line_in_another_encoding_is_named(store):
 
 
 def test_of_many_texts_the_first_is_left_for_the_settings():
-    assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--text=a", "--model", "2"], ["a", "b=c"])
-    assert split_texts(["--text"]) == (["--text"], [])
+    assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--model", "2", "--text=a"], ["a", "b=c"])
+    assert split_texts(["--text=-a", "--explain=2", "--text", "-5"]) == (["--explain=2", "--text=-a"], ["-a", "-5"])
+    with pytest.raises(UsageError, match="--text: expected one argument"):
+        split_texts(["--text"])
     assert split_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
 
 

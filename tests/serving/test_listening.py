@@ -7,8 +7,10 @@ from tasks.core.errors import ServerError
 
 
 def test_nagles_algorithm_is_off():
-    with listen("127.0.0.1", 0) as listening:
-        assert listening.proto == socket.IPPROTO_TCP  # asyncio then sets TCP_NODELAY
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _address = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_error_names_an_address_in_use():

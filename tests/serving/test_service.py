@@ -3,7 +3,6 @@
 from tasks.reporting.command_line import UsageError, parse_command_line
 
 import asyncio
-import gzip
 import json
 import operator
 import random
@@ -125,12 +124,11 @@ def test_a_body_may_have_a_byte_order_mark_or_be_utf_16(running, encoding):
     assert ask(running.port, "/predict", body[:-1])[0] == 400
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}])
-def test_a_compressed_body_is_refused_with_the_reason(running, headers):
-    body = gzip.compress(json.dumps({"texts": ["a"]}).encode()) if headers.get("Content-Encoding") != "br" else b"?"
-    status, content = ask(running.port, "/predict", body, **headers)
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_a_compressed_body_is_refused_with_the_reason(running, coding):
+    status, content = ask(running.port, "/predict", b"?", **{"Content-Encoding": coding})
     assert status == 415
-    assert f"compressed ({headers.get('Content-Encoding', 'gzip')}); send plain JSON" in content["detail"]
+    assert f"compressed ({coding}); send plain JSON" in content["detail"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/", "/model", "/report", "/docs", "/nothing", "/predict"])
@@ -273,7 +271,7 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
         assert not serving.look()  # too early
         assert serving.rejected.found.number == version
         now = time.monotonic()
-        monkeypatch.setattr(champion.time, "monotonic", lambda: now + 11)
+        monkeypatch.setattr(champion.time, "monotonic", lambda: now + 301)
         assert serving.now.found.number == 1
         assert caplog.text.count("imdb-classifier version 1 goes on serving: unexpected TypeError") == 1
         assert serving.look()
@@ -329,7 +327,7 @@ def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch
     assert "s3cr" not in str(raised.value)
 
 
-def test_attempts_to_load_a_rejected_champion_are_ever_further_apart(store, monkeypatch):
+def test_attempts_to_load_a_rejected_champion_are_minutes_apart(store, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
     version, attempts, now = register(store / "packaged", store / "rejected", alias=None), [], [0.0]
     with registry(None) as client:
@@ -342,7 +340,7 @@ def test_attempts_to_load_a_rejected_champion_are_ever_further_apart(store, monk
             assert not serving.look()
             now[0] += 5
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
-    assert attempts == [0, 10, 30, 70, 150, 310, 630, 1230, 1830, 2430, 3030]
+    assert attempts == list(range(0, 3600, 300))
 
 
 def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):

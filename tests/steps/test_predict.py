@@ -129,8 +129,8 @@ def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(cl
     inbox.mkdir()
     (inbox / "a.txt").write_text("good\n")
     asked = (classifier, inbox / "a.txt", outbox / "a.txt.parquet", ask(inbox, outbox), [].append)
-    assert score_file(*asked, keep_scored=True)["rows"] == 1
-    assert score_file(*asked, keep_scored=True) is None
+    assert score_file(*asked)["rows"] == 1
+    assert score_file(*asked) is None
 
 
 def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_it_meanwhile(
@@ -298,15 +298,15 @@ def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scor
 @pytest.mark.parametrize(
     ("source", "output", "message"),
     [
-        ("in", "in", "in: the scores would be among the texts and be scored the next time; name another folder"),
-        ("in", "link", "the scores would be among the texts"),
-        ("in", "in/a.parquet", "is a file, and .*in is a folder; name a folder with --output"),
-        ("in/a.parquet", "in/a.parquet", "the scores would replace the reviews; name another file with --output"),
-        ("in/a.parquet", "link/a.parquet", "the scores would replace the reviews"),
-        ("in/a.parquet", "in", r"in: is a folder; name a file in it: --output .*/in/a\.parquet"),
+        ("in", "in", "in: has the texts, which scores must not replace; name another place with --output"),
+        ("in", "link", "link: has the texts"),
+        ("in", "in/a.parquet", r"because .*in/a\.parquet is a file; name another place"),
+        ("in/a.parquet", "in/a.parquet", r"a\.parquet: has the texts, which scores must not replace"),
+        ("in/a.parquet", "link/a.parquet", r"a\.parquet: has the texts"),
+        ("in/a.parquet", "in", "in: scores are not written so; name a file that ends in .parquet, .csv, .jsonl"),
         ("in/a.parquet", "in/a.parquet/b.parquet", r"because .*in/a\.parquet is a file; name another place"),
         ("in", "in/a.parquet/out", r"because .*in/a\.parquet is a file; name another place"),
-        ("in/a.parquet", "scores.tsv", "scores are not written so; give a name that ends in .parquet, .csv, .jsonl"),
+        ("in/a.parquet", "scores.tsv", "scores are not written so; name a file that ends in .parquet, .csv, .jsonl"),
         ("nowhere", "out", "nowhere: no such file or folder"),
     ],
 )
