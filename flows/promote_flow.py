@@ -1,4 +1,4 @@
-"""Promote: make a registered version the champion by hand, roll back to one, or track a run that was not tracked."""
+"""Promote: make a version the champion by hand, roll back, list the champions, or track a run that was not tracked."""
 
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.flow_settings import PromoteSettings
-from tasks.promote import make_champion, promote
+from tasks.promote import list_champions, make_champion, promote
 from tasks.registry.client import tracking_uri
 from tasks.reporting.screen import show_promotion
 from tasks.run_folder import complete_run_folder, read_run
@@ -27,9 +27,11 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
         settings: the version and its model, or the run.
 
     Returns:
-        The record: decision, reason, against (the version replaced, or null), model, version.
+        The record: decision, reason, against (the version replaced, or null), model, version; or the champions so far.
     """
     uri = tracking_uri()
+    if settings.list:
+        return list_champions(settings, uri)
     if settings.run is None:
         return make_champion(settings, uri)
     folder, asked, artifacts = read_run(settings.run, open_store())

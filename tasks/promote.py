@@ -25,8 +25,10 @@ from tasks.registry.versions import (
     REPLACED_BY,
     Decision,
     Models,
+    champion_before,
     decision_on,
     model_or_default,
+    past_champions,
     record_decision,
     version_or_champion,
     version_under,
@@ -153,25 +155,11 @@ def promote_version(tracked: dict[str, Any], downloaded: Path, settings: Promoti
     )
 
 
-def promote_by_hand(uri: str | None, settings: PromoteSettings) -> Decision:
-    """Make a version the champion because a person asks for it, and return the decision.
-
-    Raises:
-        ModelError: no model is named, and there are several.
-        RegistryError: there is no such version, or it cannot be loaded.
-    """
+def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
+    """Return the "model" and its "champions" so far."""
     with registry(uri) as client:
         model = model_or_default(client, settings.registered_model)
-        with tempfile.TemporaryDirectory() as scratch:
-            found = described(version_or_champion(client, model, settings.version))
-            fetch_bundle(found, uri, Path(scratch))
-        with registry_lock(client, uri, model):
-            version = version_or_champion(client, model, settings.version)
-            before = version_under(client, model, CHAMPION)
-            against = int(before.version) if before is not None and before.version != version.version else None
-            decision = Decision(decision=CHAMPION, reason=settings.reason, against=against, by="hand")
-            record = record_decision(client, version, decision)
-    return record.model_copy(update={"model": model, "version": settings.version})
+        return {"model": model, "champions": past_champions(client, model)}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote")
@@ -187,9 +175,23 @@ def promote(*, tracking: dict[str, Any], downloaded: Artifact, settings: Promoti
     return record
 
 
-@task(cache_policy=NO_CACHE, task_run_name="promote version {settings.version}")
+@task(cache_policy=NO_CACHE, task_run_name="promote by hand")
 def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
-    """Make a version the champion by hand."""
-    record = promote_by_hand(uri, settings).to_json()
+    """Make a version, or the champion before this one, the champion because a person asks for it.
+
+    Raises:
+        ModelError: no model is named, and there are several.
+        RegistryError: there is no such version, or it cannot be loaded.
+    """
+    with registry(uri) as client:
+        model = model_or_default(client, settings.registered_model)
+        number = settings.version or champion_before(client, model)
+        with tempfile.TemporaryDirectory() as scratch:
+            fetch_bundle(described(version_or_champion(client, model, number)), uri, Path(scratch))
+        with registry_lock(client, uri, model):
+            version, before = version_or_champion(client, model, number), version_under(client, model, CHAMPION)
+            against = int(before.version) if before is not None and before.version != version.version else None
+            decision = Decision(decision=CHAMPION, reason=settings.reason, against=against, by="hand")
+            record = record_decision(client, version, decision).to_json() | {"model": model, "version": number}
     announce_champion(record)
     return record

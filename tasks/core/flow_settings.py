@@ -73,19 +73,23 @@ class ModelChoice(NamedModel):
 
 
 class PromoteSettings(NamedModel):
-    """A version to make the champion by hand, or a run to track."""
+    """A version to make the champion by hand, a run to track, or the champions so far."""
 
     run: CliPositionalArg[str | None] = Field(None, min_length=1)
     """a run folder, or its name in the store: track this run, which could not be tracked, and decide on its model"""
     version: int | None = Field(None, ge=1)
     """the version to promote, or to roll back to"""
+    back: bool = False
+    """return to the champion before this one"""
+    list: bool = False
+    """list the champions so far: since when, why, and with which test accuracy"""
     reason: str = Field("promoted by hand", min_length=1)
     """the reason to record with the decision"""
 
     @model_validator(mode="after")
-    def _a_version_or_a_run(self) -> Self:
-        if (self.version is None) == (self.run is None):
-            raise ValueError("give either a version (--version N) or a run folder")
+    def _one_thing_to_do(self) -> Self:
+        if [self.version is not None, self.run is not None, self.back, self.list].count(True) != 1:
+            raise ValueError("give a version (--version N), a run folder, --back or --list")
         return self
 
 

@@ -148,14 +148,13 @@ def first_line(error: Exception) -> str:
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
     """Return the experiment's id; it is created or restored if need be, with its files in the store's own registry."""
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
-            client.restore_experiment(experiment.experiment_id)
-        return str(experiment.experiment_id)
-    location = own_artifacts() if uri is None else None
-    with suppress_existing():
-        return str(client.create_experiment(name, artifact_location=location))
-    return experiment_id(client, uri, name)  # another store has created it since
+    if experiment is None:
+        with suppress_existing():
+            client.create_experiment(name, artifact_location=own_artifacts() if uri is None else None)
+        experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 @contextlib.contextmanager

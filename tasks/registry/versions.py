@@ -21,6 +21,8 @@ CHALLENGER: Literal["challenger"] = "challenger"
 NEITHER: Literal["neither"] = "neither"
 # Tags of a version: the hash of its content, the decision on it, and the version that replaced it as champion.
 CONTENT, PROMOTION, REPLACED_BY = "content_sha256", "promotion", "replaced_by"
+# Start of the tags of a model that record its champions; the time follows.
+HISTORY = "champion."
 # The folder of a run in MLflow with its model's scores of the test reviews.
 EVALUATION = "evaluation"
 # The default if several models have a champion.
@@ -165,15 +167,40 @@ def record_decision(client: "MlflowClient", version: "ModelVersion", decision: D
     """
     model, number = version.name, version.version
     champion, challenger = version_under(client, model, CHAMPION), version_under(client, model, CHALLENGER)
-    record = decision.model_copy(update={"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    now = datetime.now(UTC)
+    record = decision.model_copy(update={"at": f"{now:%Y-%m-%dT%H:%M:%SZ}"})
     client.set_model_version_tag(model, number, PROMOTION, json.dumps(record.to_json()))
     if decision.decision != NEITHER:
         client.set_registered_model_alias(model, decision.decision, number)
     if decision.decision != CHALLENGER and challenger is not None and challenger.version == number:
         client.delete_registered_model_alias(model, CHALLENGER)
     if decision.decision == CHAMPION:
+        metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
+        entry = record.model_dump(include={"at", "by", "reason"})
+        entry |= {"version": int(number), "accuracy": metrics.get("test_accuracy")}
+        client.set_registered_model_tag(model, f"{HISTORY}{now:%Y%m%dT%H%M%S.%f}", json.dumps(entry))
         if REPLACED_BY in version.tags:
             client.delete_model_version_tag(model, number, REPLACED_BY)
         if champion is not None and champion.version != number:
             client.set_model_version_tag(model, champion.version, REPLACED_BY, str(number))
     return record
+
+
+def past_champions(client: "MlflowClient", model: str) -> list[dict[str, Any]]:
+    """Return "version", "at", "by", "reason" and "accuracy" of every champion so far, the first one first."""
+    tags = client.get_registered_model(model).tags
+    return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
+
+
+def champion_before(client: "MlflowClient", model: str) -> int:
+    """Return the version that the present champion replaced when it first became the champion.
+
+    Raises:
+        RegistryError: none is recorded.
+    """
+    numbers = [entry["version"] for entry in past_champions(client, model)]
+    present = int(version_or_champion(client, model, None).version)
+    place = numbers.index(present) if present in numbers else 0
+    if not place:
+        raise RegistryError(f"{model}: no champion before version {present} is recorded; name a version with --version")
+    return int(numbers[place - 1])

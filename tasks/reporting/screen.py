@@ -69,7 +69,14 @@ def report_untracked(remedy: str) -> int:
 
 
 def show_promotion(record: dict[str, Any]) -> int:
-    """Print which version was promoted and which one it replaced, or the decision on a run's."""
+    """Print which version was promoted and which one it replaced, the decision on a run's, or the champions so far."""
+    if "champions" in record:
+        table = Table("version", "since", "by", "accuracy", "reason", title=f"champions of {record['model']}")
+        for entry in record["champions"]:
+            accuracy = "" if entry["accuracy"] is None else f"{entry['accuracy']:.4f}"
+            table.add_row(str(entry["version"]), entry["at"], entry["by"], accuracy, entry["reason"])
+        console_for().print(table)
+        return 0
     if record.get("by") != "hand":
         print(f"{record['model']}, {TITLES[record['decision']]}: {record['reason']}")
         return 0

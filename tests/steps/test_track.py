@@ -216,8 +216,8 @@ def test_a_content_that_another_store_registers_meanwhile_is_not_registered_agai
         assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
-def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained):
-    run(tracked(imdb))
+def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained, capsys):
+    first = run(tracked(imdb))
     second = run(tracked(imdb, training={"seed": 5}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
@@ -240,6 +240,18 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     assert promote_flow(PromoteSettings(version=1, reason="once more"))["against"] is None
     with pytest.raises(RegistryError, match=r"imdb-classifier has no version 9; it has 1, 2"):
         promote_flow(PromoteSettings(version=9))
+    with pytest.raises(RegistryError, match=r"no champion before version 1 is recorded; name a version with --version"):
+        promote_flow(PromoteSettings(back=True))
+    promote_flow(PromoteSettings(version=2))
+    record = promote_flow(PromoteSettings(back=True, reason="more false alarms"))
+    assert (record["version"], record["against"]) == (1, 2)
+    history = promote_flow(PromoteSettings(list=True))
+    assert [entry["version"] for entry in history["champions"]] == [1, 2, 1, 1, 2, 1]
+    assert [entry["by"] for entry in history["champions"]] == ["run", *["hand"] * 5]
+    last = history["champions"][-1]
+    assert (last["accuracy"], last["reason"]) == (pytest.approx(first["test"]["accuracy"]), "more false alarms")
+    assert show_promotion(history) == 0
+    assert "more false alarms" in " ".join(capsys.readouterr().out.split())
 
 
 def keep_nothing(folder: Path) -> None:
