@@ -25,14 +25,7 @@ logger = logging.getLogger("serving")
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that serves.
-
-    Attributes:
-        classifier: scores texts.
-        found: which version or run it is, and the hash of its files.
-        test: its test accuracy and the interval, if its run folder is in the store.
-        report: that run's page.
-    """
+    """A model that serves; with its test accuracy, the interval and its run's page, if that run is in the store."""
 
     classifier: Classifier
     found: FoundVersion

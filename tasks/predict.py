@@ -227,13 +227,8 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
 def predict(settings: PredictSettings, uri: str | None, file: str | None = None) -> dict[str, Any]:
     """Score a text, a file, or what is new in a folder; warn if the texts differ from those of training.
 
-    Args:
-        settings: what to score, and with which model.
-        uri: of the registry.
-        file: the only file of the folder to score.
-
     Returns:
-        The result of `predict_text` or `predict_files`.
+        The result of `predict_text` or `predict_files`, whose arguments these are.
     """
     if settings.text is not None:
         return predict_text(settings, uri)

@@ -15,8 +15,8 @@ from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.registry.loading import described, fetch_bundle, has_files
+from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
-from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,

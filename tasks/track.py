@@ -17,9 +17,9 @@ from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.network.history import Training
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
+from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
-from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
 from tasks.store.shared_store import open_store

@@ -147,7 +147,7 @@ def first_line(error: Exception) -> str:
 
 def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
     """Return the experiment's id; it is created or restored if need be, with its files in the store's own registry."""
-    experiment = client.get_experiment_by_name(name)
+    experiment: Any = client.get_experiment_by_name(name)
     if experiment is None:
         with suppress_existing():
             client.create_experiment(name, artifact_location=own_artifacts() if uri is None else None)

@@ -120,10 +120,7 @@ def hold_contest(
 ) -> Contest:
     """Compare a challenger with the champion on its test texts, except those that the champion was trained on.
 
-    The registered model and the labels say that the two do the same; the names of their data sets do not matter.
-
     If all of them are test texts of the champion, too, its scores are known; otherwise it scores them now.
-
     `downloaded` is the folder of the challenger's download.
 
     Raises:

@@ -16,9 +16,8 @@ from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
-from tasks.registry.local_database import folder_of
+from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
-from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import CONTENT, model_or_default, version_or_champion
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.in_use import take
@@ -39,9 +38,8 @@ class FoundVersion:
         name: for people.
         source: the address of its files; of a run folder's model, its key in the store.
         content: the hash of its files.
-        registered_model: its name in the registry; None for a run folder.
-        number: of the version; None for a run folder.
-        run: the run folder; None for a version.
+        registered_model, number: of a version.
+        run: the run folder.
     """
 
     name: str
@@ -62,7 +60,7 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
 
     Args:
         model: None for the champion, a version's number, or a run folder.
-        registered_model: the name in the registry; None takes the model that has a champion.
+        registered_model: its name in the registry; None takes the one that has a champion.
         uri: of the registry; None for the store's own.
 
     Raises:
@@ -102,11 +100,6 @@ def has_files(source: str, content: str, uri: str | None) -> bool:
 
     Their hash is checked in the store's own registry; a server is asked for their names only. A server may also name
     a folder that this machine does not see, which counts as there.
-
-    Args:
-        source: the address of the files.
-        content: their hash.
-        uri: of the registry.
 
     Raises:
         RegistryError: the server refuses to list them.

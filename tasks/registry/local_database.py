@@ -1,14 +1,21 @@
-"""The store's own database: MLflow's SQLite file, written whole, its addresses true to where the store is now."""
+"""The store's own registry: MLflow's SQLite file, created whole, fitted to where the store is, and read without MLflow.
 
+Importing MLflow takes seconds, which every cached run and every scored text would pay.
+"""
+
+import json
 import logging
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tasks.core.environment import store_root
+from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import MLFLOW
 from tasks.core.paths import sqlite_address
@@ -29,6 +36,27 @@ ADDRESSES = (
 DATABASE_REMEDY = (
     "bring back a copy of it, or move it away to start over: models that it named are then no longer registered"
 )
+
+
+MODELS = """
+SELECT m.name, json_group_object(a.alias, CAST(a.version AS TEXT)) FILTER (WHERE a.alias IS NOT NULL)
+FROM registered_models m LEFT JOIN registered_model_aliases a ON a.name = m.name
+WHERE ? IN ('', m.name) GROUP BY m.name ORDER BY m.name"""
+# For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
+VERSIONS = """
+SELECT v.name, CAST(v.version AS TEXT), COALESCE(v.storage_location, v.source),
+    json_group_object(t.key, t.value) FILTER (WHERE t.key IS NOT NULL)
+FROM model_versions v LEFT JOIN model_version_tags t ON t.name = v.name AND t.version = v.version
+WHERE v.name = ? AND v.current_stage != 'Deleted_Internal' GROUP BY v.version ORDER BY v.version"""
+# No row while a run is being logged, or was killed while it was.
+RUNS = """
+SELECT e.experiment_id, r.run_uuid, m.artifact_location FROM experiments e
+JOIN runs r ON r.experiment_id = e.experiment_id JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'content'
+JOIN logged_models m ON m.source_run_id = r.run_uuid
+WHERE e.name = ? AND t.value = ? AND r.status = 'FINISHED'
+AND 'active' = e.lifecycle_stage AND 'active' = r.lifecycle_stage AND 'active' = m.lifecycle_stage
+AND NOT EXISTS (SELECT 1 FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active')
+ORDER BY r.start_time DESC"""
 
 
 def own_database() -> Path:
@@ -94,3 +122,89 @@ def fit_addresses(path: Path) -> None:
                     {"old": old, "new": here},
                 )
             logger.warning("The store was moved: addresses in MLflow's database now start with %s, not %s", here, old)
+
+
+class OwnModel(NamedTuple):
+    """A registered model: its name, and its aliases with their versions."""
+
+    name: str
+    aliases: dict[str, str]
+
+
+class OwnVersion(NamedTuple):
+    """A version of a registered model: its number, the address of its files, and its tags."""
+
+    name: str
+    version: str
+    source: str
+    tags: dict[str, str]
+
+
+class OwnRegistry:
+    """Read-only subset of MlflowClient, on SQLite; without a database it is empty.
+
+    The one filter that it knows is `name = 'NAME'`.
+    """
+
+    def __init__(self, database: sqlite3.Connection | None) -> None:
+        self.database = database
+
+    def rows(self, query: str, *values: str) -> list[Any]:
+        """Return the rows that a query selects."""
+        return self.database.execute(query, values).fetchall() if self.database else []
+
+    def search_registered_models(self, filter_string: str = "", max_results: int = 1000) -> list[OwnModel]:
+        """Return the registered models, by name."""
+        rows = self.rows(MODELS, name_in(filter_string))
+        return [OwnModel(name, json.loads(aliases)) for name, aliases in rows[:max_results]]
+
+    def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
+        """Return the versions of a model, the oldest first."""
+        rows = self.rows(VERSIONS, name_in(filter_string))
+        return [OwnVersion(name, number, as_of_here(source), json.loads(tags)) for name, number, source, tags in rows]
+
+    def get_model_version(self, name: str, version: str) -> OwnVersion:
+        """Return a version.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {its.version: its for its in self.search_model_versions(f"name = '{name}'")}[version]
+
+    def find_run(self, experiment: str, content: str) -> tuple[str, str] | None:
+        """Return the ids of experiment and run of the finished run with the given content and its model's files."""
+        rows = self.rows(RUNS, experiment, content)
+        return next(((str(id_), run) for id_, run, source in rows if folder_of(as_of_here(source)).is_dir()), None)
+
+
+def name_in(filter_string: str) -> str:
+    """Return NAME of the filter `name = 'NAME'`."""
+    return filter_string.removeprefix("name = '").removesuffix("'")
+
+
+def as_of_here(address: str) -> str:
+    """Return the address of files in the store as it is now, even if it was elsewhere when they were written.
+
+    Nothing is written: a service may see the store by another path than the runs do, as in a container.
+    """
+    found = LOCATION.match(address)
+    return store_root().resolve().as_uri() + address[found.end("store") :] if found else address
+
+
+@contextmanager
+def own_registry() -> Iterator[OwnRegistry]:
+    """Open the store's own registry for reading.
+
+    Raises:
+        RegistryError: its database is damaged, or another version of MLflow wrote it.
+    """
+    path = own_database()
+    if not path.exists():
+        yield OwnRegistry(None)
+        return
+    try:
+        # Only SELECTs follow, but SQLite itself must be able to roll back what a killed process has left half written.
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=60)) as database:
+            yield OwnRegistry(database)
+    except sqlite3.DatabaseError as error:
+        raise RegistryError(f"MLflow at {path}: its database cannot be used ({error}); {DATABASE_REMEDY}") from error

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-    from tasks.registry.mlflow_sqlite import OwnRegistry
+    from tasks.registry.local_database import OwnRegistry
 
 # What is decided on a version; the first two are aliases in MLflow as well.
 CHAMPION: Literal["champion"] = "champion"
@@ -162,8 +162,7 @@ def decision_on(version: Any) -> Decision | None:
 def record_decision(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> Decision:
     """Write a decision on its version and move the aliases; call it under `registry_lock`. Return it with its time.
 
-    "neither" takes no alias from another version. If this is interrupted at any point, the next run decides again: the
-    record comes first, and only the alias makes a champion.
+    If this is interrupted, the next run decides again: the record comes first, and only the alias makes a champion.
     """
     model, number = version.name, version.version
     champion, challenger = version_under(client, model, CHAMPION), version_under(client, model, CHALLENGER)

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from tasks.core.errors import ModelError
 from tasks.core.settings import TrackingSettings
 from tasks.registry.client import experiment_id, registry
+from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
-from tasks.registry.mlflow_sqlite import own_registry
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,
