@@ -111,9 +111,9 @@ def read_versions(client: Models, tracked: dict[str, Any]) -> tuple[Any, Any, An
     """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
     model = tracked["model"]
     version, champion = client.get_model_version(model, str(tracked["version"])), version_under(client, model, CHAMPION)
-    if champion is not None and not has_files(champion.source, champion.tags.get(CONTENT), tracked["uri"]):
-        return version, None, champion
-    return version, champion, None
+    content = champion and champion.tags.get(CONTENT)  # without a hash, someone else has registered it
+    is_lost = content and not has_files(champion.source, content, tracked["uri"])
+    return (version, None, champion) if is_lost else (version, champion, None)
 
 
 def promote_version(tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings) -> tuple[Decision, bool]:

@@ -38,7 +38,7 @@ def run_in(store: Path, imdb: Path, **variables: str) -> tuple[dict, str]:
     clean = {name: value for name, value in os.environ.items() if name not in HOSTILE}
     environment = clean | {"ARTIFACTS_STORE": str(store), "PYTHONPATH": str(PROJECT)} | variables
     command = [sys.executable, "flows/imdb_flow.py", *as_flags(small(imdb))]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     artifacts = json.loads((store / "runs" / "latest" / "metrics.json").read_text())["artifacts"]
     return {step: (its["key"], its["sha256"]) for step, its in artifacts.items()}, done.stderr
