@@ -53,7 +53,7 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
         if isinstance(result, Exception):
             joined["refused"].append(describe(result))
         else:
-            joined = result | {name: joined[name] + result[name] for name in ("files", "refused")}
+            joined |= result | {name: joined[name] + result[name] for name in ("files", "refused")}
     if joined["refused"]:
         raise InputError("\n".join(joined["refused"]))
     return joined

@@ -19,7 +19,7 @@ from tasks.registry.loading import FoundVersion, find_version, load_version
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
-RETRY_SECONDS = 300.0  # between attempts to load a champion that was rejected, because each downloads it again
+RETRY_SECONDS = 60.0  # between attempts to load a champion that was rejected, because each downloads it again
 logger = logging.getLogger("serving")
 
 
