@@ -1,21 +1,17 @@
-"""Shuffle: which rows of each split a run takes, their order, and an external sort that brings them into it."""
+"""Shuffle: which rows of each split a run takes, and their order, into which a file on disk brings them."""
 
-import contextlib
-import itertools
-import sys
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from tasks.texts.tables.reading import regroup
+from tasks.texts.vocabulary import list_offsets
 
 # As Keras shuffles the first two; only data that brings its own has the third.
 SHUFFLED = ("train", "test", "validation")
 ROWS_IN_MEMORY = 8192
-MAX_PILES = 256
-WRITE_BYTES = 16 << 20
 
 
 def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
@@ -36,60 +32,24 @@ def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> 
     """Yield the rows of `parts` in another order, at most 8,192 at a time.
 
     Args:
-        parts: lists, n rows in all.
+        parts: lists of integers of one type, n rows in all.
         order: (m,) distinct row numbers, in the order of the result; other rows are dropped.
-        scratch: an empty folder.
+        scratch: an empty folder, for a file with the integers.
     """
-    place_of_row = np.full(order.max(initial=-1) + 1, -1, np.int64)
-    place_of_row[order] = np.arange(len(order))
-
-    def place_rows() -> Iterator[pa.RecordBatch]:
-        first = 0
+    ends, path, dtype = [np.zeros(1, np.int64)], scratch / "values", np.dtype(np.int32)
+    with path.open("wb") as file:
         for part in parts:
-            places = place_of_row[first : first + len(part)]
-            first += len(part)
-            kept = np.flatnonzero(places >= 0)
-            yield pa.record_batch({"place": places[kept], "tokens": part.take(pa.array(kept))})
-
-    if len(order):
-        yield from sort_by_place(place_rows(), 0, len(order), scratch)
-
-
-def sort_by_place(batches: Iterable[pa.RecordBatch], first: int, stop: int, scratch: Path) -> Iterator[pa.ListArray]:
-    """Yield the tokens of `batches` by place: each place from `first` up to `stop` occurs once.
-
-    More than 8,192 rows are split into at most 256 piles on disk, which are sorted recursively, so up to two million
-    rows are written only once.
-    """
-    if stop - first <= ROWS_IN_MEMORY:
-        yield pa.Table.from_batches(batches).sort_by("place")["tokens"].combine_chunks()
-        return
-    rows_per_pile = ROWS_IN_MEMORY
-    while rows_per_pile * MAX_PILES < stop - first:
-        rows_per_pile *= MAX_PILES
-    bounds = [*range(first, stop, rows_per_pile), stop]
-    piles = [scratch / f"{low}.arrow" for low in bounds[:-1]]
-    write_piles(batches, bounds, piles)
-    for pile, (low, high) in zip(piles, itertools.pairwise(bounds), strict=True):
-        below = scratch / pile.stem
-        below.mkdir()
-        with pa.OSFile(str(pile)) as file:
-            reader = pa.ipc.open_file(file)
-            rows = (reader.get_batch(number) for number in range(reader.num_record_batches))
-            yield from sort_by_place(rows, low, high, below)
-        below.rmdir()
-        pile.unlink()
-
-
-def write_piles(batches: Iterable[pa.RecordBatch], bounds: list[int], piles: list[Path]) -> None:
-    """Write rows to one file for each range between two bounds."""
-    with contextlib.ExitStack() as files:
-        writers: list[pa.RecordBatchWriter] = []
-        for gathered in regroup(batches, sys.maxsize, WRITE_BYTES):  # small writes make reading slow
-            rows = gathered.sort_by("place")
-            if not writers:
-                writers = [files.enter_context(pa.ipc.new_file(str(pile), rows.schema)) for pile in piles]
-            cuts = np.searchsorted(rows["place"].to_numpy(), bounds)
-            for writer, (start, end) in zip(writers, itertools.pairwise(cuts), strict=True):
-                if start < end:
-                    writer.write_batch(rows.slice(start, end - start))
+            values = part.flatten().to_numpy()
+            dtype = values.dtype
+            ends.append(ends[-1][-1] + list_offsets(part)[1:])
+            file.write(values)
+    bounds = np.concatenate(ends) * dtype.itemsize
+    with path.open("rb") as file:
+        for start in range(0, len(order), ROWS_IN_MEMORY):
+            rows = order[start : start + ROWS_IN_MEMORY]
+            sizes = bounds[rows + 1] - bounds[rows]
+            places = zip(sizes.tolist(), bounds[rows].tolist(), strict=True)
+            content = b"".join(os.pread(file.fileno(), size, place) for size, place in places)
+            offsets = np.concatenate([[0], np.cumsum(sizes)]) // dtype.itemsize
+            yield pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(np.frombuffer(content, dtype)))
+    path.unlink()

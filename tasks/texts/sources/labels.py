@@ -1,5 +1,6 @@
 """Labels: which are missing, which look alike, and their order; with two, the positive one comes last."""
 
+import difflib
 import re
 import shlex
 import unicodedata
@@ -9,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks.core.errors import InputError
+from tasks.texts.dataset import MAX_LABELS
 
 Warn = Callable[[str], None]
 # Pairs of which we know the positive label: negative, positive.
 KNOWN_PAIRS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
 SPELLINGS_NAMED = 5
-
-
 # What other programs write for a missing value.
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
                      "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
@@ -48,17 +48,11 @@ def appearance(label: str) -> str:
     return plain_label(" ".join(shown.split())).removeprefix("+")
 
 
-def count_common(one: str, other: str) -> int:
-    """Return how many characters two texts have in common at their start."""
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (first, second) in enumerate(pairs) if first != second), min(len(one), len(other)))
-
-
 def describe_difference(one: str, other: str) -> str:
-    """Return the code points in which two spellings differ."""
-    start = count_common(one, other)
-    end = count_common(one[start:][::-1], other[start:][::-1])
-    parts = [spelling[start : len(spelling) - end] for spelling in (one, other)]
+    """Return the code points in which two spellings first differ."""
+    opcodes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    _tag, start, stop, other_start, other_stop = next(code for code in opcodes if code[0] != "equal")
+    parts = one[start:stop], other[other_start:other_stop]
     points = [" ".join(f"U+{ord(character):04X}" for character in part[:CODE_POINTS_NAMED]) for part in parts]
     return f"{points[0] or 'nothing'} in one is {points[1] or 'nothing'} in the other"
 
@@ -67,37 +61,46 @@ class Labels:
     """The labels of a dataset in order of appearance.
 
     Attributes:
-        names: of the labels, without whitespace around them.
-        spellings: labels that are not spelt as their name, each with its name.
-        places: in `names`, of each spelling.
-        look_alikes: two spellings that look alike, as soon as there are any.
+        first_rows: each label, without whitespace around it, with the file and row in which it appears first.
+        spellings: labels that are not spelt like that, each with how they are.
     """
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
+    def __init__(self, path: Path, column: str) -> None:
+        """Start without labels; path and column are for messages."""
+        self.first_rows: dict[str, str] = {}
         self.spellings: dict[str, str] = {}
-        self.look_alikes: tuple[str, str] | None = None
-        self.places: dict[str, int] = {}
-        self._known: dict[str, str] = {}  # first spelling by appearance
+        self._path, self._column = path, column
+        self._places: dict[str, int] = {}
+        self._known: dict[str, tuple[str, str]] = {}  # first spelling and its row, by appearance
 
-    def places_of(self, spellings: list[str]) -> np.ndarray:
-        """Return the place in `names` of each label: (n,) int64."""
-        for spelling in dict.fromkeys(spellings):
-            if spelling not in self.places:
-                self._add(spelling)
-        return np.array([self.places[spelling] for spelling in spellings], np.int64)
+    def places_of(self, spellings: list[str], file: Path, rows: np.ndarray) -> np.ndarray:
+        """Return the number of each label, by first appearance: (n,) int16.
 
-    def _add(self, spelling: str) -> None:
-        first = self._known.setdefault(appearance(spelling), spelling)
+        Raises:
+            InputError: there are too many labels, or two of them look alike.
+        """
+        for spelling, row in zip(spellings, rows, strict=True):
+            if spelling not in self._places:
+                self._add(spelling, f"{file.name} row {row:,}")
+        return np.array([self._places[spelling] for spelling in spellings], np.int16)
+
+    def _add(self, spelling: str, row: str) -> None:
+        first, first_row = self._known.setdefault(appearance(spelling), (spelling, row))
         if first != spelling:
-            self.look_alikes = self.look_alikes or (first, spelling)
-            self.places[spelling] = self.places[first]
-            return
+            raise InputError(
+                f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({row}) look alike: "
+                f"{describe_difference(first, spelling)}; write the same in every row"
+            )
+        if len(self._places) == MAX_LABELS:
+            raise InputError(
+                f"{self._path}: {row} has the label {spelling!r}, but there may be at most {MAX_LABELS:,} labels; is "
+                f"{self._column!r} the label column (--data.label-column)?"
+            )
         name = plain_label(spelling)
+        self._places[spelling] = len(self._places)
+        self.first_rows[name] = row
         if spelling != name:
             self.spellings[spelling] = name
-        self.places[spelling] = len(self.names)
-        self.names.append(name)
 
 
 def describe_spellings(spellings: dict[str, str], path: Path) -> str:

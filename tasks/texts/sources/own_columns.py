@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import Labels, Warn, appearance, describe_difference, describe_spellings, is_missing
+from tasks.texts.sources.labels import Labels, Warn, appearance, describe_spellings, is_missing
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
 from tasks.texts.tables.columns import required_strings, strings_of, texts_of
 
@@ -47,132 +46,87 @@ class Columns:
     splits: np.ndarray | None = None
 
 
-def read_columns(
-    path: Path, settings: SourceSettings, batches: Batches, file_splits: dict[Path, int] | None
-) -> Columns:
-    """Collect the columns of all files.
-
-    Args:
-        path: for messages.
-        settings: the columns, and the rows to leave out.
-        batches: the rows.
-        file_splits: the split of each file, if their names say it: places in SPLITS.
-
-    Raises:
-        InputError: a column is missing, a row has a missing or invalid text, label, group or split, or labels look
-            alike.
-    """
-    reader = ColumnReader(path, settings, file_splits)
-    for file, first, batch in batches:
-        reader.add(file, first, batch)
-    return reader.finish()
-
-
 class ColumnReader:
     """Collects the columns of batch after batch."""
 
     def __init__(self, path: Path, settings: SourceSettings, file_splits: dict[Path, int] | None) -> None:
-        """Start with no rows; the arguments are those of `read_columns`."""
+        """Start with no rows; `file_splits` is the split of each file, if their names say it: places in SPLITS."""
         self._path, self._settings, self._file_splits = path, settings, file_splits
-        self._known, self._label_rows = Labels(), list[str]()
+        self._labels = Labels(path, settings.label_column)
         dtypes = {"labels": np.int16, "texts": np.uint64, "keep": np.bool_}
         self._parts = defaultdict[str, list[np.ndarray]](list, {name: [np.zeros(0, dtypes[name])] for name in dtypes})
         self._drops = {appearance(label): label for label in settings.drop_labels}
-        self._dropped: Counter[str] = Counter()
-        self._missing, self._first_missing, self._unsupervised = 0, "", 0
+        self._left_out: Counter[str | None] = Counter()  # rows by dropped label, None without a label
+        self._first_missing, self._unsupervised = "", 0
 
     def add(self, file: Path, first: int, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch that has `first` rows of its file before it."""
-        settings = self._settings
-        splits = None
+        """Add the rows of a batch that has `first` rows of its file before it.
+
+        Raises:
+            InputError: a column is missing, a row has an invalid text, group or split, or labels look alike.
+        """
+        settings, parts = self._settings, self._parts
+        splits = np.full(len(batch), self._file_splits[file] if self._file_splits else TRAIN, np.int8)
         if settings.split_column:
             splits = read_splits(required_strings(batch, settings.split_column, file, first), file, first)
-        elif self._file_splits:
-            splits = np.full(len(batch), self._file_splits[file], np.int8)
-        keep = np.ones(len(batch), bool) if splits is None else splits != LEFT_OUT
+        keep = splits != LEFT_OUT
         self._unsupervised += int((~keep).sum())
         labels = strings_of(batch, settings.label_column, file, "--data.label-column").to_pylist()
-        keep = self._drop_rows(labels, keep, file, first)
-        self._parts["keep"].append(keep)
-        if splits is not None:
-            self._parts["splits"].append(splits[keep])
+        self._leave_out(labels, keep, file, first)
+        parts["keep"].append(keep)
+        if settings.split_column or self._file_splits:
+            parts["splits"].append(splits[keep])
         texts = texts_of(batch, settings.text_column, file, first, keep).to_pylist()
-        self._parts["texts"].append(hash_texts(texts, settings.split_seed))
-        self._add_labels(labels, np.flatnonzero(keep), file, first)
+        parts["texts"].append(hash_texts(texts, settings.split_seed))
+        rows = np.flatnonzero(keep)
+        parts["labels"].append(self._labels.places_of([labels[row] for row in rows], file, first + 1 + rows))
         if settings.group_column:
             names = required_strings(batch, settings.group_column, file, first)
-            kept = [name.strip() for name, is_kept in zip(names, keep, strict=True) if is_kept]
-            self._parts["groups"].append(hash_texts(kept, settings.split_seed))
+            parts["groups"].append(hash_texts([names[row].strip() for row in rows], settings.split_seed))
 
-    def _drop_rows(self, labels: list[str], keep: np.ndarray, file: Path, first: int) -> np.ndarray:
-        """Return which rows to keep, without those that have no label or one that is dropped."""
-        keep = keep.copy()
-        distinct = set(labels)
-        missing = {label for label in distinct if is_missing(label)}
-        dropped = {label: key for label in distinct if (key := appearance(label)) in self._drops}
-        for row in np.flatnonzero(keep) if missing or dropped else ():
-            if labels[row] in dropped:
-                self._dropped[dropped[labels[row]]] += 1
+    def _leave_out(self, labels: list[str], keep: np.ndarray, file: Path, first: int) -> None:
+        """Set `keep` to False for rows that have no label or one that is dropped."""
+        reasons: dict[str, str | None] = {label: None for label in set(labels) if is_missing(label)}
+        reasons |= {label: self._drops[key] for label in set(labels) if (key := appearance(label)) in self._drops}
+        for row in np.flatnonzero(keep) if reasons else ():
+            if (label := labels[row]) in reasons:
                 keep[row] = False
-            elif labels[row] in missing:
-                column = repr(self._settings.label_column)
-                found = repr(labels[row]) if labels[row].strip() else "nothing"
-                self._first_missing = self._first_missing or f"{file}: row {first + row + 1:,} has {found} in {column}"
-                self._missing += 1
-                keep[row] = False
-        return keep
-
-    def _add_labels(self, labels: list[str], rows: np.ndarray, file: Path, first: int) -> None:
-        kept = [labels[row] for row in rows]
-        known = self._known
-        places = known.places_of(kept)
-        for label in range(len(self._label_rows), len(known.names)):
-            row = rows[int((places == label).argmax())]
-            self._label_rows.append(f"{file.name} row {first + row + 1:,}")
-        if len(known.names) > MAX_LABELS:
-            raise InputError(
-                f"{self._path}: {self._label_rows[MAX_LABELS]} has the label {known.names[MAX_LABELS]!r}, but there "
-                f"may be at most {MAX_LABELS:,} labels; is {self._settings.label_column!r} the label column "
-                "(--data.label-column)?"
-            )
-        if known.look_alikes:
-            one, other = known.look_alikes
-            raise InputError(
-                f"{self._path}: the labels {one!r} ({self._label_rows[known.places[one]]}) and {other!r} "
-                f"({file.name} row {first + rows[kept.index(other)] + 1:,}) look alike: "
-                f"{describe_difference(one, other)}; write the same in every row"
-            )
-        self._parts["labels"].append(places.astype(np.int16))
+                self._left_out[reasons[label]] += 1
+                if reasons[label] is None and not self._first_missing:
+                    found = repr(label) if label.strip() else "nothing"
+                    column = repr(self._settings.label_column)
+                    self._first_missing = f"{file}: row {first + row + 1:,} has {found} in {column}"
 
     def finish(self) -> Columns:
-        """Return the columns of all rows that are kept."""
-        if self._missing and self._settings.unlabelled == "refuse":
+        """Return the columns of all rows that are kept.
+
+        Raises:
+            InputError: labels are missing, no row has a label to drop, or there are no train or no test rows.
+        """
+        settings, missing = self._settings, self._left_out[None]
+        if missing and settings.unlabelled == "refuse":
             raise InputError(
-                f"{self._first_missing}, the first of {self._missing:,} without a label; fill them in (or rename the "
+                f"{self._first_missing}, the first of {missing:,} without a label; fill them in (or rename the "
                 "label, if this is one), or leave these rows out: --data.unlabelled drop"
             )
-        for key, label in self._drops.items():
-            if key not in self._dropped:
+        for label in self._drops.values():
+            if label not in self._left_out:
                 raise InputError(f"{self._path}: no row has the label {label!r} that --data.drop-labels names")
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        splits = columns.get("splits")
-        if splits is not None and not {TRAIN, TEST} <= set(np.unique(splits).tolist()):
-            where = f"the column {self._settings.split_column!r}" if self._settings.split_column else "the split"
+        if not {TRAIN, TEST} <= set(columns.get("splits", [TRAIN, TEST])):
+            where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
             raise InputError(f"{self._path}: {where} names no train or no test rows")
-        first_rows = dict(zip(self._known.names, self._label_rows, strict=True))
-        return Columns(first_rows=first_rows, notes=self._notes(columns["labels"]), **columns)
+        return Columns(self._labels.first_rows, notes=self._notes(columns["labels"]), **columns)
 
     def _notes(self, labels: np.ndarray) -> list[str]:
-        known, path = self._known, self._path
+        known, path = self._labels, self._path
         notes = [describe_spellings(known.spellings, path)] if known.spellings else []
-        if self._missing:
-            notes.append(f"{path}: {self._missing:,} rows without a label left out")
-        if self._unsupervised:
-            notes.append(f"{path}: {self._unsupervised:,} rows of an unsupervised split left out")
-        for key, count in self._dropped.items():
-            notes.append(f"{path}: {count:,} rows with the label {self._drops[key]!r} left out")
-        if UNLABELLED in known.names and len(known.names) > 2:
-            count = int((labels == known.names.index(UNLABELLED)).sum())
+        left_out = [(count, "without a label" if label is None else f"with the label {label!r}")
+                    for label, count in self._left_out.items()]  # fmt: skip
+        left_out.append((self._unsupervised, "of an unsupervised split"))
+        notes += [f"{path}: {count:,} rows {which} left out" for count, which in left_out if count]
+        if UNLABELLED in known.first_rows and len(known.first_rows) > 2:
+            count = int((labels == list(known.first_rows).index(UNLABELLED)).sum())
             notes.append(
                 f"{path}: {count:,} rows have the label -1, which is trained on; if it marks unlabelled rows, leave "
                 "them out: --data.drop-labels -1"

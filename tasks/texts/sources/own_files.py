@@ -16,7 +16,7 @@ from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.labels import Warn, name_labels
-from tasks.texts.sources.own_columns import Batches, Columns, check_classes, check_leaks, read_columns, without_leaks
+from tasks.texts.sources.own_columns import Batches, ColumnReader, Columns, check_classes, check_leaks, without_leaks
 from tasks.texts.sources.own_folders import choose_files, labelled_files, name_in, read_options
 from tasks.texts.sources.splitting import REMOVED, TRAIN, VALIDATION, assign_splits, check_shares
 from tasks.texts.tables.columns import ReadOptions, texts_of
@@ -49,7 +49,10 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         raise InputError(f"{path}: its content has changed since the run began; run again")
     chosen = choose_files(path, settings)
     options = read_options(settings)
-    columns = read_columns(path, settings, rows_of(chosen.files, options), chosen.splits)
+    reader = ColumnReader(path, settings, chosen.splits)
+    for file, first, batch in rows_of(chosen.files, options):
+        reader.add(file, first, batch)
+    columns = reader.finish()
     rows = np.bincount(columns.labels, minlength=len(columns.first_rows)).tolist()
     names = name_labels(dict(zip(columns.first_rows, rows, strict=True)), settings.positive_label, path, warn)
     for line in [*chosen.notes, *describe_headers(chosen.files, options), *columns.notes]:

@@ -7,8 +7,7 @@ import pytest
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.texts.sources import own_files
-from tasks.texts.sources.own_columns import read_columns
+from tasks.texts.sources.own_columns import ColumnReader
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.splitting import TEST, assign_splits, hash_texts
 
@@ -120,12 +119,12 @@ def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
 def test_files_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch, then):
     path = write_csv(tmp_path / "a.csv", rows(60))
 
-    def read_and_change(*arguments):
-        columns = read_columns(*arguments)
+    def finish_and_change(reader):
         write_csv(path, rows(then))
-        return columns
+        return finish(reader)
 
-    monkeypatch.setattr(own_files, "read_columns", read_and_change)
+    finish = ColumnReader.finish
+    monkeypatch.setattr(ColumnReader, "finish", finish_and_change)
     with pytest.raises(InputError, match=r"a\.csv: its content has changed while it was read; run again"):
         fetch(tmp_path, path)
 
