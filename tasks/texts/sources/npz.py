@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import resource
 import zipfile
 from array import array
 from collections.abc import Iterator
@@ -24,44 +25,28 @@ MAX_GROWTH_BYTES = 1 << 30
 NUMBERS = np.dtype("int64"), np.dtype("int32"), np.dtype("uint8"), np.dtype("int8")
 
 
-class ArrayStandIn:
-    """Takes the place of a pickled NumPy array: a shape and a flat list."""
+class StandIn:
+    """Takes the place of a pickled NumPy array or dtype, and keeps its state."""
 
-    shape: tuple[int, ...]
-    values: list[Any]
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take the state that NumPy pickles: version, shape, dtype, order, list of objects."""
-        _version, shape, _dtype, _fortran_order, values = state
-        if not isinstance(values, list) or shape != (len(values),):
-            raise pickle.UnpicklingError("an array that is not one list of objects")
-        self.shape, self.values = shape, values
-
-
-class DtypeStandIn:
-    """Takes the place of a pickled dtype, and ignores it."""
+    state: tuple[Any, ...] = ()
 
     def __init__(self, *_description: object) -> None: ...
-    def __setstate__(self, state: object) -> None: ...
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = tuple(state)
 
 
 class ArrayUnpickler(pickle.Unpickler):
     """Accepts lists, ints and the names by which NumPy pickles an array, each replaced by a stand-in."""
 
-    ADMITTED: dict[tuple[str, str], Any] = {  # noqa: RUF012 - a constant
-        ("numpy._core.multiarray", "_reconstruct"): lambda *_: ArrayStandIn(),
-        ("numpy.core.multiarray", "_reconstruct"): lambda *_: ArrayStandIn(),
-        ("numpy", "ndarray"): ArrayStandIn,
-        ("numpy", "dtype"): DtypeStandIn,
-        # Older NumPy wrote protocol 2, which has no bytes: it encodes a string.
-        ("_codecs", "encode"): lambda *_: b"",
-    }
+    # Older NumPy wrote protocol 2, which has no bytes: it encodes a string.
+    ADMITTED = frozenset({("numpy._core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "_reconstruct"),
+                          ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")})  # fmt: skip
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a stand-in, or refuse."""
         if (module, name) not in self.ADMITTED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array of texts needs")
-        return self.ADMITTED[module, name]
+        return StandIn
 
     def persistent_load(self, pid: Any) -> Any:
         """Refuse references to objects outside the file."""
@@ -77,8 +62,7 @@ def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
     Raises:
         SourceError: the file has another content.
     """
-    lists = read_lists(path, f"x_{split}.npy")
-    labels = read_labels(path, f"y_{split}.npy")
+    lists, labels = read_lists(path, f"x_{split}.npy"), read_labels(path, f"y_{split}.npy")
     if len(lists) != len(labels):
         raise SourceError(f"{path}: x_{split} has {len(lists)} texts, y_{split} has {len(labels)} labels")
     return lists, labels
@@ -100,51 +84,44 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
     except (ValueError, TypeError, AttributeError, EOFError, IndexError, KeyError, OverflowError,
             pickle.UnpicklingError) as error:  # fmt: skip
         raise SourceError(f"{path}: {member} was refused: {str(error) or type(error).__name__}") from error
-    if not isinstance(array, ArrayStandIn) or getattr(array, "shape", None) != shape:
+    # NumPy's state: version, shape, dtype, order, list of objects.
+    state = getattr(array, "state", ())
+    values = state[4] if len(state) == 5 else None
+    if not isinstance(values, list) or not state[1] == shape == (len(values),):
         raise SourceError(f"{path}: {member} is not an array of {shape} lists, as its header says")
-    return flatten_lists(array.values, f"{path}: {member}")
+    return flatten_lists(values, f"{path}: {member}")
 
 
 @contextmanager
 def bounded_memory(growth: int) -> Iterator[None]:
     """Limit the growth of this process's memory in bytes; exceeding it raises MemoryError.
 
-    One byte of a pickle can ask for a table of gigabytes. Windows has no such limit.
+    One byte of a pickle can ask for a table of gigabytes.
     """
-    try:
-        import resource
-    except ImportError:
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_AS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = psutil.Process().memory_info().vms + growth
-    if before[1] != resource.RLIM_INFINITY:
-        limit = min(limit, before[1])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
     """Return lists of Python ints as Arrow lists of int32."""
-    if not all(type(review) is list for review in reviews):
-        raise SourceError(f"{place} holds something else than lists of word ranks")
-    lengths = np.fromiter(map(len, reviews), np.int64, len(reviews))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    # NumPy would silently round floats and parse strings; the standard library's array refuses both.
-    numbers = array("i")
+    # NumPy and Arrow would silently round floats; the standard library's array refuses them.
+    numbers, offsets = array("i"), [0]
     try:
         for review in reviews:
             numbers.fromlist(review)
+            offsets.append(len(numbers))
     except (TypeError, OverflowError) as error:
-        raise SourceError(f"{place} holds something else than word ranks: {error}") from error
+        raise SourceError(f"{place} holds something else than lists of word ranks: {error}") from error
     ranks = np.asarray(numbers, np.int32)
     if len(ranks) and ranks.min() < 1:
         row = int(np.searchsorted(offsets, int(ranks.argmin()), side="right")) - 1
         raise SourceError(f"{place}: text {row} has the rank {ranks.min()}; ranks begin at 1")
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(ranks))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ranks))
 
 
 def read_labels(path: Path, member: str) -> np.ndarray:
@@ -163,20 +140,18 @@ def read_labels(path: Path, member: str) -> np.ndarray:
 def open_member(path: Path, member: str) -> tuple[io.BytesIO, tuple[int, ...], np.dtype[Any]]:
     """Read one member into memory, up to a limit; return it from its data on, with its shape and dtype."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            content = io.BytesIO(stream.read(MAX_MEMBER_BYTES + 1))
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(member).file_size > MAX_MEMBER_BYTES:
+                raise SourceError(f"{path}: {member} inflates to more than {MAX_MEMBER_BYTES} bytes; refused")
+            content = io.BytesIO(archive.read(member))
     except KeyError as error:
         raise SourceError(f"{path}: holds no {member}; expected x_train, y_train, x_test and y_test") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{path}: is not an .npz file ({error})") from error
-    if content.getbuffer().nbytes > MAX_MEMBER_BYTES:
-        raise SourceError(f"{path}: {member} inflates to more than {MAX_MEMBER_BYTES} bytes; refused")
     try:
         version = npy.read_magic(content)
-        if version not in ((1, 0), (2, 0)):
-            raise SourceError(f"{path}: {member} has the .npy format {version}, expected 1.0 or 2.0")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, _fortran_order, dtype = read(content)
-    except ValueError as error:
-        raise SourceError(f"{path}: {member} has no .npy header ({error})") from error
+    except (ValueError, KeyError) as error:
+        raise SourceError(f"{path}: {member} has no .npy header of version 1.0 or 2.0 ({error})") from error
     return content, shape, dtype

@@ -66,15 +66,16 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path):
         (header((2,)) + pickle.dumps([[1], [2]]), "is not an array of"),
         (header((3,)) + pickle.dumps(object_array([[1], [2]])), "as its header says"),
         (header((2,)) + pickle.dumps(object_array([[1], [2]]))[:-9], "was refused"),
-        (header((2,)) + pickle.dumps(object_array([[1], "two"])), "something else than lists"),
-        (header((2,)) + pickle.dumps(object_array([[1], [2.5]])), "something else than word ranks"),
-        (header((2,)) + pickle.dumps(object_array([[1], ["2"]])), "something else than word ranks"),
-        (header((2,)) + pickle.dumps(object_array([[1], [2**40]])), "something else than word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], "two"])), "something else than lists of word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], [2.5]])), "something else than lists of word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], ["2"]])), "something else than lists of word ranks"),
+        (header((2,)) + pickle.dumps(object_array([[1], [2**40]])), "something else than lists of word ranks"),
         (header((2,)) + pickle.dumps(object_array([[1], [5, -2]])), "text 1 has the rank -2"),
         (header((2,), "<i8") + b"\0" * 16, "expected lists of word ranks"),
         (b"not an array", "has no .npy header"),
+        (b"\x93NUMPY\x09\0", "has no .npy header of version 1.0 or 2.0"),
     ],
-    ids=["no array", "shape", "cut", "string", "float", "digits", "large", "negative", "numbers", "header"],
+    ids=["no array", "shape", "cut", "string", "float", "digits", "large", "negative", "numbers", "header", "version"],
 )
 def test_a_member_that_is_something_else_is_refused(tmp_path, x, message):
     with pytest.raises(SourceError, match=message):
