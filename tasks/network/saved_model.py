@@ -10,7 +10,7 @@ import pyarrow as pa
 from tasks.network.bundle import KerasClassifier
 from tasks.texts.length_buckets import BUCKET_WIDTH
 from tasks.texts.padded import head_of
-from tasks.texts.tokenising import MARKED, PARTED, RULES, TABLE, accent_ranks, letter_table
+from tasks.texts.tokenising import ISOLATED, MARKED, RULES, TABLE, accent_ranks, letter_table
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,7 +46,7 @@ def tokenise_in_graph(rule: str) -> Callable[["tf.Tensor"], "tf.RaggedTensor"]:
             points = order_accents(points)
         spaced = tf.strings.unicode_encode(points, "UTF-8")
         if is_decomposed:
-            spaced = tf.strings.regex_replace(spaced, MARKED, PARTED)
+            spaced = tf.strings.regex_replace(spaced, MARKED, ISOLATED)
         return tf.strings.split(spaced, sep=" ")
 
     return tokenise

@@ -40,7 +40,7 @@ UNASSIGNED = r"[^\p{L}\p{M}\p{N}\p{P}\p{S}\p{Z}\p{C}]"
 # Letters, marks, digits and the apostrophe make words. Above U+3FFFF, where a table would grow tall, there is none.
 UNICODE_SEPARATORS = r"[^\p{L}\p{M}\p{N}\p{So}' \x01]|[\x{40000}-\x{10ffff}]"
 # A character that is a word of its own takes its accents and vowel signs along.
-MARKED, PARTED = MARK + r"(.\p{M}*)", r" \1 "
+MARKED, ISOLATED = MARK + r"(.\p{M}*)", r" \1 "
 TABLE = 0x40000
 
 
@@ -108,7 +108,7 @@ def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
         return rule.respell(texts)
     is_ascii = pc.string_is_ascii(texts)
     fast = rule.respell_ascii(texts.filter(is_ascii))
-    others = pc.replace_substring_regex(rule.respell(texts.filter(pc.invert(is_ascii))), MARKED, PARTED)
+    others = pc.replace_substring_regex(rule.respell(texts.filter(pc.invert(is_ascii))), MARKED, ISOLATED)
     both = pa.concat_arrays([fast, others])
     flags = np.asarray(is_ascii)
     places = np.where(flags, np.cumsum(flags) - 1, len(fast) + np.cumsum(~flags) - 1)

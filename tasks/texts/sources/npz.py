@@ -85,7 +85,7 @@ def read_lists(path: Path, member: str) -> pa.ListArray:
             pickle.UnpicklingError) as error:  # fmt: skip
         raise SourceError(f"{path}: {member} was refused: {str(error) or type(error).__name__}") from error
     # NumPy's state: version, shape, dtype, order, list of objects.
-    state = getattr(array, "state", ())
+    state: Any = getattr(array, "state", ())
     values = state[4] if len(state) == 5 else None
     if not isinstance(values, list) or not state[1] == shape == (len(values),):
         raise SourceError(f"{path}: {member} is not an array of {shape} lists, as its header says")

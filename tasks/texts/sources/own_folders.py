@@ -37,23 +37,19 @@ def labelled_files(path: Path) -> list[Path]:
     return table_files(path, LABELLED, partitions(path))
 
 
+def describe_unread(path: Path) -> str | None:
+    """Return a sentence about files in a folder and its partitions that are not read, or None."""
+    return describe_skipped(path, LABELLED, partitions(path))
+
+
 def partitions(path: Path) -> list[Path]:
     """Return subfolders at any depth that are named like a split, or like Hive's `key=value`."""
-    if not path.is_dir():
-        return []
     folders = [
         folder
-        for folder in visible(path)
+        for folder in (visible(path) if path.is_dir() else ())
         if folder.is_dir() and not folder.is_symlink() and ("=" in folder.name or named_split(folder.name) is not None)
     ]
     return [*folders, *(nested for folder in folders for nested in partitions(folder))]
-
-
-def describe_unread(path: Path) -> str | None:
-    """Return a sentence about files in a folder and its partitions that are not read, or None."""
-    folders = partitions(path)
-    lines = [describe_skipped(folder, LABELLED, folders) for folder in (path, *folders)]
-    return "; ".join(line for line in lines if line) or None
 
 
 def named_split(name: str) -> int | None:
@@ -77,14 +73,13 @@ def choose_files(path: Path, settings: SourceSettings) -> Choice:
     for file in files:
         try:
             has_rows = file.stat().st_size > 0 and next(read_batches(file, read_options(settings)), None) is not None
+            (full if has_rows else empty).append(file)
         except EmptyTable:
-            has_rows = False
+            empty.append(file)
         except MissingColumn as error:
             if splits is None or splits[file] == TRAIN:
                 raise
-            notes.append(f"{error.what}; left out")
-            continue
-        (full if has_rows else empty).append(file)
+            notes.append(f"left out: {error}")
     if empty and full:
         notes.append(f"{path}: {name_files(path, empty)} left out: no rows")
     return choose_splits(path, full or files, splits, notes)
@@ -108,9 +103,9 @@ def choose_splits(path: Path, files: list[Path], splits: dict[Path, int | None] 
     if TEST not in places:
         named = {file: TEST if place == VALIDATION else place for file, place in named.items()}
         notes.append(f"{path}: has no test file, so the validation file is for testing")
-    lines = [f"{SPLITS[at]} {name_files(path, [file for file in named if named[file] == at])}"
-             for at in sorted(set(named.values()))]  # fmt: skip
-    return Choice(list(named), named, [*notes, f"{path}: the names say the split: {'; '.join(lines)}"])
+    said = [f"{SPLITS[at]} {name_files(path, [file for file in named if named[file] == at])}"
+            for at in sorted(set(named.values()))]  # fmt: skip
+    return Choice(list(named), named, [*notes, f"{path}: the names say the split: {'; '.join(said)}"])
 
 
 def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None] | None:

@@ -23,11 +23,6 @@ class EmptyTable(InputError):
 class MissingColumn(InputError):
     """A table lacks a column that is to be read."""
 
-    def __init__(self, what: str, flag: str) -> None:
-        """`what` says which one; `flag` names another one."""
-        super().__init__(f"{what}; name it with {flag}")
-        self.what = what
-
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -57,7 +52,7 @@ class ReadOptions:
         """Refuse a table with the given column names if a column to read is missing or appears twice."""
         for column, flag in (self.columns or {self.text_column: f"{self.flags}text-column"}).items():
             if column not in names:
-                raise MissingColumn(f"{path}: has no column {column!r}, only {', '.join(names)}", flag)
+                raise MissingColumn(f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {flag}")
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")

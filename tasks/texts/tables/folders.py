@@ -1,7 +1,7 @@
 """Folders: which files are read as tables, by their names."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tasks.core.errors import InputError
@@ -37,7 +37,7 @@ def table_files(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Iterable
     Raises:
         InputError: there is none, or one is not readable.
     """
-    endings = ", ".join(forms)
+    endings, files = ", ".join(forms), [path]
     if path.is_dir():
         files = sorted(file for folder in (path, *subfolders) for file in files_within(folder, forms))
         if not files:
@@ -46,8 +46,6 @@ def table_files(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Iterable
         raise InputError(f"{path}: no such file or folder")
     elif not is_table(path, forms) or not path.is_file():
         raise InputError(f"{path}: expected a file that ends in {endings}; unpack or convert it first")
-    else:
-        files = [path]
     for file in files:
         check_readable(file)
     return files
@@ -66,16 +64,18 @@ def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
 
 
-def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS, others: Iterable[Path] = ()) -> str | None:
-    """Return a sentence about what is in a folder and is not read, or None; `others` are read, too."""
-    if not path.is_dir():
-        return None
-    taken = {*files_within(path, forms), *others}
-    names = [printable(found.name) + "/" * found.is_dir() for found in visible(path) if found not in taken]
-    if not names:
-        return None
-    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
-    return f"{path}: {', '.join(names[:NAMES_SHOWN])}{more} skipped; expected files in {', '.join(forms)}"
+def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Sequence[Path] = ()) -> str | None:
+    """Return a sentence about what is in a folder and some of its subfolders and is not read, or None."""
+    lines = []
+    for folder in (path, *subfolders) if path.is_dir() else ():
+        taken = {*files_within(folder, forms), *subfolders}
+        names = [printable(other.name) + "/" * other.is_dir() for other in visible(folder) if other not in taken]
+        if names:
+            more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+            lines.append(
+                f"{folder}: {', '.join(names[:NAMES_SHOWN])}{more} skipped; expected files in {', '.join(forms)}"
+            )
+    return "; ".join(lines) or None
 
 
 def visible(folder: Path) -> list[Path]:

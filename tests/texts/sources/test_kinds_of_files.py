@@ -187,7 +187,7 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         SPLIT,
         "1 rows of an unsupervised split",
     ),
-    ("Kaggle", {"train.csv": table(), "test.csv": UNLABELLED}, "", ROWS, "test.csv: has no column 'label', .*left out"),
+    ("Kaggle", {"train.csv": table(), "test.csv": UNLABELLED}, "", ROWS, "left out: .*test.csv: has no column 'label'"),
     (
         "an empty part",
         {"a.csv": table(), "b.csv": "", "c.csv.gz": gzip.compress(b""), "d.csv": "label,text\n"},
