@@ -67,7 +67,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         pad.function(encoded=folder / "encode", settings=PadSettings(), folder=target)
     elif step == "score":
         from tasks.build import make_model
-        from tasks.network.history import Epoch, write_training
+        from tasks.evaluation.history import Epoch, write_training
         from tasks.network.keras_files import save_model
         from tasks.score import score
 

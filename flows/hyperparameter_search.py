@@ -7,16 +7,17 @@ from prefect import flow, get_run_logger
 
 from flows.imdb_flow import learn_phrases
 from tasks.build import build
+from tasks.core.files import digest
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, shared_settings
+from tasks.evaluation.history import Training
 from tasks.evaluation.optuna_study import finished_trials, open_study, run_trials
 from tasks.evaluation.search_space import read_search
-from tasks.network.history import Training
 from tasks.pad import pad
-from tasks.store.artifact import Artifact, digest
+from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
 from tasks.train import train
 

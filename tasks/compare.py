@@ -9,6 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.base_settings import flatten
 from tasks.core.errors import DataError
 from tasks.core.files import written_as_newest
 from tasks.core.flow_settings import CompareSettings
@@ -16,11 +17,10 @@ from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, 
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
 from tasks.evaluation.comparison import MemberRun, Outcome, chosen_run, compare_pairs, rank_members, summarise_runs
+from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
-from tasks.network.history import Training
-from tasks.registry.client import flatten
 from tasks.reporting import comparisons
 from tasks.reporting.pages import read_svg, render
 from tasks.store.artifact import Artifact, describe_artifacts

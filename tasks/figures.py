@@ -9,8 +9,8 @@ from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import plots
 from tasks.evaluation.findings import describe_comparison, describe_fit, most_confused, worst_mistakes
+from tasks.evaluation.history import Training
 from tasks.evaluation.scores import Scores, read_scores
-from tasks.network.history import Training
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words

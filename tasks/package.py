@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
+from tasks.evaluation.history import Training
 from tasks.network.bundle import BundleFacts, write_bundle
-from tasks.network.history import Training
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import PaddedFile, padded_file

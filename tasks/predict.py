@@ -13,7 +13,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.core.errors import InputError
-from tasks.core.files import explain_os_errors, hash_file, replace_file
+from tasks.core.files import digest, explain_os_errors, hash_file, replace_file
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.locks import locked
 from tasks.core.paths import check_writable, is_same, user_path
@@ -22,7 +22,6 @@ from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
 from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
-from tasks.store.artifact import digest
 from tasks.texts.padded import words_kept
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import check_readable, files_within, form_of, table_files

@@ -15,8 +15,8 @@ from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
+from tasks.evaluation.history import Training
 from tasks.evaluation.result_files import RunMetrics
-from tasks.network.history import Training
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
 from tasks.reporting.pages import read_svg, render, show_in_prefect

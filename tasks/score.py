@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tasks.core.settings import ScoringSettings
+from tasks.evaluation.history import Training
 from tasks.evaluation.scores import Scores, write_scores
-from tasks.network.history import Training
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, Scorer, onnx_scorer

@@ -10,18 +10,20 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from tasks.core.base_settings import flatten
+from tasks.core.files import digest
 from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
+from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
-from tasks.network.history import Training
-from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
+from tasks.registry.client import describe_run, experiment_id, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
-from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, digest
+from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset import Dataset

@@ -10,11 +10,11 @@ import numpy as np
 
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.settings import TrainingSettings
+from tasks.evaluation.history import Epoch, best_epoch, write_training
 from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
 from tasks.network.devices import describe_device, training_device
-from tasks.network.history import Epoch, best_epoch, write_training
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import math
 import os
 import re
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tasks.core.errors import StoreError
 from tasks.core.layout import LATEST
@@ -143,6 +145,11 @@ def hash_file(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def stamped(name: str) -> str:

@@ -18,12 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError
-from tasks.core.files import hash_file
+from tasks.core.files import digest, hash_file
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.scores import decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
-from tasks.store.artifact import digest
 from tasks.texts.dataset import JsonFile
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
 from tasks.texts.padded import Padded, pad_tokens

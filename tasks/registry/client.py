@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
@@ -167,14 +167,6 @@ def suppress_existing() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as `section.setting`: text."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return flat
 
 
 def describe_run(content: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
-from tasks.store.artifact import digest
+from tasks.core.files import digest
 from tasks.store.store import Store
 
 if TYPE_CHECKING:

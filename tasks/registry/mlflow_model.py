@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tasks.core.files import hash_file
+from tasks.core.files import digest, hash_file
 from tasks.network.bundle import FACTS, MLFLOW_MODEL, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
 from tasks.network.verdicts import added_names, verdict_columns
-from tasks.store.artifact import digest
 from tasks.store.fingerprint import project_modules
 from tasks.texts.encoded import ENCODING, VOCABULARY
 

@@ -1,6 +1,5 @@
 """An artifact: the result of a step, known by its files and their hashes; and all artifacts of a run, by name."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -10,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_serializer
 
 from tasks.core.errors import StoreError
-from tasks.core.files import hash_file, list_files
+from tasks.core.files import digest, hash_file, list_files
 from tasks.core.paths import check_relative
 
 # A name in a record, which may come from a bucket: it is joined to a folder, and must not lead out of it.
@@ -20,11 +19,6 @@ Record = TypeVar("Record", bound=BaseModel)
 
 class DamagedError(StoreError):
     """A stored artifact differs from its record."""
-
-
-def digest(value: Any) -> str:
-    """Return the sha256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def seal(value: BaseModel) -> bytes:

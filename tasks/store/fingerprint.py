@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.store.artifact import digest
+from tasks.core.files import digest
 
 PROJECT = ("tasks", "flows")
 PARSE_ATTEMPTS = 5

@@ -22,9 +22,10 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from pydantic import BaseModel, TypeAdapter
 
+from tasks.core.files import digest
 from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
-from tasks.store.artifact import MADE_BY, Artifact, Resume, digest
+from tasks.store.artifact import MADE_BY, Artifact, Resume
 from tasks.store.causes import Cause, causes_of, describe_causes
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use

@@ -2,8 +2,8 @@ import numpy as np
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings, ScoringSettings
+from tasks.evaluation.history import Epoch, write_training
 from tasks.evaluation.scores import read_scores
-from tasks.network.history import Epoch, write_training
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer

@@ -25,13 +25,10 @@ STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phr
 HARMLESS = {
     *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
     "tasks.core.machine.Machine",
-    *(f"tasks.core.files.{name}" for name in ("flush", "hash_file", "remove_whole", "replace_file")),
+    *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
-    *(
-        f"tasks.store.artifact.{name}"
-        for name in ("DamagedError", "RelativeName", "Resume", "digest", "seal", "unseal")
-    ),
+    *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal", "unseal")),
     *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
     *("tasks.store.step.step", "tasks.store.step.step_logger"),

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.files import hash_file
+from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
-from tasks.store.artifact import digest
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.labels import Warn, name_labels

@@ -1,4 +1,4 @@
-from tasks.network.history import Training, write_training
+from tasks.evaluation.history import Training, write_training
 from tests.support.small_runs import epochs
 
 
