@@ -51,8 +51,7 @@ class SourceSettings(Settings):
     delimiter: Delimiter | None = None
     """your texts: the CSV delimiter (none: detected in the header among comma, semicolon, tab and bar)"""
     quoting: Quoting = "double"
-    """your texts: how CSV writes a double quote in a quoted field: twice, or after a backslash (none: a quote is a
-    character like any other)"""
+    """your texts: how CSV writes a quote in a quoted field: twice, or after a backslash (none: it has no meaning)"""
     text_column: str = Field("text", min_length=1)
     """your texts: the column of the text"""
     label_column: str = Field("label", min_length=1)
@@ -66,8 +65,7 @@ class SourceSettings(Settings):
     labels: Annotated[tuple[Literal["rotten", "fresh", "plot"], ...], Field(min_length=2)] | None = None
     """rotten-tomatoes: the lines to take, of rotten and fresh reviews and of plots (none: rotten,fresh)"""
     split_column: str | None = Field(None, min_length=1)
-    """your texts: the column that says train, validation or test (none: files or folders named so, else a
-    hash of each text)"""
+    """your texts: the column of train, validation or test (none: files or folders named so, else each text's hash)"""
     group_column: str | None = Field(None, min_length=1)
     """your texts: rows with the same value in this column, such as a film, stay in one split"""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
@@ -89,11 +87,8 @@ class SourceSettings(Settings):
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, dataset: str) -> str:
-        looks_like_a_place = "/" in dataset or "." in dataset
-        if dataset not in HOSTED and not looks_like_a_place:
-            raise ValueError(
-                "expected imdb, rotten-tomatoes, a file (with its ending, as .csv), or a folder (with a /)"
-            )
+        if dataset not in HOSTED and not {"/", "."} & set(dataset):
+            raise ValueError("expected imdb, rotten-tomatoes, a file (with its ending, as .csv) or a folder (with a /)")
         return dataset
 
     @field_validator("source", "word_index")
@@ -105,9 +100,8 @@ class SourceSettings(Settings):
 
     @model_validator(mode="after")
     def _source_is_imdbs(self) -> Self:
-        if self.dataset != "imdb" and (
-            self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
-        ):
+        of_imdb = self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
+        if self.dataset != "imdb" and of_imdb:
             raise ValueError("source, sha256 and the word index are for the dataset imdb; leave them out")
         if self.labels and self.dataset != "rotten-tomatoes":
             raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
@@ -145,8 +139,7 @@ class EncodeSettings(OrderSettings):
     index_from: int = Field(3, ge=0)
     """added to each word's rank, to leave ids for the marks"""
     whole_groups: bool = False
-    """validate on whole groups: those of group_column, else blocks of 50 neighbours within a label (often of one film)
-    in the source's order"""
+    """validate on whole groups: of group_column, else blocks of 50 neighbours within a label (often of one film)"""
     max_words: int = Field(100_000, ge=1)
     """texts without words or with more have an odd length"""
     max_odd_lengths: Share = 0.01
@@ -156,11 +149,9 @@ class EncodeSettings(OrderSettings):
 
     @model_validator(mode="after")
     def _ids_fit(self) -> Self:
-        if self.num_words is not None:
-            for name in ("start_char", "oov_char", "skip_top"):
-                value = getattr(self, name)
-                if value is not None and value >= self.num_words:
-                    raise ValueError(f"{name} is {value}, but ids end below num_words = {self.num_words}")
+        for name in ("start_char", "oov_char", "skip_top"):
+            if self.num_words is not None and (getattr(self, name) or 0) >= self.num_words:
+                raise ValueError(f"{name} is {getattr(self, name)}, but ids end below num_words = {self.num_words}")
         return self
 
 

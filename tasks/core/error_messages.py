@@ -24,16 +24,10 @@ def settings_files() -> list[Path]:
 
 
 def origin_of(value: str, variable: str = "") -> str | None:
-    """Return the environment variable or file that sets one of Prefect's settings to `value`, or None.
-
-    Args:
-        value: as it was written.
-        variable: the only variable to look at; any of Prefect's if empty.
-    """
-    for name in [variable] if variable else sorted(os.environ):
-        if name.startswith("PREFECT_") and os.environ.get(name) == value:
-            return name
-    return next((str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")), None)
+    """Return what sets one of Prefect's settings to `value`, or None: a file, `variable`, or if empty any variable."""
+    names = [variable] if variable else sorted(name for name in os.environ if name.startswith("PREFECT_"))
+    files = [str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")]
+    return next(iter([name for name in names if os.environ.get(name) == value] + files), None)
 
 
 def is_debugging() -> bool:

@@ -44,8 +44,7 @@ class CompareSettings(RunSettings, RunnerSettings):
     """how many times to train each, with different initial weights and batch orders"""
 
     trials: int = Field(0, ge=0, le=10_000)
-    """number of trials of a search, earlier ones of the same search included (0: none); the one with the lowest
-    validation loss is compared"""
+    """number of trials of a search, with its earlier ones (0: none); the lowest validation loss is compared"""
     search: str = (
         "model.units=16..128 model.readout=last,max,mean,max_mean model.embedding_dropout=0..0.5 "
         "training.learning_rate=0.0005..0.01"

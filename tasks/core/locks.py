@@ -37,12 +37,11 @@ def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = Fal
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire(blocking=False)
-        except Timeout:
-            if wait:
-                logger.info("%s: another run is working on it; waiting until it is done", what)
-                lock.acquire()
+        if wait and not lock.is_locked:
+            logger.info("%s: another run is working on it; waiting until it is done", what)
+            lock.acquire()
         if wait:
             os.utime(path)
     try:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -46,17 +47,14 @@ def ask_git(*words: str) -> str | None:
     if not (PROJECT / ".git").exists():  # installed, the folder above may be a checkout of something else
         return None
     try:
-        return subprocess.run(
-            ["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        command = ["git", "-C", str(PROJECT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def name_processor() -> str:
     """Return the processor's name as the system reports it."""
-    if CPU_FACTS.exists():
-        for line in CPU_FACTS.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    facts = CPU_FACTS.read_text(errors="replace") if CPU_FACTS.exists() else ""
+    model = re.search("^model name.*: *(.+)", facts, re.MULTILINE)
+    return model[1] if model else platform.processor() or platform.machine()

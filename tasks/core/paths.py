@@ -1,5 +1,6 @@
 """Paths and URLs that the user names: whether they can be written to, stored and printed."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -34,23 +35,16 @@ def check_relative(name: str) -> str:
 def check_writable(place: Path) -> None:
     """Raise InputError if a file or folder cannot be made at `place`; the folders above it need not exist yet."""
     try:
-        standing = next(path for path in (place.absolute(), *place.absolute().parents) if exists_or_refuse(path))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(place)  # unlike Path.exists, it refuses an impossible name
     except (OSError, ValueError) as error:
         raise InputError(f"{str(place)!r}: no file can have this name ({error}); name another with --output") from error
+    standing = next(path for path in (place.absolute(), *place.absolute().parents) if os.path.exists(path))
     if standing != place.absolute() and not standing.is_dir():
         raise InputError(f"{place}: cannot be written, because {standing} is a file; name another place with --output")
     folder = standing if standing.is_dir() else standing.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: no right to write here; change its mode or name another place with --output")
-
-
-def exists_or_refuse(path: Path) -> bool:
-    """Return whether a path exists; unlike Path.exists, raise an error for an impossible name."""
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
 
 
 def is_same(one: Path, other: Path) -> bool:

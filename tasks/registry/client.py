@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError

@@ -42,16 +42,11 @@ class Bucket:
     """The objects below one address, by their names relative to it.
 
     An object is written atomically. Its tag (S3's ETag) changes with its content, so a write can require the tag that
-    was read before. The AWS libraries find the credentials, which are never printed; AWS_ENDPOINT_URL names a store
-    other than Amazon's.
+    was read before. AWS_ENDPOINT_URL names a store other than Amazon's.
     """
 
     def __init__(self, address: str, seconds: float = 60.0) -> None:
-        """Name the objects below `s3://bucket/prefix`, without a request; `seconds` as in `connect`.
-
-        Raises:
-            StoreError: s3fs is not installed, or the address names no bucket.
-        """
+        """Name the objects below `s3://bucket/prefix`, without a request; `seconds` as in `connect`."""
         self.address, self.seconds = address.rstrip("/"), seconds
         self.bucket, _, prefix = self.address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix}/" if prefix else ""
@@ -125,10 +120,7 @@ class Bucket:
             self.files.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
     def expiry_rules(self) -> list[str]:
-        """Return the names of the bucket's lifecycle rules that delete objects of this store because of their age.
-
-        Nothing if we may not read the rules, or if the object store has none.
-        """
+        """Return the names of the lifecycle rules, if we may read them, that delete old objects of this store."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

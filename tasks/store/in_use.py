@@ -24,9 +24,6 @@ def announce_use(root: Path, key: str = "") -> FileLock:
 
     The artifacts that a run uses are marked with the time (`Store.use`); others may be pruned. A service names the
     `key` of the only artifact that it uses.
-
-    Raises:
-        StoreError: the store cannot be written.
     """
     folder = root / LOCKS / "in-use"
     own = f".{key.replace('/', '-')}" if key else ""
@@ -38,12 +35,7 @@ def announce_use(root: Path, key: str = "") -> FileLock:
 
 
 def take(store: Store, key: str) -> Artifact | None:
-    """Return the artifact under `key`, verified and marked as used, so that it is not pruned; or None.
-
-    Raises:
-        DamagedError: there is one, but it is damaged.
-        StoreError: the store cannot be written, so the mark cannot be set.
-    """
+    """Return the artifact under `key`, verified and marked as used, so that it is not pruned; or None."""
     if not store.exists(key):
         return None
     announce_use(store.root, key)

@@ -47,9 +47,9 @@ class Lease:
         seen, since, said = "", time.monotonic(), False
         while True:
             self.tag = self.bucket.create(self.name, self._record())
-            if self.tag or (standing := self.bucket.tag(self.name)) is None:
-                if self.tag:
-                    return True
+            if self.tag:
+                return True
+            if (standing := self.bucket.tag(self.name)) is None:
                 continue  # it vanished meanwhile
             if standing != seen:
                 seen, since = standing, time.monotonic()
@@ -68,12 +68,7 @@ class Lease:
             time.sleep(min(2.0, self.seconds / 20))
 
     def check(self) -> None:
-        """Renew the lease.
-
-        Raises:
-            LeaseLostError: another process has it.
-            StoreError: the object store does not answer.
-        """
+        """Renew the lease, or raise LeaseLostError if another process has it."""
         with self._turn:
             if self.tag:
                 self.tag = self._rewrite(self.tag)

@@ -32,11 +32,7 @@ class SharedStore(Store):
         self.bucket.check()
 
     def path(self, artifact: Artifact, name: str = "") -> Path:
-        """Return the folder of `artifact`, or its file `name`; fetch what another machine made.
-
-        Raises:
-            DamagedError: the artifact has no such file, or cannot be fetched.
-        """
+        """Return what `Store.path` returns; fetch what another machine made, or raise DamagedError if that fails."""
         if super().peek(artifact.key) != artifact:
             with self.locked(artifact.key):
                 if self.find(artifact.key) != artifact:
@@ -53,11 +49,7 @@ class SharedStore(Store):
         return Artifact.model_validate(json.loads(manifest)["content"]) if manifest else None
 
     def find(self, key: str) -> Artifact | None:
-        """Return the verified artifact under `key`, fetched if the copy differs, or None if there is none.
-
-        Raises:
-            DamagedError: there is one, but it is damaged.
-        """
+        """Return what `Store.find` returns, fetched if the copy differs from the bucket's."""
         manifest = self.manifest(key)
         if manifest is None:
             return None
@@ -122,11 +114,7 @@ class SharedStore(Store):
             return artifact, False
 
     def _fetch(self, key: str, manifest: bytes, folder: Path) -> Artifact:
-        """Write the artifact that `manifest` describes into an empty folder.
-
-        Raises:
-            DamagedError: naming the first object that is missing or altered.
-        """
+        """Write the artifact of `manifest` into an empty folder; DamagedError names an object that is not as it was."""
         (folder / MANIFEST).write_bytes(manifest)
         artifact = unseal(folder / MANIFEST, Artifact)
         if artifact.key != key:

@@ -24,18 +24,10 @@ class Store:
         self.root = root
 
     def check(self) -> None:
-        """Refuse a store that cannot be reached.
-
-        Raises:
-            StoreError: it does not answer or refuses access.
-        """
+        """Raise StoreError if the store cannot be reached."""
 
     def path(self, artifact: Artifact, name: str = "") -> Path:
-        """Return the folder of `artifact`, or its file `name`.
-
-        Raises:
-            DamagedError: the artifact has no such file.
-        """
+        """Return the folder of `artifact`, or its file `name`; raise DamagedError if it has no such file."""
         if name and name not in artifact.files:
             raise DamagedError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
         return self.root / artifact.key / name
@@ -45,11 +37,7 @@ class Store:
         return (self.root / key).exists()
 
     def read(self, key: str) -> Artifact:
-        """Return the manifest under `key`; its files are not checked.
-
-        Raises:
-            DamagedError: it is missing, was altered, or belongs to another key.
-        """
+        """Return the manifest under `key`, without a look at its files; DamagedError if it is missing or altered."""
         path = self.root / key / MANIFEST
         artifact = unseal(path, Artifact)
         if artifact.key != key:
@@ -64,21 +52,17 @@ class Store:
             return None
 
     def verify(self, artifact: Artifact) -> None:
-        """Check that the files of `artifact` have their sizes and hashes, and that there are no others.
-
-        Raises:
-            DamagedError: naming the first file that differs.
-        """
+        """Raise DamagedError for the first file of `artifact` with another size or hash, or that is not part of it."""
         folder = self.root / artifact.key
         for name, record in artifact.files.items():
             path = folder / name
             try:
-                if not path.is_file():
-                    raise DamagedError(f"{path}: missing")
                 if path.stat().st_size != record.size:
                     raise DamagedError(f"{path}: {path.stat().st_size} bytes, expected {record.size}")
                 if hash_file(path) != record.sha256:
                     raise DamagedError(f"{path}: its sha256 differs from the manifest's")
+            except FileNotFoundError as error:
+                raise DamagedError(f"{path}: missing") from error
             except OSError as error:
                 raise DamagedError(f"{path}: cannot be read ({error.strerror or error})") from error
         if foreign := self.foreign_files(artifact):
@@ -91,11 +75,7 @@ class Store:
         return [path for path in list_files(folder) if path not in own]
 
     def find(self, key: str) -> Artifact | None:
-        """Return the verified artifact under `key`, or None if there is none.
-
-        Raises:
-            DamagedError: there is one, but it is damaged.
-        """
+        """Return the verified artifact under `key`, or None if there is none; raise DamagedError for a damaged one."""
         if not (self.root / key).exists():
             return None
         artifact = self.read(key)
@@ -103,12 +83,7 @@ class Store:
         return artifact
 
     def use(self, key: str) -> Artifact | None:
-        """Return what `find` returns and mark it as used now; call it under the key's lock.
-
-        Raises:
-            DamagedError: there is one, but it is damaged.
-            StoreError: the mark cannot be written.
-        """
+        """Return what `find` returns and mark it as used now; call it under the key's lock."""
         artifact = self.find(key)
         if artifact:
             with explain_os_errors(self.root / key):
@@ -143,16 +118,9 @@ class Store:
                     is_damaged = True
             return self._make(key, fill, made_of or {}, replace=refresh or is_damaged)
 
-    @contextlib.contextmanager
-    def locked(self, key: str, *, wait: bool = True) -> Iterator[bool]:
-        """Hold this machine's lock of `key`, and yield whether it is held.
-
-        Args:
-            key: of an artifact, or another name with a slash in it.
-            wait: for another process that holds it, and log that; if False, yield False at once.
-        """
-        with locked(lock_file(self.root, key), key, wait=wait) as is_held:
-            yield is_held
+    def locked(self, key: str, *, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
+        """Hold this machine's lock of `key`, an artifact's or another name with a slash, as `locks.locked` does."""
+        return locked(lock_file(self.root, key), key, wait=wait)
 
     @contextlib.contextmanager
     def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
