@@ -47,12 +47,10 @@ def metrics_of(member: dict[str, Any]) -> list["Metric"]:
     now, summary = int(time.time() * 1000), member["summary"]
     if summary is None:
         return []
-    numbers = {name: summary[name] for name in SUMMARY if summary[name] is not None} | {
-        "parameters": summary["parameters"]
-    }
     low, high = summary["ci95"]
-    numbers |= {"accuracy_ci95_low": low, "accuracy_ci95_high": high}
-    metrics = [Metric(f"mean_{name}" if name in SUMMARY else name, value, now, 0) for name, value in numbers.items()]
+    numbers = {f"mean_{name}": summary[name] for name in SUMMARY}
+    numbers |= {"parameters": summary["parameters"], "accuracy_ci95_low": low, "accuracy_ci95_high": high}
+    metrics = [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]
     return metrics + [
         Metric(name, value, now, epoch["epoch"])
         for epoch in member["runs"][0]["history"]
@@ -78,14 +76,12 @@ def log_member(
 
 def log_whole(client: "MlflowClient", experiment: str, folder: Path, comparison: dict[str, Any], content: str) -> str:
     """Log a comparison with its members, page and numbers, and return the id of its run."""
-    from mlflow.entities import Param
-
     tags, chosen = describe_run(content), comparison["chosen"] or "none"
     members = comparison["members"]
     name = f"comparison of {len(members)} on {comparison['dataset']['name']}"
     parent = client.create_run(experiment, run_name=name, tags=tags | {"chosen": chosen}).info.run_id
     try:
-        client.log_batch(parent, params=[Param("members", ", ".join(member["name"] for member in members))])
+        client.log_param(parent, "members", ", ".join(member["name"] for member in members))
         for member in members:
             log_member(client, experiment, parent, member, {key: tags[key] for key in tags if key != "content"})
         for file in (COMPARISON_PAGE, COMPARISON, CONFIG):
