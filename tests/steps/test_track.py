@@ -328,7 +328,6 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(
     warnings = [record.message for record in caplog.records if "does not answer" in record.message]
     assert warnings[0].startswith(f"MLflow at http://127.0.0.1:{port} does not answer")
     assert warnings[0].endswith("The run goes on, and tries again at its end.")
-    assert len(warnings) == 2
     assert "run the same again" in caplog.text
     assert show_run(metrics["folder"]) == 3
     assert f"later: python flows/promote_flow.py {metrics['folder']}" in capsys.readouterr().err
