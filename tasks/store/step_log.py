@@ -28,7 +28,8 @@ def log_step(run: str, name: str) -> Iterator[StepEntry]:
     Yields:
         The entry; the step sets `cached`.
     """
-    step = _STEPS[run][name] = StepEntry(name=name, seconds=None, cached=False, cause="")
+    step = StepEntry(name=name, seconds=None, cached=False, cause="")
+    _STEPS[run] = _STEPS.pop(run, {}) | {name: step}  # at the end: a comparison's steps surround those of its members
     started = time.perf_counter()
     yield step
     step["seconds"] = round(time.perf_counter() - started, 3)
