@@ -1,5 +1,6 @@
 """Fixtures of all tests: a store, small generated reviews, servers and finished runs."""
 
+import atexit
 import json
 import os
 import secrets
@@ -10,21 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from hypothesis import HealthCheck, settings
+
+from tests.support.shared import VARIABLE, end_session, made_once, shared_prefect_server
 
 # Drawing examples is slow on a busy machine; that must not fail a test.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 # Set before Prefect and Keras are imported, so that no test writes to artifacts/.
-os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="tests-store-")
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ[VARIABLE] = tempfile.mkdtemp(prefix="tests-")
+    atexit.register(end_session)  # before Prefect's own, which is called first and sends the last logs to the server
+os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="store-", dir=os.environ[VARIABLE])
 os.environ.pop("PREFECT_API_URL", None)
 
 from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
+from tasks.registry import local_database  # noqa: E402
 from tasks.store.bucket import Bucket  # noqa: E402
 from tasks.store.inventory import DAY  # noqa: E402
 from tasks.store.store import MANIFEST, Store  # noqa: E402
@@ -57,30 +63,32 @@ def old_store(store: Path) -> Path:
     return store
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all test processes share."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+@pytest.fixture(scope="session", autouse=True)
+def copied_registry():
+    """Every new store has a copy of one database that MLflow has created, which takes seconds."""
+    create = local_database.create_tables
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_database, "create_tables", lambda path: shutil.copy(made_once("mlflow.db", create), path))
+        yield
 
 
 @pytest.fixture(scope="session")
-def imdb(shared: Path) -> Path:
+def imdb() -> Path:
     """A folder with a small imdb.npz and imdb_word_index.json in Keras's layout, shared by all test processes."""
-    folder = shared / "imdb"
-    with FileLock(shared / "imdb.lock"):
-        if not folder.exists():
-            folder.mkdir()
-            write_imdb(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        write_imdb(folder)
+
+    return made_once("imdb", make)
 
 
 @pytest.fixture(scope="session")
-def classifier(tmp_path_factory: pytest.TempPathFactory):
+def classifier():
     """An untrained classifier with six words."""
-    from tests.support.small_runs import make_classifier  # here, so that other tests do not import TensorFlow
+    from tests.support.small_runs import open_classifier  # here, so that other tests do not import TensorFlow
 
-    return make_classifier(tmp_path_factory.mktemp("classifier"))
+    return open_classifier()
 
 
 @pytest.fixture(scope="session")
@@ -144,18 +152,17 @@ def run(store, prefect_server):
 
 
 @pytest.fixture(scope="session")
-def first_run(shared: Path, imdb: Path, prefect_server) -> Path:
+def first_run(imdb: Path, prefect_server) -> Path:
     """A store in which small(imdb) has run without tracking, shared by all test processes."""
     from flows.imdb_flow import imdb_flow
     from tests.support.small_runs import small
 
-    root, making = shared / "first-run", shared / "making"
-    with FileLock(shared / "first-run.lock"), pytest.MonkeyPatch.context() as patch:
-        if not root.exists():
-            patch.setenv("ARTIFACTS_STORE", str(making))
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARTIFACTS_STORE", str(root))
             imdb_flow(small(imdb))
-            making.rename(root)
-    return root
+
+    return made_once("first-run", make)
 
 
 @pytest.fixture
@@ -167,10 +174,10 @@ def trained(store: Path, first_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server():
-    """A real Prefect server with an empty database for this test process."""
-    from prefect.testing.utilities import prefect_test_harness
+    """A real Prefect server, shared by all test processes."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings({PREFECT_API_URL: shared_prefect_server()}):
         yield
 
 

@@ -90,17 +90,22 @@ def open_database() -> None:
         for left in path.parent.glob(f"{draft.name}*"):  # SQLite's journal has a longer name
             left.unlink()
         if not path.exists():
-            create_database(draft)
+            create_tables(draft)
+            place_runs(draft)
             draft.replace(path)
         fit_addresses(path)
 
 
-def create_database(path: Path) -> None:
-    """Have MLflow create its database; runs without an experiment go to the store, too."""
+def create_tables(path: Path) -> None:
+    """Have MLflow create its database."""
     from mlflow.tracking import MlflowClient
 
     address = sqlite_address(path)
     MlflowClient(address, address).search_experiments(max_results=1)
+
+
+def place_runs(path: Path) -> None:
+    """Have runs without an experiment keep their files in the store, too."""
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE experiments SET artifact_location = ?", (f"{own_artifacts()}/0",))
 

@@ -93,15 +93,15 @@ def test_a_server_that_does_not_answer_is_named(alone):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("automations", ["recovery", "notifications"])
-def test_a_wrong_password_of_the_server_is_reported_in_one_line(alone, automations):
+def test_a_wrong_password_of_the_server_is_reported_in_one_line(alone):
     with prefect_server_for(alone | {"PREFECT_SERVER_API_AUTH_STRING": "me:right"}) as served:
         wrong = served | {"PREFECT_API_AUTH_STRING": "me:wrong", "WEBHOOK": "https://hooks.example.org/"}
-        done = run_python(wrong, "flows/automations.py", automations)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
-    assert "me:" not in line
+        for automations in ("recovery", "notifications"):
+            done = run_python(wrong, "flows/automations.py", automations)
+            assert done.returncode == 1
+            (line,) = done.stderr.splitlines()
+            assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
+            assert "me:" not in line
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import tasks.train
 from flows.compare_flow import compare_flow
@@ -88,7 +89,8 @@ def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searc
         assert comparison["folder"].name in users[member["runs"][0]["artifacts"]["train"]["key"]]
     assert artifact_keys(store, foreign=True) == []
     with get_client(sync_client=True) as client:
-        assert "imdb-pipeline-comparison" in {its.key for its in client.read_artifacts()}
+        key = ArtifactFilterKey(any_=["imdb-pipeline-comparison"])
+        assert client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
 
 
 def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_tested(searched):

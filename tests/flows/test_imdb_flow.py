@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL
 
 import tasks.download
@@ -30,6 +31,10 @@ def made(metrics: dict) -> list[str]:
     """The steps that were done, not taken from the cache."""
     assert [step["name"] for step in metrics["steps"]] == STEPS
     return [step["name"] for step in metrics["steps"] if not step["cached"]]
+
+
+def named(run: str) -> FlowRunFilter:
+    return FlowRunFilter(name=FlowRunFilterName(any_=[run]))
 
 
 def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, trained):
@@ -95,9 +100,10 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, s
     assert (metrics["promotion"], metrics["tracking"]) == (None, None)
     # Flows and keys are named after the project: a Prefect server may serve others too.
     with get_client(sync_client=True) as client:
-        (flow_run,) = [its for its in client.read_flow_runs() if its.name == folder.name.partition("-")[2]]
+        (flow_run,) = client.read_flow_runs(flow_run_filter=named(folder.name.partition("-")[2]))
         assert client.read_flow(flow_run.flow_id).name == "imdb-pipeline"
-        assert {its.key for its in client.read_artifacts() if its.flow_run_id == flow_run.id and its.key} == {
+        its_own = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+        assert {its.key for its in client.read_artifacts(artifact_filter=its_own) if its.key} == {
             "imdb-pipeline-metrics",
             "imdb-pipeline-report",
             "imdb-pipeline-run-folder",
@@ -146,7 +152,7 @@ def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_ho
     assert "THIS IS NOT IMDB" in caplog.text
     name = metrics["folder"].name.split("-", 1)[1]
     with get_client(sync_client=True) as client:
-        (flow_run,) = [flow_run for flow_run in client.read_flow_runs() if flow_run.name == name]
+        (flow_run,) = client.read_flow_runs(flow_run_filter=named(name))
     assert "dataset:rotten-tomatoes" in flow_run.tags
     caplog.clear()
     assert made(run(small(None))) == []

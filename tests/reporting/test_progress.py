@@ -1,6 +1,7 @@
 import httpx
 import pytest
 from prefect import flow, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from tasks.reporting import progress
 from tasks.reporting.progress import showing_progress
@@ -8,7 +9,7 @@ from tasks.reporting.progress import showing_progress
 
 def artifacts_of(key: str) -> list:
     with get_client(sync_client=True) as client:
-        return [its for its in client.read_artifacts() if its.key == key]
+        return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
 
 
 @pytest.fixture

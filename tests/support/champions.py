@@ -1,6 +1,7 @@
 """A registry with a champion, without running a training."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from tasks.registry.client import registry
 from tasks.registry.mlflow_model import content_of, write_registered
 from tasks.registry.versions import CHAMPION, CONTENT
-from tests.support.small_runs import make_classifier
+from tests.support.small_runs import packaged_classifier
 
 MODEL = "imdb-classifier"
 
@@ -38,8 +39,7 @@ def store_with_champion(root: Path) -> Iterator[Path]:
     """Make `root` the store; its folder `packaged` holds a classifier of two labels that is the champion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(root))
-        (root / "packaged").mkdir()
-        make_classifier(root / "packaged")
+        shutil.copytree(packaged_classifier(), root / "packaged")
         register(root / "packaged", root / "registered")
         yield root
 

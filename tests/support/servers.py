@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.shared import start_prefect_server
 from tests.support.web import free_port, wait_for
 
 
@@ -82,16 +83,9 @@ def prefect_server_for(clients: Mapping[str, str], database: str | None = None) 
         database: the address of the server's database, which may contain a password; default: an SQLite file.
     """
     own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"],
-        env={**clients, **own},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server, address = start_prefect_server({**clients, **own})
     try:
-        wait_for(f"http://127.0.0.1:{port}/api/health")
-        yield {**clients, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+        yield {**clients, "PREFECT_API_URL": address}
     finally:
         server.terminate()
         server.wait(60)

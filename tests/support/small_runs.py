@@ -11,6 +11,7 @@ from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model
 from tasks.network.onnx_network import write_network
 from tasks.texts.encoded import Encoding, write_vocabulary
+from tests.support.shared import made_once
 
 STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"]
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
@@ -64,3 +65,18 @@ def make_classifier(folder: Path, labels: Sequence[str] = ("negative", "positive
     BundleFacts.model_validate(facts).write(folder)
     write_network(network, labels, folder / "model.onnx")
     return open_keras("imdb-classifier version 1", folder)
+
+
+def packaged_classifier() -> Path:
+    """Return the folder of a classifier with two labels, which all test processes share."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        make_classifier(folder)
+
+    return made_once("classifier", make)
+
+
+def open_classifier() -> KerasClassifier:
+    """Open the classifier that the test processes share."""
+    return open_keras("imdb-classifier version 1", packaged_classifier())

@@ -1,0 +1,83 @@
+"""What one test process makes and all of a session use: files, a migrated database, a Prefect server."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from tests.support.web import free_port, wait_for
+
+# Set in tests/conftest.py; the processes of pytest-xdist inherit it.
+VARIABLE = "TESTS_SHARED"
+SERVER = "prefect-server.json"
+
+
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """Return the file or folder `name` that the test processes share; the first that asks for it has it made.
+
+    Args:
+        make: creates the path that it is called with. What it made must not be changed afterwards, only copied.
+    """
+    path = Path(os.environ[VARIABLE]) / name
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            draft = path.with_name(f"draft-{name}")
+            make(draft)
+            draft.rename(path)
+    return path
+
+
+def migrate_prefect_database(path: Path) -> None:
+    """Have Prefect create its database, which takes as long as starting its server."""
+    told = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}
+    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    subprocess.run(command, env=os.environ | told, check=True, stdout=subprocess.DEVNULL)
+
+
+def start_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, str]:
+    """Start Prefect's server and wait until it answers; return its process and its API's address.
+
+    The process may outlive this one.
+    Unless the environment names a database, its own is a copy of one without runs.
+    """
+    database = Path(environment["PREFECT_HOME"]) / "prefect.db"
+    if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in environment and not database.exists():
+        shutil.copy(made_once("prefect.db", migrate_prefect_database), database)
+    port = free_port()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    server = psutil.Process(os.posix_spawn(sys.executable, command, environment, file_actions=silent))
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+    except TimeoutError:
+        server.kill()
+        raise
+    return server, f"http://127.0.0.1:{port}/api"
+
+
+def shared_prefect_server() -> str:
+    """Return the address of the API of the server that all test processes use; it ends with the session."""
+
+    def start(path: Path) -> None:
+        home = path.with_name("prefect")
+        home.mkdir()
+        server, address = start_prefect_server(os.environ | {"PREFECT_HOME": str(home)})
+        path.write_text(json.dumps({"pid": server.pid, "address": address}))
+
+    return str(json.loads(made_once(SERVER, start).read_text())["address"])
+
+
+def end_session() -> None:
+    """Kill the shared server, if a test has used one, and remove the shared folder."""
+    folder = Path(os.environ.pop(VARIABLE))
+    if (folder / SERVER).exists():
+        server = psutil.Process(json.loads((folder / SERVER).read_text())["pid"])
+        server.kill()
+        psutil.wait_procs([server], timeout=10)
+    shutil.rmtree(folder, ignore_errors=True)
