@@ -29,7 +29,14 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     """
     space, shared = read_search(settings.search), shared_settings(settings)
     asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
-    name = digest({"asked": asked, "search": settings.search.split(), "of": downloaded.sha256})
+    name = digest(
+        {
+            "asked": asked,
+            "metric": settings.evaluation.metric,
+            "search": settings.search.split(),
+            "of": downloaded.sha256,
+        }
+    )
     store = open_store()
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
@@ -43,7 +50,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
 
 
 def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[float]:
-    """Yield the validation loss after each epoch, trained on demand.
+    """Yield the cost after each epoch, trained on demand: the validation loss, or that of --metric.
 
     Each training resumes from the one before. If the step size falls until the last epoch, each epoch depends on how
     many are planned, so all are trained at once.
@@ -62,11 +69,13 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
 
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
-    """Train one trial, and return the validation loss after each epoch."""
+    """Train one trial, and return the cost after each epoch."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
     learned = learn_phrases(settings, encoded, padded)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
-    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
-    return [float(epoch["val_loss"]) for epoch in Training.read(open_store().path(trained)).history]
+    metric = settings.evaluation.metric
+    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
+    history = Training.read(open_store().path(trained)).history
+    return [float(epoch.get("cost", epoch["val_loss"])) for epoch in history]

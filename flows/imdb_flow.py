@@ -90,7 +90,8 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifa
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
-    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training)
+    metric = settings.evaluation.metric
+    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=settings.evaluation)
     sliced = slice_by_column(settings, downloaded)
     evaluated = evaluate(
@@ -150,7 +151,8 @@ def track_and_promote(
     tracking = None
     try:
         tracking = track(settings=settings, artifacts=artifacts, uri=uri)
-        return tracking, promote(tracking=tracking, downloaded=artifacts.downloaded, settings=settings.promotion)
+        downloaded, metric = artifacts.downloaded, settings.evaluation.metric
+        return tracking, promote(tracking=tracking, downloaded=downloaded, settings=settings.promotion, metric=metric)
     except RegistryError as error:
         get_run_logger().warning(UNTRACKED_NOTICE, error, " not logged, and" if tracking is None else "")
         return tracking, None

@@ -36,7 +36,8 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
         return make_champion(settings, uri)
     folder, asked, artifacts = read_run(settings.run, open_store())
     tracking = track(settings=asked, artifacts=artifacts, uri=uri)
-    promotion = promote(tracking=tracking, downloaded=artifacts.downloaded, settings=asked.promotion)
+    metric = asked.evaluation.metric
+    promotion = promote(tracking=tracking, downloaded=artifacts.downloaded, settings=asked.promotion, metric=metric)
     complete_run_folder(folder, asked, artifacts, tracking, promotion)
     return promotion
 

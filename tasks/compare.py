@@ -21,6 +21,7 @@ from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
 from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import Scores, read_scores
+from tasks.evaluation.selection_metric import as_cost
 from tasks.reporting import comparisons
 from tasks.reporting.pages import read_svg, render
 from tasks.store.artifact import Artifact, describe_artifacts
@@ -33,11 +34,12 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
     """Return one run of a member as in comparison.json."""
     training = Training.read(store.path(run.artifacts.trained))
     judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
-    seconds = run.artifacts.trained.meta["seconds"]
+    seconds, metric = run.artifacts.trained.meta["seconds"], settings.evaluation.metric or "log_loss"
     return {
         "seed": settings.training.seed,
         "accuracy": judged["test"]["accuracy"],
         "validation_loss": judged["validation"]["log_loss"],
+        "cost": as_cost(metric, judged["validation"][metric]),
         "parameters": run.artifacts.built.meta["parameters"],
         "best_epoch": training.best_epoch,
         "kept_epoch": training.kept_epoch,
@@ -65,7 +67,7 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
 
 
 def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:
-    """Return McNemar's test of each pair of members, each represented by its run with the lowest validation loss.
+    """Return McNemar's test of each pair of members, each represented by its run with the lowest cost.
 
     Raises:
         DataError: two members were not tested on the same reviews.
@@ -97,6 +99,7 @@ def gather_comparison(
     return {
         "dataset": downloaded.meta["dataset"] | sizes,
         "chosen": members[0]["name"] if finished else None,
+        "metric": settings.evaluation.metric,
         "members": members,
         "pairs": pair_up(finished, [member for member in members if member["summary"]], store),
         "search": {"space": settings.search, "trials": trials} if trials else None,

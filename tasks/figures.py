@@ -51,7 +51,7 @@ def figures(
         plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
     findings = {
         "sentences": {
-            "fit": describe_fit(training.history, training.best_epoch),
+            "fit": describe_fit(training.history),
             "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
         },
         "words": read_words(encoded),

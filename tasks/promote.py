@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
-from tasks.core.settings import PromotionSettings
+from tasks.core.settings import Metric, PromotionSettings
 from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
@@ -53,10 +53,12 @@ def judge_version(
     downloaded: Path,
     settings: PromotionSettings,
     lost: int | None = None,
+    metric: Metric | None = None,
 ) -> Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
-    `lost` is the number of a champion whose files are gone: `champion` is then None.
+    `lost` is the number of a champion whose files are gone: `champion` is then None. `metric` is what the contest is
+    about, by default the accuracy.
     """
     against = int(champion.version) if champion else None
     try:
@@ -68,7 +70,7 @@ def judge_version(
             cause = f"the files of the one before it, version {lost}, are gone" if lost else "there was none"
             reason = f"Version {version.version} is the {'' if lost else 'first '}champion: {cause}."
             return Decision(decision=CHAMPION, reason=reason, against=None)
-        return hold_contest(client, uri, challenger, champion, downloaded)
+        return hold_contest(client, uri, challenger, champion, downloaded, metric)
     except NotComparable as cause:
         with_champion = f" with the champion, version {against}" if against else ""
         reason = f"Version {version.version} is not compared{with_champion}: {cause}; promote it by hand to serve it."
@@ -86,10 +88,10 @@ def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
     return 1 + count_attempts(list(decisions.values()), contest.champion, len(contest.challenging))
 
 
-def find_standing(version: Any, champion: Any, settings: PromotionSettings) -> Decision | None:
+def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decision | None:
     """Return the decision on a version that still holds, or None if it is to be decided on.
 
-    `champion` is the current one, or None.
+    `champion` is the current one, or None; `asked` are the settings of the promotion.
     """
     standing, number = decision_on(version), int(version.version)
     if champion is not None and int(champion.version) == number:
@@ -103,7 +105,7 @@ def find_standing(version: Any, champion: Any, settings: PromotionSettings) -> D
             f"not promote it again; a person may: python flows/promote_flow.py --version {number}"
         )
         return Decision(decision=NEITHER, reason=reason, against=against)
-    is_same = standing is not None and standing.against == against and standing.asked == settings.model_dump()
+    is_same = standing is not None and standing.against == against and standing.asked == asked
     return standing if standing and is_same and standing.decision != CHAMPION else None
 
 
@@ -116,7 +118,9 @@ def read_versions(client: Models, tracked: dict[str, Any]) -> tuple[Any, Any, An
     return (version, None, champion) if is_lost else (version, champion, None)
 
 
-def promote_version(tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings) -> tuple[Decision, bool]:
+def promote_version(
+    tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings, metric: Metric | None = None
+) -> tuple[Decision, bool]:
     """Decide on the version that was tracked, unless that is done, and record the decision in the registry.
 
     A contest takes minutes, in which another run may make a champion: the version is then compared with that one.
@@ -128,27 +132,29 @@ def promote_version(tracked: dict[str, Any], downloaded: Path, settings: Promoti
         RegistryError: there was another champion after each contest.
     """
     place = {"model": tracked["model"], "version": tracked["version"]}
-    uri = tracked["uri"]
+    uri, asked = tracked["uri"], settings.model_dump() | ({"metric": metric} if metric else {})
     if uri is None:
         with own_registry() as own:  # without MLflow, whose import takes longer than the rest of a cached run
             version, champion, _lost = read_versions(own, tracked)
-            standing = find_standing(version, champion, settings)
+            standing = find_standing(version, champion, asked)
         if standing:
             return standing.model_copy(update=place), False
     with registry(uri) as client:
         for _ in range(MAX_CONTESTS):
             version, champion, lost = read_versions(client, tracked)
-            standing = find_standing(version, champion, settings)
+            standing = find_standing(version, champion, asked)
             if standing:
                 return standing.model_copy(update=place), False
-            judged = judge_version(client, uri, version, champion, downloaded, settings, lost and int(lost.version))
+            judged = judge_version(
+                client, uri, version, champion, downloaded, settings, lost and int(lost.version), metric
+            )
             with registry_lock(client, uri, place["model"]):
                 before, current = champion or lost, version_under(client, place["model"], CHAMPION)
                 if (before and before.version) != (current and current.version):
                     continue
                 if isinstance(judged, Contest):
                     judged = decide(judged, attempt_of(client, place["model"], judged), settings)
-                decision = judged.model_copy(update={"asked": settings.model_dump(), "by": "run"})
+                decision = judged.model_copy(update={"asked": asked, "by": "run"})
                 return record_decision(client, version, decision).model_copy(update=place), True
     raise RegistryError(
         f"{place['model']}: there was a new champion after each of {MAX_CONTESTS} contests; run the same again"
@@ -163,10 +169,12 @@ def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote")
-def promote(*, tracking: dict[str, Any], downloaded: Artifact, settings: PromotionSettings) -> dict[str, Any]:
+def promote(
+    *, tracking: dict[str, Any], downloaded: Artifact, settings: PromotionSettings, metric: Metric | None = None
+) -> dict[str, Any]:
     """Decide whether the registered version becomes the champion; an earlier decision that holds is kept."""
     with log_step(str(flow_run.id), "promote") as step:
-        decision, is_new = promote_version(tracking, open_store().path(downloaded), settings)
+        decision, is_new = promote_version(tracking, open_store().path(downloaded), settings, metric)
         record = decision.to_json()
         if is_new and decision.decision == CHAMPION:
             announce_champion(record)

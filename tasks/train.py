@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.errors import PipelineError, TrainingError
-from tasks.core.settings import TrainingSettings
+from tasks.core.settings import Metric, TrainingSettings
 from tasks.evaluation.history import Epoch, best_epoch, write_training
+from tasks.evaluation.scores import Scores
+from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
@@ -25,6 +27,7 @@ from tasks.texts.padded import Padded, PaddedFile, lengths_of, padded_file, read
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
@@ -65,6 +68,7 @@ def fit_epoch(
     epoch: int,
     advance: Advance | None = None,
     phrases: PhraseReader | None = None,
+    metric: Metric | None = None,
 ) -> Epoch:
     """Fit one epoch and validate.
 
@@ -78,6 +82,7 @@ def fit_epoch(
         epoch: from 1.
         advance: called after each batch.
         phrases: the phrase features of `train`, if the model reads them.
+        metric: what the cost of the epoch is measured by.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -104,12 +109,23 @@ def fit_epoch(
     judged = model.evaluate(held_out, verbose=0, return_dict=True)
     numbers = {name: float(values[-1]) for name, values in logs.items()}
     numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
+    if metric:
+        value = measure_validation(model, held_out, metric)
+        numbers |= {f"val_{metric}": value, "cost": as_cost(metric, value)}
     if not all(math.isfinite(value) for value in numbers.values()):
         raise TrainingError(
             f"epoch {epoch}: the loss is {numbers['loss']}; the last sound epoch is kept. "
             f"Lower --training.learning-rate (it is {settings.learning_rate})"
         )
     return Epoch.model_validate({"epoch": epoch, **numbers, "seconds": round(time.perf_counter() - started, 3)})
+
+
+def measure_validation(model: "keras.Model", held_out: "tf.data.Dataset", metric: Metric) -> float:
+    """Return a metric on validation batches, at the threshold 0.5."""
+    probabilities = model.predict(held_out, verbose=0)
+    labels = np.concatenate([its[:, 0] for _inputs, its in held_out.as_numpy_iterator()]).astype(np.int16)
+    scores = Scores(labels, probabilities[:, 0] if probabilities.shape[1] == 1 else probabilities)
+    return measure(metric, labels, scores.verdicts(0.5), scores.probabilities)
 
 
 def fit(
@@ -121,6 +137,7 @@ def fit(
     say: Callable[[str], None],
     advance: Advance | None = None,
     phrases: PhraseReader | None = None,
+    metric: Metric | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
     """Fit the trainable part of the model in `built`, after the last usable epoch in `checkpoint`.
 
@@ -139,7 +156,8 @@ def fit(
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     say(describe_device(model, training_device()))
     while not is_done(history, settings):
-        history = [*history, fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases)]
+        number = len(history) + 1
+        history = [*history, fit_epoch(model, train, validation, settings, number, advance, phrases, metric)]
         state = checkpoint.write(model, history, state)
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
@@ -162,7 +180,7 @@ def goes_beyond(history: list[Epoch], settings: TrainingSettings) -> bool:
 
 def describe(history: list[Epoch], settings: TrainingSettings) -> str:
     """Return a line about the last epoch and the time left."""
-    last = history[-1].model_dump(exclude={"epoch", "seconds"})
+    last = history[-1].model_dump(exclude={"epoch", "seconds", "cost"})
     pace = sum(epoch.seconds for epoch in history) / len(history)
     left = pace * (settings.epochs - len(history))
     trained = ", ".join(f"{name} {value:.4f}" for name, value in last.items() if not name.startswith("val_"))
@@ -203,9 +221,18 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     retry_condition_fn=another_try_may_help,
 )
 def train(
-    *, built: Path, padded: Path, learned: Path | None, settings: TrainingSettings, resume: Resume, folder: Path
+    *,
+    built: Path,
+    padded: Path,
+    learned: Path | None,
+    settings: TrainingSettings,
+    resume: Resume,
+    folder: Path,
+    metric: Metric | None = None,
 ) -> dict[str, Any]:
     """Write model.keras, without its optimizer, and training.json; continue after the last complete epoch.
+
+    The best epoch, and early stopping, go by the validation loss, or by `metric` if there is one.
 
     Returns:
         {"seconds": of each epoch}.
@@ -220,7 +247,9 @@ def train(
         resumable(resume, warn=logger.warning) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
     ):
-        model, history = fit(built / MODEL, texts, held_out, settings, checkpoint, logger.info, advance, phrases)
+        model, history = fit(
+            built / MODEL, texts, held_out, settings, checkpoint, logger.info, advance, phrases, metric
+        )
         bare = load_model(built / MODEL)
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from tasks.core.base_settings import ModelName, Seed, Settings, Share
 from tasks.core.data_settings import DataSettings
 
+Metric = Literal["accuracy", "f1_macro", "f1", "balanced_accuracy", "mcc", "log_loss", "roc_auc", "average_precision"]
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu"]
 
 
@@ -124,6 +125,9 @@ class ThresholdSettings(Settings):
 class MetricsSettings(ThresholdSettings):
     """How scores are evaluated: what `evaluate` and `figures` read."""
 
+    metric: Metric | None = None
+    """decides: the epoch that is kept, early stopping, the choice between networks, promotion (none: the
+    validation loss decides, and accuracy promotes)"""
     calibration_bins: int = Field(15, ge=2, le=1000)
     """bins of equal width for the expected calibration error"""
 

@@ -155,6 +155,7 @@ def summarise_runs(runs: Sequence[dict[str, Any]], tested: int) -> dict[str, Any
         "accuracy_spread": stdev(accuracies) if len(runs) > 1 else None,
         "ci95": wilson_interval(round(mean(accuracies) * tested), tested),
         "validation_loss": mean(losses),
+        "cost": mean(run["cost"] for run in runs),
         "validation_spread": stdev(losses) if len(runs) > 1 else None,
         "seconds": median(epoch["seconds"] for run in runs for epoch in run["history"]),
         "seconds_to_best": mean(to_best),
@@ -164,13 +165,13 @@ def summarise_runs(runs: Sequence[dict[str, Any]], tested: int) -> dict[str, Any
 
 
 def rank_members(members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the members in the order of their validation loss, and failed ones last."""
+    """Return the members in the order of their cost, and failed ones last."""
     finished = [member for member in members if member["summary"]]
     failed = [member for member in members if not member["summary"]]
-    return sorted(finished, key=lambda member: float(member["summary"]["validation_loss"])) + failed
+    return sorted(finished, key=lambda member: float(member["summary"]["cost"])) + failed
 
 
 def chosen_run(member: dict[str, Any]) -> int:
-    """Return the index of the run with the lowest validation loss, the earliest of equal ones."""
-    losses = [run["validation_loss"] for run in member["runs"]]
-    return losses.index(min(losses))
+    """Return the index of the run with the lowest cost, the earliest of equal ones."""
+    costs = [run["cost"] for run in member["runs"]]
+    return costs.index(min(costs))

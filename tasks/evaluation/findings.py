@@ -102,10 +102,10 @@ def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
     return found
 
 
-def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
-    """Return a sentence on whether training was too long or too short."""
-    best, last = history[best_epoch - 1], history[-1]
-    if best_epoch < len(history):
+def describe_fit(history: list[dict[str, Any]]) -> str:
+    """Return a sentence on whether training was too long or too short, by the validation loss."""
+    best, last = min(history, key=lambda epoch: float(epoch["val_loss"])), history[-1]
+    if (best_epoch := best["epoch"]) < len(history):
         return (
             f"The network overfits after epoch {best_epoch}: by epoch {last['epoch']} the validation loss rose from "
             f"{best['val_loss']:.3f} to {last['val_loss']:.3f}, while the training loss fell from {best['loss']:.3f} "
@@ -118,14 +118,19 @@ def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
 
 def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0.05) -> str:
     """Return a sentence on whether the network is better than another classifier of the same texts."""
-    points, p_value = 100 * comparison["difference"], comparison["p_value"]
-    test = f"McNemar's exact test, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
+    points, p_value, metric = 100 * comparison["difference"], comparison["p_value"], comparison["metric"]
+    low, high = comparison["ci95"]
+    name = "McNemar's exact test" if metric == "accuracy" else "paired permutation test"
+    test = f"95% interval {100 * low:+.2f} to {100 * high:+.2f}; {name}, p "
+    test += "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
     first, second = comparison["only_first"], comparison["only_second"]
     counts = f"only the network is right on {first:,} texts, only {other} on {second:,}"
     if p_value >= alpha:
-        return f"The network and {other} do not differ significantly ({points:+.2f} points; {counts}; {test})."
+        return (
+            f"The network and {other} do not differ significantly ({points:+.2f} points of {metric}; {counts}; {test})."
+        )
     verdict = "better" if points > 0 else "worse"
-    return f"The network is {verdict} than {other} by {abs(points):.2f} points of accuracy: {counts} ({test})."
+    return f"The network is {verdict} than {other} by {abs(points):.2f} points of {metric}: {counts} ({test})."
 
 
 def describe_limit(explained: int, distinct: int) -> str:

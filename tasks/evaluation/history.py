@@ -10,13 +10,18 @@ TRAINING = "training.json"
 
 
 class Epoch(BaseModel):
-    """Results of one epoch: losses, metrics of the training and validation texts, seconds."""
+    """Results of one epoch: losses, metrics of the training and validation texts, seconds.
+
+    Attributes:
+        cost: the selection metric on the validation texts, negated if more is better; None without such a metric.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     epoch: int
     loss: float
     val_loss: float
+    cost: float | None = None
     seconds: float
 
 
@@ -25,7 +30,7 @@ class Training(JsonFile):
 
     Attributes:
         bucketing: whether texts were padded to the next multiple of 32, or all to maxlen.
-        best_epoch: the epoch with the lowest validation loss.
+        best_epoch: the epoch with the lowest cost, or validation loss without one.
         kept_epoch: the epoch whose weights were kept.
         history: the metrics of each epoch, without its seconds, which differ each time.
     """
@@ -45,11 +50,11 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
         bucketing=bucketing,
         best_epoch=best,
         kept_epoch=best if keep_best else history[-1].epoch,
-        history=[epoch.model_dump(exclude={"seconds"}) for epoch in history],
+        history=[epoch.model_dump(exclude={"seconds"}, exclude_none=True) for epoch in history],
     )
     (folder / TRAINING).write_text(training.model_dump_json(indent=1))
 
 
 def best_epoch(history: list[Epoch]) -> int:
-    """Return the epoch with the lowest validation loss, the earliest if several are equal."""
-    return min(history, key=lambda epoch: epoch.val_loss).epoch
+    """Return the epoch with the lowest cost, or validation loss without one; the earliest if several are equal."""
+    return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch

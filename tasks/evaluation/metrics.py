@@ -4,18 +4,18 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
-from statistics import mean
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from tasks.core.settings import MetricsSettings
+from tasks.core.settings import Metric, MetricsSettings
 from tasks.evaluation.scores import Scores
+from tasks.evaluation.selection_metric import measure
 from tasks.texts.slices import Slices
 
 # The metrics that are one number.
-NUMBERS = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier", "ece")
-HEADLINES = NUMBERS[:6]  # for narrow tables
+HEADLINES = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")  # for narrow tables
+NUMBERS = (*HEADLINES, "brier", "ece", "f1_macro", "balanced_accuracy", "mcc", "average_precision")
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 MEANS = ("precision", "recall", "f1")
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
@@ -24,10 +24,9 @@ LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
     """Return the metrics of `SplitMetrics` without by_length and by_slice; every label must be present.
 
-    All are scikit-learn's except ece and ci95. With two labels, precision, recall, f1, roc_auc, brier and ece are those
-    of label 1. With more, precision, recall and f1 are means over the labels (macro), roc_auc is the mean over the
-    labels of each against the rest (Provost and Domingos, 2001, unweighted), brier the sum over labels (Brier, 1950),
-    and ece that of the most probable label (Guo et al., 2017).
+    With two labels, precision, recall, f1, brier and ece are those of label 1. With more, precision, recall and f1 are
+    means over the labels (macro), brier is the sum over labels (Brier, 1950), and ece that of the most probable label
+    (Guo et al., 2017).
     """
     from sklearn import metrics
 
@@ -41,34 +40,20 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
         {"label": name, "support": int(support), "precision": float(p), "recall": float(r), "f1": float(f)}
         for name, p, r, f, support in zip(names, *each, strict=True)
     ]
-    judged = {
-        "accuracy": metrics.accuracy_score(labels, predicted),
-        "log_loss": metrics.log_loss(labels, scores, labels=numbers),
+    judged = {metric: measure(metric, labels, predicted, scores) for metric in get_args(Metric)} | {
         "ci95": wilson_interval(int((labels == predicted).sum()), len(labels)),
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "by_label": by_label,
     }
     if len(names) == 2:
-        its_own = {name: by_label[1][name] for name in MEANS} | {
-            "roc_auc": metrics.roc_auc_score(labels, scores),
-            "brier": metrics.brier_score_loss(labels, scores),
-        }
+        its_own = {name: by_label[1][name] for name in MEANS} | {"brier": metrics.brier_score_loss(labels, scores)}
         hits, certain = labels, scores
     else:
-        its_own = average_labels(labels, predicted, len(names)) | judge_shares(labels, scores)
+        its_own = average_labels(labels, predicted, len(names)) | {
+            "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False)
+        }
         hits, certain = labels == predicted, scores.max(axis=1)
     return judged | its_own | {"ece": expected_calibration_error(hits, certain, settings.calibration_bins)}
-
-
-def judge_shares(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return roc_auc and brier from labels (n,) and probabilities (n, labels), with more than two labels."""
-    from sklearn import metrics
-
-    numbers = np.arange(scores.shape[1])
-    return {
-        "roc_auc": mean([metrics.roc_auc_score(labels == label, scores[:, label]) for label in numbers]),
-        "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False),
-    }
 
 
 def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dict[str, Any]:
@@ -149,6 +134,16 @@ def judge_part(is_right: np.ndarray) -> dict[str, Any]:
     return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
 
 
+def paired_interval(only_first: int, only_second: int, reviews: int) -> list[float]:
+    """Return the 95% interval of the difference of two accuracies on the same reviews: [low, high].
+
+    Wald's interval after half a review is added to each of the four cells (Agresti and Min, 2005).
+    """
+    first, second, n = only_first + 0.5, only_second + 0.5, reviews + 2
+    reach = Z_95 * math.sqrt(first + second - (first - second) ** 2 / n) / n
+    return [(first - second) / n - reach, (first - second) / n + reach]
+
+
 def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     """Return the `PairedTest` of the verdicts of two classifiers; all arguments are (n,) integers from 0.
 
@@ -161,7 +156,9 @@ def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dic
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     disputed = only_first + only_second
     return {
+        "metric": "accuracy",
         "difference": float(first.mean() - second.mean()),
+        "ci95": paired_interval(only_first, only_second, len(labels)),
         "only_first": only_first,
         "only_second": only_second,
         "p_value": float(binomtest(only_first, disputed).pvalue) if disputed else 1.0,

@@ -81,6 +81,15 @@ class SplitMetrics(Record):
     """negative mean of the logarithm of the probability of the true label"""
     brier: float
     """mean squared difference of probability and label; with more labels summed over the labels (Brier, 1950)"""
+    f1_macro: float | None = None
+    """mean over the labels of F1"""
+    balanced_accuracy: float | None = None
+    """mean over the labels of recall"""
+    mcc: float | None = None
+    """Matthews' correlation coefficient (with more than two labels Gorodkin, 2004)"""
+    average_precision: float | None = None
+    """mean precision over the recall of the positive label; with more labels the mean over the labels of each against
+    the rest"""
     ece: float
     """expected calibration error: Σ over bins of (n_bin / n) · \\|mean label - mean probability\\|, with
     `--evaluation.calibration-bins` bins of equal width (Naeini, Cooper and Hauskrecht, 2015); with more labels the
@@ -102,14 +111,18 @@ class SplitMetrics(Record):
 class PairedTest(Record):
     """Two classifiers on the same reviews."""
 
+    metric: str = "accuracy"
+    """of --metric"""
     difference: float
-    """accuracy of the first minus that of the second"""
+    """by which the first is better in the metric"""
+    ci95: tuple[float, float] | None = None
+    """[low, high]: 95% interval of the difference"""
     only_first: int
     """reviews that only the first got right"""
     only_second: int
     """reviews that only the second got right"""
     p_value: float
-    """of McNemar's exact test"""
+    """of McNemar's exact test; of a paired permutation test if the metric is not accuracy"""
 
 
 class BaselineMetrics(SplitMetrics):
@@ -126,9 +139,11 @@ class Evaluation(Record):
     validation: SplitMetrics
     """the metrics below, on the validation split"""
     baseline: BaselineMetrics
-    """the metrics below of the linear baseline on the test split, and `comparison`: `difference` (accuracy of the
-    network minus that of the baseline), `only_first` and `only_second` (reviews that only the network, or only the
-    baseline, got right), `p_value` of McNemar's exact test"""
+    """the metrics below of the linear baseline on the test split, and `comparison`: `metric` (of --metric, else
+    accuracy), `difference` (by which the network is better) and its 95% interval `ci95` (Agresti and Min, 2005;
+    stratified paired bootstrap if the metric is not accuracy), `only_first` and `only_second` (reviews that only the
+    network, or only the baseline, got right), `p_value` of McNemar's exact test (a paired permutation test if the
+    metric is not accuracy)"""
 
 
 class ModelRecord(Record):
@@ -163,7 +178,7 @@ class RunMetrics(Evaluation):
     """`name`, `source`, `sha256` of the source, `labels`, the number of `train`, `validation` and `test` reviews; for
     your own texts `check`: rows and labels of each split, duplicates and leaks"""
     model: ModelRecord
-    """`parameters`, `best_epoch` by validation loss, `kept_epoch` whose weights were kept, `bucketing`"""
+    """`parameters`, `best_epoch` by validation loss or --metric, `kept_epoch` whose weights were kept, `bucketing`"""
     history: list[dict[str, int | float]]
     """one entry per epoch: `epoch`, `loss`, `accuracy`, `precision`, `recall`, the same with the prefix `val_`, and
     `seconds`"""
@@ -182,8 +197,8 @@ class RunMetrics(Evaluation):
     promotion: dict[str, Any] | None
     """`decision` (champion, challenger or neither), `reason`, `model`, `version`, `against` (the champion's version),
     `at`, `by` (run or hand), `asked` (the settings), and if the two were compared `reviews`, `left_out` (reviews that
-    the champion was trained on), `difference`, `only_first`, `only_second`, `p_value` (one-sided), `level` (the p-value
-    had to be below it) and `attempt`; null if the run was not tracked"""
+    the champion was trained on), `metric`, `difference` and its 95% interval `ci95`, `only_first`, `only_second`,
+    `p_value` (one-sided), `level` (the p-value had to be below it) and `attempt`; null if the run was not tracked"""
 
 
 class MemberRunRecord(Record):
@@ -194,6 +209,8 @@ class MemberRunRecord(Record):
     """on the test reviews"""
     validation_loss: float
     """of the weights that were kept"""
+    cost: float
+    """what ranks: the metric on the validation reviews, negated if more is better; without --metric the loss"""
     parameters: int
     best_epoch: int
     kept_epoch: int
@@ -213,6 +230,8 @@ class MemberSummary(Record):
     ci95: tuple[float, float]
     """95% interval of the mean accuracy (Wilson, 1927), for the number of test reviews alone: the spread adds to it"""
     validation_loss: float
+    """mean over the runs"""
+    cost: float
     """mean over the runs"""
     validation_spread: float | None
     """standard deviation over the runs; null with one run"""

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
+from tasks.core.settings import Metric
 from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
+from tasks.evaluation.selection_metric import compare_metric
 from tasks.network.bundle import Classifier, open_keras
 from tasks.registry.contest import Contest
 from tasks.registry.loading import described, load_version
@@ -58,8 +60,8 @@ class Contender:
         """Return the label of each text, at the model's own threshold."""
         return decide_labels(probabilities, float(self.version.tags["threshold"]))
 
-    def verdicts_as(self, labels: list[str], probabilities: np.ndarray) -> np.ndarray:
-        """Return `verdicts`, numbered as in another model's list of labels.
+    def answers_as(self, labels: list[str], probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `verdicts`, numbered as in another model's list of labels, and the probabilities of that list.
 
         Raises:
             NotComparable: it has a label that the other does not have.
@@ -67,8 +69,11 @@ class Contender:
         if others := sorted(set(self.labels) - set(labels)):
             raise NotComparable(f"the champion has labels that no longer exist ({', '.join(others)})")
         numbers = np.array([labels.index(name) for name in self.labels])
-        verdicts: np.ndarray = numbers[self.verdicts(probabilities)]
-        return verdicts
+        placed = np.zeros((len(probabilities), len(labels)), np.float32)
+        placed[:, numbers] = (
+            probabilities if probabilities.ndim == 2 else np.stack([1 - probabilities, probabilities], 1)
+        )
+        return numbers[self.verdicts(probabilities)], placed[:, 1] if len(labels) == 2 else placed
 
 
 def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender:
@@ -117,11 +122,12 @@ def hold_contest(
     challenger: Contender,
     champion: "ModelVersion",
     downloaded: Path,
+    metric: Metric | None = None,
 ) -> Contest:
     """Compare a challenger with the champion on its test texts, except those that the champion was trained on.
 
     If all of them are test texts of the champion, too, its scores are known; otherwise it scores them now.
-    `downloaded` is the folder of the challenger's download.
+    `downloaded` is the folder of the challenger's download; `metric` is by default the accuracy.
 
     Raises:
         NotComparable: there are no texts on which both can be compared.
@@ -139,12 +145,17 @@ def hold_contest(
         except (ModelError, RegistryError) as error:
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)
-    defending = holder.verdicts_as(challenger.labels, probabilities)
-    labels = mine.scores.labels[fresh]
+    defending, shares = holder.answers_as(challenger.labels, probabilities)
+    labels, mine_shares = mine.scores.labels[fresh], mine.scores.probabilities[fresh]
+    verdicts, paired = challenger.verdicts(mine_shares), None
+    if metric not in (None, "accuracy"):
+        both = np.stack([verdicts, defending]), np.stack([mine_shares, shares])
+        paired = compare_metric(metric, labels, *both, one_sided=True)
     return Contest(
         challenger=challenger.number,
         champion=holder.number,
-        challenging=challenger.verdicts(mine.scores.probabilities[fresh]) == labels,
+        challenging=verdicts == labels,
         defending=defending == labels,
         left_out=int((~fresh).sum()),
+        paired=paired,
     )

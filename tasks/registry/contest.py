@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.settings import PromotionSettings
+from tasks.evaluation.metrics import paired_interval
 from tasks.registry.versions import CHALLENGER, CHAMPION, Decision
 
 
@@ -17,6 +18,7 @@ class Contest:
         challenging: (n,) bool, where the challenger is right.
         defending: (n,) bool, where the champion is right.
         left_out: how many of the challenger's test texts are not among the n, because the champion was trained on them.
+        paired: the result of `compare_metric`, if another metric than the accuracy decides.
     """
 
     challenger: int
@@ -24,6 +26,7 @@ class Contest:
     challenging: np.ndarray
     defending: np.ndarray
     left_out: int
+    paired: dict[str, Any] | None = None
 
 
 def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
@@ -61,29 +64,35 @@ def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: Pr
 
 
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
-    """Make the challenger the champion if it is better by McNemar's test at its share of alpha.
+    """Make the challenger the champion if it is better by the paired test at its share of alpha.
 
-    `attempt` says which challenger of this champion it is, from 1.
+    The test is McNemar's, of the accuracy, or the contest's own. `attempt` says which challenger of this champion it
+    is, from 1.
     """
     first, second = contest.challenging, contest.defending
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    difference, level = float(first.mean() - second.mean()), share_of_alpha(settings.alpha, attempt)
-    p_value = float(chance_of_lead(only_first, only_second))
-    is_better = difference > 0 and p_value < level
+    paired = contest.paired or {
+        "metric": "accuracy",
+        "difference": float(first.mean() - second.mean()),
+        "ci95": paired_interval(only_first, only_second, len(first)),
+        "p_value": float(chance_of_lead(only_first, only_second)),
+    }
+    level, (low, high) = share_of_alpha(settings.alpha, attempt), paired["ci95"]
+    is_better = paired["difference"] > 0 and paired["p_value"] < level
     verdict = "better than the champion before it" if is_better else "not significantly better than the champion"
     return Decision(
         decision=CHAMPION if is_better else CHALLENGER,
-        reason=f"Version {contest.challenger} is {verdict}, version {contest.champion}: {100 * difference:+.2f} points "
-        f"of accuracy on {len(first):,} texts, p = {p_value:.3g}, required below {level:.3g} (challenger {attempt} of "
-        "this champion).",
+        reason=f"Version {contest.challenger} is {verdict}, version {contest.champion}: "
+        f"{100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval {100 * low:+.2f} to "
+        f"{100 * high:+.2f}) on {len(first):,} texts, p = {paired['p_value']:.3g}, required below {level:.3g} "
+        f"(challenger {attempt} of this champion).",
         against=contest.champion,
         attempt=attempt,
         reviews=len(first),
         left_out=contest.left_out,
-        difference=difference,
         only_first=only_first,
         only_second=only_second,
-        p_value=p_value,
+        **paired,
         level=level,
     )
 

@@ -47,14 +47,18 @@ class Decision(BaseModel):
     """test reviews on which the two were compared"""
     left_out: int | None = None
     """test reviews that the champion had learnt"""
+    metric: str | None = None
+    """of --metric, or accuracy"""
     difference: float | None = None
-    """of the accuracies"""
+    """by which the challenger is better in the metric"""
+    ci95: tuple[float, float] | None = None
+    """95% interval of the difference"""
     only_first: int | None = None
     """reviews that the challenger alone got right"""
     only_second: int | None = None
     """reviews that the champion alone got right"""
     p_value: float | None = None
-    """of McNemar's exact test, one-sided"""
+    """one-sided, of McNemar's exact test, or of a paired permutation test if the metric is not accuracy"""
     level: float | None = None
     """what the p-value had to be below"""
     asked: dict[str, Any] | None = None

@@ -167,6 +167,7 @@ class Flags(BaseSettings):
         cli_avoid_json=True,
         cli_parse_none_str="none",
         env_parse_none_str="none",
+        cli_shortcuts={"evaluation.metric": "metric"},
     )
 
     store: str | None = Field(

@@ -81,9 +81,10 @@ def describe_choice(comparison: dict[str, Any]) -> str:
     name = comparison["chosen"]
     if name is None:
         return "No network could be trained, so none is chosen."
-    summary = comparison["members"][0]["summary"]
+    summary, metric = comparison["members"][0]["summary"], comparison["metric"]
+    measured = f"best {metric} ({abs(summary['cost']):.4f})" if metric else f"lowest loss ({summary['cost']:.4f})"
     chosen = (
-        f"The validation texts choose {name}, with the lowest loss ({summary['validation_loss']:.4f}); "
+        f"The validation texts choose {name}, with the {measured}; "
         f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."
     )
     verdicts: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}

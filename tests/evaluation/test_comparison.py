@@ -111,7 +111,7 @@ def test_a_search_may_add_the_second_network():
 
 def ran(accuracy: float, loss: float, best: int = 2, seconds=(3.0, 1.0, 1.0)) -> dict:
     history = [{"epoch": number, "seconds": its} for number, its in enumerate(seconds, 1)]
-    facts = {"accuracy": accuracy, "validation_loss": loss, "parameters": 10}
+    facts = {"accuracy": accuracy, "validation_loss": loss, "cost": loss, "parameters": 10}
     return facts | {"best_epoch": best, "history": history}
 
 
@@ -128,6 +128,14 @@ def test_seeds_are_summed_up_as_mean_and_spread():
 def test_one_seed_has_no_spread():
     its = summarise_runs([ran(0.8, 0.5)], tested=100)
     assert (its["accuracy_spread"], its["validation_spread"]) == (None, None)
+
+
+def test_the_metric_ranks_if_there_is_one():
+    members = [
+        {"name": name, "summary": summarise_runs([ran(0.8, loss) | {"cost": cost}], tested=100)}
+        for name, loss, cost in (("a", 0.3, -0.7), ("b", 0.4, -0.8))
+    ]
+    assert [member["name"] for member in rank_members(members)] == ["b", "a"]
 
 
 def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_last():

@@ -54,11 +54,11 @@ def history(*losses: float) -> list[dict]:
 
 
 def test_overfitting_is_reported_only_if_there_is_any():
-    text = describe_fit(history(0.5, 0.4, 0.6), 2)
+    text = describe_fit(history(0.5, 0.4, 0.6))
     assert text.startswith("The network overfits after epoch 2: by epoch 3 the validation loss rose from 0.400")
-    assert "still falling" in describe_fit(history(0.5, 0.4), 2)
-    assert "overfits" not in describe_fit(history(0.5, 0.4), 2)
-    assert "One epoch" in describe_fit(history(0.5), 1)
+    assert "still falling" in describe_fit(history(0.5, 0.4))
+    assert "overfits" not in describe_fit(history(0.5, 0.4))
+    assert "One epoch" in describe_fit(history(0.5))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,8 @@ def test_overfitting_is_reported_only_if_there_is_any():
     ],
 )
 def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):
-    compared = {"difference": difference, "p_value": p_value, "only_first": 1000, "only_second": 20}
+    compared = {"metric": "accuracy", "difference": difference, "ci95": [difference - 0.01, difference + 0.01]}
+    compared |= {"p_value": p_value, "only_first": 1000, "only_second": 20}
     text = describe_comparison(compared, "the baseline")
     assert "1,000 texts" in text
     assert re.search(expected, text)

@@ -24,9 +24,9 @@ def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
     assert contender.accuracy == pytest.approx(2 / 3)
     assert contender.labels == ["bad", "good"]
     assert contender.verdicts(scores.probabilities).tolist() == [0, 1, 0]
-    assert contender.verdicts_as(["good", "so so", "bad"], scores.probabilities).tolist() == [2, 0, 2]
+    assert contender.answers_as(["good", "so so", "bad"], scores.probabilities)[0].tolist() == [2, 0, 2]
     with pytest.raises(NotComparable, match=r"labels that no longer exist \(bad\)"):
-        contender.verdicts_as(["poor", "good"], scores.probabilities)
+        contender.answers_as(["poor", "good"], scores.probabilities)
 
 
 def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
@@ -37,7 +37,10 @@ def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
     write_held_out(tmp_path, held_out)
     contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_held_out(tmp_path))
     assert contender.accuracy == 0.5
-    assert contender.verdicts_as(["c", "b", "a"], contender.held_out.scores.probabilities).tolist() == [2, 0]
+    assert [its.tolist() for its in contender.answers_as(["c", "b", "a"], probabilities)] == [
+        [2, 0],
+        probabilities[:, ::-1].tolist(),
+    ]
     again = look_up(
         np.array([7, 5], np.uint64), contender.held_out.reviews.tested, contender.held_out.scores.probabilities
     )

@@ -41,6 +41,15 @@ def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attem
     assert re.search(reason.replace("+", r"\+"), verdict.reason)
 
 
+def test_another_metric_than_the_accuracy_has_its_own_test():
+    paired = {"metric": "f1_macro", "difference": 0.03, "ci95": [0.01, 0.05], "p_value": 0.002}
+    held = Contest(2, 1, wrong(150), wrong(150), left_out=0, paired=paired)
+    decision = decide(held, 1, PromotionSettings())
+    assert (decision.decision, decision.metric, decision.p_value) == ("champion", "f1_macro", 0.002)
+    assert "+3.00 points of f1_macro (95% interval +1.00 to +5.00) on 1,000 texts" in decision.reason
+    assert decide(held, 9, PromotionSettings()).decision == "challenger"
+
+
 @pytest.mark.parametrize(
     ("accuracy", "is_trial", "reason"),
     [

@@ -36,6 +36,12 @@ def test_none_and_switches_can_be_typed():
     assert settings.training.keep_best is True
 
 
+def test_the_metric_has_a_short_flag():
+    assert parse("--metric", "f1_macro") == parse("--evaluation.metric", "f1_macro") != parse()
+    with pytest.raises(UsageError, match=r"evaluation.metric rouge: input should be 'accuracy', 'f1_macro'"):
+        parse("--metric", "rouge")
+
+
 def test_none_can_be_typed_where_it_is_a_word_of_several():
     flags = ["--training.learning-rate-decay", "none", "--training.class-weight", "none", "--runner", "none"]
     settings = parse_command_line(CompareSettings, flags, "compare_flow.py", "")

@@ -37,7 +37,14 @@ def test_an_error_in_a_log_line_is_described():
     assert retried.getMessage() == "Task run failed with exception: a.csv: is empty - Retry 1/3"
 
 
-COMPARISON = {"difference": 0.1, "p_value": 0.5, "only_first": 1, "only_second": 0}
+COMPARISON = {
+    "metric": "accuracy",
+    "ci95": [0, 0.2],
+    "difference": 0.1,
+    "p_value": 0.5,
+    "only_first": 1,
+    "only_second": 0,
+}
 # One line of what may be in a path or label, with what Rich reads as markup or as an emoji.
 NAMES = st.lists(
     st.sampled_from(["[x]", "[/x]", "[red]", "[/]", "\\\\", ":cat:", "[link=a]", "a", "b"]), min_size=1

@@ -64,6 +64,15 @@ def test_lengths_are_words_without_the_start_mark(scored, padded):
     assert (row["from"], row["to"], row["reviews"]) == (1, 64, 120)
 
 
+def test_the_metric_of_the_settings_is_what_is_compared(scored):
+    metrics = judged(scored, metric="mcc")
+    comparison, accuracy = metrics["baseline"]["comparison"], judged(scored)["baseline"]["comparison"]
+    assert (comparison["metric"], accuracy["metric"]) == ("mcc", "accuracy")
+    assert comparison["difference"] == pytest.approx(metrics["test"]["mcc"] - metrics["baseline"]["mcc"])
+    assert comparison["ci95"][0] < comparison["difference"] < comparison["ci95"][1]
+    assert comparison["only_first"] == accuracy["only_first"]
+
+
 def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
     half, strict = judged(scored), judged(scored, threshold=0.9)
     assert strict["test"]["recall"] < half["test"]["recall"]

@@ -48,7 +48,7 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
     ],
 )
 def test_a_decision_is_kept_until_there_is_another_question(its, champion, kept):
-    found = find_standing(its, champion, PromotionSettings())
+    found = find_standing(its, champion, ASKED)
     assert (found and found.decision) == kept
 
 

@@ -248,6 +248,19 @@ def test_the_best_epoch_is_kept_if_asked_for(built, padded, tmp_path):
     assert weights_equal(best, expected)
 
 
+def test_the_metric_decides_which_epoch_is_kept(built, padded, tmp_path):
+    options = settings(epochs=4, learning_rate=0.05, keep_best=True)
+    said = [].append
+    best, history = fit(built, [padded], [padded], options, Checkpoint(tmp_path), said, metric="roc_auc")
+    values = [epoch.model_dump()["val_roc_auc"] for epoch in history]
+    assert [epoch.cost for epoch in history] == [-value for value in values]
+    _, found = fit(built, [padded], [padded], options, Checkpoint(tmp_path / "b"), said, metric="accuracy")
+    assert [-epoch.cost for epoch in found] == pytest.approx([epoch.model_dump()["val_accuracy"] for epoch in found])
+    only_the_best = settings(epochs=values.index(max(values)) + 1, learning_rate=0.05)
+    expected, _ = fit(built, [padded], [padded], only_the_best, Checkpoint(tmp_path / "c"), said)
+    assert weights_equal(best, expected)
+
+
 def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(padded, built, tmp_path):
     run(built, padded, tmp_path, epochs=1)
     state = Checkpoint(tmp_path).read(warn=pytest.fail)

@@ -1,0 +1,85 @@
+from typing import get_args
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from tasks.core.settings import Metric
+from tasks.evaluation import selection_metric
+from tasks.evaluation.scores import Scores
+from tasks.evaluation.selection_metric import as_cost, compare_metric, measure
+
+
+def answers(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndarray:
+    """The probabilities of a classifier: (2, n) scores that lean towards the true label."""
+    logits = skill * (2 * labels - 1) + rng.normal(size=len(labels))
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+@pytest.fixture
+def few_rounds(monkeypatch):
+    monkeypatch.setattr(selection_metric, "ROUNDS", 199)
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_each_metric_is_scikit_learns(metric, rng):
+    judge = {
+        "f1_macro": lambda labels, verdicts: metrics.f1_score(labels, verdicts, average="macro"),
+        "mcc": metrics.matthews_corrcoef,
+        "accuracy": metrics.accuracy_score,
+        "balanced_accuracy": metrics.balanced_accuracy_score,
+    }
+    labels = np.concatenate([np.arange(3), rng.integers(0, 3, 200)]).astype(np.int8)
+    shares = [rng.multinomial(17, (1 + np.eye(3)[label]) / 4) for label in labels]
+    many = ((1 + np.array(shares)) / 20).astype(np.float32)  # with ties
+    one_against_rest = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score}
+    for probabilities, these in ((many, labels), (many[:, 1], (labels == 1).astype(np.int8))):
+        verdicts = Scores(these, probabilities).verdicts(0.5)
+        if metric in judge:
+            expected = judge[metric](these, verdicts)
+        elif metric == "f1":
+            expected = metrics.f1_score(these, verdicts, average="macro" if probabilities.ndim == 2 else "binary")
+        elif metric == "log_loss":
+            expected = metrics.log_loss(these, probabilities)
+        elif probabilities.ndim == 2:
+            expected = np.mean([one_against_rest[metric](these == label, many[:, label]) for label in range(3)])
+        else:
+            expected = one_against_rest[metric](these, probabilities)
+        assert measure(metric, these, verdicts, probabilities) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_classifier_that_never_says_a_label_has_an_f1_of_zero_for_it():
+    labels, verdicts = np.array([0, 0, 1]), np.array([0, 0, 0])
+    assert measure("f1", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
+    assert measure("mcc", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
+    assert as_cost("f1", 0.25) == -0.25
+    assert as_cost("log_loss", 0.25) == 0.25
+
+
+def compare_two(metric, labels, first, second, **options):
+    both = np.stack([first, second])
+    return compare_metric(metric, labels, (both >= 0.5).astype(np.int8), both, **options)
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "log_loss", "roc_auc", "mcc"])
+def test_a_better_classifier_is_found_and_the_same_one_is_not(metric, rng, few_rounds):
+    labels = rng.integers(0, 2, 400)
+    good, weak = answers(rng, labels, 1.5), answers(rng, labels, 0.3)
+    found = compare_two(metric, labels, good, weak)
+    low, high = found["ci95"]
+    assert 0 < low < found["difference"] < high
+    assert found["p_value"] == pytest.approx(1 / 200)
+    assert compare_two(metric, labels, weak, good, one_sided=True)["p_value"] == 1
+    alike = compare_two(metric, labels, good, good)
+    assert (alike["difference"], alike["p_value"], alike["ci95"]) == (0, 1, [0, 0])
+    assert compare_two(metric, labels, good, weak) == found, "the same seed draws the same texts"
+
+
+def test_equal_classifiers_are_called_different_as_often_as_alpha_says(rng, monkeypatch):
+    monkeypatch.setattr(selection_metric, "ROUNDS", 59)
+    p_values = []
+    for _ in range(150):
+        labels = np.concatenate([[0, 1], rng.integers(0, 2, 58)])
+        p_values.append(compare_two("f1_macro", labels, *(answers(rng, labels, 0.8) for _ in range(2)))["p_value"])
+    assert np.mean(np.array(p_values) <= 0.1) <= 0.18
+    assert np.mean(p_values) == pytest.approx(0.5, abs=0.12)
