@@ -148,13 +148,14 @@ class Service:
         return response
 
 
-def answer_head(app: ASGIApp) -> ASGIApp:
-    """Return an application that answers HEAD as GET; the server leaves out the body."""
+def adapt(app: ASGIApp, root_path: str) -> ASGIApp:
+    """Return an application that knows its path prefix and answers HEAD as GET; the server leaves out the body."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope.get("method") == "HEAD"
+        await app({**scope, "root_path": root_path} | ({"method": "GET"} if is_head else {}), receive, send)
 
-    return answer
+    return adapted
 
 
 PREDICT_EXAMPLE = {"texts": ["I loved every minute"], "explain": 3}
@@ -176,12 +177,11 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         version="1",
         docs_url=None,  # FastAPI's page loads a script from another host
         redoc_url=None,
-        root_path=settings.root_path,
         dependencies=[Depends(service.authenticate)],
         lifespan=service.running,
     )
     app.middleware("http")(service.handle)
-    app.add_middleware(answer_head)
+    app.add_middleware(adapt, root_path=settings.root_path)
 
     body_schema = {"requestBody": {"required": True, "content": PREDICT_CONTENT}}
 

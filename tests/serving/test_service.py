@@ -280,7 +280,8 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
 
 
 @pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
-def test_no_host_header_opens_what_requires_a_token(store, host):
+def test_no_host_header_opens_what_requires_a_token(store, monkeypatch, host):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
     app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None))
     for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
         assert asyncio.run(status_of(app, path, host)) == expected
