@@ -56,6 +56,28 @@ def test_a_killed_runs_server_is_stopped_and_a_live_runs_never(tmp_path):
         assert is_running(served)
 
 
+def test_two_runs_that_stop_the_same_orphans_at_once_both_go_on(tmp_path):
+    store, home = tmp_path / "store", tmp_path / "store" / "prefect"
+    stopping = (
+        "import sys; from pathlib import Path; from tasks.reporting.preflight import stop_orphans;"
+        "print('ready', flush=True); sys.stdin.readline(); print(stop_orphans(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", stopping, str(home)]
+    with contextlib.ExitStack() as stack:
+        killed = [stack.enter_context(live_run(store, home)) for _ in range(4)]
+        runs = [subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) for _ in range(2)]
+        assert [run.stdout.readline() for run in runs] == ["ready\n", "ready\n"]
+        for run, _orphan in killed:
+            run.kill()
+            run.wait(10)
+        for run in runs:
+            print("go", file=run.stdin, flush=True)
+        results = [run.communicate(timeout=60) for run in runs]
+        assert [(run.returncode, errors) for run, (_count, errors) in zip(runs, results, strict=True)] == [(0, "")] * 2
+        assert sum(int(count) for count, _errors in results) >= 4
+        assert not any(is_running(orphan) for _run, orphan in killed)
+
+
 def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_path):
     """Its children, and theirs: also one in a session of its own, and one that ignores SIGTERM."""
     others = (
