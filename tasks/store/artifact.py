@@ -87,7 +87,7 @@ class Artifact(BaseModel):
     @property
     def sha256(self) -> str:
         """Hash of the content: of the names and hashes of all files."""
-        return digest({name: record.sha256 for name, record in self.files.items()})
+        return digest(hashes(self))
 
 
 class Resume(NamedTuple):

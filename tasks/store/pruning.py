@@ -99,10 +99,10 @@ def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) ->
     """Remove the checkpoint of a training that stopped before `cutoff`, in seconds since 1970."""
     key = f"{folder.parent.name}/{folder.name}"
     with locked(lock_file(root, key), wait=False) as free:
-        if not free:
-            pruned.held.append(f"{CHECKPOINTS}/{key}")
-        else:
+        if free:
             prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
+        else:
+            pruned.held.append(f"{CHECKPOINTS}/{key}")
 
 
 def prune_stamped(
@@ -135,11 +135,10 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
     for step in step_folders(root):
         for left, name in unfinished_folders(step):
             lock = lock_file(root, f"{step.name}/{name}")
-            if not lock.exists():
-                continue  # not ours
-            with locked(lock, wait=False) as free:
-                if free and remove_whole(left, name):
-                    pruned.removed.append(str(left.relative_to(root)))
+            if lock.exists():  # else it is not ours
+                with locked(lock, wait=False) as free:
+                    if free and remove_whole(left, name):
+                        pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
         pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))
 

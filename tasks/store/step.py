@@ -209,18 +209,9 @@ def step(
             return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
 
         run.__signature__ = task_signature(function)  # type: ignore[attr-defined]
-        made = Step(
-            function,
-            Task(
-                run,
-                name=function.__name__,
-                task_run_name=run_name or function.__name__,
-                cache_policy=NO_CACHE,
-                persist_result=False,
-                **options,
-            ),
-            resumes_on,
-        )
+        names = {"name": function.__name__, "task_run_name": run_name or function.__name__}
+        task: Task[..., Any] = Task(run, cache_policy=NO_CACHE, persist_result=False, **(options | names))
+        made = Step(function, task, resumes_on)
         return made
 
     return decorate
