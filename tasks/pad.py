@@ -74,13 +74,8 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
         bounds = align_to_groups(bounds, read_groups(encoded))
     encoding = Encoding.read(encoded)
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
-    schema = padded_schema(
-        vocabulary_size=encoding.vocabulary_size,
-        rule=encoding.tokenisation,
-        labels=encoding.labels,
-        start_char=encoding.start_char,
-        **options,
-    )
+    facts = encoding.model_dump(include={"vocabulary_size", "labels", "start_char"})
+    schema = padded_schema(rule=encoding.tokenisation, **facts, **options)
     source, start, stop = bounds["validation"]
     check_validation(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
     rows = {}

@@ -26,7 +26,7 @@ from tasks.texts.padded import words_kept
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.folders import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.reading import OnRead, read_batches
-from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form, write_tables
+from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
 
 STATE = "state.json"
 
@@ -86,7 +86,7 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
     schema = pa.unify_schemas([pq.read_schema(file) for file in files])
     schema = schema.with_metadata({**(schema.metadata or {}), **about})
     draft = output.with_name(f".{output.name}.draft")
-    write_tables(draft, form_of(output)[0], schema, (pq.read_table(file).cast(schema) for file in files))
+    WRITERS[form_of(output)[0]](draft, schema, (pq.read_table(file).cast(schema) for file in files))
     draft.replace(output)
 
 

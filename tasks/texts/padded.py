@@ -132,11 +132,8 @@ class PaddedFile(Sequence[Padded]):
         Raises:
             DataError: it was made otherwise than `write_padded` makes it.
         """
-        import pyarrow.dataset as ds  # imports pandas, which the service does not need
-
-        self.path = path
-        (self._file,) = ds.dataset(path).get_fragments()
-        self.metadata = read_metadata(path, self._file.physical_schema)
+        self.path, self._file = path, pq.ParquetFile(path)
+        self.metadata = read_metadata(path, self._file.schema_arrow)
         self.rows: int = self._file.metadata.num_rows
         self._parts = -(-self._file.metadata.num_row_groups // GROUPS_PER_PART)
 
@@ -148,12 +145,11 @@ class PaddedFile(Sequence[Padded]):
         """Read a part."""
         if not 0 <= part < self._parts:
             raise IndexError(part)
-        table = self.read(part)
-        tokens = join([chunk.flatten().to_numpy() for chunk in table["tokens"].chunks])
+        table = self.read(part).combine_chunks()
         return Padded(
-            tokens=tokens.reshape(-1, int(self.metadata["maxlen"])),
-            lengths=join([chunk.to_numpy() for chunk in table["length"].chunks]),
-            labels=join([chunk.to_numpy() for chunk in table["label"].chunks]),
+            tokens=table["tokens"].chunk(0).flatten().to_numpy().reshape(-1, int(self.metadata["maxlen"])),
+            lengths=table["length"].to_numpy(),
+            labels=table["label"].to_numpy(),
             padding=self.metadata["padding"],
             vocabulary_size=int(self.metadata["vocabulary_size"]),
         )
@@ -166,7 +162,7 @@ class PaddedFile(Sequence[Padded]):
     def read(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read a part's row groups: all columns, or those named."""
         groups = range(part * GROUPS_PER_PART, min((part + 1) * GROUPS_PER_PART, self._file.metadata.num_row_groups))
-        return self._file.subset(row_group_ids=list(groups)).to_table(columns=columns)
+        return self._file.read_row_groups(list(groups), columns=columns)
 
 
 def words_kept(padded: Padded, start_char: int | None) -> np.ndarray:
@@ -214,8 +210,3 @@ def read_metadata(path: Path, schema: pa.Schema) -> dict[str, str]:
                 "remove the file, and the next run rebuilds it"
             )
     return metadata
-
-
-def join(chunks: list[np.ndarray]) -> np.ndarray:
-    """Return several arrays as one, without copying a single one."""
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)

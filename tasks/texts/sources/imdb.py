@@ -32,15 +32,12 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
     index = word_index_of(settings)
     fetch(npz, folder / NPZ, expected=sha256)
     published = npz.startswith(HOST) and settings.word_index is None
+    is_checked = published and not settings.word_index_sha256
+    algorithm, expected = ("md5", WORD_INDEX_MD5) if is_checked else ("sha256", settings.word_index_sha256)
     try:
-        if published and not settings.word_index_sha256:
-            fetch(index, folder / WORD_INDEX, algorithm="md5", expected=WORD_INDEX_MD5)
-        else:
-            fetch(index, folder / WORD_INDEX, expected=settings.word_index_sha256)
-    except SourceUnreachable:
-        raise
+        fetch(index, folder / WORD_INDEX, algorithm=algorithm, expected=expected)
     except SourceError as error:
-        if published or settings.word_index or settings.word_index_sha256:
+        if published or settings.word_index or settings.word_index_sha256 or isinstance(error, SourceUnreachable):
             raise
         warn(f"{error}; token ids cannot be shown as words. Name the word index with --data.word-index")
     else:

@@ -150,13 +150,7 @@ def check_classes(
 ) -> dict[str, Any]:
     """Return the rows of each split, and of each label in it, and warn of rare labels.
 
-    Args:
-        labels: (n,) integers from 0.
-        first_rows: the name of each label, from label 0 on, with the row in which it appears first.
-        split: (n,) int8 places in SPLITS; other rows do not count.
-        settings: the share below which a label is rare.
-        path: for messages.
-        warn: called with a line for each rare label.
+    `labels` are (n,) places in `first_rows`, which has file and row of each label, and `split` (n,) places in SPLITS.
 
     Raises:
         InputError: a split has no row of a label, or training has only one.
@@ -183,9 +177,7 @@ def check_classes(
 def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:
     """Return the splits with `REMOVED` for training rows whose text is in validation or test, validation's in test.
 
-    Args:
-        texts: (n,) uint64 hashes.
-        split: (n,) int8 places in SPLITS.
+    Both arguments are (n,): hashes, and places in SPLITS.
     """
     in_test, held_out = np.isin(texts, texts[split == TEST]), np.isin(texts, texts[split != TRAIN])
     leaks = ((split == TRAIN) & held_out) | ((split == VALIDATION) & in_test)
@@ -197,12 +189,7 @@ def check_leaks(
 ) -> dict[str, Any]:
     """Count validation and test rows with a training text (`leaks`), and repeated texts in a split (`duplicates`).
 
-    Args:
-        texts: (n,) uint64 hashes.
-        split: (n,) int8 places in SPLITS; other rows do not count.
-        settings: the limit, if leaks are refused.
-        path: for messages.
-        written: texts.parquet, with file and row of each text.
+    `texts` are (n,) hashes, `split` (n,) places in SPLITS; `written` is texts.parquet, with file and row of each text.
 
     Raises:
         InputError: there are more leaks than the limit.

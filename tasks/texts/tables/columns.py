@@ -59,14 +59,9 @@ class ReadOptions:
 
 
 def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int, keep: np.ndarray | None = None) -> pa.Array:
-    """Return the texts of a batch, which may be empty but not null.
+    """Return the texts of a batch, which has `first` rows of its file before it; they may be empty but not null.
 
-    Args:
-        batch: rows of `path`.
-        column: the column of the texts.
-        path: for messages.
-        first: number of rows before the batch.
-        keep: (n,) bool, the rows to return; all by default.
+    `keep`, (n,) bool, says which rows to return.
 
     Raises:
         InputError: the column has another type, or a row has no text.

@@ -1,4 +1,4 @@
-"""Writing: rows as Parquet, CSV or one JSON object per line."""
+"""Writing: tables, of which one is in memory at a time, as Parquet, CSV or one JSON object per line."""
 
 import io
 import json
@@ -14,18 +14,6 @@ import pyarrow.parquet as pq
 from tasks.core.errors import InputError
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import JSON, write_json
-
-
-def write_tables(path: Path, form: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write tables to one file, with one in memory at a time.
-
-    Args:
-        path: the file.
-        form: an ending in `WRITERS`.
-        schema: of every table; only Parquet keeps its metadata.
-        tables: rows in order.
-    """
-    WRITERS[form](path, schema, tables)
 
 
 def writable_form(path: Path) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
-from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form, write_tables
+from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
 
 TABLE = pa.table(
     {
@@ -29,7 +29,7 @@ TABLE = pa.table(
 def test_rows_are_read_again_as_they_were_written(tmp_path, form):
     path = tmp_path / f"a{form}"
     table = TABLE.drop_columns("tags") if form == ".csv" else TABLE
-    write_tables(path, form, table.schema, [table, table.slice(1)])
+    WRITERS[form](path, table.schema, [table, table.slice(1)])
     texts = [
         row["text"] for batch in read_batches(path, ReadOptions(columns={"text": ""})) for row in batch.to_pylist()
     ]
@@ -37,7 +37,7 @@ def test_rows_are_read_again_as_they_were_written(tmp_path, form):
 
 
 def test_json_lines_hold_values_and_not_their_names(tmp_path):
-    write_tables(tmp_path / "a", ".jsonl", TABLE.schema, [TABLE])
+    WRITERS[".jsonl"](tmp_path / "a", TABLE.schema, [TABLE])
     rows = [json.loads(line) for line in (tmp_path / "a").read_text(encoding="utf-8").splitlines()]
     assert rows[0] == {"text": 'one, "two"\nthree', "n": 1, "x": 0.1, "when": "2026-01-31", "tags": ["a", "é"],
                        "made": {"a": [1]}}  # fmt: skip
@@ -47,7 +47,7 @@ def test_json_lines_hold_values_and_not_their_names(tmp_path):
 
 def test_csv_holds_numbers_in_few_digits_and_mixed_values_as_json(tmp_path):
     table = TABLE.drop_columns("tags")
-    write_tables(tmp_path / "a.csv", ".csv", table.schema, [table])
+    WRITERS[".csv"](tmp_path / "a.csv", table.schema, [table])
     (batch,) = read_batches(tmp_path / "a.csv")
     rows = batch.to_pylist()
     assert [row["n"] for row in rows] == ["1", None, "-3"]
@@ -63,7 +63,7 @@ def refuse_constant(name: str) -> None:
 def test_json_lines_are_strict_json_whatever_is_nested_in_them(tmp_path):
     nan, infinity = float("nan"), float("inf")
     table = pa.table({"x": [nan, infinity, 0.1], "list": [[nan, 1.0], [], None], "tree": [{"a": {"b": -infinity}}] * 3})
-    write_tables(tmp_path / "a.jsonl", ".jsonl", table.schema, [table])
+    WRITERS[".jsonl"](tmp_path / "a.jsonl", table.schema, [table])
     lines = (tmp_path / "a.jsonl").read_bytes().splitlines()
     rows = [json.loads(line, parse_constant=refuse_constant) for line in lines]
     assert rows == [orjson.loads(line) for line in lines]
@@ -76,7 +76,7 @@ def test_another_library_reads_the_same_texts(tmp_path, form):
     texts = ['a "quoted", text\r\nof two lines', "", "Größe\x00\u2028", "\ufeffmark", "a\rb", "\t", "nan", '"']
     path = tmp_path / f"a{form}"
     table = pa.table({"text": texts, 'a "name"': range(len(texts)), "when": [datetime.time(1, 2)] * len(texts)})
-    write_tables(path, form, table.schema, [table])
+    WRITERS[form](path, table.schema, [table])
     readers = {
         ".parquet": pandas.read_parquet,
         ".jsonl": lambda path: pandas.DataFrame(map(orjson.loads, path.read_bytes().strip().split(b"\n"))),
@@ -124,7 +124,7 @@ def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form
     (batch,) = read_batches(tmp_path / "part.parquet")
     table = pa.Table.from_batches([batch])
     refuse_unwritable(table.schema, form, tmp_path)
-    write_tables(tmp_path / "a", form, table.schema, [table])
+    WRITERS[form](tmp_path / "a", table.schema, [table])
 
 
 def test_a_form_that_is_not_written_is_none(tmp_path):
