@@ -59,12 +59,8 @@ def iterate_texts(
         yield from iterate_arrays(downloaded, split, with_texts=with_texts)
         return
     for texts in iterate_column(downloaded / TEXTS, split, "text"):
-        yield hash_all(tokens_as_bytes(texts)), texts
-
-
-def tokens_as_bytes(texts: pa.Array) -> Iterator[bytes]:
-    """Yield each text's words by the rule "unicode", so that case, punctuation and spaces do not matter."""
-    yield from pc.binary_join(tokenise(texts, "unicode"), " ").cast(pa.binary()).to_pylist()
+        # By the rule "unicode", case, punctuation and spaces do not matter.
+        yield hash_all(pc.binary_join(tokenise(texts, "unicode"), " ").cast(pa.binary()).to_pylist()), texts
 
 
 def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterator[tuple[np.ndarray, pa.Array | None]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.paths import user_path
@@ -142,8 +142,7 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
 def progress_bar(name: str, total: int | None) -> Iterator[Callable[..., None]]:
     """Show a progress bar of bytes on standard error, updated by calls with `completed`."""
     console = Console(stderr=True)
-    text = TextColumn("{task.description}", markup=False)  # [x] in a name is not markup
-    columns = text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    columns = *Progress.get_default_columns(), DownloadColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield partial(progress.update, progress.add_task(name, total=total))
 

@@ -98,7 +98,7 @@ def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.nda
 def write_texts(
     path: Path, batches: Batches, text_column: str, labels: np.ndarray, split: np.ndarray, columns: Columns, texts: Path
 ) -> None:
-    """Write texts with split, label, origin and group, or fail if there are not as many rows as before."""
+    """Write texts with split, label, origin and group."""
     names, seen, place, groups = pa.array([*SPLITS, "removed"]), 0, 0, columns.groups
     fields = [("split", pa.string()), ("label", pa.from_numpy_dtype(labels.dtype)), ("text", pa.string()),
               ("file", pa.string()), ("row", pa.int64())]  # fmt: skip
@@ -108,7 +108,7 @@ def write_texts(
             keep = columns.keep[seen : seen + len(batch)]
             seen += len(batch)
             if seen > len(columns.keep):
-                break
+                break  # the file has grown, which its hash tells
             rows = slice(place, place := place + int(keep.sum()))
             written = {
                 "split": names.take(pa.array(split[rows])),
@@ -120,5 +120,3 @@ def write_texts(
             if groups is not None:
                 written["group"] = groups[rows]
             writer.write_table(pa.table(written, schema=schema))
-    if seen != len(columns.keep):
-        raise InputError(f"{path}: its content has changed while it was read; run again")
