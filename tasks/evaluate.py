@@ -8,14 +8,25 @@ import numpy as np
 
 from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
-from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
+from tasks.evaluation.metrics import (
+    accuracy_by_length,
+    accuracy_by_slice,
+    calibration_error,
+    compare,
+    find_confidence_threshold,
+    measure_answers,
+    measure_scores,
+)
 from tasks.evaluation.result_files import Evaluation
-from tasks.evaluation.scores import Scores, read_scores
+from tasks.evaluation.scores import Calibration, Scores, divide_logits, read_scores
 from tasks.evaluation.selection_metric import compare_metric
-from tasks.store.step import step
+from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import PaddedFile, padded_file
 from tasks.texts.slices import read_slices
+
+NO_ANSWER = """No text will be answered: the validation texts are too few or the network too weak for an error below %g.
+  Raise evaluation.abstain_error, or keep more texts for validation."""
 
 
 def compare_classifiers(first: Scores, second: Scores, settings: MetricsSettings) -> dict[str, Any]:
@@ -41,14 +52,23 @@ def evaluate(
 ) -> dict[str, float]:
     """Write metrics.json, an `Evaluation`, and return the accuracy of both classifiers on the test reviews."""
     names = Dataset.read(downloaded).labels
-    judged: dict[str, Any] = {}
+    temperature = Calibration.read(scored).temperature
+    judged: dict[str, Any] = {"temperature": temperature} if temperature else {}
     for split in ("test", "validation"):
         scores = read_scores(scored, split)
         lengths = PaddedFile(padded_file(padded, split)).words_kept()
         judged[split] = measure_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
         }
+        if temperature:
+            before = divide_logits(scores.probabilities, 1 / temperature)
+            judged[split]["ece_before"] = calibration_error(scores.labels, before, settings.calibration_bins)
+    confidence = find_confidence_threshold(read_scores(scored, "validation"), settings)
     network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
+    if confidence is not None:
+        judged["answers"] = measure_answers(network, settings.threshold, confidence)
+        if confidence == 1:
+            step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
         judged["test"]["by_slice"] = accuracy_by_slice(network, read_slices(sliced), settings.threshold)
     judged["baseline"] = measure_scores(baseline, names, settings) | {

@@ -5,6 +5,8 @@ from pathlib import Path
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.history import Training
+from tasks.evaluation.metrics import find_confidence_threshold
+from tasks.evaluation.scores import read_scores
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
@@ -34,7 +36,8 @@ def package(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         reference=reference_of(encoded, padded, scored),
+        confidence_threshold=find_confidence_threshold(read_scores(scored, "validation"), settings),
         counts_start=False,
     )
-    write_bundle(folder, encoded, trained, scored, facts)
+    write_bundle(folder, encoded, scored, facts)
     return {"dataset": dataset.name}

@@ -64,7 +64,7 @@ def score_parts(
     rows = 0
     for number, batch in enumerate(read_batches(source, options, on_read)):
         refuse_unwritable(batch.schema, form, source)
-        if taken := {*added_names(classifier.facts.labels), *(["words"] if words else [])} & set(batch.schema.names):
+        if taken := {*added_names(classifier.facts), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
         texts = texts_of(batch, options.text_column, source, rows)

@@ -42,9 +42,7 @@ def gather_metrics(
     seconds = artifacts.trained.meta["seconds"]
     metrics = {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
-        "test": judged["test"],
-        "validation": judged["validation"],
-        "baseline": judged["baseline"],
+        **judged,
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": steps,

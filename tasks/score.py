@@ -1,4 +1,4 @@
-"""Score: the trained network as the graph that serves, and its probabilities for every test and validation text."""
+"""Score: the network that serves, calibrated, and its probabilities for every test and validation text."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 
 from tasks.core.settings import ScoringSettings
 from tasks.evaluation.history import Training
-from tasks.evaluation.scores import Scores, write_scores
-from tasks.network.keras_files import MODEL, load_model
+from tasks.evaluation.scores import Calibration, Scores, fit_temperature, write_scores
+from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK, Scorer, onnx_scorer
 from tasks.store.step import step
@@ -25,11 +25,21 @@ def score_split(padded: Path, split: str, score: Scorer) -> Scores:
 
 @step()
 def score(*, downloaded: Path, padded: Path, trained: Path, settings: ScoringSettings, folder: Path) -> dict[str, Any]:
-    """Write the network as ONNX, and its scores of the test and validation texts; return how many there are."""
-    labels = Dataset.read(downloaded).labels
-    write_network(load_model(trained / MODEL), labels, folder / NETWORK)
-    bucketing = Training.read(trained).bucketing
-    scorer = onnx_scorer(folder / NETWORK, len(labels), settings.batch_size, bucketing=bucketing)
+    """Write the network for Keras and ONNX Runtime, and ONNX Runtime's scores; return how many there are by split."""
+    labels, bucketing = Dataset.read(downloaded).labels, Training.read(trained).bucketing
+    network = load_model(trained / MODEL)
+
+    def write_scorer() -> Scorer:
+        write_network(network, labels, folder / NETWORK)
+        return onnx_scorer(folder / NETWORK, len(labels), settings.batch_size, bucketing=bucketing)
+
+    scorer, temperature = write_scorer(), None
+    if settings.calibrate:
+        temperature = fit_temperature(score_split(padded, "validation", scorer))
+        divide_weights(network, temperature)
+        scorer = write_scorer()
+    save_model(network, folder / MODEL)
+    Calibration(temperature=temperature).write(folder)
     rows = {}
     for split in ("test", "validation"):
         scores = score_split(padded, split, scorer)

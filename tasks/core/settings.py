@@ -113,13 +113,17 @@ class ScoringSettings(Settings):
 
     batch_size: int = Field(64, ge=1)
     """texts per batch, on each processor"""
+    calibrate: bool = False
+    """divide the logits by a temperature fitted on the validation texts; no label changes at a threshold of 0.5"""
 
 
 class ThresholdSettings(Settings):
-    """The decision threshold: what `package` reads."""
+    """The decision thresholds: what `package` reads."""
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a text counts as positive"""
+    abstain_error: float | None = Field(None, gt=0, lt=0.5)
+    """mark less certain texts as unanswered, so that of the others at most this share is wrong (none: answer all)"""
 
 
 class MetricsSettings(ThresholdSettings):

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tasks.core.settings import Metric, MetricsSettings
-from tasks.evaluation.scores import Scores
+from tasks.core.settings import Metric, MetricsSettings, ThresholdSettings
+from tasks.evaluation.scores import Scores, confidence_of
 from tasks.evaluation.selection_metric import measure
 from tasks.texts.slices import Slices
 
@@ -18,6 +18,7 @@ HEADLINES = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")  # 
 NUMBERS = (*HEADLINES, "brier", "ece", "f1_macro", "balanced_accuracy", "mcc", "average_precision")
 Z_95 = 1.959963984540054  # the normal distribution's 97.5% quantile
 MEANS = ("precision", "recall", "f1")
+LEVEL, STARTS = 0.05, 5  # of the tests of confidence thresholds
 LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
@@ -47,13 +48,11 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
     }
     if len(names) == 2:
         its_own = {name: by_label[1][name] for name in MEANS} | {"brier": metrics.brier_score_loss(labels, scores)}
-        hits, certain = labels, scores
     else:
         its_own = average_labels(labels, predicted, len(names)) | {
             "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False)
         }
-        hits, certain = labels == predicted, scores.max(axis=1)
-    return judged | its_own | {"ece": expected_calibration_error(hits, certain, settings.calibration_bins)}
+    return judged | its_own | {"ece": calibration_error(labels, scores, settings.calibration_bins)}
 
 
 def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dict[str, Any]:
@@ -84,6 +83,51 @@ def expected_calibration_error(hits: np.ndarray, probabilities: np.ndarray, bins
     """
     gaps = np.bincount(bin_of(probabilities, bins), weights=hits - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(hits))
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Return the expected calibration error of label 1 of two, or with more labels of the most probable one."""
+    if probabilities.ndim == 1:
+        return expected_calibration_error(labels, probabilities, bins)
+    return expected_calibration_error(labels == probabilities.argmax(axis=1), probabilities.max(axis=1), bins)
+
+
+def find_confidence_threshold(validation: Scores, settings: ThresholdSettings) -> float | None:
+    """Return the confidence that an answered text must exceed; None without `settings.abstain_error`.
+
+    With 95% confidence, at most that share of the answers to new texts like the validation texts is wrong. If there are
+    too few validation texts to show it, the result is 1, and no text is answered.
+
+    This is selective classification with guaranteed risk (Geifman and El-Yaniv, Selective classification for deep
+    neural networks, 2017). Thresholds are tested by the exact binomial tail, in sequences of falling confidence from
+    five starts, each until a test fails and at a fifth of the level (fixed-sequence testing: Angelopoulos, Bates,
+    Candès, Jordan and Lei, Learn then test, 2021).
+    """
+    from scipy.stats import binom
+
+    if settings.abstain_error is None:
+        return None
+    confidence = confidence_of(validation.probabilities, settings.threshold)
+    order = np.argsort(-confidence, kind="stable")
+    wrong = np.cumsum((validation.verdicts(settings.threshold) != validation.labels)[order])
+    thresholds = np.append(confidence[order][1:], 0.0)
+    answered = np.flatnonzero(confidence[order] > thresholds) + 1  # equal ones are answered together
+    p_values = binom.cdf(wrong[answered - 1], answered, settings.abstain_error)
+    has_failed = np.append(p_values > LEVEL / STARTS, True)
+    threshold = 1.0
+    for start in np.arange(1, STARTS + 1) * len(answered) // STARTS - 1:
+        if passed := int(has_failed[start:].argmax()):
+            threshold = float(thresholds[answered[start + passed - 1] - 1])
+    return threshold
+
+
+def measure_answers(scored: Scores, threshold: float, confidence_threshold: float) -> dict[str, Any]:
+    """Return the `AnswerMetrics` of a split."""
+    is_answered = confidence_of(scored.probabilities, threshold) > confidence_threshold
+    is_wrong = (scored.verdicts(threshold) != scored.labels)[is_answered]
+    error = float(is_wrong.mean()) if is_answered.any() else None
+    unanswered = float(1 - is_answered.mean())
+    return {"confidence_threshold": confidence_threshold, "unanswered": unanswered, "error": error}
 
 
 def wilson_interval(right: int, reviews: int) -> list[float]:

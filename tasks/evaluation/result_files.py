@@ -69,9 +69,9 @@ class SplitMetrics(Record):
     precision: float
     """of the positive label, 0 if no review was called positive; with more labels the mean over the labels (macro)"""
     recall: float
-    """of the positive label; with more labels the mean over the labels (macro)"""
+    """of the positive label, or the macro mean"""
     f1: float
-    """of the positive label; with more labels the mean over the labels (macro)"""
+    """of the positive label, or the macro mean"""
     weighted: Averages | None = None
     """only with more than two labels: `precision`, `recall` and `f1`, means weighted by the labels' reviews"""
     roc_auc: float
@@ -94,6 +94,8 @@ class SplitMetrics(Record):
     """expected calibration error: Σ over bins of (n_bin / n) · \\|mean label - mean probability\\|, with
     `--evaluation.calibration-bins` bins of equal width (Naeini, Cooper and Hauskrecht, 2015); with more labels the
     verdict's probability against the share of correct verdicts (Guo et al., 2017)"""
+    ece_before: float | None = None
+    """only with `--evaluation.calibrate`: `ece` before it"""
     ci95: tuple[float, float]
     """[low, high]: 95% interval of the accuracy (Wilson, 1927)"""
     confusion: list[list[int]]
@@ -131,6 +133,17 @@ class BaselineMetrics(SplitMetrics):
     comparison: PairedTest
 
 
+class AnswerMetrics(Record):
+    """The test reviews that are answered."""
+
+    confidence_threshold: float
+    """the probability that an answered review's verdict exceeds, chosen on the validation reviews"""
+    unanswered: float
+    """share of the test reviews"""
+    error: float | None
+    """share of wrong verdicts among the answered test reviews; null if none is answered"""
+
+
 class Evaluation(Record):
     """What the step `evaluate` writes."""
 
@@ -144,6 +157,11 @@ class Evaluation(Record):
     stratified paired bootstrap if the metric is not accuracy), `only_first` and `only_second` (reviews that only the
     network, or only the baseline, got right), `p_value` of McNemar's exact test (a paired permutation test if the
     metric is not accuracy)"""
+    temperature: float | None = None
+    """of `--evaluation.calibrate`, by which the logits were divided"""
+    answers: AnswerMetrics | None = None
+    """only with `--evaluation.abstain-error`: `confidence_threshold`, which the probability of an answered verdict
+    exceeds; `unanswered`, a share of the test reviews; `error` of the others (null if none)"""
 
 
 class ModelRecord(Record):

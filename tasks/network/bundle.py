@@ -20,7 +20,7 @@ import pyarrow as pa
 from tasks.core.errors import ModelError
 from tasks.core.files import digest, hash_file
 from tasks.evaluation.drift import Profile
-from tasks.evaluation.scores import decide_labels
+from tasks.evaluation.scores import confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.dataset import JsonFile
@@ -52,6 +52,7 @@ class BundleFacts(JsonFile):
         dataset: the name of the training data.
         dataset_sha256: its hash.
         reference: the profile of the training texts, for measuring drift.
+        confidence_threshold: texts whose verdict has this probability or less are unanswered; None if all are answered.
         counts_start: whether its lengths count the start mark as a word, as those of earlier versions do.
     """
 
@@ -66,12 +67,13 @@ class BundleFacts(JsonFile):
     dataset: str
     dataset_sha256: str
     reference: Profile
+    confidence_threshold: float | None = None
     counts_start: bool = True
 
 
-def write_bundle(folder: Path, encoded: Path, trained: Path, scored: Path, facts: BundleFacts) -> None:
+def write_bundle(folder: Path, encoded: Path, scored: Path, facts: BundleFacts) -> None:
     """Fill `folder` from the folders of the steps that made the parts."""
-    for source in (encoded / VOCABULARY, encoded / ENCODING, trained / MODEL, scored / NETWORK):
+    for source in (encoded / VOCABULARY, encoded / ENCODING, scored / MODEL, scored / NETWORK):
         shutil.copyfile(source, folder / source.name)
     facts.write(folder)
 
@@ -140,6 +142,11 @@ class Classifier:
         """Return the name of the predicted label of each text."""
         names = pa.array(self.facts.labels, pa.string())
         return names.take(pa.array(decide_labels(probabilities, self.facts.threshold)))
+
+    def are_answered(self, probabilities: np.ndarray) -> np.ndarray | None:
+        """Return whether each text is answered, (n,) bool; None if all are."""
+        least = self.facts.confidence_threshold
+        return None if least is None else confidence_of(probabilities, self.facts.threshold) > least
 
 
 @dataclass(frozen=True)

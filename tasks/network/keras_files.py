@@ -53,6 +53,12 @@ def load_model(path: Path) -> "keras.Model":
     return keras.models.load_model(path, safe_mode=True)
 
 
+def divide_weights(model: "keras.Model", temperature: float) -> None:
+    """Divide a network's logits by a temperature, in the weights of its last layer."""
+    last = learner_of(model).layers[-1]
+    last.set_weights([weights / temperature for weights in last.get_weights()])
+
+
 def learner_of(model: "keras.Model") -> "keras.Model":
     """Return the part of a network that training fits: its reader, or all of a network that reads words alone."""
     return next((layer for layer in model.layers if layer.name == READER), model)

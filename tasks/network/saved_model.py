@@ -104,7 +104,8 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
     """Return a module whose `serve` takes (n,) strings and scores each at its own padded length.
 
     With two labels it returns {"probability": (n,) float32 of label 1}, with more {"probabilities": (n, labels)
-    float32, "label": (n,) strings, the most probable label}.
+    float32, "label": (n,) strings, the most probable label}; and "answered", (n,) bool, if the classifier may leave
+    texts unanswered.
     """
     import tensorflow as tf
 
@@ -141,8 +142,15 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
             parallel_iterations=1,
         )
         if outputs == 1:
-            return {"probability": scores[:, 0]}
-        return {"probabilities": scores, "label": tf.gather(names, tf.argmax(scores, axis=1))}
+            positive = scores[:, 0]
+            confidence = tf.where(positive >= facts.threshold, positive, 1 - positive)
+            verdicts = {"probability": positive}
+        else:
+            confidence = tf.reduce_max(scores, axis=1)
+            verdicts = {"probabilities": scores, "label": tf.gather(names, tf.argmax(scores, axis=1))}
+        if facts.confidence_threshold is not None:
+            verdicts["answered"] = confidence > facts.confidence_threshold
+        return verdicts
 
     signature = [tf.TensorSpec((None,), tf.string, name="text")]
     module = tf.Module(name="classifier")

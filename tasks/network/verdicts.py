@@ -1,13 +1,12 @@
 """Verdicts: a text's label, its probability, and the words that changed it most."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.evaluation.findings import describe_limit
-from tasks.network.bundle import Classifier
+from tasks.network.bundle import BundleFacts, Classifier
 from tasks.texts.length_buckets import bucket_lengths
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import compose, list_offsets, words_to_ranks
@@ -39,15 +38,16 @@ def describe_verdict(classifier: Classifier, probabilities: np.ndarray) -> dict[
 
     Returns:
         "label", the predicted one; "probability", with two labels the positive one's, with more the predicted one's;
-        "probabilities", by the label's name.
+        "probabilities", by the label's name; "answered", if the classifier may leave a text unanswered.
     """
     labels = classifier.facts.labels
     each = probabilities if probabilities.ndim else np.array([1 - probabilities, probabilities])
+    answered = classifier.are_answered(probabilities[None])
     return {
         "label": classifier.label_names(probabilities[None])[0].as_py(),
         "probability": float(probabilities if len(labels) == 2 else probabilities.max()),
         "probabilities": dict(zip(labels, each.tolist(), strict=True)),
-    }
+    } | ({} if answered is None else {"answered": bool(answered[0])})
 
 
 def judge_texts(
@@ -69,23 +69,23 @@ def judge_texts(
     return verdicts
 
 
-def added_names(labels: Sequence[str]) -> list[str]:
+def added_names(facts: BundleFacts) -> list[str]:
     """Return the names of the columns in `verdict_columns`."""
-    each = [f"probability_{name}" for name in labels] if len(labels) > 2 else []
-    return ["predicted_label", "probability", *each]
+    each = [f"probability_{name}" for name in facts.labels] if len(facts.labels) > 2 else []
+    return ["predicted_label", "probability", *each, *([] if facts.confidence_threshold is None else ["answered"])]
 
 
 def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[str, pa.Array]:
     """Return the columns that scoring adds to n texts, from their (n,) or (n, labels) probabilities.
 
     They are predicted_label and probability: with two labels the positive one's, with more the predicted one's,
-    followed by probability_<label> for each label.
+    followed by probability_<label> for each label; and answered, if the classifier may leave a text unanswered.
     """
     each = [probabilities] if probabilities.ndim == 1 else [probabilities.max(axis=1), *probabilities.T]
-    numbers = [pa.array(np.ascontiguousarray(probabilities)) for probabilities in each]
-    return dict(
-        zip(added_names(classifier.facts.labels), [classifier.label_names(probabilities), *numbers], strict=True)
-    )
+    columns = [classifier.label_names(probabilities), *(pa.array(np.ascontiguousarray(number)) for number in each)]
+    if (answered := classifier.are_answered(probabilities)) is not None:
+        columns.append(pa.array(answered))
+    return dict(zip(added_names(classifier.facts), columns, strict=True))
 
 
 def explain(classifier: Classifier, text: str, count: int, steps: int = MAX_STEPS) -> Explanation:

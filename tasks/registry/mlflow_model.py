@@ -86,8 +86,9 @@ def write_registered(packaged: Path, folder: Path) -> None:
     from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    named = added_names(BundleFacts.read(packaged).labels)
-    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", named[0]), *(ColSpec("float", name) for name in named[1:])]
+    kinds = {"predicted_label": "string", "answered": "boolean"}
+    named = added_names(BundleFacts.read(packaged))
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(kinds.get(name, "float"), name) for name in named]
     model = Model()
     keras_version = importlib.metadata.version("keras")
     model.add_flavor("keras", data="data", keras_version=keras_version, keras_backend="tensorflow")

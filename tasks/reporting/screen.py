@@ -88,7 +88,8 @@ def show_promotion(record: dict[str, Any]) -> int:
 def show_prediction(result: dict[str, Any]) -> int:
     """Print the label and probability of one text, or the files with the scores of many."""
     if "probability" in result:
-        print(f"{result['label']} {result['probability']:.4f}")
+        unanswered = "" if result.get("answered", True) else " (unanswered: too uncertain)"
+        print(f"{result['label']} {result['probability']:.4f}{unanswered}")
         for word, moved, label in result["words"]:
             print(f"  {moved:+.4f} {word}" + (f" ({label})" if len(result["probabilities"]) > 2 else ""))
         explained = result.get("explained") or {"words": 0, "of": 0}

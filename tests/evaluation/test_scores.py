@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
+from scipy.special import expit, softmax
 
-from tasks.evaluation.scores import look_up
+from tasks.evaluation.scores import Scores, divide_logits, fit_temperature, look_up
 
 
 def test_a_score_is_found_by_its_review_in_any_order():
@@ -9,3 +11,27 @@ def test_a_score_is_found_by_its_review_in_any_order():
     assert look_up(np.array([5, 10], np.uint64), known, probabilities) is None
     assert look_up(np.array([1], np.uint64), known[:0], probabilities[:0]) is None
     assert look_up(np.array([], np.uint64), known, probabilities).tolist() == []
+
+
+def overconfident(rng, labels: int, count: int = 4000) -> Scores:
+    """Return scores whose logits are three times as large as they should be."""
+    logits = rng.normal(0, 1, (count, labels))
+    drawn = (softmax(logits, axis=1).cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=labels - 1)
+    if labels == 2:
+        return Scores(drawn, expit(3 * (logits[:, 1] - logits[:, 0])).astype(np.float32))
+    return Scores(drawn, softmax(3 * logits, axis=1).astype(np.float32))
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_the_temperature_is_the_factor_of_overconfident_logits_and_changes_no_label(rng, labels):
+    scores = overconfident(rng, labels)
+    temperature = fit_temperature(scores)
+    assert temperature == pytest.approx(3, rel=0.1)
+    calibrated = Scores(scores.labels, divide_logits(scores.probabilities, temperature))
+    assert (calibrated.verdicts(0.5) == scores.verdicts(0.5)).all()
+    assert divide_logits(calibrated.probabilities, 1 / temperature) == pytest.approx(scores.probabilities, abs=1e-6)
+
+
+def test_few_texts_without_a_mistake_do_not_give_certainty():
+    scores = Scores(np.array([0, 1] * 10), np.array([0.2, 0.8] * 10, np.float32))
+    assert divide_logits(scores.probabilities, fit_temperature(scores)).max() == pytest.approx(21 / 22, abs=1e-3)

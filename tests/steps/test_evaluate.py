@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
-from tasks.evaluation.scores import Scores, read_scores, write_scores
+from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import padded_file, padded_schema, write_padded
 from tasks.texts.slices import large_slices, write_slices
@@ -25,6 +25,7 @@ def scored(padded, tmp_path, rng):
         for split in ("test", "validation"):
             probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
             write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
+    Calibration(temperature=None).write(tmp_path / "network")
     return tmp_path
 
 
@@ -77,6 +78,16 @@ def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
     half, strict = judged(scored), judged(scored, threshold=0.9)
     assert strict["test"]["recall"] < half["test"]["recall"]
     assert strict["test"]["roc_auc"] == half["test"]["roc_auc"]
+
+
+def test_calibration_and_unanswered_texts_are_reported_if_asked_for(scored):
+    assert not {"temperature", "answers"} & judged(scored).keys()
+    Calibration(temperature=2.0).write(scored / "network")
+    metrics = judged(scored, abstain_error=0.06)
+    assert metrics["temperature"] == 2
+    assert metrics["test"]["ece_before"] != metrics["test"]["ece"]
+    assert metrics["answers"]["error"] < 0.06
+    assert 0 < metrics["answers"]["unanswered"] < 1
 
 
 def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):

@@ -54,7 +54,7 @@ assert "tasks" not in sys.modules
         ({"truncating": "middle", "maxlen": 33}, {}),
         ({"bucketing": False}, {"oov_char": None}),
         ({}, {"start_char": None, "skip_top": 5}),
-        ({"maxlen": 20}, {"vocabulary_size": 7}),
+        ({"maxlen": 20, "confidence_threshold": 0.5005}, {"vocabulary_size": 7}),
     ],
 )
 def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):
@@ -68,8 +68,11 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
         assert export_classifier(other, tmp_path / "exported") <= 1e-6
         served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
         for texts in (TEXTS, TEXTS[::-1], TEXTS[:1]):
-            ours, theirs = other.predict(pa.array(texts)), served(text=tf.constant(texts))["probability"].numpy()
-            assert np.abs(ours - theirs).max() <= 1e-6
+            ours, theirs = other.predict(pa.array(texts)), served(text=tf.constant(texts))
+            assert np.abs(ours - theirs["probability"].numpy()).max() <= 1e-6
+            answered = other.are_answered(ours)
+            assert ("answered" in theirs) == (answered is not None)
+            assert answered is None or answered.tolist() == theirs["answered"].numpy().tolist()
     finally:
         classifier.score.bucketing = True
 

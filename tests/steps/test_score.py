@@ -3,7 +3,7 @@ import numpy as np
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluation.history import Epoch, write_training
-from tasks.evaluation.scores import read_scores
+from tasks.evaluation.scores import Calibration, divide_logits, read_scores
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
@@ -34,6 +34,19 @@ def test_every_text_gets_a_probability(padded, tmp_path):
         assert scores.labels.tolist() == padded.labels.tolist()
         assert scores.probabilities.dtype == np.float32
         np.testing.assert_allclose(scores.probabilities, expected, atol=1e-5)
+    assert Calibration.read(tmp_path / "out").temperature is None
+
+    (tmp_path / "calibrated").mkdir()
+    calibrate = ScoringSettings(calibrate=True)
+    score.function(
+        downloaded=tmp_path, padded=tmp_path, trained=tmp_path, settings=calibrate, folder=tmp_path / "calibrated"
+    )
+    temperature = Calibration.read(tmp_path / "calibrated").temperature
+    calibrated = read_scores(tmp_path / "calibrated", "test").probabilities
+    assert temperature != 1
+    np.testing.assert_allclose(calibrated, divide_logits(expected, temperature), atol=1e-5)
+    served = keras_scorer(load_model(tmp_path / "calibrated" / "model.keras"), 7, bucketing=True)(padded)
+    np.testing.assert_allclose(calibrated, served, atol=1e-5)
 
 
 def test_scores_have_the_same_bytes_whatever_the_number_of_threads(padded, tmp_path, monkeypatch):
