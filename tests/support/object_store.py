@@ -1,21 +1,36 @@
-"""A real S3 object store on loopback that can be slow, fail, refuse credentials, or cut off uploads."""
+"""S3 on loopback: moto, which can be slow, fail, refuse credentials or cut off uploads, and SeaweedFS."""
 
 import itertools
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
 from tasks.store.bucket import Bucket
+from tests.support.web import free_port, wait_for
 
 BUCKET = "reviews"
 SECRET = "a-secret-that-nobody-may-see"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+PORTS = [f"{service}.port{kind}" for service in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
+WEED = Path(sys.executable).with_name("weed")
 ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>as the test wants it</Message></Error>"
 
 
@@ -65,15 +80,8 @@ class ObjectStore:
         """The environment variables of a process that uses it."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **CREDENTIALS,
         }
-
-    def make_bucket(self) -> None:
-        """Create the bucket; `environment` must be set."""
-        Bucket(f"s3://{BUCKET}").files.call_s3("create_bucket", Bucket=BUCKET)
 
     def clear_faults(self) -> None:
         """Switch all faults off."""
@@ -91,3 +99,29 @@ def refuse(environ: dict[str, Any], start_response: Callable[..., Any], status: 
     get_input_stream(environ).read()
     start_response(status, [("Content-Type", "application/xml")])
     return [ERROR.format(code).encode()]
+
+
+def make_bucket(environment: dict[str, str]) -> None:
+    """Create the bucket of all tests in the object store that the variables name."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        Bucket(f"s3://{BUCKET}").files.call_s3("create_bucket", Bucket=BUCKET)
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[dict[str, str]]:
+    """Start SeaweedFS with its files in `folder`; yield the environment of its clients."""
+    ports = {name: free_port() for name in PORTS}
+    command = [str(WEED), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=os.environ | CREDENTIALS, cwd=folder, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{ports['s3.port']}"
+        wait_for(f"{address}/healthz")
+        yield {"AWS_ENDPOINT_URL": address, **CREDENTIALS}
+    finally:
+        server.kill()
+        server.wait(10)
