@@ -46,14 +46,13 @@ def check_server(server: str | None) -> None:
     check_address(server)
 
 
-def renew(made: Sequence[Automation]) -> None:
+def renew(automations: Sequence[Automation]) -> None:
     """Create automations, each in place of those of the same name."""
     with get_client(sync_client=True) as client:
-        for automation in made:
+        for automation in automations:
             for old in client.read_automations_by_name(automation.name):
                 client.delete_automation(old.id)
-    for automation in made:
-        automation.create()
+            automation.create()
 
 
 SILENT = timedelta(seconds=90)  # three times the interval of heartbeats in deployment.yaml

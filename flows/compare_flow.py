@@ -25,7 +25,6 @@ from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member
 from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
 from tasks.reporting.comparisons import show_comparison
-from tasks.reporting.pages import leave_report
 from tasks.store.artifact import Artifact
 from tasks.store.step_log import steps_of, unfinished_step
 from tasks.track_comparison import track_comparison
@@ -57,7 +56,7 @@ def train_member(member: Member, downloaded: Artifact) -> Outcome:
     return Outcome(member, done)
 
 
-@flow(name="imdb-pipeline-compare", persist_result=False, on_failure=[leave_report])
+@flow(name="imdb-pipeline-compare", persist_result=False)
 def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     """Train recurrent networks with the same budget and compare them; validation texts choose the best.
 
@@ -106,7 +105,8 @@ def check(settings: CompareSettings) -> None:
     if settings.runner != "none":
         open_runner(settings)
     find_members(settings)
-    read_search(settings.search)
+    if settings.trials:
+        read_search(settings.search)
 
 
 main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check)

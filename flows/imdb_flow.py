@@ -25,7 +25,6 @@ from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
-from tasks.reporting.pages import leave_report
 from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
@@ -36,7 +35,7 @@ from tasks.track import track
 from tasks.train import train
 
 
-@flow(name="imdb-pipeline", persist_result=False, on_failure=[leave_report])
+@flow(name="imdb-pipeline", persist_result=False)
 def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     """Train and evaluate a recurrent text classifier, register it, and decide whether it serves.
 
@@ -51,23 +50,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     uri = check_tracking(settings)
     downloaded = download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded)
-    drawn = figures(
-        downloaded=downloaded,
-        encoded=made.encoded,
-        trained=made.trained,
-        scored=made.scored,
-        baselined=made.baselined,
-        evaluated=made.evaluated,
-        settings=settings.evaluation,
-    )
-    packaged = package(
-        downloaded=downloaded,
-        encoded=made.encoded,
-        padded=made.padded,
-        trained=made.trained,
-        scored=made.scored,
-        settings=settings.evaluation,
-    )
+    drawn = figures.of(made, settings=settings.evaluation)
+    packaged = package.of(made, settings=settings.evaluation)
     artifacts = PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
     tracking, promotion = track_and_promote(settings, artifacts, uri)
     return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
@@ -83,24 +67,20 @@ def check_tracking(settings: RunSettings) -> str | None:
 
 def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifacts:
     """Run the steps from downloaded texts to an evaluated network, for a run and for each member of a comparison."""
-    encoded = encode(downloaded=downloaded, settings=settings.data)
-    padded = pad(encoded=encoded, settings=settings.data)
+    data, evaluation = settings.data, settings.evaluation
+    encoded = encode(downloaded=downloaded, settings=data)
+    padded = pad(encoded=encoded, settings=data)
     learned = learn_phrases(settings, encoded, padded)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
-    metric = settings.evaluation.metric
+    metric = evaluation.metric
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
-    scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=settings.evaluation)
-    sliced = slice_by_column(settings, downloaded)
+    scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
+    sliced = slice_tests(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
     evaluated = evaluate(
-        downloaded=downloaded,
-        padded=padded,
-        scored=scored,
-        baselined=baselined,
-        sliced=sliced,
-        settings=settings.evaluation,
+        downloaded=downloaded, padded=padded, scored=scored, baselined=baselined, sliced=sliced, settings=evaluation
     )
     return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, sliced, evaluated)
 
@@ -111,13 +91,6 @@ def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) ->
         return None
     vectors = settings.model.word_vectors
     return phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
-
-
-def slice_by_column(settings: RunSettings, downloaded: Artifact) -> Artifact | None:
-    """Find the value of a column for each test text, if the settings name one."""
-    if not settings.evaluation.slice_column:
-        return None
-    return slice_tests(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
 
 
 def download_dataset(data: DataSettings) -> Artifact:

@@ -16,14 +16,22 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
-from tasks.evaluation.comparison import MemberRun, Outcome, chosen_run, compare_pairs, rank_members, summarise_runs
+from tasks.evaluation.comparison import (
+    MemberRun,
+    Outcome,
+    chosen_run,
+    compare_pairs,
+    rank_members,
+    shared_settings,
+    summarise_runs,
+)
 from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
 from tasks.evaluation.result_files import MemberRecord
-from tasks.evaluation.scores import Scores, read_scores
+from tasks.evaluation.scores import read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.reporting import comparisons
-from tasks.reporting.pages import read_svg, render
+from tasks.reporting.pages import read_figures, render
 from tasks.store.artifact import Artifact, describe_artifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
@@ -51,8 +59,7 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
 
 def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
     """Return a member as in comparison.json, checked against `MemberRecord`."""
-    own = outcome.member.runs[0].model_dump(mode="json")
-    shared = flatten(settings.model_dump(mode="json", include=set(RunSettings.model_fields)))
+    own, shared = outcome.member.runs[0].model_dump(mode="json"), flatten(shared_settings(settings))
     runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
     tested = outcome.runs[0].artifacts.padded.meta["test"] if outcome.runs else 0
     member = {
@@ -75,7 +82,7 @@ def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store)
     by_name, labels, verdicts = {outcome.member.name: outcome for outcome in finished}, None, {}
     for member in ranked:
         outcome, chosen = by_name[member["name"]], chosen_run(member)
-        scores: Scores = read_scores(store.path(outcome.runs[chosen].artifacts.scored), "test")
+        scores = read_scores(store.path(outcome.runs[chosen].artifacts.scored), "test")
         if labels is not None and not np.array_equal(labels, scores.labels):
             raise DataError(
                 f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"
@@ -114,27 +121,22 @@ def write_comparison(place: Path, name: str, settings: CompareSettings, comparis
         figures = draft / FIGURES
         figures.mkdir()
         if finished := [member for member in comparison["members"] if member["summary"]]:
-            save_figure(
-                comparisons.draw_curves(finished),
-                figures / "learning_curves.svg",
-                title="learning curves of all networks",
-            )
+            drawn = comparisons.draw_curves(finished)
+            save_figure(drawn, figures / "learning_curves.svg", "learning curves of all networks")
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / COMPARISON).write_text(json.dumps(comparison, indent=1))
         page = render(
             "comparison.html.jinja",
             name=name,
-            settings=settings.model_dump(mode="json", include=set(RunSettings.model_fields)),
+            settings=shared_settings(settings),
             seeds=settings.seeds,
             comparison=comparison,
             columns=list(comparisons.COLUMNS),
             alpha=comparisons.ALPHA,
             rows=[comparisons.describe_row(member) for member in comparison["members"]],
-            sentences={
-                "choice": comparisons.describe_choice(comparison),
-                "sight": comparisons.describe_sight(comparison),
-            },
-            figures=[read_svg(figure) for figure in sorted(figures.iterdir())],
+            choice=comparisons.describe_choice(comparison),
+            sight=comparisons.describe_sight(comparison),
+            figures=read_figures(figures),
         )
         (draft / COMPARISON_PAGE).write_text(page, encoding="utf-8")
     return final

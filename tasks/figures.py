@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
@@ -35,8 +34,8 @@ def figures(
     evaluated: Path,
     settings: MetricsSettings,
     folder: Path,
-) -> dict[str, Any]:
-    """Write the figures and findings.json; return the names of the "figures" in the order of the report."""
+) -> None:
+    """Write the figures and findings.json."""
     training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
     network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
     names, test = Dataset.read(downloaded).labels, metrics["test"]
@@ -59,4 +58,3 @@ def figures(
         "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
     }
     (folder / FINDINGS).write_text(json.dumps(findings, indent=1))
-    return {"figures": [f"{name}.svg" for name in drawn]}

@@ -19,8 +19,8 @@ from tasks.evaluation.history import Training
 from tasks.evaluation.result_files import RunMetrics
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
-from tasks.reporting.pages import read_svg, render, show_in_prefect
-from tasks.store.artifact import MADE_BY, Artifact, PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.reporting.pages import read_figures, render, show_in_prefect
+from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import StepEntry, steps_of
 from tasks.store.store import Store
@@ -34,15 +34,11 @@ def gather_metrics(
     promotion: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the content of metrics.json, checked against `RunMetrics`."""
-
-    def read(artifact: Artifact, name: str) -> Any:
-        return json.loads(store.path(artifact, name).read_text())
-
-    training, judged = Training.read(store.path(artifacts.trained)), read(artifacts.evaluated, METRICS)
+    training = Training.read(store.path(artifacts.trained))
     seconds = artifacts.trained.meta["seconds"]
     metrics = {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
-        **judged,
+        **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "steps": steps,
@@ -55,15 +51,7 @@ def gather_metrics(
     return RunMetrics.model_validate(metrics).as_json()
 
 
-def write_run_folder(
-    runs: Path,
-    name: str,
-    settings: RunSettings,
-    metrics: dict[str, Any],
-    findings: dict[str, Any],
-    drawn: Path,
-    figures: list[str],
-) -> Path:
+def write_run_folder(runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> Path:
     """Write runs/<UTC time>-<name>/, point runs/latest to it, and return it.
 
     Args:
@@ -71,38 +59,34 @@ def write_run_folder(
         name: the run's.
         settings: the run's.
         metrics: from `gather_metrics`.
-        findings: findings.json of the step `figures`.
         drawn: the folder of the step `figures`.
-        figures: names of the figures in it, in the order of the report.
     """
     with written_as_newest(runs, name) as (draft, final):
         (draft / FIGURES).mkdir()
-        for figure in figures:
-            shutil.copyfile(drawn / figure, draft / FIGURES / figure)
+        for figure in drawn.glob("*.svg"):
+            shutil.copy(figure, draft / FIGURES)
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
         (draft / METRICS).write_text(json.dumps(metrics, indent=1))
-        (draft / REPORT).write_bytes(render_report(name, settings, metrics, findings, drawn, figures))
+        (draft / REPORT).write_text(render_report(name, settings, metrics, drawn), encoding="utf-8")
     return final
 
 
-def render_report(
-    name: str,
-    settings: RunSettings,
-    metrics: dict[str, Any],
-    findings: dict[str, Any],
-    drawn: Path,
-    figures: list[str],
-) -> bytes:
+def render_report(name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> str:
     """Return report.html; the arguments are those of `write_run_folder`."""
-    page = render(
+    return render(
         "report.html.jinja",
         name=name,
         settings=settings.model_dump(mode="json"),
         metrics=metrics,
-        findings=findings,
-        figures={figure: read_svg(drawn / figure) for figure in figures},
+        findings=read_findings(drawn),
+        figures=read_figures(drawn),
     )
-    return page.encode()
+
+
+def read_findings(drawn: Path) -> dict[str, Any]:
+    """Return findings.json of the step `figures`."""
+    findings: dict[str, Any] = json.loads((drawn / FINDINGS).read_text())
+    return findings
 
 
 def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
@@ -136,43 +120,32 @@ def complete_run_folder(
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
     metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
     metrics = RunMetrics.model_validate(metrics).as_json()
-    findings = json.loads(store.path(artifacts.drawn, FINDINGS).read_text())
-    drawn, name = store.path(artifacts.drawn), folder.name.partition("-")[2]
-    page = render_report(name, settings, metrics, findings, drawn, artifacts.drawn.meta["figures"])
+    page = render_report(folder.name.partition("-")[2], settings, metrics, store.path(artifacts.drawn))
     with explain_os_errors(folder):
-        replace_file(folder / REPORT, page)
+        replace_file(folder / REPORT, page.encode())
         replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
     store.share_folder(folder)
     send_report(settings, tracking, folder, store.root)
 
 
 def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path, store: Path) -> None:
-    """Log the report in MLflow, if the settings allow it; warn if that fails, because the report is in the folder."""
-    if not settings.tracking.texts:
-        return
-    try:
-        log_report(tracking, folder, store)
-    except RegistryError as error:
-        get_run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
-
-
-def log_report(tracking: dict[str, Any], folder: Path, store: Path) -> None:
-    """Log the report to the run in MLflow, unless it has one.
+    """Log the report to the run in MLflow, unless it has one; warn if that fails, because the report is in the folder.
 
     A run may be killed after it was logged, so the store records which runs have their report. If another store logged
     the run, its report stays.
-
-    Raises:
-        RegistryError: the server does not answer, or refuses.
     """
     done = store / MLFLOW / "reported" / tracking["run_id"]
-    if done.exists():
+    if done.exists() or not settings.tracking.texts:
         return
-    with registry(tracking["uri"]) as client:
-        if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
-            client.log_artifact(tracking["run_id"], str(folder / REPORT))
-    done.parent.mkdir(parents=True, exist_ok=True)
-    done.touch()
+    try:
+        with registry(tracking["uri"]) as client:
+            if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
+                client.log_artifact(tracking["run_id"], str(folder / REPORT))
+    except RegistryError as error:
+        get_run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
+    else:
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()
 
 
 @task(cache_policy=NO_CACHE, task_run_name="run_folder")
@@ -184,14 +157,12 @@ def run_folder(
     promotion: dict[str, Any] | None,
 ) -> Path:
     """Write the run folder and return its path."""
-    store, steps = open_store(), steps_of(str(flow_run.id))
-    findings = json.loads(store.path(artifacts.drawn, FINDINGS).read_text())
-    metrics = gather_metrics(artifacts, steps, store, tracking, promotion)
-    runs, name, drawn = store.root / RUNS, flow_run.name or "run", store.path(artifacts.drawn)
-    figures = artifacts.drawn.meta["figures"]
-    folder = write_run_folder(runs, name, settings, metrics, findings, drawn, figures)
+    store, name = open_store(), flow_run.name or "run"
+    drawn = store.path(artifacts.drawn)
+    metrics = gather_metrics(artifacts, steps_of(str(flow_run.id)), store, tracking, promotion)
+    folder = write_run_folder(store.root / RUNS, name, settings, metrics, drawn)
     store.share_folder(folder)
-    show_in_prefect(name, folder, metrics, findings)
+    show_in_prefect(name, folder, metrics, read_findings(drawn))
     if tracking:
         send_report(settings, tracking, folder, store.root)
     return folder

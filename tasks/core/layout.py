@@ -3,7 +3,6 @@
 # Folders of the store. The other folders are named after the steps whose artifacts they hold.
 RUNS = "runs"
 COMPARISONS = "comparisons"
-FAILURES = "failures"
 LOCKS = "locks"
 CHECKPOINTS = "checkpoints"
 STUDIES = "studies"
@@ -11,9 +10,9 @@ MLFLOW = "mlflow"
 PREFECT = "prefect"
 KERAS = "keras"
 MATPLOTLIB = "matplotlib"
-# "inbox" and "scored" are those of the folder that is scored on a schedule, "results" of earlier versions.
-NO_STEPS = {RUNS, COMPARISONS, FAILURES, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
-NO_STEPS |= {"inbox", "results", "scored"}
+# "inbox" and "scored" are those of the folder that is scored on a schedule, the others of earlier versions.
+NO_STEPS = {RUNS, COMPARISONS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
+NO_STEPS |= {"inbox", "scored", "failures", "results"}
 
 # A run folder, and a comparison's.
 LATEST = "latest"  # the link to the newest one

@@ -51,18 +51,20 @@ def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any
     Raises:
         InputError: the grid or a member is invalid, or there are fewer than two members, a search's included.
     """
-    grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], str]()
+    grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], Member]()
     for name, base in bases_of(settings, presets):
-        for point in itertools.product(*([(setting, value) for value in values] for setting, values in grid.items())):
-            called = ", ".join([name, *(f"{setting}={value}" for setting, value in point)])
-            runs = tuple(build_run(called, base, point, number) for number in range(settings.seeds))
-            found.setdefault(runs, called)
+        for values in itertools.product(*grid.values()):
+            point = dict(zip(grid, values, strict=True))
+            called = ", ".join([name, *(f"{setting}={value}" for setting, value in point.items())])
+            member = build_member(called, base, point, settings.seeds)
+            found.setdefault(member.runs, member)
     if len(found) + bool(settings.trials) < 2:
+        asked = ", ".join(member.name for member in found.values()) or "no network"
         raise InputError(
-            f"there is nothing to compare: only {', '.join(found.values()) or 'no network'} is asked for; widen "
-            "--cells, --ways, --presets or --grid, or search with --trials"
+            f"there is nothing to compare: only {asked} is asked for; widen --cells, --ways, --presets or --grid, or "
+            "search with --trials"
         )
-    return [Member(name, runs) for runs, name in found.items()]
+    return list(found.values())
 
 
 def bases_of(
@@ -92,29 +94,31 @@ def found_member(name: str, settings: CompareSettings, point: Mapping[str, str])
     Raises:
         InputError: a setting has an invalid value.
     """
-    shared, at = shared_settings(settings), tuple(point.items())
-    return Member(name, tuple(build_run(name, shared, at, number) for number in range(settings.seeds)))
+    return build_member(name, shared_settings(settings), point, settings.seeds)
 
 
-def build_run(name: str, base: Mapping[str, Any], point: tuple[tuple[str, str], ...], number: int) -> RunSettings:
-    """Return the settings of one run of a member: `base` with the values in `point`, and `number` added to the seeds.
+def build_member(name: str, base: Mapping[str, Any], point: Mapping[str, str], seeds: int) -> Member:
+    """Return a member: `base` with the values in `point`, and the number of each run, from 0, added to its seeds.
 
     Raises:
         InputError: a setting has an invalid value.
     """
     values: dict[str, Any] = {section: dict(fields) for section, fields in base.items()}
-    for setting, value in point:
+    for setting, value in point.items():
         section, _, field = setting.partition(".")
         values[section][field] = None if value == "none" else value
     try:
         run = RunSettings.model_validate(values)
-        seeds = [{"seed": settings.seed + number} for settings in (run.model, run.training)]
-        own = {"model": run.model.model_copy(update=seeds[0]), "training": run.training.model_copy(update=seeds[1])}
-        return run.model_copy(update=own)
     except ValidationError as error:
         mistake = error.errors()[0]
         place, message = ".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, ")
         raise InputError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from error
+    runs = []
+    for number in range(seeds):
+        model = run.model.model_copy(update={"seed": run.model.seed + number})
+        training = run.training.model_copy(update={"seed": run.training.seed + number})
+        runs.append(run.model_copy(update={"model": model, "training": training}))
+    return Member(name, tuple(runs))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

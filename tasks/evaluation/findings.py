@@ -14,17 +14,25 @@ MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
 
 
 def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshold: float) -> list[dict[str, Any]]:
-    """Return the wrong test texts with the highest confidence, the worst first.
-
-    Returns:
-        At most ten of {"row", "label", "verdict", "probability": with two labels of the positive one, else of the
-        verdict, "words", "text"}; the text is the end of a long one, and null if the download had no word index.
-    """
+    """Return the at most ten wrong test texts with the highest confidence, the worst first, as `describe_rows` does."""
     verdicts = scores.verdicts(threshold)
     wrong = np.flatnonzero(verdicts != scores.labels)
     given = probability_of(scores.probabilities[wrong], scores.labels[wrong])
-    worst = wrong[np.argsort(given, kind="stable")][:MISTAKES]
-    shown = scores.probabilities if scores.probabilities.ndim == 1 else scores.probabilities.max(axis=1)
+    return describe_rows(encoded, scores, names, threshold, wrong[np.argsort(given, kind="stable")][:MISTAKES])
+
+
+def describe_rows(
+    encoded: Path, scores: Scores, names: Sequence[str], threshold: float, rows: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return some test texts and the verdicts on them.
+
+    Returns:
+        For each {"row", "label", "verdict", "probability": with two labels of the positive one, else of the verdict,
+        "words": their number, "text"}; the text is the end of a long one, and null if the download had no word index.
+    """
+    verdicts, shown = scores.verdicts(threshold), scores.probabilities
+    if shown.ndim == 2:
+        shown = shown.max(axis=1)
     return [
         {
             "row": row,
@@ -33,7 +41,7 @@ def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshol
             "probability": float(shown[row]),
             **text,
         }
-        for row, text in zip(worst.tolist(), read_texts(encoded, worst), strict=True)
+        for row, text in zip(rows.tolist(), read_texts(encoded, rows), strict=True)
     ]
 
 
@@ -42,7 +50,7 @@ def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[d
 
     Returns:
         At most five of {"labels": both names, "reviews", "examples": for each direction the most confident case, as
-        {"label", "verdict", "probability", "words", "text"}}.
+        `describe_rows` does}.
     """
     verdicts = scores.verdicts(threshold=0.5)
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -51,22 +59,13 @@ def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[d
     order = np.argsort(-both, axis=None, kind="stable")[:PAIRS]
     pairs = [divmod(place, len(names)) for place in order.tolist() if both.flat[place]]
     ways = [way for one, other in pairs for way in ((one, other), (other, one)) if counts[way]]
-    surest = {way: surest_case(scores, verdicts, *way) for way in ways}
-    texts = dict(zip(surest, read_texts(encoded, np.array(list(surest.values()), np.int64)), strict=True))
+    surest = np.array([surest_case(scores, verdicts, *way) for way in ways], np.int64)
+    cases = dict(zip(ways, describe_rows(encoded, scores, names, 0.5, surest), strict=True))
     return [
         {
             "labels": [names[one], names[other]],
             "reviews": int(both[one, other]),
-            "examples": [
-                {
-                    "label": names[label],
-                    "verdict": names[verdict],
-                    "probability": float(scores.probabilities[surest[label, verdict], verdict]),
-                    **texts[label, verdict],
-                }
-                for label, verdict in ((one, other), (other, one))
-                if (label, verdict) in surest
-            ],
+            "examples": [cases[way] for way in ((one, other), (other, one)) if way in cases],
         }
         for one, other in pairs
     ]

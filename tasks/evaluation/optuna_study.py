@@ -9,7 +9,6 @@ from tasks.core.errors import DataError, InputError, ModelError, TrainingError
 from tasks.core.files import explain_os_errors
 from tasks.core.locks import locked
 from tasks.core.paths import sqlite_address
-from tasks.evaluation.search_space import Range
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -53,24 +52,9 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
     return study
 
 
-def as_distributions(space: Mapping[str, Range | list[str]]) -> "dict[str, BaseDistribution]":
-    """Return a search space as Optuna's distributions."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    found: dict[str, BaseDistribution] = {}
-    for setting, values in space.items():
-        if isinstance(values, list):
-            found[setting] = CategoricalDistribution(values)
-        elif values.is_whole:
-            found[setting] = IntDistribution(int(values.low), int(values.high), log=values.is_log)
-        else:
-            found[setting] = FloatDistribution(values.low, values.high, log=values.is_log)
-    return found
-
-
 def run_trials(
     study: "Study",
-    space: Mapping[str, Range | list[str]],
+    space: "dict[str, BaseDistribution]",
     count: int,
     losses_of: Losses,
     *,
@@ -84,7 +68,7 @@ def run_trials(
 
     Args:
         study: from `open_study`.
-        space: where to search.
+        space: where to search, from `read_search`.
         count: number of trials.
         losses_of: trains a trial, one epoch per iteration.
         keep_best: whether the lowest loss counts, not the last.
@@ -93,14 +77,16 @@ def run_trials(
     Raises:
         Exception: a trial failed for a reason that may be gone the next time; then it is run again.
     """
+    from optuna.trial import TrialState
+
     while len(finished_trials(study)) < count:
-        trial = study.ask(as_distributions(space))
+        trial = study.ask(space)
         name = f"trial {trial.number}"
         try:
             loss = run_trial(study, trial, losses_of(name, point_of(trial.params)), keep_best=keep_best)
         except LASTING as error:
             trial.set_user_attr(FAILURE, describe(error))
-            study.tell(trial, state=trial_state("FAIL"))
+            study.tell(trial, state=TrialState.FAIL)
             say(f"{name} failed: {describe(error)}")
         else:
             outcome = "stopped early, others were better" if loss is None else f"validation loss {loss:.4f}"
@@ -109,23 +95,18 @@ def run_trials(
 
 def run_trial(study: "Study", trial: "Trial", losses: Iterator[float], *, keep_best: bool) -> float | None:
     """Ask a trial for one epoch after the other, tell the study, and return its loss, or None if it was stopped."""
+    from optuna.trial import TrialState
+
     seen: list[float] = []
     for loss in losses:
         seen.append(loss)
         trial.report(loss, len(seen))
         if trial.should_prune():
-            study.tell(trial, state=trial_state("PRUNED"))
+            study.tell(trial, state=TrialState.PRUNED)
             return None
     value = min(seen) if keep_best else seen[-1]
     study.tell(trial, value)
     return value
-
-
-def trial_state(name: str) -> Any:
-    """Return one of Optuna's trial states."""
-    from optuna.trial import TrialState
-
-    return TrialState[name]
 
 
 def finished_trials(study: "Study") -> list[dict[str, Any]]:

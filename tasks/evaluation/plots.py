@@ -60,10 +60,9 @@ def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Fig
 
 def draw_rankings(rankings: list[Ranking]) -> "Figure":
     """Draw ROC and precision-recall curves, over all thresholds."""
-    import matplotlib as mpl
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-    colors = (BLUE, ORANGE) if len(rankings) <= 2 else mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    colors = (BLUE, ORANGE) if len(rankings) == 2 else [f"C{number}" for number in range(MOST_CURVES)]
     figure, (roc, pr) = side_by_side(1, 1)
     roc.plot([0, 1], [0, 1], ":", color=GREY, label="chance")
     for (name, hits, probabilities), color in zip(rankings, colors, strict=False):
@@ -83,20 +82,26 @@ def draw_rankings(rankings: list[Ranking]) -> "Figure":
     return figure
 
 
-def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, bins: int) -> "Figure":
-    """Draw the confusion matrix and the reliability diagram.
+def by_outcome(scores: Scores, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return what to draw of each text's score, and the names of the two outcomes.
 
-    With two labels the probability is that of the second one, with more that of the verdict.
+    Returns:
+        (n,) probabilities, with two labels of the second one, with more of the verdict; (n,) whether that was the
+        label; and what the texts are called of which it was not, and of which it was.
     """
+    if scores.probabilities.ndim == 1:
+        return scores.probabilities, scores.labels == 1, [f"{name} texts" for name in names]
+    is_right = scores.probabilities.argmax(axis=1) == scores.labels
+    return scores.probabilities.max(axis=1), is_right, ["wrong verdicts", "right verdicts"]
+
+
+def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, bins: int) -> "Figure":
+    """Draw the confusion matrix and the reliability diagram of `by_outcome`."""
     counts, shown = gather_rare(np.array(confusion), names)
     many = len(shown) > FEW_LABELS
     figure, (matrix, reliability) = side_by_side(*((1.7, 1) if many else (1, 1.2)), height=5.5 if many else 3.7)
     draw_matrix(matrix, counts, shown)
-    if scores.probabilities.ndim == 1:
-        hits, probabilities, of_what = scores.labels, scores.probabilities, f"{names[1]} texts"
-    else:
-        probabilities = scores.probabilities.max(axis=1)
-        hits, of_what = scores.probabilities.argmax(axis=1) == scores.labels, "right verdicts"
+    probabilities, hits, (_misses, of_what) = by_outcome(scores, names)
     place = bin_of(probabilities, bins)
     number = np.bincount(place, minlength=bins)
     filled = number > 0
@@ -123,45 +128,32 @@ def gather_rare(counts: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, l
 
 
 def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
-    """Draw a confusion matrix, one row per label and one column per verdict."""
+    """Draw a confusion matrix, one row per label and one column per verdict, coloured by the share of the row."""
+    many, ticks = len(names) > FEW_LABELS, range(len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares if len(names) > FEW_LABELS else counts, cmap="Blues", vmin=0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
-    size = 13 if len(names) <= FEW_LABELS else max(4, 90 // len(names))
     for (row, column), count in np.ndenumerate(counts):
-        is_dark = shares[row, column] > 0.5 if len(names) > FEW_LABELS else count > counts.max() / 2
-        if count or len(names) <= FEW_LABELS:
-            color = "white" if is_dark else "black"
+        if count or not many:
+            color, size = "white" if shares[row, column] > 0.5 else "black", max(4, 90 // len(names)) if many else 13
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
-    ticks = range(len(names))
-    axes.set(title="Confusion matrix", xlabel="verdict", ylabel="label", xticks=ticks, yticks=ticks)
     short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
-    if len(names) > FEW_LABELS:
-        axes.set_xticklabels(short, rotation=90, fontsize=7)
-        axes.set_yticklabels(short, fontsize=7)
-    else:
-        axes.set_xticklabels(short)
-        axes.set_yticklabels(short, rotation=90, va="center")
+    axes.set(title="Confusion matrix", xlabel="verdict", ylabel="label")
+    axes.set_xticks(ticks, short, rotation=90 if many else 0, fontsize=7 if many else None)
+    axes.set_yticks(ticks, short, rotation=0 if many else 90, va="center", fontsize=7 if many else None)
 
 
 def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_length: list[dict[str, Any]]) -> "Figure":
-    """Draw the distribution of scores, and accuracy by text length with its 95% interval (Wilson).
-
-    With two labels the scores are those of the second one, by label; with more those of the verdict, right or wrong.
-    """
+    """Draw the distribution of the scores of `by_outcome`, and accuracy by length with its 95% interval (Wilson)."""
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
-    if scores.probabilities.ndim == 1:
-        shown, of_what = scores.probabilities, f"a {names[1]} text"
-        groups = [(f"{name} texts", scores.labels == label) for label, name in enumerate(names)]
-    else:
-        shown, of_what = scores.probabilities.max(axis=1), "the verdict"
-        is_right = scores.probabilities.argmax(axis=1) == scores.labels
-        groups = [("wrong verdicts", ~is_right), ("right verdicts", is_right)]
-    for (name, members), color in zip(groups, (ORANGE, BLUE), strict=True):
+    shown, hits, kinds = by_outcome(scores, names)
+    for name, members, color in zip(kinds, (~hits, hits), (ORANGE, BLUE), strict=True):
         spread.hist(shown[members], edges, color=color, alpha=0.55, label=name)
+    of_what = "the verdict"
     if scores.probabilities.ndim == 1:
         spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
+        of_what = f"the label {names[1]}"
     spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="texts", yscale="log")
     spread.legend(frameon=False, loc="upper center", fontsize=8)
 
@@ -170,8 +162,6 @@ def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_lengt
     error = accuracy - low, high - accuracy
     lengths.bar(np.arange(len(by_length)), accuracy, yerr=error, color=BLUE, alpha=0.75, capsize=3, width=0.7)
     lengths.set(title="Accuracy by length", xlabel="words kept", ylim=(max(0, low.min() - 0.05), 1))
-    lengths.set_xticks(
-        np.arange(len(by_length)), [f"{row['from']} to {row['to']}\n{row['reviews']:,}" for row in by_length]
-    )
-    lengths.tick_params(axis="x", labelsize=8)
+    names = [f"{row['from']} to {row['to']}\n{row['reviews']:,}" for row in by_length]
+    lengths.set_xticks(np.arange(len(by_length)), names, fontsize=8)
     return figure

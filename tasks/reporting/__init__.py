@@ -1,1 +1,1 @@
-"""Reporting: command line, terminal output, progress, pages, failures, events."""
+"""Reporting: command line, terminal output, progress, pages, events."""

@@ -10,7 +10,7 @@ import signal
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast, get_args
 
@@ -28,7 +28,7 @@ from pydantic_settings import (
 
 from tasks.core import environment
 from tasks.core.base_settings import Settings
-from tasks.core.environment import STORE_VARIABLE, make_folders, store_address, store_root
+from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.error_messages import describe, is_debugging, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.paths import printable, user_path
@@ -72,18 +72,13 @@ def is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
 
 
-def is_ours(field: FieldInfo, value: str | None) -> bool:
-    """Return whether the variable of a setting is ours: that of a section is only if it holds a JSON object."""
-    return not is_section(field) or (value or "").lstrip().startswith("{")
-
-
 def variables_read(flags: type[BaseSettings]) -> dict[Loc, str]:
     """Return the environment variables that set something, by the path of the setting."""
     found: dict[Loc, str] = {}
-    for name, value in os.environ.items():
+    for name in os.environ:
         loc = tuple(name.lower().removeprefix(PREFIX.lower()).split("__"))
         field = flags.model_fields.get(loc[0]) if name.upper().startswith(PREFIX) else None
-        if field and (is_section(field) if len(loc) > 1 else is_ours(field, value)):
+        if field and is_section(field) == (len(loc) > 1):
             found[loc] = name
     return found
 
@@ -99,17 +94,12 @@ def is_secret(field: FieldInfo | None) -> bool:
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
 
 
-def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: dict[Loc, str]) -> None:
-    """Raise UsageError for arguments and variables in another encoding; secrets are not shown."""
-    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
-    shown = {name: os.environ[name] for name in variables.values()}
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
-        shown[hidden or printable(word)] = word
-    for place, text in shown.items():
-        if printable(text) != text:
+def check_encoding(words: Iterable[str]) -> None:
+    """Raise UsageError for an argument or a variable in another encoding."""
+    for word in words:
+        if printable(word) != word:
             raise UsageError(
-                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
+                f"{printable(word)}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
                 "rename the file, or set PYTHONUTF8=1"
             )
 
@@ -120,39 +110,15 @@ def print_once(program: str, message: str) -> None:
     print_error(program, message)
 
 
-def tell_variables(flags: type[BaseSettings], program: str, variables: dict[Loc, str]) -> None:
-    """Print which variables of the environment are used, and which only look like ours."""
+def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[str]) -> None:
+    """Print which variables of the environment are used, and which only look like ours, as IMDB_DATA=/data/imdb."""
     for name, field in flags.model_fields.items():
         variable = f"{PREFIX}{name.upper()}"
-        if os.environ.get(variable) and not is_ours(field, os.environ[variable]):
+        if is_section(field) and os.environ.get(variable):
             example = next(iter(getattr(field.annotation, "model_fields", {}))).upper()
             print_once(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
     if variables:
-        print_once(program, f"settings from the environment: {', '.join(sorted(variables.values()))}")
-
-
-class Variables(EnvSettingsSource):
-    """The environment: IMDB_FIELD, IMDB_SECTION__FIELD, and IMDB_SECTION if it is a JSON object.
-
-    Any other IMDB_SECTION, such as IMDB_DATA=/data/imdb, belongs to other software.
-    """
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the value of a variable that is ours."""
-        value, key, is_complex = super().get_field_value(field, field_name)
-        return (value if is_ours(field, value) else None), key, is_complex
-
-    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
-        """Return the parsed value of a variable.
-
-        Raises:
-            UsageError: a list or section is not JSON.
-        """
-        try:
-            return super().prepare_field_value(field_name, field, value, value_is_complex)
-        except ValueError as error:
-            name = f"{PREFIX}{field_name.upper()}"
-            raise UsageError(f"{name}: not JSON ({error}); fix or unset it") from error
+        print_once(program, f"settings from the environment: {', '.join(sorted(variables))}")
 
 
 class Flags(BaseSettings):
@@ -182,12 +148,15 @@ class Flags(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        *_others: Any,
-        **_other: Any,
+        env_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_other: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read our own variables only; a preset ranks below the flags and the environment."""
+        own = {name.lower(): os.environ[name] for name in variables_read(settings_cls).values()}
+        cast(EnvSettingsSource, env_settings).env_vars = own
         preset = [PresetSource(settings_cls)] if "preset" in settings_cls.model_fields else []
-        return init_settings, Variables(settings_cls), *preset
+        return init_settings, env_settings, *preset
 
 
 def preset_names() -> list[str]:
@@ -208,10 +177,8 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UsageError(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--preset {name}: not a TOML file: {error}") from error
-    except OSError as error:
-        raise UsageError(f"--preset {name}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--preset {name}: cannot be read as TOML ({error})") from error
 
 
 class PresetSource(PydanticBaseSettingsSource):
@@ -250,7 +217,9 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
     common = RunFlags if issubclass(settings_model, RunSettings) else Flags
     flags = cast(type[Flags], create_model("CommandLine", __base__=(settings_model, common)))
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
-    check_encoding(flags, arguments, variables)
+    if ("store",) in variables:
+        raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
+    check_encoding([*arguments, *(f"{name}={os.environ[name]}" for name in variables.values())])
     parser = Parser(prog=program, description=about, allow_abbrev=False)
     source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
     try:
@@ -259,13 +228,12 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
         mistakes = [describe_mistake(mistake, settings_model, variables) for mistake in error.errors()]
         raise UsageError("\n".join(mistakes)) from error
     except SettingsError as error:
-        raise UsageError(f"{error}: {error.__cause__}") from error
+        field = str(error).split('"')[1]
+        place = variables.get((field,), f"--{field}")
+        raise UsageError(f"{place}: not JSON ({error.__cause__}); fix or unset it") from error
     except UsageError as error:  # of a preset
         raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
-    tell_variables(flags, program, variables)
-    named = parsed.store or str(store_root())
-    if named.rstrip("/") != store_address() and user_path(named).absolute() != store_root():
-        raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
+    tell_variables(flags, program, variables.values())
     return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields})
 
 
@@ -279,7 +247,6 @@ def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], vari
     around = [name for place, name in variables.items() if place == loc[: len(place)]]
     if around:
         flag, remedy = around[0], f"; fix or unset it, or give --{path}"
-        flag += "" if around[0] in within else f" ({path})"
     elif within:
         remedy = f"; the environment sets {', '.join(sorted(within))}"
     if not loc:

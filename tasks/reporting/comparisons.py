@@ -24,7 +24,6 @@ COLUMNS: dict[str, Literal["left", "right"]] = {
     "parameters": "right",
     "seconds an epoch": "right",
     "seconds to best": "right",
-    "from the cache": "left",
 }
 
 
@@ -33,16 +32,14 @@ def draw_curves(members: Sequence[dict[str, Any]]) -> "Figure":
     import matplotlib as mpl
     from matplotlib.ticker import MaxNLocator
 
-    few = len(members) <= len(mpl.colormaps["tab10"].colors)  # type: ignore[attr-defined]
-    shades = mpl.colormaps["tab10" if few else "turbo"].resampled(10 if few else len(members))
-    colors = [shades(number) for number in range(len(members))]
+    shades = mpl.colormaps["tab10"] if len(members) <= 10 else mpl.colormaps["turbo"].resampled(len(members))
     figure, both = side_by_side(1, 1, height=4.0 + 0.22 * -(-len(members) // 3))
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
-        for member, color in zip(members, colors, strict=True):
+        for place, member in enumerate(members):
             for number, run in enumerate(member["runs"]):
                 epochs = [epoch["epoch"] for epoch in run["history"]]
                 values = [epoch[f"val_{name}"] for epoch in run["history"]]
-                label = None if number else member["name"]
+                label, color = None if number else member["name"], shades(place)
                 axes.plot(epochs, values, "o-", color=color, alpha=0.85, markersize=4, linewidth=1.4, label=label)
         axes.set(title=f"{name.capitalize()} on the validation texts", xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -58,22 +55,16 @@ def describe_row(member: dict[str, Any]) -> list[str]:
         return [member["name"], "failed", *("" for _ in range(len(COLUMNS) - 2))]
     low, high = summary["ci95"]
     several = summary["accuracy_spread"] is not None
+    loss_spread = f"\n± {summary['validation_spread']:.4f}" if several else ""
+    spread = f" ± {summary['accuracy_spread']:.4f}" if several else ""
     return [
         member["name"],
-        f"{summary['validation_loss']:.4f}" + (f"\n± {summary['validation_spread']:.4f}" if several else ""),
-        f"{summary['accuracy']:.4f}"
-        + (f" ± {summary['accuracy_spread']:.4f}" if several else "")
-        + f"\n{low:.4f} to {high:.4f}",
+        f"{summary['validation_loss']:.4f}{loss_spread}",
+        f"{summary['accuracy']:.4f}{spread}\n{low:.4f} to {high:.4f}",
         f"{summary['parameters']:,}",
         f"{summary['seconds']:.1f}",
         f"{summary['seconds_to_best']:.1f}",
-        "yes" if is_from_cache(member) else "no",
     ]
-
-
-def is_from_cache(member: dict[str, Any]) -> bool:
-    """Return whether no run of a member had to be trained."""
-    return all(step["cached"] for run in member["runs"] for step in run["steps"] if step["name"] == "train")
 
 
 def describe_choice(comparison: dict[str, Any]) -> str:
@@ -87,25 +78,14 @@ def describe_choice(comparison: dict[str, Any]) -> str:
         f"The validation texts choose {name}, with the {measured}; "
         f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."
     )
-    verdicts: dict[str, list[str]] = {"better": [], "worse": [], "alike": []}
+    better, worse = "On these it is significantly better than", "On these it is significantly worse than"
+    alike = "It does not differ significantly from"
+    others: dict[str, list[str]] = {better: [], worse: [], alike: []}
     for pair in comparison["pairs"]:
-        if name in (pair["first"], pair["second"]):
-            other = pair["second"] if pair["first"] == name else pair["first"]
-            lead = pair["difference"] if pair["first"] == name else -pair["difference"]
-            verdicts["alike" if pair["adjusted"] >= ALPHA else "better" if lead > 0 else "worse"].append(other)
-    words = {
-        "better": "On these it is significantly better than ",
-        "worse": "On these it is significantly worse than ",
-        "alike": "It does not differ significantly from ",
-    }
-    return " ".join(
-        [chosen, *(words[verdict] + enumerate_names(others) + "." for verdict, others in verdicts.items() if others)]
-    )
-
-
-def enumerate_names(names: Sequence[str]) -> str:
-    """Return names as in a sentence: a, b and c."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        if pair["first"] == name:  # the chosen one ranks first, so it is the first of all its pairs
+            verdict = alike if pair["adjusted"] >= ALPHA else better if pair["difference"] > 0 else worse
+            others[verdict].append(pair["second"])
+    return " ".join([chosen, *(f"{words} {', '.join(names)}." for words, names in others.items() if names)])
 
 
 def describe_sight(comparison: dict[str, Any]) -> str:
@@ -137,16 +117,14 @@ def show_comparison(folder: Path) -> int:
     dataset, members = comparison["dataset"], comparison["members"]
     size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
-    rows = [describe_row(member)[:-1] for member in members]  # what came from the cache is said below
-    for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=False):
+    rows = [describe_row(member) for member in members]
+    for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
         # Eighty characters hold the numbers if the names give way.
         words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
         table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    kept = sum(member["summary"] is not None and is_from_cache(member) for member in members)
-    console.print(f"{kept} of {len(members)} networks came from the cache.")
     console.print(describe_choice(comparison))
     failed = [member for member in members if member["failure"]]
     for member in failed:

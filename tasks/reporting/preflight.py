@@ -1,11 +1,9 @@
 """Checks before a run: the shared store, Prefect's server, or the disk space for a temporary server."""
 
-import contextvars
 import os
 import shutil
 import sqlite3
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,56 +11,18 @@ from pathlib import Path
 from urllib.request import getproxies
 
 import httpx
-import psutil
 from prefect import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
-from pydantic import SecretStr
 
 from tasks.core.environment import store_root
 from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
 from tasks.core.paths import has_password
-from tasks.reporting.watchdog import OWNER, start_watchdog, stop, variables_of
-from tasks.store.in_use import announce_use, is_live
+from tasks.reporting.watchdog import start_watchdog
+from tasks.store.in_use import announce_use
 from tasks.store.shared_store import SharedStore, open_store
-
-APPLICATION = "prefect.server.api.server:create_app"
-
-
-def prepare_server(warn: Callable[[str], None]) -> None:
-    """Stop orphaned servers and set a damaged database aside, before Prefect starts a temporary server.
-
-    Raises:
-        StoreError: the store cannot be written.
-    """
-    home = Path(os.environ["PREFECT_HOME"])
-    stop_orphans(home)
-    set_aside_damaged_database(home / "prefect.db", warn)
-    start_watchdog(announce_use(store_root()).lock_file)
-
-
-def stop_orphans(home: Path) -> int:
-    """Stop temporary servers whose run was killed with its watchdog, and return their number; `home`: PREFECT_HOME.
-
-    A server's environment names its owner; its parent process says nothing, because the system assigns orphans a new
-    one.
-    """
-    orphans = [process for process in psutil.process_iter(["cmdline"]) if is_orphan(process, home)]
-    stop(orphans)
-    return len(orphans)
-
-
-def is_orphan(process: psutil.Process, home: Path) -> bool:
-    """Return whether a process is a temporary server in `home` whose owner has ended.
-
-    A server whose environment we cannot read, or that names no owner, is not ours.
-    """
-    if APPLICATION not in (process.info["cmdline"] or []):
-        return False
-    told = variables_of(process)
-    return told.get("PREFECT_HOME") == str(home) and OWNER in told and not is_live(Path(told[OWNER]))
 
 
 def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
@@ -83,23 +43,13 @@ def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
 
 
 def find_damage(path: Path) -> str:
-    """Return the damage that SQLite finds in a database, or "" if there is none or the database is in use.
-
-    Raises:
-        StoreError: it cannot be read for another reason, such as a full disk.
-    """
+    """Return the damage that SQLite finds in a database, or "" if there is none, or it is in use or out of reach."""
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             found = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return ""  # another run is writing to it
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return str(error)
-        raise StoreError(
-            f"{path}: Prefect's database cannot be read ({error}); free space or fix the file's rights, then run again"
-        ) from error
+        primary_code = error.sqlite_errorcode & 0xFF
+        return str(error) if primary_code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else ""
     return "" if found == "ok" else found
 
 
@@ -143,26 +93,15 @@ def check_server(warn: Callable[[str], None]) -> None:
     if address := settings.api.url:
         check_address(address)
     elif not settings.server.ephemeral.enabled:
-        names = ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
         raise ServerError(
-            f"Prefect has no server: PREFECT_API_URL names none, and {' or '.join(filter(os.environ.get, names))} "
-            "forbids a temporary one; set the former or unset the latter"
+            "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
+            "temporary one; set the former or unset the latter"
         )
     else:
-        check_password(settings.server.api.auth_string, settings.api.auth_string)
         for folder, remedy in writable_places().items():
             check_room(folder, remedy)
-        prepare_server(warn)
-
-
-def check_password(asked: SecretStr | None, given: SecretStr | None) -> None:
-    """Raise ServerError if a temporary server would refuse this process, which gives another password or none."""
-    if asked and asked != given:
-        origin = origin_of(asked.get_secret_value(), "PREFECT_SERVER_API_AUTH_STRING") or "Prefect's settings"
-        raise ServerError(
-            f"{origin}: makes the temporary server ask for a password, and PREFECT_API_AUTH_STRING "
-            f"{'is another one' if given else 'is not set'}; set it to the same, or unset the former"
-        )
+        set_aside_damaged_database(Path(os.environ["PREFECT_HOME"]) / "prefect.db", warn)
+        start_watchdog(announce_use(store_root()).lock_file)
 
 
 def writable_places() -> dict[Path, str]:
@@ -189,14 +128,7 @@ def check_address(address: str) -> None:
     origin = origin_of(address, "PREFECT_API_URL") or "Prefect's settings"
     if has_password(address):
         raise ServerError(f"{origin}: the server's address has a password in it; set PREFECT_API_AUTH_STRING instead")
-    answer: list[str] = []
-    # In a thread, because a name lookup cannot be interrupted.
-    context = contextvars.copy_context()  # Prefect's settings are in it
-    asking = threading.Thread(target=lambda: answer.append(context.run(ask_version)), daemon=True)
-    asking.start()
-    asking.join(LONGEST)
-    found = answer[0] if answer else f"no answer within {LONGEST:.0f} s"
-    if found:
+    if found := ask_version():
         remedy = "start it (make server)" if "refused" in found else "fix it"
         away = f"unset {origin}" if origin == "PREFECT_API_URL" else f"take the address out of {origin}"
         raise ServerError(

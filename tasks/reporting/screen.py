@@ -137,16 +137,6 @@ def show_inventory(findings: dict[str, Any]) -> int:
     return 1 if damaged or any(entry["damage"] for entry in artifacts) else 0
 
 
-class Described:
-    """Stands for an error in a log line and is shown as its description."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __repr__(self) -> str:
-        return describe(self.error).partition("\n")[0]
-
-
 class FailureFilter(logging.Filter):
     """Hides Prefect's log lines and tracebacks of a failure in the terminal, where the last line describes it."""
 
@@ -155,7 +145,9 @@ class FailureFilter(logging.Filter):
         if record.name not in RUN_LOGGERS:
             return True
         if isinstance(record.args, tuple):
-            record.args = tuple(Described(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
+            record.args = tuple(
+                describe(arg).partition("\n")[0] if isinstance(arg, BaseException) else arg for arg in record.args
+            )
         return not record.exc_info and not record.getMessage().startswith("Finished in state Failed(")
 
 

@@ -15,18 +15,17 @@ from tasks.core.files import (
     remove_whole,
     unfinished_folders,
 )
-from tasks.core.layout import CHECKPOINTS, COMPARISONS, FAILURES, LATEST, LOCKS, RUNS
+from tasks.core.layout import CHECKPOINTS, COMPARISONS, LATEST, LOCKS, RUNS
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
 from tasks.store.in_use import live_uses
 from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, step_folders
 from tasks.store.store import Store, last_used
 
-# The files of runs, comparisons, failed runs and unfinished trainings; a folder with others is not ours.
+# The files of runs, comparisons and unfinished trainings; a folder with others is not ours.
 STAMPED_FILES = {
     RUNS: re.compile(r"config\.json|metrics\.json|report\.html|figures/.+"),
     COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
-    FAILURES: re.compile(r"report\.html"),
 }
 CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
 KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
@@ -38,7 +37,7 @@ class Pruned:
 
     Attributes:
         artifacts: those removed.
-        removed: other paths: old runs, comparisons and failures, unfinished folders of killed runs, locks.
+        removed: other paths: old runs and comparisons, unfinished folders of killed runs, locks.
         held: old keys that a running process holds.
         foreign_files: files among ours that are not ours; they were not touched.
     """
@@ -108,7 +107,7 @@ def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) ->
 def prune_stamped(
     root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str]
 ) -> None:
-    """Remove the folders of runs, comparisons or failures from before `cutoff`, except `latest` and those in `kept`."""
+    """Remove the folders of runs or comparisons from before `cutoff`, except `latest` and those in `kept`."""
     latest = (root / place / LATEST).resolve()
     for folder in sorted((root / place).glob("[!.]*/")):
         if not STAMPED.fullmatch(folder.name) and not folder.is_symlink():

@@ -25,7 +25,7 @@ from pydantic import BaseModel, TypeAdapter
 from tasks.core.files import digest
 from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
-from tasks.store.artifact import MADE_BY, Artifact, Resume
+from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
 from tasks.store.causes import Cause, causes_of, describe_causes
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use
@@ -98,6 +98,11 @@ class Step:
             return planned
         artifact: Artifact = self.task(**inputs, return_state=True).result()
         return artifact
+
+    def of(self, artifacts: RunArtifacts, settings: BaseModel) -> Artifact:
+        """Run the step with those of a run's artifacts that it takes, and return its artifact."""
+        taken = inspect.signature(self.function).parameters
+        return self(**{name: value for name, value in vars(artifacts).items() if name in taken}, settings=settings)
 
     def with_options(self, **options: Any) -> "Step":
         """Return the step with other options of its Prefect task, as `retries=0`."""

@@ -7,9 +7,9 @@ import pytest
 
 from tasks.core.errors import SourceUnreachable, StoreError, TrainingError
 from tasks.evaluation.optuna_study import best_trial, finished_trials, open_study, run_trials
-from tasks.evaluation.search_space import Range
+from tasks.evaluation.search_space import read_search
 
-SPACE = {"model.units": Range(1, 64, is_whole=True), "model.cell": ["gru", "lstm"]}
+SPACE = read_search("model.units=1..64 model.cell=gru,lstm")
 EPOCHS = 4
 
 

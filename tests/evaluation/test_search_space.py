@@ -1,8 +1,9 @@
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
-from tasks.evaluation.search_space import Range, read_grid, read_search
+from tasks.evaluation.search_space import read_grid, read_search
 
 
 @pytest.mark.parametrize(
@@ -23,21 +24,14 @@ def test_a_grid_that_cannot_be_read_is_refused_with_the_reason(grid, said):
         read_grid(grid)
 
 
-def test_a_search_has_ranges_and_values():
-    assert read_search(
-        "model.units=16..128 model.dropout=0..0.5 training.learning-rate=1e-4..1e-2 model.cell=gru,lstm"
-    ) == {
-        "model.units": Range(16, 128, is_whole=True),
-        "model.dropout": Range(0, 0.5, is_whole=False),
-        "training.learning_rate": Range(0.0001, 0.01, is_whole=False),
-        "model.cell": ["gru", "lstm"],
+def test_a_search_has_ranges_and_values_and_searches_orders_of_magnitude_by_their_logarithm():
+    space = "model.units=16..128 model.dropout=0..0.5 training.learning-rate=1e-4..1e-2 model.cell=gru,lstm"
+    assert read_search(space) == {
+        "model.units": IntDistribution(16, 128),
+        "model.dropout": FloatDistribution(0, 0.5),
+        "training.learning_rate": FloatDistribution(0.0001, 0.01, log=True),
+        "model.cell": CategoricalDistribution(["gru", "lstm"]),
     }
-
-
-def test_what_spans_orders_of_magnitude_is_searched_by_them():
-    assert Range(0.0001, 0.01, is_whole=False).is_log
-    assert not Range(16, 128, is_whole=True).is_log
-    assert not Range(0, 0.5, is_whole=False).is_log
 
 
 def test_the_search_by_default_can_be_read():

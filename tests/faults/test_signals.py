@@ -7,10 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.reporting.preflight import APPLICATION
 from tests.faults.driver import Driver, assert_files_complete, contents, end
 
 pytestmark = pytest.mark.faults
+
+APPLICATION = "prefect.server.api.server:create_app"
 
 
 def servers(home: Path) -> list[psutil.Process]:

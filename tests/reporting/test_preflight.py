@@ -7,18 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
-from pydantic import SecretStr
 
 import tasks.reporting.preflight
 from tasks.core.errors import ServerError, StoreError
-from tasks.reporting.preflight import (
-    DATABASE_MB,
-    check_password,
-    check_proxies,
-    check_room,
-    check_server,
-    writable_places,
-)
+from tasks.reporting.preflight import DATABASE_MB, check_proxies, check_room, check_server, writable_places
 from tests.support.web import serving
 
 
@@ -45,12 +37,9 @@ def test_a_dead_server_is_named_with_what_set_it_and_what_to_do(monkeypatch):
 
 def test_a_silent_server_is_given_up_in_time(silent, monkeypatch):
     monkeypatch.setattr(tasks.reporting.preflight, "LONGEST", 0.2)
-    assert "in time" in (said := refusal(silent)) or "no answer within" in said
-    # Where the name server is silent, Prefect's client has no time-out to offer.
-    monkeypatch.setattr(tasks.reporting.preflight, "ask_version", lambda: time.sleep(2))
     began = time.monotonic()
-    assert "no answer within 0 s" in refusal(silent)
-    assert time.monotonic() - began < 1.5
+    assert "it does not answer in time" in refusal(silent)
+    assert time.monotonic() - began < 5
 
 
 def test_what_is_no_server_of_prefect_s_is_told_apart(tmp_path):
@@ -78,10 +67,9 @@ def test_a_server_that_answers_is_all_that_is_needed(prefect_server):
     check_server(pytest.fail)
 
 
-def test_no_address_and_no_temporary_server_is_refused_with_the_variable(monkeypatch):
-    monkeypatch.setenv("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+def test_no_address_and_no_temporary_server_is_refused_with_the_variable():
     with temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}, restore_defaults={PREFECT_API_URL}):
-        with pytest.raises(ServerError, match="PREFECT_API_URL names none, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"):
+        with pytest.raises(ServerError, match="PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED"):
             check_server(pytest.fail)
 
 
@@ -100,18 +88,6 @@ def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
         check_room(tmp_path, "TMPDIR")
-
-
-@pytest.mark.parametrize(("given", "said"), [(None, "is not set"), ("other", "is another one")])
-def test_a_password_of_the_temporary_server_must_be_given_by_its_client(monkeypatch, given, said):
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:s3cret")
-    with pytest.raises(ServerError) as raised:
-        check_password(SecretStr("admin:s3cret"), SecretStr(given) if given else None)
-    assert str(raised.value).startswith("PREFECT_SERVER_API_AUTH_STRING: makes the temporary server ask")
-    assert f"PREFECT_API_AUTH_STRING {said}; set it to the same" in str(raised.value)
-    assert "s3cret" not in str(raised.value)
-    check_password(SecretStr("admin:s3cret"), SecretStr("admin:s3cret"))
-    check_password(None, None)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_the_terminal_hides_what_the_last_line_says():
 def test_an_error_in_a_log_line_is_described():
     retried = record("Task run failed with %s: %r - Retry %s/3", "exception", InputError("a.csv: is empty"), 1)
     assert FailureFilter().filter(retried)
-    assert retried.getMessage() == "Task run failed with exception: a.csv: is empty - Retry 1/3"
+    assert retried.getMessage() == "Task run failed with exception: 'a.csv: is empty' - Retry 1/3"
 
 
 COMPARISON = {

@@ -150,7 +150,7 @@ def test_the_report_of_a_run_that_was_killed_before_it_was_logged_is_logged_by_t
     run, imdb, trained, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.run_folder, "log_report", lambda *_: 1 / 0)
+        patch.setattr(tasks.run_folder, "send_report", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tracked(imdb))
     client = MlflowClient(address_of(None), address_of(None))

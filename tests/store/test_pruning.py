@@ -87,7 +87,6 @@ def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
         "photos/.album.abcdefgh.draft/cat.jpg",
         "photos/2019/cat.jpg",
         "runs/marathon/times.txt",
-        "failures/20200101T000000Z-exam/essay.txt",
         "comparisons/prices/shops.csv",
         "comparisons/20200101T000000Z-wise-owl/my-notes.txt",
         "runs/20200101T000000Z-lucky-cat/my-notes.txt",
@@ -165,7 +164,7 @@ def test_what_killed_makers_left_under_keys_that_are_never_used_again_is_removed
     assert (old_store / "runs" / ".20260101T000000Z-y.abcdefgh.draft").exists()
 
 
-def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(old_store):
+def test_old_runs_and_locks_go_and_the_latest_run_stays(old_store):
     key = "a" * 64
     latest = old_store / "runs" / "20261101T000000Z-lucky-cat"
     for run in (
@@ -175,12 +174,10 @@ def test_old_runs_failures_and_locks_go_and_the_latest_run_stays(old_store):
     ):
         for name in ("figures/history.svg", "config.json", "metrics.json", "report.html"):
             write_old(run / name, "{}")
-    write_old(old_store / "failures" / "20200101T000000Z-bad-day" / "report.html")
     write_old(old_store / "locks" / f"pad-{key}.lock")
     os.utime(old_store / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as a service of its model does
     pruned = prune(old_store, days=30)
     assert sorted(pruned.removed) == [
-        "failures/20200101T000000Z-bad-day",
         f"locks/pad-{key}.lock",
         "runs/20200101T000000Z-old-dog",
     ]
