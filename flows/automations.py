@@ -147,12 +147,10 @@ def notify(address: str) -> None:
 
 def printable_webhook(address: str) -> str:
     """Return the part of a webhook's address that may be printed; raise InputError if it is missing or invalid."""
-    if not address:
-        raise InputError("no webhook: set WEBHOOK=https://…")
     try:
         site = printable_url(address)
     except ValueError as error:
-        raise InputError(f"WEBHOOK is not an address: {error}") from None
+        raise InputError(f"WEBHOOK is missing or no address: {error}; set WEBHOOK=https://…") from None
     if not site.startswith(("http://", "https://")):
         raise InputError("WEBHOOK is not an HTTP address; expected one that begins with https://")
     return site

@@ -27,7 +27,6 @@ from tasks.evaluation.comparison import (
 )
 from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
-from tasks.evaluation.result_files import MemberRecord
 from tasks.evaluation.scores import read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.reporting import comparisons
@@ -58,11 +57,11 @@ def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, A
 
 
 def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
-    """Return a member as in comparison.json, checked against `MemberRecord`."""
+    """Return a member as in comparison.json; "failure" is null if all runs finished, else "summary" is."""
     own, shared = outcome.member.runs[0].model_dump(mode="json"), flatten(shared_settings(settings))
     runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
     tested = outcome.runs[0].artifacts.padded.meta["test"] if outcome.runs else 0
-    member = {
+    return {
         "name": outcome.member.name,
         "failure": outcome.failure,
         "summary": None if outcome.failure else summarise_runs(runs, tested),
@@ -70,7 +69,6 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
         "differs": {name: value for name, value in flatten(own).items() if shared[name] != value},
         "runs": runs,
     }
-    return MemberRecord.model_validate(member).as_json()
 
 
 def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:

@@ -151,7 +151,11 @@ def compare_pairs(labels: np.ndarray, verdicts: Mapping[str, np.ndarray]) -> lis
 
 
 def summarise_runs(runs: Sequence[dict[str, Any]], tested: int) -> dict[str, Any]:
-    """Return the `MemberSummary` of runs that differ in their seeds; `tested` is the number of test reviews."""
+    """Return means over runs that differ in their seeds, and their standard deviations, null with one run.
+
+    The 95% interval of the mean accuracy (Wilson, 1927) is that of `tested` test texts alone: the spread adds to it.
+    "seconds" is the median of all epochs, "seconds_to_best" the mean up to the end of the best epoch.
+    """
     accuracies, losses = ([run[name] for run in runs] for name in ("accuracy", "validation_loss"))
     to_best = [sum(epoch["seconds"] for epoch in run["history"][: run["best_epoch"]]) for run in runs]
     return {

@@ -1,4 +1,4 @@
-"""The result files: what metrics.json and comparison.json hold; docs/metrics.md is made from these models."""
+"""The result file metrics.json: what it holds; docs/metrics.md is made from these models."""
 
 from typing import Any
 
@@ -164,46 +164,21 @@ class Evaluation(Record):
     exceeds; `unanswered`, a share of the test reviews; `error` of the others (null if none)"""
 
 
-class ModelRecord(Record):
-    """The network."""
-
-    parameters: int
-    best_epoch: int
-    kept_epoch: int
-    bucketing: bool
-
-
-class StepRecord(Record):
-    """A step of a run."""
-
-    name: str
-    seconds: float | None
-    cached: bool
-    cause: str = ""
-
-
-class ArtifactRecord(Record):
-    """An artifact."""
-
-    key: str
-    sha256: str
-
-
 class RunMetrics(Evaluation):
     """What metrics.json of a run folder holds."""
 
     dataset: dict[str, Any]
     """`name`, `source`, `sha256` of the source, `labels`, the number of `train`, `validation` and `test` reviews; for
     your own texts `check`: rows and labels of each split, duplicates and leaks"""
-    model: ModelRecord
+    model: dict[str, int | bool]
     """`parameters`, `best_epoch` by validation loss or --metric, `kept_epoch` whose weights were kept, `bucketing`"""
     history: list[dict[str, int | float]]
     """one entry per epoch: `epoch`, `loss`, `accuracy`, `precision`, `recall`, the same with the prefix `val_`, and
     `seconds`"""
-    steps: list[StepRecord]
+    steps: list[dict[str, str | float | bool | None]]
     """one entry per step: `name`, `seconds` (null if it failed, as `track` may), `cached`, `cause` (why it ran: what
     differs from the nearest artifact)"""
-    artifacts: dict[str, ArtifactRecord]
+    artifacts: dict[str, dict[str, str]]
     """for each step the `key` (its folder in the store) and the `sha256` of its content"""
     machine: Machine
     """`commit` and `dirty` (null outside a checkout), `processor`, `cores`, `memory_gb`"""
@@ -217,61 +192,3 @@ class RunMetrics(Evaluation):
     `at`, `by` (run or hand), `asked` (the settings), and if the two were compared `reviews`, `left_out` (reviews that
     the champion was trained on), `metric`, `difference` and its 95% interval `ci95`, `only_first`, `only_second`,
     `p_value` (one-sided), `level` (the p-value had to be below it) and `attempt`; null if the run was not tracked"""
-
-
-class MemberRunRecord(Record):
-    """One run of a comparison's member."""
-
-    seed: int
-    accuracy: float
-    """on the test reviews"""
-    validation_loss: float
-    """of the weights that were kept"""
-    cost: float
-    """what ranks: the metric on the validation reviews, negated if more is better; without --metric the loss"""
-    parameters: int
-    best_epoch: int
-    kept_epoch: int
-    history: list[dict[str, int | float]]
-    """one entry per epoch, as in metrics.json"""
-    steps: list[StepRecord]
-    artifacts: dict[str, ArtifactRecord]
-
-
-class MemberSummary(Record):
-    """The runs of a member, one per seed, together."""
-
-    accuracy: float
-    """mean over the runs, on the test reviews"""
-    accuracy_spread: float | None
-    """standard deviation over the runs; null with one run"""
-    ci95: tuple[float, float]
-    """95% interval of the mean accuracy (Wilson, 1927), for the number of test reviews alone: the spread adds to it"""
-    validation_loss: float
-    """mean over the runs"""
-    cost: float
-    """mean over the runs"""
-    validation_spread: float | None
-    """standard deviation over the runs; null with one run"""
-    seconds: float
-    """median over all epochs"""
-    seconds_to_best: float
-    """up to the end of the best epoch, mean over the runs"""
-    best_epochs: list[int]
-    parameters: int
-
-
-class MemberRecord(Record):
-    """A member of a comparison."""
-
-    name: str
-    failure: str | None
-    """why one of its runs failed"""
-    summary: MemberSummary | None
-    """null if one of its runs failed"""
-    settings: dict[str, Any]
-    """of its first run"""
-    differs: dict[str, Any]
-    """the settings in which it differs from the comparison's"""
-    runs: list[MemberRunRecord]
-    """one per seed"""
