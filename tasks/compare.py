@@ -38,7 +38,10 @@ from tasks.store.store import Store
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
-    """Return one run of a member as in comparison.json."""
+    """Return one run of a member as in comparison.json.
+
+    "cost" ranks it: the metric on the validation texts, negated if more is better; the log loss by default.
+    """
     training = Training.read(store.path(run.artifacts.trained))
     judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
     seconds, metric = run.artifacts.trained.meta["seconds"], settings.evaluation.metric or "log_loss"
