@@ -10,7 +10,7 @@ from rich.table import Table
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE
 from tasks.evaluation.plots import side_by_side
 from tasks.reporting.pages import link_folder
-from tasks.reporting.screen import console_for, report_untracked
+from tasks.reporting.screen import WIDE, console_for, report_untracked
 from tasks.store.step_log import TRACK, unfinished_step
 
 if TYPE_CHECKING:
@@ -118,12 +118,19 @@ def show_comparison(folder: Path) -> int:
     size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
     rows = [describe_row(member) for member in members]
-    for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
-        # Eighty characters hold the numbers if the names give way.
-        words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
-        table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
-    for row in rows:
-        table.add_row(*row)
+    if console.width < WIDE:  # one number per row
+        table.show_header = False
+        for row in rows:
+            for name, cell in zip(COLUMNS, row, strict=True):
+                table.add_row(name, cell)
+            table.add_section()
+    else:
+        for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
+            # Eighty characters hold the numbers if the names give way.
+            words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
+            table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
+        for row in rows:
+            table.add_row(*row)
     console.print(table)
     console.print(describe_choice(comparison))
     failed = [member for member in members if member["failure"]]
