@@ -145,7 +145,10 @@ def check_rows(
                     f"line breaks in double quotes, and close each{quoting_advice(lines, options)}"
                     f"{explain_width(row, width)}"
                 )
-            swallowed.check(row, lines, f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})")
+            if len(lines) == 1:
+                swallowed.note(row)
+            else:
+                swallowed.suspect(lines, f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})")
             yield row
             number += 1
     except csv.Error as error:
@@ -168,13 +171,16 @@ class SwallowedRows:
         }
         self._suspects: list[tuple[str, list[str]]] = []
 
-    def check(self, row: list[str], lines: list[str], place: str) -> None:
-        """Note the values of a row, or remember `lines` if each of them could be a row."""
-        if len(lines) == 1:
-            for column, values in self._values.items():
-                if len(values) < MAX_VALUES:
-                    values.add(row[column].strip())
-        elif self._width > 1 and all(line.count(self._delimiter) == self._width - 1 for line in lines):
+    def note(self, row: list[str]) -> None:
+        """Note the values of a row of one line."""
+        for column, values in self._values.items():
+            if len(values) < MAX_VALUES:
+                values.add(row[column].strip())
+
+    def suspect(self, lines: list[str], place: str) -> None:
+        """Remember the lines of a row if each of them could be a row."""
+        is_decidable = self._width > 1 and (self._values or self._refuses_at_once)
+        if is_decidable and all(line.count(self._delimiter) == self._width - 1 for line in lines):
             self._suspects.append((place, lines))
             if self._refuses_at_once:
                 self.refuse()
