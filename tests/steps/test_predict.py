@@ -288,10 +288,12 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
 def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scored(
     championed, tmp_path, monkeypatch, name
 ):
-    pq.write_table(pa.table({"text": ["good"], "raw": pa.array([b"\0"], pa.large_binary())}), tmp_path / "a.parquet")
+    columns = {"text": ["good"], "raw": pa.array([b"\0"], pa.large_binary()), "tree": [{"a": [1]}]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     monkeypatch.setattr(tasks.predict, "score_batch", pytest.fail)
     refused = predict_files(ask(tmp_path / "a.parquet", tmp_path / name), "", ignore)["refused"]
-    assert "the column 'raw' holds large_binary, which" in refused[0]
+    lost = "'raw' (large_binary)" + (", 'tree' (struct<a: list<element: int64>>)" if name == "scores.csv" else "")
+    assert f"cannot hold the columns {lost}; remove them, or write Parquet" in refused[0]
     assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == ["a.parquet"]
 
 
