@@ -9,6 +9,8 @@ export no_proxy := $(NO_PROXY)
 # pip installs into .venv, whatever the user's variables and pip.conf say.
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT
+# Extras of pyproject.toml: EXTRAS=gpu, or EXTRAS=cpu,s3. After a change between cpu and gpu: make clean.
+EXTRAS ?= cpu
 
 .PHONY: help run test check serve server worker deploy notify clean
 .DEFAULT_GOAL := help
@@ -19,10 +21,10 @@ help:  ## list the targets
 run: .venv/installed  ## train and evaluate the case study's model; ARGS="--model.cell gru" passes flags
 	$(BIN)/python flows/imdb_flow.py $(ARGS)
 
-test: .venv/installed  ## run the tests; ARGS=tests/steps/test_pad.py selects some
+test: .venv/installed-dev  ## run the tests; ARGS=tests/steps/test_pad.py selects some
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-check: .venv/installed  ## check lint, format, types, layers and the container and cluster files, as CI does
+check: .venv/installed-dev  ## check lint, format, types, layers and the container and cluster files, as CI does
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,12 +33,12 @@ check: .venv/installed  ## check lint, format, types, layers and the container a
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/docker/compose.yaml
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed .venv/installed-dev: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)$(if $(findstring dev,$@),$(COMMA)dev)]'
+	@touch .venv/installed $@
 
 serve: .venv/installed  ## serve the champion on http://127.0.0.1:8000; ARGS="--port 9000" passes flags
 	MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=1048576 MALLOC_MMAP_THRESHOLD_=33554432 $(BIN)/python -m serving $(ARGS)

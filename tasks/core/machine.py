@@ -1,5 +1,6 @@
 """The machine of a run, the commit of this project and the versions of its libraries."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import psutil
 from typing_extensions import TypedDict
+
+from tasks.core.errors import TrainingError
 
 PROJECT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -39,7 +42,21 @@ def describe_machine() -> Machine:
 
 def describe_versions() -> dict[str, str]:
     """Return the versions of Python and the libraries."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in VERSIONS}
+    return {"python": platform.python_version()} | {name: library_version(name) for name in VERSIONS}
+
+
+def library_version(name: str) -> str:
+    """Return the version of an installed distribution; TensorFlow's build without CUDA is TensorFlow, too.
+
+    Raises:
+        TrainingError: TensorFlow is not installed.
+    """
+    if name != "tensorflow":
+        return importlib.metadata.version(name)
+    for build in ("tensorflow-cpu", "tensorflow"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(build)
+    raise TrainingError("TensorFlow is not installed: pip install '.[cpu]', or '.[gpu]'")
 
 
 def ask_git(*words: str) -> str | None:

@@ -2,13 +2,13 @@
 
 import ast
 import functools
-import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.core.files import digest
+from tasks.core.machine import library_version
 
 PROJECT = ("tasks", "flows")
 PARSE_ATTEMPTS = 5
@@ -112,5 +112,5 @@ def library_versions(paths: frozenset[Path]) -> dict[str, str]:
     """Return the versions of Python and of those `LIBRARIES` that the files import."""
     imported = {name.partition(".")[0] for path in paths for name in imported_names(path)}
     used = sorted(imported & LIBRARIES.keys())
-    versions = {name: importlib.metadata.version(LIBRARIES[name]) for name in used}
+    versions = {name: library_version(LIBRARIES[name]) for name in used}
     return {"python": ".".join(platform.python_version_tuple()[:2]), **versions}

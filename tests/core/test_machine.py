@@ -1,6 +1,10 @@
+import importlib.metadata
 import subprocess
 
+import pytest
+
 from tasks.core import machine
+from tasks.core.errors import TrainingError
 
 
 def checkout(folder):
@@ -31,3 +35,20 @@ def test_within_a_checkout_of_something_else_there_is_no_commit(tmp_path, monkey
     monkeypatch.setattr(machine, "PROJECT", inside)
     found = machine.describe_machine()
     assert (found["commit"], found["dirty"]) == (None, None)
+
+
+def test_tensorflow_is_either_build_and_its_absence_is_named(monkeypatch):
+    installed = {"tensorflow-cpu": "2.21.0"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert machine.library_version("tensorflow") == "2.21.0"
+    installed = {"tensorflow": "2.22.0"}
+    assert machine.library_version("tensorflow") == "2.22.0"
+    installed = {}
+    with pytest.raises(TrainingError, match=r"not installed: pip install '\.\[cpu\]'"):
+        machine.library_version("tensorflow")
