@@ -27,6 +27,7 @@ def run_preset(path: Path, preset: str) -> dict[str, Any]:
     """Return metrics.json and the wall seconds of a preset on one set, or the last line of its error."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, str(FLOW), "--preset", preset, "--store", store, "--data.dataset", str(path)]
+        command += ["--promotion.candidates", "network"]
         if "split" in pq.read_schema(path).names:
             command += ["--data.split-column", "split"]
         started = time.perf_counter()

@@ -91,16 +91,27 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         from tasks.package import package
 
         (folder / "packaged").mkdir()
+        write_choice(target)
         package.function(
             downloaded=folder,
             encoded=folder / "encode",
             padded=folder / "pad",
             trained=target,
             scored=target,
+            selected=target,
             settings=ThresholdSettings(),
             folder=folder / "packaged",
         )
     return figures
+
+
+def write_choice(folder: Path) -> None:
+    """Write what the step `select` writes when only the network is considered."""
+    from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics
+    from tasks.select import choose
+
+    unknown = CandidateMetrics(value=0, log_loss=0)
+    (folder / CANDIDATES).write_text(choose(unknown, unknown, "accuracy", "network").model_dump_json())
 
 
 def peak_memory() -> float:

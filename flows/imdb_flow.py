@@ -15,7 +15,7 @@ from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import RegistryError, SourceUnreachable
-from tasks.core.settings import RunSettings
+from tasks.core.settings import Considered, RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
@@ -29,6 +29,7 @@ from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
+from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.track import track
@@ -49,7 +50,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     """
     uri = check_tracking(settings)
     downloaded = download_dataset(settings.data)
-    made = train_and_evaluate(settings, downloaded)
+    made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
     packaged = package.of(made, settings=settings.evaluation)
     artifacts = PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
@@ -65,8 +66,8 @@ def check_tracking(settings: RunSettings) -> str | None:
     return uri
 
 
-def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifacts:
-    """Run the steps from downloaded texts to an evaluated network, for a run and for each member of a comparison."""
+def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: Considered = "network") -> RunArtifacts:
+    """Run the steps from downloaded texts to an evaluated model, for a run and for each member of a comparison."""
     data, evaluation = settings.data, settings.evaluation
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
@@ -78,11 +79,27 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact) -> RunArtifa
     metric = evaluation.metric
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
+    selected = select(
+        downloaded=downloaded,
+        scored=scored,
+        baselined=baselined,
+        settings=evaluation,
+        considered=considered,
+        calibrate=evaluation.calibrate,
+    )
     sliced = slice_tests(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
     evaluated = evaluate(
-        downloaded=downloaded, padded=padded, scored=scored, baselined=baselined, sliced=sliced, settings=evaluation
+        downloaded=downloaded,
+        padded=padded,
+        scored=scored,
+        selected=selected,
+        baselined=baselined,
+        sliced=sliced,
+        settings=evaluation,
     )
-    return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, sliced, evaluated)
+    return RunArtifacts(
+        downloaded, encoded, padded, learned, baselined, built, trained, scored, selected, sliced, evaluated
+    )
 
 
 def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) -> Artifact | None:

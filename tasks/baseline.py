@@ -1,98 +1,85 @@
-"""Baseline: a linear model on phrases of the same encoded words, to compare every network with."""
+"""Baseline: a linear model of phrases of the same encoded words, to compare every network with, and to serve."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
-from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
-from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
-from tasks.linear.threads import fix_threads
+from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fit_phrases, fix_threads, presence_of, signs_of
+from tasks.linear.out_of_fold import labels_to_fit, logits_of
+from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.network.keras_files import MODEL, save_model
+from tasks.network.quiet_import import start_tensorflow
 from tasks.store.step import step
-from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
+from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    import keras
 
-WORDS_PER_PHRASE = {"nb": LONGEST, "tfidf": 2}
-INVERSE_PENALTY = {"nb": 0.2, "tfidf": 10.0}
 ITERATIONS = 20  # more overfits
 
 
-def fit_baseline(encoded: Path, padded: Path, settings: BaselineSettings) -> Scores:
-    """Fit a linear model on the uncut texts that the network trains on, and return the scores of the test texts.
-
-    `padded` only says how many of the texts in `encoded` are for training.
-    """
-    size, longest = Encoding.read(encoded).vocabulary_size, WORDS_PER_PHRASE[settings.kind]
-    train, test = encoded_file(encoded, "train"), encoded_file(encoded, "test")
-    train_rows = PaddedFile(padded_file(padded, "train")).rows
-    known, counts = learn_phrases(parts_of(train, 0, train_rows), size, settings.min_documents, longest)
-    held_out = count_phrases(parts_of(test, 0, count_encoded(test))(), known, size, longest)
-    labels = read_labels(train)[:train_rows]
-    penalty = settings.inverse_penalty or INVERSE_PENALTY[settings.kind]
-    if settings.kind == "tfidf":
-        probabilities = fit_tfidf(counts, labels, held_out, penalty)
-    else:
-        probabilities = fit_naive_bayes(counts, labels, held_out, sizes_of(known, size), settings, penalty)
-    probabilities = probabilities.astype(np.float32)
-    return Scores(read_labels(test), probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities)
+def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.ndarray]:
+    """Return the first `MAXLEN` tokens of the texts of a split, and their labels, like `read_split`."""
+    parts, labels = read_split(encoded, split, train_rows)
+    return lambda: (pc.list_slice(tokens, 0, MAXLEN) for tokens in parts()), labels
 
 
-def fit_naive_bayes(
-    train: "csr_matrix",
-    labels: np.ndarray,
-    test: "csr_matrix",
-    sizes: np.ndarray,
-    settings: BaselineSettings,
-    inverse_penalty: float,
-) -> np.ndarray:
-    """Fit on training counts, and return the probabilities of each test text: (tests, labels), adding up to 1.
-
-    With more than two labels, each is fitted against the rest, and the probabilities are normalised. The counts are
-    (texts, phrases) and (tests, phrases), and `sizes` has the words of each phrase.
-    """
-    presence, held_out = presence_of(train), presence_of(test)
+def fit(
+    parts: Parts, labels: np.ndarray, vocabulary_size: int, settings: BaselineSettings
+) -> tuple[np.ndarray, list[PhraseModel]]:
+    """Return the codes of the phrases, in order, and a model for each label in `labels_to_fit`."""
+    known, counts = learn_phrases(parts, vocabulary_size, settings.min_documents)
+    presence, sizes = presence_of(counts), sizes_of(known, vocabulary_size)
     turned = presence.T.tocsr()
-    rules: dict[str, Any] = {
-        "min_documents": settings.min_documents,
-        "inverse_penalty": inverse_penalty,
-        "iterations": ITERATIONS,
-    }
-
-    def probability_of(label: int) -> np.ndarray:
-        model = fit_phrases(presence, turned, signs_of(labels == label), sizes, **rules)
-        probability: np.ndarray = 1 / (1 + np.exp(-model.logits(held_out)))
-        return probability
-
-    count = int(labels.max()) + 1
-    if count == 2:
-        positive = probability_of(1)
-        return np.stack([1 - positive, positive], axis=1)
-    each = np.stack([probability_of(label) for label in range(count)], axis=1)
-    shares: np.ndarray = each / each.sum(axis=1, keepdims=True)
-    return shares
+    rules = settings.model_dump() | {"iterations": ITERATIONS}
+    models = [fit_phrases(presence, turned, signs_of(labels, label), sizes, **rules) for label in labels_to_fit(labels)]
+    return known, models
 
 
-def fit_tfidf(train: "csr_matrix", labels: np.ndarray, test: "csr_matrix", inverse_penalty: float) -> np.ndarray:
-    """Fit on training counts, (texts, phrases), and return probabilities of the test texts: (tests, labels) float64."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Return (n,) float32 probabilities of label 1 from (n, 1) logits, or (n, labels) that add up to 1."""
+    from scipy.special import expit, log_expit, softmax
 
-    weighting = TfidfTransformer(sublinear_tf=True)
-    model = LogisticRegression(C=inverse_penalty, max_iter=1000)
-    model.fit(weighting.fit_transform(train), labels)
-    probabilities: np.ndarray = model.predict_proba(weighting.transform(test))
+    probabilities: np.ndarray = expit(logits[:, 0]) if logits.shape[1] == 1 else softmax(log_expit(logits), axis=1)
     return probabilities
 
 
-@step(run_name="baseline {settings.kind}")
+def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: int) -> "keras.Model":
+    """Return the linear models as a network from token ids to probabilities, like those of `tasks.build`."""
+    start_tensorflow()
+    import keras
+
+    from tasks.network.custom_layers import OneVsRest, PhraseLogits
+
+    codes = known if len(known) else np.zeros(1, np.int64)  # 0 is the code of no phrase
+    table = np.zeros((len(codes) + 1, len(models)), np.float32)
+    table[: len(known)] = np.stack([model.weights for model in models], axis=1)
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    layer = PhraseLogits(len(codes), vocabulary_size, LONGEST, len(models), name="phrase_logits")
+    logits = layer(tokens)
+    layer.set_weights([codes, table, np.array([model.intercept for model in models])])
+    return keras.Model(tokens, OneVsRest(name="probabilities")(logits), name="linear_classifier")
+
+
+@step()
 def baseline(*, encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
-    """Write the scores of the test texts, and return their number."""
+    """Fit on the training texts, which only `padded` tells from those for validation.
+
+    Write model.keras and the scores of the test and validation texts; return how many there are.
+    """
     fix_threads()
-    scores = fit_baseline(encoded, padded, settings)
-    write_scores(folder, "test", scores)
-    return {"test": len(scores.labels)}
+    size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
+    known, models = fit(*read_texts(encoded, "train", train_rows), size, settings)
+    rows = {}
+    for split in ("test", "validation"):
+        parts, labels = read_texts(encoded, split, train_rows)
+        logits = logits_of(models, presence_of(count_phrases(parts(), known, size)))
+        write_scores(folder, split, Scores(labels, probabilities_of(logits)))
+        rows[split] = len(labels)
+    save_model(make_network(known, models, size), folder / MODEL)
+    return rows

@@ -17,7 +17,7 @@ from tasks.evaluation.metrics import (
     measure_answers,
     measure_scores,
 )
-from tasks.evaluation.result_files import Evaluation
+from tasks.evaluation.result_files import Candidates, Evaluation
 from tasks.evaluation.scores import Calibration, Scores, divide_logits, read_scores
 from tasks.evaluation.selection_metric import compare_metric
 from tasks.store.step import step, step_logger
@@ -45,17 +45,20 @@ def evaluate(
     downloaded: Path,
     padded: Path,
     scored: Path,
+    selected: Path,
     baselined: Path,
     sliced: Path | None,
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, float]:
-    """Write metrics.json, an `Evaluation`, and return the accuracy of both classifiers on the test reviews."""
+    """Write metrics.json, an `Evaluation`; return the test accuracies of the chosen model and of the baseline."""
     names = Dataset.read(downloaded).labels
-    temperature = Calibration.read(scored).temperature
-    judged: dict[str, Any] = {"temperature": temperature} if temperature else {}
+    judged: dict[str, Any] = {"candidates": Candidates.read(selected)}
+    temperature = Calibration.read(selected).temperature
+    if temperature:
+        judged["temperature"] = temperature
     for split in ("test", "validation"):
-        scores = read_scores(scored, split)
+        scores = read_scores(selected, split)
         lengths = PaddedFile(padded_file(padded, split)).words_kept()
         judged[split] = measure_scores(scores, names, settings) | {
             "by_length": accuracy_by_length(scores, lengths, settings.threshold)
@@ -63,16 +66,16 @@ def evaluate(
         if temperature:
             before = divide_logits(scores.probabilities, 1 / temperature)
             judged[split]["ece_before"] = calibration_error(scores.labels, before, settings.calibration_bins)
-    confidence = find_confidence_threshold(read_scores(scored, "validation"), settings)
-    network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
+    confidence = find_confidence_threshold(read_scores(selected, "validation"), settings)
+    network, baseline, chosen = (read_scores(its, "test") for its in (scored, baselined, selected))
     if confidence is not None:
-        judged["answers"] = measure_answers(network, settings.threshold, confidence)
+        judged["answers"] = measure_answers(chosen, settings.threshold, confidence)
         if confidence == 1:
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
-        judged["test"]["by_slice"] = accuracy_by_slice(network, read_slices(sliced), settings.threshold)
+        judged["test"]["by_slice"] = accuracy_by_slice(chosen, read_slices(sliced), settings.threshold)
     judged["baseline"] = measure_scores(baseline, names, settings) | {
         "comparison": compare_classifiers(network, baseline, settings)
     }
     (folder / METRICS).write_text(json.dumps(Evaluation.model_validate(judged).as_json(), indent=1))
-    return {"network": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}
+    return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

@@ -7,8 +7,9 @@ from pathlib import Path
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import plots
-from tasks.evaluation.findings import describe_comparison, describe_fit, most_confused, worst_mistakes
+from tasks.evaluation.findings import describe_choice, describe_comparison, describe_fit, most_confused, worst_mistakes
 from tasks.evaluation.history import Training
+from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Scores, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
@@ -30,6 +31,7 @@ def figures(
     encoded: Path,
     trained: Path,
     scored: Path,
+    selected: Path,
     baselined: Path,
     evaluated: Path,
     settings: MetricsSettings,
@@ -37,24 +39,25 @@ def figures(
 ) -> None:
     """Write the figures and findings.json."""
     training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
-    network, baseline = read_scores(scored, "test"), read_scores(baselined, "test")
+    network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, selected))
     names, test = Dataset.read(downloaded).labels, metrics["test"]
     is_few = len(names) <= plots.MOST_CURVES
     drawn = {
         "learning_curves": plots.draw_learning_curves(training.history, training.best_epoch),
         **({"rankings": plots.draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
-        "verdicts": plots.draw_verdicts(test["confusion"], names, network, settings.calibration_bins),
-        "scores": plots.draw_scores(network, names, settings.threshold, test["by_length"]),
+        "verdicts": plots.draw_verdicts(test["confusion"], names, chosen, settings.calibration_bins),
+        "scores": plots.draw_scores(chosen, names, settings.threshold, test["by_length"]),
     }
     for name, figure in drawn.items():
         plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
     findings = {
         "sentences": {
+            "choice": describe_choice(Candidates.read(selected)),
             "fit": describe_fit(training.history),
             "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
         },
         "words": read_words(encoded),
-        "mistakes": worst_mistakes(encoded, network, names, settings.threshold),
-        "confused": most_confused(encoded, network, names) if len(names) > 2 else [],
+        "mistakes": worst_mistakes(encoded, chosen, names, settings.threshold),
+        "confused": most_confused(encoded, chosen, names) if len(names) > 2 else [],
     }
     (folder / FINDINGS).write_text(json.dumps(findings, indent=1))

@@ -2,15 +2,29 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import find_confidence_threshold
+from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import read_scores
+from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
+from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.padded import PaddedFile, padded_file
+from tasks.texts.vocabulary import list_offsets
+
+
+def uncut_lengths(encoded: Path, train_rows: int) -> np.ndarray:
+    """Return the words of each training text that the linear model reads: (n,) integers."""
+    texts, _labels = read_split(encoded, "train", train_rows)
+    tokens = np.concatenate([np.diff(list_offsets(part)) for part in texts()])
+    lengths: np.ndarray = np.minimum(tokens, MAXLEN) - (Encoding.read(encoded).start_char is not None)
+    return lengths
 
 
 @step()
@@ -21,22 +35,29 @@ def package(
     padded: Path,
     trained: Path,
     scored: Path,
+    selected: Path,
     settings: ThresholdSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the bundle; return the name of its dataset."""
-    dataset, padding = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train")).metadata
+    """Write the bundle of the selected model; return the name of its dataset."""
+    dataset, train = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train"))
+    metadata, bucketing = train.metadata, Training.read(trained).bucketing
+    maxlen, padding, truncating = int(metadata["maxlen"]), metadata["padding"], metadata["truncating"]
+    lengths = train.words_kept()
+    if Candidates.read(selected).chosen == "linear":
+        scored, maxlen, padding, truncating, bucketing = selected, MAXLEN, "pre", "post", True
+        lengths = uncut_lengths(encoded, train.rows)
     facts = BundleFacts(
-        maxlen=int(padding["maxlen"]),
-        padding=padding["padding"],
-        truncating=padding["truncating"],
-        bucketing=Training.read(trained).bucketing,
+        maxlen=maxlen,
+        padding=padding,
+        truncating=truncating,
+        bucketing=bucketing,
         threshold=settings.threshold,
         labels=dataset.labels,
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
-        reference=reference_of(encoded, padded, scored),
-        confidence_threshold=find_confidence_threshold(read_scores(scored, "validation"), settings),
+        reference=reference_of(encoded, selected, lengths),
+        confidence_threshold=find_confidence_threshold(read_scores(selected, "validation"), settings),
         counts_start=False,
     )
     write_bundle(folder, encoded, scored, facts)

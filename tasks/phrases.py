@@ -7,14 +7,13 @@ import numpy as np
 
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
-from tasks.linear.naive_bayes import presence_of
+from tasks.linear.naive_bayes import fix_threads, presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
-from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
 from tasks.linear.phrase_files import PhraseFacts, Quality, write_tables, write_vectors
-from tasks.linear.threads import fix_threads
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
-from tasks.texts.encoded import Encoding, count_encoded, encoded_file, parts_of, read_labels
+from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -44,9 +43,8 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     Raises:
         DataError: there are too few groups, too many words, or no phrase that enough texts contain.
     """
-    size, train = Encoding.read(encoded).vocabulary_size, encoded_file(encoded, "train")
-    rows = PaddedFile(padded_file(padded, "train")).rows
-    parts, labels = parts_of(train, 0, rows), read_labels(train)[:rows]
+    size, rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
+    parts, labels = read_split(encoded, "train", rows)
     folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
     if (count := int(folds.max()) + 1) < settings.folds:
         step_logger().info("%d folds instead of %d: the rarest label is in no more groups", count, settings.folds)
@@ -60,7 +58,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     deviations = deviations_of(learned, counts, sizes, folds, tokens)
     scaled = [scale_numbers(models, sizes, deviations) for models in (learned.whole, *learned.held_out)]
     write_tables(folder, known, scaled[0], scaled[1:], folds)
-    validation, validation_labels = validation_texts(encoded, rows)
+    validation, validation_labels = read_split(encoded, "validation", rows)
     logits = logits_of(learned.whole, presence_of(count_phrases(validation(), known, size)))
     facts = PhraseFacts(
         vocabulary_size=size,
@@ -75,14 +73,6 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     return facts
 
 
-def validation_texts(encoded: Path, train_rows: int) -> tuple[Parts, np.ndarray]:
-    """Return the validation texts, like `parts_of`, and their labels, from their own file or the end of training."""
-    own, train = encoded_file(encoded, "validation"), encoded_file(encoded, "train")
-    if own.exists():
-        return parts_of(own, 0, count_encoded(own)), read_labels(own)
-    return parts_of(train, train_rows, count_encoded(train)), read_labels(train)[train_rows:]
-
-
 def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
     """Return accuracy and log loss of logits, (n, models) float32; a single logit is of label 1 against 0."""
     pairs = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
@@ -94,8 +84,8 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
 
 def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
     """Write a vector for each token id: zeros for marks and for ids from `VECTOR_WORDS` on."""
-    encoding, train = Encoding.read(encoded), encoded_file(encoded, "train")
-    parts = parts_of(train, 0, PaddedFile(padded_file(padded, "train")).rows)
+    encoding = Encoding.read(encoded)
+    parts, _labels = read_split(encoded, "train", PaddedFile(padded_file(padded, "train")).rows)
     size = min(VECTOR_WORDS, encoding.vocabulary_size)
     dim = min(settings.vector_dim, size)
     vectors = np.zeros((encoding.vocabulary_size, settings.vector_dim), np.float32)

@@ -16,6 +16,7 @@ from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
 from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import NUMBERS
+from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
 from tasks.registry.client import describe_run, experiment_id, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
@@ -73,8 +74,8 @@ def gather_metrics(folders: dict[str, Path], **belonging: str) -> list["Metric"]
         if name != "epoch"
     ]
     return metrics + [
-        Metric(f"{part}_{name}", numbers[name], now, 0, **belonging)
-        for part, numbers in evaluated.items()
+        Metric(f"{part}_{name}", evaluated[part][name], now, 0, **belonging)
+        for part in ("test", "validation", "baseline")
         for name in NUMBERS
     ]
 
@@ -99,12 +100,13 @@ def log_run(
     logged = DatasetInput(
         LoggedDataset(dataset.name, short, "sha256", source), [InputTag(MLFLOW_DATASET_CONTEXT, "train and test")]
     )
-    run = client.create_run(experiment, run_name=f"{dataset.name} {settings.model.cell}", tags=tags)
+    kind = "linear" if Candidates.read(folders["select"]).chosen == "linear" else settings.model.cell
+    run = client.create_run(experiment, run_name=f"{dataset.name} {kind}", tags=tags)
     name = run.info.run_id
     try:
         client.log_batch(name, params=[Param(key, value) for key, value in params.items()])
         client.log_inputs(name, [logged])
-        model = client.create_logged_model(experiment, CLASSIFIER, name, model_tags, params, settings.model.cell)
+        model = client.create_logged_model(experiment, CLASSIFIER, name, model_tags, params, kind)
         client.log_outputs(name, [LoggedModelOutput(model.model_id, 0)])
         belonging = {"model_id": model.model_id, "dataset_name": dataset.name, "dataset_digest": short}
         client.log_batch(name, gather_metrics(folders, **belonging))
@@ -132,7 +134,7 @@ def log_files(
         folder = Path(scratch)
         write_registered(folders["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
-        tested = write_held_out(folder, HeldOutScores(read_scores(folders["score"], "test"), reviews))
+        tested = write_held_out(folder, HeldOutScores(read_scores(folders["select"], "test"), reviews))
         for path in (*tested, folders["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)
     for figure in sorted(folders["figures"].glob("*.svg")):

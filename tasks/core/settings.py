@@ -9,6 +9,7 @@ from tasks.core.data_settings import DataSettings
 
 Metric = Literal["accuracy", "f1_macro", "f1", "balanced_accuracy", "mcc", "log_loss", "roc_auc", "average_precision"]
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu"]
+Considered = Literal["best", "network"]
 
 
 class PhraseSettings(Settings):
@@ -150,14 +151,12 @@ class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
 
 
 class BaselineSettings(Settings):
-    """The linear baseline: what `baseline` reads."""
+    """The linear baseline, a logistic regression on phrases scaled by naive Bayes: what `baseline` reads."""
 
-    kind: Literal["nb", "tfidf"] = "nb"
-    """a logistic regression on phrases of one to three words scaled by naive Bayes, or of one and two by TF-IDF"""
     min_documents: int = Field(2, ge=1)
     """training texts that must contain a phrase"""
-    inverse_penalty: float | None = Field(None, gt=0)
-    """inverse penalty of the weights: scikit-learn's C (none: 0.2 for nb, 10 for tfidf)"""
+    inverse_penalty: float = Field(0.2, gt=0)
+    """inverse penalty of the weights: scikit-learn's C"""
 
 
 class TrackingSettings(Settings):
@@ -174,8 +173,11 @@ class TrackingSettings(Settings):
 
 
 class PromotionSettings(Settings):
-    """When a newly registered model becomes the champion: what `promote` reads."""
+    """Which model is registered, and when it becomes the champion: what `promote` reads."""
 
+    candidates: Considered | None = None
+    """network: register the network; best: the linear model, if the network is not better on validation texts (none:
+    best for your texts and the presets fast and tuned, otherwise network)"""
     min_accuracy: float = Field(0.7, ge=0, le=1)
     """the test accuracy that a champion must have"""
     alpha: float = Field(0.05, gt=0, lt=1)
@@ -201,6 +203,11 @@ class RunSettings(Settings):
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()
     """when the model becomes the champion"""
+
+    @property
+    def candidates(self) -> Considered:
+        """Which models may be registered."""
+        return self.promotion.candidates or ("best" if self.data.is_own else "network")
 
     @model_validator(mode="after")
     def _only_own_reviews_have_columns(self) -> Self:

@@ -9,7 +9,6 @@ from typing_extensions import TypedDict
 from tasks.evaluation.metrics import bin_of
 from tasks.evaluation.scores import read_scores
 from tasks.texts.encoded import read_words
-from tasks.texts.padded import PaddedFile, padded_file
 
 SCORE_BINS, LENGTH_BINS = 10, 10
 # The share of an empty bin, because the index has a logarithm.
@@ -63,16 +62,17 @@ def add(profiles: list[Profile]) -> Profile:
     return cast(Profile, {"length_edges": profiles[0]["length_edges"], **counts})
 
 
-def reference_of(encoded: Path, padded: Path, evaluated: Path) -> Profile:
+def reference_of(encoded: Path, scored: Path, lengths: np.ndarray) -> Profile:
     """Return the profile to compare with: lengths of the training texts, words and scores of the test texts.
+
+    `lengths` are the words kept of each training text, (n,).
 
     Training texts would have too certain scores and too few unknown words. Each bin of length has a tenth of the
     training texts, as far as their lengths differ.
     """
-    lengths = PaddedFile(padded_file(padded, "train")).words_kept()
     edges = np.unique(np.quantile(lengths, np.arange(1, LENGTH_BINS) / LENGTH_BINS)).tolist()
     found = read_words(encoded)["test"]
-    scores = read_scores(evaluated, "test").probabilities
+    scores = read_scores(scored, "test").probabilities
     return profile(lengths, [found["words"] - found["unknown"], found["unknown"]], scores, edges)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Scores, probability_of
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
@@ -113,6 +114,18 @@ def describe_fit(history: list[dict[str, Any]]) -> str:
     if len(history) == 1:
         return "One epoch is not enough to see overfitting."
     return f"The validation loss was still falling at the last epoch ({last['val_loss']:.3f}): more epochs may help."
+
+
+def describe_choice(candidates: Candidates) -> str:
+    """Return a sentence on which model is packaged, with the figures of both on the validation texts."""
+    network, linear = (
+        f"{its.value:.4f} (log loss {its.log_loss:.4f})" for its in (candidates.network, candidates.linear)
+    )
+    figures = f"the network's validation {candidates.metric} is {network}, the linear model's {linear}"
+    if candidates.chosen == "linear":
+        return f"The linear model serves: {figures}. --promotion.candidates network insists on the network."
+    reason = "" if candidates.considered == "best" else "; --promotion.candidates best considers the linear model too"
+    return f"The network serves: {figures}{reason}."
 
 
 def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0.05) -> str:

@@ -1,6 +1,7 @@
 """The result file metrics.json: what it holds; docs/metrics.md is made from these models."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -144,13 +145,41 @@ class AnswerMetrics(Record):
     """share of wrong verdicts among the answered test reviews; null if none is answered"""
 
 
+class CandidateMetrics(Record):
+    """A candidate on the validation texts."""
+
+    value: float
+    log_loss: float
+
+
+CANDIDATES = "candidates.json"
+
+
+class Candidates(Record):
+    """What the step `select` writes: which model is packaged, and why."""
+
+    considered: Literal["best", "network"]
+    chosen: Literal["network", "linear"]
+    metric: str
+    network: CandidateMetrics
+    linear: CandidateMetrics
+
+    @classmethod
+    def read(cls, selected: Path) -> "Candidates":
+        """Read the choice from the folder of the step `select`."""
+        return cls.model_validate_json((selected / CANDIDATES).read_bytes())
+
+
 class Evaluation(Record):
     """What the step `evaluate` writes."""
 
+    candidates: Candidates
+    """`chosen`, the model that is registered (network or linear), `considered` (`--promotion.candidates`), `metric`
+    (of --metric, else accuracy), and its `value` and the `log_loss` of `network` and `linear` on validation texts"""
     test: SplitMetrics
-    """the metrics below, on the test split"""
+    """the metrics below of the chosen model on the test split"""
     validation: SplitMetrics
-    """the metrics below, on the validation split"""
+    """the same on the validation split"""
     baseline: BaselineMetrics
     """the metrics below of the linear baseline on the test split, and `comparison`: `metric` (of --metric, else
     accuracy), `difference` (by which the network is better) and its 95% interval `ci95` (Agresti and Min, 2005;

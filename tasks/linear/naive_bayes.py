@@ -11,6 +11,9 @@ from tasks.linear.lbfgs import minimise
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+THREADS = 2  # of linear algebra: their number changes how sums are rounded, and the figures are of two
+MAXLEN = 4096  # tokens that the baseline reads of a text, which bound the memory that one text takes
+
 
 @dataclass(frozen=True)
 class PhraseModel:
@@ -102,3 +105,11 @@ def fit_phrases(
 def signs_of(labels: np.ndarray, label: int = 1) -> np.ndarray:
     """Return 1 for texts of a label and -1 for all others: (n,) float32."""
     return np.where(labels == label, 1, -1).astype(np.float32)
+
+
+def fix_threads() -> None:
+    """Use two threads for linear algebra from now on, however many processors there are or OMP_NUM_THREADS says."""
+    import scipy.linalg  # noqa: F401 - brings a library of its own, which must be loaded to be limited
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(THREADS, user_api="blas")

@@ -25,9 +25,10 @@ from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.dataset import JsonFile
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
+from tasks.texts.length_buckets import bucket_lengths
 from tasks.texts.padded import Padded, pad_tokens
 from tasks.texts.tokenising import tokenise
-from tasks.texts.vocabulary import count_words, ranks_to_ids, words_to_ranks
+from tasks.texts.vocabulary import count_words, list_offsets, ranks_to_ids, words_to_ranks
 
 if TYPE_CHECKING:
     import keras
@@ -128,9 +129,10 @@ class Classifier:
         return ranks_to_ids(ranks, num_words=self.encoding.vocabulary_size, **(own | marks))
 
     def pad(self, ids: pa.ListArray) -> Padded:
-        """Cut and pad token ids as in training."""
-        facts = self.facts
-        tokens, lengths = pad_tokens(ids, facts.maxlen, padding=facts.padding, truncating=facts.truncating)
+        """Cut and pad token ids as in training, to no more than the longest needs."""
+        facts, longest = self.facts, np.diff(list_offsets(ids)).max(initial=0)
+        maxlen = bucket_lengths(np.array([longest]), facts.maxlen, bucketing=facts.bucketing)[0]
+        tokens, lengths = pad_tokens(ids, maxlen, padding=facts.padding, truncating=facts.truncating)
         labels = np.zeros(len(ids), np.int8)
         return Padded(tokens, lengths, labels, facts.padding, self.encoding.vocabulary_size)
 

@@ -78,7 +78,7 @@ def vocabulary_size_of(network: "keras.Model") -> int:
     """Return the exclusive upper bound of the network's token ids."""
     for layer in network.layers:
         kind = type(layer).__name__
-        if kind in ("Embedding", "PhraseNumbers"):
+        if kind in ("Embedding", "PhraseNumbers", "PhraseLogits"):
             return int(layer.input_dim if kind == "Embedding" else layer.vocabulary_size)
     raise ModelError("the network reads no token ids; expected one from tasks/build.py")
 
@@ -182,7 +182,16 @@ def add_layer(graph: Graph, layer: Any, inputs: list[str]) -> list[str]:
     if kind == "Embedding":
         return [graph.add("Gather", graph.constant(layer.embeddings), first)]
     if kind == "PhraseNumbers":
-        return [add_phrases(graph, layer, first)]
+        rows = graph.add("Gather", graph.constant(layer.table), find_phrases(graph, layer, first))
+        return [graph.add("Reshape", graph.add("Transpose", rows, perm=[0, 1, 3, 2]), graph.ints(0, 0, layer.width))]
+    if kind == "PhraseLogits":
+        return [add_logits(graph, layer, first)]
+    if kind == "OneVsRest" and layer.output.shape[-1] == 1:
+        return [graph.add("Sigmoid", graph.add("Mul", graph.constant(layer.scale), first))]
+    if kind == "OneVsRest":
+        # The logarithm of a sigmoid is -softplus(-x).
+        each = graph.add("Neg", graph.add("Softplus", graph.add("Neg", first)))
+        return [graph.add("Softmax", graph.add("Mul", graph.constant(layer.scale), each), axis=-1)]
     if kind == "Add":
         return [graph.add("Add", *inputs)]
     if kind == "Rescaling":
@@ -271,8 +280,8 @@ def reorder_biases(kind: str, bias: Any) -> np.ndarray:
     return np.concatenate([reorder_gates(kind, each) for each in both])
 
 
-def add_phrases(graph: Graph, layer: Any, tokens: str) -> str:
-    """Add the layer `PhraseNumbers`: a binary search for phrases of all lengths at once."""
+def find_phrases(graph: Graph, layer: Any, tokens: str) -> str:
+    """Add a binary search for the rows of the phrases that end at each token: (batch, length, longest) int64."""
     digits = graph.add("Add", graph.add("Cast", tokens, to=7), graph.constant(1, np.int64))  # 7 is int64
     code, codes_by_length = digits, []
     for size in range(1, layer.longest + 1):
@@ -292,7 +301,16 @@ def add_phrases(graph: Graph, layer: Any, tokens: str) -> str:
         row = graph.add("Where", is_before, further, row)
         step //= 2
     is_known = graph.add("Equal", graph.add("Gather", known, row), codes)
-    row = graph.add("Where", is_known, row, graph.constant(layer.phrases, np.int64))
-    rows = graph.add("Gather", graph.constant(layer.table), row)
-    turned = graph.add("Transpose", rows, perm=[0, 1, 3, 2])
-    return graph.add("Reshape", turned, graph.ints(0, 0, layer.width))
+    return graph.add("Where", is_known, row, graph.constant(layer.phrases, np.int64))
+
+
+def add_logits(graph: Graph, layer: Any, tokens: str) -> str:
+    """Add the layer `PhraseLogits`: sort each text's rows, and sum the numbers of the different ones."""
+    rows = graph.add("Reshape", find_phrases(graph, layer, tokens), graph.ints(0, -1))
+    count = graph.add("Shape", rows, start=1)
+    rows = graph.add_many("TopK", (rows, count), 2, largest=0)[0]
+    earlier = graph.add("Pad", rows, graph.ints(0, 1, 0, -1), graph.constant(-1, np.int64))
+    is_again = graph.add("Equal", rows, earlier)
+    rows = graph.add("Where", is_again, graph.constant(layer.phrases, np.int64), rows)
+    summed = graph.add("ReduceSum", graph.add("Gather", graph.constant(layer.table), rows), graph.ints(1), keepdims=0)
+    return graph.add("Add", summed, graph.constant(layer.bias))

@@ -14,8 +14,9 @@ from tasks.core.environment import is_own_program
 from tasks.core.error_messages import describe, is_debugging, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.layout import METRICS, REPORT
-from tasks.evaluation.findings import describe_comparison, describe_limit
+from tasks.evaluation.findings import describe_choice, describe_comparison, describe_limit
 from tasks.evaluation.metrics import HEADLINES
+from tasks.evaluation.result_files import Candidates
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -46,14 +47,17 @@ def show_run(folder: Path) -> int:
         table.add_row(step["name"], seconds, "cached" if step["cached"] else step.get("cause", ""))
     console.print(table)
 
-    rows = [[name, f"{test[name]:.4f}", f"{metrics['baseline'][name]:.4f}"] for name in HEADLINES]
-    rows.insert(0, ["", "network", "baseline"])
+    is_linear = metrics["candidates"]["chosen"] == "linear"
+    judged = {"linear model": test} if is_linear else {"network": test, "baseline": metrics["baseline"]}
+    rows = [[name, *(f"{its[name]:.4f}" for its in judged.values())] for name in HEADLINES]
+    rows.insert(0, ["", *judged])
     header, *others = rows if console.width < WIDE else zip(*rows, strict=True)
     table = Table(*header)
     for row in others:
         table.add_row(*row)
     console.print(table)
     console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"))
+    console.print(describe_choice(Candidates.model_validate(metrics["candidates"])))
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)

@@ -120,6 +120,7 @@ MADE_BY = {
     "built": "build",
     "trained": "train",
     "scored": "score",
+    "selected": "select",
     "sliced": "slice_tests",
     "evaluated": "evaluate",
     "drawn": "figures",
@@ -139,6 +140,7 @@ class RunArtifacts:
     built: Artifact
     trained: Artifact
     scored: Artifact
+    selected: Artifact
     sliced: Artifact | None
     evaluated: Artifact
 

@@ -59,6 +59,18 @@ def parts_of(path: Path, start: int, stop: int) -> Callable[[], Iterator[pa.List
     return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop))
 
 
+def read_split(folder: Path, split: str, train_rows: int) -> tuple[Callable[[], Iterator[pa.ListArray]], np.ndarray]:
+    """Return the texts of a split, like `parts_of`, and their labels.
+
+    Training has the first `train_rows` of its file; validation has its own file or the rest.
+    """
+    own = encoded_file(folder, split)
+    path = own if own.exists() else encoded_file(folder, "train")
+    start = 0 if own.exists() else train_rows
+    stop = train_rows if split == "train" else count_encoded(path)
+    return parts_of(path, start, stop), read_labels(path)[start:stop]
+
+
 def open_streaming(path: Path) -> pq.ParquetFile:
     """Open a Parquet file for reading once, without Arrow's read-ahead, which keeps everything in memory."""
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)

@@ -4,8 +4,6 @@ import pytest
 from tasks.evaluation.drift import add, measure_drift, profile, reference_of, stability_index
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.texts.encoded import write_words
-from tasks.texts.padded import padded_schema, write_padded
-from tests.support.small_reviews import WORDS
 
 
 def test_the_stability_index_is_as_by_hand():
@@ -25,13 +23,11 @@ def test_a_profile_counts_every_review_once(padded, rng):
 
 
 def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_others_are(padded, tmp_path, rng):
-    parts = [(padded.tokens, padded.lengths, padded.labels)]
-    write_padded(tmp_path / "train.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
     write_words(tmp_path, {"train": {"words": 80, "unknown": 0}, "test": {"words": 80, "unknown": 20}})
     (tmp_path / "scored").mkdir()
     scores = rng.random(len(padded.labels)).astype(np.float32)
     write_scores(tmp_path / "scored", "test", Scores(padded.labels, scores))
-    reference = reference_of(tmp_path, tmp_path, tmp_path / "scored")
+    reference = reference_of(tmp_path, tmp_path / "scored", padded.lengths)
     assert reference["words"] == [60, 20]
     same = profile(padded.lengths, [60, 20], scores, reference["length_edges"])
     assert measure_drift(reference, same) == {"length": 0, "unknown words": 0, "score": 0}

@@ -7,7 +7,7 @@ PROJECT = Path(__file__).parents[2]
 SCRIPT = """
 import hashlib, sys
 import numpy as np
-from tasks.linear.threads import fix_threads
+from tasks.linear.naive_bayes import fix_threads
 fix_threads()
 values = np.random.default_rng(0).standard_normal((10_000, 75))
 product = values[:, 1:].T @ values[:, 0]

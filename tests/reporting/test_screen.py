@@ -37,6 +37,8 @@ def test_an_error_in_a_log_line_is_described():
     assert retried.getMessage() == "Task run failed with exception: 'a.csv: is empty' - Retry 1/3"
 
 
+CANDIDATES = {"considered": "best", "chosen": "network", "metric": "accuracy"}
+CANDIDATES |= {name: {"value": 0.9, "log_loss": 0.3} for name in ("network", "linear")}
 COMPARISON = {
     "metric": "accuracy",
     "ci95": [0, 0.2],
@@ -62,6 +64,7 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
             "steps": [{"name": name, "seconds": 1, "cached": False, "cause": "first run"}],
         }
         metrics |= {
+            "candidates": CANDIDATES,
             "test": numbers,
             "baseline": numbers,
             "promotion": {"model": name, "decision": "champion", "reason": name},
@@ -86,6 +89,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
     metrics = {
         "dataset": {"name": "a", "test": 9},
         "steps": [],
+        "candidates": CANDIDATES,
         "test": numbers,
         "baseline": numbers,
         "promotion": None,

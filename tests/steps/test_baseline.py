@@ -5,8 +5,12 @@ import pytest
 from tasks.baseline import baseline
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import read_scores
+from tasks.linear.naive_bayes import MAXLEN
+from tasks.network.keras_files import load_model
+from tasks.network.onnx_network import write_network
+from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.texts.encoded import Encoding, write_encoded
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import Padded, pad_tokens, padded_schema, write_padded
 from tests.support.small_reviews import WORDS, make_reviews
 
 
@@ -14,20 +18,54 @@ def lists(reviews) -> pa.ListArray:
     return pa.array(reviews, pa.list_(pa.uint16()))
 
 
-@pytest.mark.parametrize("kind", ["nb", "tfidf"])
-def test_either_linear_model_learns_what_words_mean(tmp_path, rng, kind):
+def write_texts(folder, rng, labels: int) -> list[list[int]]:
+    """Write 200 training, 40 validation and 80 test texts, with one too long and one empty; return the test texts."""
+    tested: list[list[int]] = []
     for split, count in (("train", 240), ("test", 80)):
-        reviews, labels = make_reviews(count, rng)
+        reviews, of_two = make_reviews(count, rng)
+        named = np.array(of_two) if labels == 2 else np.arange(count) % labels
+        if labels > 2:
+            reviews = [[*review, label + 1] for review, label in zip(reviews, named, strict=True)]
+        reviews[5], reviews[6] = reviews[5] * (2 * MAXLEN // len(reviews[5])), []
         order = rng.permutation(count)
-        write_encoded(tmp_path / f"{split}.parquet", [lists([reviews[row] for row in order])], np.array(labels)[order])
-    Encoding(skip_top=0, start_char=None, oov_char=None, index_from=0, vocabulary_size=WORDS).write(tmp_path)
+        tested = [reviews[row] for row in order]
+        write_encoded(folder / f"{split}.parquet", [lists(tested)], named[order])
+    Encoding(skip_top=0, start_char=None, oov_char=None, index_from=0, vocabulary_size=WORDS).write(folder)
+    (folder / "padded").mkdir()
     part = np.zeros((200, 4), np.uint16), np.full(200, 4, np.int32), np.zeros(200, np.int8)
-    write_padded(tmp_path / "padded.parquet", padded_schema(4, WORDS, "pre", "pre"), [part])
-    (tmp_path / "padded").mkdir()
-    (tmp_path / "padded.parquet").rename(tmp_path / "padded" / "train.parquet")
+    write_padded(folder / "padded" / "train.parquet", padded_schema(4, WORDS, "pre", "pre"), [part])
+    return tested
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_the_linear_model_learns_what_words_mean_and_is_a_network_with_the_same_scores(tmp_path, rng, labels):
+    tested = write_texts(tmp_path, rng, labels)
     (tmp_path / "out").mkdir()
-    assert baseline.function(
-        encoded=tmp_path, padded=tmp_path / "padded", settings=BaselineSettings(kind=kind), folder=tmp_path / "out"
-    ) == {"test": 80}
-    scores = read_scores(tmp_path / "out", "test")
-    assert (scores.verdicts(0.5) == scores.labels).mean() > 0.9
+    rows = baseline.function(
+        encoded=tmp_path, padded=tmp_path / "padded", settings=BaselineSettings(), folder=tmp_path / "out"
+    )
+    assert rows == {"test": 80, "validation": 40}
+    scores, held_out = (read_scores(tmp_path / "out", split) for split in ("test", "validation"))
+    for its in (scores, held_out):
+        assert (its.verdicts(0.5) == its.labels).mean() > 0.9
+    network = load_model(tmp_path / "out" / "model.keras")
+    write_network(network, [str(label) for label in range(labels)], tmp_path / "model.onnx")
+    for padding in ("pre", "post"):
+        tokens, lengths = pad_tokens(lists(tested), MAXLEN, padding=padding, truncating="post")
+        padded = Padded(tokens, lengths, scores.labels, padding, WORDS)
+        for scorer in (
+            keras_scorer(network, 64, bucketing=True),
+            onnx_scorer(tmp_path / "model.onnx", labels, 8, bucketing=True),
+        ):
+            assert scorer(padded) == pytest.approx(scores.probabilities, abs=1e-5)
+
+
+def test_texts_without_a_phrase_in_common_get_the_share_of_their_label(tmp_path, rng):
+    write_texts(tmp_path, rng, 2)
+    (tmp_path / "out").mkdir()
+    settings = BaselineSettings(min_documents=1000)
+    baseline.function(encoded=tmp_path, padded=tmp_path / "padded", settings=settings, folder=tmp_path / "out")
+    scores = read_scores(tmp_path / "out", "test").probabilities
+    network = load_model(tmp_path / "out" / "model.keras")
+    assert np.array(network(np.ones((1, 32), np.int32)))[0, 0] == pytest.approx(scores[0], abs=1e-6)
+    assert (scores == scores[0]).all()

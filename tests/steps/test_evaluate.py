@@ -6,7 +6,9 @@ import pytest
 
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
+from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics
 from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
+from tasks.select import choose
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import padded_file, padded_schema, write_padded
 from tasks.texts.slices import large_slices, write_slices
@@ -26,6 +28,8 @@ def scored(padded, tmp_path, rng):
             probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
             write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
     Calibration(temperature=None).write(tmp_path / "network")
+    candidates = choose(*[CandidateMetrics(value=0.5, log_loss=1.0)] * 2, "accuracy", "network")
+    (tmp_path / "network" / CANDIDATES).write_text(candidates.model_dump_json())
     return tmp_path
 
 
@@ -34,6 +38,7 @@ def run_evaluate(scored, sliced, **settings) -> None:
         downloaded=scored,
         padded=scored,
         scored=scored / "network",
+        selected=scored / "network",
         baselined=scored / "baseline",
         sliced=sliced,
         settings=MetricsSettings(**settings),

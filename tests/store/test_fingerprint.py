@@ -12,12 +12,13 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.score import score
+from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store import fingerprint as module
 from tasks.store.fingerprint import EXCLUDED, fingerprint, is_in, parse, project_modules
 from tasks.train import train
 
-STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phrases, score, slice_tests, train]
+STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phrases, score, select, slice_tests, train]
 
 # What the modules of steps take from packages that are not fingerprinted. A name may join only if a change to it cannot
 # change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the

@@ -13,7 +13,7 @@ from tasks.network.onnx_network import write_network
 from tasks.texts.encoded import Encoding, write_vocabulary
 from tests.support.shared import made_once
 
-STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"]
+STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "select", "evaluate", "figures", "package"]
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
 

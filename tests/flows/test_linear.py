@@ -1,0 +1,64 @@
+"""Few texts on which a network learns little: the linear model is registered and serves, at every door."""
+
+from tasks.reporting.command_line import read_preset
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.core.settings import RunSettings
+from tasks.evaluation.scores import divide_logits, read_scores
+from tasks.export import export_classifier
+from tasks.network.bundle import open_keras, open_onnx
+from tasks.network.verdicts import judge_texts
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import find_version, load_version
+from tasks.reporting.screen import show_run
+from tasks.texts.padded import PaddedFile, padded_file
+
+WORDS = ["film", "actor", "scene", "plot", "music", "the", "a", "was", "seen", "long", "night", "story"]
+
+
+def write_made_up(path, rng) -> None:
+    """Write 120 texts of random words, each with one word that decides its label."""
+    lines = []
+    for row in range(120):
+        text = rng.choice(WORDS, rng.integers(5, 20)).tolist()
+        text.insert(int(rng.integers(len(text))), ("awful", "great")[row % 2])
+        lines.append(f"{' '.join(text)},{('negative', 'positive')[row % 2]}")
+    path.write_text("text,label\n" + "\n".join(lines))
+
+
+@pytest.mark.slow
+def test_of_120_made_up_texts_the_linear_model_serves_without_a_mistake(run, tmp_path, store, capsys):
+    write_made_up(tmp_path / "moods.csv", np.random.default_rng(0))
+    preset = read_preset("fast")
+    preset["training"]["min_steps"] = 0  # one epoch teaches the network nothing
+    own = {"data": preset["data"] | {"dataset": str(tmp_path / "moods.csv")}}
+    metrics = run(RunSettings.model_validate(preset | own))
+    candidates = metrics["candidates"]
+    assert (candidates["considered"], candidates["chosen"]) == ("best", "linear")
+    assert candidates["linear"]["value"] == 1 > candidates["network"]["value"]
+    assert metrics["test"]["accuracy"] == metrics["baseline"]["accuracy"] == 1
+    assert metrics["promotion"]["decision"] == "champion"
+    assert "The linear model serves: " in (metrics["folder"] / "report.html").read_text()
+    show_run(metrics["folder"])
+    assert "--promotion.candidates network insists" in " ".join(capsys.readouterr().out.split())
+
+    found = find_version(None, "moods-classifier", tracking_uri())
+    champion, with_keras = (load_version(found, tracking_uri(), opened) for opened in (open_onnx, open_keras))
+    assert (champion.facts.maxlen, champion.facts.bucketing) == (4096, True)
+    texts = pa.array(["a great film", "the plot was awful", "", "unheard", "great " + "long night " * 3000])
+    scores = champion.predict(texts)
+    assert champion.label_names(scores).to_pylist()[:2] == ["positive", "negative"]
+    assert with_keras.predict(texts) == pytest.approx(scores, abs=1e-5)
+    assert [champion.predict(texts[row : row + 1])[0] for row in range(5)] == pytest.approx(scores, abs=1e-6)
+    assert judge_texts(champion, ["a great film"], count=1)[0]["words"][0].word == "great"
+    for format, tolerance in (("saved_model", 1e-6), ("onnx", 1e-5)):
+        assert export_classifier(with_keras, tmp_path / format, format) <= tolerance
+    # Calibrated: the scores of the step, and those of the model for the same tokens.
+    chosen = read_scores(store / metrics["artifacts"]["select"]["key"], "test").probabilities
+    linear = read_scores(store / metrics["artifacts"]["baseline"]["key"], "test").probabilities
+    assert chosen == pytest.approx(divide_logits(linear, metrics["temperature"]), abs=1e-6)
+    part = PaddedFile(padded_file(store / metrics["artifacts"]["pad"]["key"], "test"))[0]
+    assert champion.score(part) == pytest.approx(chosen, abs=1e-5)
