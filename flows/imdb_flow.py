@@ -19,6 +19,7 @@ from tasks.core.settings import Considered, RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
+from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
 from tasks.package import package
 from tasks.pad import pad
@@ -69,6 +70,7 @@ def check_tracking(settings: RunSettings) -> str | None:
 def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: Considered = "network") -> RunArtifacts:
     """Run the steps from downloaded texts to an evaluated model, for a run and for each member of a comparison."""
     data, evaluation = settings.data, settings.evaluation
+    decision_rule(evaluation, downloaded.meta["dataset"]["labels"])  # a cost of an unknown label is an error
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     learned = learn_phrases(settings, encoded, padded)

@@ -27,7 +27,7 @@ from tasks.evaluation.comparison import (
 )
 from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
-from tasks.evaluation.scores import read_scores
+from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.reporting import comparisons
 from tasks.reporting.pages import read_figures, render
@@ -89,7 +89,9 @@ def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store)
                 f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"
             )
         labels = scores.labels
-        verdicts[member["name"]] = scores.verdicts(outcome.member.runs[chosen].evaluation.threshold)
+        names = outcome.runs[chosen].artifacts.downloaded.meta["dataset"]["labels"]
+        rule = decision_rule(outcome.member.runs[chosen].evaluation, names)
+        verdicts[member["name"]] = scores.verdicts(rule)
     return [] if labels is None else compare_pairs(labels, verdicts)
 
 

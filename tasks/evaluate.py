@@ -18,7 +18,7 @@ from tasks.evaluation.metrics import (
     measure_scores,
 )
 from tasks.evaluation.result_files import Candidates, Evaluation
-from tasks.evaluation.scores import Calibration, Scores, divide_logits, read_scores
+from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, divide_logits, read_scores
 from tasks.evaluation.selection_metric import compare_metric
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
@@ -29,9 +29,9 @@ NO_ANSWER = """No text will be answered: the validation texts are too few or the
   Raise evaluation.abstain_error, or keep more texts for validation."""
 
 
-def compare_classifiers(first: Scores, second: Scores, settings: MetricsSettings) -> dict[str, Any]:
+def compare_classifiers(first: Scores, second: Scores, rule: Rule, settings: MetricsSettings) -> dict[str, Any]:
     """Return the `PairedTest` of two classifiers on the same texts, by the metric of the settings."""
-    verdicts = np.stack([scores.verdicts(settings.threshold) for scores in (first, second)])
+    verdicts = np.stack([scores.verdicts(rule) for scores in (first, second)])
     compared = compare(first.labels, *verdicts)
     if settings.metric in (None, "accuracy"):
         return compared
@@ -53,6 +53,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Write metrics.json, an `Evaluation`; return the test accuracies of the chosen model and of the baseline."""
     names = Dataset.read(downloaded).labels
+    rule = decision_rule(settings, names)
     judged: dict[str, Any] = {"candidates": Candidates.read(selected)}
     temperature = Calibration.read(selected).temperature
     if temperature:
@@ -61,21 +62,21 @@ def evaluate(
         scores = read_scores(selected, split)
         lengths = PaddedFile(padded_file(padded, split)).words_kept()
         judged[split] = measure_scores(scores, names, settings) | {
-            "by_length": accuracy_by_length(scores, lengths, settings.threshold)
+            "by_length": accuracy_by_length(scores, lengths, rule)
         }
         if temperature:
             before = divide_logits(scores.probabilities, 1 / temperature)
             judged[split]["ece_before"] = calibration_error(scores.labels, before, settings.calibration_bins)
-    confidence = find_confidence_threshold(read_scores(selected, "validation"), settings)
+    confidence = find_confidence_threshold(read_scores(selected, "validation"), rule, settings.abstain_error)
     network, baseline, chosen = (read_scores(its, "test") for its in (scored, baselined, selected))
     if confidence is not None:
-        judged["answers"] = measure_answers(chosen, settings.threshold, confidence)
+        judged["answers"] = measure_answers(chosen, rule, confidence)
         if confidence == 1:
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
-        judged["test"]["by_slice"] = accuracy_by_slice(chosen, read_slices(sliced), settings.threshold)
+        judged["test"]["by_slice"] = accuracy_by_slice(chosen, read_slices(sliced), rule)
     judged["baseline"] = measure_scores(baseline, names, settings) | {
-        "comparison": compare_classifiers(network, baseline, settings)
+        "comparison": compare_classifiers(network, baseline, rule, settings)
     }
     (folder / METRICS).write_text(json.dumps(Evaluation.model_validate(judged).as_json(), indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

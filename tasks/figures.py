@@ -10,7 +10,7 @@ from tasks.evaluation import plots
 from tasks.evaluation.findings import describe_choice, describe_comparison, describe_fit, most_confused, worst_mistakes
 from tasks.evaluation.history import Training
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import Scores, read_scores
+from tasks.evaluation.scores import Scores, decision_rule, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words
@@ -41,12 +41,13 @@ def figures(
     training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
     network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, selected))
     names, test = Dataset.read(downloaded).labels, metrics["test"]
+    rule = decision_rule(settings, names)
     is_few = len(names) <= plots.MOST_CURVES
     drawn = {
         "learning_curves": plots.draw_learning_curves(training.history, training.best_epoch),
         **({"rankings": plots.draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
         "verdicts": plots.draw_verdicts(test["confusion"], names, chosen, settings.calibration_bins),
-        "scores": plots.draw_scores(chosen, names, settings.threshold, test["by_length"]),
+        "scores": plots.draw_scores(chosen, names, rule, test["by_length"]),
     }
     for name, figure in drawn.items():
         plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
@@ -57,7 +58,7 @@ def figures(
             "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
         },
         "words": read_words(encoded),
-        "mistakes": worst_mistakes(encoded, chosen, names, settings.threshold),
-        "confused": most_confused(encoded, chosen, names) if len(names) > 2 else [],
+        "mistakes": worst_mistakes(encoded, chosen, names, rule),
+        "confused": most_confused(encoded, chosen, names, rule) if len(names) > 2 else [],
     }
     (folder / FINDINGS).write_text(json.dumps(findings, indent=1))

@@ -9,7 +9,7 @@ from tasks.evaluation.drift import reference_of
 from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import find_confidence_threshold
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import read_scores
+from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
@@ -47,17 +47,21 @@ def package(
     if Candidates.read(selected).chosen == "linear":
         scored, maxlen, padding, truncating, bucketing = selected, MAXLEN, "pre", "post", True
         lengths = uncut_lengths(encoded, train.rows)
+    rule = decision_rule(settings, dataset.labels)
     facts = BundleFacts(
         maxlen=maxlen,
         padding=padding,
         truncating=truncating,
         bucketing=bucketing,
-        threshold=settings.threshold,
+        threshold=rule if isinstance(rule, float) else settings.threshold,
+        costs=None if isinstance(rule, float) else rule.tolist(),
         labels=dataset.labels,
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         reference=reference_of(encoded, selected, lengths),
-        confidence_threshold=find_confidence_threshold(read_scores(selected, "validation"), settings),
+        confidence_threshold=find_confidence_threshold(
+            read_scores(selected, "validation"), rule, settings.abstain_error
+        ),
         counts_start=False,
     )
     write_bundle(folder, encoded, scored, facts)

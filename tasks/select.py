@@ -8,7 +8,16 @@ import numpy as np
 from tasks.core.settings import Considered, Metric, MetricsSettings
 from tasks.evaluation.findings import describe_choice
 from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics, Candidates
-from tasks.evaluation.scores import Calibration, Scores, divide_logits, fit_temperature, read_scores, write_scores
+from tasks.evaluation.scores import (
+    Calibration,
+    Rule,
+    Scores,
+    decision_rule,
+    divide_logits,
+    fit_temperature,
+    read_scores,
+    write_scores,
+)
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_network import write_network
@@ -19,9 +28,9 @@ from tasks.texts.dataset import Dataset
 SPLITS = ("test", "validation")
 
 
-def measure_candidate(scores: Scores, metric: Metric, threshold: float) -> CandidateMetrics:
+def measure_candidate(scores: Scores, metric: Metric, rule: Rule) -> CandidateMetrics:
     """Return the metrics of the scores of the validation texts."""
-    verdicts = scores.verdicts(threshold)
+    verdicts = scores.verdicts(rule)
     value, log_loss = (measure(name, scores.labels, verdicts, scores.probabilities) for name in (metric, "log_loss"))
     return CandidateMetrics(value=value, log_loss=log_loss)
 
@@ -64,10 +73,11 @@ def select(
     """
     names, metric = Dataset.read(downloaded).labels, settings.metric or "accuracy"
     network, linear = ({split: read_scores(its, split) for split in SPLITS} for its in (scored, baselined))
+    rule = decision_rule(settings, names)
     temperature = fit_temperature(linear["validation"]) if calibrate else None
     if temperature:
         linear = {split: divide_scores(scores, temperature) for split, scores in linear.items()}
-    first, second = (measure_candidate(its["validation"], metric, settings.threshold) for its in (network, linear))
+    first, second = (measure_candidate(its["validation"], metric, rule) for its in (network, linear))
     candidates = choose(first, second, metric, considered)
     (folder / CANDIDATES).write_text(candidates.model_dump_json(indent=1))
     if candidates.chosen == "linear":

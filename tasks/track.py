@@ -17,7 +17,7 @@ from tasks.core.settings import RunSettings
 from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import HeldOutScores, read_scores, write_held_out
+from tasks.evaluation.scores import HeldOutScores, decision_rule, read_scores, write_held_out
 from tasks.registry.client import describe_run, experiment_id, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
 from tasks.registry.local_database import own_registry
@@ -48,12 +48,13 @@ def describe_version(
     settings: RunSettings, dataset: Dataset, packaged: Artifact, reviews: Identities
 ) -> dict[str, str]:
     """Return the tags of a version: its content, and the facts that a comparison with another version needs."""
+    rule = decision_rule(settings.evaluation, dataset.labels)
     return {
         CONTENT: packaged.sha256,
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
         "labels": json.dumps(dataset.labels),
-        "threshold": str(settings.evaluation.threshold),
+        "threshold": str(rule if isinstance(rule, float) else settings.evaluation.threshold),
         "trial": str(reviews.left_out > 0).lower(),
     }
 

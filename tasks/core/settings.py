@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from tasks.core.base_settings import ModelName, Seed, Settings, Share
 from tasks.core.data_settings import DataSettings
@@ -123,8 +123,16 @@ class ThresholdSettings(Settings):
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a text counts as positive"""
+    cost: tuple[tuple[str, str, PositiveFloat], ...] = ()
+    """what mistakes cost, as [predicted, true, cost], if not 1: [["spam", "ham", 9]]; the threshold follows from it"""
     abstain_error: float | None = Field(None, gt=0, lt=0.5)
     """mark less certain texts as unanswered, so that of the others at most this share is wrong (none: answer all)"""
+
+    @model_validator(mode="after")
+    def _costs_give_the_threshold(self) -> Self:
+        if self.cost and self.threshold != 0.5:
+            raise ValueError("the threshold follows from cost; leave one of them out")
+        return self
 
 
 class MetricsSettings(ThresholdSettings):

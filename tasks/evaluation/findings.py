@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import Scores, probability_of
+from tasks.evaluation.scores import Rule, Scores, confidence_of, probability_of
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
 
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
 
 
-def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], threshold: float) -> list[dict[str, Any]]:
+def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
     """Return the at most ten wrong test texts with the highest confidence, the worst first, as `describe_rows` does."""
-    verdicts = scores.verdicts(threshold)
+    verdicts = scores.verdicts(rule)
     wrong = np.flatnonzero(verdicts != scores.labels)
     given = probability_of(scores.probabilities[wrong], scores.labels[wrong])
-    return describe_rows(encoded, scores, names, threshold, wrong[np.argsort(given, kind="stable")][:MISTAKES])
+    return describe_rows(encoded, scores, names, rule, wrong[np.argsort(given, kind="stable")][:MISTAKES])
 
 
 def describe_rows(
-    encoded: Path, scores: Scores, names: Sequence[str], threshold: float, rows: np.ndarray
+    encoded: Path, scores: Scores, names: Sequence[str], rule: Rule, rows: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return some test texts and the verdicts on them.
 
@@ -31,9 +31,9 @@ def describe_rows(
         For each {"row", "label", "verdict", "probability": with two labels of the positive one, else of the verdict,
         "words": their number, "text"}; the text is the end of a long one, and null if the download had no word index.
     """
-    verdicts, shown = scores.verdicts(threshold), scores.probabilities
+    verdicts, shown = scores.verdicts(rule), scores.probabilities
     if shown.ndim == 2:
-        shown = shown.max(axis=1)
+        shown = confidence_of(shown, rule)
     return [
         {
             "row": row,
@@ -46,14 +46,14 @@ def describe_rows(
     ]
 
 
-def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
+def most_confused(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
     """Return the pairs of labels that the network confuses most often, with more than two labels.
 
     Returns:
         At most five of {"labels": both names, "reviews", "examples": for each direction the most confident case, as
         `describe_rows` does}.
     """
-    verdicts = scores.verdicts(threshold=0.5)
+    verdicts = scores.verdicts(rule)
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (scores.labels, verdicts), 1)
     both = np.triu(counts + counts.T, 1)
@@ -61,7 +61,7 @@ def most_confused(encoded: Path, scores: Scores, names: Sequence[str]) -> list[d
     pairs = [divmod(place, len(names)) for place in order.tolist() if both.flat[place]]
     ways = [way for one, other in pairs for way in ((one, other), (other, one)) if counts[way]]
     surest = np.array([surest_case(scores, verdicts, *way) for way in ways], np.int64)
-    cases = dict(zip(ways, describe_rows(encoded, scores, names, 0.5, surest), strict=True))
+    cases = dict(zip(ways, describe_rows(encoded, scores, names, rule, surest), strict=True))
     return [
         {
             "labels": [names[one], names[other]],

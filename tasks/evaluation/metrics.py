@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tasks.core.settings import Metric, MetricsSettings, ThresholdSettings
-from tasks.evaluation.scores import Scores, confidence_of
+from tasks.core.settings import Metric, MetricsSettings
+from tasks.evaluation.scores import Rule, Scores, confidence_of, cost_table, decision_rule
 from tasks.evaluation.selection_metric import measure
 from tasks.texts.slices import Slices
 
@@ -32,7 +32,7 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
     from sklearn import metrics
 
     labels, scores = scored.labels, scored.probabilities.astype(np.float64)
-    predicted = scored.verdicts(settings.threshold)
+    predicted = scored.verdicts(decision_rule(settings, names))
     if scores.ndim == 2:
         scores /= scores.sum(axis=1, keepdims=True)  # in single precision the sum is only nearly 1
     numbers = np.arange(len(names))
@@ -46,6 +46,8 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "by_label": by_label,
     }
+    if settings.cost:
+        judged["mean_cost"] = float(cost_table(settings, names)[predicted, labels].mean())
     if len(names) == 2:
         its_own = {name: by_label[1][name] for name in MEANS} | {"brier": metrics.brier_score_loss(labels, scores)}
     else:
@@ -92,8 +94,8 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) 
     return expected_calibration_error(labels == probabilities.argmax(axis=1), probabilities.max(axis=1), bins)
 
 
-def find_confidence_threshold(validation: Scores, settings: ThresholdSettings) -> float | None:
-    """Return the confidence that an answered text must exceed; None without `settings.abstain_error`.
+def find_confidence_threshold(validation: Scores, rule: Rule, error: float | None) -> float | None:
+    """Return the confidence that an answered text must exceed; None if there is no `error` to keep to.
 
     With 95% confidence, at most that share of the answers to new texts like the validation texts is wrong. If there are
     too few validation texts to show it, the result is 1, and no text is answered.
@@ -105,14 +107,14 @@ def find_confidence_threshold(validation: Scores, settings: ThresholdSettings) -
     """
     from scipy.stats import binom
 
-    if settings.abstain_error is None:
+    if error is None:
         return None
-    confidence = confidence_of(validation.probabilities, settings.threshold)
+    confidence = confidence_of(validation.probabilities, rule)
     order = np.argsort(-confidence, kind="stable")
-    wrong = np.cumsum((validation.verdicts(settings.threshold) != validation.labels)[order])
+    wrong = np.cumsum((validation.verdicts(rule) != validation.labels)[order])
     thresholds = np.append(confidence[order][1:], 0.0)
     answered = np.flatnonzero(confidence[order] > thresholds) + 1  # equal ones are answered together
-    p_values = binom.cdf(wrong[answered - 1], answered, settings.abstain_error)
+    p_values = binom.cdf(wrong[answered - 1], answered, error)
     has_failed = np.append(p_values > LEVEL / STARTS, True)
     threshold = 1.0
     for start in np.arange(1, STARTS + 1) * len(answered) // STARTS - 1:
@@ -121,10 +123,10 @@ def find_confidence_threshold(validation: Scores, settings: ThresholdSettings) -
     return threshold
 
 
-def measure_answers(scored: Scores, threshold: float, confidence_threshold: float) -> dict[str, Any]:
+def measure_answers(scored: Scores, rule: Rule, confidence_threshold: float) -> dict[str, Any]:
     """Return the `AnswerMetrics` of a split."""
-    is_answered = confidence_of(scored.probabilities, threshold) > confidence_threshold
-    is_wrong = (scored.verdicts(threshold) != scored.labels)[is_answered]
+    is_answered = confidence_of(scored.probabilities, rule) > confidence_threshold
+    is_wrong = (scored.verdicts(rule) != scored.labels)[is_answered]
     error = float(is_wrong.mean()) if is_answered.any() else None
     unanswered = float(1 - is_answered.mean())
     return {"confidence_threshold": confidence_threshold, "unanswered": unanswered, "error": error}
@@ -143,9 +145,9 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
     return [min(max(centre - reach, 0.0), share), max(min(centre + reach, 1.0), share)]
 
 
-def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) -> list[dict[str, Any]]:
+def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[dict[str, Any]]:
     """Return the `LengthMetrics` of each range of `lengths`, (n,) words kept, that has reviews."""
-    is_right = scores.labels == scores.verdicts(threshold)
+    is_right = scores.labels == scores.verdicts(rule)
     longest = max(int(lengths.max()), 1)
     edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
     rows = []
@@ -156,9 +158,9 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, threshold: float) ->
     return rows
 
 
-def accuracy_by_slice(scores: Scores, slices: Slices, threshold: float) -> list[dict[str, Any]]:
+def accuracy_by_slice(scores: Scores, slices: Slices, rule: Rule) -> list[dict[str, Any]]:
     """Return the `SliceMetrics` of each slice, the worst first, and last that of all smaller ones together."""
-    is_right = scores.labels == scores.verdicts(threshold)
+    is_right = scores.labels == scores.verdicts(rule)
     # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
     order = np.argsort(slices.places, kind="stable")
     bounds = np.searchsorted(slices.places[order], np.arange(len(slices.values) + 1))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluation.metrics import bin_of
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.scores import Rule, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +143,7 @@ def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
     axes.set_yticks(ticks, short, rotation=0 if many else 90, va="center", fontsize=7 if many else None)
 
 
-def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_length: list[dict[str, Any]]) -> "Figure":
+def draw_scores(scores: Scores, names: Sequence[str], rule: Rule, by_length: list[dict[str, Any]]) -> "Figure":
     """Draw the distribution of the scores of `by_outcome`, and accuracy by length with its 95% interval (Wilson)."""
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
@@ -152,7 +152,7 @@ def draw_scores(scores: Scores, names: Sequence[str], threshold: float, by_lengt
         spread.hist(shown[members], edges, color=color, alpha=0.55, label=name)
     of_what = "the verdict"
     if scores.probabilities.ndim == 1:
-        spread.axvline(threshold, color=GREY, linestyle=":", label=f"threshold {threshold:g}")
+        spread.axvline(float(rule), color=GREY, linestyle=":", label=f"threshold {rule:g}")
         of_what = f"the label {names[1]}"
     spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="texts", yscale="log")
     spread.legend(frameon=False, loc="upper center", fontsize=8)

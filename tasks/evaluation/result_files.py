@@ -91,6 +91,8 @@ class SplitMetrics(Record):
     average_precision: float | None = None
     """mean precision over the recall of the positive label; with more labels the mean over the labels of each against
     the rest"""
+    mean_cost: float | None = None
+    """only with `--evaluation.cost`: mean cost of the verdicts"""
     ece: float
     """expected calibration error: Σ over bins of (n_bin / n) · \\|mean label - mean probability\\|, with
     `--evaluation.calibration-bins` bins of equal width (Naeini, Cooper and Hauskrecht, 2015); with more labels the

@@ -1,5 +1,6 @@
 """Scores: the probabilities of a classifier and the labels of a split, in memory and as Parquet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.core.errors import InputError
+from tasks.core.settings import ThresholdSettings
 from tasks.texts.dataset import JsonFile, label_dtype
 from tasks.texts.text_hashes import Identities
 
+# How probabilities become labels: the threshold of two labels, or of more the (predicted, true) costs of mistakes.
+Rule = float | np.ndarray
 LEAST = 1e-7  # probabilities in single precision reach no closer to 1
 
 
@@ -26,21 +31,51 @@ class Scores:
     labels: np.ndarray
     probabilities: np.ndarray
 
-    def verdicts(self, threshold: float) -> np.ndarray:
+    def verdicts(self, rule: Rule) -> np.ndarray:
         """Return the predicted labels: (n,) of the labels' type."""
-        return decide_labels(self.probabilities, threshold)
+        return decide_labels(self.probabilities, rule)
 
 
-def decide_labels(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+def cost_table(settings: ThresholdSettings, names: Sequence[str]) -> np.ndarray:
+    """Return what predicting a label costs if another is true: (labels, labels) float64, 0 on the diagonal.
+
+    Raises:
+        InputError: a cost is not of two different labels.
+    """
+    costs = 1 - np.eye(len(names))
+    for predicted, true, cost in settings.cost:
+        if predicted == true or not {predicted, true} <= set(names):
+            raise InputError(
+                f"evaluation.cost: {predicted!r} instead of {true!r}: expected two different labels of "
+                f"{', '.join(names)}; correct the table"
+            )
+        costs[names.index(predicted), names.index(true)] = cost
+    return costs
+
+
+def decision_rule(settings: ThresholdSettings, names: Sequence[str]) -> Rule:
+    """Return the rule of the settings: the label with the lowest expected cost (Elkan, 2001).
+
+    With two labels that is label 1 from the probability c[1, 0] / (c[1, 0] + c[0, 1]).
+    """
+    if not settings.cost:
+        return settings.threshold
+    costs = cost_table(settings, names)
+    return costs if len(names) > 2 else float(costs[1, 0] / costs.sum())
+
+
+def decide_labels(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
     """Return the predicted labels: (n,) int8 or int16.
 
     Args:
-        probabilities: (n,) of label 1 of two, or (n, labels), of which the most probable one is taken.
-        threshold: of two labels, the probability from which it is label 1; compared in double precision.
+        probabilities: (n,) of label 1 of two, compared with the threshold in double precision; or (n, labels), of which
+            the most probable one is taken if there are no costs.
+        rule: a threshold or costs.
     """
     if probabilities.ndim == 1:
-        return (probabilities.astype(np.float64) >= threshold).astype(np.int8)
-    verdicts: np.ndarray = probabilities.argmax(axis=1).astype(label_dtype(probabilities.shape[1]))
+        return (probabilities.astype(np.float64) >= rule).astype(np.int8)
+    benefits = probabilities if isinstance(rule, float) else -probabilities @ rule.T
+    verdicts: np.ndarray = benefits.argmax(axis=1).astype(label_dtype(probabilities.shape[1]))
     return verdicts
 
 
@@ -53,9 +88,9 @@ def probability_of(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return given
 
 
-def confidence_of(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+def confidence_of(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
     """Return the probability of each text's predicted label: (n,) float64."""
-    return probability_of(probabilities, decide_labels(probabilities, threshold))
+    return probability_of(probabilities, decide_labels(probabilities, rule))
 
 
 class Calibration(JsonFile):

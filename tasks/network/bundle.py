@@ -20,7 +20,7 @@ import pyarrow as pa
 from tasks.core.errors import ModelError
 from tasks.core.files import digest, hash_file
 from tasks.evaluation.drift import Profile
-from tasks.evaluation.scores import confidence_of, decide_labels
+from tasks.evaluation.scores import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.dataset import JsonFile
@@ -53,6 +53,8 @@ class BundleFacts(JsonFile):
         dataset: the name of the training data.
         dataset_sha256: its hash.
         reference: the profile of the training texts, for measuring drift.
+        costs: with more than two labels, the cost of predicting each if each is true; None if the most probable one is
+            predicted.
         confidence_threshold: texts whose verdict has this probability or less are unanswered; None if all are answered.
         counts_start: whether its lengths count the start mark as a word, as those of earlier versions do.
     """
@@ -68,8 +70,14 @@ class BundleFacts(JsonFile):
     dataset: str
     dataset_sha256: str
     reference: Profile
+    costs: tuple[tuple[float, ...], ...] | None = None
     confidence_threshold: float | None = None
     counts_start: bool = True
+
+    @property
+    def rule(self) -> Rule:
+        """How probabilities become labels."""
+        return self.threshold if self.costs is None else np.array(self.costs)
 
 
 def write_bundle(folder: Path, encoded: Path, scored: Path, facts: BundleFacts) -> None:
@@ -143,12 +151,12 @@ class Classifier:
     def label_names(self, probabilities: np.ndarray) -> pa.Array:
         """Return the name of the predicted label of each text."""
         names = pa.array(self.facts.labels, pa.string())
-        return names.take(pa.array(decide_labels(probabilities, self.facts.threshold)))
+        return names.take(pa.array(decide_labels(probabilities, self.facts.rule)))
 
     def are_answered(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Return whether each text is answered, (n,) bool; None if all are."""
         least = self.facts.confidence_threshold
-        return None if least is None else confidence_of(probabilities, self.facts.threshold) > least
+        return None if least is None else confidence_of(probabilities, self.facts.rule) > least
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
     """Return a module whose `serve` takes (n,) strings and scores each at its own padded length.
 
     With two labels it returns {"probability": (n,) float32 of label 1}, with more {"probabilities": (n, labels)
-    float32, "label": (n,) strings, the most probable label}; and "answered", (n,) bool, if the classifier may leave
+    float32, "label": (n,) strings, the predicted label}; and "answered", (n,) bool, if the classifier may leave
     texts unanswered.
     """
     import tensorflow as tf
@@ -146,8 +146,10 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
             confidence = tf.where(positive >= facts.threshold, positive, 1 - positive)
             verdicts = {"probability": positive}
         else:
-            confidence = tf.reduce_max(scores, axis=1)
-            verdicts = {"probabilities": scores, "label": tf.gather(names, tf.argmax(scores, axis=1))}
+            benefits = scores if facts.costs is None else -scores @ tf.transpose(tf.constant(facts.costs, tf.float32))
+            chosen = tf.argmax(benefits, axis=1)
+            confidence = tf.gather(scores, chosen, batch_dims=1)
+            verdicts = {"probabilities": scores, "label": tf.gather(names, chosen)}
         if facts.confidence_threshold is not None:
             verdicts["answered"] = confidence > facts.confidence_threshold
         return verdicts

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.evaluation.findings import describe_limit
+from tasks.evaluation.scores import confidence_of
 from tasks.network.bundle import BundleFacts, Classifier
 from tasks.texts.length_buckets import bucket_lengths
 from tasks.texts.tokenising import tokenise
@@ -40,12 +41,12 @@ def describe_verdict(classifier: Classifier, probabilities: np.ndarray) -> dict[
         "label", the predicted one; "probability", with two labels the positive one's, with more the predicted one's;
         "probabilities", by the label's name; "answered", if the classifier may leave a text unanswered.
     """
-    labels = classifier.facts.labels
+    labels, rule = classifier.facts.labels, classifier.facts.rule
     each = probabilities if probabilities.ndim else np.array([1 - probabilities, probabilities])
     answered = classifier.are_answered(probabilities[None])
     return {
         "label": classifier.label_names(probabilities[None])[0].as_py(),
-        "probability": float(probabilities if len(labels) == 2 else probabilities.max()),
+        "probability": float(probabilities if len(labels) == 2 else confidence_of(probabilities[None], rule)[0]),
         "probabilities": dict(zip(labels, each.tolist(), strict=True)),
     } | ({} if answered is None else {"answered": bool(answered[0])})
 
@@ -81,7 +82,9 @@ def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[s
     They are predicted_label and probability: with two labels the positive one's, with more the predicted one's,
     followed by probability_<label> for each label; and answered, if the classifier may leave a text unanswered.
     """
-    each = [probabilities] if probabilities.ndim == 1 else [probabilities.max(axis=1), *probabilities.T]
+    each = [probabilities]
+    if probabilities.ndim == 2:
+        each = [confidence_of(probabilities, classifier.facts.rule).astype(np.float32), *probabilities.T]
     columns = [classifier.label_names(probabilities), *(pa.array(np.ascontiguousarray(number)) for number in each)]
     if (answered := classifier.are_answered(probabilities)) is not None:
         columns.append(pa.array(answered))

@@ -39,7 +39,7 @@ def test_without_a_word_index_a_mistake_has_no_text(encoded):
 def test_the_labels_taken_for_each_other_most_often_come_first_with_a_text_of_each_way(encoded):
     labels = np.array([0, 1, 1, 2], np.int8)
     probabilities = np.array([[0.1, 0.9, 0], [0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0.8, 0.2]], np.float32)
-    first, second = most_confused(encoded, Scores(labels, probabilities), ["calm", "glad", "sad"])
+    first, second = most_confused(encoded, Scores(labels, probabilities), ["calm", "glad", "sad"], 0.5)
     assert (first["labels"], first["reviews"]) == (["calm", "glad"], 3)
     assert [(its["label"], its["verdict"], its["text"]) for its in first["examples"]] == [
         ("calm", "glad", "good film"),

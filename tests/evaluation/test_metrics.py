@@ -160,14 +160,12 @@ def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last
 
 
 def test_the_error_of_answered_texts_is_below_the_limit_as_often_as_it_says(rng):
-    settings = MetricsSettings(abstain_error=0.05)
-
     def draw(count: int) -> Scores:
         probabilities = rng.beta(0.3, 0.3, count)
         return Scores((rng.random(count) < probabilities).astype(np.int8), probabilities.astype(np.float32))
 
     new = draw(100_000)
-    found = [measure_answers(new, 0.5, find_confidence_threshold(draw(500), settings)) for _ in range(200)]
+    found = [measure_answers(new, 0.5, find_confidence_threshold(draw(500), 0.5, 0.05)) for _ in range(200)]
     errors = np.array([each["error"] or 0 for each in found])
     assert (errors > 0.05).mean() <= 0.05
     assert np.mean([each["unanswered"] for each in found]) < 0.6  # with the true probabilities it would be 0.42
@@ -175,8 +173,8 @@ def test_the_error_of_answered_texts_is_below_the_limit_as_often_as_it_says(rng)
 
 def test_no_text_is_answered_where_too_few_show_that_the_limit_holds():
     few = Scores(np.array([0, 1] * 20), np.array([0.1, 0.9] * 20, np.float32))
-    assert find_confidence_threshold(few, MetricsSettings(abstain_error=0.02)) == 1
+    assert find_confidence_threshold(few, 0.5, 0.02) == 1
     assert measure_answers(few, 0.5, 1.0) == {"confidence_threshold": 1.0, "unanswered": 1.0, "error": None}
     many = Scores(np.repeat(few.labels, 20), np.repeat(few.probabilities, 20))
-    assert find_confidence_threshold(many, MetricsSettings(abstain_error=0.02)) == 0
-    assert find_confidence_threshold(many, MetricsSettings()) is None
+    assert find_confidence_threshold(many, 0.5, 0.02) == 0
+    assert find_confidence_threshold(many, 0.5, None) is None

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from tasks.evaluation.scores import Scores, divide_logits, fit_temperature, look_up
+from tasks.core.errors import InputError
+from tasks.core.settings import ThresholdSettings
+from tasks.evaluation.scores import (
+    Scores,
+    cost_table,
+    decide_labels,
+    decision_rule,
+    divide_logits,
+    fit_temperature,
+    look_up,
+)
 
 
 def test_a_score_is_found_by_its_review_in_any_order():
@@ -35,3 +45,19 @@ def test_the_temperature_is_the_factor_of_overconfident_logits_and_changes_no_la
 def test_few_texts_without_a_mistake_do_not_give_certainty():
     scores = Scores(np.array([0, 1] * 10), np.array([0.2, 0.8] * 10, np.float32))
     assert divide_logits(scores.probabilities, fit_temperature(scores)).max() == pytest.approx(21 / 22, abs=1e-3)
+
+
+@pytest.mark.parametrize("names", [["ham", "spam"], ["ham", "news", "spam"]])
+def test_costs_choose_the_label_with_the_lowest_expected_cost(rng, names):
+    settings = ThresholdSettings(cost=[("spam", "ham", 9)])
+    each = rng.dirichlet(np.ones(len(names)), 1000)
+    probabilities = each[:, 1] if len(names) == 2 else each
+    decided = decide_labels(probabilities, decision_rule(settings, names))
+    assert (decided == (each @ cost_table(settings, names).T).argmin(axis=1)).all()
+    assert (decided == len(names) - 1).sum() < (each.argmax(axis=1) == len(names) - 1).sum()
+
+
+def test_a_cost_of_an_unknown_or_the_right_label_is_refused():
+    for predicted in ("junk", "ham"):
+        with pytest.raises(InputError, match=f"'{predicted}' instead of 'ham': expected two different labels"):
+            decision_rule(ThresholdSettings(cost=[(predicted, "ham", 9)]), ["ham", "spam"])

@@ -1,5 +1,6 @@
 """More than two labels, from a table of texts to a verdict in TensorFlow and in ONNX Runtime."""
 
+import dataclasses
 import itertools
 import json
 
@@ -70,6 +71,19 @@ def test_the_saved_model_and_onnx_give_all_probabilities_and_the_names(moody, tm
     assert [its.name for its in session.get_outputs()] == ["probabilities"]
     named = {its.key: its.value for its in onnx.load(tmp_path / "onnx" / "model.onnx").metadata_props}
     assert json.loads(named["labels"]) == list(MOODS)
+
+
+def test_costs_and_confidence_decide_alike_in_the_classifier_and_the_saved_model(moody, tmp_path):
+    costs = ((0, 1, 1), (3, 0, 1), (1, 9, 0))
+    facts = moody.facts.model_copy(update={"costs": costs, "confidence_threshold": 0.333})
+    careful = dataclasses.replace(moody, facts=facts)
+    export_classifier(careful, tmp_path / "saved")
+    answer = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](text=tf.constant(TEXTS))
+    verdicts = [describe_verdict(careful, scores) for scores in careful.predict(pa.array(TEXTS))]
+    assert [name.decode() for name in answer["label"].numpy()] == [verdict["label"] for verdict in verdicts]
+    assert answer["answered"].numpy().tolist() == [verdict["answered"] for verdict in verdicts]
+    assert {verdict["label"] for verdict in verdicts} == {"angry"}
+    assert all(verdict["probability"] == verdict["probabilities"]["angry"] for verdict in verdicts)
 
 
 def test_fifty_labels_go_all_the_way(run, tmp_path, rng):

@@ -95,6 +95,14 @@ def test_calibration_and_unanswered_texts_are_reported_if_asked_for(scored):
     assert 0 < metrics["answers"]["unanswered"] < 1
 
 
+def test_costs_move_the_threshold_and_are_reported(scored):
+    metrics = judged(scored, cost=[("positive", "negative", 9)])
+    scores = read_scores(scored / "network", "test")
+    called = scores.probabilities >= 0.9
+    assert metrics["test"]["mean_cost"] == pytest.approx(np.where(called, 9, 1)[called != scores.labels].sum() / 120)
+    assert metrics["test"]["recall"] == pytest.approx(called[scores.labels == 1].mean())
+
+
 def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
     assert "by_slice" not in judged(scored)["test"]
     films = np.where(padded.lengths > 30, "long", "short")
