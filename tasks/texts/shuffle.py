@@ -36,12 +36,13 @@ def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> 
         order: (m,) distinct row numbers, in the order of the result; other rows are dropped.
         scratch: an empty folder, for a file with the integers.
     """
-    ends, path, dtype = [np.zeros(1, np.int64)], scratch / "values", np.dtype(np.int32)
+    ends, end, path, dtype = [np.zeros(1, np.int64)], np.int64(0), scratch / "values", np.dtype(np.int32)
     with path.open("wb") as file:
         for part in parts:
             values = part.flatten().to_numpy()
             dtype = values.dtype
-            ends.append(ends[-1][-1] + list_offsets(part)[1:])
+            ends.append(end + list_offsets(part)[1:])
+            end += len(values)
             file.write(values)
     bounds = np.concatenate(ends) * dtype.itemsize
     with path.open("rb") as file:

@@ -12,7 +12,9 @@ def test_rows_are_reordered_in_parts_as_in_memory(tmp_path, monkeypatch, rng, mo
     monkeypatch.setattr(tasks.texts.shuffle, "ROWS_IN_MEMORY", 8)
     lists = pa.array([rng.integers(1, 99, rng.integers(0, longest)).tolist() for _ in range(50)], pa.list_(kind))
     order = rng.permutation(50)[:most]
-    parts = list(reorder([lists.slice(start, 20) for start in (0, 20, 40)], order, tmp_path))
+    parts = list(
+        reorder([lists.slice(start, rows) for start, rows in ((0, 20), (20, 0), (20, 20), (40, 20))], order, tmp_path)
+    )
     assert [len(part) for part in parts] == {None: [8] * 6 + [2], 7: [7], 0: []}[most]
     assert [row for part in parts for row in part.to_pylist()] == lists.take(pa.array(order)).to_pylist()
     assert all(part.type == lists.type for part in parts)
