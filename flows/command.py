@@ -9,6 +9,7 @@ PROGRAM = "imdb-pipeline"
 # Each command, the module with its `main` (imported on demand), and its line in `--help`.
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and evaluate a classifier, and decide whether it serves"),
+    "why": ("flows.imdb_flow", "show which steps of `train` would run, and why"),
     "compare": ("flows.compare_flow", "train several networks, and choose by validation"),
     "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines from standard input"),
     "serve": ("serving.__main__", "serve the champion over HTTP, with a page for people"),
@@ -36,7 +37,7 @@ def main() -> int:
         print(f"{PROGRAM}: error: {word or 'no command'}: {hint}", file=sys.stderr)
         return 2
     module, _about = COMMANDS[word]
-    sys.argv[:2] = [f"{PROGRAM} {word}"]
+    sys.argv[:2] = [f"{PROGRAM} {word}", *(["--dry-run"] if word == "why" else [])]
     if word == "predict":
         from flows.predict_texts import main as score_without_prefect
 

@@ -99,6 +99,14 @@ def train_members(members: list[Member], downloaded: Artifact, settings: Compare
     ]
 
 
+def run_steps(settings: CompareSettings) -> None:
+    """Run the cached steps of all members, without the trials of a search."""
+    downloaded = download_dataset(settings.data)
+    for member in find_members(settings):
+        for run in member.runs:
+            train_and_evaluate(run, downloaded)
+
+
 def check(settings: CompareSettings) -> None:
     """Refuse unreadable texts, invalid members and missing runners before anything starts."""
     check_dataset(settings)
@@ -109,7 +117,7 @@ def check(settings: CompareSettings) -> None:
         read_search(settings.search)
 
 
-main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check)
+main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check, run_steps)
 
 if __name__ == "__main__":
     raise SystemExit(main())

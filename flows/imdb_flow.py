@@ -33,6 +33,7 @@ from tasks.score import score
 from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
+from tasks.store.step import step_logger
 from tasks.track import track
 from tasks.train import train
 
@@ -50,13 +51,18 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = check_tracking(settings)
+    artifacts = run_steps(settings)
+    tracking, promotion = track_and_promote(settings, artifacts, uri)
+    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
+
+
+def run_steps(settings: RunSettings) -> PackagedArtifacts:
+    """Run the cached steps, from the texts to the bundle."""
     downloaded = download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
     packaged = package.of(made, settings=settings.evaluation)
-    artifacts = PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
-    tracking, promotion = track_and_promote(settings, artifacts, uri)
-    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
+    return PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
 
 
 def check_tracking(settings: RunSettings) -> str | None:
@@ -114,7 +120,7 @@ def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) ->
 
 def download_dataset(data: DataSettings) -> Artifact:
     """Download the dataset, or the sample if the Keras host cannot be reached and the settings allow it."""
-    data, sample = pin(data, get_run_logger().warning), SourceSettings(dataset="rotten-tomatoes")
+    data, sample = pin(data, step_logger().warning), SourceSettings(dataset="rotten-tomatoes")
     # A named source is wanted, and nothing in its place.
     may_replace = data.dataset == "imdb" and not (data.source or data.word_index) and data.on_unreachable == "sample"
     # If the sample is cached, one attempt at the host is enough: an offline run starts at once.
@@ -126,7 +132,8 @@ def download_dataset(data: DataSettings) -> Artifact:
             raise SourceUnreachable(f"{unreachable}\n{REMEDIES}") from unreachable
         get_run_logger().warning(SAMPLE_NOTICE, unreachable)
         downloaded = download(settings=sample)
-    tag_flow_run(f"dataset:{downloaded.meta['dataset']['name']}")
+    if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
+        tag_flow_run(f"dataset:{dataset['name']}")
     return downloaded
 
 
@@ -165,7 +172,7 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 
-main = partial(run_flow, imdb_flow, RunSettings, show_run, check_dataset)
+main = partial(run_flow, imdb_flow, RunSettings, show_run, check_dataset, run_steps)
 
 if __name__ == "__main__":
     raise SystemExit(main())

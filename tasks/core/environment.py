@@ -149,6 +149,8 @@ def default_variables(root: Path) -> dict[str, str]:
     if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
         # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
         defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
+    if "PREFECT_API_URL" not in os.environ and (password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING")):
+        defaults["PREFECT_API_AUTH_STRING"] = password  # the temporary server asks for it
     own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)

@@ -33,7 +33,7 @@ from tasks.core.error_messages import describe, is_debugging, print_error
 from tasks.core.errors import PipelineError
 from tasks.core.paths import printable, user_path
 from tasks.core.settings import RunSettings
-from tasks.reporting.screen import accept_any_character, print_failures_once
+from tasks.reporting.screen import accept_any_character, print_failures_once, show_plans
 from tasks.store.step_log import unfinished_step
 
 # Prefect and Keras read their folders while they are imported, so a flow imports this module first.
@@ -94,12 +94,17 @@ def is_secret(field: FieldInfo | None) -> bool:
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
 
 
-def check_encoding(words: Iterable[str]) -> None:
-    """Raise UsageError for an argument or a variable in another encoding."""
-    for word in words:
+def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: Iterable[str]) -> None:
+    """Raise UsageError for an argument or a variable in another encoding; secrets are not shown."""
+    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
+    words = {name: os.environ[name] for name in variables}
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
+        words[hidden or printable(word)] = word
+    for place, word in words.items():
         if printable(word) != word:
             raise UsageError(
-                f"{printable(word)}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
+                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
                 "rename the file, or set PYTHONUTF8=1"
             )
 
@@ -197,6 +202,8 @@ class RunFlags(Flags):
     """The flags of commands that train; a preset ranks between environment and default."""
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
+    dry_run: bool = Field(False, description="show which steps would run, and why, and run nothing")
+    json_: bool = Field(False, alias="json", description="with --dry-run: as JSON")
 
 
 def parse_command_line(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> Model:
@@ -219,7 +226,7 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
     if ("store",) in variables:
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
-    check_encoding([*arguments, *(f"{name}={os.environ[name]}" for name in variables.values())])
+    check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about, allow_abbrev=False)
     source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
     try:
@@ -267,6 +274,7 @@ def run_flow(
     settings_model: type[Model],
     show: Callable[[Result], int],
     check: Callable[[Model], None] = lambda _settings: None,
+    steps: Callable[[Model], object] | None = None,
 ) -> int:
     """Run a flow with the settings of this process's command line.
 
@@ -275,6 +283,7 @@ def run_flow(
         settings_model: the flow's settings; its fields become flags.
         show: prints the flow's result and returns the exit status.
         check: raises before anything starts if the settings name files that cannot be read or written.
+        steps: calls all cached steps, for `--dry-run`.
 
     Returns:
         The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
@@ -287,6 +296,8 @@ def run_flow(
     accept_any_character()
     try:
         settings = parse_command_line(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        if steps and is_flag(("dry_run",), sys.argv[1:]):
+            return exit_status(program, lambda: dry_run(steps, settings))
         make_folders()
         check(settings)
         print_failures_once()
@@ -297,6 +308,16 @@ def run_flow(
     # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return exit_status(program, lambda: show(flow(settings)))
+
+
+def dry_run(steps: Callable[[Model], object], settings: Model) -> int:
+    """Print which steps would run, and why, and return the exit status 0; nothing is run or written."""
+    from tasks.store.step import planning
+
+    with planning() as plans:
+        steps(settings)
+    show_plans(plans, as_json=is_flag(("json",), sys.argv[1:]))
+    return 0
 
 
 def refuse(program: str, error: Exception) -> int:

@@ -17,6 +17,7 @@ from tasks.core.layout import METRICS, REPORT
 from tasks.evaluation.findings import describe_choice, describe_comparison, describe_limit
 from tasks.evaluation.metrics import HEADLINES
 from tasks.evaluation.result_files import Candidates
+from tasks.store.causes import StepPlan
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -70,6 +71,17 @@ def report_untracked(remedy: str) -> int:
     """Print that MLflow could not be used and how to track later, and return the exit status."""
     print_error(Path(sys.argv[0]).name, f"complete, but MLflow could not be used, as the log says; later: {remedy}")
     return UNTRACKED
+
+
+def show_plans(plans: list[StepPlan], *, as_json: bool) -> None:
+    """Print what each step of a run would do, and why; as JSON with all differences from the nearest artifact."""
+    if as_json:
+        print(json.dumps([plan._asdict() | {"causes": [cause._asdict() for cause in plan.causes]} for plan in plans]))
+        return
+    table = Table("step", "would be", "why")
+    for plan in plans:
+        table.add_row(plan.step, plan.status, plan.cause)
+    console_for().print(table)
 
 
 def show_promotion(record: dict[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """Causes: why a step runs: how its key differs from that of the nearest artifact in the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tasks.store.store import MANIFEST, Store, last_used
@@ -22,6 +22,15 @@ class Cause(NamedTuple):
         if self.kind in ("input", "module"):
             return f"{self.kind} {self.name} changed"
         return f"{self.name} {shorten(self.before)} → {shorten(self.after)}"
+
+
+class StepPlan(NamedTuple):
+    """What a call of a step would do, or did: "cached", "runs", "resumes" or "unknown"; and why."""
+
+    step: str
+    status: str
+    cause: str = ""
+    causes: Sequence[Cause] = ()
 
 
 def shorten(value: Any) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 from prefect.cache_policies import NO_CACHE
@@ -26,7 +26,7 @@ from tasks.core.files import digest
 from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
-from tasks.store.causes import Cause, causes_of, describe_causes
+from tasks.store.causes import StepPlan, causes_of, describe_causes
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use
 from tasks.store.shared_store import open_store
@@ -34,15 +34,6 @@ from tasks.store.step_log import log_step
 from tasks.store.store import Store
 
 Function = Callable[..., dict[str, Any] | None]
-
-
-class StepPlan(NamedTuple):
-    """What a call of a step would do, or did: "cached", "runs", "resumes" or "unknown"; and why."""
-
-    step: str
-    status: str
-    cause: str = ""
-    causes: Sequence[Cause] = ()
 
 
 _PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)

@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_API_URL
 
 import tasks.download
 import tasks.texts.sources.imdb
+from flows import command
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.settings import RunSettings
@@ -54,6 +55,27 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, traine
     kept = list((trained / "checkpoints" / "train").iterdir())
     assert len(kept) == 3
     assert all((folder / "finished").exists() for folder in kept)
+
+
+def dry_run(monkeypatch, capsys, settings: RunSettings) -> list[dict]:
+    """What `imdb-pipeline why` says of a run."""
+    monkeypatch.setattr(sys, "argv", ["imdb-pipeline", "why", "--json", *as_flags(settings)])
+    assert command.main() == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, monkeypatch, capsys):
+    before = list_files(trained)
+    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb))} == {"cached"}
+    longer = small(imdb, training={"epochs": 9})
+    told = {plan["step"]: (plan["status"], plan["cause"]) for plan in dry_run(monkeypatch, capsys, longer)}
+    epochs = small(imdb).training.epochs
+    assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs}")
+    assert told["score"] == ("unknown", "train has not run")
+    assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
+    (cause,) = next(plan["causes"] for plan in dry_run(monkeypatch, capsys, longer) if plan["causes"])
+    assert cause == {"kind": "setting", "name": "training.epochs", "before": epochs, "after": 9}
+    assert list_files(trained) == before
 
 
 def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):
