@@ -2,6 +2,7 @@
 
     python benchmarks/corpora.py FOLDER                             # Parquet with text, label and, if published, split
     python benchmarks/corpora.py FOLDER --presets fast --sets mr trec --json corpora.json
+    python benchmarks/corpora.py FOLDER --presets auto --flags="--minutes 3 --metric f1_macro"
 
 Each run is a whole process with an empty store and one seed. It prints accuracy and macro-F1 of the network and of the
 linear baseline, and the seconds of the process. Sets without a column `split` are split by a hash of their texts.
@@ -23,7 +24,7 @@ FLOW = Path(__file__).resolve().parent.parent / "flows" / "imdb_flow.py"
 COLUMNS = ("set", "preset", "rows", "labels", "accuracy", "macro-F1", "baseline", "its macro-F1", "p", "seconds")
 
 
-def run_preset(path: Path, preset: str) -> dict[str, Any]:
+def run_preset(path: Path, preset: str, flags: str) -> dict[str, Any]:
     """Return metrics.json and the wall seconds of a preset on one set, or the last line of its error."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, str(FLOW), "--preset", preset, "--store", store, "--data.dataset", str(path)]
@@ -32,7 +33,10 @@ def run_preset(path: Path, preset: str) -> dict[str, Any]:
             command += ["--data.split-column", "split"]
         started = time.perf_counter()
         done = subprocess.run(
-            [*command, "--no-tracking.enabled"], capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"}
+            [*command, "--no-tracking.enabled", *flags.split()],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"NO_COLOR": "1"},
         )
         seconds = time.perf_counter() - started
         if done.returncode:
@@ -87,8 +91,9 @@ def main() -> None:
     """Print a row for each set and preset, as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="holds one Parquet file for each set")
-    parser.add_argument("--presets", nargs="+", default=["case-study", "fast", "tuned"])
+    parser.add_argument("--presets", nargs="+", default=["case-study", "fast", "tuned", "auto"])
     parser.add_argument("--sets", nargs="+", help="names of files without .parquet (none: all)")
+    parser.add_argument("--flags", default="", help="for every run, in one argument")
     parser.add_argument("--json", type=Path, help="write all metrics to this file")
     arguments = parser.parse_args()
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
@@ -97,7 +102,7 @@ def main() -> None:
         if arguments.sets and path.stem not in arguments.sets:
             continue
         for preset in arguments.presets:
-            runs.append(run_preset(path, preset))
+            runs.append(run_preset(path, preset, arguments.flags))
             print(row_of(runs[-1]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(runs, indent=1))

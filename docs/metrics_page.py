@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from tasks.evaluation.result_files import RunMetrics, SplitMetrics
 
 ORDER = ("dataset", "candidates", "test", "validation", "baseline", "temperature", "answers", "promotion", "tracking",
-         "machine", "model", "history", "steps", "artifacts", "versions")  # fmt: skip
+         "machine", "model", "history", "steps", "auto", "artifacts", "versions")  # fmt: skip
 PAGE = """# metrics.json: the results of a run
 
 Every run writes `runs/<UTC time>-<name>/metrics.json`. Its keys are stable: new ones may be added, none is removed.

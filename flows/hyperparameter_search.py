@@ -5,7 +5,6 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.imdb_flow import learn_phrases
 from tasks.build import build
 from tasks.core.files import digest
 from tasks.core.flow_settings import CompareSettings
@@ -17,6 +16,7 @@ from tasks.evaluation.history import Training
 from tasks.evaluation.optuna_study import finished_trials, open_study, run_trials
 from tasks.evaluation.search_space import read_search
 from tasks.pad import pad
+from tasks.phrases import phrases
 from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
 from tasks.train import train
@@ -72,7 +72,10 @@ def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial, and return the cost after each epoch."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
-    learned = learn_phrases(settings, encoded, padded)
+    learned = None
+    if settings.model.phrases or settings.model.word_vectors:
+        vectors = settings.model.word_vectors
+        learned = phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
     metric = settings.evaluation.metric

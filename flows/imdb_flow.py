@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
+from flows.auto import choose_settings
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
@@ -51,14 +52,18 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = check_tracking(settings)
-    artifacts = run_steps(settings)
+    downloaded, auto = None, None
+    if settings.auto.minutes:
+        downloaded = download_dataset(settings.data)
+        settings, auto = choose_settings(settings, settings.auto.minutes, downloaded)
+    artifacts = run_steps(settings, downloaded)
     tracking, promotion = track_and_promote(settings, artifacts, uri)
-    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion)
+    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion, auto=auto)
 
 
-def run_steps(settings: RunSettings) -> PackagedArtifacts:
+def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
     """Run the cached steps, from the texts to the bundle."""
-    downloaded = download_dataset(settings.data)
+    downloaded = downloaded or download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
     packaged = package.of(made, settings=settings.evaluation)
@@ -79,7 +84,10 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     decision_rule(evaluation, downloaded.meta["dataset"]["labels"])  # a cost of an unknown label is an error
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
-    learned = learn_phrases(settings, encoded, padded)
+    learned = None
+    if settings.model.phrases or settings.model.word_vectors:
+        vectors = settings.model.word_vectors
+        learned = phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
     built = build(padded=padded, learned=learned, settings=settings.model)
@@ -108,14 +116,6 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     return RunArtifacts(
         downloaded, encoded, padded, learned, baselined, built, trained, scored, selected, sliced, evaluated
     )
-
-
-def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) -> Artifact | None:
-    """Learn what phrases and words say about the label, if the network reads it."""
-    if not (settings.model.phrases or settings.model.word_vectors):
-        return None
-    vectors = settings.model.word_vectors
-    return phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
 
 
 def download_dataset(data: DataSettings) -> Artifact:

@@ -155,11 +155,14 @@ def run_folder(
     artifacts: PackagedArtifacts,
     tracking: dict[str, Any] | None,
     promotion: dict[str, Any] | None,
+    auto: dict[str, Any] | None = None,
 ) -> Path:
     """Write the run folder and return its path."""
     store, name = open_store(), flow_run.name or "run"
     drawn = store.path(artifacts.drawn)
-    metrics = gather_metrics(artifacts, steps_of(str(flow_run.id)), store, tracking, promotion)
+    metrics = gather_metrics(artifacts, steps_of(str(flow_run.id)), store, tracking, promotion) | (
+        {"auto": auto} if auto else {}
+    )
     folder = write_run_folder(store.root / RUNS, name, settings, metrics, drawn)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics, read_findings(drawn))

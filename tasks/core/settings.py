@@ -192,6 +192,14 @@ class PromotionSettings(Settings):
     """probability that chance alone replaces a champion, over all its challengers"""
 
 
+class AutoSettings(Settings):
+    """How long to look for the best model: what `--preset auto` reads."""
+
+    minutes: float | None = Field(None, gt=0)
+    """try the linear model, the presets fast and tuned, and a search around the better one, within so many minutes; the
+    best on the validation texts is taken, by evaluation.metric, else accuracy (none: the model of the settings)"""
+
+
 class RunSettings(Settings):
     """Everything that defines a run."""
 
@@ -211,6 +219,8 @@ class RunSettings(Settings):
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()
     """when the model becomes the champion"""
+    auto: AutoSettings = AutoSettings()
+    """how long to look for the best model"""
 
     @property
     def candidates(self) -> Considered:

@@ -211,6 +211,9 @@ class RunMetrics(Evaluation):
     differs from the nearest artifact)"""
     artifacts: dict[str, dict[str, str]]
     """for each step the `key` (its folder in the store) and the `sha256` of its content"""
+    auto: dict[str, Any] | None = None
+    """only with `--preset auto`: `minutes`, `metric` and `tried`: `stage`, `seconds`, `value` (the metric on the
+    validation reviews, null if the stage was skipped or stopped) and `note` (why)"""
     machine: Machine
     """`commit` and `dirty` (null outside a checkout), `processor`, `cores`, `memory_gb`"""
     versions: dict[str, str]

@@ -138,7 +138,7 @@ class Flags(BaseSettings):
         cli_avoid_json=True,
         cli_parse_none_str="none",
         env_parse_none_str="none",
-        cli_shortcuts={"evaluation.metric": "metric"},
+        cli_shortcuts={"evaluation.metric": "metric", "auto.minutes": "minutes"},
     )
 
     store: str | None = Field(

@@ -1,0 +1,161 @@
+"""Auto: the best model of these texts within a time, by the selection metric on the validation texts."""
+
+from tasks.reporting.command_line import read_preset
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from flows.hyperparameter_search import search, trial_flow
+from tasks.baseline import baseline
+from tasks.core.errors import PipelineError, TrainingError
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.settings import RunSettings
+from tasks.encode import encode
+from tasks.evaluation.comparison import found_member, members_of
+from tasks.evaluation.optuna_study import best_trial
+from tasks.evaluation.scores import read_scores
+from tasks.evaluation.search_space import VALIDATED_ON
+from tasks.evaluation.selection_metric import as_cost, measure
+from tasks.pad import pad
+from tasks.store.artifact import Artifact
+from tasks.store.shared_store import open_store
+
+# The cheapest first, with the seconds as a multiple of those of the stage before.
+PRESETS = {"fast": 3.0, "tuned": 4.0}
+SEARCH = (
+    "model.units=16..96 model.word_dropout=0..0.3 model.dense_dropout=0..0.5 training.learning_rate=0.002..0.02 "
+    "training.min_steps=180..720"
+)
+MAX_TRIALS = 30  # more fit the validation texts
+AFTERWARDS = 0.15  # share of the time for the steps after the choice
+OVERRUN = 0.1  # share of the time by which a stage that takes longer than predicted may exceed it
+
+
+class Auto:
+    """The stages that were tried, and the time that is left.
+
+    Attributes:
+        metric: the selection metric.
+        tried: a dictionary for each stage, as in metrics.json.
+        networks: the settings of the network of each stage that trains one.
+    """
+
+    def __init__(self, settings: RunSettings, minutes: float, downloaded: Artifact) -> None:
+        """Start the clock."""
+        self.networks = preset_settings(settings)
+        self.metric = self.networks["fast"].evaluation.metric or "accuracy"
+        self.tried: list[dict[str, Any]] = []
+        self.downloaded, self.seconds, self.started = downloaded, 60 * minutes, time.monotonic()
+
+    def left(self, overrun: float = 0.0) -> float:
+        """Return the seconds until the steps after the choice have to begin, at least one."""
+        return max(1.0, self.started + self.seconds * (1 + overrun - AFTERWARDS) - time.monotonic())
+
+    def best(self, *, network: bool = False) -> dict[str, Any]:
+        """Return the best stage, or the best that trained a network; the earliest of equal ones."""
+        finished = (its for its in self.tried if its["value"] is not None)
+        return min(
+            (its for its in finished if not network or its["stage"] in self.networks),
+            key=lambda its: as_cost(self.metric, its["value"]),
+        )
+
+    def reason_to_skip(self, predicted: float) -> str | None:
+        """Return why a stage of so many predicted seconds is not run, or None."""
+        if self.best()["value"] == 1 and self.metric != "log_loss":
+            return "skipped: nothing can be better"
+        return f"skipped: {predicted:.0f} s needed, {self.left():.0f} s left" if predicted > self.left() else None
+
+    def run(self, stage: str, cost_within: Callable[[float | None], float], *, predicted: float | None = None) -> bool:
+        """Run a stage if the time allows it, log its result and the best so far, and return whether it finished.
+
+        Args:
+            stage: its name.
+            cost_within: runs it within so many seconds (None: however long it takes), and returns its cost.
+            predicted: its seconds; None for one that runs in any case, to its end.
+        """
+        begun, value = time.monotonic(), None
+        note = None if predicted is None else self.reason_to_skip(predicted)
+        if note is None:
+            try:
+                value = as_cost(self.metric, cost_within(None if predicted is None else self.left(OVERRUN)))
+            except (TimeoutError, PipelineError) as error:
+                if predicted is None:
+                    raise
+                note = "stopped: the time is over" if isinstance(error, TimeoutError) else f"failed: {error}"
+        seconds = round(time.monotonic() - begun, 1)
+        self.tried.append({"stage": stage, "seconds": seconds, "value": value, "note": note})
+        result, best = note or f"validation {self.metric} {value:.4f} in {seconds:.0f} s", self.best()
+        lead = f"best so far: {best['stage']}, {best['value']:.4f}; {self.left():.0f} s left"
+        get_run_logger().info("auto: %s: %s; %s", stage, result, lead)
+        return value is not None
+
+    def search_around(self, leader: dict[str, Any]) -> None:
+        """Search with Optuna from the settings of the leading network, one trial after another, while time allows."""
+        base = self.networks[leader["stage"]].model_dump() | {"cells": None, "search": SEARCH}
+        trials: list[dict[str, Any]] = []
+
+        def search_within(seconds: float | None) -> float:
+            asked = CompareSettings.model_validate(base | {"trials": len(trials) + 1})
+            trials[:] = search_flow.with_options(timeout_seconds=seconds)(asked, self.downloaded)
+            best = best_trial(trials)
+            if best is None:
+                raise TrainingError("no trial finished")
+            self.networks["search"] = found_member("search", asked, best["point"]).runs[0]
+            return float(best["loss"])
+
+        predicted = leader["seconds"]
+        while len(trials) < MAX_TRIALS and self.run("search", search_within, predicted=predicted):
+            predicted = max(predicted, self.tried[-1]["seconds"])
+
+
+@flow(name="imdb-pipeline-search", persist_result=False)
+def search_flow(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
+    """Run the trials that are missing, and return all."""
+    return search(settings, downloaded)
+
+
+@flow(name="imdb-pipeline-linear", persist_result=False)
+def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
+    """Fit the linear model, and return its cost on the validation texts."""
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    padded = pad(encoded=encoded, settings=settings.data)
+    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+    scores, metric = read_scores(open_store().path(baselined), "validation"), settings.evaluation.metric or "accuracy"
+    return as_cost(metric, measure(metric, scores.labels, scores.verdicts(0.5), scores.probabilities))
+
+
+def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
+    """Return the settings of each preset on the texts of a run, validated on the same ones."""
+    shared = settings.model_dump() | {"cells": None, "presets": tuple(PRESETS)}
+    shared["evaluation"]["metric"] = settings.evaluation.metric or "accuracy"
+    members = members_of(CompareSettings.model_validate(shared), {name: read_preset(name) for name in PRESETS})
+    same = {name: getattr(settings.data, name) for name in VALIDATED_ON}
+    return {
+        name: its.runs[0].model_copy(update={"data": its.runs[0].data.model_copy(update=same)})
+        for name, its in zip(PRESETS, members, strict=True)
+    }
+
+
+def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
+    """Return the settings of the best network that was found within so many minutes, and a record for metrics.json.
+
+    The linear model and `fast` always run, to their end. No network scores a test text before it is chosen.
+    """
+    auto = Auto(settings, minutes, downloaded)
+    auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
+
+    for name, factor in PRESETS.items():
+        network = auto.networks[name]
+
+        def cost_within(seconds: float | None, name: str = name, network: RunSettings = network) -> float:
+            named = trial_flow.with_options(flow_run_name=name, timeout_seconds=seconds)
+            costs = named(network, downloaded)
+            return min(costs) if network.training.keep_best else costs[-1]
+
+        auto.run(name, cost_within, predicted=None if name == "fast" else factor * auto.tried[-1]["seconds"])
+    auto.search_around(auto.best(network=True))
+    chosen = auto.best(network=True)["stage"]
+    return auto.networks[chosen], {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}

@@ -1,0 +1,86 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from flows import auto as module
+from flows.auto import Auto, preset_settings
+from flows.imdb_flow import imdb_flow
+from tasks.core.errors import TrainingError
+from tests.support.small_runs import small
+
+NETWORK = {
+    "data": {"maxlen": 64, "num_words": 200},
+    "model": {"units": 4, "embedding_dim": 4, "dense_units": 0},
+    "training": {"epochs": 1, "batch_size": 32},
+}
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """The lines that are logged."""
+    lines: list[str] = []
+    monkeypatch.setattr(
+        module, "get_run_logger", lambda: SimpleNamespace(info=lambda line, *its: lines.append(line % its))
+    )
+    return lines
+
+
+def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_same_ones(imdb):
+    settings = small(imdb, data={"validation_split": 0.1, "max_reviews": 300})
+    networks = preset_settings(settings)
+    assert list(networks) == ["fast", "tuned"]
+    assert networks["fast"].model.units == 16
+    assert {(its.data.validation_split, its.data.whole_groups) for its in networks.values()} == {(0.1, False)}
+    assert {(its.data.source, its.data.max_reviews) for its in networks.values()} == {(settings.data.source, 300)}
+    assert networks["tuned"].evaluation.metric == "accuracy"
+
+
+def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):
+    auto = Auto(small(imdb), 10, SimpleNamespace())
+    assert auto.run("linear", lambda seconds: -0.75 if seconds is None else 0)
+    assert not auto.run("tuned", lambda _: pytest.fail("it was run"), predicted=600)
+    assert auto.run("fast", lambda seconds: -0.75 if 500 < seconds <= 570 else 0, predicted=500)
+    assert auto.best()["stage"] == "linear", "the first of equal ones"
+    assert auto.best(network=True)["stage"] == "fast"
+    assert said[0].startswith("auto: linear: validation accuracy 0.7500 in 0 s; best so far: linear, 0.7500; ")
+    assert said[1].startswith("auto: tuned: skipped: 600 s needed, 510 s left; best so far: linear")
+
+
+def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
+    def fail(error: Exception) -> float:
+        raise error
+
+    auto = Auto(small(imdb), 10, SimpleNamespace())
+    auto.run("linear", lambda _: -0.75)
+    assert not auto.run("fast", lambda _: fail(TimeoutError()), predicted=1)
+    assert not auto.run("tuned", lambda _: fail(TrainingError("the loss is nan")), predicted=1)
+    assert [its["note"] for its in auto.tried] == [None, "stopped: the time is over", "failed: the loss is nan"]
+    with pytest.raises(TrainingError):
+        auto.run("fast", lambda _: fail(TrainingError("the first network has to be trained")))
+    assert auto.run("tuned", lambda _: -1, predicted=1)
+    assert not auto.run("search", lambda _: -1, predicted=1)
+    assert auto.tried[-1]["note"] == "skipped: nothing can be better"
+
+
+def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
+    imdb, store, prefect_server, monkeypatch
+):
+    wide = NETWORK | {"model": NETWORK["model"] | {"cell": "gru"}}
+    monkeypatch.setattr(module, "read_preset", {"fast": NETWORK, "tuned": wide}.__getitem__)
+    monkeypatch.setattr(module, "SEARCH", "model.units=2..3")
+    monkeypatch.setattr(module, "MAX_TRIALS", 1)
+    monkeypatch.setattr(Auto, "reason_to_skip", lambda *_: None)  # however slow this machine is
+    settings = small(imdb, auto={"minutes": 5}, evaluation={"metric": "roc_auc"})
+    folder = imdb_flow(settings)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    tried = {its["stage"]: its["value"] for its in metrics["auto"]["tried"]}
+    assert list(tried) == ["linear", "fast", "tuned", "search"]
+    best = max(value for stage, value in tried.items() if stage != "linear")
+    assert metrics["history"][-1]["val_roc_auc"] == pytest.approx(best)
+    assert len(list((store / "train").iterdir())) == 3
+    assert len(list((store / "score").iterdir())) == 1
+    assert "What was tried" in (folder / "report.html").read_text()
+    again = json.loads((imdb_flow(settings) / "metrics.json").read_text())
+    assert [step["cached"] for step in again["steps"] if step["name"] == "train"] == [True]
+    assert [its["value"] for its in again["auto"]["tried"]] == list(tried.values())
