@@ -81,7 +81,8 @@ def check_tracking(settings: RunSettings) -> str | None:
 def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: Considered = "network") -> RunArtifacts:
     """Run the steps from downloaded texts to an evaluated model, for a run and for each member of a comparison."""
     data, evaluation = settings.data, settings.evaluation
-    decision_rule(evaluation, downloaded.meta["dataset"]["labels"])  # a cost of an unknown label is an error
+    if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
+        decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     learned = None

@@ -75,6 +75,10 @@ def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, m
     assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
     (cause,) = next(plan["causes"] for plan in dry_run(monkeypatch, capsys, longer) if plan["causes"])
     assert cause == {"kind": "setting", "name": "training.epochs", "before": epochs, "after": 9}
+    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb, data={"sha256": "0" * 64}))} == {
+        "runs",
+        "unknown",
+    }
     assert list_files(trained) == before
 
 
