@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
     path = Path(os.environ[VARIABLE]) / name
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            draft = path.with_name(f"draft-{name}")
+            draft = Path(tempfile.mkdtemp(dir=path.parent)) / name  # another process may have failed to make it
             make(draft)
             draft.rename(path)
     return path
