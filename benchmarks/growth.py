@@ -67,7 +67,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         pad.function(encoded=folder / "encode", settings=PadSettings(), folder=target)
     elif step == "score":
         from tasks.build import make_model
-        from tasks.evaluation.history import Epoch, write_training
+        from tasks.evaluation.result_files import Epoch, write_training
         from tasks.network.keras_files import save_model
         from tasks.score import score
 
@@ -107,11 +107,11 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
 def write_choice(folder: Path) -> None:
     """Write what the step `select` writes when only the network is considered."""
-    from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics
+    from tasks.evaluation.result_files import CandidateMetrics
     from tasks.select import choose
 
     unknown = CandidateMetrics(value=0, log_loss=0)
-    (folder / CANDIDATES).write_text(choose(unknown, unknown, "accuracy", "network").model_dump_json())
+    choose(unknown, unknown, "accuracy", "network").write(folder)
 
 
 def peak_memory() -> float:

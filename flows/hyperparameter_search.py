@@ -12,8 +12,8 @@ from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, shared_settings
-from tasks.evaluation.history import Training
 from tasks.evaluation.optuna_study import finished_trials, open_study, run_trials
+from tasks.evaluation.result_files import Training
 from tasks.evaluation.search_space import read_search
 from tasks.pad import pad
 from tasks.phrases import phrases

@@ -21,12 +21,12 @@ from tasks.evaluation.comparison import (
     Outcome,
     chosen_run,
     compare_pairs,
-    rank_members,
+    cost_of,
     shared_settings,
     summarise_runs,
 )
-from tasks.evaluation.history import Training
 from tasks.evaluation.plots import save_figure
+from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.reporting import comparisons
@@ -103,7 +103,7 @@ def gather_comparison(
     store: Store,
 ) -> dict[str, Any]:
     """Return the content of comparison.json; docs/running.md describes it."""
-    members = rank_members([describe_member(outcome, settings, store) for outcome in outcomes])
+    members = sorted((describe_member(outcome, settings, store) for outcome in outcomes), key=cost_of)
     finished = [outcome for outcome in outcomes if not outcome.failure]
     sizes = finished[0].runs[0].artifacts.padded.meta if finished else {}
     return {

@@ -8,16 +8,8 @@ import numpy as np
 
 from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
-from tasks.evaluation.metrics import (
-    accuracy_by_length,
-    accuracy_by_slice,
-    calibration_error,
-    compare,
-    find_confidence_threshold,
-    measure_answers,
-    measure_scores,
-)
-from tasks.evaluation.result_files import Candidates, Evaluation
+from tasks.evaluation import metrics
+from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, divide_logits, read_scores
 from tasks.evaluation.selection_metric import compare_metric
 from tasks.store.step import step, step_logger
@@ -30,9 +22,9 @@ NO_ANSWER = """No text will be answered: the validation texts are too few or the
 
 
 def compare_classifiers(first: Scores, second: Scores, rule: Rule, settings: MetricsSettings) -> dict[str, Any]:
-    """Return the `PairedTest` of two classifiers on the same texts, by the metric of the settings."""
+    """Return the comparison of two classifiers on the same texts, as `compare` does, by the metric of the settings."""
     verdicts = np.stack([scores.verdicts(rule) for scores in (first, second)])
-    compared = compare(first.labels, *verdicts)
+    compared = metrics.compare(first.labels, *verdicts)
     if settings.metric in (None, "accuracy"):
         return compared
     probabilities = np.stack([first.probabilities, second.probabilities])
@@ -51,32 +43,32 @@ def evaluate(
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, float]:
-    """Write metrics.json, an `Evaluation`; return the test accuracies of the chosen model and of the baseline."""
+    """Write metrics.json; return the test accuracies of the chosen model and of the baseline."""
     names = Dataset.read(downloaded).labels
     rule = decision_rule(settings, names)
-    judged: dict[str, Any] = {"candidates": Candidates.read(selected)}
+    judged: dict[str, Any] = {"candidates": Candidates.read(selected).model_dump()}
     temperature = Calibration.read(selected).temperature
     if temperature:
         judged["temperature"] = temperature
     for split in ("test", "validation"):
         scores = read_scores(selected, split)
         lengths = PaddedFile(padded_file(padded, split)).words_kept()
-        judged[split] = measure_scores(scores, names, settings) | {
-            "by_length": accuracy_by_length(scores, lengths, rule)
+        judged[split] = metrics.measure_scores(scores, names, settings) | {
+            "by_length": metrics.accuracy_by_length(scores, lengths, rule)
         }
         if temperature:
             before = divide_logits(scores.probabilities, 1 / temperature)
-            judged[split]["ece_before"] = calibration_error(scores.labels, before, settings.calibration_bins)
-    confidence = find_confidence_threshold(read_scores(selected, "validation"), rule, settings.abstain_error)
+            judged[split]["ece_before"] = metrics.calibration_error(scores.labels, before, settings.calibration_bins)
+    confidence = metrics.find_confidence_threshold(read_scores(selected, "validation"), rule, settings.abstain_error)
     network, baseline, chosen = (read_scores(its, "test") for its in (scored, baselined, selected))
     if confidence is not None:
-        judged["answers"] = measure_answers(chosen, rule, confidence)
+        judged["answers"] = metrics.measure_answers(chosen, rule, confidence)
         if confidence == 1:
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
-        judged["test"]["by_slice"] = accuracy_by_slice(chosen, read_slices(sliced), rule)
-    judged["baseline"] = measure_scores(baseline, names, settings) | {
+        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen, read_slices(sliced), rule)
+    judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {
         "comparison": compare_classifiers(network, baseline, rule, settings)
     }
-    (folder / METRICS).write_text(json.dumps(Evaluation.model_validate(judged).as_json(), indent=1))
+    (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

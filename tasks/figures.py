@@ -8,8 +8,7 @@ from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import plots
 from tasks.evaluation.findings import describe_choice, describe_comparison, describe_fit, most_confused, worst_mistakes
-from tasks.evaluation.history import Training
-from tasks.evaluation.result_files import Candidates
+from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import Scores, decision_rule, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset

@@ -6,9 +6,8 @@ import numpy as np
 
 from tasks.core.settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
-from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import find_confidence_threshold
-from tasks.evaluation.result_files import Candidates
+from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle

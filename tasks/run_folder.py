@@ -15,8 +15,7 @@ from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
-from tasks.evaluation.history import Training
-from tasks.evaluation.result_files import RunMetrics
+from tasks.evaluation.result_files import RunMetrics, Training
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
 from tasks.reporting.pages import read_figures, render, show_in_prefect
@@ -48,7 +47,7 @@ def gather_metrics(
         "tracking": tracking,
         "promotion": promotion,
     }
-    return RunMetrics.model_validate(metrics).as_json()
+    return RunMetrics.model_validate(metrics).model_dump(mode="json", exclude_unset=True)
 
 
 def write_run_folder(runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> Path:
@@ -119,7 +118,6 @@ def complete_run_folder(
     metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(str(flow_run.id))
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
     metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
-    metrics = RunMetrics.model_validate(metrics).as_json()
     page = render_report(folder.name.partition("-")[2], settings, metrics, store.path(artifacts.drawn))
     with explain_os_errors(folder):
         replace_file(folder / REPORT, page.encode())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.settings import ScoringSettings
-from tasks.evaluation.history import Training
+from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import Calibration, Scores, fit_temperature, write_scores
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_network import write_network

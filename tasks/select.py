@@ -3,21 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tasks.core.settings import Considered, Metric, MetricsSettings
 from tasks.evaluation.findings import describe_choice
-from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics, Candidates
-from tasks.evaluation.scores import (
-    Calibration,
-    Rule,
-    Scores,
-    decision_rule,
-    divide_logits,
-    fit_temperature,
-    read_scores,
-    write_scores,
-)
+from tasks.evaluation.result_files import CandidateMetrics, Candidates
+from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, fit_temperature, read_scores, write_scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_network import write_network
@@ -33,11 +22,6 @@ def measure_candidate(scores: Scores, metric: Metric, rule: Rule) -> CandidateMe
     verdicts = scores.verdicts(rule)
     value, log_loss = (measure(name, scores.labels, verdicts, scores.probabilities) for name in (metric, "log_loss"))
     return CandidateMetrics(value=value, log_loss=log_loss)
-
-
-def divide_scores(scores: Scores, temperature: float) -> Scores:
-    """Return calibrated scores."""
-    return Scores(scores.labels, divide_logits(scores.probabilities, temperature).astype(np.float32))
 
 
 def write_linear(baselined: Path, names: Sequence[str], temperature: float | None, folder: Path) -> None:
@@ -76,10 +60,10 @@ def select(
     rule = decision_rule(settings, names)
     temperature = fit_temperature(linear["validation"]) if calibrate else None
     if temperature:
-        linear = {split: divide_scores(scores, temperature) for split, scores in linear.items()}
+        linear = {split: scores.divided(temperature) for split, scores in linear.items()}
     first, second = (measure_candidate(its["validation"], metric, rule) for its in (network, linear))
     candidates = choose(first, second, metric, considered)
-    (folder / CANDIDATES).write_text(candidates.model_dump_json(indent=1))
+    candidates.write(folder)
     if candidates.chosen == "linear":
         write_linear(baselined, names, temperature, folder)
         step_logger().info(describe_choice(candidates))

@@ -14,9 +14,8 @@ from tasks.core.base_settings import flatten
 from tasks.core.files import digest
 from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
-from tasks.evaluation.history import Training
 from tasks.evaluation.metrics import NUMBERS
-from tasks.evaluation.result_files import Candidates
+from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import HeldOutScores, decision_rule, read_scores, write_held_out
 from tasks.registry.client import describe_run, experiment_id, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files

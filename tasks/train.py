@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.settings import Metric, TrainingSettings
-from tasks.evaluation.history import Epoch, best_epoch, write_training
+from tasks.evaluation.result_files import Epoch, best_epoch, write_training
 from tasks.evaluation.scores import Scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.linear.phrase_files import PhraseReader, read_phrases

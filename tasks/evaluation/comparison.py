@@ -1,6 +1,7 @@
 """A comparison of networks: its members, their settings and outcomes, their ranking, and tests of each pair."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
@@ -172,11 +173,9 @@ def summarise_runs(runs: Sequence[dict[str, Any]], tested: int) -> dict[str, Any
     }
 
 
-def rank_members(members: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the members in the order of their cost, and failed ones last."""
-    finished = [member for member in members if member["summary"]]
-    failed = [member for member in members if not member["summary"]]
-    return sorted(finished, key=lambda member: float(member["summary"]["cost"])) + failed
+def cost_of(member: dict[str, Any]) -> float:
+    """Return what ranks a member, infinite if it failed."""
+    return member["summary"]["cost"] if member["summary"] else math.inf
 
 
 def chosen_run(member: dict[str, Any]) -> int:

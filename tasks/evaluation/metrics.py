@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -23,7 +22,7 @@ LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
 def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
-    """Return the metrics of `SplitMetrics` without by_length and by_slice; every label must be present.
+    """Return the metrics of `SplitMetrics` except by_length and by_slice; every label must be present.
 
     With two labels, precision, recall, f1, brier and ece are those of label 1. With more, precision, recall and f1 are
     means over the labels (macro), brier is the sum over labels (Brier, 1950), and ece that of the most probable label
@@ -42,6 +41,8 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
         for name, p, r, f, support in zip(names, *each, strict=True)
     ]
     judged = {metric: measure(metric, labels, predicted, scores) for metric in get_args(Metric)} | {
+        "brier": float(metrics.brier_score_loss(labels, scores, labels=numbers)),
+        "ece": calibration_error(labels, scores, settings.calibration_bins),
         "ci95": wilson_interval(int((labels == predicted).sum()), len(labels)),
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "by_label": by_label,
@@ -49,23 +50,10 @@ def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettin
     if settings.cost:
         judged["mean_cost"] = float(cost_table(settings, names)[predicted, labels].mean())
     if len(names) == 2:
-        its_own = {name: by_label[1][name] for name in MEANS} | {"brier": metrics.brier_score_loss(labels, scores)}
-    else:
-        its_own = average_labels(labels, predicted, len(names)) | {
-            "brier": metrics.brier_score_loss(labels, scores, labels=numbers, scale_by_half=False)
-        }
-    return judged | its_own | {"ece": calibration_error(labels, scores, settings.calibration_bins)}
-
-
-def average_labels(labels: np.ndarray, predicted: np.ndarray, count: int) -> dict[str, Any]:
-    """Return precision, recall and f1 as means over `count` labels, and weighted by support as "weighted"."""
-    from sklearn import metrics
-
-    measure = partial(metrics.precision_recall_fscore_support, labels, predicted, labels=np.arange(count))
-    macro, weighted = (
-        dict(zip(MEANS, measure(average=by, zero_division=0.0), strict=False)) for by in ("macro", "weighted")
-    )
-    return macro | {"weighted": weighted}
+        return judged | {name: by_label[1][name] for name in MEANS}
+    averages = dict(zip(MEANS, each, strict=False))
+    weighted = {name: float(np.average(values, weights=each[-1])) for name, values in averages.items()}
+    return judged | {name: float(values.mean()) for name, values in averages.items()} | {"weighted": weighted}
 
 
 def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
@@ -124,7 +112,7 @@ def find_confidence_threshold(validation: Scores, rule: Rule, error: float | Non
 
 
 def measure_answers(scored: Scores, rule: Rule, confidence_threshold: float) -> dict[str, Any]:
-    """Return the `AnswerMetrics` of a split."""
+    """Return the confidence threshold, the share of unanswered texts, and the share of wrong answers."""
     is_answered = confidence_of(scored.probabilities, rule) > confidence_threshold
     is_wrong = (scored.verdicts(rule) != scored.labels)[is_answered]
     error = float(is_wrong.mean()) if is_answered.any() else None
@@ -146,7 +134,7 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
 
 
 def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[dict[str, Any]]:
-    """Return the `LengthMetrics` of each range of `lengths`, (n,) words kept, that has reviews."""
+    """Return the accuracy of each range of `lengths`, (n,) words kept, that has reviews."""
     is_right = scores.labels == scores.verdicts(rule)
     longest = max(int(lengths.max()), 1)
     edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
@@ -159,7 +147,7 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[
 
 
 def accuracy_by_slice(scores: Scores, slices: Slices, rule: Rule) -> list[dict[str, Any]]:
-    """Return the `SliceMetrics` of each slice, the worst first, and last that of all smaller ones together."""
+    """Return the accuracy of each slice, the worst first, and last that of all smaller ones together."""
     is_right = scores.labels == scores.verdicts(rule)
     # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
     order = np.argsort(slices.places, kind="stable")
@@ -175,7 +163,7 @@ def accuracy_by_slice(scores: Scores, slices: Slices, rule: Rule) -> list[dict[s
 
 
 def judge_part(is_right: np.ndarray) -> dict[str, Any]:
-    """Return the `PartMetrics` of a part of the reviews: (n,) bool, n at least 1."""
+    """Return the accuracy of a part of the reviews: (n,) bool, n at least 1."""
     right, reviews = int(is_right.sum()), len(is_right)
     return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
 
@@ -191,7 +179,7 @@ def paired_interval(only_first: int, only_second: int, reviews: int) -> list[flo
 
 
 def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """Return the `PairedTest` of the verdicts of two classifiers; all arguments are (n,) integers from 0.
+    """Return the comparison of the verdicts of two classifiers; all arguments are (n,) integers from 0.
 
     The p-value is McNemar's exact test (McNemar, 1947): a two-sided binomial test of the reviews on which only one
     classifier is right.

@@ -1,65 +1,84 @@
-"""The result file metrics.json: what it holds; docs/metrics.md is made from these models."""
+"""Result files: training.json, candidates.json and metrics.json, from which docs/metrics.md is made."""
 
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from tasks.core.machine import Machine
+from tasks.texts.dataset import JsonFile
+
+
+class Epoch(BaseModel):
+    """Results of one epoch: losses, metrics of the training and validation texts, seconds.
+
+    Attributes:
+        cost: the selection metric on the validation texts, negated if more is better; None without such a metric.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    epoch: int
+    loss: float
+    val_loss: float
+    cost: float | None = None
+    seconds: float
+
+
+class Training(JsonFile):
+    """The metrics of each epoch, and which epoch was kept.
+
+    Attributes:
+        bucketing: whether texts were padded to the next multiple of 32, or all to maxlen.
+        best_epoch: the epoch with the lowest cost, or validation loss without one.
+        kept_epoch: the epoch whose weights were kept.
+        history: the metrics of each epoch, without its seconds, which differ each time.
+    """
+
+    FILE = "training.json"
+
+    bucketing: bool
+    best_epoch: int
+    kept_epoch: int
+    history: list[dict[str, int | float]]
+
+
+def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_best: bool) -> None:
+    """Write training.json, of at least one epoch."""
+    best = best_epoch(history)
+    kept = best if keep_best else history[-1].epoch
+    metrics = [epoch.model_dump(exclude={"seconds"}, exclude_none=True) for epoch in history]
+    Training(bucketing=bucketing, best_epoch=best, kept_epoch=kept, history=metrics).write(folder)
+
+
+def best_epoch(history: list[Epoch]) -> int:
+    """Return the epoch with the lowest cost, or validation loss without one; the earliest if several are equal."""
+    return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch
+
+
+class CandidateMetrics(BaseModel):
+    """A candidate on the validation texts."""
+
+    value: float
+    log_loss: float
+
+
+class Candidates(JsonFile):
+    """What the step `select` writes: which model is packaged, and why."""
+
+    FILE = "candidates.json"
+
+    considered: Literal["best", "network"]
+    chosen: Literal["network", "linear"]
+    metric: str
+    network: CandidateMetrics
+    linear: CandidateMetrics
 
 
 class Record(BaseModel):
-    """A part of a result file; an unknown key is an error, so that every key has a description."""
+    """A part of metrics.json; an unknown key is an error, so that every key has a description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON values; keys that were not set are left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-class PartMetrics(Record):
-    """The accuracy on a part of a split."""
-
-    reviews: int
-    """number of reviews"""
-    accuracy: float
-    """share of correct verdicts"""
-    ci95: tuple[float, float]
-    """[low, high]: 95% interval of the accuracy (Wilson, 1927)"""
-
-
-class LengthMetrics(PartMetrics):
-    """The accuracy on reviews of similar length."""
-
-    from_: int = Field(alias="from")
-    """least number of words kept"""
-    to: int
-    """greatest number of words kept"""
-
-
-class SliceMetrics(PartMetrics):
-    """The accuracy on the test reviews with one value of --evaluation.slice-column."""
-
-    value: str | None
-    """the value; null for all values with fewer reviews than --evaluation.min-slice-rows together"""
-
-
-class Averages(Record):
-    """Means over the labels."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-class LabelMetrics(Averages):
-    """The metrics of one label."""
-
-    label: str
-    """its name"""
-    support: int
-    """its reviews"""
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class SplitMetrics(Record):
@@ -73,7 +92,7 @@ class SplitMetrics(Record):
     """of the positive label, or the macro mean"""
     f1: float
     """of the positive label, or the macro mean"""
-    weighted: Averages | None = None
+    weighted: dict[str, float] | None = None
     """only with more than two labels: `precision`, `recall` and `f1`, means weighted by the labels' reviews"""
     roc_auc: float
     """area under the ROC curve; with more labels the mean over the labels of each against the rest (Provost and
@@ -104,76 +123,23 @@ class SplitMetrics(Record):
     confusion: list[list[int]]
     """one row per label, one column per verdict; with two labels [[true negatives, false positives], [false negatives,
     true positives]]"""
-    by_label: list[LabelMetrics]
+    by_label: list[dict[str, Any]]
     """`label` (name), `support` (reviews), `precision`, `recall` and `f1` of each label"""
-    by_length: list[LengthMetrics] | None = None
+    by_length: list[dict[str, Any]] | None = None
     """not for the baseline: `accuracy`, `ci95` and `reviews` of the reviews with `from` to `to` words kept"""
-    by_slice: list[SliceMetrics] | None = None
+    by_slice: list[dict[str, Any]] | None = None
     """only for `test` and with `--evaluation.slice-column`: `accuracy`, `ci95` and `reviews` of each `value` of that
     column, the worst first; `value` null stands for all with fewer than `--evaluation.min-slice-rows` reviews"""
-
-
-class PairedTest(Record):
-    """Two classifiers on the same reviews."""
-
-    metric: str = "accuracy"
-    """of --metric"""
-    difference: float
-    """by which the first is better in the metric"""
-    ci95: tuple[float, float] | None = None
-    """[low, high]: 95% interval of the difference"""
-    only_first: int
-    """reviews that only the first got right"""
-    only_second: int
-    """reviews that only the second got right"""
-    p_value: float
-    """of McNemar's exact test; of a paired permutation test if the metric is not accuracy"""
 
 
 class BaselineMetrics(SplitMetrics):
     """The metrics of the linear baseline on the test split."""
 
-    comparison: PairedTest
+    comparison: dict[str, Any]
 
 
-class AnswerMetrics(Record):
-    """The test reviews that are answered."""
-
-    confidence_threshold: float
-    """the probability that an answered review's verdict exceeds, chosen on the validation reviews"""
-    unanswered: float
-    """share of the test reviews"""
-    error: float | None
-    """share of wrong verdicts among the answered test reviews; null if none is answered"""
-
-
-class CandidateMetrics(Record):
-    """A candidate on the validation texts."""
-
-    value: float
-    log_loss: float
-
-
-CANDIDATES = "candidates.json"
-
-
-class Candidates(Record):
-    """What the step `select` writes: which model is packaged, and why."""
-
-    considered: Literal["best", "network"]
-    chosen: Literal["network", "linear"]
-    metric: str
-    network: CandidateMetrics
-    linear: CandidateMetrics
-
-    @classmethod
-    def read(cls, selected: Path) -> "Candidates":
-        """Read the choice from the folder of the step `select`."""
-        return cls.model_validate_json((selected / CANDIDATES).read_bytes())
-
-
-class Evaluation(Record):
-    """What the step `evaluate` writes."""
+class RunMetrics(Record):
+    """What metrics.json of a run folder holds; the step `evaluate` writes the keys before `dataset`."""
 
     candidates: Candidates
     """`chosen`, the model that is registered (network or linear), `considered` (`--promotion.candidates`), `metric`
@@ -190,14 +156,9 @@ class Evaluation(Record):
     metric is not accuracy)"""
     temperature: float | None = None
     """of `--evaluation.calibrate`, by which the logits were divided"""
-    answers: AnswerMetrics | None = None
+    answers: dict[str, float | None] | None = None
     """only with `--evaluation.abstain-error`: `confidence_threshold`, which the probability of an answered verdict
     exceeds; `unanswered`, a share of the test reviews; `error` of the others (null if none)"""
-
-
-class RunMetrics(Evaluation):
-    """What metrics.json of a run folder holds."""
-
     dataset: dict[str, Any]
     """`name`, `source`, `sha256` of the source, `labels`, the number of `train`, `validation` and `test` reviews; for
     your own texts `check`: rows and labels of each split, duplicates and leaks"""

@@ -35,6 +35,10 @@ class Scores:
         """Return the predicted labels: (n,) of the labels' type."""
         return decide_labels(self.probabilities, rule)
 
+    def divided(self, temperature: float) -> "Scores":
+        """Return the scores after their logits are divided by `temperature`."""
+        return Scores(self.labels, divide_logits(self.probabilities, temperature).astype(np.float32))
+
 
 def cost_table(settings: ThresholdSettings, names: Sequence[str]) -> np.ndarray:
     """Return what predicting a label costs if another is true: (labels, labels) float64, 0 on the diagonal.

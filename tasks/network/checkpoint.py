@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.files import flush, hash_file, remove_whole, replace_file
-from tasks.evaluation.history import Epoch, best_epoch
+from tasks.evaluation.result_files import Epoch, best_epoch
 from tasks.network.keras_files import save_model
 from tasks.network.remote_checkpoint import CHECKPOINTS, FINISHED, RemoteCheckpoint, remove_old_remote_trainings
 from tasks.store.artifact import DamagedError, RelativeName, Resume, seal, unseal

@@ -9,10 +9,10 @@ from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.evaluation.comparison import (
     chosen_run,
     compare_pairs,
+    cost_of,
     found_member,
     holm,
     members_of,
-    rank_members,
     summarise_runs,
 )
 from tasks.evaluation.metrics import compare, wilson_interval
@@ -135,7 +135,7 @@ def test_the_metric_ranks_if_there_is_one():
         {"name": name, "summary": summarise_runs([ran(0.8, loss) | {"cost": cost}], tested=100)}
         for name, loss, cost in (("a", 0.3, -0.7), ("b", 0.4, -0.8))
     ]
-    assert [member["name"] for member in rank_members(members)] == ["b", "a"]
+    assert [member["name"] for member in sorted(members, key=cost_of)] == ["b", "a"]
 
 
 def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_last():
@@ -144,7 +144,7 @@ def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_l
         for name, run in (("lucky", ran(0.95, 0.6)), ("steady", ran(0.85, 0.3)))
     )
     failed = {"name": "failed", "summary": None}
-    assert [its["name"] for its in rank_members([failed, lucky, steady])] == ["steady", "lucky", "failed"]
+    assert [its["name"] for its in sorted([failed, lucky, steady], key=cost_of)] == ["steady", "lucky", "failed"]
 
 
 def test_a_member_is_tested_by_the_seed_that_validation_prefers():

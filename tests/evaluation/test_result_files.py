@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks.evaluation.result_files import LengthMetrics, RunMetrics
+from tasks.evaluation.result_files import RunMetrics, SplitMetrics, Training, write_training
+from tests.support.small_runs import epochs
 
 PROJECT = Path(__file__).parents[2]
 
@@ -18,7 +19,15 @@ def test_the_page_of_the_metrics_is_up_to_date():
 
 
 def test_a_key_without_a_description_is_refused():
-    values = {"from": 1, "to": 64, "reviews": 3, "accuracy": 1.0, "ci95": [0.4, 1.0]}
-    assert LengthMetrics.model_validate(values).as_json() == values
     with pytest.raises(ValidationError, match="median"):
-        LengthMetrics.model_validate(values | {"median": 30})
+        SplitMetrics.model_validate({"median": 30})
+
+
+def test_a_training_history_is_read_as_it_was_written(tmp_path):
+    write_training(tmp_path, epochs(0.5, 0.4, 0.6), bucketing=True, keep_best=True)
+    training = Training.read(tmp_path)
+    assert (training.best_epoch, training.kept_epoch) == (2, 2)
+    assert [str(epoch["epoch"]) for epoch in training.history] == ["1", "2", "3"], "shown to people, in reports too"
+    assert [epoch["val_loss"] for epoch in training.history] == [0.5, 0.4, 0.6]
+    write_training(tmp_path, epochs(0.5, 0.4, 0.6), bucketing=True, keep_best=False)
+    assert Training.read(tmp_path).kept_epoch == 3

@@ -6,7 +6,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.locks import locked
 from tasks.core.settings import ModelSettings
-from tasks.evaluation.history import best_epoch
+from tasks.evaluation.result_files import best_epoch
 from tasks.network.checkpoint import Checkpoint, remove_old_trainings
 from tests.support.small_runs import epochs
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
-from tasks.evaluation.result_files import CANDIDATES, CandidateMetrics
+from tasks.evaluation.result_files import CandidateMetrics
 from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
 from tasks.select import choose
 from tasks.texts.dataset import Dataset
@@ -29,7 +29,7 @@ def scored(padded, tmp_path, rng):
             write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
     Calibration(temperature=None).write(tmp_path / "network")
     candidates = choose(*[CandidateMetrics(value=0.5, log_loss=1.0)] * 2, "accuracy", "network")
-    (tmp_path / "network" / CANDIDATES).write_text(candidates.model_dump_json())
+    candidates.write(tmp_path / "network")
     return tmp_path
 
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings, ScoringSettings
-from tasks.evaluation.history import Epoch, write_training
+from tasks.evaluation.result_files import Epoch, write_training
 from tasks.evaluation.scores import Calibration, divide_logits, read_scores
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_network import write_network
