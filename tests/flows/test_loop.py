@@ -20,6 +20,7 @@ SMALL = {
     "data": {"maxlen": 32, "max_unknown": 0.9},
     "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
     "training": {"epochs": 6, "batch_size": 32, "learning_rate": 0.01},
+    "promotion": {"candidates": "network"},
 }
 OLD, NEW = (("bad", "good"), "plot scene actor role film"), (("awful", "superb"), "episode season streaming binge cast")
 
@@ -146,7 +147,8 @@ def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one
     ]
 
     # The same reviews, learnt worse.
-    worse = {"training": SMALL["training"] | {"epochs": 1, "learning_rate": 0.0001}, "promotion": {"min_accuracy": 0.1}}
+    worse = {"training": SMALL["training"] | {"epochs": 1, "learning_rate": 0.0001}}
+    worse["promotion"] = SMALL["promotion"] | {"min_accuracy": 0.1}
     python("flows/imdb_flow.py", *flags_of(settings | worse))
     lost = latest()["promotion"]
     assert (lost["decision"], lost["against"], lost["attempt"]) == ("challenger", 2, 1), lost["reason"]
