@@ -86,11 +86,11 @@ def everywhere(classifier, tmp_path_factory):
     Dataset(name="imdb", sha256="", labels=classifier.facts.labels).write(folder)
     export_classifier(classifier, folder / "exported")
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
-    schema = padded_schema(classifier.facts.maxlen, classifier.encoding.vocabulary_size, "pre", "pre")
 
     def everywhere(texts: list[str], batch_size: int) -> list[np.ndarray]:
         reviews, _words = classifier.encode(pa.array(texts, pa.string()))
         labels = np.arange(len(texts)) % 2
+        schema = padded_schema(reviews.tokens.shape[1], classifier.encoding.vocabulary_size, "pre", "pre")
         for split in ("validation", "test"):
             write_padded(folder / f"{split}.parquet", schema, [(reviews.tokens, reviews.lengths, labels)])
         with tempfile.TemporaryDirectory() as evaluated:
