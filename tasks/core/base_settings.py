@@ -30,9 +30,11 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 class Settings(BaseModel):
-    """Frozen, and an unknown key is an error: a misspelt setting never passes for a default."""
+    """Frozen, and an unknown key is an error: a misspelt setting never passes for a default. Numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,16 @@ def test_what_steps_read_does_not_overlap():
 def test_a_value_that_cannot_be_run_is_refused(kind, values, message):
     with pytest.raises(ValidationError, match=message):
         kind.model_validate(values)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_no_number_is_infinite(number):
+    for name, section in RunSettings.model_fields.items():
+        for key, field in section.annotation.model_fields.items():
+            if "float" in str(field.annotation):
+                value = [["a", "b", number]] if "tuple" in str(field.annotation) else number
+                with pytest.raises(ValidationError, match=r"finite|less than|greater than"):
+                    RunSettings.model_validate({name: {key: value}})
 
 
 def test_every_setting_is_explained():
