@@ -132,6 +132,8 @@ class ThresholdSettings(Settings):
     def _costs_give_the_threshold(self) -> Self:
         if self.cost and self.threshold != 0.5:
             raise ValueError("the threshold follows from cost; leave one of them out")
+        if len({mistake[:2] for mistake in self.cost}) < len(self.cost):
+            raise ValueError("cost has a mistake twice; give each once")
         return self
 
 

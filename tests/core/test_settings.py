@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings, SourceSettings
-from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.core.settings import ModelSettings, RunSettings, ThresholdSettings, TrainingSettings
 
 
 def test_the_defaults_are_the_case_studys():
@@ -49,6 +49,7 @@ def test_what_steps_read_does_not_overlap():
         (SourceSettings, {"sha256": "abc"}, "sha256"),
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
         (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
+        (ThresholdSettings, {"cost": [["a", "b", 2], ["a", "b", 5]]}, "twice"),
     ],
 )
 def test_a_value_that_cannot_be_run_is_refused(kind, values, message):
