@@ -14,8 +14,8 @@ from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, di
 from tasks.evaluation.selection_metric import compare_metric
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
+from tasks.texts.groups import read_slices
 from tasks.texts.padded import PaddedFile, padded_file
-from tasks.texts.slices import read_slices
 
 NO_ANSWER = """No text will be answered: the validation texts are too few or the network too weak for an error below %g.
   Raise evaluation.abstain_error, or keep more texts for validation."""

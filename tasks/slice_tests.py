@@ -13,10 +13,9 @@ from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
+from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
-from tasks.texts.slices import large_slices, write_slices
-from tasks.texts.sources.own_files import hash_files, rows_of
-from tasks.texts.sources.own_folders import choose_files, name_in, read_options
+from tasks.texts.sources.own_files import choose_files, hash_files, name_in, read_options, rows_of
 from tasks.texts.tables.columns import strings_of
 
 
@@ -54,7 +53,7 @@ def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSe
     splits = texts["split"]
     values = read_values(path, column, texts.filter(pc.equal(splits, "test")), data)
     scored = values.take(pa.array(order_of_tests(splits, data)))
-    slices = large_slices(column, scored, settings.min_slice_rows)
+    slices = large_slices(scored, settings.min_slice_rows)
     if not slices.values:
         raise InputError(
             f"{path}: the column {column!r} has {len(scored.unique()):,} values in {len(scored):,} test rows, and none "

@@ -23,7 +23,7 @@ from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
 from tasks.store.step import step, step_logger
-from tasks.texts.padded import Padded, PaddedFile, lengths_of, padded_file, read_column
+from tasks.texts.padded import Padded, PaddedFile, padded_file, read_column
 
 if TYPE_CHECKING:
     import keras
@@ -95,7 +95,7 @@ def fit_epoch(
     weights = balanced_weights(train) if settings.class_weight == "balanced" else None
     bucketing = settings.bucketing
     batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases)
-    its_phrases = phrases.for_others(sum(map(len, lengths_of(validation)))) if phrases else None
+    its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
     callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
     if advance:

@@ -10,7 +10,7 @@ import numpy as np
 from tasks.core.settings import Metric, MetricsSettings
 from tasks.evaluation.scores import Rule, Scores, confidence_of, cost_table, decision_rule
 from tasks.evaluation.selection_metric import measure
-from tasks.texts.slices import Slices
+from tasks.texts.groups import Slices
 
 # The metrics that are one number.
 HEADLINES = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")  # for narrow tables
@@ -22,7 +22,7 @@ LENGTH_EDGES = (0, 64, 128, 192, 256, 512, 1024)
 
 
 def measure_scores(scored: Scores, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
-    """Return the metrics of `SplitMetrics` except by_length and by_slice; every label must be present.
+    """Return the metrics of a split, as docs/metrics.md describes them; every label must be present.
 
     With two labels, precision, recall, f1, brier and ece are those of label 1. With more, precision, recall and f1 are
     means over the labels (macro), brier is the sum over labels (Brier, 1950), and ece that of the most probable label

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.linear.phrase_files import PhraseReader
-from tasks.texts.length_buckets import bucket_lengths, count_batches, cut_batch, plan_batches
-from tasks.texts.padded import Padded, lengths_of, maxlen_of
+from tasks.texts.padded import Padded, bucket_lengths, count_batches, cut_batch, maxlen_of, plan_batches, read_column
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +37,7 @@ def bucketed_dataset(
 
     order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
     maxlen = maxlen_of(parts)
-    firsts = np.cumsum([0, *map(len, lengths_of(parts))])
+    firsts = np.cumsum([0, *map(len, read_column(parts, "length"))])
 
     def generate() -> Iterator[tuple[Any, ...]]:
         for number in order:
@@ -67,5 +66,5 @@ def bucketed_dataset(
 def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
     """Return the number of batches in `bucketed_dataset`."""
     maxlen = maxlen_of(parts)
-    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in lengths_of(parts))
+    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in read_column(parts, "length"))
     return sum(count_batches(lengths, batch_size) for lengths in padded_lengths)

@@ -25,8 +25,7 @@ from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.dataset import JsonFile
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
-from tasks.texts.length_buckets import bucket_lengths
-from tasks.texts.padded import Padded, pad_tokens
+from tasks.texts.padded import Padded, bucket_lengths, pad_tokens
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import count_words, list_offsets, ranks_to_ids, words_to_ranks
 

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.network.bundle import KerasClassifier
-from tasks.texts.length_buckets import BUCKET_WIDTH
-from tasks.texts.padded import head_of
+from tasks.texts.padded import BUCKET_WIDTH, head_of
 from tasks.texts.tokenising import ISOLATED, MARKED, RULES, TABLE, accent_ranks, letter_table
 
 if TYPE_CHECKING:

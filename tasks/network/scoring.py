@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.texts.length_buckets import bucket_lengths, cut_batch, plan_batches
-from tasks.texts.padded import Padded
+from tasks.texts.padded import Padded, bucket_lengths, cut_batch, plan_batches
 
 if TYPE_CHECKING:
     import keras

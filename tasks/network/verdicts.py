@@ -8,7 +8,7 @@ import pyarrow as pa
 from tasks.evaluation.findings import describe_limit
 from tasks.evaluation.scores import confidence_of
 from tasks.network.bundle import BundleFacts, Classifier
-from tasks.texts.length_buckets import bucket_lengths
+from tasks.texts.padded import bucket_lengths
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import compose, list_offsets, words_to_ranks
 

@@ -17,14 +17,8 @@ from typing import Any, NoReturn, TypeVar, cast, get_args
 from pydantic import Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from tasks.core import environment
 from tasks.core.base_settings import Settings
@@ -150,13 +144,8 @@ class Flags(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_other: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *_: Source, **__: Source
+    ) -> tuple[Source, ...]:
         """Read our own variables only; a preset ranks below the flags and the environment."""
         own = {name.lower(): os.environ[name] for name in variables_read(settings_cls).values()}
         cast(EnvSettingsSource, env_settings).env_vars = own
@@ -186,7 +175,7 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UsageError(f"--preset {name}: cannot be read as TOML ({error})") from error
 
 
-class PresetSource(PydanticBaseSettingsSource):
+class PresetSource(Source):
     """The settings of the preset that --preset or IMDB_PRESET names."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:

@@ -1,12 +1,13 @@
-"""Groups: training texts about one thing, such as a film, that folds and validation must not separate."""
+"""Groups of texts about one thing, such as a film: folds do not separate them, and each is a slice of the test."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-GROUPS = "groups.parquet"
+GROUPS, SLICES = "groups.parquet", "slices.parquet"
 BLOCK_ROWS = 100  # of all labels together, if there are enough rows
 MIN_BLOCKS = 50
 
@@ -78,3 +79,39 @@ def read_groups(folder: Path) -> np.ndarray:
 def is_contiguous(folder: Path) -> bool:
     """Return whether the encoded texts of each group are contiguous, so that validation can take whole groups."""
     return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")
+
+
+class Slices(NamedTuple):
+    """Test texts that share a value of a column, in the order in which they are scored.
+
+    Attributes:
+        values: distinct values of large slices.
+        places: (n,) int32 places in `values`; -1 if too few texts share a text's value.
+    """
+
+    values: list[str]
+    places: np.ndarray
+
+
+def large_slices(values: pa.Array, min_rows: int) -> Slices:
+    """Return the slices of n strings that have at least `min_rows` rows."""
+    encoded = values.dictionary_encode()
+    places = encoded.indices.to_numpy()
+    counts = np.bincount(places, minlength=len(encoded.dictionary))
+    kept = np.flatnonzero(counts >= min_rows)
+    place_of_value = np.full(len(counts), -1, np.int32)
+    place_of_value[kept] = np.arange(len(kept))
+    return Slices(encoded.dictionary.take(pa.array(kept)).to_pylist(), place_of_value[places])
+
+
+def write_slices(folder: Path, slices: Slices) -> None:
+    """Write the value of each text, null for rare ones."""
+    places = pa.array(slices.places, mask=slices.places < 0)
+    values = pa.DictionaryArray.from_arrays(places, pa.array(slices.values, pa.string()))
+    pq.write_table(pa.table({"value": values}), folder / SLICES, compression="zstd")
+
+
+def read_slices(folder: Path) -> Slices:
+    """Read slices.parquet."""
+    values = pq.read_table(folder / SLICES)["value"].combine_chunks()
+    return Slices(values.dictionary.to_pylist(), values.indices.fill_null(-1).to_numpy().astype(np.int32))

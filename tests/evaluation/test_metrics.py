@@ -17,7 +17,7 @@ from tasks.evaluation.metrics import (
     wilson_interval,
 )
 from tasks.evaluation.scores import Scores
-from tasks.texts.slices import large_slices
+from tasks.texts.groups import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()
 
@@ -150,11 +150,11 @@ def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last
     right = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], bool)
     labels = np.zeros(9, np.int8)
     scores = Scores(labels, np.where(right, 0.1, 0.9).astype(np.float32))
-    rows = accuracy_by_slice(scores, large_slices("film", films, min_rows=3), 0.5)
+    rows = accuracy_by_slice(scores, large_slices(films, min_rows=3), 0.5)
     assert [(row["value"], row["reviews"]) for row in rows] == [("b", 3), ("a", 3), (None, 3)]
     assert [row["accuracy"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
     assert rows[0]["ci95"] == wilson_interval(1, 3)
-    alone = accuracy_by_slice(scores, large_slices("film", films, min_rows=1), 0.5)
+    alone = accuracy_by_slice(scores, large_slices(films, min_rows=1), 0.5)
     assert [row["value"] for row in alone] == ["d", "b", "a", "c", ""]
     assert sum(row["reviews"] for row in alone) == 9
 

@@ -22,6 +22,7 @@ from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.settings import RunSettings
 from tasks.store.pruning import STAMPED_FILES
+from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import STEPS, as_flags, small
 
 PROJECT = Path(__file__).parents[2]
@@ -84,7 +85,8 @@ def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, m
 
 def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):
     metrics = run(small(imdb))
-    folder = metrics["folder"]
+    folder = metrics.pop("folder")
+    assert set(metrics) <= DESCRIBED, "each key has a description"
     assert folder.parent == store / "runs"
     assert (store / "runs" / "latest").resolve() == folder
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]

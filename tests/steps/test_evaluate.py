@@ -10,8 +10,9 @@ from tasks.evaluation.result_files import CandidateMetrics
 from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
 from tasks.select import choose
 from tasks.texts.dataset import Dataset
+from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, padded_schema, write_padded
-from tasks.texts.slices import large_slices, write_slices
+from tests.support.metrics_page import DESCRIBED
 from tests.support.small_reviews import WORDS
 
 
@@ -49,7 +50,14 @@ def run_evaluate(scored, sliced, **settings) -> None:
 def judged(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
     run_evaluate(scored, None, **settings)
-    return json.loads((scored / "out" / "metrics.json").read_text())
+    return read_metrics(scored)
+
+
+def read_metrics(scored) -> dict:
+    metrics = json.loads((scored / "out" / "metrics.json").read_text())
+    of_splits = {*metrics["test"], *metrics["validation"], *metrics["baseline"]} - {"comparison"}
+    assert of_splits | set(metrics) <= DESCRIBED, "each key has a description"
+    return metrics
 
 
 def test_both_classifiers_are_judged_by_the_same_measure_and_compared(scored):
@@ -106,9 +114,9 @@ def test_costs_move_the_threshold_and_are_reported(scored):
 def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
     assert "by_slice" not in judged(scored)["test"]
     films = np.where(padded.lengths > 30, "long", "short")
-    write_slices(scored, large_slices("film", pa.array(films), min_rows=2))
+    write_slices(scored, large_slices(pa.array(films), min_rows=2))
     run_evaluate(scored, scored)
-    rows = json.loads((scored / "out" / "metrics.json").read_text())["test"]["by_slice"]
+    rows = read_metrics(scored)["test"]["by_slice"]
     is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
     expected = {film: is_right[films == film].mean() for film in ("long", "short")}
     assert {row["value"]: row["accuracy"] for row in rows} == pytest.approx(expected)

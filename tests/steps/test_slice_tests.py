@@ -11,7 +11,7 @@ from tasks.download import download
 from tasks.encode import encode
 from tasks.slice_tests import slice_tests
 from tasks.texts.encoded import Encoding, encoded_file, read_vocabulary
-from tasks.texts.slices import read_slices
+from tasks.texts.groups import read_slices
 from tests.support.small_runs import small
 
 FILMS = ("Alien", "Brazil", " Alien ", None, "7")

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.texts.length_buckets import bucket_lengths, count_batches, cut_batch, plan_batches
+from tasks.texts.padded import bucket_lengths, count_batches, cut_batch, plan_batches
 
 
 def test_a_review_is_padded_to_the_next_multiple_of_32_and_at_most_to_maxlen():
