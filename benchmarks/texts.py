@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.texts.sources.npz import read_ranks
+from tasks.texts.sources.imdb import read_ranks
 
 
 def word_ranks(data: Path) -> dict[str, int]:

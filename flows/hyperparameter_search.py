@@ -28,15 +28,9 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     The study is named by a hash of the search, the settings and the texts, so the same search is resumed.
     """
     space, shared = read_search(settings.search), shared_settings(settings)
-    asked = {section: shared[section] for section in ("data", "model", "phrases", "training")}
-    name = digest(
-        {
-            "asked": asked,
-            "metric": settings.evaluation.metric,
-            "search": settings.search.split(),
-            "of": downloaded.sha256,
-        }
-    )
+    key = {section: shared[section] for section in ("data", "model", "phrases", "training")}
+    key |= {"metric": settings.evaluation.metric, "search": settings.search.split(), "of": downloaded.sha256}
+    name = digest(key)
     store = open_store()
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:

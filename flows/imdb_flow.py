@@ -93,8 +93,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
-    metric = evaluation.metric
-    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
+    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=evaluation.metric)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
     selected = select(
         downloaded=downloaded,

@@ -9,12 +9,12 @@ import numpy as np
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
+from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import keep_together, write_groups
 from tasks.texts.shuffle import reorder, shuffled_orders
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_limits import WordCheck
-from tasks.texts.word_ranks import WordRanks, read_word_ranks
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:

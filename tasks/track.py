@@ -27,7 +27,7 @@ from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset import Dataset
-from tasks.texts.text_hashes import Identities, identify_texts
+from tasks.texts.downloaded import Identities, identify_texts
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Metric, Run

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tasks.core.errors import InputError
 from tasks.core.settings import ThresholdSettings
 from tasks.texts.dataset import JsonFile, label_dtype
-from tasks.texts.text_hashes import Identities
+from tasks.texts.downloaded import Identities
 
 # How probabilities become labels: the threshold of two labels, or of more the (predicted, true) costs of mistakes.
 Rule = float | np.ndarray

@@ -17,7 +17,7 @@ from tasks.network.bundle import Classifier, open_keras
 from tasks.registry.contest import Contest
 from tasks.registry.loading import described, load_version
 from tasks.registry.versions import EVALUATION
-from tasks.texts.text_hashes import iterate_texts
+from tasks.texts.downloaded import iterate_texts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -5,7 +5,7 @@ import pytest
 
 from tasks.evaluation.scores import HeldOutScores, Scores, look_up, read_held_out, write_held_out
 from tasks.registry.contenders import Contender, NotComparable
-from tasks.texts.text_hashes import Identities
+from tasks.texts.downloaded import Identities
 
 
 def version(number: int, **tags: str) -> SimpleNamespace:

@@ -70,7 +70,7 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
 
     import numpy as np
 
-    from tasks.texts.word_ranks import read_word_ranks
+    from tasks.texts.downloaded import read_word_ranks
 
     url, _, _ = mirror
     hostile = object_array([[1], [2]])

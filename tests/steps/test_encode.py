@@ -11,10 +11,10 @@ from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.encode import check_labels, encode
 from tasks.texts.dataset import Dataset
+from tasks.texts.downloaded import read_word_ranks
 from tasks.texts.encoded import Encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups
 from tasks.texts.vocabulary import UNRANKED
-from tasks.texts.word_ranks import read_word_ranks
 from tests.support.small_reviews import WORDS
 
 DATASET = Dataset(name="own", sha256="", labels=("bad", "good"))

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.errors import SourceError
-from tasks.texts.sources import npz
-from tasks.texts.sources.npz import read_ranks
+from tasks.texts.sources.imdb import read_ranks
 from tests.support.small_reviews import Hostile, object_array
 
 
@@ -114,7 +113,7 @@ def test_an_array_that_lies_about_its_size_costs_no_memory(tmp_path):
 
 
 def test_a_member_that_inflates_without_end_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz, "MAX_MEMBER_BYTES", 1_000_000)
+    monkeypatch.setattr("tasks.texts.sources.imdb.MAX_MEMBER_BYTES", 1_000_000)
     with pytest.raises(SourceError, match="inflates to more than 1000000 bytes"):
         read_ranks(save_member(tmp_path / "a.npz", b"\0" * 50_000_000), "train")
 
@@ -133,7 +132,7 @@ NESTED = b"\x80\x04" + b"(" + b"]" * (8 << 20) + b"l."  # 8 million empty lists 
 
 @pytest.mark.parametrize("bomb", [b"\x80\x04]r\xff\xff\xff\x7f.", NESTED], ids=["memo", "nested lists"])
 def test_a_pickle_that_decodes_to_gigabytes_is_refused_with_its_name(tmp_path, monkeypatch, bomb):
-    monkeypatch.setattr(npz, "MAX_GROWTH_BYTES", 1 << 28)
+    monkeypatch.setattr("tasks.texts.sources.imdb.MAX_GROWTH_BYTES", 1 << 28)
     with pytest.raises(SourceError, match=r"a.npz: x_train.npy decodes to more than 268,435,456 bytes, expected flat"):
         read_ranks(save_member(tmp_path / "a.npz", header((2,)) + bomb), "train")
     read_ranks(save(tmp_path / "b.npz"), "train")

@@ -1,6 +1,7 @@
-"""Word ranks: the texts and labels of a download in any format as word ranks, part by part."""
+"""Downloaded texts in any format, part by part: as word ranks, and as hashes that recognise a text anywhere."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,8 @@ from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
-from tasks.texts.shuffle import SHUFFLED
-from tasks.texts.sources import imdb, npz
+from tasks.texts.shuffle import SHUFFLED, shuffled_orders
+from tasks.texts.sources import imdb
 from tasks.texts.tables.reading import MAX_BATCH_BYTES, iterate_rows, regroup
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import WordCounts, words_to_ranks
@@ -62,7 +63,7 @@ def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
 def read_arrays(downloaded: Path) -> WordRanks:
     """Return the texts of Keras's arrays: each split is one pickle, so it is in memory as a whole."""
     index = downloaded / imdb.WORD_INDEX
-    splits = {split: npz.read_ranks(downloaded / imdb.NPZ, split) for split in npz.KERAS_SPLITS}
+    splits = {split: imdb.read_ranks(downloaded / imdb.NPZ, split) for split in imdb.KERAS_SPLITS}
     return WordRanks(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
         label_names=Dataset.read(downloaded).labels,
@@ -128,3 +129,70 @@ def rank_texts(path: Path, split: str, vocabulary: pa.Array, rule: str) -> Itera
     """Yield the word ranks of one split's texts."""
     for texts in iterate_column(path, split, "text"):
         yield words_to_ranks(tokenise(texts, rule), vocabulary)
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Hashes of a run's texts.
+
+    Attributes:
+        tested: (n,) uint64, of the test texts in the order in which they are scored.
+        learnt: (m,) uint64, sorted and distinct, of the training and validation texts.
+        left_out: how many texts of the download are among neither, because the number was limited.
+    """
+
+    tested: np.ndarray
+    learnt: np.ndarray
+    left_out: int = 0
+
+
+def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
+    """Return the hashes of a download's texts, shuffled and limited as `encode` does."""
+    splits = {}
+    for split in SHUFFLED:
+        hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
+        splits[split] = np.concatenate([np.zeros(0, np.uint64), *hashes])
+    if not len(splits["validation"]):
+        del splits["validation"]
+    orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
+    kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
+    learnt = [hashes for split, hashes in kept.items() if split != "test"]
+    left_out = sum(len(splits[split]) - len(hashes) for split, hashes in kept.items())
+    return Identities(kept["test"], np.unique(np.concatenate(learnt)), left_out)
+
+
+def iterate_texts(
+    downloaded: Path, split: str, *, with_texts: bool = True
+) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
+    """Yield the hashes and texts of a split, part by part, in the download's order.
+
+    The texts of Keras's arrays are their words joined by spaces; None if the words are unknown or not asked for.
+    """
+    if (downloaded / imdb.NPZ).exists():
+        yield from iterate_arrays(downloaded, split, with_texts=with_texts)
+        return
+    for texts in iterate_column(downloaded / TEXTS, split, "text"):
+        # By the rule "unicode", case, punctuation and spaces do not matter.
+        yield hash_all(pc.binary_join(tokenise(texts, "unicode"), " ").cast(pa.binary()).to_pylist()), texts
+
+
+def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterator[tuple[np.ndarray, pa.Array | None]]:
+    """Yield the hashes and texts of Keras's arrays."""
+    if split not in imdb.KERAS_SPLITS:
+        return
+    lists, _labels = imdb.read_ranks(downloaded / imdb.NPZ, split)
+    index = downloaded / imdb.WORD_INDEX
+    words = np.array(["", *imdb.read_word_index(index, str(index))], object) if with_texts and index.exists() else None
+    for start in range(0, len(lists), ROWS_PER_PART):
+        rows = [np.asarray(row.values, np.int32) for row in lists.slice(start, ROWS_PER_PART)]
+        # A word index may end before the ranks that num_words leaves out.
+        texts = (
+            None if words is None else pa.array([" ".join(words.take(row, mode="clip")) for row in rows], pa.string())
+        )
+        yield hash_all(row.tobytes() for row in rows), texts
+
+
+def hash_all(contents: Iterable[bytes]) -> np.ndarray:
+    """Return 64-bit hashes: (n,) uint64. Among ten million texts, two share one with a probability of 3 in 10^6."""
+    digests = b"".join(hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return np.frombuffer(digests, ">u8").astype(np.uint64)

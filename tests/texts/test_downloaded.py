@@ -7,8 +7,8 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.encode import encode
+from tasks.texts.downloaded import identify_texts, iterate_texts
 from tasks.texts.encoded import encoded_file
-from tasks.texts.text_hashes import identify_texts, iterate_texts
 
 TEXTS = ["A good film.", "Bad!", "so so", "the best", "the worst", "a  GOOD film"]
 
