@@ -87,7 +87,7 @@ def test_the_quick_preset_is_small():
             ["--data.maxlen -5", "--model.cell transformer: input should be 'simple_rnn', 'lstm' or 'gru'"],
         ),
         (["--data.maxlin", "5"], ["did you mean --data.maxlen?"]),
-        (["--preset", "slow"], ["no such preset (case-study, fast, quick, tuned)"]),
+        (["--preset", "slow"], ["no such preset (auto, case-study, fast, quick, tuned)"]),
         (["--model.cell", "simple_rnn", "--model.recurrent-activation", "tanh"], ["simple_rnn has none"]),
     ],
 )
