@@ -4,6 +4,7 @@ from tasks.reporting.command_line import read_preset
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -23,8 +24,8 @@ from tasks.pad import pad
 from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
 
-# The cheapest first, with the seconds as a multiple of those of the stage before.
-PRESETS = {"fast": 3.0, "tuned": 4.0}
+PRESETS = ("fast", "tuned")
+TUNED_BY_FAST = 3.0  # the ratio of their seconds; up to 6 with many long texts, when tuned may be stopped
 SEARCH = (
     "model.units=16..96 model.word_dropout=0..0.3 model.dense_dropout=0..0.5 training.learning_rate=0.002..0.02 "
     "training.min_steps=180..720"
@@ -129,7 +130,7 @@ def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
     """Return the settings of each preset on the texts of a run, validated on the same ones."""
-    shared = settings.model_dump() | {"cells": None, "presets": tuple(PRESETS)}
+    shared = settings.model_dump() | {"cells": None, "presets": PRESETS}
     shared["evaluation"]["metric"] = settings.evaluation.metric or "accuracy"
     members = members_of(CompareSettings.model_validate(shared), {name: read_preset(name) for name in PRESETS})
     same = {name: getattr(settings.data, name) for name in VALIDATED_ON}
@@ -139,6 +140,14 @@ def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
     }
 
 
+def train_network(auto: Auto, stage: str, seconds: float | None) -> float:
+    """Train the network of a stage within so many seconds, and return the cost of the epoch that is kept."""
+    network = auto.networks[stage]
+    named = trial_flow.with_options(flow_run_name=stage, timeout_seconds=seconds)
+    costs = named(network, auto.downloaded)
+    return min(costs) if network.training.keep_best else costs[-1]
+
+
 def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
     """Return the settings of the best network that was found within so many minutes, and a record for metrics.json.
 
@@ -146,16 +155,8 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     """
     auto = Auto(settings, minutes, downloaded)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
-
-    for name, factor in PRESETS.items():
-        network = auto.networks[name]
-
-        def cost_within(seconds: float | None, name: str = name, network: RunSettings = network) -> float:
-            named = trial_flow.with_options(flow_run_name=name, timeout_seconds=seconds)
-            costs = named(network, downloaded)
-            return min(costs) if network.training.keep_best else costs[-1]
-
-        auto.run(name, cost_within, predicted=None if name == "fast" else factor * auto.tried[-1]["seconds"])
+    auto.run("fast", partial(train_network, auto, "fast"))
+    auto.run("tuned", partial(train_network, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
     auto.search_around(auto.best(network=True))
     chosen = auto.best(network=True)["stage"]
     return auto.networks[chosen], {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}

@@ -17,7 +17,7 @@ from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
 from tasks.compare import compare
 from tasks.core.error_messages import describe
-from tasks.core.errors import MemberError, RegistryError
+from tasks.core.errors import InputError, MemberError, RegistryError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset
@@ -110,6 +110,8 @@ def run_steps(settings: CompareSettings) -> None:
 def check(settings: CompareSettings) -> None:
     """Refuse unreadable texts, invalid members and missing runners before anything starts."""
     check_dataset(settings)
+    if settings.auto.minutes:
+        raise InputError("--preset auto chooses one model, and has nothing to compare; run it with imdb_flow.py")
     if settings.runner != "none":
         open_runner(settings)
     find_members(settings)

@@ -15,7 +15,7 @@ from flows.auto import choose_settings
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
-from tasks.core.errors import RegistryError, SourceUnreachable
+from tasks.core.errors import InputError, RegistryError, SourceUnreachable
 from tasks.core.settings import Considered, RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
@@ -63,6 +63,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
 
 def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
     """Run the cached steps, from the texts to the bundle."""
+    if settings.auto.minutes and not downloaded:
+        raise InputError("--dry-run: the results of --preset auto decide which steps run; give another preset")
     downloaded = downloaded or download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 import pytest
 
 from flows import auto as module
+from flows import compare_flow, imdb_flow
 from flows.auto import Auto, preset_settings
-from flows.imdb_flow import imdb_flow
-from tasks.core.errors import TrainingError
+from tasks.core.errors import InputError, TrainingError
+from tasks.core.flow_settings import CompareSettings
 from tests.support.small_runs import small
 
 NETWORK = {
@@ -34,6 +35,12 @@ def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_s
     assert {(its.data.validation_split, its.data.whole_groups) for its in networks.values()} == {(0.1, False)}
     assert {(its.data.source, its.data.max_reviews) for its in networks.values()} == {(settings.data.source, 300)}
     assert networks["tuned"].evaluation.metric == "accuracy"
+
+
+@pytest.mark.parametrize("refuse", [compare_flow.check, imdb_flow.run_steps])
+def test_a_comparison_and_a_dry_run_refuse_it(imdb, refuse):
+    with pytest.raises(InputError, match="--preset auto"):
+        refuse(CompareSettings.model_validate(small(imdb, auto={"minutes": 5}).model_dump()))
 
 
 def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):
@@ -72,7 +79,7 @@ def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
     monkeypatch.setattr(module, "MAX_TRIALS", 1)
     monkeypatch.setattr(Auto, "reason_to_skip", lambda *_: None)  # however slow this machine is
     settings = small(imdb, auto={"minutes": 5}, evaluation={"metric": "roc_auc"})
-    folder = imdb_flow(settings)
+    folder = imdb_flow.imdb_flow(settings)
     metrics = json.loads((folder / "metrics.json").read_text())
     tried = {its["stage"]: its["value"] for its in metrics["auto"]["tried"]}
     assert list(tried) == ["linear", "fast", "tuned", "search"]
@@ -81,6 +88,6 @@ def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
     assert len(list((store / "train").iterdir())) == 3
     assert len(list((store / "score").iterdir())) == 1
     assert "What was tried" in (folder / "report.html").read_text()
-    again = json.loads((imdb_flow(settings) / "metrics.json").read_text())
+    again = json.loads((imdb_flow.imdb_flow(settings) / "metrics.json").read_text())
     assert [step["cached"] for step in again["steps"] if step["name"] == "train"] == [True]
     assert [its["value"] for its in again["auto"]["tried"]] == list(tried.values())
