@@ -52,12 +52,7 @@ def gather_metrics(
 def write_run_folder(runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> Path:
     """Write runs/<UTC time>-<name>/, point runs/latest to it, and return it.
 
-    Args:
-        runs: the folder of run folders.
-        name: the run's.
-        settings: the run's.
-        metrics: from `gather_metrics`.
-        drawn: the folder of the step `figures`.
+    `metrics` is from `gather_metrics`, and `drawn` the folder of the step `figures`.
     """
     with written_as_newest(runs, name) as (draft, final):
         (draft / FIGURES).mkdir()

@@ -39,11 +39,7 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
     """Write imdb.npz and imdb_word_index.json into `folder` and return their origin.
 
     The .npz must have the published hash, or the one given. The word index is JSON, so a mirror's needs no hash.
-
-    Args:
-        settings: where to fetch from.
-        folder: where to write.
-        warn: called if a mirror has no word index, which only showing texts as words needs.
+    `warn` is called if a mirror has no word index, which only showing texts as words needs.
     """
     npz = settings.source or HOST + NPZ
     sha256 = settings.sha256 or NPZ_SHA256

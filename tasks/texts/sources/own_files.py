@@ -168,11 +168,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
 
     The files are read twice: first labels, groups and splits, then the texts. Only a few numbers per row stay in
     memory.
-
-    Args:
-        settings: the files, their columns and the limits.
-        folder: where to write.
-        warn: called with each line about what is left out or read in a special way.
+    `warn` is called with each line about what is left out or read in a special way.
 
     Raises:
         InputError: the files cannot be trained on, or change while they are read.
