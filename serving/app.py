@@ -86,8 +86,7 @@ class Service:
 
     def rejected(self) -> str | None:
         """Return the name of the champion that could not be loaded, so that an older model serves; or None."""
-        rejected = self.champion.rejected
-        return rejected.found.name if rejected else None
+        return self.champion.rejected.name if self.champion.rejected else None
 
     def describe(self) -> dict[str, Any]:
         """Return the response of /model."""

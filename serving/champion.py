@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -61,13 +61,6 @@ def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
     return LoadedModel(classifier, found, test, report if report.exists() else None)
 
 
-class Rejected(NamedTuple):
-    """A champion that could not be loaded, and the time of the next attempt, by the monotonic clock."""
-
-    found: FoundVersion
-    next_attempt: float
-
-
 class Champion:
     """The model that serves now, and the poll for a new champion."""
 
@@ -79,7 +72,8 @@ class Champion:
         """
         self.settings, self.uri = settings, uri
         self.logged = ""
-        self.rejected: Rejected | None = None
+        self.rejected: FoundVersion | None = None  # a champion that could not be loaded
+        self.next_attempt = 0.0  # to load it, by the monotonic clock
         self.now = load_model(self.find(), uri)
 
     def find(self) -> FoundVersion:
@@ -98,7 +92,7 @@ class Champion:
             if found == self.now.found:
                 self.rejected, self.logged = None, ""
                 return False
-            if self.rejected and self.rejected.found == found and time.monotonic() < self.rejected.next_attempt:
+            if self.rejected == found and time.monotonic() < self.next_attempt:
                 return False
             loaded = self.load(found)
         except Exception as error:  # whatever it is: the service must continue
@@ -115,5 +109,5 @@ class Champion:
         try:
             return load_model(found, self.uri)
         except Exception:
-            self.rejected = Rejected(found, time.monotonic() + RETRY_SECONDS)
+            self.rejected, self.next_attempt = found, time.monotonic() + RETRY_SECONDS
             raise

@@ -9,7 +9,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.base_settings import flatten
 from tasks.core.errors import DataError
 from tasks.core.files import written_as_newest
 from tasks.core.flow_settings import CompareSettings
@@ -29,6 +28,7 @@ from tasks.evaluation.plots import save_figure
 from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
+from tasks.registry.client import flatten
 from tasks.reporting import comparisons
 from tasks.reporting.pages import read_figures, render
 from tasks.store.artifact import Artifact, describe_artifacts

@@ -16,7 +16,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, replace_file
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.locks import locked
-from tasks.core.paths import check_writable, is_same, user_path
+from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
@@ -49,13 +49,7 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
 
 
 def score_parts(
-    classifier: Classifier,
-    source: Path,
-    options: ReadOptions,
-    words: int,
-    parts: Path,
-    on_read: OnRead,
-    form: str = ".parquet",
+    classifier: Classifier, source: Path, options: ReadOptions, words: int, parts: Path, on_read: OnRead, form: str
 ) -> int:
     """Score a file part by part into the folder `parts`, keeping finished ones, and return the number of rows.
 
@@ -159,7 +153,7 @@ def check_places(settings: PredictSettings) -> None:
         table_files(source)
         if not writable_form(output):
             raise InputError(f"{output}: scores are not written so; name a file that ends in {', '.join(WRITERS)}")
-    if is_same(source, output):
+    if output.exists() and source.samefile(output):
         raise InputError(f"{output}: has the texts, which scores must not replace; name another place with --output")
     check_writable(output / "scores" if source.is_dir() else output)
 

@@ -11,28 +11,14 @@ from prefect.runtime import flow_run
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import Metric, PromotionSettings
+from tasks.registry import versions
 from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.registry.loading import described, fetch_bundle, has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
-from tasks.registry.versions import (
-    CHALLENGER,
-    CHAMPION,
-    CONTENT,
-    NEITHER,
-    REPLACED_BY,
-    Decision,
-    Models,
-    champion_before,
-    decision_on,
-    model_or_default,
-    past_champions,
-    record_decision,
-    version_or_champion,
-    version_under,
-)
+from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
 from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
@@ -79,8 +65,8 @@ def judge_version(
 
 def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
     """Return which challenger of its champion a version is; under `registry_lock` no two have the same number."""
-    versions = client.search_model_versions(f"name = '{model}'")
-    decisions = {int(version.version): decision for version in versions if (decision := decision_on(version))}
+    found = client.search_model_versions(f"name = '{model}'")
+    decisions = {int(its.version): decision for its in found if (decision := versions.decision_on(its))}
     own = decisions.pop(contest.challenger, None)
     # With other settings it is still the same attempt, because its verdicts are the same.
     if own and own.against == contest.champion and own.attempt is not None:
@@ -93,7 +79,7 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
 
     `champion` is the current one, or None; `asked` are the settings of the promotion.
     """
-    standing, number = decision_on(version), int(version.version)
+    standing, number = versions.decision_on(version), int(version.version)
     if champion is not None and int(champion.version) == number:
         if standing and standing.decision == CHAMPION:
             return standing
@@ -109,10 +95,13 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
     return standing if standing and is_same and standing.decision != CHAMPION else None
 
 
-def read_versions(client: Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
+def read_versions(client: versions.Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
     model = tracked["model"]
-    version, champion = client.get_model_version(model, str(tracked["version"])), version_under(client, model, CHAMPION)
+    version, champion = (
+        client.get_model_version(model, str(tracked["version"])),
+        versions.version_under(client, model, CHAMPION),
+    )
     content = champion and champion.tags.get(CONTENT)  # without a hash, someone else has registered it
     is_lost = content and not has_files(champion.source, content, tracked["uri"])
     return (version, None, champion) if is_lost else (version, champion, None)
@@ -149,13 +138,13 @@ def promote_version(
                 client, uri, version, champion, downloaded, settings, lost and int(lost.version), metric
             )
             with registry_lock(client, uri, place["model"]):
-                before, current = champion or lost, version_under(client, place["model"], CHAMPION)
+                before, current = champion or lost, versions.version_under(client, place["model"], CHAMPION)
                 if (before and before.version) != (current and current.version):
                     continue
                 if isinstance(judged, Contest):
                     judged = decide(judged, attempt_of(client, place["model"], judged), settings)
                 decision = judged.model_copy(update={"asked": asked, "by": "run"})
-                return record_decision(client, version, decision).model_copy(update=place), True
+                return versions.record_decision(client, version, decision).model_copy(update=place), True
     raise RegistryError(
         f"{place['model']}: there was a new champion after each of {MAX_CONTESTS} contests; run the same again"
     )
@@ -164,8 +153,8 @@ def promote_version(
 def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Return the "model" and its "champions" so far."""
     with registry(uri) as client:
-        model = model_or_default(client, settings.registered_model)
-        return {"model": model, "champions": past_champions(client, model)}
+        model = versions.model_or_default(client, settings.registered_model)
+        return {"model": model, "champions": versions.past_champions(client, model)}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote")
@@ -192,14 +181,17 @@ def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
         RegistryError: there is no such version, or it cannot be loaded.
     """
     with registry(uri) as client:
-        model = model_or_default(client, settings.registered_model)
-        number = settings.version or champion_before(client, model)
+        model = versions.model_or_default(client, settings.registered_model)
+        number = settings.version or versions.champion_before(client, model)
         with tempfile.TemporaryDirectory() as scratch:
-            fetch_bundle(described(version_or_champion(client, model, number)), uri, Path(scratch))
+            fetch_bundle(described(versions.version_or_champion(client, model, number)), uri, Path(scratch))
         with registry_lock(client, uri, model):
-            version, before = version_or_champion(client, model, number), version_under(client, model, CHAMPION)
+            version, before = (
+                versions.version_or_champion(client, model, number),
+                versions.version_under(client, model, CHAMPION),
+            )
             against = int(before.version) if before is not None and before.version != version.version else None
             decision = Decision(decision=CHAMPION, reason=settings.reason, against=against, by="hand")
-            record = record_decision(client, version, decision).to_json() | {"model": model, "version": number}
+            record = versions.record_decision(client, version, decision).to_json() | {"model": model, "version": number}
     announce_champion(record)
     return record

@@ -10,14 +10,13 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.base_settings import flatten
 from tasks.core.files import digest
 from tasks.core.layout import METRICS
 from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import HeldOutScores, decision_rule, read_scores, write_held_out
-from tasks.registry.client import describe_run, experiment_id, registry, store_id, suppress_existing
+from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock

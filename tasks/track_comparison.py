@@ -9,12 +9,11 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.base_settings import flatten
 from tasks.core.environment import store_root
 from tasks.core.files import digest
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, CONFIG
 from tasks.core.settings import TrackingSettings
-from tasks.registry.client import describe_run, experiment_id, registry
+from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.store.step_log import TRACK, log_step
 from tasks.store.store import Store
 

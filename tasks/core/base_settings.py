@@ -21,14 +21,6 @@ ModelName = Annotated[str, Field(min_length=1, max_length=250), AfterValidator(c
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 
 
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as `section.setting`: text."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return flat
-
-
 class Settings(BaseModel):
     """Frozen, and an unknown key is an error: a misspelt setting never passes for a default. Numbers are finite."""
 

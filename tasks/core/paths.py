@@ -47,11 +47,6 @@ def check_writable(place: Path) -> None:
         raise InputError(f"{folder}: no right to write here; change its mode or name another place with --output")
 
 
-def is_same(one: Path, other: Path) -> bool:
-    """Return whether two paths lead to the same file or folder."""
-    return one.exists() and other.exists() and one.samefile(other)
-
-
 def has_password(address: str) -> bool:
     """Return whether an address has a user before its host, even if the password has a slash, or a secret in its query.
 

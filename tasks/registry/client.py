@@ -169,6 +169,14 @@ def suppress_existing() -> Iterator[None]:
             raise
 
 
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as `section.setting`: text."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return flat
+
+
 def describe_run(content: str) -> dict[str, str]:
     """Return the tags of a run: its content, machine, commit and store."""
     from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY

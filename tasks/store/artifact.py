@@ -1,12 +1,11 @@
 """An artifact: the result of a step, known by its files and their hashes; and all artifacts of a run, by name."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.core.errors import StoreError
 from tasks.core.files import digest, hash_file, list_files
@@ -34,14 +33,13 @@ def unseal(path: Path, kind: type[Record]) -> Record:
         DamagedError: it is missing, not as it was written, or names a file outside its folder.
     """
     try:
-        content = path.read_bytes()
-        sealed = json.loads(content)
-        record = kind.model_validate(sealed["content"])
+        sealed = json.loads(path.read_bytes())
+        record, is_altered = kind.model_validate(sealed["content"]), digest(sealed["content"]) != sealed["sha256"]
     except ValidationError as error:
         raise DamagedError(f"{path}: unreadable ({error.errors()[0]['msg']})") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{path}: missing or unreadable") from error
-    if content != seal(record):
+    if is_altered:
         raise DamagedError(f"{path}: altered")
     return record
 
@@ -68,11 +66,6 @@ class Artifact(BaseModel):
     files: dict[RelativeName, FileRecord]
     meta: dict[str, Any] = {}
     made_of: dict[str, Any] = {}
-
-    @model_serializer(mode="wrap")
-    def _leave_out_nothing_made_of(self, handler: Callable[["Artifact"], dict[str, Any]]) -> dict[str, Any]:
-        # Manifests of earlier versions do not have it, and must be what they were when they were sealed.
-        return {name: value for name, value in handler(self).items() if name != "made_of" or value}
 
     @property
     def step(self) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import re
 import time
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from tasks.core.layout import LOCKS
 from tasks.core.locks import locked
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
-
-ANNOUNCED = re.compile(r"\d+-\d+(\.(?P<key>.+))?\.lock")
 
 
 @functools.cache
@@ -48,8 +45,6 @@ def is_live(announced: Path) -> bool:
 
     The lock decides: the process id may be reused, and clocks change.
     """
-    if not announced.exists():
-        return False
     with locked(announced, wait=False) as free:
         if free:
             announced.unlink(missing_ok=True)
@@ -62,12 +57,10 @@ def live_uses(root: Path) -> tuple[float, set[str]]:
     The time is in seconds since 1970; now if there is none.
     """
     oldest, keys = time.time(), set()
-    for path in (root / LOCKS / "in-use").glob("[0-9]*.lock"):
-        announced = ANNOUNCED.fullmatch(path.name)
-        if announced and is_live(path):
-            if announced["key"]:
-                keys.add(announced["key"])
-                continue
-            with contextlib.suppress(FileNotFoundError):  # it has just ended
-                oldest = min(oldest, path.stat().st_ctime)
+    for path in filter(is_live, (root / LOCKS / "in-use").glob("[0-9]*-*.lock")):
+        if key := path.stem.partition(".")[2]:
+            keys.add(key)
+            continue
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            oldest = min(oldest, path.stat().st_ctime)
     return oldest, keys

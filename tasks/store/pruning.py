@@ -6,15 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.core.files import (
-    STAMPED,
-    UNFINISHED_SECONDS,
-    explain_os_errors,
-    list_files,
-    remove_unfinished,
-    remove_whole,
-    unfinished_folders,
-)
+from tasks.core import files
 from tasks.core.layout import CHECKPOINTS, COMPARISONS, LATEST, LOCKS, RUNS
 from tasks.core.locks import lock_file, locked
 from tasks.store.artifact import DamagedError
@@ -55,7 +47,7 @@ def prune(root: Path, days: int) -> Pruned:
     still unused then: a run that starts meanwhile rebuilds it, or has marked it as used. What a running process holds
     is skipped.
     """
-    with locked(lock_file(root, "prune/store"), "prune"), explain_os_errors(root):
+    with locked(lock_file(root, "prune/store"), "prune"), files.explain_os_errors(root):
         pruned, serving_runs = Pruned(foreign_files=artifact_keys(root, foreign=True)), set()
         alive_since, served = live_uses(root)
         cutoff = min(time.time() - days * DAY, alive_since)
@@ -67,9 +59,9 @@ def prune(root: Path, days: int) -> Pruned:
                 prune_artifact(root, entry, cutoff, pruned)
         for folder in sorted((root / CHECKPOINTS).glob("*/*/")):
             prune_checkpoint(root, folder, cutoff, pruned)
-        for place, files in STAMPED_FILES.items():
-            prune_stamped(root, place, files, cutoff, pruned, serving_runs)
-        prune_unfinished(root, min(time.time() - UNFINISHED_SECONDS, alive_since), pruned)
+        for place, ours in STAMPED_FILES.items():
+            prune_stamped(root, place, ours, cutoff, pruned, serving_runs)
+        prune_unfinished(root, min(time.time() - files.UNFINISHED_SECONDS, alive_since), pruned)
         prune_locks(root, cutoff, pruned)
     return pruned
 
@@ -89,7 +81,7 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
         if others:
             pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
         elif last_used(root / key) < cutoff:
-            remove_whole(root / key)
+            files.remove_whole(root / key)
             lock_file(root, key).unlink()
             pruned.artifacts.append(entry)
 
@@ -105,41 +97,41 @@ def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) ->
 
 
 def prune_stamped(
-    root: Path, place: str, files: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str]
+    root: Path, place: str, ours: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str]
 ) -> None:
     """Remove the folders of runs or comparisons from before `cutoff`, except `latest` and those in `kept`."""
     latest = (root / place / LATEST).resolve()
     for folder in sorted((root / place).glob("[!.]*/")):
-        if not STAMPED.fullmatch(folder.name) and not folder.is_symlink():
+        if not files.STAMPED.fullmatch(folder.name) and not folder.is_symlink():
             pruned.foreign_files.append(f"{place}/{folder.name}")
         elif not folder.is_symlink() and folder.resolve() != latest and folder.name not in kept:
-            prune_folder(root, folder, files, cutoff, pruned)
+            prune_folder(root, folder, ours, cutoff, pruned)
 
 
-def prune_folder(root: Path, folder: Path, files: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
+def prune_folder(root: Path, folder: Path, ours: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
     """Remove a folder whose files are all older than `cutoff`, if all of them are ours by their names."""
-    found = list_files(folder)
+    found = files.list_files(folder)
     if max((path.stat().st_mtime for path in found), default=folder.stat().st_mtime) >= cutoff:
         return
-    others = [path for path in found if not files.fullmatch(path.relative_to(folder).as_posix())]
+    others = [path for path in found if not ours.fullmatch(path.relative_to(folder).as_posix())]
     if others:
         pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
     else:
-        remove_whole(folder)
+        files.remove_whole(folder)
         pruned.removed.append(str(folder.relative_to(root)))
 
 
 def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
     """Remove the unfinished folders of killed processes; those without a lock if they are from before `before`."""
     for step in step_folders(root):
-        for left, name in unfinished_folders(step):
+        for left, name in files.unfinished_folders(step):
             lock = lock_file(root, f"{step.name}/{name}")
             if lock.exists():  # else it is not ours
                 with locked(lock, wait=False) as free:
-                    if free and remove_whole(left, name):
+                    if free and files.remove_whole(left, name):
                         pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
-        pruned.removed.extend(str(left.relative_to(root)) for left in remove_unfinished(place, before))
+        pruned.removed.extend(str(left.relative_to(root)) for left in files.remove_unfinished(place, before))
 
 
 def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:

@@ -14,6 +14,8 @@ from tasks.store.bucket import Bucket
 from tasks.store.leases import leased
 from tasks.store.store import MANIFEST, Fill, Store, fill_draft, logger
 
+OBJECTS = "objects"  # the bucket's folder of files, each named by its sha256
+
 
 class SharedStore(Store):
     """Files by their hash, and the manifests that make artifacts of them; `root` is this machine's copy.
@@ -85,7 +87,7 @@ class SharedStore(Store):
         `replaced`, its objects are not trusted and written again.
         """
         for name, sha256 in files.items():
-            path, place = folder / name, object_name(sha256)
+            path, place = folder / name, f"{OBJECTS}/{sha256}"
             if replaced is not None or not self.bucket.has(place, path.stat().st_size):
                 self.bucket.upload(path, place)
         name, manifest = f"{key}/{MANIFEST}", (folder / MANIFEST).read_bytes()
@@ -120,18 +122,13 @@ class SharedStore(Store):
         if artifact.key != key:
             raise DamagedError(f"{self.bucket.where(key)}: belongs to {artifact.key}")
         for name, sha256 in hashes(artifact).items():
-            path, place = folder / name, object_name(sha256)
+            path, place = folder / name, f"{OBJECTS}/{sha256}"
             path.parent.mkdir(parents=True, exist_ok=True)
             if not self.bucket.download(place, path):
                 raise DamagedError(f"{self.bucket.where(place)}: missing, which is {name}")
             if hash_file(path) != sha256:
                 raise DamagedError(f"{self.bucket.where(place)}: altered, which is {name}")
         return artifact
-
-
-def object_name(sha256: str) -> str:
-    """Return the object name of a file."""
-    return f"objects/{sha256}"
 
 
 def open_store() -> Store:

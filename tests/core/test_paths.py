@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError, RegistryError
-from tasks.core.paths import check_relative, check_writable, has_password, is_same, printable_url, user_path
+from tasks.core.paths import check_relative, check_writable, has_password, printable_url, user_path
 from tasks.registry.client import tracking_uri
 
 
@@ -34,13 +34,6 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match=f"{tmp_path}: no right to write here"):
         check_writable(tmp_path / "scores")
-
-
-def test_a_file_is_the_same_by_any_name(tmp_path):
-    (tmp_path / "a").write_text("")
-    (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert is_same(tmp_path / "a", tmp_path / "." / "b")
-    assert not is_same(tmp_path / "a", tmp_path / "c")
 
 
 def test_a_tilde_is_a_home_where_there_is_one(monkeypatch):

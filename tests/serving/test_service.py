@@ -269,7 +269,7 @@ def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedl
             assert not serving.look()
             assert not serving.look()
         assert not serving.look()  # too early
-        assert serving.rejected.found.number == version
+        assert serving.rejected.number == version
         now = time.monotonic()
         monkeypatch.setattr(champion.time, "monotonic", lambda: now + 61)
         assert serving.now.found.number == 1

@@ -58,13 +58,13 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
         promote, "registry", lambda _uri: nullcontext(SimpleNamespace(get_model_version=lambda *_: version(2)))
     )
     monkeypatch.setattr(promote, "registry_lock", lambda *_: nullcontext())
-    monkeypatch.setattr(promote, "version_under", lambda *_: champions.pop(0))
+    monkeypatch.setattr(promote.versions, "version_under", lambda *_: champions.pop(0))
     monkeypatch.setattr(
         promote,
         "judge_version",
         lambda *its: met.append(its[3].version) or Decision(decision=CHALLENGER, against=int(its[3].version)),
     )
-    monkeypatch.setattr(promote, "record_decision", lambda *its: recorded.append(its[2]) or its[2])
+    monkeypatch.setattr(promote.versions, "record_decision", lambda *its: recorded.append(its[2]) or its[2])
     tracked = {"model": "films", "version": 2, "uri": "http://127.0.0.1:1"}
     verdict, is_new = promote.promote_version(tracked, Path(), PromotionSettings())
     assert (verdict.against, is_new, met, len(recorded)) == (3, True, ["1", "3"], 1)
@@ -82,7 +82,7 @@ def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, 
         search_model_versions=lambda _query: [version(number, records.get(number)) for number in (1, 2, 3)],
     )
     monkeypatch.setattr(promote, "registry", lambda _uri: nullcontext(client))
-    monkeypatch.setattr(promote, "version_under", lambda *_: version(1))
+    monkeypatch.setattr(promote.versions, "version_under", lambda *_: version(1))
     monkeypatch.setattr(
         promote,
         "record_decision",

@@ -8,7 +8,7 @@ from tasks.core.files import hash_file
 from tasks.store.artifact import Artifact, DamagedError, hashes, seal
 from tasks.store.bucket import Bucket
 from tasks.store.leases import Lease
-from tasks.store.shared_store import SharedStore, object_name
+from tasks.store.shared_store import OBJECTS, SharedStore
 from tasks.store.store import MANIFEST, fill_draft
 
 KEY = "pad/abc"
@@ -118,7 +118,7 @@ def test_a_damaged_copy_is_fetched_again(here, object_store, caplog):
 def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucket, tmp_path, caplog):
     made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
-    place = object_name(made.files["b.txt"].sha256)
+    place = f"{OBJECTS}/{made.files['b.txt'].sha256}"
     bucket.upload(tmp_path / "damage", place)
     assert make(there, fill).sha256 == made.sha256
     assert warnings(caplog) == [f"{bucket.where(place)}: altered, which is b.txt; rebuilding it"]
@@ -128,7 +128,7 @@ def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucke
 
 def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket, caplog):
     made = make(here, fill)
-    bucket.remove(object_name(made.files["b.txt"].sha256))
+    bucket.remove(f"{OBJECTS}/{made.files['b.txt'].sha256}")
     with pytest.raises(DamagedError, match="missing"):
         there.find(KEY)
     make(there, fill)
@@ -165,7 +165,7 @@ def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
     monkeypatch.setattr(here.bucket, "create", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         here.publish(KEY, tmp_path, {"b.txt": sha256}, None)
-    assert bucket.read(object_name(sha256)) == b"abc"
+    assert bucket.read(f"{OBJECTS}/{sha256}") == b"abc"
     assert not there.exists(KEY)
     assert there.find(KEY) is None
 
@@ -180,7 +180,7 @@ def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, ther
 def test_of_two_that_find_the_same_damage_one_makes_it_again(here, there, bucket, tmp_path, monkeypatch):
     made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
-    bucket.upload(tmp_path / "damage", object_name(made.files["b.txt"].sha256))
+    bucket.upload(tmp_path / "damage", f"{OBJECTS}/{made.files['b.txt'].sha256}")
     shutil.rmtree(here.root / KEY)  # so that both look into the bucket
     makers, found, both = [], [], threading.Barrier(2)
     monkeypatch.setattr("tasks.store.store.logger.warning", lambda *_: both.wait(10))
