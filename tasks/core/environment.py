@@ -68,8 +68,8 @@ def store_address() -> str | None:
     # A bucket's name has neither sign; a password may hold a slash, which would look like the name's end.
     if {":", "@"} & set(place.partition("/")[0]):
         raise StoreError(
-            "the address of the store, --store or ARTIFACTS_STORE, holds a user or a password, and would be kept and "
-            "printed: leave them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            "--store, or ARTIFACTS_STORE, holds a user or a password, which would be kept and printed: leave "
+            "them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         )
     return named.rstrip("/")
 

@@ -152,11 +152,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def stamped(name: str) -> str:
-    """Return `<UTC time>-<name>`, a name for a folder; those of one place sort by their age."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name.replace('/', '-')}"
-
-
 UNFINISHED_SECONDS = 3600  # no such folder takes so long to write
 
 
@@ -165,7 +160,8 @@ def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
     """Yield an empty folder and its final path, `<place>/<UTC time>-<name>`; at the end `latest` points to it."""
     with explain_os_errors(place):
         remove_unfinished(place, time.time() - UNFINISHED_SECONDS)
-        final, link = place / stamped(name), place / f".{LATEST}.{os.getpid()}"
+        final = place / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name.replace('/', '-')}"  # so they sort by age
+        link = place / f".{LATEST}.{os.getpid()}"
         with written_whole(final) as draft:
             yield draft, final
         link.unlink(missing_ok=True)

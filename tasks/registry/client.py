@@ -17,17 +17,17 @@ from tasks.core.errors import RegistryError
 from tasks.core.files import replace_file
 from tasks.core.machine import describe_machine
 from tasks.core.paths import has_password, sqlite_address
-from tasks.registry.local_database import DATABASE_REMEDY, open_database, own_artifacts, own_database
+from tasks.registry.local_database import open_database, own_artifacts, own_database, unusable_database
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-CREDENTIALS = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 CHECK_ADDRESS = "check that MLFLOW_TRACKING_URI is the address of an MLflow server"
 # What to do about an HTTP status that proxies and hosts in front of MLflow send.
 REMEDIES = {
-    401: CREDENTIALS,
-    403: f"{CREDENTIALS}, of someone who may write there",
+    401: LOGIN,
+    403: f"{LOGIN}, of someone who may write there",
     429: "try again later, or raise the server's limit",
 }
 CHECK_SECONDS = 10
@@ -39,30 +39,30 @@ def tracking_uri() -> str | None:
     Raises:
         RegistryError: there is a password in it, which every run would keep, or MLflow cannot use it.
     """
-    address = os.environ.get("MLFLOW_TRACKING_URI") or None
-    if address and has_password(address):
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if not address:
+        return None
+    if has_password(address):
         raise RegistryError(
-            "MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, which are read"
+            f"MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and {LOGIN}"
         )
-    if address:
-        check_tracking_address(address)
-    return address
-
-
-def check_tracking_address(address: str) -> None:
-    """Raise RegistryError for an address without a scheme, and for a database whose driver is not installed."""
     scheme, mark, _rest = address.partition("://")
     if not mark and not re.match(r"file:|databricks|uc|[/.~]", address) and not Path(address).is_dir():
         raise RegistryError(
             f"MLFLOW_TRACKING_URI={address} has no scheme: write http://{address} for a server, "
             f"or ./{address} for a folder"
         )
-    if scheme.partition("+")[0] not in ("postgresql", "mysql", "mssql"):
-        return
+    if scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+        check_driver(address)
+    return address
+
+
+def check_driver(address: str) -> None:
+    """Raise RegistryError for a database whose driver is not installed or not known."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    scheme = address.partition("://")[0]
     try:
         make_url(address).get_dialect().import_dbapi()
     except ImportError as error:
@@ -109,7 +109,7 @@ def find_fault(address: str) -> str | None:
         return None
     status = response.status_code
     if status == HTTPStatus.OK:
-        return f"answered with a page that is not MLflow's, such as one to log in; {CHECK_ADDRESS}, and {CREDENTIALS}"
+        return f"answered with a page that is not MLflow's, such as one to log in; {CHECK_ADDRESS}, and {LOGIN}"
     remedy = REMEDIES.get(status) or ("try again later" if status >= 500 else CHECK_ADDRESS)
     return f"answered {status} ({response.reason}); {remedy}"
 
@@ -134,10 +134,7 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
     except (MlflowException, RequestException) as error:
         raise RegistryError(f"MLflow at {address} {find_fault(address) or f'failed: {first_line(error)}'}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
-        reason = getattr(error, "orig", error)
-        raise RegistryError(
-            f"MLflow at {address}: its database cannot be used ({reason}); {DATABASE_REMEDY}"
-        ) from error
+        raise unusable_database(address, getattr(error, "orig", error)) from error
 
 
 def first_line(error: Exception) -> str:

@@ -113,15 +113,11 @@ def has_files(source: str, content: str, uri: str | None) -> bool:
         return True
     from mlflow.artifacts import list_artifacts
 
+    places = [Path(place) for place in PLACES.values()]
+    folders = {f"{source.rstrip('/')}/{place.parent}".removesuffix("/.") for place in places}
     with registry(uri):
-        listed = [
-            file
-            for folder in {str(Path(place).parent) for place in PLACES.values()}
-            for file in list_artifacts(
-                artifact_uri=f"{source.rstrip('/')}/{folder}".removesuffix("/."), tracking_uri=uri
-            )
-        ]
-    return {Path(place).name for place in PLACES.values()} <= {Path(file.path).name for file in listed}
+        listed = [file for folder in folders for file in list_artifacts(artifact_uri=folder, tracking_uri=uri)]
+    return {place.name for place in places} <= {Path(file.path).name for file in listed}
 
 
 def load_version(

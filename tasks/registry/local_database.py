@@ -33,11 +33,6 @@ ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-DATABASE_REMEDY = (
-    "bring back a copy of it, or move it away to start over: models that it named are then no longer registered"
-)
-
-
 MODELS = """
 SELECT m.name, json_group_object(a.alias, CAST(a.version AS TEXT)) FILTER (WHERE a.alias IS NOT NULL)
 FROM registered_models m LEFT JOIN registered_model_aliases a ON a.name = m.name
@@ -57,6 +52,14 @@ WHERE e.name = ? AND t.value = ? AND r.status = 'FINISHED'
 AND 'active' = e.lifecycle_stage AND 'active' = r.lifecycle_stage AND 'active' = m.lifecycle_stage
 AND NOT EXISTS (SELECT 1 FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active')
 ORDER BY r.start_time DESC"""
+
+
+def unusable_database(place: Path | str, reason: object) -> RegistryError:
+    """Return the error for a database that SQLite or SQLAlchemy refuses."""
+    return RegistryError(
+        f"MLflow at {place}: its database cannot be used ({reason}); bring back a copy of it, or move it away to start "
+        "over: models that it named are then no longer registered"
+    )
 
 
 def own_database() -> Path:
@@ -212,4 +215,4 @@ def own_registry() -> Iterator[OwnRegistry]:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=60)) as database:
             yield OwnRegistry(database)
     except sqlite3.DatabaseError as error:
-        raise RegistryError(f"MLflow at {path}: its database cannot be used ({error}); {DATABASE_REMEDY}") from error
+        raise unusable_database(path, error) from error

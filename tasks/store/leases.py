@@ -73,9 +73,9 @@ class Lease:
             if self.tag:
                 self.tag = self._rewrite(self.tag)
             if self.tag is None:
+                place, term = self.bucket.where(self.name), f"{self.seconds:.0f} s"
                 raise LeaseLostError(
-                    f"{self.bucket.where(self.name)}: another worker has taken over, for this one gave no sign of life "
-                    f"for {self.seconds:.0f} s; run again to take what the other makes"
+                    f"{place}: another worker has taken over after {term} without a renewal; run again"
                 )
 
     def _rewrite(self, tag: str) -> str | None:

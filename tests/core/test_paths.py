@@ -103,7 +103,7 @@ def test_what_is_no_address_is_refused(address):
 
 def test_a_password_for_mlflow_is_refused_and_the_way_out_named(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org")
-    with pytest.raises(RegistryError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as raised:
+    with pytest.raises(RegistryError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as raised:
         tracking_uri()
     assert "secret" not in str(raised.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
