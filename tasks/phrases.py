@@ -38,7 +38,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSetting
 
 
 def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> PhraseFacts:
-    """Write table.parquet, folds.parquet, rows.parquet and phrases.json from uncut training texts.
+    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts.
 
     Raises:
         DataError: there are too few groups, too many words, or no phrase that enough texts contain.

@@ -19,15 +19,6 @@ MAX_VOCABULARY = 2_097_150  # (v + 1) ** 3 < 2 ** 63
 Parts = Callable[[], Iterator[pa.ListArray]]
 
 
-def check_vocabulary(vocabulary_size: int) -> None:
-    """Refuse a vocabulary whose phrases do not fit into 63 bits."""
-    if vocabulary_size > MAX_VOCABULARY:
-        raise DataError(
-            f"phrases can be made of at most {MAX_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
-            f"keep fewer with --data.num-words {MAX_VOCABULARY}"
-        )
-
-
 def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, longest: int = LONGEST) -> np.ndarray:
     """Return the codes of the phrases that end at each token, -1 where one would begin before its text.
 
@@ -122,7 +113,11 @@ def learn_phrases(
     Raises:
         DataError: the vocabulary is too large.
     """
-    check_vocabulary(vocabulary_size)
+    if vocabulary_size > MAX_VOCABULARY:
+        raise DataError(
+            f"phrases can be made of at most {MAX_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
+            f"keep fewer with --data.num-words {MAX_VOCABULARY}"
+        )
     known = distinct_phrases(parts(), vocabulary_size, longest, repeated=min_documents > 1)
     counts = count_phrases(parts(), known, vocabulary_size, longest)
     enough = np.bincount(counts.indices, minlength=len(known)) >= min_documents
