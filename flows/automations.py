@@ -59,12 +59,8 @@ SILENT = timedelta(seconds=90)  # three times the interval of heartbeats in depl
 TAKEN = timedelta(minutes=10)  # time for a container's image to be downloaded
 MAX_STARTS = 3  # of a run that crashes each time
 
-CRASH = "imdb-pipeline: a run that gives no sign of life has crashed"
-AGAIN = "imdb-pipeline: a run that has crashed begins again"
-NEVER_BEGUN = "imdb-pipeline: a run that was taken up and never began is scheduled again"
 ALIVE = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
-
 
 # The flows of deployment.yaml: only their deployed runs are restarted.
 DEPLOYED = ["imdb-pipeline", *(f"imdb-pipeline-{name}" for name in ("compare", "housekeeping", "predict"))]
@@ -99,17 +95,12 @@ def recovery_automations(silent: timedelta = SILENT, taken: timedelta = TAKEN) -
     again = ChangeFlowRunState(
         state=StateType.SCHEDULED, name="AwaitingRetry", message="It goes on where its steps were kept"
     )
-    return [
-        Automation(name=CRASH, trigger=is_silent, actions=[crashed]),
-        Automation(name=AGAIN, trigger=has_crashed, actions=[again]),
-        Automation(name=NEVER_BEGUN, trigger=is_pending, actions=[again]),
-    ]
-
-
-BLOCK = "imdb-pipeline"
-
-FAILURE = "imdb-pipeline: a run failed"
-PROMOTION = "imdb-pipeline: a new champion"
+    made = {
+        "imdb-pipeline: a run that gives no sign of life has crashed": (is_silent, crashed),
+        "imdb-pipeline: a run that has crashed begins again": (has_crashed, again),
+        "imdb-pipeline: a run that was taken up and never began is scheduled again": (is_pending, again),
+    }
+    return [Automation(name=name, trigger=trigger, actions=[action]) for name, (trigger, action) in made.items()]
 
 
 def notification_automations(block_id: object) -> list[Automation]:
@@ -121,38 +112,29 @@ def notification_automations(block_id: object) -> list[Automation]:
         return Automation(name=name, trigger=trigger, actions=[notify])
 
     imdb_runs = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": "imdb-pipeline"})
+    failure = "Run {{ flow_run.name }} of {{ flow.name }} failed: {{ flow_run.state.message }}"
     return [
-        when(
-            "prefect.flow-run.Failed",
-            FAILURE,
-            "Run {{ flow_run.name }} of {{ flow.name }} failed: {{ flow_run.state.message }}",
-            match_related=imdb_runs,
-        ),
-        when(MODEL_PROMOTED, PROMOTION, "{{ event.payload.reason }}"),
+        when("prefect.flow-run.Failed", "imdb-pipeline: a run failed", failure, match_related=imdb_runs),
+        when(MODEL_PROMOTED, "imdb-pipeline: a new champion", "{{ event.payload.reason }}"),
     ]
 
 
-def notify(address: str) -> None:
-    """Create or replace the webhook block, with the address as its secret, and both automations."""
-    block = CustomWebhookNotificationBlock(
-        name=BLOCK,
-        url="{{address}}",
-        method="POST",
-        json_data={"text": "{{subject}}: {{body}}"},
-        secrets={"address": address},
+def webhook_block(address: str) -> CustomWebhookNotificationBlock:
+    """Return the block that posts to a webhook, with the address as its secret."""
+    text = {"text": "{{subject}}: {{body}}"}
+    return CustomWebhookNotificationBlock(
+        name="imdb-pipeline", url="{{address}}", method="POST", json_data=text, secrets={"address": address}
     )
-    block_id = block.save(BLOCK, overwrite=True)
-    renew(notification_automations(block_id))
 
 
 def printable_webhook(address: str) -> str:
     """Return the part of a webhook's address that may be printed; raise InputError if it is missing or invalid."""
     try:
         site = printable_url(address)
+        if not site.startswith(("http://", "https://")):
+            raise ValueError("it begins with another scheme than https://")
     except ValueError as error:
-        raise InputError(f"WEBHOOK is missing or no address: {error}; set WEBHOOK=https://…") from None
-    if not site.startswith(("http://", "https://")):
-        raise InputError("WEBHOOK is not an HTTP address; expected one that begins with https://")
+        raise InputError(f"WEBHOOK is missing or no HTTP address: {error}; set WEBHOOK=https://…") from None
     return site
 
 
@@ -165,21 +147,20 @@ def main() -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    name = arguments.automations
-    return exit_status("automations.py", lambda: set_up(name, arguments.address), f"setting up {name}")
+    name, address = arguments.automations, arguments.address or os.environ.get("WEBHOOK", "")
+    return exit_status("automations.py", lambda: set_up(name, address), f"setting up {name}")
 
 
-def set_up(automations: str, address: str | None) -> int:
-    """Create or replace one of the two sets of automations."""
+def set_up(automations: str, address: str) -> int:
+    """Create or replace one of the two sets of automations; `address` is the webhook's."""
     check_server(PREFECT_API_URL.value())
     if automations == "recovery":
         renew(recovery_automations())
         print("Runs whose process or machine is gone start again by themselves")
-        return 0
-    address = address or os.environ.get("WEBHOOK", "")
-    site = printable_webhook(address)
-    notify(address)
-    print(f"The webhook at {site} is called when a run fails and when a model becomes the champion")
+    else:
+        site = printable_webhook(address)
+        renew(notification_automations(webhook_block(address).save("imdb-pipeline", overwrite=True)))
+        print(f"The webhook at {site} is called when a run fails and when a model becomes the champion")
     return 0
 
 

@@ -33,7 +33,6 @@ def share_processors(at_once: int) -> None:
     os.environ.update(fair_share(at_once))
 
 
-WORKERS = 2
 ROUNDS = 3  # of attempts for calls that are lost with a killed process
 
 
@@ -51,18 +50,14 @@ def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: Ru
     todo = list(range(len(calls)))
     for _ in range(ROUNDS):
         with begun_runner(settings) as runner:
-            waiting = {place: runner.submit(task, calls[place]) for place in todo}
-            found |= {place: result_or_error(future.result) for place, future in waiting.items()}
+            waiting = {at: runner.submit(task, calls[at]) for at in todo}
+            found |= {at: result_or_error(future.result) for at, future in waiting.items()}
         # An unexpected error may be that of a killed process.
-        todo = [
-            place
-            for place in todo
-            if isinstance(found[place], Exception) and not isinstance(found[place], PipelineError)
-        ]
+        todo = [at for at in todo if isinstance(found[at], Exception) and not isinstance(found[at], PipelineError)]
         if not todo:
             break
         get_run_logger().warning("%s: %d of %d lost with a process that ended", task.name, len(todo), len(calls))
-    return [found[place] for place in range(len(calls))]
+    return [found[at] for at in range(len(calls))]
 
 
 def result_or_error(result: Callable[[], Any]) -> Any:
@@ -91,28 +86,22 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
 
 def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
     """Return the runner that the settings name, a context manager; raise RunnerError if it is not installed."""
-    workers = settings.workers or WORKERS
-    if settings.runner == "threads":
+    kind, workers = settings.runner, settings.workers or 2
+    if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers)
-    if settings.runner == "processes":
+    if kind == "processes":
         return ProcessPoolTaskRunner(max_workers=workers, initializer=share_processors, initargs=(workers,))
-    make = cluster_runner(settings.runner)
-    if settings.address:
-        return make(address=settings.address)
-    share = fair_share(workers)
-    if settings.runner == "dask":
-        own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": share}
-        return make(cluster_kwargs=own)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    return make(init_kwargs={"num_cpus": workers, "include_dashboard": False, "runtime_env": {"env_vars": share}})
-
-
-def cluster_runner(name: str) -> Callable[..., TaskRunner[Any]]:
-    """Return the class of the runner dask or ray; raise RunnerError if it is not installed."""
     try:
-        runner: Callable[..., TaskRunner[Any]] = getattr(
-            importlib.import_module(f"prefect_{name}"), f"{name.capitalize()}TaskRunner"
-        )
+        runner: Any = getattr(importlib.import_module(f"prefect_{kind}"), f"{kind.capitalize()}TaskRunner")
     except ImportError as error:
-        raise RunnerError(f"--runner {name} needs prefect-{name} ({error}): pip install '.[{name}]'") from error
-    return runner
+        raise RunnerError(f"--runner {kind} needs prefect-{kind} ({error}): pip install '.[{kind}]'") from error
+    options: dict[str, Any] = {"address": settings.address}
+    if not settings.address and kind == "dask":
+        own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "env": fair_share(workers)}
+        options = {"cluster_kwargs": own}
+    elif not settings.address:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        environment = {"env_vars": fair_share(workers)}
+        options = {"init_kwargs": {"num_cpus": workers, "include_dashboard": False, "runtime_env": environment}}
+    made: TaskRunner[Any] = runner(**options)
+    return made

@@ -31,25 +31,15 @@ def recurrent_layers(model: "keras.Model") -> Iterator[Any]:
             yield layer
 
 
-def reason_against_kernel(layer: Any) -> str | None:
-    """Return why cuDNN cannot run a recurrent layer from `make_model`; None if it can.
-
-    The conditions are those of Keras's TensorFlow backend.
-    """
-    if type(layer).__name__ == "SimpleRNN":
-        return "SimpleRNN has none"
-    for name, required in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
-        if getattr(layer, name).__name__ != required:
-            return f"{name} is not {required}"
-    return "recurrent_dropout is not 0" if layer.recurrent_dropout else None
+def fits_kernel(layer: Any) -> bool:
+    """Return whether cuDNN can run a recurrent layer from `make_model`, by the rules of Keras's TensorFlow backend."""
+    if type(layer).__name__ == "SimpleRNN" or layer.recurrent_dropout:
+        return False
+    return (layer.activation.__name__, layer.recurrent_activation.__name__) == ("tanh", "sigmoid")
 
 
 def describe_device(model: "keras.Model", device: str) -> str:
-    """Return a line for the log: the device, and whether cuDNN's recurrent kernels are used."""
-    where = f"Training on {device}"
-    if not device.startswith("GPU"):
-        return f"{where}, the recurrent layers step by step; cuDNN's kernels need a GPU"
-    reasons = {reason for layer in recurrent_layers(model) if (reason := reason_against_kernel(layer))}
-    if reasons:
-        return f"{where}, the recurrent layers step by step: no cuDNN kernel, because {'; '.join(sorted(reasons))}"
-    return f"{where}, the recurrent layers with cuDNN's kernels"
+    """Return a line for the log: the device, and how many recurrent layers cuDNN's kernels run there."""
+    layers = list(recurrent_layers(model))
+    count = sum(map(fits_kernel, layers)) if device.startswith("GPU") else 0
+    return f"Training on {device}; cuDNN's kernels run {count} of {len(layers)} recurrent layers"

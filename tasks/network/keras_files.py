@@ -36,11 +36,8 @@ def save_model(model: "keras.Model", path: Path) -> None:
 def number_shared_objects(config: str) -> str:
     """Number the shared objects in a model's configuration from 1; Keras uses their memory addresses."""
     numbers: dict[str, int] = {}
-
-    def number(match: re.Match[str]) -> str:
-        return f'"shared_object_id": {numbers.setdefault(match[1], len(numbers) + 1)}'
-
-    return re.sub(r'"shared_object_id": (\d+)', number, config)
+    pattern = r'(?<="shared_object_id": )\d+'
+    return re.sub(pattern, lambda address: str(numbers.setdefault(address[0], len(numbers) + 1)), config)
 
 
 def load_model(path: Path) -> "keras.Model":

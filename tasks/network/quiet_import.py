@@ -24,8 +24,8 @@ STARTING = threading.Lock()
 
 def start_tensorflow() -> None:
     """Import TensorFlow and Keras, and set what determines their results but is in no cache key."""
-    import_tensorflow()
     with STARTING:
+        import_tensorflow()
         configure()
 
 
@@ -56,7 +56,7 @@ def configure() -> None:
 
 
 def arithmetic() -> dict[str, bool]:
-    """Return the settings of arithmetic that are recorded with a training."""
+    """Return the settings of arithmetic, which are recorded with a training."""
     import tensorflow as tf
 
     return {
@@ -67,15 +67,14 @@ def arithmetic() -> dict[str, bool]:
 
 def import_tensorflow() -> None:
     """Import TensorFlow and find its devices without notices; a crash in there shows what Python was doing."""
-    with STARTING:
-        if "tensorflow" in sys.modules:
-            return
-        if not faulthandler.is_enabled():
-            faulthandler.enable(2)
-        with without_notices():
-            import tensorflow as tf
+    if "tensorflow" in sys.modules:
+        return
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2)
+    with without_notices():
+        import tensorflow as tf
 
-            tf.config.list_logical_devices()
+        tf.config.list_logical_devices()
 
 
 @contextlib.contextmanager
