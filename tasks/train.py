@@ -18,6 +18,7 @@ from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
 from tasks.network.devices import describe_device, training_device
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
+from tasks.network.quiet_import import arithmetic
 from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
@@ -66,7 +67,7 @@ def fit_epoch(
     validation: Sequence[Padded],
     settings: TrainingSettings,
     epoch: int,
-    advance: Advance | None = None,
+    advance: Advance = lambda share, description: None,
     phrases: PhraseReader | None = None,
     metric: Metric | None = None,
 ) -> Epoch:
@@ -97,18 +98,16 @@ def fit_epoch(
     batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases)
     its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
-    callbacks: list[Any] = [keras.callbacks.TerminateOnNaN()]
-    if advance:
-        count = len(batches)
+    count = len(batches)
 
-        def on_batch(batch: int, logs: Any) -> None:
-            advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
+    def show(batch: int, logs: Any) -> None:
+        advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
 
-        callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=on_batch))
-    logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights).history
-    judged = model.evaluate(held_out, verbose=0, return_dict=True)
-    numbers = {name: float(values[-1]) for name, values in logs.items()}
-    numbers |= {f"val_{name}": float(value) for name, value in judged.items()}
+    callbacks = [keras.callbacks.TerminateOnNaN(), keras.callbacks.LambdaCallback(on_train_batch_end=show)]
+    logs = model.fit(
+        batches, validation_data=held_out, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights
+    )
+    numbers = {name: float(values[-1]) for name, values in logs.history.items()}
     if metric:
         value = measure_validation(model, held_out, metric)
         numbers |= {f"val_{metric}": value, "cost": as_cost(metric, value)}
@@ -135,7 +134,7 @@ def fit(
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
-    advance: Advance | None = None,
+    advance: Advance = lambda share, description: None,
     phrases: PhraseReader | None = None,
     metric: Metric | None = None,
 ) -> tuple["keras.Model", list[Epoch]]:
@@ -145,20 +144,18 @@ def fit(
         That part with the weights to keep, and its epochs.
     """
     state = checkpoint.read(warn=say, is_usable=lambda history: not goes_beyond(history, settings))
-    if state is None:
-        history: list[Epoch] = []
-        model = learner_of(load_model(built))
+    if state:
+        history, model = state.history, load_model(checkpoint.folder / state.last)
+        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+    else:
+        history, model = [], learner_of(load_model(built))
         batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
         compile_model(model, settings, settings.epochs * batches)
-    else:
-        history = state.history
-        model = load_model(checkpoint.folder / state.last)
-        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     say(describe_device(model, training_device()))
     while not is_done(history, settings):
-        number = len(history) + 1
-        history = [*history, fit_epoch(model, train, validation, settings, number, advance, phrases, metric)]
-        state = checkpoint.write(model, history, state)
+        epoch = fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases, metric)
+        state = checkpoint.write(model, epoch)
+        history = state.history
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
         model = load_model(checkpoint.folder / state.best)
@@ -244,7 +241,7 @@ def train(
     if settings.epochs > planned:
         logger.info("%d epochs instead of %d: few texts, and --training.min-steps", settings.epochs, planned)
     with (
-        resumable(resume, warn=logger.warning) as checkpoint,
+        resumable(resume) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
     ):
         model, history = fit(
@@ -254,4 +251,4 @@ def train(
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)
         write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs}
+    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs, "arithmetic": arithmetic()}

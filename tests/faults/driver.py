@@ -136,7 +136,7 @@ def assert_files_complete(store: Path) -> None:
 
 
 # Files that exist while a run writes an artifact, an epoch or the run folder.
-MOMENTS = ("*/.*.draft", "checkpoints/*/*/.*.raw.keras", "checkpoints/*/*/epoch-0000[2-9].keras", "runs/.*.draft")
+MOMENTS = ("*/.*.draft", "checkpoints/*/*/.*.raw.keras", "checkpoints/*/*/epoch-0000[2-9].*.keras", "runs/.*.draft")
 
 
 def kill_moments(dice: random.Random, longest: float) -> Iterator[Callable[[Path, float], bool]]:

@@ -102,7 +102,7 @@ def runs_of(api: str, name: str) -> list[dict]:
 
 def last_epoch(store: Path) -> int:
     """Return the last epoch that is kept whole."""
-    kept = [its.stem[-5:] for its in store.glob("checkpoints/train/*/epoch-*.keras")]
+    kept = [its.stem[-5:] for its in store.glob("checkpoints/train/*/epoch-*.json")]
     return max(map(int, kept), default=0)
 
 

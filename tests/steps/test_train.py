@@ -7,12 +7,12 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
+from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_files import read_phrases
 from tasks.network.batches import batches_an_epoch
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.remote_checkpoint import CHECKPOINTS
 from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import PaddedFile, padded_schema, write_padded
@@ -88,7 +88,9 @@ def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padd
 def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, straight, tmp_path):
     model, history, _folder = straight
     run(built, padded, tmp_path, epochs=2)
-    Checkpoint(tmp_path).finish(warn=pytest.fail)  # a run of two epochs that ended is gone on from too
+    ended = Checkpoint(tmp_path)
+    ended.read(warn=pytest.fail)
+    ended.finish()  # a run of two epochs that ended is gone on from too
     said = []
     resumed, resumed_history = run(built, padded, tmp_path, said, epochs=3)
     assert said[0].startswith("Going on after epoch 2")
@@ -266,7 +268,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(
     state = Checkpoint(tmp_path).read(warn=pytest.fail)
     model = load_model(tmp_path / state.last)
     model.optimizer.learning_rate = float("nan")
-    Checkpoint(tmp_path).write(model, state.history)
+    Checkpoint(tmp_path).write(model, *state.history)
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
     with pytest.raises(TrainingError, match=r"epoch 2: the loss is nan; the last sound epoch is kept.*learning-rate"):
         run(built, padded, tmp_path, epochs=3)
