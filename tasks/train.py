@@ -211,7 +211,6 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
 
 
 @step(
-    run_name="train for {settings.epochs} epochs",
     resumes_on=settings_of_epochs,
     retries=2,
     retry_delay_seconds=5,

@@ -149,8 +149,11 @@ def default_variables(root: Path) -> dict[str, str]:
     if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
         # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
         defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    if "PREFECT_API_URL" not in os.environ and (password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING")):
-        defaults["PREFECT_API_AUTH_STRING"] = password  # the temporary server asks for it
+    if "PREFECT_API_URL" not in os.environ:
+        # A signal to the process group ends the temporary server too: five attempts to reach it would take a minute.
+        defaults["PREFECT_CLIENT_MAX_RETRIES"] = "2"
+        if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+            defaults["PREFECT_API_AUTH_STRING"] = password  # the temporary server asks for it
     own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)

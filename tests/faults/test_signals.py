@@ -23,7 +23,7 @@ def servers(home: Path) -> list[psutil.Process]:
     ]
 
 
-def stop_in_training(driver: Driver, store: Path, number: int) -> tuple[int, float]:
+def stop_in_training(driver: Driver, store: Path, number: int, kill=os.kill) -> tuple[int, float]:
     """Start a long run and send it a signal in its second epoch; return its exit status and the seconds it took."""
     run = driver.start(store, "--training.epochs", "5000")
     try:
@@ -33,8 +33,8 @@ def stop_in_training(driver: Driver, store: Path, number: int) -> tuple[int, flo
             assert time.monotonic() - began < 120
             time.sleep(0.05)
         sent = time.monotonic()
-        os.kill(run.pid, number)
-        return run.wait(30), time.monotonic() - sent
+        kill(run.pid, number)
+        return run.wait(40), time.monotonic() - sent
     finally:
         end(run)
 
@@ -53,6 +53,15 @@ def test_a_signal_stops_a_run_within_seconds_and_keeps_its_epochs(imdb, tmp_path
     assert state in state_name
     assert_files_complete(store)
     assert contents(driver.finish(store)) == contents(undisturbed[0])
+
+
+def test_a_signal_to_the_process_group_stops_the_server_too_and_the_run_soon_after(imdb, tmp_path):
+    """As systemd, `timeout` and a closed terminal send it."""
+    driver, store = Driver(imdb, tmp_path), tmp_path / "store"
+    _status, seconds = stop_in_training(driver, store, signal.SIGTERM, os.killpg)
+    assert seconds < 30, driver.log()
+    assert servers(store / "prefect") == []
+    assert_files_complete(store)
 
 
 def test_the_server_of_a_killed_run_ends_by_itself(imdb, tmp_path):
