@@ -25,6 +25,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(end_session)  # before Prefect's own, which is called first and sends the last logs to the server
 os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="store-", dir=os.environ[VARIABLE])
 os.environ.pop("PREFECT_API_URL", None)
+os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "6"  # all workers share one server, which is busy at times
 
 from tasks.core import environment  # noqa: E402
 

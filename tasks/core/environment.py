@@ -150,8 +150,8 @@ def default_variables(root: Path) -> dict[str, str]:
         # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
         defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     if "PREFECT_API_URL" not in os.environ:
-        # A signal to the process group ends the temporary server too: five attempts to reach it would take a minute.
-        defaults["PREFECT_CLIENT_MAX_RETRIES"] = "2"
+        # A signal to the process group ends the temporary server too: six attempts to reach it would take a minute.
+        defaults["PREFECT_CLIENT_MAX_RETRIES"] = "3"
         if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
             defaults["PREFECT_API_AUTH_STRING"] = password  # the temporary server asks for it
     own_profiles = user_path("~/.prefect/profiles.toml")

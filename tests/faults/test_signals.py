@@ -34,7 +34,7 @@ def stop_in_training(driver: Driver, store: Path, number: int, kill=os.kill) -> 
             time.sleep(0.05)
         sent = time.monotonic()
         kill(run.pid, number)
-        return run.wait(40), time.monotonic() - sent
+        return run.wait(60), time.monotonic() - sent
     finally:
         end(run)
 
@@ -59,7 +59,7 @@ def test_a_signal_to_the_process_group_stops_the_server_too_and_the_run_soon_aft
     """As systemd, `timeout` and a closed terminal send it."""
     driver, store = Driver(imdb, tmp_path), tmp_path / "store"
     _status, seconds = stop_in_training(driver, store, signal.SIGTERM, os.killpg)
-    assert seconds < 30, driver.log()
+    assert seconds < 40, driver.log()
     assert servers(store / "prefect") == []
     assert_files_complete(store)
 

@@ -84,7 +84,7 @@ def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, 
     monkeypatch.setattr(promote, "registry", lambda _uri: nullcontext(client))
     monkeypatch.setattr(promote.versions, "version_under", lambda *_: version(1))
     monkeypatch.setattr(
-        promote,
+        promote.versions,
         "record_decision",
         lambda _, its, record: records.setdefault(int(its.version), record.to_json()) and record,
     )

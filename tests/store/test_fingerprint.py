@@ -32,7 +32,7 @@ HARMLESS = {
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal", "unseal")),
     *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
-    *("tasks.store.step.step", "tasks.store.step.step_logger"),
+    *("tasks.store.step.step", "tasks.store.step.step_logger", "tasks.store.store.Store"),
 }
 
 
