@@ -207,3 +207,11 @@ def test_figures_need_no_display(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     prepare([])
     assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_make_installs_into_its_own_environment_whatever_pip_is_told():
+    """PIP_USER=1, which some images set, would install into the home folder."""
+    command = ["make", "--silent", "--eval", "show:; @echo $$PIP_USER", "show"]
+    told = os.environ | {"PIP_USER": "1"}
+    done = subprocess.run(command, cwd=PROJECT, env=told, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "0\n"

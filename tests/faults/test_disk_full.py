@@ -1,12 +1,13 @@
 import resource
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 
-from tests.faults.driver import assert_files_complete, contents, end
+from tests.faults.driver import PROJECT, assert_files_complete, contents, end
 
 pytestmark = pytest.mark.faults
 
@@ -64,6 +65,8 @@ def test_a_read_only_store_is_named(driver, undisturbed, tmp_path):
         printed = run_that_fails(driver, disk / "store")
         assert printed.count("\n") == 1, printed
         assert f"{disk / 'store'}: no right to write here; change its mode or name another with --store DIR" in printed
+        command = [sys.executable, PROJECT / "flows" / "predict_flow.py", "--store", disk / "store", "--text", "a film"]
+        subprocess.run(command, check=True, timeout=60, env=driver.environment)
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         assert contents(driver.finish(disk / "store")) == contents(undisturbed[0])
 
