@@ -105,7 +105,11 @@ class Step:
 
     def key(self, inputs: dict[str, Any]) -> str:
         """Return `<step>/<sha256>` of all that determines the result."""
-        return f"{self.name}/{digest(self.made_of(inputs))}"
+        return self.key_of(self.made_of(inputs))
+
+    def key_of(self, made_of: dict[str, Any]) -> str:
+        """Return the key of what `made_of` returns."""
+        return f"{self.name}/{digest(made_of)}"
 
     def made_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions."""
@@ -127,21 +131,20 @@ class Step:
         """Return the step's artifact, and whether it came from the store or why it was made."""
         store = open_store()
         announce_use(store.root)
-        plan = StepPlan(self.name, "cached")
+        plan, made_of = StepPlan(self.name, "cached"), self.made_of(inputs)
         arguments = dict(inputs)
         if self.resumes_on:
             arguments["resume"] = Resume(self.resume_key(inputs), ignored=refresh and not is_retry)
 
         def fill(folder: Path) -> dict[str, Any]:
             nonlocal plan
-            plan = self.explain(inputs, store)
+            plan = self.explain(inputs, made_of, store)
             paths = {
                 name: store.path(value) if isinstance(value, Artifact) else value for name, value in arguments.items()
             }
             return self.function(**paths, folder=folder) or {}
 
-        made_of = self.made_of(inputs)
-        artifact, _ = store.get_or_make(self.key(inputs), fill, made_of=made_of, refresh=refresh)
+        artifact, _ = store.get_or_make(self.key_of(made_of), fill, made_of=made_of, refresh=refresh)
         return artifact, plan
 
     def resume_key(self, inputs: dict[str, Any]) -> str:
@@ -158,13 +161,14 @@ class Step:
         missing = [value.step for value in inputs.values() if isinstance(value, Artifact) and not value.files]
         if missing:
             return absent, StepPlan(self.name, "unknown", f"{missing[0]} has not run")
-        if found := store.peek(self.key(inputs)):
+        made_of = self.made_of(inputs)
+        if found := store.peek(self.key_of(made_of)):
             return found, StepPlan(self.name, "cached")
-        return absent, self.explain(inputs, store)
+        return absent, self.explain(inputs, made_of, store)
 
-    def explain(self, inputs: dict[str, Any], store: Store) -> StepPlan:
+    def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store) -> StepPlan:
         """Return why the step must run, and after which epoch it would resume."""
-        causes = causes_of(self.name, self.made_of(inputs), store)
+        causes = causes_of(self.name, made_of, store)
         kept = last_epoch(store.root / CHECKPOINTS / self.resume_key(inputs)) if self.resumes_on else 0
         resumed = f", resumed after epoch {kept}" if kept else ""
         return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
