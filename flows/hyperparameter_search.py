@@ -61,15 +61,20 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
             return  # it stopped early, by its own rule
 
 
+def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) -> Artifact | None:
+    """Learn what phrases and words say about the label, if the network reads it; for runs too."""
+    if not (settings.model.phrases or settings.model.word_vectors):
+        return None
+    vectors = settings.model.word_vectors
+    return phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
+
+
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial, and return the cost after each epoch."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
-    learned = None
-    if settings.model.phrases or settings.model.word_vectors:
-        vectors = settings.model.word_vectors
-        learned = phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
+    learned = learn_phrases(settings, encoded, padded)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
     metric = settings.evaluation.metric

@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.auto import choose_settings
+from flows.hyperparameter_search import learn_phrases
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
@@ -24,7 +25,6 @@ from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
 from tasks.package import package
 from tasks.pad import pad
-from tasks.phrases import phrases
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
 from tasks.reporting.progress import tag_flow_run
@@ -87,10 +87,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
-    learned = None
-    if settings.model.phrases or settings.model.word_vectors:
-        vectors = settings.model.word_vectors
-        learned = phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
+    learned = learn_phrases(settings, encoded, padded)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
     built = build(padded=padded, learned=learned, settings=settings.model)
