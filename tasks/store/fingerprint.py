@@ -4,7 +4,6 @@ import ast
 import functools
 import importlib.util
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.core.files import digest
@@ -55,17 +54,20 @@ def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, in functions too; `from a import b` gives a and, if a module, a.b."""
+@functools.cache
+def imported_names(path: Path) -> frozenset[str]:
+    """Return the names that a file imports, in functions too: of `from a import b`, a and, if it is a module, a.b."""
+    names: set[str] = set()
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             if node.level:
                 raise ValueError(f"{path}:{node.lineno}: relative import; fingerprints need full names")
-            yield node.module
+            names.add(node.module)
             if node.module.partition(".")[0] in PROJECT:
-                yield from (name for alias in node.names if is_module(name := f"{node.module}.{alias.name}"))
+                names.update(name for alias in node.names if is_module(name := f"{node.module}.{alias.name}"))
+    return frozenset(names)
 
 
 def is_module(name: str) -> bool:
