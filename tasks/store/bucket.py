@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,17 @@ class Bucket:
         """Return an object's tag, or None if there is none."""
         head = self._head(name)
         return None if head is None else str(head["ETag"])
+
+    def tag_and_age(self, name: str) -> tuple[str, float] | None:
+        """Return an object's tag and the seconds since it was written, at least, by the object store's clock; or None.
+
+        The store names whole seconds.
+        """
+        head = self._head(name)
+        if head is None:
+            return None
+        now = parsedate_to_datetime(head["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return str(head["ETag"]), (now - head["LastModified"]).total_seconds() - 1
 
     def has(self, name: str, size: int) -> bool:
         """Return whether there is an object of `size` bytes."""

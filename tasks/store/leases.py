@@ -10,6 +10,9 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
 
 from tasks.core.errors import StoreError
 from tasks.store.bucket import Bucket
@@ -24,12 +27,38 @@ class LeaseLostError(StoreError):
     """Another process has taken over the lease."""
 
 
+def machine_id() -> str:
+    """Return what distinguishes the process ids of this machine, or container, from others; "" if it is not Linux."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def start_of(pid: int) -> str:
+    """Return when a process of this machine was started, in clock ticks since the boot; "" if it has ended."""
+    state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return "" if state in "ZX" else facts[18]
+
+
+def has_ended(machine: str, pid: int, start: str) -> bool:
+    """Return whether a process is known to have ended; False for one of another machine."""
+    if not machine or machine != machine_id():
+        return False
+    try:
+        return start_of(pid) != start
+    except OSError:  # /proc may hide the processes of other users
+        return not psutil.pid_exists(pid)
+
+
 class Lease:
     """An object that names its holder, who renews it every quarter of its term.
 
-    A waiting process takes over a lease that has not changed for a whole term by its own clock, so clocks of different
-    machines are never compared. A holder that was suspended for longer notices at its next write; until then two may
-    do the same work, so their writes must allow for that.
+    A waiting process takes over a lease that has not changed for a whole term by the object store's clock, so clocks of
+    different machines are never compared, or whose holder was a process of this machine and has ended. A holder that
+    was suspended for longer notices at its next write; until then two may do the same work, so their writes must allow
+    for that.
     """
 
     def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
@@ -38,27 +67,29 @@ class Lease:
         self.bucket, self.seconds = Bucket(bucket.address, max(2.0, seconds / 6)), seconds
         self.name = f"locks/{key}.lease"
         self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+        machine = machine_id()
+        self.process = machine, os.getpid(), start_of(os.getpid()) if machine else ""
         self.beats = 0
         self.tag: str | None = None
         self._turn, self._ended = threading.Lock(), threading.Event()
 
     def take(self, what: str, *, wait: bool = True) -> bool:
         """Take the lease, and return whether it is held; without `wait`, only if it is free. `what` is for the log."""
-        seen, since, said = "", time.monotonic(), False
+        said = False
         while True:
             self.tag = self.bucket.create(self.name, self._record())
             if self.tag:
                 return True
-            if (standing := self.bucket.tag(self.name)) is None:
+            if (standing := self.bucket.tag_and_age(self.name)) is None:
                 continue  # it vanished meanwhile
-            if standing != seen:
-                seen, since = standing, time.monotonic()
-            holder, term = self._read()
-            if holder is None or time.monotonic() - since > term:
-                self.tag = self.bucket.replace(self.name, self._record(), standing)
+            (tag, age), (holder, term, process) = standing, self._read()
+            ended = has_ended(*process)
+            if holder is None or ended or age > term:
+                self.tag = self.bucket.replace(self.name, self._record(), tag)
                 if self.tag:
                     if holder:
-                        logger.warning("%s: %s has given no sign of life for %.0f s; taking over", what, holder, term)
+                        sign = "has ended" if ended else f"has given no sign of life for {term:.0f} s"
+                        logger.warning("%s: %s %s; taking over", what, holder, sign)
                     return True
             elif not wait:
                 return False
@@ -114,16 +145,16 @@ class Lease:
         """Return the content of the object, which differs each time."""
         self.beats += 1
         record = {"holder": None if free else self.holder, "seconds": self.seconds, "beat": self.beats}
-        return json.dumps(record | {"written_by": self.holder}).encode()
+        return json.dumps(record | {"written_by": self.holder, "process": self.process}).encode()
 
-    def _read(self) -> tuple[str | None, float]:
-        """Return the holder, or None, and its term in seconds."""
+    def _read(self) -> tuple[str | None, float, tuple[str, int, str]]:
+        """Return the holder, or None, its term in seconds, and its process's machine, id and start."""
         try:
             record = json.loads(self.bucket.read(self.name) or b"{}")
-            holder, seconds = record.get("holder"), float(record.get("seconds", 0))
+            machine, pid, start = record.get("process", ("", 0, ""))
+            return record.get("holder"), float(record.get("seconds", 0)), (machine, pid, start)
         except (ValueError, TypeError, AttributeError) as error:
             raise StoreError(f"{self.bucket.where(self.name)}: not a lease of ours; remove it") from error
-        return holder, seconds
 
 
 def lease_seconds() -> float:

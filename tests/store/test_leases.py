@@ -1,10 +1,13 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from tasks.core.errors import StoreError
-from tasks.store.leases import Lease, LeaseLostError, leased
+from tasks.store.leases import Lease, LeaseLostError, has_ended, leased, machine_id, start_of
 
 KEY = "pad/abc"
 
@@ -45,6 +48,40 @@ def test_what_a_killed_holder_left_is_taken_over_after_its_term(bucket, caplog):
     with leased(bucket, KEY):
         assert time.monotonic() - began >= 0.6
     assert f"{KEY}: {killed.holder} has given no sign of life" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are identified by /proc")
+def test_a_killed_process_of_this_machine_is_not_waited_for(bucket, caplog):
+    code = (
+        "import sys, time; from tasks.store.bucket import Bucket; from tasks.store.leases import Lease;"
+        "print(Lease(Bucket(sys.argv[1]), sys.argv[2], 600).take(''), flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, bucket.address, KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        with leased(bucket, KEY, wait=False) as none:
+            assert none is None
+        holder.kill()
+    with leased(bucket, KEY, wait=False) as lease:
+        assert lease is not None
+    assert "has ended; taking over" in caplog.text
+
+
+def test_a_term_that_is_over_is_not_waited_for_again(bucket):
+    killed = Lease(bucket, KEY, 0.6)
+    assert killed.take(KEY)  # and nobody keeps it
+    time.sleep(3)  # the object store names whole seconds
+    with leased(bucket, KEY, wait=False) as lease:
+        assert lease is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are identified by /proc")
+def test_a_process_that_has_ended_is_known_by_its_start():
+    machine, pid = machine_id(), os.getpid()
+    assert not has_ended(machine, pid, start_of(pid))
+    assert has_ended(machine, pid, "1")  # another process had this number
+    assert not has_ended("another machine", pid, "1")
+    assert not has_ended("", pid, "1")
 
 
 def test_a_holder_that_stood_still_finds_out_before_it_writes(bucket):
