@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.hyperparameter_search import search, trial_flow
+from flows.hyperparameter_search import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.flow_settings import CompareSettings
@@ -22,7 +22,9 @@ from tasks.evaluation.search_space import VALIDATED_ON
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import pad
 from tasks.store.artifact import Artifact
+from tasks.store.causes import StepPlan
 from tasks.store.shared_store import open_store
+from tasks.store.step import planning
 
 PRESETS = ("fast", "tuned")
 TUNED_BY_FAST = 3.0  # the ratio of their seconds; up to 6 with many long texts, when tuned may be stopped
@@ -121,11 +123,34 @@ def search_flow(settings: CompareSettings, downloaded: Artifact) -> list[dict[st
 @flow(name="imdb-pipeline-linear", persist_result=False)
 def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
     """Fit the linear model, and return its cost on the validation texts."""
-    encoded = encode(downloaded=downloaded, settings=settings.data)
-    padded = pad(encoded=encoded, settings=settings.data)
-    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+    baselined = fit_linear(settings, downloaded)
     scores, metric = read_scores(open_store().path(baselined), "validation"), settings.evaluation.metric or "accuracy"
     return as_cost(metric, measure(metric, scores.labels, scores.verdicts(0.5), scores.probabilities))
+
+
+def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
+    """Run the steps of the linear model."""
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    padded = pad(encoded=encoded, settings=settings.data)
+    return baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+
+
+def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
+    """Return when each stage runs, and the first of its steps that is not cached."""
+    networks = preset_settings(settings)
+    stages: dict[str, list[StepPlan]] = {}
+    with planning() as stages["linear"]:
+        fit_linear(networks["fast"], downloaded)
+    for stage, network in networks.items():
+        with planning() as stages[stage]:
+            train_trial(network, downloaded)
+    when = dict.fromkeys(stages, "always") | {"tuned": f"if the time allows {TUNED_BY_FAST:g} times that of fast"}
+    plans = []
+    for stage, steps in stages.items():
+        todo = [plan for plan in steps if plan.status != "cached"]
+        status, why = (todo[0].status, f"; {todo[0].step}: {todo[0].cause}") if todo else ("cached", "")
+        plans.append(StepPlan(stage, status, when[stage] + why, todo[0].causes if todo else ()))
+    return [*plans, StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left")]
 
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:

@@ -26,6 +26,8 @@ from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
 from tasks.reporting.comparisons import show_comparison
 from tasks.store.artifact import Artifact
+from tasks.store.causes import StepPlan
+from tasks.store.step import planning
 from tasks.store.step_log import steps_of, unfinished_step
 from tasks.track_comparison import track_comparison
 
@@ -99,12 +101,14 @@ def train_members(members: list[Member], downloaded: Artifact, settings: Compare
     ]
 
 
-def run_steps(settings: CompareSettings) -> None:
-    """Run the cached steps of all members, without the trials of a search."""
-    downloaded = download_dataset(settings.data)
-    for member in find_members(settings):
-        for run in member.runs:
-            train_and_evaluate(run, downloaded)
+def plan_comparison(settings: CompareSettings) -> list[StepPlan]:
+    """Return what the cached steps of all members would do, without the trials of a search."""
+    with planning() as plans:
+        downloaded = download_dataset(settings.data)
+        for member in find_members(settings):
+            for run in member.runs:
+                train_and_evaluate(run, downloaded)
+    return plans
 
 
 def check(settings: CompareSettings) -> None:
@@ -119,7 +123,7 @@ def check(settings: CompareSettings) -> None:
         read_search(settings.search)
 
 
-main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check, run_steps)
+main = partial(run_flow, compare_flow, CompareSettings, show_comparison, check, plan_comparison)
 
 if __name__ == "__main__":
     raise SystemExit(main())

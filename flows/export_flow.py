@@ -11,9 +11,12 @@ from typing import Any
 from prefect import flow
 
 from tasks.core.flow_settings import ExportSettings
+from tasks.core.paths import user_path
 from tasks.export import check_place_of, export
 from tasks.registry.client import tracking_uri
+from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_export
+from tasks.store.causes import StepPlan
 
 
 @flow(name="imdb-pipeline-export", persist_result=False)
@@ -29,7 +32,14 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
     return export(settings, tracking_uri())
 
 
-main = partial(run_flow, export_flow, ExportSettings, show_export, check_place_of)
+def plan_export(settings: ExportSettings) -> list[StepPlan]:
+    """Return which model would be written, and where."""
+    found = find_version(settings.model, settings.registered_model, tracking_uri())
+    output = user_path(settings.output).absolute()
+    return [StepPlan("export", "runs", f"{found.name} as {settings.format} to {output}")]
+
+
+main = partial(run_flow, export_flow, ExportSettings, show_export, check_place_of, plan_export)
 
 if __name__ == "__main__":
     raise SystemExit(main())

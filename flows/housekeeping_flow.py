@@ -14,6 +14,7 @@ from prefect import flow, get_run_logger
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
 from tasks.reporting.screen import show_inventory
+from tasks.store.causes import StepPlan
 from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
 from tasks.store.pruning import Pruned, prune
 
@@ -46,7 +47,26 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
     return {"action": settings.action, "damaged_runs": damaged} | asdict(found)
 
 
-main = partial(run_flow, housekeeping_flow, HousekeepingSettings, show_inventory)
+def plan_housekeeping(settings: HousekeepingSettings) -> list[StepPlan]:
+    """Return what would be removed, and what stays because a running process holds it."""
+    root = store_root()
+    if settings.action != "prune":
+        count = len(artifact_keys(root))
+        return [StepPlan(settings.action, "runs", f"reads {count} artifacts, changes none")]
+    found = prune(root, settings.days, dry_run=True)
+    return [
+        *(
+            StepPlan(its["key"], "removed", f"{its['size'] / 1e6:.1f} MB, {its['days']:.1f} days since use")
+            for its in found.artifacts
+        ),
+        *(StepPlan(name, "removed") for name in found.removed),
+        *(StepPlan(key, "kept", "a running process holds it") for key in found.held),
+    ]
+
+
+main = partial(
+    run_flow, housekeeping_flow, HousekeepingSettings, show_inventory, lambda _settings: None, plan_housekeeping
+)
 
 if __name__ == "__main__":
     raise SystemExit(main())

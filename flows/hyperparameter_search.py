@@ -72,12 +72,16 @@ def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) ->
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial, and return the cost after each epoch."""
+    history = Training.read(open_store().path(train_trial(settings, downloaded))).history
+    return [float(epoch.get("cost", epoch["val_loss"])) for epoch in history]
+
+
+def train_trial(settings: RunSettings, downloaded: Artifact) -> Artifact:
+    """Run the steps of a trial."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
     learned = learn_phrases(settings, encoded, padded)
     built = build(padded=padded, learned=learned, settings=settings.model)
     numbers = learned if settings.model.phrases else None
     metric = settings.evaluation.metric
-    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
-    history = Training.read(open_store().path(trained)).history
-    return [float(epoch.get("cost", epoch["val_loss"])) for epoch in history]
+    return train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)

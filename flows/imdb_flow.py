@@ -11,22 +11,25 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.auto import choose_settings
+from flows.auto import choose_settings, plan_stages
 from flows.hyperparameter_search import learn_phrases
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, RegistryError, SourceUnreachable
+from tasks.core.flow_settings import TrainSettings
 from tasks.core.settings import Considered, RunSettings
 from tasks.download import check_dataset, download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
+from tasks.evaluation.differences import compare_artifacts
 from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
 from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
+from tasks.reporting.differences import show_repetition
 from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
@@ -34,7 +37,10 @@ from tasks.score import score
 from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
-from tasks.store.step import step_logger
+from tasks.store.causes import StepPlan
+from tasks.store.run_record import read_record
+from tasks.store.shared_store import open_store
+from tasks.store.step import planning, step_logger
 from tasks.track import track
 from tasks.train import train
 
@@ -63,13 +69,21 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
 
 def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
     """Run the cached steps, from the texts to the bundle."""
-    if settings.auto.minutes and not downloaded:
-        raise InputError("--dry-run: the results of --preset auto decide which steps run; give another preset")
     downloaded = downloaded or download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
     packaged = package.of(made, settings=settings.evaluation)
     return PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
+
+
+def plan_run(settings: RunSettings) -> list[StepPlan]:
+    """Return what each cached step would do, or each stage of `--preset auto`."""
+    with planning() as plans:
+        if not settings.auto.minutes:
+            run_steps(settings)
+            return plans
+        downloaded = download_dataset(settings.data)
+    return plans + plan_stages(settings, downloaded)
 
 
 def check_tracking(settings: RunSettings) -> str | None:
@@ -171,7 +185,43 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 
-main = partial(run_flow, imdb_flow, RunSettings, show_run, check_dataset, run_steps)
+def train_flow(settings: TrainSettings) -> tuple[Path, str | None]:
+    """Train and evaluate a recurrent text classifier, register it, and decide whether it serves.
+
+    A step reruns only when its settings, its inputs or its code have changed.
+    """
+    return imdb_flow(without_like(settings)), settings.like
+
+
+def without_like(settings: TrainSettings) -> RunSettings:
+    """Return the settings that config.json has."""
+    return RunSettings.model_validate(settings.model_dump(include=set(RunSettings.model_fields)))
+
+
+def check_train(settings: TrainSettings) -> None:
+    """Refuse unreadable texts, and to repeat a run whose texts, code, libraries or settings differ."""
+    check_dataset(settings)
+    if not settings.like or settings.anyway:
+        return
+    with planning(read_record(settings.like, open_store()).artifacts) as plans:
+        run_steps(without_like(settings))
+    if changed := [f"{plan.step}: {plan.cause}" for plan in plans if plan.status != "cached"]:
+        summary = f"--like {settings.like}: something differs from that run; --anyway repeats it nevertheless"
+        raise InputError("\n  ".join([summary, *changed]))
+
+
+def show_trained(trained: tuple[Path, str | None]) -> int:
+    """Print the results of a run, and whether it has the artifacts of the run that it repeats."""
+    folder, like = trained
+    status = show_run(folder)
+    if not like:
+        return status
+    first, second = (read_record(str(run), open_store()) for run in (like, folder))
+    cached = {step["name"] for step in second.metrics["steps"] if step["cached"]}
+    return show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached) or status
+
+
+main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_run)
 
 if __name__ == "__main__":
     raise SystemExit(main())

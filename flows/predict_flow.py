@@ -20,12 +20,13 @@ from prefect import flow, get_run_logger
 from flows.runners import map_over
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import PredictSettings
+from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.paths import user_path
-from tasks.predict import check_places, files_to_score, predict
+from tasks.predict import check_places, files_and_outputs, files_to_score, parts_of, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
+from tasks.store.causes import StepPlan
 from tasks.texts.tables.folders import describe_skipped
 
 
@@ -69,7 +70,21 @@ def predict_in_parallel(settings: PredictSettings, uri: str | None) -> list[Any]
     return map_over(predict, [{"settings": settings, "uri": uri, "file": file.name} for file, _ in todo], settings)
 
 
-main = partial(run_flow, predict_flow, PredictSettings, show_prediction, check_places)
+def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
+    """Return which version would score what, where the scores would be, and which are there already."""
+    model = find_version(settings.model, settings.registered_model, tracking_uri()).name
+    if settings.input in (None, STDIN):
+        return [StepPlan("predict", "runs", f"{model} scores; the scores are printed")]
+    is_folder, plans = user_path(settings.input or "").is_dir(), []
+    for file, output in files_and_outputs(settings):
+        parts = len(list(parts_of(output).glob("[0-9]*.parquet")))
+        status = "cached" if is_folder and output.exists() else "resumes" if parts else "runs"
+        kept = f"; {parts} scored parts stay if they are of the same file and model" if parts else ""
+        plans.append(StepPlan(file.name, status, f"{output}{'' if status == 'cached' else f', by {model}{kept}'}"))
+    return plans
+
+
+main = partial(run_flow, predict_flow, PredictSettings, show_prediction, check_places, plan_scoring)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -77,7 +77,9 @@ def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
 
 
 def main() -> int | None:
-    """Score the texts or the lines that the command line gives; return the exit status, or None if it names files."""
+    """Score the texts or the lines that the command line gives; return the exit status, or None if it does not."""
+    if "--dry-run" in sys.argv[1:]:
+        return None
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:

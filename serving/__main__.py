@@ -10,6 +10,7 @@ from tasks.core import environment
 
 if TYPE_CHECKING:
     from serving.settings import ServeSettings
+    from tasks.store.causes import StepPlan
 
 ABOUT = """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
@@ -21,19 +22,33 @@ DRAIN_SECONDS = 30
 def main() -> int:
     """Serve with the settings of the command line; return the exit status."""
     environment.prepare()
-    from tasks.reporting.command_line import exit_status, parse_command_line, refuse
+    from tasks.reporting.command_line import exit_status, parse_flags, refuse, settings_in
 
     from serving.settings import ServeSettings
     from tasks.core.errors import PipelineError
+    from tasks.reporting.screen import show_plans
 
     program = "python -m serving" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
     try:
-        settings = parse_command_line(ServeSettings, sys.argv[1:], program, ABOUT)
+        parsed = parse_flags(ServeSettings, sys.argv[1:], program, ABOUT)
     except PipelineError as error:
         return refuse(program, error)
+    settings = settings_in(parsed, ServeSettings)
+    if parsed.dry_run:
+        return exit_status(program, lambda: show_plans(plan_service(settings), as_json=parsed.json_), "the dry run")
     return exit_status(program, lambda: serve(settings))
+
+
+def plan_service(settings: "ServeSettings") -> "list[StepPlan]":
+    """Return which version would be served, and where."""
+    from tasks.registry.client import tracking_uri
+    from tasks.registry.loading import find_version
+    from tasks.store.causes import StepPlan
+
+    found = find_version(settings.model, settings.registered_model, tracking_uri())
+    return [StepPlan("serve", "runs", f"{found.name} at {url_of(settings.host, settings.port)}{settings.root_path}")]
 
 
 def serve(settings: "ServeSettings") -> int:

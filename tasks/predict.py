@@ -108,7 +108,7 @@ def score_rows(
         {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
         is beyond the limit}.
     """
-    parts = output.with_name(f".{output.name}.parts")
+    parts = parts_of(output)
     about = {
         "model": classifier.name,
         "model_sha256": classifier.sha256,
@@ -139,6 +139,11 @@ def score_rows(
     return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
 
 
+def parts_of(output: Path) -> Path:
+    """Return the folder of the finished parts of an output."""
+    return output.with_name(f".{output.name}.parts")
+
+
 def places(settings: PredictSettings) -> tuple[Path, Path]:
     """Return the paths of the input and the output."""
     return user_path(settings.input or ""), user_path(settings.output or "")
@@ -165,11 +170,16 @@ def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
+    is_folder = places(settings)[0].is_dir()
+    return [(file, scored) for file, scored in files_and_outputs(settings) if not (is_folder and scored.exists())]
+
+
+def files_and_outputs(settings: PredictSettings) -> list[tuple[Path, Path]]:
+    """Return the file, or those of the folder, with or without scores; and its output."""
     source, output = places(settings)
     if not source.is_dir():
         return [(source, output)]
-    pairs = [(file, output / f"{file.name}.parquet") for file in files_within(source)]
-    return [(file, scored) for file, scored in pairs if not scored.exists()]
+    return [(file, output / f"{file.name}.parquet") for file in files_within(source)]
 
 
 def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:

@@ -9,17 +9,17 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.errors import ModelError, RegistryError
+from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
-from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.evaluation.result_files import Training
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
 from tasks.reporting.pages import read_figures, render, show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import StepEntry, steps_of
 from tasks.store.store import Store
@@ -88,16 +88,11 @@ def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifac
     Raises:
         ModelError: it is not a run folder, or an artifact of it has been pruned, damaged or replaced.
     """
-    folder = (user_path(run) if user_path(run).exists() else store.root / RUNS / run).resolve()
-    try:
-        settings = RunSettings.model_validate_json((folder / CONFIG).read_bytes())
-        recorded = json.loads((folder / METRICS).read_bytes())["artifacts"]
-        places = {name: recorded[step] for name, step in MADE_BY.items() if step in recorded}
-        taken = {name: take_recorded(store, its["key"], its["sha256"], folder) for name, its in places.items()}
-        optional: dict[str, Any] = {"learned": None, "sliced": None}
-        return folder, settings, PackagedArtifacts(**optional | taken)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: is not a run folder with config.json and metrics.json ({error!r})") from error
+    record = read_record(run, store)
+    places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
+    optional: dict[str, Any] = {"learned": None, "sliced": None}
+    taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
+    return record.folder, record.settings, PackagedArtifacts(**optional | taken)
 
 
 def complete_run_folder(

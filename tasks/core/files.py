@@ -70,8 +70,12 @@ def remove_unfinished(place: Path, before: float) -> list[Path]:
 
     `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """
-    old = [(path, name) for path, name in unfinished_folders(place) if last_written(path) < before]
-    return [path for path, name in old if remove_whole(path, name)]
+    return [path for path, name in old_unfinished(place, before) if remove_whole(path, name)]
+
+
+def old_unfinished(place: Path, before: float) -> list[tuple[Path, str]]:
+    """Return those of `unfinished_folders` that were not written to since `before`."""
+    return [(path, name) for path, name in unfinished_folders(place) if last_written(path) < before]
 
 
 def last_written(folder: Path) -> float:

@@ -29,6 +29,15 @@ class RunnerSettings(Settings):
         return self
 
 
+class TrainSettings(RunSettings):
+    """A run, or an earlier one to repeat."""
+
+    like: str | None = Field(None, min_length=1)
+    """repeat this run, a run folder or its name, with its settings; refused if texts, code or libraries differ"""
+    anyway: bool = False
+    """with like: repeat the run even if they differ"""
+
+
 class CompareSettings(RunSettings, RunnerSettings):
     """Which networks to compare; they share all other settings of a run."""
 
@@ -69,6 +78,17 @@ class ModelChoice(NamedModel):
 
     model: str | None = Field(None, min_length=1)
     """a version's number or a run folder (none: the champion)"""
+
+
+class DiffSettings(NamedModel):
+    """Which two runs to compare."""
+
+    first: CliPositionalArg[str] = Field(min_length=1)
+    """a run folder, its name in the store, latest, or a version's number"""
+    second: CliPositionalArg[str] = Field(min_length=1)
+    """the run that it is compared with"""
+    html: str | None = Field(None, min_length=1)
+    """a file to write the differences to as a page"""
 
 
 class PromoteSettings(NamedModel):

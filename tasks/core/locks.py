@@ -1,6 +1,7 @@
 """Locks: one process at a time; the operating system frees a lock when its holder ends, however it ends."""
 
 import contextlib
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -18,6 +19,18 @@ logger = logging.getLogger("prefect.locks")
 def lock_file(root: Path, key: str) -> Path:
     """Return the lock of an artifact's key, or of another name with a slash in it, in the store at `root`."""
     return root / LOCKS / f"{key.replace('/', '-')}.lock"
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lock in the file `path`; nothing is written."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextlib.contextmanager

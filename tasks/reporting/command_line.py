@@ -28,6 +28,9 @@ from tasks.core.errors import PipelineError
 from tasks.core.paths import printable, user_path
 from tasks.core.settings import RunSettings
 from tasks.reporting.screen import accept_any_character, print_failures_once, show_plans
+from tasks.store.causes import StepPlan
+from tasks.store.run_record import read_record
+from tasks.store.shared_store import open_store
 from tasks.store.step_log import unfinished_step
 
 # Prefect and Keras read their folders while they are imported, so a flow imports this module first.
@@ -141,6 +144,8 @@ class Flags(BaseSettings):
         f"default: ${STORE_VARIABLE}, else artifacts/",
     )
     debug: bool = Field(False, description="show the traceback of an error")
+    dry_run: bool = Field(False, description="show what would be done, and why, and do nothing")
+    json_: bool = Field(False, alias="json", description="with --dry-run: as JSON")
 
     @classmethod
     def settings_customise_sources(
@@ -183,7 +188,11 @@ class PresetSource(Source):
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return the preset's settings."""
+        """Return the preset's settings, or those of the run that --like names."""
+        if like := self.current_state.get("like"):
+            if "preset" in self.current_state:
+                raise UsageError("--preset and --like both have all settings; give one of them")
+            return read_record(str(like), open_store()).settings.model_dump(mode="json")
         return read_preset(str(self.current_state.get("preset", CASE_STUDY)))
 
 
@@ -191,12 +200,20 @@ class RunFlags(Flags):
     """The flags of commands that train; a preset ranks between environment and default."""
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
-    dry_run: bool = Field(False, description="show which steps would run, and why, and run nothing")
-    json_: bool = Field(False, alias="json", description="with --dry-run: as JSON")
 
 
 def parse_command_line(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> Model:
-    """Return the settings that flags, environment and preset give.
+    """Return the settings that flags, environment and preset give; the arguments are those of `parse_flags`."""
+    return settings_in(parse_flags(settings_model, arguments, program, about), settings_model)
+
+
+def settings_in(parsed: Flags, settings_model: type[Model]) -> Model:
+    """Return the settings among the flags."""
+    return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields})
+
+
+def parse_flags(settings_model: type[Settings], arguments: Sequence[str], program: str, about: str) -> Flags:
+    """Return the settings and the common flags that flags, environment and preset give.
 
     Args:
         settings_model: its fields become flags.
@@ -230,7 +247,7 @@ def parse_command_line(settings_model: type[Model], arguments: Sequence[str], pr
     except UsageError as error:  # of a preset
         raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
     tell_variables(flags, program, variables.values())
-    return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields})
+    return parsed
 
 
 def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str]) -> str:
@@ -263,7 +280,7 @@ def run_flow(
     settings_model: type[Model],
     show: Callable[[Result], int],
     check: Callable[[Model], None] = lambda _settings: None,
-    steps: Callable[[Model], object] | None = None,
+    plan: Callable[[Model], Sequence[StepPlan]] = lambda _settings: (),
 ) -> int:
     """Run a flow with the settings of this process's command line.
 
@@ -272,7 +289,7 @@ def run_flow(
         settings_model: the flow's settings; its fields become flags.
         show: prints the flow's result and returns the exit status.
         check: raises before anything starts if the settings name files that cannot be read or written.
-        steps: calls all cached steps, for `--dry-run`.
+        plan: returns what the flow would do, for `--dry-run`; writes nothing.
 
     Returns:
         The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
@@ -284,11 +301,13 @@ def run_flow(
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:
-        settings = parse_command_line(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
-        if steps and is_flag(("dry_run",), sys.argv[1:]):
-            return exit_status(program, lambda: dry_run(steps, settings))
-        make_folders()
+        parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        settings = settings_in(parsed, settings_model)
+        if not parsed.dry_run:
+            make_folders()
         check(settings)
+        if parsed.dry_run:
+            return exit_status(program, lambda: show_plans(plan(settings), as_json=parsed.json_), "the dry run")
         print_failures_once()
         check_store(warn=lambda message: print_error(program, message))
         check_server(warn=lambda message: print_error(program, message))
@@ -297,16 +316,6 @@ def run_flow(
     # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return exit_status(program, lambda: show(flow(settings)))
-
-
-def dry_run(steps: Callable[[Model], object], settings: Model) -> int:
-    """Print which steps would run, and why, and return the exit status 0; nothing is run or written."""
-    from tasks.store.step import planning
-
-    with planning() as plans:
-        steps(settings)
-    show_plans(plans, as_json=is_flag(("json",), sys.argv[1:]))
-    return 0
 
 
 def refuse(program: str, error: Exception) -> int:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +74,16 @@ def report_untracked(remedy: str) -> int:
     return UNTRACKED
 
 
-def show_plans(plans: list[StepPlan], *, as_json: bool) -> None:
-    """Print what each step of a run would do, and why; as JSON with all differences from the nearest artifact."""
+def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> int:
+    """Print what a command would do, and why, and return 0; as JSON with all differences from the nearest artifact."""
     if as_json:
         print(json.dumps([plan._asdict() | {"causes": [cause._asdict() for cause in plan.causes]} for plan in plans]))
-        return
+        return 0
     table = Table("step", "would be", "why")
     for plan in plans:
         table.add_row(plan.step, plan.status, plan.cause)
     console_for().print(table)
+    return 0
 
 
 def show_promotion(record: dict[str, Any]) -> int:

@@ -7,7 +7,8 @@ from tasks.store.store import MANIFEST, Store, last_used
 
 NEWEST = 200  # artifacts of a step to compare with
 SHOWN = 24  # characters of a value
-KINDS = ("setting", "input", "module", "library")  # the first word of each name in `made_of`, in the order of interest
+# The first word of each name in `made_of`, in the order of interest; runs differ in their machines, too.
+KINDS = ("setting", "input", "module", "library", "machine")
 
 
 class Cause(NamedTuple):

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import LOCKS
-from tasks.core.locks import locked
+from tasks.core.locks import is_held, locked
 from tasks.store.artifact import Artifact
 from tasks.store.store import Store
 
@@ -51,13 +51,14 @@ def is_live(announced: Path) -> bool:
     return not free
 
 
-def live_uses(root: Path) -> tuple[float, set[str]]:
+def live_uses(root: Path, *, dry_run: bool = False) -> tuple[float, set[str]]:
     """Return when the oldest run that uses the store now started, and the keys, with a dash for the slash, of services.
 
-    The time is in seconds since 1970; now if there is none.
+    The time is in seconds since 1970; now if there is none. Files of processes that have ended are removed, except in a
+    dry run.
     """
     oldest, keys = time.time(), set()
-    for path in filter(is_live, (root / LOCKS / "in-use").glob("[0-9]*-*.lock")):
+    for path in filter(is_held if dry_run else is_live, (root / LOCKS / "in-use").glob("[0-9]*-*.lock")):
         if key := path.stem.partition(".")[2]:
             keys.add(key)
             continue

@@ -1,5 +1,6 @@
 """Pruning: remove old files that are ours by our own records, and nothing else."""
 
+import contextlib
 import re
 import time
 from collections.abc import Collection
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.layout import CHECKPOINTS, COMPARISONS, LATEST, LOCKS, RUNS
-from tasks.core.locks import lock_file, locked
+from tasks.core.locks import is_held, lock_file, locked
 from tasks.store.artifact import DamagedError
 from tasks.store.in_use import live_uses
 from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, step_folders
@@ -32,24 +33,40 @@ class Pruned:
         removed: other paths: old runs and comparisons, unfinished folders of killed runs, locks.
         held: old keys that a running process holds.
         foreign_files: files among ours that are not ours; they were not touched.
+        dry_run: whether nothing was removed, and the rest says what would be.
     """
 
     artifacts: list[Entry] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     foreign_files: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+    def free(self, lock: Path) -> contextlib.AbstractContextManager[bool]:
+        """Hold a lock, and yield whether no other process holds it; a dry run only looks."""
+        return contextlib.nullcontext(not is_held(lock)) if self.dry_run else locked(lock, wait=False)
+
+    def remove(self, path: Path, name: str = "") -> bool:
+        """Remove a folder or a lock, and return whether it was still there."""
+        if self.dry_run:
+            return True
+        if path.is_dir():
+            return files.remove_whole(path, name)
+        path.unlink(missing_ok=True)
+        return True
 
 
-def prune(root: Path, days: int) -> Pruned:
+def prune(root: Path, days: int, *, dry_run: bool = False) -> Pruned:
     """Remove what was last used more than `days` ago and before any running process started.
 
     Of a service only the model that it serves is kept, with its run. Each artifact is removed under its lock if it is
     still unused then: a run that starts meanwhile rebuilds it, or has marked it as used. What a running process holds
-    is skipped.
+    is skipped. A dry run returns what would be removed, and writes nothing.
     """
-    with locked(lock_file(root, "prune/store"), "prune"), files.explain_os_errors(root):
-        pruned, serving_runs = Pruned(foreign_files=artifact_keys(root, foreign=True)), set()
-        alive_since, served = live_uses(root)
+    lock = contextlib.nullcontext() if dry_run else locked(lock_file(root, "prune/store"), "prune")
+    with lock, files.explain_os_errors(root):
+        pruned, serving_runs = Pruned(foreign_files=artifact_keys(root, foreign=True), dry_run=dry_run), set()
+        alive_since, served = live_uses(root, dry_run=dry_run)
         cutoff = min(time.time() - days * DAY, alive_since)
         for entry in list_artifacts(root):
             if entry["key"].replace("/", "-") in served:
@@ -69,7 +86,7 @@ def prune(root: Path, days: int) -> Pruned:
 def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> None:
     """Remove an artifact and its lock, if its manifest is undamaged and the folder has no other files."""
     key, store = entry["key"], Store(root)
-    with locked(lock_file(root, key), wait=False) as free:
+    with pruned.free(lock_file(root, key)) as free:
         if not free:
             pruned.held.append(key)
             return
@@ -81,15 +98,15 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
         if others:
             pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
         elif last_used(root / key) < cutoff:
-            files.remove_whole(root / key)
-            lock_file(root, key).unlink()
+            pruned.remove(root / key)
+            pruned.remove(lock_file(root, key))
             pruned.artifacts.append(entry)
 
 
 def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the checkpoint of a training that stopped before `cutoff`, in seconds since 1970."""
     key = f"{folder.parent.name}/{folder.name}"
-    with locked(lock_file(root, key), wait=False) as free:
+    with pruned.free(lock_file(root, key)) as free:
         if free:
             prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
         else:
@@ -117,7 +134,7 @@ def prune_folder(root: Path, folder: Path, ours: re.Pattern[str], cutoff: float,
     if others:
         pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
     else:
-        files.remove_whole(folder)
+        pruned.remove(folder)
         pruned.removed.append(str(folder.relative_to(root)))
 
 
@@ -127,18 +144,20 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
         for left, name in files.unfinished_folders(step):
             lock = lock_file(root, f"{step.name}/{name}")
             if lock.exists():  # else it is not ours
-                with locked(lock, wait=False) as free:
-                    if free and files.remove_whole(left, name):
+                with pruned.free(lock) as free:
+                    if free and pruned.remove(left, name):
                         pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
-        pruned.removed.extend(str(left.relative_to(root)) for left in files.remove_unfinished(place, before))
+        old = [left for left, name in files.old_unfinished(place, before) if pruned.remove(left, name)]
+        pruned.removed.extend(str(left.relative_to(root)) for left in old)
 
 
 def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
     """Remove the lock files of keys that no process has held since `cutoff`; a waiting process creates it again."""
-    for path in sorted((root / LOCKS).glob("*.lock")):
+    gone = {lock_file(root, entry["key"]) for entry in pruned.artifacts}
+    for path in sorted({*(root / LOCKS).glob("*.lock")} - gone):
         if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
-            with locked(path, wait=False) as free:
+            with pruned.free(path) as free:
                 if free:
-                    path.unlink(missing_ok=True)
+                    pruned.remove(path)
                     pruned.removed.append(str(path.relative_to(root)))

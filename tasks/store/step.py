@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from tasks.core.files import digest
 from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
-from tasks.store.causes import StepPlan, causes_of, describe_causes
+from tasks.store.causes import StepPlan, causes_of, describe_causes, find_causes
 from tasks.store.fingerprint import describe_code
 from tasks.store.in_use import announce_use
 from tasks.store.shared_store import open_store
@@ -36,14 +36,17 @@ from tasks.store.store import Store
 Function = Callable[..., dict[str, Any] | None]
 
 
-_PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)
+_PLANS: ContextVar[tuple[list[StepPlan], Mapping[str, Artifact]] | None] = ContextVar("plans", default=None)
 
 
 @contextmanager
-def planning() -> Iterator[list[StepPlan]]:
-    """Make the calls of steps say what they would do, in the list, instead of running."""
+def planning(recorded: Mapping[str, Artifact] | None = None) -> Iterator[list[StepPlan]]:
+    """Make the calls of steps say what they would do, in the list, instead of running.
+
+    With the artifacts of an earlier run by step, they say how their keys differ from then, and return those artifacts.
+    """
     plans: list[StepPlan] = []
-    token = _PLANS.set(plans)
+    token = _PLANS.set((plans, recorded or {}))
     try:
         yield plans
     finally:
@@ -83,12 +86,14 @@ class Step:
             TypeError: an input is missing, unknown, of the wrong type, or made by another step.
         """
         self._check(inputs)
-        if (plans := _PLANS.get()) is not None:
-            planned, plan = self.plan(inputs)
+        if planned := _PLANS.get():
+            plans, recorded = planned
+            before = recorded.get(self.name)
+            artifact, plan = self.compare(before, inputs) if before else self.plan(inputs)
             plans.append(plan)
-            return planned
-        artifact: Artifact = self.task(**inputs, return_state=True).result()
-        return artifact
+            return artifact
+        result: Artifact = self.task(**inputs, return_state=True).result()
+        return result
 
     def of(self, artifacts: RunArtifacts, settings: BaseModel) -> Artifact:
         """Run the step with those of a run's artifacts that it takes, and return its artifact."""
@@ -165,6 +170,15 @@ class Step:
         if found := store.peek(self.key_of(made_of)):
             return found, StepPlan(self.name, "cached")
         return absent, self.explain(inputs, made_of, store)
+
+    def compare(self, before: Artifact, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
+        """Return the artifact of an earlier run, and how its key differs from that of these inputs."""
+        made_of = self.made_of(inputs)
+        if self.key_of(made_of) == before.key:
+            return before, StepPlan(self.name, "cached")
+        causes = find_causes(before.made_of, made_of) if before.made_of else []
+        why = describe_causes(causes) if causes else "its settings, inputs, code or libraries differ"
+        return before, StepPlan(self.name, "runs", why, causes)
 
     def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store) -> StepPlan:
         """Return why the step must run, and after which epoch it would resume."""

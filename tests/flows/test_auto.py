@@ -37,10 +37,22 @@ def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_s
     assert networks["tuned"].evaluation.metric == "accuracy"
 
 
-@pytest.mark.parametrize("refuse", [compare_flow.check, imdb_flow.run_steps])
-def test_a_comparison_and_a_dry_run_refuse_it(imdb, refuse):
+def test_a_comparison_refuses_it(imdb):
     with pytest.raises(InputError, match="--preset auto"):
-        refuse(CompareSettings.model_validate(small(imdb, auto={"minutes": 5}).model_dump()))
+        compare_flow.check(CompareSettings.model_validate(small(imdb, auto={"minutes": 5}).model_dump()))
+
+
+def test_a_dry_run_says_which_stages_run(imdb, trained):
+    plans = imdb_flow.plan_run(small(imdb, auto={"minutes": 5}))
+    assert [(plan.step, plan.status) for plan in plans] == [
+        ("download", "cached"),
+        ("linear", "runs"),
+        ("fast", "runs"),
+        ("tuned", "runs"),
+        ("search", "unknown"),
+    ]
+    assert plans[1].cause.startswith("always; encode: data.")
+    assert plans[3].cause.startswith("if the time allows 3 times that of fast; encode: data.")
 
 
 def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):

@@ -19,7 +19,7 @@ def run_command(monkeypatch, *words: str) -> int:
 
 def test_every_flow_has_its_word():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
-    assert {module for module, _about in command.COMMANDS.values()} == flows | {"serving.__main__"}
+    assert {module for module, _about in command.COMMANDS.values()} == flows | {"flows.diff", "serving.__main__"}
 
 
 def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
@@ -31,7 +31,7 @@ def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no command: expected train, why, compare, predict, serve, export, promote, housekeeping"),
+        ([], "no command: expected train, why, diff, compare, predict, serve, export, promote, housekeeping"),
         (["tain"], "tain: did you mean train?"),
         (["--preset", "quick"], "--preset: expected train"),
     ],

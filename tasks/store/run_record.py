@@ -1,0 +1,65 @@
+"""The record of a finished run: what its folder and the store say of it, read without marking anything as used."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import ModelError
+from tasks.core.layout import CONFIG, METRICS, RUNS
+from tasks.core.paths import user_path
+from tasks.core.settings import RunSettings
+from tasks.store.artifact import Artifact
+from tasks.store.store import Store
+
+
+class Recorded(Artifact):
+    """An artifact that a run folder names; it may no longer be in the store."""
+
+    content: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content."""
+        return self.content
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's folder, settings, metrics.json, and artifacts by step."""
+
+    folder: Path
+    settings: RunSettings
+    metrics: dict[str, Any]
+    artifacts: dict[str, Artifact]
+
+
+def read_record(run: str, store: Store) -> RunRecord:
+    """Return the record of a run, named by its folder or that folder's name; ModelError if it is not a run folder."""
+    folder = (user_path(run) if user_path(run).exists() else store.root / RUNS / run).resolve()
+    try:
+        settings = RunSettings.model_validate_json((folder / CONFIG).read_bytes())
+        metrics = json.loads((folder / METRICS).read_bytes())
+        artifacts = {step: recall(store, its["key"], its["sha256"]) for step, its in metrics["artifacts"].items()}
+        return RunRecord(folder, settings, metrics, artifacts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: is not a run folder with config.json and metrics.json ({error!r})") from error
+
+
+def recall(store: Store, key: str, sha256: str) -> Artifact:
+    """Return an artifact as it was then, with the parts of its key if the store still has it."""
+    found = store.peek(key)
+    meta, made_of = (found.meta, found.made_of) if found else ({}, {})
+    return Recorded(key=key, files={}, meta=meta, made_of=made_of, content=sha256)
+
+
+def folder_of(record: RunRecord, step: str, store: Store) -> Path:
+    """Return the folder of an artifact of a run, verified; raise ModelError if it was pruned or replaced."""
+    recorded = record.artifacts[step]
+    found = store.find(recorded.key)
+    if found is None or found.sha256 != recorded.sha256:
+        raise ModelError(
+            f"{record.folder.name}: the artifact of {step} is no longer in {store.root}; repeat the run to rebuild it "
+            f"(train --like {record.folder.name})"
+        )
+    return store.path(found)
