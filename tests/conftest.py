@@ -26,6 +26,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 os.environ["ARTIFACTS_STORE"] = tempfile.mkdtemp(prefix="store-", dir=os.environ[VARIABLE])
 os.environ.pop("PREFECT_API_URL", None)
 os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "6"  # all workers share one server, which is busy at times
+os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # tests read the log here
 
 from tasks.core import environment  # noqa: E402
 
@@ -195,8 +196,10 @@ def trained(store: Path, first_run: Path) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server():
     """A real Prefect server, shared by all test processes."""
+    from prefect.logging.configuration import setup_logging
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    setup_logging()  # now: its handlers keep standard error, which a test may replace
     with temporary_settings({PREFECT_API_URL: shared_prefect_server()}):
         yield
 

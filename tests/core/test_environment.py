@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from prefect.settings import Settings
+from sqlalchemy.engine import make_url
 
 from tasks.core.environment import (
     check_certificates,
@@ -18,22 +20,18 @@ from tasks.core.environment import (
 from tasks.core.errors import ServerError, StoreError
 
 PROJECT = Path(__file__).parents[2]
-HOUSEKEEPING = [sys.executable, str(PROJECT / "flows" / "housekeeping_flow.py")]
-SCRIPT = """
-from tasks.core import environment
-environment.prepare([])
-from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
-from sqlalchemy.engine import make_url
-print(make_url(PREFECT_API_DATABASE_CONNECTION_URL.value()).database)
-"""
+PREDICT = [sys.executable, str(PROJECT / "flows" / "predict_flow.py")]  # the only flow that starts without Prefect
 
 
 @pytest.mark.parametrize("name", ["a b#c%20d?e", "plain"])
-def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, name):
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
-    environment = clean | {"ARTIFACTS_STORE": str(tmp_path / name), "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == str(tmp_path / name / "prefect" / "prefect.db"), done.stderr
+def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, name, monkeypatch):
+    (tmp_path / name / "prefect").mkdir(parents=True)
+    for variable in [key for key in os.environ if key.startswith("PREFECT")]:
+        monkeypatch.delenv(variable)
+    for variable, value in default_variables(tmp_path / name).items():
+        monkeypatch.setenv(variable, value)
+    address = Settings().server.database.connection_url.get_secret_value()
+    assert make_url(address).database == str(tmp_path / name / "prefect" / "prefect.db")
 
 
 def test_credentials_in_the_address_of_the_store_are_refused_and_not_shown(tmp_path):
@@ -143,14 +141,14 @@ def test_certificates_that_cannot_be_read_are_named_with_their_variable(monkeypa
         (
             ">&-",
             2,
-            "housekeeping_flow.py: error: standard output is closed; open it, or discard the output with > /dev/null",
+            "predict_flow.py: error: standard output is closed; open it, or discard the output with > /dev/null",
         ),
-        ("<&-", 2, "housekeeping_flow.py: error: --days x: input should be a valid integer"),
+        ("<&-", 2, "predict_flow.py: error: --explain x: input should be a valid integer"),
         ("2>&-", 2, ""),
     ],
 )
 def test_a_closed_standard_stream_is_named_or_does_not_matter(tmp_path, redirection, status, line):
-    command = shlex.join([*HOUSEKEEPING, "--days", "x", "--store", str(tmp_path)])
+    command = shlex.join([*PREDICT, "--text", "a", "--explain", "x", "--store", str(tmp_path)])
     done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == status
     assert done.stdout == ""
@@ -159,13 +157,13 @@ def test_a_closed_standard_stream_is_named_or_does_not_matter(tmp_path, redirect
 
 
 def test_closed_standard_input_has_no_lines_to_score(tmp_path):
-    command = [sys.executable, str(PROJECT / "flows" / "predict_flow.py"), "--input", "-", "--store", str(tmp_path)]
+    command = [*PREDICT, "--input", "-", "--store", str(tmp_path)]
     done = subprocess.run(["bash", "-c", f"{shlex.join(command)} <&-"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == "predict_flow.py: error: --input -: standard input is closed; expected one text per line\n"
 
 
-@pytest.mark.parametrize("command", [HOUSEKEEPING, [sys.executable, "-m", "serving"]])
+@pytest.mark.parametrize("command", [PREDICT, [sys.executable, "-m", "serving"]])
 def test_another_tasks_in_the_working_directory_and_on_the_path_is_not_imported(tmp_path, command):
     (tmp_path / "tasks.py").write_text("raise SystemExit('another tasks.py was imported')")
     told = os.environ | {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}

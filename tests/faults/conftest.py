@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from prefect.server.api.server import SubprocessASGIServer
 
 from tests.faults.driver import Driver
 
@@ -12,6 +11,8 @@ from tests.faults.driver import Driver
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The address of a real Prefect server that outlives the runs."""
+    from prefect.server.api.server import SubprocessASGIServer  # here, because every pytest reads this file
+
     os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
     server = SubprocessASGIServer()
     server.start(timeout=120)

@@ -1,12 +1,8 @@
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
 
-from flows.housekeeping_flow import housekeeping_flow
+from flows.housekeeping_flow import housekeeping_flow, main
 from tasks.core.flow_settings import HousekeepingSettings
 from tasks.store.inventory import damaged_runs, list_artifacts
 
@@ -48,16 +44,11 @@ def test_what_is_not_ours_is_reported_and_left_alone(old_store, prefect_server, 
     assert theirs.read_text() == "theirs"
 
 
-def test_from_the_command_line_verify_fails_if_something_is_damaged(old_store, prefect_server):
+def test_from_the_command_line_verify_fails_if_something_is_damaged(
+    old_store, prefect_server, monkeypatch, capsys, caplog
+):
     (old_store / "pad" / "used" / "a.txt").unlink()
-    flow = Path(__file__).parents[2] / "flows" / "housekeeping_flow.py"
-    done = subprocess.run(
-        [sys.executable, str(flow), "verify", "--store", str(old_store)],
-        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "a.txt: missing; the next run that needs it rebuilds it" in done.stderr
-    assert "NO" in done.stdout
+    monkeypatch.setattr(sys, "argv", ["housekeeping_flow.py", "verify", "--store", str(old_store)])
+    assert main() == 1
+    assert "a.txt: missing; the next run that needs it rebuilds it" in caplog.text
+    assert "NO" in capsys.readouterr().out

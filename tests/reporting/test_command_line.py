@@ -115,18 +115,12 @@ def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
         parse("--preset", str(preset))
 
 
-def test_a_mistake_ends_with_status_2_before_anything_runs(tmp_path):
-    flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
-    done = subprocess.run(
-        [sys.executable, str(flow), "--store", str(tmp_path / "store"), "--data.maxlen", "0"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stderr == "imdb_flow.py: error: --data.maxlen 0: input should be greater than or equal to 1\n"
-    assert not (tmp_path / "store" / "runs").exists()
+def test_a_mistake_ends_with_status_2_before_anything_runs(store, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["imdb_flow.py", "--data.maxlen", "0"])
+    assert command_line.run_flow(lambda _: pytest.fail("it ran"), RunSettings, pytest.fail, pytest.fail) == 2
+    said = "imdb_flow.py: error: --data.maxlen 0: input should be greater than or equal to 1\n"
+    assert capsys.readouterr().err == said
+    assert not store.exists()
 
 
 def test_a_name_in_another_encoding_is_refused_before_it_is_kept_anywhere():

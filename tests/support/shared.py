@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,9 @@ from tests.support.web import free_port, wait_for
 # Set in tests/conftest.py; the processes of pytest-xdist inherit it.
 VARIABLE = "TESTS_SHARED"
 SERVER = "prefect-server.json"
+# No test schedules runs on the shared server or reads its events; tests that do start their own server.
+UNUSED_SERVICES = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "CANCELLATION_CLEANUP"]
+UNUSED_SERVICES += ["TRIGGERS", "EVENT_PERSISTER"]
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
@@ -34,22 +38,22 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
     return path
 
 
-def migrate_prefect_database(path: Path) -> None:
-    """Have Prefect create its database, which takes as long as starting its server."""
-    told = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}
-    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-    subprocess.run(command, env=os.environ | told, check=True, stdout=subprocess.DEVNULL)
-
-
 def start_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, str]:
     """Start Prefect's server and wait until it answers; return its process and its API's address.
 
     The process may outlive this one.
-    Unless the environment names a database, its own is a copy of one without runs.
+    Unless the environment names a database, its own is a copy of one without runs: Prefect takes as long to create its
+    database as to start.
     """
     database = Path(environment["PREFECT_HOME"]) / "prefect.db"
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in environment and not database.exists():
-        shutil.copy(made_once("prefect.db", migrate_prefect_database), database)
+        shared_prefect_server()
+        shutil.copy(Path(os.environ[VARIABLE]) / "prefect.db", database)
+    return launch_prefect_server(environment)
+
+
+def launch_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, str]:
+    """Start Prefect's server, which creates its database if necessary."""
     port = free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
     silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
@@ -68,9 +72,13 @@ def shared_prefect_server() -> str:
     def start(path: Path) -> None:
         home = path.with_name("prefect")
         home.mkdir()
-        server, address = start_prefect_server(os.environ | {"PREFECT_HOME": str(home)})
+        idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
+        server, address = launch_prefect_server(os.environ | idle | {"PREFECT_HOME": str(home)})
+        with closing(sqlite3.connect(home / "prefect.db")) as own, closing(sqlite3.connect(empty)) as copy:
+            own.backup(copy)
         path.write_text(json.dumps({"pid": server.pid, "address": address}))
 
+    empty = Path(os.environ[VARIABLE]) / "prefect.db"
     return str(json.loads(made_once(SERVER, start).read_text())["address"])
 
 

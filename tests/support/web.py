@@ -115,8 +115,8 @@ def free_port() -> int:
 
 
 def wait_for(address: str) -> None:
-    """Wait up to two minutes until a server responds: a busy machine starts one slowly."""
-    for _ in range(600):
+    """Wait up to five minutes until a server responds: a busy machine starts one slowly."""
+    for _ in range(1500):
         try:
             urllib.request.urlopen(address, timeout=5).close()
         except OSError:  # it refuses the connection or does not respond in time
