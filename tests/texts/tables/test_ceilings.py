@@ -28,7 +28,7 @@ def write(path, rows: list[dict[str, str]]) -> int:
     return path.stat().st_size
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(form=".json", size=MB, columns=1, length=1, character="x")  # 50,000 rows
 @example(form=".jsonl", size=MB, columns=300, length=1, character="x")
 @example(form=".csv", size=MB, columns=1, length=MB, character='"')  # one field
