@@ -1,6 +1,7 @@
 """The automations, on a real Prefect server, with a real webhook receiver."""
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -11,16 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
-from prefect.server.events.schemas.automations import EventTrigger
-from prefect.server.events.schemas.events import RelatedResource, Resource
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.automations import DEPLOYED, check_server, printable_webhook, recovery_automations
+from flows.automations import DEPLOYED, check_server, main, printable_webhook, recovery_automations
 from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = PROJECT / "deployment.yaml"
 
+
+# Events of this process may already go to another server.
 FAILING = """
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
@@ -54,20 +56,40 @@ def webhook():
     server.server_close()
 
 
-def run_python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120
-    )
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """The address of the API of a server of its own that asks for the password me:right."""
+    home = tmp_path_factory.mktemp("prefect")
+    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": "me:right"}
+    with prefect_server_for(environment) as served:
+        yield served["PREFECT_API_URL"]
 
 
-def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
+@pytest.fixture
+def set_up(monkeypatch, capsys):
+    """A function that runs the command on a server and returns its exit status and what it printed."""
+
+    def run(server: str | None, *words: str, password: str | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["automations.py", *words])
+        with temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: password}):
+            status = main()
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, guarded, set_up, store, monkeypatch):
     address, posted = webhook
+    monkeypatch.setenv("WEBHOOK", address)
     for _ in range(2):  # the second time it replaces what the first made
-        done = run_python(served | {"WEBHOOK": address}, "flows/automations.py", "notifications")
-        assert done.returncode == 0, done.stderr
-        assert address.removesuffix("/hook") in done.stdout
-        assert "/hook" not in done.stdout + done.stderr
-    failed = run_python(served, "-c", FAILING)
+        status, out, err = set_up(guarded, "notifications", password="me:right")
+        assert status == 0, err
+        assert address.removesuffix("/hook") in out
+        assert "/hook" not in out + err
+    client = os.environ | {"PREFECT_API_URL": guarded, "PREFECT_API_AUTH_STRING": "me:right"}
+    failed = subprocess.run(
+        [sys.executable, "-c", FAILING], env=client, cwd=PROJECT, capture_output=True, text=True, timeout=240
+    )
     assert "SourceError" in failed.stderr
     told = sorted(posted.get(timeout=60) for _ in range(2))
     assert told[0] == "imdb-pipeline: a new champion: Version 3 is better."
@@ -76,32 +98,28 @@ def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, served):
     assert posted.empty()
 
 
-def test_without_a_server_nothing_is_set_up(alone):
-    done = run_python(alone, "flows/automations.py", "notifications", "http://127.0.0.1:1/")
-    assert done.returncode == 1
-    assert "PREFECT_API_URL names no server" in done.stderr
+def test_without_a_server_nothing_is_set_up(set_up):
+    status, _out, err = set_up(None, "notifications", "http://127.0.0.1:1/")
+    assert status == 1
+    assert "PREFECT_API_URL names no server" in err
 
 
-def test_a_server_that_does_not_answer_is_named(alone):
-    gone = alone | {"PREFECT_API_URL": "http://127.0.0.1:1/api"}
-    done = run_python(gone, "flows/automations.py", "notifications", "http://127.0.0.1:1/")
-    assert done.returncode == 1
-    assert done.stderr.startswith(
-        "automations.py: setting up notifications failed: Prefect's server at http://127.0.0.1:1"
-    )
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
+def test_a_server_that_does_not_answer_is_named(set_up):
+    status, _out, err = set_up("http://127.0.0.1:1/api", "notifications", "http://127.0.0.1:1/")
+    assert status == 1
+    assert err.startswith("automations.py: setting up notifications failed: Prefect's server at http://127.0.0.1:1")
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
 
 
-def test_a_wrong_password_of_the_server_is_reported_in_one_line(alone):
-    with prefect_server_for(alone | {"PREFECT_SERVER_API_AUTH_STRING": "me:right"}) as served:
-        wrong = served | {"PREFECT_API_AUTH_STRING": "me:wrong", "WEBHOOK": "https://hooks.example.org/"}
-        for automations in ("recovery", "notifications"):
-            done = run_python(wrong, "flows/automations.py", automations)
-            assert done.returncode == 1
-            (line,) = done.stderr.splitlines()
-            assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
-            assert "me:" not in line
+@pytest.mark.parametrize("automations", ["recovery", "notifications"])
+def test_a_wrong_password_of_the_server_is_reported_in_one_line(guarded, set_up, monkeypatch, automations):
+    monkeypatch.setenv("WEBHOOK", "https://hooks.example.org/")
+    status, _out, err = set_up(guarded, automations, password="me:wrong")
+    assert status == 1
+    (line,) = err.splitlines()
+    assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
+    assert "me:" not in line
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,10 @@ def test_a_wrong_password_of_the_server_is_reported_in_one_line(alone):
     ],
 )
 def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_ours):
+    # Here, because the import takes seconds.
+    from prefect.server.events.schemas.automations import EventTrigger
+    from prefect.server.events.schemas.events import RelatedResource, Resource
+
     related = [
         {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow", "prefect.resource.name": flow}
     ]
