@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from flows.hyperparameter_search import search
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from tasks.compare import compare
+from tasks.compare import compare, track_comparison
 from tasks.core.error_messages import describe
 from tasks.core.errors import InputError, MemberError, RegistryError
 from tasks.core.flow_settings import CompareSettings
@@ -24,12 +24,11 @@ from tasks.download import check_dataset
 from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
-from tasks.reporting.comparisons import show_comparison
+from tasks.reporting.screen import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.causes import StepPlan
 from tasks.store.step import planning
 from tasks.store.step_log import steps_of, unfinished_step
-from tasks.track_comparison import track_comparison
 
 
 @flow(name="imdb-pipeline-member", persist_result=False)

@@ -1,20 +1,20 @@
-"""Compare: write the folder of a comparison, with its page, figures and numbers."""
+"""Compare: write the folder of a comparison, with its page, figures and numbers, and log it in MLflow."""
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from tasks.core.errors import DataError
-from tasks.core.files import written_as_newest
+from tasks.core.files import digest, written_as_newest
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.machine import describe_machine, describe_versions
-from tasks.core.settings import RunSettings
+from tasks.core.settings import RunSettings, TrackingSettings
 from tasks.evaluation.comparison import (
     MemberRun,
     Outcome,
@@ -24,17 +24,22 @@ from tasks.evaluation.comparison import (
     shared_settings,
     summarise_runs,
 )
-from tasks.evaluation.plots import save_figure
+from tasks.evaluation.plots import draw_comparison, save_figure
 from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
-from tasks.registry.client import flatten
-from tasks.reporting import comparisons
-from tasks.reporting.pages import read_figures, render
+from tasks.registry.client import describe_run, experiment_id, flatten, registry
+from tasks.reporting.pages import read_figures, render, show_comparison_in_prefect
 from tasks.store.artifact import Artifact, describe_artifacts
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import log_step
+from tasks.store.step_log import TRACK, log_step
 from tasks.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
+
+SUMMARY = ("accuracy", "accuracy_spread", "validation_loss", "validation_spread", "seconds", "seconds_to_best")
 
 
 def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
@@ -74,25 +79,19 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
     }
 
 
-def pair_up(finished: list[Outcome], ranked: list[dict[str, Any]], store: Store) -> list[dict[str, Any]]:
+def pair_up(
+    finished: list[tuple[Outcome, dict[str, Any]]], names: list[str], settings: CompareSettings, store: Store
+) -> list[dict[str, Any]]:
     """Return McNemar's test of each pair of members, each represented by its run with the lowest cost.
 
-    Raises:
-        DataError: two members were not tested on the same reviews.
+    `names` are those of the labels.
     """
-    by_name, labels, verdicts = {outcome.member.name: outcome for outcome in finished}, None, {}
-    for member in ranked:
-        outcome, chosen = by_name[member["name"]], chosen_run(member)
-        scores = read_scores(store.path(outcome.runs[chosen].artifacts.scored), "test")
-        if labels is not None and not np.array_equal(labels, scores.labels):
-            raise DataError(
-                f"{member['name']} was tested on other reviews than {ranked[0]['name']}; compare them apart"
-            )
-        labels = scores.labels
-        names = outcome.runs[chosen].artifacts.downloaded.meta["dataset"]["labels"]
-        rule = decision_rule(outcome.member.runs[chosen].evaluation, names)
-        verdicts[member["name"]] = scores.verdicts(rule)
-    return [] if labels is None else compare_pairs(labels, verdicts)
+    rule, scores = decision_rule(settings.evaluation, names), {}
+    for outcome, member in finished:
+        scored = outcome.runs[chosen_run(member)].artifacts.scored
+        scores[member["name"]] = read_scores(store.path(scored), "test")
+    labels = next((its.labels for its in scores.values()), np.array([]))
+    return compare_pairs(labels, {name: its.verdicts(rule) for name, its in scores.items()})
 
 
 def gather_comparison(
@@ -103,46 +102,39 @@ def gather_comparison(
     store: Store,
 ) -> dict[str, Any]:
     """Return the content of comparison.json; docs/running.md describes it."""
-    members = sorted((describe_member(outcome, settings, store) for outcome in outcomes), key=cost_of)
-    finished = [outcome for outcome in outcomes if not outcome.failure]
-    sizes = finished[0].runs[0].artifacts.padded.meta if finished else {}
+    described = [(outcome, describe_member(outcome, settings, store)) for outcome in outcomes]
+    ranked = sorted(described, key=lambda pair: cost_of(pair[1]))
+    members, finished = [member for _, member in ranked], [pair for pair in ranked if pair[1]["summary"]]
+    dataset, sizes = downloaded.meta["dataset"], finished[0][0].runs[0].artifacts.padded.meta if finished else {}
     return {
-        "dataset": downloaded.meta["dataset"] | sizes,
+        "dataset": dataset | sizes,
         "chosen": members[0]["name"] if finished else None,
         "metric": settings.evaluation.metric,
         "members": members,
-        "pairs": pair_up(finished, [member for member in members if member["summary"]], store),
+        "pairs": pair_up(finished, dataset["labels"], settings, store),
         "search": {"space": settings.search, "trials": trials} if trials else None,
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
 
 
-def write_comparison(place: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> Path:
-    """Write comparisons/<UTC time>-<name>/, point comparisons/latest to it, and return it."""
-    with written_as_newest(place, name) as (draft, final):
-        figures = draft / FIGURES
-        figures.mkdir()
-        if finished := [member for member in comparison["members"] if member["summary"]]:
-            drawn = comparisons.draw_curves(finished)
-            save_figure(drawn, figures / "learning_curves.svg", "learning curves of all networks")
-        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
-        (draft / COMPARISON).write_text(json.dumps(comparison, indent=1))
-        page = render(
-            "comparison.html.jinja",
-            name=name,
-            settings=shared_settings(settings),
-            seeds=settings.seeds,
-            comparison=comparison,
-            columns=list(comparisons.COLUMNS),
-            alpha=comparisons.ALPHA,
-            rows=[comparisons.describe_row(member) for member in comparison["members"]],
-            choice=comparisons.describe_choice(comparison),
-            sight=comparisons.describe_sight(comparison),
-            figures=read_figures(figures),
-        )
-        (draft / COMPARISON_PAGE).write_text(page, encoding="utf-8")
-    return final
+def write_comparison(folder: Path, name: str, settings: CompareSettings, comparison: dict[str, Any]) -> None:
+    """Write the page of a comparison, its figure, comparison.json and config.json."""
+    (folder / FIGURES).mkdir()
+    if finished := [member for member in comparison["members"] if member["summary"]]:
+        figure = folder / FIGURES / "learning_curves.svg"
+        save_figure(draw_comparison(finished), figure, "learning curves of all networks")
+    (folder / CONFIG).write_text(settings.model_dump_json(indent=1))
+    (folder / COMPARISON).write_text(json.dumps(comparison, indent=1))
+    page = render(
+        "comparison.html.jinja",
+        name=name,
+        settings=shared_settings(settings),
+        seeds=settings.seeds,
+        comparison=comparison,
+        figures=read_figures(folder / FIGURES),
+    )
+    (folder / COMPARISON_PAGE).write_text(page, encoding="utf-8")
 
 
 @task(cache_policy=NO_CACHE, task_run_name="compare")
@@ -153,7 +145,100 @@ def compare(
     store = open_store()
     with log_step(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
-        folder = write_comparison(store.root / COMPARISONS, flow_run.name or "comparison", settings, comparison)
+        name = flow_run.name or "comparison"
+        with written_as_newest(store.root / COMPARISONS, name) as (draft, folder):
+            write_comparison(draft, name, settings, comparison)
         store.share_folder(folder)
-    comparisons.show_in_prefect(comparison, folder)
+    show_comparison_in_prefect(comparison, folder)
     return folder
+
+
+def identify_comparison(comparison: dict[str, Any]) -> str:
+    """Return a hash of the members' settings and results, without times."""
+    members = {
+        member["name"]: {
+            "settings": member["settings"],
+            "failure": member["failure"],
+            "made": [
+                {step: artifact["sha256"] for step, artifact in run["artifacts"].items()} for run in member["runs"]
+            ],
+        }
+        for member in comparison["members"]
+    }
+    return digest(members)
+
+
+def metrics_of(member: dict[str, Any]) -> list["Metric"]:
+    """Return a member's summary and the epochs of its first seed as metrics."""
+    from mlflow.entities import Metric
+
+    now, summary = int(time.time() * 1000), member["summary"]
+    if summary is None:
+        return []
+    low, high = summary["ci95"]
+    numbers = {f"mean_{name}": summary[name] for name in SUMMARY}
+    numbers |= {"parameters": summary["parameters"], "accuracy_ci95_low": low, "accuracy_ci95_high": high}
+    metrics = [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]
+    return metrics + [
+        Metric(name, value, now, epoch["epoch"])
+        for epoch in member["runs"][0]["history"]
+        for name, value in epoch.items()
+        if name != "epoch"
+    ]
+
+
+def log_member(
+    client: "MlflowClient", experiment: str, parent: str, member: dict[str, Any], tags: dict[str, str]
+) -> None:
+    """Log a member as a run below its comparison; a failed one as failed, with its reason."""
+    from mlflow.entities import Param
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    reason = {"failure": member["failure"]} if member["failure"] else {}
+    own = tags | {MLFLOW_PARENT_RUN_ID: parent} | reason
+    run = client.create_run(experiment, run_name=member["name"], tags=own).info.run_id
+    params = [Param(name, value) for name, value in flatten(member["settings"]).items()]
+    client.log_batch(run, metrics=metrics_of(member), params=params)
+    client.set_terminated(run, "FAILED" if member["failure"] else "FINISHED")
+
+
+def log_whole(client: "MlflowClient", experiment: str, folder: Path, comparison: dict[str, Any], content: str) -> str:
+    """Log a comparison with its members, page and numbers, and return the id of its run."""
+    tags, chosen = describe_run(content), comparison["chosen"] or "none"
+    members = comparison["members"]
+    name = f"comparison of {len(members)} on {comparison['dataset']['name']}"
+    parent = client.create_run(experiment, run_name=name, tags=tags | {"chosen": chosen}).info.run_id
+    try:
+        client.log_param(parent, "members", ", ".join(member["name"] for member in members))
+        for member in members:
+            log_member(client, experiment, parent, member, {key: tags[key] for key in tags if key != "content"})
+        for file in (COMPARISON_PAGE, COMPARISON, CONFIG):
+            client.log_artifact(parent, str(folder / file))
+        client.log_artifacts(parent, str(folder / FIGURES), FIGURES)
+    except BaseException:
+        client.set_terminated(parent, "FAILED")
+        raise
+    client.set_terminated(parent)
+    return str(parent)
+
+
+def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
+    """Log the comparison in a folder, unless it is logged already, and return the id of its run.
+
+    Raises:
+        RegistryError: the server does not answer or refuses.
+    """
+    comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
+    content = identify_comparison(comparison)
+    with registry(uri) as client, open_store().locked("mlflow/log"):
+        experiment = experiment_id(client, uri, settings.experiment)
+        query = f"tags.content = '{content}' and attributes.status = 'FINISHED'"
+        found = client.search_runs([experiment], query, max_results=1)
+        return found[0].info.run_id if found else log_whole(client, experiment, folder, comparison, content)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="log the comparison")
+def track_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
+    """Log a comparison in MLflow, once; each of its members is a run below it."""
+    with log_step(str(flow_run.id), TRACK):
+        get_run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))

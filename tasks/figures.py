@@ -1,4 +1,4 @@
-"""Figures: the figures of a run, and its findings: mistakes, confusions and sentences."""
+"""Figures: the figures of a run, and its findings: mistakes and confusions."""
 
 import json
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import plots
-from tasks.evaluation.findings import describe_choice, describe_comparison, describe_fit, most_confused, worst_mistakes
-from tasks.evaluation.result_files import Candidates, Training
+from tasks.evaluation.findings import most_confused, worst_mistakes
+from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import Scores, decision_rule, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
@@ -37,9 +37,9 @@ def figures(
     folder: Path,
 ) -> None:
     """Write the figures and findings.json."""
-    training, metrics = Training.read(trained), json.loads((evaluated / METRICS).read_text())
+    training, test = Training.read(trained), json.loads((evaluated / METRICS).read_text())["test"]
     network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, selected))
-    names, test = Dataset.read(downloaded).labels, metrics["test"]
+    names = Dataset.read(downloaded).labels
     rule = decision_rule(settings, names)
     is_few = len(names) <= plots.MOST_CURVES
     drawn = {
@@ -51,11 +51,6 @@ def figures(
     for name, figure in drawn.items():
         plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
     findings = {
-        "sentences": {
-            "choice": describe_choice(Candidates.read(selected)),
-            "fit": describe_fit(training.history),
-            "baseline": describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"),
-        },
         "words": read_words(encoded),
         "mistakes": worst_mistakes(encoded, chosen, names, rule),
         "confused": most_confused(encoded, chosen, names, rule) if len(names) > 2 else [],

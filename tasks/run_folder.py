@@ -21,18 +21,12 @@ from tasks.reporting.pages import read_figures, render, show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import StepEntry, steps_of
+from tasks.store.step_log import steps_of
 from tasks.store.store import Store
 
 
-def gather_metrics(
-    artifacts: RunArtifacts,
-    steps: list[StepEntry],
-    store: Store,
-    tracking: dict[str, Any] | None,
-    promotion: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the content of metrics.json; docs/metrics.md describes its keys."""
+def gather_metrics(artifacts: RunArtifacts, store: Store) -> dict[str, Any]:
+    """Return the parts of metrics.json that the artifacts determine; docs/metrics.md describes them."""
     training = Training.read(store.path(artifacts.trained))
     seconds = artifacts.trained.meta["seconds"]
     return {
@@ -40,46 +34,24 @@ def gather_metrics(
         **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
-        "steps": steps,
         "artifacts": describe_artifacts(artifacts),
         "machine": describe_machine(),
         "versions": describe_versions(),
-        "tracking": tracking,
-        "promotion": promotion,
     }
 
 
-def write_run_folder(runs: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> Path:
-    """Write runs/<UTC time>-<name>/, point runs/latest to it, and return it.
-
-    `metrics` is from `gather_metrics`, and `drawn` the folder of the step `figures`.
-    """
-    with written_as_newest(runs, name) as (draft, final):
-        (draft / FIGURES).mkdir()
-        for figure in drawn.glob("*.svg"):
-            shutil.copy(figure, draft / FIGURES)
-        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
-        (draft / METRICS).write_text(json.dumps(metrics, indent=1))
-        (draft / REPORT).write_text(render_report(name, settings, metrics, drawn), encoding="utf-8")
-    return final
-
-
-def render_report(name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> str:
-    """Return report.html; the arguments are those of `write_run_folder`."""
-    return render(
+def write_results(folder: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> None:
+    """Write metrics.json and report.html; `drawn` is the folder of the step `figures`."""
+    page = render(
         "report.html.jinja",
         name=name,
         settings=settings.model_dump(mode="json"),
         metrics=metrics,
-        findings=read_findings(drawn),
+        findings=json.loads((drawn / FINDINGS).read_text()),
         figures=read_figures(drawn),
     )
-
-
-def read_findings(drawn: Path) -> dict[str, Any]:
-    """Return findings.json of the step `figures`."""
-    findings: dict[str, Any] = json.loads((drawn / FINDINGS).read_text())
-    return findings
+    replace_file(folder / REPORT, page.encode())
+    replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
 
 
 def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
@@ -107,10 +79,8 @@ def complete_run_folder(
     metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(str(flow_run.id))
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
     metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
-    page = render_report(folder.name.partition("-")[2], settings, metrics, store.path(artifacts.drawn))
     with explain_os_errors(folder):
-        replace_file(folder / REPORT, page.encode())
-        replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
+        write_results(folder, folder.name.partition("-")[2], settings, metrics, store.path(artifacts.drawn))
     store.share_folder(folder)
     send_report(settings, tracking, folder, store.root)
 
@@ -147,12 +117,14 @@ def run_folder(
     """Write the run folder and return its path."""
     store, name = open_store(), flow_run.name or "run"
     drawn = store.path(artifacts.drawn)
-    metrics = gather_metrics(artifacts, steps_of(str(flow_run.id)), store, tracking, promotion) | (
-        {"auto": auto} if auto else {}
-    )
-    folder = write_run_folder(store.root / RUNS, name, settings, metrics, drawn)
+    metrics = gather_metrics(artifacts, store) | {"steps": steps_of(str(flow_run.id))}
+    metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})
+    with written_as_newest(store.root / RUNS, name) as (draft, folder):
+        shutil.copytree(drawn, draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))
+        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
+        write_results(draft, name, settings, metrics, drawn)
     store.share_folder(folder)
-    show_in_prefect(name, folder, metrics, read_findings(drawn))
+    show_in_prefect(name, folder, metrics)
     if tracking:
         send_report(settings, tracking, folder, store.root)
     return folder

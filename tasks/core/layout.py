@@ -23,5 +23,5 @@ COMPARISON = "comparison.json"
 COMPARISON_PAGE = "comparison.html"
 FIGURES = "figures"
 
-# The figures step: mistakes, sentences and counts of words.
+# The figures step: mistakes, confused labels and counts of words.
 FINDINGS = "findings.json"

@@ -1,8 +1,8 @@
-"""Findings: a run in words: its worst mistakes, the labels it confuses, and what its metrics mean."""
+"""Findings: a run and a comparison in words: mistakes, confused labels, and what the metrics mean."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,16 @@ from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_e
 from tasks.texts.vocabulary import START, ids_to_words
 
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
+ALPHA = 0.05
+# Of the table of a comparison, with the side on which its cells are aligned.
+COLUMNS: dict[str, Literal["left", "right"]] = {
+    "network": "left",
+    "validation loss": "right",
+    "test accuracy, 95% interval": "right",
+    "parameters": "right",
+    "seconds an epoch": "right",
+    "seconds to best": "right",
+}
 
 
 def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
@@ -102,6 +112,15 @@ def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
     return found
 
 
+def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
+    """Return a sentence on the choice of the model, on its baseline and on its training; `metrics` is metrics.json."""
+    return {
+        "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
+        "baseline": describe_comparison(metrics["baseline"]["comparison"]),
+        "fit": describe_fit(metrics["history"]),
+    }
+
+
 def describe_fit(history: list[dict[str, Any]]) -> str:
     """Return a sentence on whether training was too long or too short, by the validation loss."""
     best, last = min(history, key=lambda epoch: float(epoch["val_loss"])), history[-1]
@@ -128,21 +147,82 @@ def describe_choice(candidates: Candidates) -> str:
     return f"The network serves: {figures}{reason}."
 
 
-def describe_comparison(comparison: dict[str, Any], other: str, alpha: float = 0.05) -> str:
-    """Return a sentence on whether the network is better than another classifier of the same texts."""
+def describe_comparison(comparison: dict[str, Any]) -> str:
+    """Return a sentence on whether the network is better than the linear baseline."""
     points, p_value, metric = 100 * comparison["difference"], comparison["p_value"], comparison["metric"]
     low, high = comparison["ci95"]
     name = "McNemar's exact test" if metric == "accuracy" else "paired permutation test"
     test = f"95% interval {100 * low:+.2f} to {100 * high:+.2f}; {name}, p "
     test += "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
     first, second = comparison["only_first"], comparison["only_second"]
-    counts = f"only the network is right on {first:,} texts, only {other} on {second:,}"
-    if p_value >= alpha:
-        return (
-            f"The network and {other} do not differ significantly ({points:+.2f} points of {metric}; {counts}; {test})."
+    counts = f"only the network is right on {first:,} texts, only the linear baseline on {second:,}"
+    if p_value >= ALPHA:
+        verdict = f"do not differ significantly ({points:+.2f} points of {metric}; {counts}; {test})"
+        return f"The network and the linear baseline {verdict}."
+    verdict = f"{'better' if points > 0 else 'worse'} than the linear baseline by {abs(points):.2f} points of {metric}"
+    return f"The network is {verdict}: {counts} ({test})."
+
+
+def describe_row(member: dict[str, Any]) -> list[str]:
+    """Return a member's cells of the table, with one or two lines each; ± precedes a standard deviation."""
+    summary = member["summary"]
+    if summary is None:
+        return [member["name"], "failed", *("" for _ in range(len(COLUMNS) - 2))]
+    low, high = summary["ci95"]
+    several = summary["accuracy_spread"] is not None
+    loss_spread = f"\n± {summary['validation_spread']:.4f}" if several else ""
+    spread = f" ± {summary['accuracy_spread']:.4f}" if several else ""
+    return [
+        member["name"],
+        f"{summary['validation_loss']:.4f}{loss_spread}",
+        f"{summary['accuracy']:.4f}{spread}\n{low:.4f} to {high:.4f}",
+        f"{summary['parameters']:,}",
+        f"{summary['seconds']:.1f}",
+        f"{summary['seconds_to_best']:.1f}",
+    ]
+
+
+def describe_chosen(comparison: dict[str, Any]) -> str:
+    """Return sentences on the chosen network, and on the others that differ from it significantly."""
+    name = comparison["chosen"]
+    if name is None:
+        return "No network could be trained, so none is chosen."
+    summary, metric = comparison["members"][0]["summary"], comparison["metric"]
+    measured = f"best {metric} ({abs(summary['cost']):.4f})" if metric else f"lowest loss ({summary['cost']:.4f})"
+    chosen = (
+        f"The validation texts choose {name}, with the {measured}; "
+        f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."
+    )
+    better, worse = "On these it is significantly better than", "On these it is significantly worse than"
+    alike = "It does not differ significantly from"
+    others: dict[str, list[str]] = {better: [], worse: [], alike: []}
+    for pair in comparison["pairs"]:
+        if pair["first"] == name:  # the chosen one ranks first, so it is the first of all its pairs
+            verdict = alike if pair["adjusted"] >= ALPHA else better if pair["difference"] > 0 else worse
+            others[verdict].append(pair["second"])
+    return " ".join([chosen, *(f"{words} {', '.join(names)}." for words, names in others.items() if names)])
+
+
+def describe_sight(comparison: dict[str, Any]) -> str:
+    """Return sentences on the test figures that were seen, and on what that means for a choice."""
+    finished = [member for member in comparison["members"] if member["summary"]]
+    words = (
+        f"The choice uses the validation texts alone, although the test figures of all {len(finished)} finished "
+        "networks are shown. A choice by test accuracy from this table would be partly luck, and would need a new test "
+        "on unseen texts."
+    )
+    if comparison["search"]:
+        words += (
+            f" Of the {len(comparison['search']['trials'])} trials of the search only the one with the lowest "
+            "validation loss was tested; no test figure of the others exists."
         )
-    verdict = "better" if points > 0 else "worse"
-    return f"The network is {verdict} than {other} by {abs(points):.2f} points of {metric}: {counts} ({test})."
+    data = [member["settings"]["data"] for member in finished]
+    if len({(settings["validation_split"], settings["whole_groups"]) for settings in data}) > 1:
+        words += (
+            " Not all were validated on the same texts (data.validation_split, data.whole_groups), so small "
+            "differences between their losses mean nothing."
+        )
+    return words
 
 
 def describe_limit(explained: int, distinct: int) -> str:

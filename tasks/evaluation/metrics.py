@@ -61,25 +61,22 @@ def bin_of(probabilities: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
 
 
-def expected_calibration_error(hits: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
-    """Return the mean difference of probability and share of hits, weighted by bin.
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Return the expected calibration error of label 1 of two, or with more labels of the most probable one.
 
     ECE = sum over bins of (n_bin / n) * |mean(hits) - mean(probabilities)|, with bins of equal width, as in
     Naeini, Cooper and Hauskrecht (2015) for binary classifiers, whose hits are the reviews of label 1.
 
     Args:
-        hits: (n,) 0 or 1.
-        probabilities: (n,) of a hit, 0 to 1.
+        labels: (n,) integers from 0.
+        probabilities: (n,) of label 1, or (n, labels).
+        bins: their number.
     """
+    hits = labels
+    if probabilities.ndim == 2:
+        hits, probabilities = labels == probabilities.argmax(axis=1), probabilities.max(axis=1)
     gaps = np.bincount(bin_of(probabilities, bins), weights=hits - probabilities, minlength=bins)
     return float(np.abs(gaps).sum() / len(hits))
-
-
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
-    """Return the expected calibration error of label 1 of two, or with more labels of the most probable one."""
-    if probabilities.ndim == 1:
-        return expected_calibration_error(labels, probabilities, bins)
-    return expected_calibration_error(labels == probabilities.argmax(axis=1), probabilities.max(axis=1), bins)
 
 
 def find_confidence_threshold(validation: Scores, rule: Rule, error: float | None) -> float | None:

@@ -58,6 +58,27 @@ def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Fig
     return figure
 
 
+def draw_comparison(members: Sequence[dict[str, Any]]) -> "Figure":
+    """Draw validation loss and accuracy by epoch, one colour per member and one line per seed."""
+    import matplotlib as mpl
+    from matplotlib.ticker import MaxNLocator
+
+    shades = mpl.colormaps["tab10"] if len(members) <= 10 else mpl.colormaps["turbo"].resampled(len(members))
+    figure, both = side_by_side(1, 1, height=4.0 + 0.22 * -(-len(members) // 3))
+    for axes, name in zip(both, ("loss", "accuracy"), strict=True):
+        for place, member in enumerate(members):
+            for number, run in enumerate(member["runs"]):
+                epochs = [epoch["epoch"] for epoch in run["history"]]
+                values = [epoch[f"val_{name}"] for epoch in run["history"]]
+                label, color = None if number else member["name"], shades(place)
+                axes.plot(epochs, values, "o-", color=color, alpha=0.85, markersize=4, linewidth=1.4, label=label)
+        axes.set(title=f"{name.capitalize()} on the validation texts", xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    handles, labels = both[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
 def draw_rankings(rankings: list[Ranking]) -> "Figure":
     """Draw ROC and precision-recall curves, over all thresholds."""
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve

@@ -1,10 +1,11 @@
-"""Pages: the results of a run as HTML and as artifacts for Prefect's UI."""
+"""Pages: the results of runs and comparisons as HTML and as artifacts for Prefect's UI."""
 
 import base64
 from pathlib import Path
 from typing import Any
 
 from tasks.core.layout import FIGURES
+from tasks.evaluation import findings
 from tasks.evaluation.metrics import HEADLINES, NUMBERS
 
 TEMPLATES = Path(__file__).resolve().parent
@@ -24,7 +25,9 @@ def render(template: str, **values: Any) -> str:
         autoescape=template.endswith(".html.jinja"),
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals |= {"numbers": NUMBERS, "headlines": HEADLINES, "count": "{:,}".format, "number": number}
+    # Templates call the functions of `findings`.
+    environment.globals |= vars(findings) | {"numbers": NUMBERS, "headlines": HEADLINES}
+    environment.globals |= {"count": "{:,}".format, "number": number}
     return environment.get_template(template).render(**values)
 
 
@@ -54,7 +57,7 @@ def link_folder(folder: Path, key: str) -> None:
     create_link_artifact(folder.as_uri(), link_text=folder.name, key=key, description="On this run's machine.")
 
 
-def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: dict[str, Any]) -> None:
+def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any]) -> None:
     """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
@@ -62,8 +65,19 @@ def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any], findings: 
     table = [{"texts": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
     create_table_artifact(table, key="imdb-pipeline-metrics", description="The test metrics count.")
     images = {name: as_address(svg) for name, svg in read_figures(folder / FIGURES).items()}
-    markdown = render("report.md.jinja", name=name, metrics=metrics, findings=findings, images=images, folder=folder)
+    markdown = render("report.md.jinja", name=name, metrics=metrics, images=images, folder=folder)
     create_markdown_artifact(markdown, key="imdb-pipeline-report")
     link_folder(folder, "imdb-pipeline-run-folder")
     if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
         create_link_artifact(page, link_text="The run in MLflow", key="imdb-pipeline-mlflow-run")
+
+
+def show_comparison_in_prefect(comparison: dict[str, Any], folder: Path) -> None:
+    """Put the table of a comparison and a link to its folder into Prefect's UI."""
+    from prefect.artifacts import create_table_artifact
+
+    cells = [[cell.replace("\n", ", ") for cell in findings.describe_row(member)] for member in comparison["members"]]
+    rows = [dict(zip(findings.COLUMNS, row, strict=True)) for row in cells]
+    said = f"{findings.describe_chosen(comparison)} {findings.describe_sight(comparison)}"
+    create_table_artifact(rows, key="imdb-pipeline-comparison", description=said)
+    link_folder(folder, "imdb-pipeline-comparison-folder")

@@ -14,15 +14,15 @@ from rich.table import Column, Table
 from tasks.core.environment import is_own_program
 from tasks.core.error_messages import describe, is_debugging, print_error
 from tasks.core.errors import PipelineError
-from tasks.core.layout import METRICS, REPORT
-from tasks.evaluation.findings import describe_choice, describe_comparison, describe_limit
+from tasks.core.layout import COMPARISON, COMPARISON_PAGE, METRICS, REPORT
+from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_limit, describe_results, describe_row
 from tasks.evaluation.metrics import HEADLINES
-from tasks.evaluation.result_files import Candidates
 from tasks.store.causes import StepPlan
+from tasks.store.step_log import TRACK, unfinished_step
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-WIDE = 80  # columns of a terminal in which all metrics fit next to each other
+WIDE = 80  # columns of a terminal in which the table of a comparison fits
 UNTRACKED = 3
 TRACK_LATER = "python flows/promote_flow.py"
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
@@ -51,21 +51,50 @@ def show_run(folder: Path) -> int:
 
     is_linear = metrics["candidates"]["chosen"] == "linear"
     judged = {"linear model": test} if is_linear else {"network": test, "baseline": metrics["baseline"]}
-    rows = [[name, *(f"{its[name]:.4f}" for its in judged.values())] for name in HEADLINES]
-    rows.insert(0, ["", *judged])
-    header, *others = rows if console.width < WIDE else zip(*rows, strict=True)
-    table = Table(*header)
-    for row in others:
-        table.add_row(*row)
+    table = Table("", *judged)
+    for name in HEADLINES:
+        table.add_row(name, *(f"{its[name]:.4f}" for its in judged.values()))
     console.print(table)
-    console.print(describe_comparison(metrics["baseline"]["comparison"], "the linear baseline"))
-    console.print(describe_choice(Candidates.model_validate(metrics["candidates"])))
+    sentences = describe_results(metrics)
+    console.print(sentences["baseline"], sentences["choice"], sep="\n")
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)
     if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
         return report_untracked(f"{TRACK_LATER} {folder}")
     return 0
+
+
+def show_comparison(folder: Path) -> int:
+    """Print the results of a comparison; the exit status is 1 if a member failed, 3 if it could not be tracked."""
+    comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
+    console = console_for()
+    dataset, members = comparison["dataset"], comparison["members"]
+    size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
+    table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
+    rows = [describe_row(member) for member in members]
+    if console.width < WIDE:  # one number per row
+        table.show_header = False
+        for row in rows:
+            for name, cell in zip(COLUMNS, row, strict=True):
+                table.add_row(name, cell)
+            table.add_section()
+    else:
+        for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
+            # Eighty characters hold the numbers if the names give way.
+            words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
+            table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
+        for row in rows:
+            table.add_row(*row)
+    console.print(table)
+    console.print(describe_chosen(comparison))
+    failed = [member for member in members if member["failure"]]
+    for member in failed:
+        console.print(f"{member['name']} failed: {member['failure']}", style="bold")
+    console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True)
+    if unfinished_step() == TRACK and not failed:
+        return report_untracked("run the same again: all networks come from the cache")
+    return 1 if failed else 0
 
 
 def report_untracked(remedy: str) -> int:

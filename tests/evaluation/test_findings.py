@@ -64,14 +64,14 @@ def test_overfitting_is_reported_only_if_there_is_any():
 @pytest.mark.parametrize(
     ("difference", "p_value", "expected"),
     [
-        (-0.05, 1e-9, r"is worse than the baseline by 5.00 points.*p < 0.001"),
-        (0.02, 0.01, r"is better than the baseline by 2.00 points.*p = 0.010"),
+        (-0.05, 1e-9, r"is worse than the linear baseline by 5.00 points.*p < 0.001"),
+        (0.02, 0.01, r"is better than the linear baseline by 2.00 points.*p = 0.010"),
         (0.02, 0.2, r"do not differ significantly \(\+2.00 points.*p = 0.200"),
     ],
 )
 def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):
     compared = {"metric": "accuracy", "difference": difference, "ci95": [difference - 0.01, difference + 0.01]}
     compared |= {"p_value": p_value, "only_first": 1000, "only_second": 20}
-    text = describe_comparison(compared, "the baseline")
+    text = describe_comparison(compared)
     assert "1,000 texts" in text
     assert re.search(expected, text)

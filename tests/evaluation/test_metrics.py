@@ -9,8 +9,8 @@ from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import (
     accuracy_by_length,
     accuracy_by_slice,
+    calibration_error,
     compare,
-    expected_calibration_error,
     find_confidence_threshold,
     measure_answers,
     measure_scores,
@@ -76,8 +76,8 @@ def test_three_labels_are_judged_as_by_hand():
 def test_calibration_error_is_the_weighted_gap_of_each_bin():
     labels = np.array([1, 0, 1, 1])
     probabilities = np.array([0.2, 0.2, 0.9, 1.0])
-    assert expected_calibration_error(labels, probabilities, 2) == pytest.approx((0.5 * abs(0.5 - 0.2)) + 0.5 * 0.05)
-    assert expected_calibration_error(labels, labels.astype(float), 10) == 0
+    assert calibration_error(labels, probabilities, 2) == pytest.approx((0.5 * abs(0.5 - 0.2)) + 0.5 * 0.05)
+    assert calibration_error(labels, labels.astype(float), 10) == 0
 
 
 def test_the_interval_is_the_textbooks():

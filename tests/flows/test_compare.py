@@ -10,14 +10,14 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import tasks.train
 from flows.compare_flow import compare_flow
+from tasks.compare import log_once
 from tasks.core.errors import TrainingError
 from tasks.core.files import list_files
 from tasks.core.flow_settings import CompareSettings
 from tasks.registry.client import address_of
-from tasks.reporting.comparisons import show_comparison
+from tasks.reporting.screen import show_comparison
 from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
-from tasks.track_comparison import log_once
 from tests.support.small_runs import small
 from tests.support.web import free_port
 
