@@ -10,8 +10,7 @@ from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import metrics
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, divide_logits, read_scores
-from tasks.evaluation.selection_metric import compare_metric
+from tasks.evaluation.scores import Calibration, decision_rule, divide_logits, read_scores
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
 from tasks.texts.groups import read_slices
@@ -19,16 +18,6 @@ from tasks.texts.padded import PaddedFile, padded_file
 
 NO_ANSWER = """No text will be answered: the validation texts are too few or the network too weak for an error below %g.
   Raise evaluation.abstain_error, or keep more texts for validation."""
-
-
-def compare_classifiers(first: Scores, second: Scores, rule: Rule, settings: MetricsSettings) -> dict[str, Any]:
-    """Return the comparison of two classifiers on the same texts, as `compare` does, by the metric of the settings."""
-    verdicts = np.stack([scores.verdicts(rule) for scores in (first, second)])
-    compared = metrics.compare(first.labels, *verdicts)
-    if settings.metric in (None, "accuracy"):
-        return compared
-    probabilities = np.stack([first.probabilities, second.probabilities])
-    return compared | compare_metric(settings.metric, first.labels, verdicts, probabilities)
 
 
 @step()
@@ -67,8 +56,10 @@ def evaluate(
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
         judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen, read_slices(sliced), rule)
+    verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
+    probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {
-        "comparison": compare_classifiers(network, baseline, rule, settings)
+        "comparison": metrics.compare_scores(settings.metric, chosen.labels, verdicts, probabilities, one_sided=False)
     }
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

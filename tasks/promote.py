@@ -71,7 +71,7 @@ def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
     # With other settings it is still the same attempt, because its verdicts are the same.
     if own and own.against == contest.champion and own.attempt is not None:
         return own.attempt
-    return 1 + count_attempts(list(decisions.values()), contest.champion, len(contest.challenging))
+    return 1 + count_attempts(list(decisions.values()), contest.champion, contest.reviews)
 
 
 def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decision | None:

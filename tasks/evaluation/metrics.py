@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.core.settings import Metric, MetricsSettings
 from tasks.evaluation.scores import Rule, Scores, confidence_of, cost_table, decision_rule
-from tasks.evaluation.selection_metric import measure
+from tasks.evaluation.selection_metric import compare_metric, measure
 from tasks.texts.groups import Slices
 
 # The metrics that are one number.
@@ -175,22 +175,32 @@ def paired_interval(only_first: int, only_second: int, reviews: int) -> list[flo
     return [(first - second) / n - reach, (first - second) / n + reach]
 
 
-def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """Return the comparison of the verdicts of two classifiers; all arguments are (n,) integers from 0.
+def compare_scores(
+    metric: Metric | None, labels: np.ndarray, verdicts: np.ndarray, probabilities: np.ndarray, *, one_sided: bool
+) -> dict[str, Any]:
+    """Return `compare` of two classifiers, and in its place for any metric but the accuracy, `compare_metric`."""
+    compared = compare(labels, *verdicts, one_sided=one_sided)
+    if metric in (None, "accuracy"):
+        return compared
+    return compared | compare_metric(metric, labels, verdicts, probabilities, one_sided=one_sided)
 
-    The p-value is McNemar's exact test (McNemar, 1947): a two-sided binomial test of the reviews on which only one
-    classifier is right.
+
+def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray, *, one_sided: bool = False) -> dict[str, Any]:
+    """Return the comparison of the verdicts of two classifiers on n texts; the arrays are (n,) integers from 0.
+
+    The p-value is McNemar's exact test (McNemar, 1947): a binomial test of the reviews on which only one classifier is
+    right. With `one_sided`, only a lead of the first counts against chance.
     """
     from scipy.stats import binomtest
 
     first, second = predicted == labels, other == labels
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    disputed = only_first + only_second
+    disputed, alternative = only_first + only_second, "greater" if one_sided else "two-sided"
     return {
         "metric": "accuracy",
         "difference": float(first.mean() - second.mean()),
         "ci95": paired_interval(only_first, only_second, len(labels)),
         "only_first": only_first,
         "only_second": only_second,
-        "p_value": float(binomtest(only_first, disputed).pvalue) if disputed else 1.0,
+        "p_value": float(binomtest(only_first, disputed, alternative=alternative).pvalue) if disputed else 1.0,
     }

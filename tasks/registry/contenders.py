@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.settings import Metric
+from tasks.evaluation.metrics import compare_scores
 from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
-from tasks.evaluation.selection_metric import compare_metric
 from tasks.network.bundle import Classifier, open_keras
 from tasks.registry.contest import Contest
 from tasks.registry.loading import described, load_version
@@ -147,15 +147,11 @@ def hold_contest(
         probabilities = predict_reviews(classifier, downloaded, reviews)
     defending, shares = holder.answers_as(challenger.labels, probabilities)
     labels, mine_shares = mine.scores.labels[fresh], mine.scores.probabilities[fresh]
-    verdicts, paired = challenger.verdicts(mine_shares), None
-    if metric not in (None, "accuracy"):
-        both = np.stack([verdicts, defending]), np.stack([mine_shares, shares])
-        paired = compare_metric(metric, labels, *both, one_sided=True)
+    verdicts, both = np.stack([challenger.verdicts(mine_shares), defending]), np.stack([mine_shares, shares])
     return Contest(
         challenger=challenger.number,
         champion=holder.number,
-        challenging=verdicts == labels,
-        defending=defending == labels,
+        reviews=len(reviews),
         left_out=int((~fresh).sum()),
-        paired=paired,
+        compared=compare_scores(metric, labels, verdicts, both, one_sided=True),
     )

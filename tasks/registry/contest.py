@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from tasks.core.settings import PromotionSettings
-from tasks.evaluation.metrics import paired_interval
 from tasks.registry.versions import CHALLENGER, CHAMPION, Decision
 
 
@@ -15,18 +14,16 @@ class Contest:
     """Two versions on the same texts, with any number of labels.
 
     Attributes:
-        challenging: (n,) bool, where the challenger is right.
-        defending: (n,) bool, where the champion is right.
-        left_out: how many of the challenger's test texts are not among the n, because the champion was trained on them.
-        paired: the result of `compare_metric`, if another metric than the accuracy decides.
+        reviews: number of texts.
+        left_out: how many of the challenger's test texts are not among them, because the champion was trained on them.
+        compared: the result of `compare_scores`, one-sided, with the challenger first.
     """
 
     challenger: int
     champion: int
-    challenging: np.ndarray
-    defending: np.ndarray
+    reviews: int
     left_out: int
-    paired: dict[str, Any] | None = None
+    compared: dict[str, Any]
 
 
 def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
@@ -36,16 +33,6 @@ def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
     challengers there are (alpha spending: Lan and DeMets, 1983).
     """
     return alpha / (attempt * (attempt + 1))
-
-
-def chance_of_lead(only_challenger: int | np.ndarray, only_champion: int | np.ndarray) -> Any:
-    """Return the probability of so large a lead if both are equally good: McNemar's exact test, one-sided.
-
-    Of the texts that one alone got right, each is the challenger's with probability 1/2 (McNemar, 1947).
-    """
-    from scipy.stats import binom
-
-    return binom.sf(np.asarray(only_challenger) - 1, np.add(only_challenger, only_champion), 0.5)
 
 
 def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: PromotionSettings) -> str | None:
@@ -66,33 +53,24 @@ def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: Pr
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
     """Make the challenger the champion if it is better by the paired test at its share of alpha.
 
-    The test is McNemar's, of the accuracy, or the contest's own. `attempt` says which challenger of this champion it
+    `attempt` says which challenger of this champion it
     is, from 1.
     """
-    first, second = contest.challenging, contest.defending
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    paired = contest.paired or {
-        "metric": "accuracy",
-        "difference": float(first.mean() - second.mean()),
-        "ci95": paired_interval(only_first, only_second, len(first)),
-        "p_value": float(chance_of_lead(only_first, only_second)),
-    }
-    level, (low, high) = share_of_alpha(settings.alpha, attempt), paired["ci95"]
-    is_better = paired["difference"] > 0 and paired["p_value"] < level
+    compared, level = contest.compared, share_of_alpha(settings.alpha, attempt)
+    low, high = compared["ci95"]
+    is_better = compared["difference"] > 0 and compared["p_value"] < level
     verdict = "better than the champion before it" if is_better else "not significantly better than the champion"
     return Decision(
         decision=CHAMPION if is_better else CHALLENGER,
         reason=f"Version {contest.challenger} is {verdict}, version {contest.champion}: "
-        f"{100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval {100 * low:+.2f} to "
-        f"{100 * high:+.2f}) on {len(first):,} texts, p = {paired['p_value']:.3g}, required below {level:.3g} "
+        f"{100 * compared['difference']:+.2f} points of {compared['metric']} (95% interval {100 * low:+.2f} to "
+        f"{100 * high:+.2f}) on {contest.reviews:,} texts, p = {compared['p_value']:.3g}, required below {level:.3g} "
         f"(challenger {attempt} of this champion).",
         against=contest.champion,
         attempt=attempt,
-        reviews=len(first),
+        reviews=contest.reviews,
         left_out=contest.left_out,
-        only_first=only_first,
-        only_second=only_second,
-        **paired,
+        **compared,
         level=level,
     )
 

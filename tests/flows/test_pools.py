@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import tomllib
+from copy import deepcopy
 from itertools import chain
 from pathlib import Path
 from uuid import uuid4
@@ -63,12 +64,17 @@ def test_a_job_of_the_cluster_fits_kubernetes_own_schema():
     manifest = apply_values(pool["job_configuration"]["job_manifest"], defaults(pool) | RUN)
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     container["args"] = container["args"].split()  # as Prefect's worker does
-    check_job(manifest)
+    misspelt = {**manifest, "spec": {**manifest["spec"], "backoflimit": 1}}
+    check_job(deepcopy(manifest))
+    with pytest.raises(kubernetes_validate.ValidationError, match="backoflimit"):
+        check_job(misspelt)
 
 
 @pytest.mark.parametrize("described", OBJECTS, ids=[f"{its['kind']} {its['metadata']['name']}" for its in OBJECTS])
 def test_each_object_of_the_cluster_is_of_a_kind_that_kubernetes_has_and_fits_its_schema(described):
     kubernetes_validate.validate(described, "1.37", strict=True)  # its command only warns of a kind that there is not
+    with pytest.raises(kubernetes_validate.ValidationError, match="metadatum"):
+        kubernetes_validate.validate(described | {"metadatum": {}}, "1.37", strict=True)
 
 
 @pytest.mark.parametrize(("name", "worker"), [("docker", "Docker"), ("kubernetes", "Kubernetes")])

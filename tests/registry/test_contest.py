@@ -1,11 +1,14 @@
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from tasks.core.settings import PromotionSettings
-from tasks.registry.contest import Contest, chance_of_lead, count_attempts, decide, reason_to_refuse, share_of_alpha
+from tasks.evaluation.metrics import compare
+from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse, share_of_alpha
 from tasks.registry.versions import Decision
 
 
@@ -16,7 +19,8 @@ def wrong(count: int, first: int = 0) -> np.ndarray:
 
 
 def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
-    return Contest(2, 1, challenging, defending, left_out=0)
+    is_right = np.ones(1000, dtype=bool)
+    return Contest(2, 1, 1000, 0, compare(is_right, challenging, defending, one_sided=True))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,8 @@ def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attem
 
 def test_another_metric_than_the_accuracy_has_its_own_test():
     paired = {"metric": "f1_macro", "difference": 0.03, "ci95": [0.01, 0.05], "p_value": 0.002}
-    held = Contest(2, 1, wrong(150), wrong(150), left_out=0, paired=paired)
+    held = contest(wrong(150), wrong(150))
+    held = replace(held, compared=held.compared | paired)
     decision = decide(held, 1, PromotionSettings())
     assert (decision.decision, decision.metric, decision.p_value) == ("champion", "f1_macro", 0.002)
     assert "+3.00 points of f1_macro (95% interval +1.00 to +5.00) on 1,000 texts" in decision.reason
@@ -70,10 +75,15 @@ def test_how_sure_a_promotion_must_be_is_a_setting():
 
 
 def test_the_lead_is_tested_on_one_side_and_exactly():
+    def p_value(only_challenger: int, only_champion: int) -> float:
+        held = contest(wrong(only_champion), wrong(only_challenger, 500))
+        assert (held.compared["only_first"], held.compared["only_second"]) == (only_challenger, only_champion)
+        return decide(held, 1, PromotionSettings()).p_value
+
     # Of ten reviews on which one alone is right, nine or ten are the challenger's: (10 + 1) / 2^10.
-    assert chance_of_lead(9, 1) == pytest.approx(11 / 2**10)
-    assert chance_of_lead(1, 9) == pytest.approx(1 - 1 / 2**10)
-    assert chance_of_lead(0, 0) == 1
+    assert p_value(9, 1) == pytest.approx(11 / 2**10)
+    assert p_value(1, 9) == pytest.approx(1 - 1 / 2**10)
+    assert p_value(0, 0) == 1
 
 
 def test_all_shares_of_alpha_come_to_alpha():
@@ -90,7 +100,7 @@ def test_thirty_equally_good_challengers_dethrone_the_champion_in_few_months(rng
     right = rng.binomial(reviews, accuracy, (months, 1))  # of the champion, the same for all that come
     only_challenger = rng.binomial(reviews - right, accuracy, (months, challengers))
     only_champion = rng.binomial(right, 1 - accuracy, (months, challengers))
-    chance = chance_of_lead(only_challenger, only_champion)
+    chance = binom.sf(only_challenger - 1, only_challenger + only_champion, 0.5)
     spent = (chance < share_of_alpha(alpha, np.arange(1, challengers + 1))).any(axis=1).mean()
     unspent = (chance < alpha).any(axis=1).mean()
     assert spent <= alpha
@@ -100,7 +110,7 @@ def test_thirty_equally_good_challengers_dethrone_the_champion_in_few_months(rng
 def test_a_challenger_that_is_better_still_wins_late_in_the_month(rng):
     right = rng.binomial(5000, 0.85, 200)
     only_challenger, only_champion = rng.binomial(5000 - right, 0.88), rng.binomial(right, 0.12)
-    won = chance_of_lead(only_challenger, only_champion) < share_of_alpha(0.05, 10)
+    won = binom.sf(only_challenger - 1, only_challenger + only_champion, 0.5) < share_of_alpha(0.05, 10)
     assert won.mean() > 0.5
 
 

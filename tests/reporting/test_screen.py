@@ -39,6 +39,7 @@ def test_an_error_in_a_log_line_is_described():
 
 CANDIDATES = {"considered": "best", "chosen": "network", "metric": "accuracy"}
 CANDIDATES |= {name: {"value": 0.9, "log_loss": 0.3} for name in ("network", "linear")}
+HISTORY = [{"epoch": 1, "loss": 0.5, "val_loss": 0.5}]
 COMPARISON = {
     "metric": "accuracy",
     "ci95": [0, 0.2],
@@ -65,6 +66,7 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
         }
         metrics |= {
             "candidates": CANDIDATES,
+            "history": HISTORY,
             "test": numbers,
             "baseline": numbers,
             "promotion": {"model": name, "decision": "champion", "reason": name},
@@ -90,6 +92,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
         "dataset": {"name": "a", "test": 9},
         "steps": [],
         "candidates": CANDIDATES,
+        "history": HISTORY,
         "test": numbers,
         "baseline": numbers,
         "promotion": None,

@@ -1,13 +1,7 @@
 """The service: a real process with a real registry and real sockets."""
 
-from tasks.reporting.command_line import UsageError, parse_command_line
-
-import asyncio
 import json
-import operator
 import random
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,32 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import champion
-from serving.app import create_app
-from serving.champion import Champion
-from serving.settings import ServeSettings
 from tasks.network.bundle import open_keras
-from tasks.registry.client import registry
-from tests.serving.running import ask, send, service, stop
-from tests.support.champions import register, store_with_champion, write_run_of
-
-TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A store with a champion in its registry and the run folder that trained it."""
-    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
-        write_run_of(root, TEST | {"f1": 0.8}, "<p>the report</p>")
-        yield root
-
-
-@pytest.fixture(scope="module")
-def running(store):
-    """One service, shared by the tests that do not stop it."""
-    flags = ["--look-seconds", "0.2", "--patience", "1", "--max-body", "200000", "--max-waiting", "64"]
-    with service(store, *flags, log=store / "service.log") as running:
-        yield running
+from tests.serving.running import TEST, ask, send
 
 
 def test_predict_returns_label_probabilities_and_words(running, store):
@@ -212,151 +182,3 @@ def test_requests_beyond_the_queue_get_status_503(running):
         statuses = [status for status, _said in threads.map(lambda _: ask(running.port, "/predict", long), range(48))]
     assert set(statuses) == {200, 503}
     assert ask(running.port, "/predict", {"texts": ["good"]})[0] == 200
-
-
-def test_a_new_champion_takes_over_within_seconds_without_a_failed_request(running, store, monkeypatch):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    done, responses = threading.Event(), []
-
-    def call() -> None:
-        while not done.is_set():
-            status, content = ask(running.port, "/predict", {"texts": ["good film", "bad"]})
-            responses.append((status, content.get("model")))
-
-    with ThreadPoolExecutor(4) as threads:
-        calls = [threads.submit(call) for _ in range(4)]
-        register(store / "packaged", store / "second")
-        promoted = time.monotonic()
-        while not responses or responses[-1][1] != "imdb-classifier version 2":
-            assert time.monotonic() - promoted < 10
-            time.sleep(0.05)
-        done.set()
-        for future in calls:
-            future.result()
-    assert {status for status, _model in responses} == {200}
-    assert {model for _status, model in responses} == {"imdb-classifier version 1", "imdb-classifier version 2"}
-    assert "classifier_champions_total 1.0" in ask(running.port, "/metrics")[1]
-
-
-def test_a_champion_with_changed_files_is_rejected_and_the_old_one_keeps_serving(running, store, monkeypatch):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    serves = ask(running.port, "/model")[1]["name"]
-    version = register(store / "packaged", store / "third", alias=None)
-    (store / "third" / "model.onnx").write_bytes(b"another network")
-    with registry(None) as client:
-        client.set_registered_model_alias("imdb-classifier", "champion", version)
-        time.sleep(1)
-        assert ask(running.port, "/model")[1]["name"] == serves
-        assert running.log.read_text().count(f"version {version}: its files are not those that were registered") == 1
-        rejected = f"imdb-classifier version {version}"
-        assert ask(running.port, "/health")[1]["rejected_champion"] == rejected
-        assert f'classifier_rejected{{model="{rejected}"}} 1.0' in ask(running.port, "/metrics")[1]
-        client.set_registered_model_alias("imdb-classifier", "champion", 1)
-        time.sleep(1)
-        assert "rejected_champion" not in ask(running.port, "/health")[1]
-        assert "classifier_rejected{" not in ask(running.port, "/metrics")[1]
-
-
-def test_the_old_champion_keeps_serving_if_loading_the_new_one_fails_unexpectedly(store, monkeypatch, caplog):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    version = register(store / "packaged", store / "another", alias=None)
-    with registry(None) as client:
-        client.set_registered_model_alias("imdb-classifier", "champion", 1)
-        serving = Champion(ServeSettings(), None)
-        client.set_registered_model_alias("imdb-classifier", "champion", version)
-        with monkeypatch.context() as patch:
-            patch.setattr(champion, "load_model", lambda *_: operator.getitem(None, 0))
-            assert not serving.look()
-            assert not serving.look()
-        assert not serving.look()  # too early
-        assert serving.rejected.number == version
-        now = time.monotonic()
-        monkeypatch.setattr(champion.time, "monotonic", lambda: now + 61)
-        assert serving.now.found.number == 1
-        assert caplog.text.count("imdb-classifier version 1 goes on serving: unexpected TypeError") == 1
-        assert serving.look()
-        assert serving.now.found.number == version
-        client.set_registered_model_alias("imdb-classifier", "champion", 1)
-
-
-@pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
-def test_no_host_header_opens_what_requires_a_token(store, monkeypatch, host):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None))
-    for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
-        assert asyncio.run(status_of(app, path, host)) == expected
-        assert asyncio.run(status_of(app, path, host, b"Bearer a secret of mine")) == 200
-
-
-async def status_of(app, path: str, host: str, authorization: bytes = b"") -> int:
-    """Return the status of the application's answer to GET."""
-    sent = []
-    headers = [(b"host", host.encode()), *([(b"authorization", authorization)] if authorization else [])]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "http_version": "1.1",
-    }
-    scope |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)}
-
-    async def receive():
-        return {"type": "http.request", "body": b""}
-
-    async def answer(message):
-        sent.append(message)
-
-    await app(scope, receive, answer)
-    return sent[0]["status"]
-
-
-@pytest.mark.parametrize("token", ["a secret of mine\n", " a secret of mine\r\n"])
-def test_a_token_has_no_line_end(token):
-    assert ServeSettings(token=token).token.get_secret_value() == "a secret of mine"
-
-
-@pytest.mark.parametrize("variable", [True, False])
-@pytest.mark.parametrize("token", ["s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
-def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch, token, variable):
-    if variable:
-        monkeypatch.setenv("IMDB_TOKEN", token)
-    with pytest.raises(UsageError) as raised:
-        parse_command_line(ServeSettings, [] if variable else ["--token", token], "serve", "")
-    assert ("IMDB_TOKEN" if variable else "--token") in str(raised.value)
-    assert "s3cr" not in str(raised.value)
-
-
-def test_attempts_to_load_a_rejected_champion_are_a_minute_apart(store, monkeypatch):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    version, attempts, now = register(store / "packaged", store / "rejected", alias=None), [], [0.0]
-    with registry(None) as client:
-        client.set_registered_model_alias("imdb-classifier", "champion", 1)
-        serving = Champion(ServeSettings(), None)
-        client.set_registered_model_alias("imdb-classifier", "champion", version)
-        monkeypatch.setattr(champion.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(champion, "load_model", lambda *_: attempts.append(now[0]) or operator.getitem(None, 0))
-        for _ in range(720):  # an hour
-            assert not serving.look()
-            now[0] += 5
-        client.set_registered_model_alias("imdb-classifier", "champion", 1)
-    assert attempts == list(range(0, 3600, 60))
-
-
-def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):
-    flags = ["--token", "a secret of mine", "--model", "1"]
-    with service(store, *flags, log=store / "killed.log") as running:
-        assert ask(running.port, "/health") == (200, {"status": "ok", "token": True})
-        running.process.send_signal(signal.SIGKILL)
-    with service(store, *flags, log=store / "again.log") as running:
-        assert ask(running.port, "/predict", {"texts": ["a"]}) == (401, {"detail": "a bearer token is required"})
-        assert ask(running.port, "/model", Authorization="Bearer another one")[0] == 401
-        key = {"Authorization": "Bearer a secret of mine"}
-        long = {"texts": ["good bad film the a it's " * 60] * 200}
-        with ThreadPoolExecutor(4) as threads:
-            pending = [threads.submit(ask, running.port, "/predict", long, **key) for _ in range(4)]
-            time.sleep(0.2)
-            assert stop(running) == 0
-            assert [future.result()[0] for future in pending] == [200] * 4
-        assert "secret" not in running.log.read_text()

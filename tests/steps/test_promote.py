@@ -11,6 +11,7 @@ import pytest
 from tasks import promote
 from tasks.core.errors import RegistryError
 from tasks.core.settings import PromotionSettings
+from tasks.evaluation.metrics import compare
 from tasks.promote import find_standing
 from tasks.registry.contest import Contest
 from tasks.registry.versions import CHALLENGER, Decision
@@ -76,6 +77,7 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
 
 def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, monkeypatch):
     right, wrong = np.ones(1000, dtype=bool), np.arange(1000) >= 60
+    compared = compare(right, wrong, right, one_sided=True)
     records: dict[int, dict] = {}
     client = SimpleNamespace(
         get_model_version=lambda _model, number: version(int(number), records.get(int(number))),
@@ -88,9 +90,7 @@ def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, 
         "record_decision",
         lambda _, its, record: records.setdefault(int(its.version), record.to_json()) and record,
     )
-    monkeypatch.setattr(
-        promote, "judge_version", lambda *its: Contest(int(its[2].version), 1, wrong, right, left_out=0)
-    )
+    monkeypatch.setattr(promote, "judge_version", lambda *its: Contest(int(its[2].version), 1, 1000, 0, compared))
     at_once = threading.Barrier(2)
 
     @contextmanager

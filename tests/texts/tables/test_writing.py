@@ -124,7 +124,9 @@ def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form
     (batch,) = read_batches(tmp_path / "part.parquet")
     table = pa.Table.from_batches([batch])
     refuse_unwritable(table.schema, form, tmp_path)
-    WRITERS[form](tmp_path / "a", table.schema, [table])
+    WRITERS[form](tmp_path / f"a{form}", table.schema, [table])
+    (again,) = read_batches(tmp_path / f"a{form}")
+    assert again.column("text").to_pylist() == ["x"]
 
 
 def test_a_form_that_is_not_written_is_none(tmp_path):

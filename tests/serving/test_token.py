@@ -1,0 +1,82 @@
+"""The token: what opens without it, and how it is checked."""
+
+from tasks.reporting.command_line import UsageError, parse_command_line
+
+import asyncio
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving.app import create_app
+from serving.champion import Champion
+from serving.settings import ServeSettings
+from tests.serving.running import ask, service, stop
+
+
+@pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
+def test_no_host_header_opens_what_requires_a_token(store, monkeypatch, host):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+    app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None))
+    for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
+        assert asyncio.run(status_of(app, path, host)) == expected
+        assert asyncio.run(status_of(app, path, host, b"Bearer a secret of mine")) == 200
+
+
+async def status_of(app, path: str, host: str, authorization: bytes = b"") -> int:
+    """Return the status of the application's answer to GET."""
+    sent = []
+    headers = [(b"host", host.encode()), *([(b"authorization", authorization)] if authorization else [])]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+    }
+    scope |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9)}
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def answer(message):
+        sent.append(message)
+
+    await app(scope, receive, answer)
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize("token", ["a secret of mine\n", " a secret of mine\r\n"])
+def test_a_token_has_no_line_end(token):
+    assert ServeSettings(token=token).token.get_secret_value() == "a secret of mine"
+
+
+@pytest.mark.parametrize("variable", [True, False])
+@pytest.mark.parametrize("token", ["s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
+def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch, token, variable):
+    if variable:
+        monkeypatch.setenv("IMDB_TOKEN", token)
+    with pytest.raises(UsageError) as raised:
+        parse_command_line(ServeSettings, [] if variable else ["--token", token], "serve", "")
+    assert ("IMDB_TOKEN" if variable else "--token") in str(raised.value)
+    assert "s3cr" not in str(raised.value)
+
+
+def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):
+    flags = ["--token", "a secret of mine", "--model", "1"]
+    with service(store, *flags, log=store / "killed.log") as running:
+        assert ask(running.port, "/health") == (200, {"status": "ok", "token": True})
+        running.process.send_signal(signal.SIGKILL)
+    with service(store, *flags, log=store / "again.log") as running:
+        assert ask(running.port, "/predict", {"texts": ["a"]}) == (401, {"detail": "a bearer token is required"})
+        assert ask(running.port, "/model", Authorization="Bearer another one")[0] == 401
+        key = {"Authorization": "Bearer a secret of mine"}
+        long = {"texts": ["good bad film the a it's " * 60] * 200}
+        with ThreadPoolExecutor(4) as threads:
+            pending = [threads.submit(ask, running.port, "/predict", long, **key) for _ in range(4)]
+            time.sleep(0.2)
+            assert stop(running) == 0
+            assert [future.result()[0] for future in pending] == [200] * 4
+        assert "secret" not in running.log.read_text()
