@@ -65,7 +65,7 @@ def test_a_password_in_the_address_is_refused_and_not_printed():
 
 def test_a_server_that_answers_is_all_that_is_needed(prefect_server, monkeypatch):
     prepared: list = []
-    monkeypatch.setattr(tasks.reporting.preflight, "writable_places", lambda: prepared.append("room") or {})
+    monkeypatch.setattr(tasks.reporting.preflight, "writable_places", lambda: prepared.append("space") or {})
     monkeypatch.setattr(tasks.reporting.preflight, "start_watchdog", prepared.append)
     check_server(pytest.fail)
     assert prepared == [], "no temporary server is prepared"
