@@ -34,7 +34,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     store = open_store()
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
-        yield from train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
+        return train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
 
     with store.locked(f"search/{name}"):
         study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)

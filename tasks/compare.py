@@ -95,11 +95,7 @@ def pair_up(
 
 
 def gather_comparison(
-    settings: CompareSettings,
-    downloaded: Artifact,
-    outcomes: list[Outcome],
-    trials: list[dict[str, Any]],
-    store: Store,
+    settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], trials: list[dict[str, Any]], store: Store
 ) -> dict[str, Any]:
     """Return the content of comparison.json; docs/running.md describes it."""
     described = [(outcome, describe_member(outcome, settings, store)) for outcome in outcomes]
@@ -155,17 +151,11 @@ def compare(
 
 def identify_comparison(comparison: dict[str, Any]) -> str:
     """Return a hash of the members' settings and results, without times."""
-    members = {
-        member["name"]: {
-            "settings": member["settings"],
-            "failure": member["failure"],
-            "made": [
-                {step: artifact["sha256"] for step, artifact in run["artifacts"].items()} for run in member["runs"]
-            ],
-        }
-        for member in comparison["members"]
-    }
-    return digest(members)
+    content = {}
+    for member in comparison["members"]:
+        made = [[artifact["sha256"] for artifact in run["artifacts"].values()] for run in member["runs"]]
+        content[member["name"]] = [member["settings"], member["failure"], made]
+    return digest(content)
 
 
 def metrics_of(member: dict[str, Any]) -> list["Metric"]:

@@ -35,12 +35,11 @@ def evaluate(
     """Write metrics.json; return the test accuracies of the chosen model and of the baseline."""
     names = Dataset.read(downloaded).labels
     rule = decision_rule(settings, names)
-    judged: dict[str, Any] = {"candidates": Candidates.read(selected).model_dump()}
     temperature = Calibration.read(selected).temperature
-    if temperature:
-        judged["temperature"] = temperature
-    for split in ("test", "validation"):
-        scores = read_scores(selected, split)
+    judged: dict[str, Any] = {"temperature": temperature} if temperature else {}
+    judged["candidates"] = Candidates.read(selected).model_dump()
+    chosen = {split: read_scores(selected, split) for split in ("test", "validation")}
+    for split, scores in chosen.items():
         lengths = PaddedFile(padded_file(padded, split)).words_kept()
         judged[split] = metrics.measure_scores(scores, names, settings) | {
             "by_length": metrics.accuracy_by_length(scores, lengths, rule)
@@ -48,18 +47,18 @@ def evaluate(
         if temperature:
             before = divide_logits(scores.probabilities, 1 / temperature)
             judged[split]["ece_before"] = metrics.calibration_error(scores.labels, before, settings.calibration_bins)
-    confidence = metrics.find_confidence_threshold(read_scores(selected, "validation"), rule, settings.abstain_error)
-    network, baseline, chosen = (read_scores(its, "test") for its in (scored, baselined, selected))
+    confidence = metrics.find_confidence_threshold(chosen["validation"], rule, settings.abstain_error)
+    network, baseline = (read_scores(its, "test") for its in (scored, baselined))
     if confidence is not None:
-        judged["answers"] = metrics.measure_answers(chosen, rule, confidence)
+        judged["answers"] = metrics.measure_answers(chosen["test"], rule, confidence)
         if confidence == 1:
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
-        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen, read_slices(sliced), rule)
+        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen["test"], read_slices(sliced), rule)
     verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
     probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {
-        "comparison": metrics.compare_scores(settings.metric, chosen.labels, verdicts, probabilities, one_sided=False)
+        "comparison": metrics.compare_scores(settings.metric, network.labels, verdicts, probabilities, one_sided=False)
     }
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

@@ -39,14 +39,16 @@ def resource_of(model: str) -> str:
     return f"imdb-pipeline.model.{model}"
 
 
+def announce(event: str, model: str, name: str, payload: dict[str, Any]) -> None:
+    """Send an event about a registered model, which Prefect shows under `name`."""
+    resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": name}
+    emit_event(event, resource, payload={"model": model} | payload)
+
+
 def announce_champion(verdict: dict[str, Any]) -> None:
     """Send the event that a model became the champion; `verdict` has model, version, reason and against."""
-    resource = {
-        "prefect.resource.id": resource_of(verdict["model"]),
-        "prefect.resource.name": f"{verdict['model']} version {verdict['version']}",
-    }
-    facts = {name: verdict[name] for name in ("model", "version", "against", "reason")}
-    emit_event(MODEL_PROMOTED, resource, payload=facts)
+    facts = {name: verdict[name] for name in ("version", "against", "reason")}
+    announce(MODEL_PROMOTED, verdict["model"], f"{verdict['model']} version {verdict['version']}", facts)
 
 
 def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
@@ -55,8 +57,7 @@ def announce_drift(model: str, file: str, drift: dict[str, float]) -> None:
     The event names the registered model, so that it starts only the deployment that retrains this one. `drift` has the
     population stability index by property.
     """
-    resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": model}
-    emit_event(REVIEWS_DRIFTED, resource, payload={"model": model, "file": file, "drift": drift})
+    announce(REVIEWS_DRIFTED, model, model, {"file": file, "drift": drift})
 
 
 SECONDS_BETWEEN_UPDATES = 2.0

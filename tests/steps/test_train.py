@@ -7,15 +7,12 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
-from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import ModelSettings, TrainingSettings
-from tasks.linear.phrase_files import read_phrases
 from tasks.network.batches import batches_an_epoch
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Artifact, Resume
-from tasks.texts.padded import PaddedFile, padded_schema, write_padded
+from tasks.texts.padded import padded_schema, write_padded
 from tasks.train import (
     balanced_weights,
     compile_model,
@@ -27,7 +24,6 @@ from tasks.train import (
     train,
     with_enough_epochs,
 )
-from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS, make_padded
 from tests.support.small_runs import epochs, small
 
@@ -97,80 +93,6 @@ def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, pad
     assert weights_equal(model, resumed)
     without_seconds = [[epoch.model_dump(exclude={"seconds"}) for epoch in its] for its in (history, resumed_history)]
     assert without_seconds[0] == without_seconds[1]
-
-
-@pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    """Reviews, what is learned of their phrases, and a network that reads it."""
-    folder = tmp_path_factory.mktemp("reading")
-    write_reviews(folder)
-    learn_small(folder)
-    model = ModelSettings(
-        units=4, phrases=True, word_vectors=True, vector_tuning=0.2, word_dropout=0.2, embedding_dropout=0.2,
-        dense_units=0, cell="gru", readout="max_mean",
-    )  # fmt: skip
-    (folder / "built").mkdir()
-    save_model(make_model(model, WORDS, learned=folder / "learned"), folder / "built" / "model.keras")
-    return folder
-
-
-def train_reading(reading, name, folder, **values):
-    folder.mkdir()
-    rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
-    return train.function(
-        built=reading / "built",
-        padded=reading / "padded",
-        learned=reading / "learned",
-        settings=settings(**rules),
-        resume=Resume(f"train/{name}", ignored=False),
-        folder=folder,
-    )
-
-
-def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(
-    reading, store, tmp_path
-):
-    train_reading(reading, "straight", tmp_path / "a")
-    rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
-    parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
-
-    def stop_after_the_first(line):
-        if line.startswith("Epoch"):
-            raise KeyboardInterrupt(line)
-
-    with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
-        fit(
-            reading / "built" / "model.keras", *parts, rules, Checkpoint(store / CHECKPOINTS / "train" / "cut"),
-            stop_after_the_first, phrases=read_phrases(reading / "learned"),
-        )  # fmt: skip
-    train_reading(reading, "cut", tmp_path / "b")
-    assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
-    assert json.loads((tmp_path / "a" / "training.json").read_text())["history"][-1]["val_accuracy"] > 0.9
-
-
-def test_the_whole_network_scores_validation_reviews_as_training_judged_them(reading, store, tmp_path):
-    train_reading(reading, "checkpoint", tmp_path / "trained")
-    model, part = (
-        load_model(tmp_path / "trained" / "model.keras"),
-        PaddedFile(reading / "padded" / "validation.parquet")[0],
-    )
-    right = (keras_scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
-    history = json.loads((tmp_path / "trained" / "training.json").read_text())["history"]
-    assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
-
-
-def test_three_labels_are_each_held_against_the_rest(store, tmp_path):
-    write_reviews(tmp_path, labels=3)
-    learn_small(tmp_path)
-    assert read_phrases(tmp_path / "learned").width == 18
-    (tmp_path / "built").mkdir()
-    settings = ModelSettings(units=4, embedding_dim=4, dense_units=0, phrases=True, cell="gru", readout="max_mean")
-    save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
-    train_reading(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
-    part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
-    probabilities = keras_scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
-    assert probabilities.shape == (80, 3)
-    assert (probabilities.argmax(axis=1) == part.labels).mean() > 0.9
 
 
 def test_long_gradients_are_scaled_down(built):

@@ -17,6 +17,15 @@ from tests.support.small_runs import packaged_classifier
 MODEL = "imdb-classifier"
 
 
+def logged_runs(uri: str) -> list[Any]:
+    """Return the MLflow runs in the pipeline's experiment of the registry at `uri`."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri, uri)
+    (experiment,) = [its for its in client.search_experiments() if its.name == "imdb-pipeline"]
+    return list(client.search_runs([experiment.experiment_id]))
+
+
 def register(packaged: Path, place: Path, alias: str | None = CHAMPION, model: str = MODEL) -> int:
     """Register a packaged classifier in the store's own registry, with its files in the new folder `place`.
 

@@ -37,6 +37,15 @@ def small(imdb: Path | None, **sections) -> RunSettings:
     return RunSettings.model_validate(settings)
 
 
+def tracked(imdb: Path, **sections) -> RunSettings:
+    """Return the settings of a small run that is tracked, and whose model may become the champion."""
+    sections = {"tracking": {"enabled": True}, "promotion": {"min_accuracy": 0.4}} | sections
+    settings = small(imdb).model_dump()
+    for section, values in sections.items():
+        settings[section] |= values
+    return RunSettings.model_validate(settings)
+
+
 def as_flags(settings: RunSettings) -> list[str]:
     """Return the command-line flags for these settings."""
     flags = []
