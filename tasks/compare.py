@@ -15,24 +15,16 @@ from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings, TrackingSettings
-from tasks.evaluation.comparison import (
-    MemberRun,
-    Outcome,
-    chosen_run,
-    compare_pairs,
-    cost_of,
-    shared_settings,
-    summarise_runs,
-)
+from tasks.evaluation.comparison import Outcome, chosen_run, compare_pairs, cost_of, shared_settings, summarise_runs
 from tasks.evaluation.plots import draw_comparison, save_figure
 from tasks.evaluation.result_files import Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.reporting.pages import read_figures, render, show_comparison_in_prefect
-from tasks.store.artifact import Artifact, describe_artifacts
+from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import TRACK, log_step
+from tasks.store.step_log import TRACK, StepEntry, log_step
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,32 +34,32 @@ if TYPE_CHECKING:
 SUMMARY = ("accuracy", "accuracy_spread", "validation_loss", "validation_spread", "seconds", "seconds_to_best")
 
 
-def read_run(run: MemberRun, settings: RunSettings, store: Store) -> dict[str, Any]:
+def read_run(artifacts: RunArtifacts, steps: list[StepEntry], settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return one run of a member as in comparison.json.
 
     "cost" ranks it: the metric on the validation texts, negated if more is better; the log loss by default.
     """
-    training = Training.read(store.path(run.artifacts.trained))
-    judged = json.loads(store.path(run.artifacts.evaluated, METRICS).read_text())
-    seconds, metric = run.artifacts.trained.meta["seconds"], settings.evaluation.metric or "log_loss"
+    training = Training.read(store.path(artifacts.trained))
+    judged = json.loads(store.path(artifacts.evaluated, METRICS).read_text())
+    seconds, metric = artifacts.trained.meta["seconds"], settings.evaluation.metric or "log_loss"
     return {
         "seed": settings.training.seed,
         "accuracy": judged["test"]["accuracy"],
         "validation_loss": judged["validation"]["log_loss"],
         "cost": as_cost(metric, judged["validation"][metric]),
-        "parameters": run.artifacts.built.meta["parameters"],
+        "parameters": artifacts.built.meta["parameters"],
         "best_epoch": training.best_epoch,
         "kept_epoch": training.kept_epoch,
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
-        "steps": run.steps,
-        "artifacts": describe_artifacts(run.artifacts),
+        "steps": steps,
+        "artifacts": describe_artifacts(artifacts),
     }
 
 
 def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -> dict[str, Any]:
     """Return a member as in comparison.json; "failure" is null if all runs finished, else "summary" is."""
     own, shared = outcome.member.runs[0].model_dump(mode="json"), flatten(shared_settings(settings))
-    runs = [read_run(run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
+    runs = [read_run(*run, settings, store) for run, settings in zip(outcome.runs, outcome.member.runs, strict=False)]
     tested = outcome.runs[0].artifacts.padded.meta["test"] if outcome.runs else 0
     return {
         "name": outcome.member.name,
