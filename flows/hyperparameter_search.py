@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from tasks.build import build
+from flows.training import train_network
 from tasks.core.files import digest
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import STUDIES
@@ -16,10 +16,8 @@ from tasks.evaluation.optuna_study import finished_trials, open_study, run_trial
 from tasks.evaluation.result_files import Training
 from tasks.evaluation.search_space import read_search
 from tasks.pad import pad
-from tasks.phrases import phrases
 from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
-from tasks.train import train
 
 
 def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
@@ -61,14 +59,6 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
             return  # it stopped early, by its own rule
 
 
-def learn_phrases(settings: RunSettings, encoded: Artifact, padded: Artifact) -> Artifact | None:
-    """Learn what phrases and words say about the label, if the network reads it; for runs too."""
-    if not (settings.model.phrases or settings.model.word_vectors):
-        return None
-    vectors = settings.model.word_vectors
-    return phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=vectors)
-
-
 @flow(name="imdb-pipeline-trial", persist_result=False)
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial, and return the cost after each epoch."""
@@ -80,8 +70,4 @@ def train_trial(settings: RunSettings, downloaded: Artifact) -> Artifact:
     """Run the steps of a trial."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
-    learned = learn_phrases(settings, encoded, padded)
-    built = build(padded=padded, learned=learned, settings=settings.model)
-    numbers = learned if settings.model.phrases else None
-    metric = settings.evaluation.metric
-    return train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
+    return train_network(settings, encoded, padded)[-1]

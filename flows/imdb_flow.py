@@ -12,9 +12,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.auto import choose_settings, plan_stages
-from flows.hyperparameter_search import learn_phrases
+from flows.training import train_network
 from tasks.baseline import baseline
-from tasks.build import build
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, RegistryError, SourceUnreachable
 from tasks.core.flow_settings import TrainSettings
@@ -42,7 +41,6 @@ from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.store.step import planning, step_logger
 from tasks.track import track
-from tasks.train import train
 
 
 @flow(name="imdb-pipeline", persist_result=False)
@@ -101,12 +99,9 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
-    learned = learn_phrases(settings, encoded, padded)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
     baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
-    built = build(padded=padded, learned=learned, settings=settings.model)
-    numbers = learned if settings.model.phrases else None
-    trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=evaluation.metric)
+    learned, built, trained = train_network(settings, encoded, padded)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
     selected = select(
         downloaded=downloaded,
