@@ -47,3 +47,7 @@ class MemberError(PipelineError):
 
 class RunnerError(PipelineError):
     """A runner is not installed, or does not answer."""
+
+
+class UsageError(PipelineError):
+    """The command line cannot be run; the message has one line per mistake."""

@@ -1,6 +1,6 @@
 """Whatever people bring: made-up files, folders and environments end well, or in few words that name the place."""
 
-from tasks.reporting.command_line import UsageError, parse_command_line
+from tasks.reporting.command_line import parse_command_line
 
 import gzip
 import io
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import tasks.predict
 from tasks.core.data_settings import EncodeSettings, PadSettings, SourceSettings
 from tasks.core.error_messages import MAX_LINES, print_error
-from tasks.core.errors import PipelineError
+from tasks.core.errors import PipelineError, UsageError
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import RunSettings
 from tasks.download import download

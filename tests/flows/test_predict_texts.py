@@ -1,7 +1,5 @@
 """The command `predict` as a process of its own, on a store with a champion."""
 
-from tasks.reporting.command_line import UsageError
-
 import io
 import json
 import os
@@ -19,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.predict_texts import read_lines, split_texts
+from tasks.core.errors import UsageError
 from tasks.registry.loading import fetch_bundle, find_version
 from tasks.texts.tables.reading import read_batches
 from tests.support.champions import store_with_champion

@@ -1,4 +1,4 @@
-from tasks.reporting.command_line import UsageError, parse_command_line
+from tasks.reporting.command_line import parse_command_line
 
 import subprocess
 import sys
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from serving.settings import ServeSettings
+from tasks.core.errors import UsageError
 from tasks.core.flow_settings import CompareSettings, PredictSettings
 from tasks.core.settings import RunSettings
-from tasks.reporting import command_line
+from tasks.reporting import flags
 
 
 def parse(*arguments: str) -> RunSettings:
@@ -153,7 +154,7 @@ FOREIGN = {
 def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
     for name, value in FOREIGN.items():
         monkeypatch.setenv(name, value)
-    command_line.print_once.cache_clear()
+    flags.print_once.cache_clear()
     assert parse() == RunSettings()
     assert capsys.readouterr().err == (
         "imdb_flow.py: IMDB_DATA is not used: this project's variables look like IMDB_DATA__DATASET\n"
@@ -164,7 +165,7 @@ def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
 def test_variables_that_are_used_are_named(monkeypatch, capsys):
     monkeypatch.setenv("IMDB_DATA__MAXLEN", "10")
     monkeypatch.setenv("IMDB_MODEL__UNITS", "7")
-    command_line.print_once.cache_clear()
+    flags.print_once.cache_clear()
     settings = parse("--training.epochs", "2")
     assert (settings.data.maxlen, settings.model.units) == (10, 7)
     said = capsys.readouterr().err

@@ -1,6 +1,6 @@
 """The token: what opens without it, and how it is checked."""
 
-from tasks.reporting.command_line import UsageError, parse_command_line
+from tasks.reporting.command_line import parse_command_line
 
 import asyncio
 import signal
@@ -12,6 +12,7 @@ import pytest
 from serving.app import create_app
 from serving.champion import Champion
 from serving.settings import ServeSettings
+from tasks.core.errors import UsageError
 from tests.serving.running import ask, service, stop
 
 

@@ -1,0 +1,107 @@
+"""Flags and variables: which of them set what, and one line for each that is wrong."""
+
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings
+
+from tasks.core.base_settings import Settings
+from tasks.core.error_messages import print_error
+from tasks.core.errors import UsageError
+from tasks.core.paths import printable
+
+PREFIX = "IMDB_"
+
+
+Loc = tuple[int | str, ...]  # the path of a setting, as ("data", "maxlen")
+
+
+def is_section(field: FieldInfo) -> bool:
+    """Return whether a setting has settings of its own."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+
+
+def variables_read(flags: type[BaseSettings]) -> dict[Loc, str]:
+    """Return the environment variables that set something, by the path of the setting."""
+    found: dict[Loc, str] = {}
+    for name in os.environ:
+        loc = tuple(name.lower().removeprefix(PREFIX.lower()).split("__"))
+        field = flags.model_fields.get(loc[0]) if name.upper().startswith(PREFIX) else None
+        if field and is_section(field) == (len(loc) > 1):
+            found[loc] = name
+    return found
+
+
+def is_flag(loc: Loc, arguments: Sequence[str]) -> bool:
+    """Return whether the command line sets a setting."""
+    name = ".".join(str(part).replace("_", "-") for part in loc)
+    return any(word.partition("=")[0] in (f"--{name}", f"--no-{name}") for word in arguments)
+
+
+def is_secret(field: FieldInfo | None) -> bool:
+    """Return whether a setting must not be shown."""
+    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: Iterable[str]) -> None:
+    """Raise UsageError for an argument or a variable in another encoding; secrets are not shown."""
+    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
+    words = {name: os.environ[name] for name in variables}
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
+        words[hidden or printable(word)] = word
+    for place, word in words.items():
+        if printable(word) != word:
+            raise UsageError(
+                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
+                "rename the file, or set PYTHONUTF8=1"
+            )
+
+
+@functools.cache
+def print_once(program: str, message: str) -> None:
+    """Print a notice to standard error; a command may read its command line twice."""
+    print_error(program, message)
+
+
+def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[str]) -> None:
+    """Print which variables of the environment are used, and which only look like ours, as IMDB_DATA=/data/imdb."""
+    for name, field in flags.model_fields.items():
+        variable = f"{PREFIX}{name.upper()}"
+        if is_section(field) and os.environ.get(variable):
+            example = next(iter(getattr(field.annotation, "model_fields", {}))).upper()
+            print_once(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
+    if variables:
+        print_once(program, f"settings from the environment: {', '.join(sorted(variables))}")
+
+
+def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str]) -> str:
+    """Return one line for an invalid setting: the flag or the variable that set it, its value and the reason."""
+    loc = mistake["loc"]
+    path = ".".join(str(part).replace("_", "-") for part in loc)
+    message = mistake["msg"].removeprefix("Value error, ")
+    flag, remedy = f"--{path}", ""
+    within = [name for place, name in variables.items() if place[: len(loc)] == loc]  # of a section, several
+    around = [name for place, name in variables.items() if place == loc[: len(place)]]
+    if around:
+        flag, remedy = around[0], f"; fix or unset it, or give --{path}"
+    elif within:
+        remedy = f"; the environment sets {', '.join(sorted(within))}"
+    if not loc:
+        return f"{message}{remedy}"
+    if mistake["type"] == "extra_forbidden":
+        section = settings_model.model_fields.get(str(mistake["loc"][0]))
+        known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings_model.model_fields)
+        near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
+        return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    given = mistake["input"]
+    is_shown = isinstance(given, str | int | float) and "://" not in str(given)
+    shown = f" {given}" if is_shown and not is_secret(settings_model.model_fields.get(str(loc[0]))) else ""
+    return f"{flag}{shown}: {message[0].lower()}{message[1:]}{remedy}"
