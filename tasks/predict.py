@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
@@ -61,7 +62,7 @@ def score_parts(
         if taken := {*added_names(classifier.facts), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
         path = parts / f"{number:06d}.parquet"
-        texts = texts_of(batch, options.text_column, source, rows)
+        texts = texts_of(batch, options.text_column, source, rows + 1 + np.arange(len(batch)))
         if not path.exists():
             table, counted = score_batch(classifier, batch, texts, words)
             path.with_suffix(".json").write_text(json.dumps(counted))

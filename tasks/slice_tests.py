@@ -15,18 +15,24 @@ from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
-from tasks.texts.sources.own_files import choose_files, hash_files, name_in, read_options, rows_of
+from tasks.texts.sources.own_files import hash_files, read_options
 from tasks.texts.tables.columns import strings_of
+from tasks.texts.tables.reading import read_batches
+
+FLAG = "--evaluation.slice-column"
 
 
 def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSettings) -> pa.Array:
     """Return a column for the test rows, each with its file and row, in their order: strings, "" for null."""
-    found, files = [], choose_files(path, settings).files
-    rows = {file: tests.filter(pc.equal(tests["file"], name_in(path, file)))["row"].to_numpy() for file in files}
-    for file, first, batch in rows_of(files, read_options(settings, {column: "--evaluation.slice-column"})):
-        values = pc.utf8_trim_whitespace(strings_of(batch, column, file, "--evaluation.slice-column"))
-        places = rows[file] - first - 1
-        found.append(values.take(pa.array(places[(places >= 0) & (places < len(batch))])))
+    found, options = [], read_options(settings, {column: FLAG})
+    for name in tests["file"].unique().to_pylist():
+        rows = tests.filter(pc.equal(tests["file"], name))["row"].to_numpy()
+        file, first = path / name if path.is_dir() else path, 1
+        for batch in read_batches(file, options):
+            values = pc.utf8_trim_whitespace(strings_of(batch, column, file, FLAG))
+            places = rows - first
+            found.append(values.take(pa.array(places[(places >= 0) & (places < len(batch))])))
+            first += len(batch)
     return pa.concat_arrays(found)
 
 

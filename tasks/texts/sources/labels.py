@@ -1,16 +1,19 @@
 """Labels: which are missing, which look alike, and their order; with two, the positive one comes last."""
 
-import difflib
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
+from tasks.texts.sources.splitting import LEFT_OUT
 
 Warn = Callable[[str], None]
 # Pairs of which we know the positive label: negative, positive.
@@ -21,8 +24,9 @@ MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "N
                      "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
 # Characters that are not shown: joiners, marks of direction and of byte order.
 HIDDEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+UNLABELLED = "-1"  # in some datasets; in others it is the negative label
+MISSING_LABEL = "without a label"
 OUTER = re.compile(f"^[{HIDDEN}]+|[{HIDDEN}]+$")
-CODE_POINTS_NAMED = 8
 
 
 def plain_label(spelling: str) -> str:
@@ -48,65 +52,85 @@ def appearance(label: str) -> str:
     return plain_label(" ".join(shown.split())).removeprefix("+")
 
 
-def describe_difference(one: str, other: str) -> str:
-    """Return the code points in which two spellings first differ."""
-    opcodes = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-    _tag, start, stop, other_start, other_stop = next(code for code in opcodes if code[0] != "equal")
-    parts = one[start:stop], other[other_start:other_stop]
-    points = [" ".join(f"U+{ord(character):04X}" for character in part[:CODE_POINTS_NAMED]) for part in parts]
-    return f"{points[0] or 'nothing'} in one is {points[1] or 'nothing'} in the other"
-
-
 class Labels:
-    """The labels of a dataset in order of appearance.
+    """The labels of your files: which spellings are which label, and which rows have none.
 
     Attributes:
-        first_rows: each label, without whitespace around it, with the file and row in which it appears first.
-        spellings: labels that are not spelt like that, each with how they are.
+        left_out: the number of rows that are left out for each reason.
     """
 
-    def __init__(self, path: Path, column: str) -> None:
-        """Start without labels; path and column are for messages."""
-        self.first_rows: dict[str, str] = {}
-        self.spellings: dict[str, str] = {}
-        self._path, self._column = path, column
-        self._places: dict[str, int] = {}
-        self._known: dict[str, tuple[str, str]] = {}  # first spelling and its row, by appearance
+    def __init__(self, path: Path, settings: SourceSettings) -> None:
+        """Start without labels; `path` is for messages."""
+        self.left_out = Counter[str]()
+        self._path, self._settings, self._first_missing = path, settings, ""
+        self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
+        self._drops = {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
-    def places_of(self, spellings: list[str], file: Path, rows: np.ndarray) -> np.ndarray:
-        """Return the number of each label, by first appearance: (n,) int16.
+    def numbers_of(self, spellings: pa.Array, file: Path, rows: np.ndarray) -> np.ndarray:
+        """Return the number of each label, by first appearance, or `LEFT_OUT`: (n,) int16.
 
         Raises:
             InputError: there are too many labels, or two of them look alike.
         """
-        for spelling, row in zip(spellings, rows, strict=True):
-            if spelling not in self._places:
-                self._add(spelling, f"{file.name} row {row:,}")
-        return np.array([self._places[spelling] for spelling in spellings], np.int16)
+        encoded = spellings.dictionary_encode()
+        places: np.ndarray = encoded.indices.to_numpy()
+        _place, firsts, counts = np.unique(places, return_index=True, return_counts=True)
+        found = zip(encoded.dictionary.to_pylist(), rows[firsts].tolist(), counts.tolist(), strict=True)
+        numbers: np.ndarray = np.array([self._number(*each, file) for each in found], np.int16)[places]
+        return numbers
 
-    def _add(self, spelling: str, row: str) -> None:
-        first, first_row = self._known.setdefault(appearance(spelling), (spelling, row))
+    def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
+        key, where, column = appearance(spelling), f"{file.name} row {row:,}", self._settings.label_column
+        if is_missing(spelling):
+            shown = repr(spelling) if spelling.strip() else "nothing"
+            self._first_missing = self._first_missing or f"{file}: row {row:,} has {shown} in {column!r}"
+            self.left_out[MISSING_LABEL] += count
+            return LEFT_OUT
+        if key in self._drops:
+            self.left_out[self._drops[key]] += count
+            return LEFT_OUT
+        number, first, first_row = self._known.setdefault(key, (len(self._known), spelling, where))
         if first != spelling:
             raise InputError(
-                f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({row}) look alike: "
-                f"{describe_difference(first, spelling)}; write the same in every row"
+                f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({where}) look alike, but are "
+                f"{first!a} and {spelling!a}; write the same in every row"
             )
-        if len(self._places) == MAX_LABELS:
+        if number == MAX_LABELS:
             raise InputError(
-                f"{self._path}: {row} has the label {spelling!r}, but there may be at most {MAX_LABELS:,} labels; is "
-                f"{self._column!r} the label column (--data.label-column)?"
+                f"{self._path}: {where} has the label {spelling!r}, but there may be at most {MAX_LABELS:,} labels; "
+                f"is {column!r} the label column (--data.label-column)?"
             )
-        name = plain_label(spelling)
-        self._places[spelling] = len(self._places)
-        self.first_rows[name] = row
-        if spelling != name:
-            self.spellings[spelling] = name
+        return number
 
+    def finish(self) -> dict[str, str]:
+        """Return each label, without whitespace around it, with the file and row in which it appears first.
 
-def describe_spellings(spellings: dict[str, str], path: Path) -> str:
-    """Return a line that says which spellings are read as which labels."""
-    named = [f"{spelling!r} as {name!r}" for spelling, name in list(spellings.items())[:SPELLINGS_NAMED]]
-    return f"{path}: reads the labels {', '.join(named)}{', …' if len(spellings) > SPELLINGS_NAMED else ''}"
+        Raises:
+            InputError: labels are missing, or no row has a label to drop.
+        """
+        if (missing := self.left_out[MISSING_LABEL]) and self._settings.unlabelled == "refuse":
+            raise InputError(
+                f"{self._first_missing}, the first of {missing:,} without a label; fill them in (or rename the "
+                "label, if this is one), or leave these rows out: --data.unlabelled drop"
+            )
+        for dropped in self._drops.values():
+            if dropped not in self.left_out:
+                raise InputError(f"{self._path}: no row is {dropped}, which --data.drop-labels names")
+        return {plain_label(spelling): row for _number, spelling, row in self._known.values()}
+
+    def describe(self, counts: dict[str, int]) -> Iterator[str]:
+        """Yield lines about unusual labels and rows that are left out; `counts` has the rows of each label."""
+        pairs = [(spelling, plain_label(spelling)) for _number, spelling, _row in self._known.values()]
+        if changed := [f"{spelling!r} as {name!r}" for spelling, name in pairs if spelling != name]:
+            more = ", …" if len(changed) > SPELLINGS_NAMED else ""
+            yield f"{self._path}: reads the labels {', '.join(changed[:SPELLINGS_NAMED])}{more}"
+        for reason, count in (+self.left_out).items():
+            yield f"{self._path}: {count:,} rows {reason} left out"
+        if UNLABELLED in counts and len(counts) > 2:
+            yield (
+                f"{self._path}: {counts[UNLABELLED]:,} rows have the label -1, which is trained on; if it marks "
+                "unlabelled rows, leave them out: --data.drop-labels -1"
+            )
 
 
 def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: Warn) -> list[str]:
@@ -125,7 +149,7 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
     """
     names = list(counts)
     if not names:
-        raise InputError(f"{path}: has a header and no rows")
+        raise InputError(f"{path}: has no rows to train on; expected a text and a label in each")
     if len(names) == 1:
         raise InputError(f"{path}: has only the label {names[0]!r}; at least two are needed")
     if len(names) > 2:

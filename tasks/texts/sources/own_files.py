@@ -1,8 +1,7 @@
 """Your own files: which of a folder are read; their texts are checked, split and written as texts.parquet."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,12 @@ from tasks.core.paths import user_path
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
-from tasks.texts.sources.labels import Warn, name_labels
-from tasks.texts.sources.own_columns import Batches, ColumnReader, Columns, check_classes, check_leaks, without_leaks
+from tasks.texts.sources.labels import Labels, Warn, name_labels
+from tasks.texts.sources.own_columns import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION
-from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions, texts_of
-from tasks.texts.tables.delimited import describe_headers
+from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files, visible
-from tasks.texts.tables.reading import read_batches
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The files to read.
-
-    Attributes:
-        files: by name.
-        splits: the split of each file, if their names say it: places in SPLITS.
-        notes: lines about what is left out, and why.
-    """
-
-    files: list[Path]
-    splits: dict[Path, int] | None = None
-    notes: list[str] = field(default_factory=list)
+from tasks.texts.tables.reading import iterate_rows, read_batches
 
 
 def labelled_files(path: Path) -> list[Path]:
@@ -72,53 +55,29 @@ def named_split(name: str) -> int | None:
     return places.pop() if len(places) == 1 else None
 
 
-def choose_files(path: Path, settings: SourceSettings) -> Choice:
-    """Return the files to read; names decide on the split if one is for training and another one is not.
+def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dict[str, int] | None:
+    """Return the split of each file that was read, by its name in messages; None if all are for training.
 
-    Raises:
-        InputError: there is no file with rows, or only some names say a split.
+    `splits` is what the names of the files say.
     """
-    files = labelled_files(path)
-    if not path.is_dir():
-        return Choice(files)
-    splits = splits_by_name(files, path, settings)
-    full, empty, notes = list[Path](), list[Path](), list[str]()
-    for file in files:
-        try:
-            has_rows = file.stat().st_size > 0 and next(read_batches(file, read_options(settings)), None) is not None
-            (full if has_rows else empty).append(file)
-        except EmptyTable:
-            empty.append(file)
-        except MissingColumn as error:
-            if splits is None or splits[file] == TRAIN:
-                raise
-            notes.append(f"left out: {error}")
-    if empty and full:
-        notes.append(f"{path}: {name_files(path, empty)} left out: no rows")
-    return choose_splits(path, full or files, splits, notes)
-
-
-def choose_splits(path: Path, files: list[Path], splits: dict[Path, int | None] | None, notes: list[str]) -> Choice:
-    """Return files with the splits that their names say, without unsupervised ones."""
-    if splits is None:
-        return Choice(files, None, notes)
-    if unnamed := [file for file in files if splits[file] is None]:
+    names = {file: name_in(path, file) for file in splits}
+    if unnamed := [names[file] for file, place in splits.items() if place is None]:
         raise InputError(
-            f"{path}: {name_files(path, unnamed)} is not named train, validation or test, but others are; rename "
+            f"{path}: {at_most_three(unnamed)} is not named train, validation or test, but others are; rename "
             "or remove it, or give --data.split-column"
         )
-    named = {file: place for file in files if (place := splits[file]) is not None and place != LEFT_OUT}
-    if left_out := [file for file in files if file not in named]:
-        notes.append(f"{path}: {name_files(path, left_out)} left out: unlabelled by its name")
-    places = set(named.values())
+    said = {names[file]: place for file, place in splits.items() if place is not None}
+    places = set(said.values())
     if places == {TRAIN}:
-        return Choice(list(named), None, [*notes, f"{path}: {name_files(path, list(named))} is split as usual"])
+        warn(f"{path}: {at_most_three(list(said))} is split as usual")
+        return None
     if TEST not in places:
-        named = {file: TEST if place == VALIDATION else place for file, place in named.items()}
-        notes.append(f"{path}: has no test file, so the validation file is for testing")
-    said = [f"{SPLITS[at]} {name_files(path, [file for file in named if named[file] == at])}"
-            for at in sorted(set(named.values()))]  # fmt: skip
-    return Choice(list(named), named, [*notes, f"{path}: the names say the split: {'; '.join(said)}"])
+        said = {name: TEST if place == VALIDATION else place for name, place in said.items()}
+        warn(f"{path}: has no test file, so the validation file is for testing")
+    by_split = [f"{SPLITS[at]} {at_most_three([name for name in said if said[name] == at])}"
+                for at in sorted(set(said.values()))]  # fmt: skip
+    warn(f"{path}: the names say the split: {'; '.join(by_split)}")
+    return said
 
 
 def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None] | None:
@@ -133,10 +92,9 @@ def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> d
     return splits if TRAIN in places and len(places) > 1 else None
 
 
-def name_files(path: Path, files: list[Path]) -> str:
-    """Return the names of at most three files, for a message."""
-    more = f" and {len(files) - 3:,} more" if len(files) > 3 else ""
-    return f"{', '.join(name_in(path, file) for file in files[:3])}{more}"
+def at_most_three(names: list[str]) -> str:
+    """Return the first three names, for a message."""
+    return f"{', '.join(names[:3])}{f' and {len(names) - 3:,} more' if len(names) > 3 else ''}"
 
 
 def name_in(path: Path, file: Path) -> str:
@@ -144,17 +102,10 @@ def name_in(path: Path, file: Path) -> str:
     return file.relative_to(path).as_posix() if file != path else file.name
 
 
-def read_options(settings: SourceSettings, columns: dict[str, str] | None = None) -> ReadOptions:
-    """Return how to read the files: the usual columns, or others, each with the flag that names it."""
-    usual = {
-        settings.text_column: "--data.text-column",
-        settings.label_column: "--data.label-column",
-        settings.split_column: "--data.split-column",
-        settings.group_column: "--data.group-column",
-    }
-    columns = columns or {column: flag for column, flag in usual.items() if column}
+def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn | None = None) -> ReadOptions:
+    """Return how to read columns of the files, each with the flag that names it."""
     return ReadOptions(
-        settings.text_column, columns, settings.encoding, settings.delimiter, "--data.", settings.quoting
+        settings.text_column, columns, settings.encoding, settings.delimiter, "--data.", settings.quoting, warn
     )
 
 
@@ -166,8 +117,7 @@ def hash_files(path: Path) -> str:
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
 
-    The files are read twice: first labels, groups and splits, then the texts. Only a few numbers per row stay in
-    memory.
+    The files are read once, into a Parquet file; only a few numbers per row stay in memory.
     `warn` is called with each line about what is left out or read in a special way.
 
     Raises:
@@ -177,77 +127,108 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     sha256 = hash_files(path)
     if settings.sha256 and settings.sha256.lower() != sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
-    chosen = choose_files(path, settings)
-    options = read_options(settings)
-    reader = ColumnReader(path, settings, chosen.splits)
-    for file, first, batch in rows_of(chosen.files, options):
-        reader.add(file, first, batch)
-    columns = reader.finish()
-    rows = np.bincount(columns.labels, minlength=len(columns.first_rows)).tolist()
-    names = name_labels(dict(zip(columns.first_rows, rows, strict=True)), settings.positive_label, path, warn)
-    for line in [*chosen.notes, *describe_headers(chosen.files, options), *columns.notes]:
-        warn(line)
-    label_of_place = np.array([names.index(name) for name in columns.first_rows], label_dtype(len(names)))
-    labels = label_of_place[columns.labels]
-    split = split_rows(columns, settings, path)
-    if settings.leaks == "remove":
-        split = without_leaks(columns.texts, split)
-    if removed := int((split == REMOVED).sum()):
-        warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
-    first_rows = {name: columns.first_rows[name] for name in names}
-    check = check_classes(labels, first_rows, split, settings, path, warn)
-    write_texts(path, rows_of(chosen.files, options), settings.text_column, labels, split, columns, folder / TEXTS)
-    if hash_files(path) != sha256:
-        raise InputError(f"{path}: its content has changed while it was read; run again")
-    check |= check_leaks(columns.texts, split, settings, path, folder / TEXTS)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        staged, labels = Path(scratch) / TEXTS, Labels(path, settings)
+        file_splits = stage_rows(path, settings, labels, staged, warn)
+        if hash_files(path) != sha256:
+            raise InputError(f"{path}: its content has changed while it was read; run again")
+        first_rows = labels.finish()
+        rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # all but the text
+        counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
+        names = name_labels(counts, settings.positive_label, path, warn)
+        for line in labels.describe(counts):
+            warn(line)
+        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
+        split = split_rows(rows, file_splits, settings, path, warn)
+        check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
+        check |= check_leaks(rows, split, settings, path)
+        split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
+        columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
+        columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
+        write_texts(columns, staged, folder / TEXTS)
     source = path.resolve().as_uri()
     return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
-def rows_of(files: list[Path], options: ReadOptions) -> Iterator[tuple[Path, int, pa.RecordBatch]]:
-    """Yield the batches of every file, each with its file and the number of rows before it."""
-    for file in files:
-        first = 0
-        for batch in read_batches(file, options):
-            yield file, first, batch
-            first += len(batch)
+def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Path, warn: Warn) -> dict[str, int] | None:
+    """Write the rows of all files that are trained on, and return the split of each file if their names say it."""
+    usual = {
+        settings.text_column: "--data.text-column",
+        settings.label_column: "--data.label-column",
+        settings.split_column: "--data.split-column",
+        settings.group_column: "--data.group-column",
+    }
+    options = read_options(settings, {column: flag for column, flag in usual.items() if column}, warn)
+    files = labelled_files(path)
+    splits, empty, unlabelled = splits_by_name(files, path, settings), list[str](), list[str]()
+    read: dict[Path, int | None] = {}
+    with pq.ParquetWriter(staged, STAGED) as writer:
+        for file in files:
+            name, first = name_in(path, file), 0
+            if splits and splits[file] == LEFT_OUT:
+                unlabelled.append(name)
+                continue
+            try:
+                for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
+                    writer.write_table(labelled_rows(batch, file, name, first, labels, settings))
+                    first += len(batch)
+            except EmptyTable:
+                if file == path:
+                    raise
+            except MissingColumn as error:
+                if splits is None or splits[file] == TRAIN:
+                    raise
+                warn(f"left out: {error}")
+                continue
+            if first:
+                read[file] = splits[file] if splits else None
+            else:
+                empty.append(name)
+    for names, why in ((empty, "no rows"), (unlabelled, "unlabelled by its name")):
+        if names and read:
+            warn(f"{path}: {at_most_three(names)} left out: {why}")
+    return choose_splits(path, read, warn) if splits and read else None
 
 
-def split_rows(columns: Columns, settings: SourceSettings, path: Path) -> np.ndarray:
-    """Return the split of each row, from its column or by hash: (n,) int8 places in SPLITS."""
-    if columns.splits is not None:
-        return columns.splits
+def split_rows(
+    rows: pa.Table, file_splits: dict[str, int] | None, settings: SourceSettings, path: Path, warn: Warn
+) -> np.ndarray:
+    """Return the split of each row, from a column, its file or by hash: (n,) int8 places in SPLITS, or `REMOVED`."""
+    if file_splits:
+        files = rows["file"].combine_chunks()
+        split = np.array([file_splits[name] for name in files.dictionary.to_pylist()], np.int8)[
+            files.indices.to_numpy()
+        ]
+    elif settings.split_column:
+        split = rows["split"].to_numpy()
+    else:
+        split = assign_rows(rows, settings, path)
+    if not {TRAIN, TEST} <= set(split.tolist()):
+        where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
+        raise InputError(f"{path}: {where} names no train or no test rows")
+    if settings.leaks == "remove":
+        split = without_leaks(rows["hash"].to_numpy(), split)
+    if removed := int((split == REMOVED).sum()):
+        warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
+    return split
+
+
+def assign_rows(rows: pa.Table, settings: SourceSettings, path: Path) -> np.ndarray:
+    """Return the split of each row by the hash of its group, or of its text."""
     test, validation = settings.held_out, settings.held_out * (1 - settings.held_out)
-    split = splitting.assign_splits(columns.texts if columns.groups is None else columns.groups, test, validation)
+    hashes = rows["group" if settings.group_column else "hash"].to_numpy()
+    split = splitting.assign_splits(hashes, test, validation)
     if (split == VALIDATION).sum() < MIN_VALIDATION_ROWS:
         split[split == VALIDATION], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows
-    grouped = f", grouped by {settings.group_column!r}" if columns.groups is not None else ""
+    grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
     splitting.check_shares(split, test, validation, f"{path}{grouped}")
     return split
 
 
-def write_texts(
-    path: Path, batches: Batches, text_column: str, labels: np.ndarray, split: np.ndarray, columns: Columns, texts: Path
-) -> None:
-    """Write texts with split, label, origin and group."""
-    names, seen, place, groups = pa.array([*SPLITS, "removed"]), 0, 0, columns.groups
-    fields = [("split", pa.string()), ("label", pa.from_numpy_dtype(labels.dtype)), ("text", pa.string()),
-              ("file", pa.string()), ("row", pa.int64())]  # fmt: skip
-    schema = pa.schema(fields if groups is None else [*fields, ("group", pa.uint64())])
-    with pq.ParquetWriter(texts, schema, compression="zstd") as writer:
-        for file, first, batch in batches:
-            keep = columns.keep[seen : seen + len(batch)]
-            seen += len(batch)
-            if seen > len(columns.keep):
-                break  # the file has grown, which its hash tells
-            rows = slice(place, place := place + int(keep.sum()))
-            written = {
-                "split": names.take(pa.array(split[rows])),
-                "label": labels[rows],
-                "text": texts_of(batch, text_column, file, first, keep),
-                "file": [name_in(path, file)] * int(keep.sum()),
-                "row": first + 1 + np.flatnonzero(keep),
-            }
-            if groups is not None:
-                written["group"] = groups[rows]
-            writer.write_table(pa.table(written, schema=schema))
+def write_texts(columns: pa.Table, staged: Path, path: Path) -> None:
+    """Write columns with the texts of the staged rows, in the same order."""
+    first, text = 0, STAGED.field("text")
+    with pq.ParquetWriter(path, columns.schema.append(text), compression="zstd") as writer:
+        for batch in iterate_rows(staged, ["text"]):
+            writer.write_table(columns.slice(first, len(batch)).append_column(text, batch["text"]))
+            first += len(batch)

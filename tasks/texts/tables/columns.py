@@ -1,7 +1,7 @@
 """Columns: which ones are read from a table, and those that need a value in every row."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class ReadOptions:
         delimiter: between CSV fields; None detects it in the header.
         quoting: "double", "backslash" or "none": how CSV writes a quote in a quoted field.
         flags: prefix of the other flags that messages name.
+        warn: called with a line about what is not read of a file.
     """
 
     text_column: str = "text"
@@ -43,6 +44,7 @@ class ReadOptions:
     delimiter: str | None = None
     flags: str = "--"
     quoting: str = "double"
+    warn: Callable[[str], None] | None = None
 
     def takes(self, name: str) -> bool:
         """Return whether to read a column."""
@@ -58,10 +60,8 @@ class ReadOptions:
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")
 
 
-def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int, keep: np.ndarray | None = None) -> pa.Array:
-    """Return the texts of a batch, which has `first` rows of its file before it; they may be empty but not null.
-
-    `keep`, (n,) bool, says which rows to return.
+def texts_of(batch: pa.RecordBatch, column: str, path: Path, rows: np.ndarray) -> pa.Array:
+    """Return the texts of a batch; they may be empty but not null. `rows` are their (n,) numbers in the file, from 1.
 
     Raises:
         InputError: the column has another type, or a row has no text.
@@ -69,9 +69,8 @@ def texts_of(batch: pa.RecordBatch, column: str, path: Path, first: int, keep: n
     texts = batch.column(column)
     if not pa.types.is_string(texts.type):
         raise InputError(f"{path}: the column {column!r} holds {texts.type}, expected text")
-    is_null = texts.is_null()
-    refuse_missing(is_null if keep is None else pc.and_(is_null, pa.array(keep)), "no text", column, path, first)
-    return texts if keep is None else texts.filter(pa.array(keep))
+    refuse_missing(texts.is_null(), "no text", column, path, rows)
+    return texts
 
 
 def strings_of(batch: pa.RecordBatch, column: str, path: Path, flag: str = "its flag") -> pa.Array:
@@ -90,15 +89,15 @@ def strings_of(batch: pa.RecordBatch, column: str, path: Path, flag: str = "its 
     return values.cast(pa.string()).fill_null("")
 
 
-def required_strings(batch: pa.RecordBatch, column: str, path: Path, first: int) -> list[str]:
-    """Return a column as unstripped strings, or refuse one with a blank value."""
+def required_strings(batch: pa.RecordBatch, column: str, path: Path, rows: np.ndarray) -> list[str]:
+    """Return a column as unstripped strings, or refuse one with a blank value; `rows` as in `texts_of`."""
     values = strings_of(batch, column, path)
-    refuse_missing(pc.equal(pc.utf8_trim_whitespace(values), ""), "nothing", column, path, first)
+    refuse_missing(pc.equal(pc.utf8_trim_whitespace(values), ""), "nothing", column, path, rows)
     strings: list[str] = values.to_pylist()
     return strings
 
 
-def refuse_missing(is_missing: pa.Array, what: str, column: str, path: Path, first: int) -> None:
+def refuse_missing(is_missing: pa.Array, what: str, column: str, path: Path, rows: np.ndarray) -> None:
     """Raise an InputError that names the first row with a missing value."""
     if (place := pc.index(is_missing, True).as_py()) >= 0:
-        raise InputError(f"{path}: row {first + place + 1:,} has {what} in {column!r}; fill it in or remove the row")
+        raise InputError(f"{path}: row {rows[place]:,} has {what} in {column!r}; fill it in or remove the row")

@@ -39,10 +39,15 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     csv.field_size_limit(MAX_ROW)  # for the whole process; Python's default is 128 KiB
     with TextFile(path, options, newline="") as file:
         lines, raw = file.lines(), list[str]()
-        header, delimiter, _ = find_header(lines, path, options)
+        header, delimiter, skipped = find_header(lines, path, options)
         remembered = remember(itertools.chain([header], lines), raw)
         rows = csv.reader(remembered, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
+        given = enumerate(split_header(header, delimiter), 1)
+        unread = [f"the line {line!r}" for line in skipped]
+        unread += [f"column {place} (without a name)" for place, name in given if not name.strip()]
+        if unread and options.warn:
+            options.warn(f"{path}: {', '.join(unread)} not read")
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
         for part in file.parts(check_rows(file, rows, raw, names, delimiter)):
             columns = [
@@ -63,20 +68,6 @@ def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple
             break
         skipped.append(line.strip())
     return header, delimiter or find_delimiter(header, path), skipped
-
-
-def describe_headers(paths: Iterable[Path], options: ReadOptions) -> Iterator[str]:
-    """Yield a sentence about each CSV file with lines before the header or columns without a name."""
-    for path in paths:
-        if form_of(path)[0] not in (".csv", ".tsv"):
-            continue
-        with TextFile(path, options, newline="") as file:
-            header, delimiter, skipped = find_header(file.lines(), path, options)
-        names = enumerate(split_header(header, delimiter), 1)
-        passed = [f"the line {line!r}" for line in skipped]
-        passed += [f"column {place} (without a name)" for place, name in names if not name.strip()]
-        if passed:
-            yield f"{path}: {', '.join(passed)} not read"
 
 
 def remember(lines: Iterable[str], raw: list[str]) -> Iterator[str]:

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.texts.sources.own_columns import ColumnReader
-from tasks.texts.sources.own_files import fetch_own
+from tasks.texts.sources import own_files
+from tasks.texts.sources.own_files import fetch_own, stage_rows
 from tasks.texts.sources.splitting import TEST, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
@@ -119,12 +119,12 @@ def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
 def test_files_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch, then):
     path = write_csv(tmp_path / "a.csv", rows(60))
 
-    def finish_and_change(reader):
+    def stage_and_change(*arguments):
+        split = stage_rows(*arguments)
         write_csv(path, rows(then))
-        return finish(reader)
+        return split
 
-    finish = ColumnReader.finish
-    monkeypatch.setattr(ColumnReader, "finish", finish_and_change)
+    monkeypatch.setattr(own_files, "stage_rows", stage_and_change)
     with pytest.raises(InputError, match=r"a\.csv: its content has changed while it was read; run again"):
         fetch(tmp_path, path)
 
@@ -165,7 +165,7 @@ def leaky(count: int) -> list[dict]:
             "has 3 labels; --data.positive-label is for two",
         ),
         ("text,label\ngood,1\nbad,1\n", {}, "has only the label '1'; at least two"),
-        ("text,label\n", {}, "has a header and no rows"),
+        ("text,label\n", {}, "has no rows to train on"),
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\n", {}, r"none of the 1 train rows has the label .*--data.split-column"),
         ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
