@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tasks.core.settings import ModelSettings
-from tasks.linear.phrase_files import PhraseFacts, read_table, read_vectors
+from tasks.linear.phrase_files import VECTORS, PhraseFacts, read_table
 from tasks.network.keras_files import MODEL, READER, save_model
 from tasks.network.quiet_import import start_tensorflow
 from tasks.network.seeds import seeded_weights
 from tasks.store.step import step
-from tasks.texts.padded import padded_file, read_sizes
+from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +84,7 @@ def embed(tokens: Any, settings: ModelSettings, vocabulary_size: int, learned: P
     if not (settings.word_vectors or settings.embedding_dim):
         return None
     if settings.word_vectors:
-        table = read_vectors(require(learned))
+        table = np.load(require(learned) / VECTORS)
         embedding = keras.layers.Embedding(*table.shape, trainable=False, name="word_vectors")
     else:
         embedding = keras.layers.Embedding(vocabulary_size, settings.embedding_dim, name="embedding")
@@ -163,7 +165,8 @@ def recurrent_layer(
 @step(run_name="build {settings.cell} of {settings.units}")
 def build(*, padded: Path, learned: Path | None, settings: ModelSettings, folder: Path) -> dict[str, int]:
     """Write model.keras and summary.txt; return the number of parameters."""
-    model = make_model(settings, *read_sizes(padded_file(padded, "train")), learned)
+    facts = PaddedFile(padded_file(padded, "train")).metadata
+    model = make_model(settings, int(facts["vocabulary_size"]), int(facts["labels"]), learned)
     save_model(model, folder / MODEL)
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100, expand_nested=True)

@@ -10,7 +10,7 @@ from tasks.core.settings import PhraseSettings
 from tasks.linear.naive_bayes import fix_threads, presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
-from tasks.linear.phrase_files import PhraseFacts, Quality, write_tables, write_vectors
+from tasks.linear.phrase_files import VECTORS, PhraseFacts, Quality, write_tables
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
 from tasks.texts.encoded import Encoding, read_split
@@ -92,7 +92,7 @@ def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder:
     vectors[:size, :dim] = word_vectors(cooccurrence(parts(), size), dim, norm=VECTOR_NORM, seed=settings.seed)
     marks = [mark for mark in (0, encoding.start_char, encoding.oov_char) if mark is not None]
     vectors[marks] = 0
-    write_vectors(folder, vectors)
+    np.save(folder / VECTORS, vectors)
 
 
 def describe(facts: PhraseFacts) -> str:

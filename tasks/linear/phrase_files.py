@@ -64,17 +64,6 @@ def write_tables(
     np.save(folder / FOLDS, folds)
 
 
-def write_vectors(folder: Path, vectors: np.ndarray) -> None:
-    """Write the vector of each token id: (ids, dim) float32."""
-    np.save(folder / VECTORS, vectors)
-
-
-def read_vectors(folder: Path) -> np.ndarray:
-    """Read the vector of each token id: (ids, dim) float32."""
-    vectors: np.ndarray = np.load(folder / VECTORS)
-    return vectors
-
-
 def read_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return codes, (phrases,) int64, and the numbers of all training texts, (phrases + 1, numbers), the last row 0."""
     return np.load(folder / CODES), np.array(np.load(folder / TABLES, mmap_mode="r")[-1])

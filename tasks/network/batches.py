@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.linear.phrase_files import PhraseReader
-from tasks.texts.padded import Padded, bucket_lengths, count_batches, cut_batch, maxlen_of, plan_batches, read_column
+from tasks.texts.padded import Padded, bucket_lengths, cut_batch, maxlen_of, plan_batches, read_column
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,4 +67,4 @@ def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: boo
     """Return the number of batches in `bucketed_dataset`."""
     maxlen = maxlen_of(parts)
     padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in read_column(parts, "length"))
-    return sum(count_batches(lengths, batch_size) for lengths in padded_lengths)
+    return sum(len(plan_batches(lengths, batch_size)) for lengths in padded_lengths)

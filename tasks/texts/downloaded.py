@@ -17,9 +17,9 @@ from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb
-from tasks.texts.tables.reading import MAX_BATCH_BYTES, iterate_rows, regroup
+from tasks.texts.tables.reading import iterate_rows
 from tasks.texts.tokenising import tokenise
-from tasks.texts.vocabulary import WordCounts, words_to_ranks
+from tasks.texts.vocabulary import rank_words, words_to_ranks
 
 ROWS_PER_PART = 4096  # of texts, which as words take several times their own memory
 
@@ -82,10 +82,7 @@ def slice_lists(lists: pa.ListArray) -> Iterator[pa.ListArray]:
 
 def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks:
     """Return the texts of texts.parquet, tokenised each time they are read; training texts make the vocabulary."""
-    counts = WordCounts()
-    for texts in iterate_column(path, "train", "text"):
-        counts.add(tokenise(texts, rule))
-    vocabulary = counts.by_frequency()
+    vocabulary = rank_words(tokenise(texts, rule) for texts in iterate_column(path, "train", "text"))
     kind = label_dtype(len(label_names))
     labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
     if not len(labels["validation"]):
@@ -121,7 +118,7 @@ def name_text(path: Path, split: str, row: int) -> str:
 
 def iterate_column(path: Path, split: str, column: str) -> Iterator[pa.Array]:
     """Yield a column of one split's rows, part by part."""
-    for batch in regroup(iterate_rows(path, ["split", column]), ROWS_PER_PART, MAX_BATCH_BYTES):
+    for batch in iterate_rows(path, ["split", column], ROWS_PER_PART):
         yield batch.filter(pc.equal(batch["split"], split))[column]
 
 

@@ -54,13 +54,8 @@ def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatc
             position += len(batch)
 
 
-def parts_of(path: Path, start: int, stop: int) -> Callable[[], Iterator[pa.ListArray]]:
-    """Return a function that yields the tokens of the rows from `start` up to `stop` again on each call."""
-    return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop))
-
-
 def read_split(folder: Path, split: str, train_rows: int) -> tuple[Callable[[], Iterator[pa.ListArray]], np.ndarray]:
-    """Return the texts of a split, like `parts_of`, and their labels.
+    """Return a function that yields the tokens of a split, again on each call, and the labels.
 
     Training has the first `train_rows` of its file; validation has its own file or the rest.
     """
@@ -68,7 +63,8 @@ def read_split(folder: Path, split: str, train_rows: int) -> tuple[Callable[[], 
     path = own if own.exists() else encoded_file(folder, "train")
     start = 0 if own.exists() else train_rows
     stop = train_rows if split == "train" else count_encoded(path)
-    return parts_of(path, start, stop), read_labels(path)[start:stop]
+    labels = read_labels(path)[start:stop]
+    return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop)), labels
 
 
 def open_streaming(path: Path) -> pq.ParquetFile:

@@ -97,16 +97,9 @@ def padded_schema(
     token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
     label_type = pa.from_numpy_dtype(label_dtype(labels))
     fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", label_type)]
-    metadata = {
-        "format": FORMAT,
-        "rule": rule,
-        "vocabulary_size": str(vocabulary_size),
-        "maxlen": str(maxlen),
-        "padding": padding,
-        "truncating": truncating,
-        "labels": str(labels),
-        "start_char": str(start_char or 0),
-    }
+    facts = {"rule": rule, "vocabulary_size": vocabulary_size, "maxlen": maxlen, "padding": padding}
+    facts |= {"truncating": truncating, "labels": labels, "start_char": start_char or 0}
+    metadata = {"format": FORMAT} | {name: str(value) for name, value in facts.items()}
     return pa.schema(fields, metadata=metadata)
 
 
@@ -137,7 +130,14 @@ class PaddedFile(Sequence[Padded]):
             DataError: it was made otherwise than `write_padded` makes it.
         """
         self.path, self._file = path, pq.ParquetFile(path)
-        self.metadata = read_metadata(path, self._file.schema_arrow)
+        metadata = self._file.schema_arrow.metadata or {}
+        self.metadata = {name.decode(): value.decode() for name, value in metadata.items()}
+        for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):
+            if self.metadata.get(name) not in expected:
+                raise DataError(
+                    f"{path}: its {name} is {self.metadata.get(name, 'missing')!r}, expected {' or '.join(expected)}; "
+                    "remove the file, and the next run rebuilds it"
+                )
         self.rows: int = self._file.metadata.num_rows
         self._parts = -(-self._file.metadata.num_row_groups // GROUPS_PER_PART)
 
@@ -189,28 +189,6 @@ def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
     return [parts.read(part, [column])[column].to_numpy() for part in range(len(parts))]
 
 
-def read_sizes(path: Path) -> tuple[int, int]:
-    """Return the vocabulary size and the number of labels of a padded file."""
-    metadata = read_metadata(path, pq.read_schema(path))
-    return int(metadata["vocabulary_size"]), int(metadata["labels"])
-
-
-def read_metadata(path: Path, schema: pa.Schema) -> dict[str, str]:
-    """Return how a padded file was made.
-
-    Raises:
-        DataError: not by `write_padded`.
-    """
-    metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):
-        if metadata.get(name) not in expected:
-            raise DataError(
-                f"{path}: its {name} is {metadata.get(name, 'missing')!r}, expected {' or '.join(expected)}; "
-                "remove the file, and the next run rebuilds it"
-            )
-    return metadata
-
-
 def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) -> np.ndarray:
     """Return the padded length of each text, (n,) int64: the next multiple of 32, at least 32, at most maxlen.
 
@@ -244,12 +222,6 @@ def plan_batches(
     if rng is not None:
         rng.shuffle(batches)
     return batches
-
-
-def count_batches(padded_lengths: np.ndarray, batch_size: int) -> int:
-    """Return how many batches `plan_batches` makes."""
-    _lengths, counts = np.unique(padded_lengths, return_counts=True)
-    return int((-(-counts // batch_size)).sum())
 
 
 def cut_batch(tokens: np.ndarray, rows: np.ndarray, length: int, padding: str) -> np.ndarray:

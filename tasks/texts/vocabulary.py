@@ -1,7 +1,8 @@
 """Vocabulary: word counts, and words to ranks, ids and back, with NumPy and Arrow only."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,29 +14,13 @@ START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
 
 
-class WordCounts:
-    """Word frequencies, counted part by part."""
-
-    def __init__(self) -> None:
-        self._words = pa.array([], pa.string())
-        self._counts = np.zeros(0, np.int64)
-
-    def add(self, tokens: pa.ListArray) -> None:
-        """Add the words of n lists; call it in the order of the parts."""
-        counted = pc.value_counts(tokens.flatten())
-        words, counts = counted.field("values"), counted.field("counts").to_numpy()
-        places = pc.index_in(words, value_set=self._words)
-        is_new = np.asarray(places.is_null())
-        self._counts[places.drop_null().to_numpy()] += counts[~is_new]
-        # New words go to the end: the order of first appearance breaks ties of frequency.
-        self._words = pa.concat_arrays([self._words, words.filter(pa.array(is_new))])
-        self._counts = np.concatenate([self._counts, counts[is_new]])
-
-    def by_frequency(self) -> list[str]:
-        """Return every word, the most frequent first; ties are broken by first appearance."""
-        by_frequency = np.argsort(-self._counts, kind="stable")
-        words: list[str] = self._words.take(pa.array(by_frequency)).to_pylist()
-        return words
+def rank_words(parts: Iterable[pa.ListArray]) -> list[str]:
+    """Return every word of lists of words, the most frequent first; ties are broken by first appearance."""
+    counts = Counter[str]()
+    for tokens in parts:
+        words, times = pc.value_counts(tokens.flatten()).flatten()
+        counts.update(dict(zip(words.to_pylist(), times.to_pylist(), strict=True)))
+    return [word for word, _count in counts.most_common()]
 
 
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
@@ -109,21 +94,13 @@ def ranks_to_ids(
     offsets = list_offsets(ranks)
     ids = ranks.flatten().to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(index_from)
     if start_char is not None:
-        starts = offsets[:-1] + np.arange(len(ranks))
-        is_word = np.ones(len(ids) + len(ranks), bool)
-        is_word[starts] = False
-        marked = np.full(len(is_word), start_char, np.int32)
-        marked[is_word] = ids
-        ids, offsets = marked, offsets + np.arange(len(offsets))
+        ids, offsets = np.insert(ids, offsets[:-1], start_char), offsets + np.arange(len(offsets))
     kept = (ids >= skip_top) & (ids < num_words)
     largest = max(num_words - 1, start_char or 0, oov_char or 0)
     dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32
-    if oov_char is None:
-        offsets = np.concatenate([[0], np.cumsum(kept)])[offsets]
-        ids = ids[kept]
-    else:
-        ids = np.where(kept, ids, np.int32(oov_char))
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(ids.astype(dtype)))
+    values = pa.array(np.where(kept, ids, oov_char or 0).astype(dtype))
+    lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+    return lists if oov_char is not None else select(lists, kept, values)
 
 
 def ids_to_words(

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.build import build, make_model
 from tasks.core.settings import ModelSettings
-from tasks.linear.phrase_files import read_phrases, read_vectors
+from tasks.linear.phrase_files import VECTORS, read_phrases
 from tasks.network.keras_files import learner_of, load_model
 from tasks.texts.padded import padded_schema, write_padded
 from tests.support.learned import learn_small, write_reviews
@@ -148,7 +148,7 @@ def test_a_network_can_read_phrases_alone(learned, rng):
 
 def test_word_vectors_are_fixed(learned):
     model = make_model(small(word_vectors=True), WORDS, learned=learned)
-    assert (model.get_layer("word_vectors").get_weights()[0] == read_vectors(learned)).all()
+    assert (model.get_layer("word_vectors").get_weights()[0] == np.load(learned / VECTORS)).all()
     assert not model.get_layer("word_vectors").trainable_weights
     assert learner_of(model) is model
 
@@ -159,7 +159,7 @@ def test_word_vectors_can_be_tuned(learned, rng):
     assert not tuning.get_weights()[0].any()
     tuning.set_weights([rng.normal(size=tuning.get_weights()[0].shape)])
     vectors = keras.Model(model.input, model.get_layer("tuned_vectors").output)(tokens)
-    expected = read_vectors(learned)[tokens] + 0.2 * tuning.get_weights()[0][tokens]
+    expected = np.load(learned / VECTORS)[tokens] + 0.2 * tuning.get_weights()[0][tokens]
     np.testing.assert_allclose(np.array(vectors), expected, atol=1e-6)
     with pytest.raises(ValueError, match="vector_tuning needs word_vectors"):
         small(vector_tuning=0.2)

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
-from tasks.linear.phrase_files import read_phrases, read_vectors
+from tasks.linear.phrase_files import VECTORS, read_phrases
 from tasks.phrases import assign_folds, quality_of
 from tasks.texts.encoded import write_encoded
 from tasks.texts.groups import write_groups
@@ -66,7 +66,7 @@ def test_the_numbers_of_training_reviews_are_of_the_size_of_one(made):
 
 
 def test_marks_have_no_vector_and_words_have(made):
-    lengths = np.linalg.norm(read_vectors(made[0] / "learned"), axis=1)
+    lengths = np.linalg.norm(np.load(made[0] / "learned" / VECTORS), axis=1)
     assert lengths.shape == (WORDS,)
     assert lengths[0] == 0
     np.testing.assert_allclose(lengths[10:], 2.4, rtol=1e-5)

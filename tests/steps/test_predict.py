@@ -13,7 +13,7 @@ import pytest
 
 import flows.predict_flow
 import tasks.predict
-import tasks.texts.tables.reading
+import tasks.texts.tables.text_file
 from flows.predict_flow import predict_flow
 from flows.runners import map_over
 from tasks.core.errors import InputError
@@ -71,7 +71,7 @@ def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifie
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)
@@ -95,7 +95,7 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
 
 
 def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
     output = tmp_path / "scored.parquet"
     sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for source, word in zip(sources, ("good", "bad"), strict=True):
@@ -152,7 +152,7 @@ def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_
 
 
 def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("good film\n" * 12)
     before = replace(classifier, sha256="1" * 64, score=lambda padded: np.zeros(len(padded.lengths), np.float32))

@@ -7,8 +7,6 @@ import shutil
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -82,7 +80,7 @@ def copy_local(path: Path, target: Path) -> None:
 
 
 def fetch_over_http(url: str, target: Path) -> None:
-    """Stream `url` to `target`, with a progress bar if standard error is a terminal."""
+    """Stream `url` to `target`."""
     try:
         client = httpx.Client(
             timeout=TIMEOUT,
@@ -123,11 +121,14 @@ def netrc_auth() -> httpx.Auth | None:
 
 
 def write_stream(response: httpx.Response, url: str, target: Path) -> None:
-    """Write a response's body to `target`, within limits of size and time."""
+    """Write a response's body to `target`, within limits of size and time, with a progress bar in a terminal."""
     length = response.headers.get("Content-Length", "")
     declared = int(length) if length.isdecimal() else None
-    started, written = time.monotonic(), 0
-    with target.open("wb") as file, progress_bar(target.name, declared) as show_progress:
+    started, written, console = time.monotonic(), 0, Console(stderr=True)
+    columns = *Progress.get_default_columns(), DownloadColumn()
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with target.open("wb") as file, progress:
+        bar = progress.add_task(target.name, total=declared)
         for chunk in response.iter_bytes():
             written += len(chunk)
             if written > MAX_BYTES:
@@ -135,16 +136,7 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
             if time.monotonic() - started > MAX_SECONDS:
                 raise SourceUnreachable(f"{url}: incomplete after {MAX_SECONDS} s; try a nearer mirror")
             file.write(chunk)
-            show_progress(completed=written)
-
-
-@contextmanager
-def progress_bar(name: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar of bytes on standard error, updated by calls with `completed`."""
-    console = Console(stderr=True)
-    columns = *Progress.get_default_columns(), DownloadColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield partial(progress.update, progress.add_task(name, total=total))
+            progress.update(bar, completed=written)
 
 
 def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:

@@ -22,6 +22,7 @@ from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, 
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files, visible
 from tasks.texts.tables.reading import iterate_rows, read_batches
+from tasks.texts.tables.text_file import ROWS_PER_BATCH
 
 
 def labelled_files(path: Path) -> list[Path]:
@@ -229,6 +230,6 @@ def write_texts(columns: pa.Table, staged: Path, path: Path) -> None:
     """Write columns with the texts of the staged rows, in the same order."""
     first, text = 0, STAGED.field("text")
     with pq.ParquetWriter(path, columns.schema.append(text), compression="zstd") as writer:
-        for batch in iterate_rows(staged, ["text"]):
+        for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH):
             writer.write_table(columns.slice(first, len(batch)).append_column(text, batch["text"]))
             first += len(batch)

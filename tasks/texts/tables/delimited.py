@@ -117,11 +117,18 @@ def check_rows(
 ) -> Iterator[list[str]]:
     """Yield the rows after the header; `raw` receives the lines of each.
 
+    A quoted field of lines that look like rows is refused: a quote is not closed. In a .tsv it is so at once, because
+    texts rarely hold tabs, elsewhere if all its lines have known values in a column that is not the text.
+
     Raises:
         InputError: one has another number of fields, or a quoted field swallows other rows.
     """
     number, width, options = 1, len(names), file.options
-    swallowed = SwallowedRows(names, delimiter, options)
+    others = [
+        place for place, name in enumerate(names) if name in (options.columns or {}) and name != options.text_column
+    ]
+    known = {place: set[str]() for place in others}
+    suspects: list[tuple[str, list[str]]] = []
     raw.clear()
     try:
         for row in rows:
@@ -137,55 +144,27 @@ def check_rows(
                     f"{explain_width(row, width)}"
                 )
             if len(lines) == 1:
-                swallowed.note(row)
-            else:
-                swallowed.suspect(lines, f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})")
+                for place, values in known.items():
+                    if len(values) < MAX_VALUES:
+                        values.add(row[place].strip())
+            elif width > 1 and all(line.count(delimiter) == width - 1 for line in lines):
+                suspects.append((f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})", lines))
+                if delimiter == "\t":
+                    break
             yield row
             number += 1
     except csv.Error as error:
         place = f"{file.path}: row {number:,} (line {file.line_number - len(raw) + 1:,})"
         raise InputError(f"{place}: {explain_quotes(error)}{quoting_advice(raw, options)}") from error
-    swallowed.refuse()
-
-
-class SwallowedRows:
-    """Finds quoted fields whose lines are rows, because a quote is not closed."""
-
-    def __init__(self, names: list[str], delimiter: str, options: ReadOptions) -> None:
-        self._width, self._delimiter, self._options = len(names), delimiter, options
-        # When all columns are read, none is known to be a label, but texts rarely hold tabs.
-        self._refuses_at_once = options.columns is None and delimiter == "\t"
-        self._values: dict[int, set[str]] = {
-            place: set()
-            for place, name in enumerate(names)
-            if name in (options.columns or {}) and name != options.text_column
-        }
-        self._suspects: list[tuple[str, list[str]]] = []
-
-    def note(self, row: list[str]) -> None:
-        """Note the values of a row of one line."""
-        for column, values in self._values.items():
-            if len(values) < MAX_VALUES:
-                values.add(row[column].strip())
-
-    def suspect(self, lines: list[str], place: str) -> None:
-        """Remember the lines of a row if each of them could be a row."""
-        is_decidable = self._width > 1 and (self._values or self._refuses_at_once)
-        if is_decidable and all(line.count(self._delimiter) == self._width - 1 for line in lines):
-            self._suspects.append((place, lines))
-            if self._refuses_at_once:
-                self.refuse()
-
-    def refuse(self) -> None:
-        """Refuse a row of several lines if the values of another column show that they are rows."""
-        for place, lines in self._suspects:
-            fields = [line.rstrip("\r\n").split(self._delimiter) for line in lines]
-            known = ({row[column].strip(' "') for row in fields} <= values for column, values in self._values.items())
-            if self._refuses_at_once or any(known):
-                raise InputError(
-                    f"{place}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
-                    f"quote{quoting_advice(lines, self._options)}"
-                )
+    for where, lines in suspects:
+        fields = [line.rstrip("\r\n").split(delimiter) for line in lines]
+        if delimiter == "\t" or any(
+            {row[place].strip(' "') for row in fields} <= values for place, values in known.items()
+        ):
+            raise InputError(
+                f"{where}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
+                f"quote{quoting_advice(lines, options)}"
+            )
 
 
 def explain_width(row: list[str], width: int) -> str:

@@ -12,9 +12,8 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.text_file import Part, TextFile, explain_bytes
+from tasks.texts.tables.text_file import ROWS_PER_BATCH, Part, TextFile, explain_bytes
 
-ROWS_PER_BATCH = 8192
 MAX_BATCH_BYTES = 64 << 20
 MAX_VALUE_BYTES = 256 << 20
 MAX_DECODED_BYTES = 32 << 20
@@ -31,35 +30,40 @@ def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the rows of a Parquet file, with every kind of text column as plain strings."""
+    """Yield the rows of a Parquet file."""
     with open_streaming(path) as parquet:
         names, total = parquet.schema_arrow.names, max(parquet.metadata.num_rows, 1)
     options.require(names, path)
     rows = 0
-    for batch in iterate_rows(path, [name for name in names if options.takes(name)]):
+    for batch in iterate_rows(path, [name for name in names if options.takes(name)], ROWS_PER_BATCH):
         rows += len(batch)
-        columns = [column.cast(pa.string()) if is_text(column.type) else column for column in batch.columns]
-        yield pa.record_batch(columns, batch.schema.names), rows / total
+        yield batch, rows / total
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a type is one of Arrow's string types, or a dictionary of one."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def iterate_rows(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield a Parquet file's rows, as many at once as take little memory.
+def iterate_rows(path: Path, columns: list[str], most: int) -> Iterator[pa.RecordBatch]:
+    """Yield a Parquet file's rows, with every kind of text as plain strings, `most` at once, or as fill 64 MB.
 
     One value in a dictionary may be the value of millions of rows, so a few hundred bytes can decode to gigabytes.
 
     Raises:
         InputError: a value is too large.
     """
-    with open_streaming(path) as file:
+
+    def decode(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         for number in range(file.num_row_groups):
             rows = rows_at_once(path, file.metadata.row_group(number), columns)
-            yield from file.iter_batches(rows, row_groups=[number], columns=columns)
+            for batch in file.iter_batches(rows, row_groups=[number], columns=columns):
+                plain = [column.cast(pa.string()) if is_text(column.type) else column for column in batch.columns]
+                yield pa.record_batch(plain, batch.schema.names)
+
+    with open_streaming(path) as file:
+        yield from regroup(decode(file), most)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is one of Arrow's string types, or a dictionary of one."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def rows_at_once(path: Path, group: pq.RowGroupMetaData, columns: list[str]) -> int:
@@ -80,6 +84,23 @@ def rows_at_once(path: Path, group: pq.RowGroupMetaData, columns: list[str]) -> 
     # With a dictionary, each row may decode to nearly the size of the whole row group.
     fewest = min(MIN_ROWS, max(MAX_DECODED_BYTES // max(largest, 1), 1))
     return min(max(MAX_DECODED_BYTES // max(total, 1), fewest), ROWS_PER_BATCH)
+
+
+def regroup(batches: Iterable[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows `most` at a time, or fewer if they take `MAX_BATCH_BYTES`."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            piece = batch.slice(start, most - rows)
+            waiting.append(piece)
+            start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
+            if rows == most or size >= MAX_BATCH_BYTES:
+                yield pa.concat_batches(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 READERS: dict[str, Callable[[Path, ReadOptions], Iterator[Part]]] = {
@@ -110,17 +131,12 @@ def read_batches(
     options = options or ReadOptions()
     form, compression = form_of(path)
     rows = 0
-
-    def blocks() -> Iterator[pa.RecordBatch]:
-        nonlocal rows
+    try:
         for batch, share in READERS[form](path, options):
             if on_read:
                 on_read(share)
             yield batch
             rows += len(batch)
-
-    try:
-        yield from regroup(blocks(), ROWS_PER_BATCH, MAX_BATCH_BYTES)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: {explain_bytes(path, options)}") from error
     except (pa.ArrowException, OSError) as error:
@@ -129,20 +145,3 @@ def read_batches(
             raise
         expected = f"a whole {compression} file" if compression else "a Parquet file" if form == ".parquet" else "text"
         raise InputError(f"{path}: after row {rows:,}: {error}; expected {expected}") from error
-
-
-def regroup(batches: Iterable[pa.RecordBatch], most: int, most_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows `most` at a time, or fewer if they take `most_bytes`."""
-    waiting: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        start = 0
-        while start < len(batch):
-            piece = batch.slice(start, most - rows)
-            waiting.append(piece)
-            start, rows, size = start + len(piece), rows + len(piece), size + piece.nbytes
-            if rows == most or size >= most_bytes:
-                yield pa.concat_batches(waiting)
-                waiting, rows, size = [], 0, 0
-    if waiting:
-        yield pa.concat_batches(waiting)

@@ -14,8 +14,8 @@ from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.folders import form_of
 
-ROWS_PER_PART = 1024
-CHARACTERS_PER_PART = 4 << 20
+ROWS_PER_BATCH = 8192
+CHARACTERS_PER_BATCH = 4 << 20
 MAX_ROW = 16 << 20  # characters; JSON takes 20 times as many bytes as Python objects
 WIDE_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
               (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -76,12 +76,12 @@ class TextFile:
             yield line
 
     def parts(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
-        """Yield rows parsed from this file in small lists."""
+        """Yield rows parsed from this file in lists of at most 8,192, or fewer if they are long."""
         waiting: list[Row] = []
         start = self._characters
         for row in rows:
             waiting.append(row)
-            if len(waiting) == ROWS_PER_PART or self._characters - start > CHARACTERS_PER_PART:
+            if len(waiting) == ROWS_PER_BATCH or self._characters - start > CHARACTERS_PER_BATCH:
                 yield waiting
                 waiting, start = [], self._characters
         if waiting:
@@ -105,28 +105,27 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 def explain_bytes(path: Path, options: ReadOptions) -> str:
     """Return where a file cannot be decoded, why, and what to do."""
     encoding, flag = options.encoding, f"{options.flags}encoding"
-    offset, line, at_end = find_undecodable(path, encoding) or (0, 1, False)
+    offset, line, at_end, sample = find_undecodable(path, encoding) or (0, 1, False, b"")
     where = f"holds bytes that are not {encoding.upper()}, first at byte {offset:,} (line {line:,})"
     if encoding != "utf-8":
         return f"{where}; give the right {flag}, or save the file as UTF-8"
     if at_end:
         return f"{where}: the file ends within a character, as if it was cut off; get the whole file"
-    if is_mostly_utf8(path):
+    text = sample.decode("utf-8", "surrogateescape")
+    invalid, valid = (len(re.findall(kind, text)) for kind in ("[\udc80-\udcff]", "[^\0-\x7f\udc80-\udcff]"))
+    if valid > MAX_VALID_SHARE * invalid:
         return f"{where}, and other characters are UTF-8: fix these bytes; no single encoding reads the whole file"
     if not find_undecodable(path, "utf-8", "surrogatepass"):
         return f"{where}: characters are written as two halves (CESU-8, as by some databases); save the file as UTF-8"
-    with path.open("rb") as raw, open_binary(path, raw) as binary:
-        binary.read(max(0, offset - SAMPLE // 2))
-        guess = guess_encoding(binary.read(SAMPLE))
-    if guess and not find_undecodable(path, guess):
+    if (guess := guess_encoding(sample)) and not find_undecodable(path, guess):
         return f"{where}; they are probably {guess}: give {flag} {guess}, or save the file as UTF-8"
     return f"{where}; fix these bytes, or give the file's {flag}"
 
 
-def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple[int, int, bool] | None:
+def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple[int, int, bool, bytes] | None:
     """Return the place, from 0, of the first byte that cannot be decoded, its line, and whether UTF-8 ends too early.
 
-    None if the whole file can be decoded; `errors` is the decoder's.
+    The bytes near it are last. None if the whole file can be decoded; `errors` is the decoder's.
     """
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     size, line = 0, 1
@@ -138,20 +137,10 @@ def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple
             start = error.start - (len(error.object) - len(chunk))  # negative if the chunk before begins the character
             decoder.setstate(state)
             line += decoder.decode(chunk[: max(start, 0)]).count("\n")
-            return size + start, line, error.reason == "unexpected end of data"
+            sample = error.object[max(0, error.start - SAMPLE // 2) :][:SAMPLE]
+            return size + start, line, error.reason == "unexpected end of data", sample
         size += len(chunk)
     return None
-
-
-def is_mostly_utf8(path: Path) -> bool:
-    """Return whether a file has more UTF-8 characters than text in another encoding has by chance."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    valid = invalid = 0
-    for chunk in chunks_of(path):
-        text = decoder.decode(chunk, final=not chunk)
-        invalid += len(re.findall("[\udc80-\udcff]", text))
-        valid += len(re.findall("[^\0-\x7f\udc80-\udcff]", text))
-    return valid > MAX_VALID_SHARE * invalid
 
 
 def guess_encoding(raw: bytes) -> str | None:

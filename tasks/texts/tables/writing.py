@@ -54,11 +54,7 @@ def refuse_unwritable(schema: pa.Schema, form: str, path: Path) -> None:
     Raises:
         InputError: for CSV, columns are nested or hold bytes; for JSON, they hold bytes.
     """
-    lost = [
-        f"{field.name!r} ({field.type})"
-        for field in schema
-        if (form == ".csv" and not fits_csv(field.type)) or (form == ".jsonl" and holds_bytes(field.type))
-    ]
+    lost = [f"{field.name!r} ({field.type})" for field in schema if not can_hold(form, field.type)]
     if lost:
         raise InputError(
             f"{path}: {form} cannot hold the columns {', '.join(lost)}; remove them, or write Parquet: an --output "
@@ -66,15 +62,14 @@ def refuse_unwritable(schema: pa.Schema, form: str, path: Path) -> None:
         )
 
 
-def fits_csv(kind: pa.DataType) -> bool:
-    """Return whether CSV can hold values of a type."""
-    if holds_bytes(kind):
-        return False
-    try:
-        pyarrow.csv.write_csv(pa.table({"": pa.nulls(1, pa.string() if kind == JSON else kind)}), io.BytesIO())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
+def can_hold(form: str, kind: pa.DataType) -> bool:
+    """Return whether a file of a form can hold values of a type."""
+    if form == ".csv":
+        try:
+            pyarrow.csv.write_csv(pa.table({"": pa.nulls(1, pa.string() if kind == JSON else kind)}), io.BytesIO())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return False
+    return form == ".parquet" or not holds_bytes(kind)
 
 
 def holds_bytes(kind: pa.DataType) -> bool:

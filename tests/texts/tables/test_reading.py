@@ -165,15 +165,14 @@ def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
 
 
 def test_large_files_come_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 300)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 300)
     write(tmp_path / "a.csv", "text,label\n" + "".join(f"review {row},1\n" for row in range(3000)))
     batches = list(read_batches(tmp_path / "a.csv"))
     assert [len(batch) for batch in batches] == [300] * 10
     assert [row["text"] for batch in batches for row in batch.to_pylist()] == [f"review {row}" for row in range(3000)]
     pq.write_table(pa.Table.from_batches(batches), tmp_path / "b.parquet")
     assert sum(map(len, read_batches(tmp_path / "b.parquet"))) == 3000
-    monkeypatch.setattr(tasks.texts.tables.reading, "MAX_BATCH_BYTES", 1500)
-    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_PER_PART", 500)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_PER_BATCH", 500)
     assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
 
 
@@ -285,7 +284,7 @@ def test_the_probable_encoding_is_named(text, encoding):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt", "a.parquet"])
 def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_PART", 400)
+    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 400)
     monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", 4000)
     monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 400)
     its = [{"text": f"some words {row * 7919 % 10007}", "label": "1"} for row in range(20_000)]
