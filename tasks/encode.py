@@ -9,6 +9,7 @@ import numpy as np
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
+from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import keep_together, write_groups
@@ -71,7 +72,8 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     if settings.whole_groups:
         orders["train"] = keep_together(orders["train"], word_ranks.groups)
     labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
-    check_labels(labels, word_ranks.label_names)
+    names = Dataset.read(downloaded).labels
+    check_labels(labels, names)
     write_groups(folder, word_ranks.groups[orders["train"]], together=settings.whole_groups)
     highest, words = 0, {}
     for split, order in orders.items():
@@ -86,7 +88,7 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
         words[split] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    facts = {"tokenisation": settings.tokenisation, "labels": len(word_ranks.label_names)}
+    facts = {"tokenisation": settings.tokenisation, "labels": len(names)}
     Encoding(vocabulary_size=size, **facts, **rules).write(folder)
     write_vocabulary(folder, word_ranks.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(word_ranks.vocabulary)}

@@ -141,7 +141,7 @@ class Classifier:
         maxlen = bucket_lengths(np.array([longest]), facts.maxlen, bucketing=facts.bucketing)[0]
         tokens, lengths = pad_tokens(ids, maxlen, padding=facts.padding, truncating=facts.truncating)
         labels = np.zeros(len(ids), np.int8)
-        return Padded(tokens, lengths, labels, facts.padding, self.encoding.vocabulary_size)
+        return Padded(tokens, lengths, labels, facts.padding)
 
     def predict(self, texts: pa.Array) -> np.ndarray:
         """Return the probabilities of n texts: (n,) float32 of label 1 of two, (n, labels) float32 with more labels."""

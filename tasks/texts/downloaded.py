@@ -1,7 +1,6 @@
 """Downloaded texts in any format, part by part: as word ranks, and as hashes that recognise a text anywhere."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb
+from tasks.texts.sources.splitting import hash_all
 from tasks.texts.tables.reading import iterate_rows
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import rank_words, words_to_ranks
@@ -30,7 +30,6 @@ class WordRanks:
 
     Attributes:
         vocabulary: words in order of rank; empty if unknown.
-        label_names: from label 0 on.
         labels: of each split, (n,) int8 or int16, in the order of the parts.
         highest_rank: of all splits; 0 without words.
         parts: for each split a function that yields lists of int32 ranks, at most 8,192 at a time.
@@ -39,7 +38,6 @@ class WordRanks:
     """
 
     vocabulary: list[str]
-    label_names: tuple[str, ...]
     labels: dict[str, np.ndarray]
     highest_rank: int
     parts: dict[str, Callable[[], Iterator[pa.ListArray]]]
@@ -57,7 +55,7 @@ def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
         if rule != "keras":
             raise DataError(f"IMDB's arrays are tokenised by the rule keras, not {rule}; leave --data.tokenisation out")
         return read_arrays(downloaded)
-    return read_texts(downloaded / TEXTS, rule, Dataset.read(downloaded).labels)
+    return read_texts(downloaded, rule)
 
 
 def read_arrays(downloaded: Path) -> WordRanks:
@@ -66,7 +64,6 @@ def read_arrays(downloaded: Path) -> WordRanks:
     splits = {split: imdb.read_ranks(downloaded / imdb.NPZ, split) for split in imdb.KERAS_SPLITS}
     return WordRanks(
         vocabulary=imdb.read_word_index(index, str(index)) if index.exists() else [],
-        label_names=Dataset.read(downloaded).labels,
         labels={split: labels for split, (_lists, labels) in splits.items()},
         highest_rank=max(pc.max(lists.flatten()).as_py() or 0 for lists, _labels in splits.values()),
         parts={split: partial(slice_lists, lists) for split, (lists, _labels) in splits.items()},
@@ -80,17 +77,17 @@ def slice_lists(lists: pa.ListArray) -> Iterator[pa.ListArray]:
     return (lists.slice(start, ROWS_PER_GROUP) for start in range(0, len(lists), ROWS_PER_GROUP))
 
 
-def read_texts(path: Path, rule: str, label_names: tuple[str, ...]) -> WordRanks:
+def read_texts(downloaded: Path, rule: str) -> WordRanks:
     """Return the texts of texts.parquet, tokenised each time they are read; training texts make the vocabulary."""
+    path = downloaded / TEXTS
     vocabulary = rank_words(tokenise(texts, rule) for texts in iterate_column(path, "train", "text"))
-    kind = label_dtype(len(label_names))
+    kind = label_dtype(len(Dataset.read(downloaded).labels))
     labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
     if not len(labels["validation"]):
         del labels["validation"]  # pad cuts it from the end of the training reviews
     words = pa.array(vocabulary, pa.string())
     return WordRanks(
         vocabulary,
-        label_names,
         labels,
         highest_rank=len(vocabulary),
         parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
@@ -149,8 +146,6 @@ def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None)
     for split in SHUFFLED:
         hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
         splits[split] = np.concatenate([np.zeros(0, np.uint64), *hashes])
-    if not len(splits["validation"]):
-        del splits["validation"]
     orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
     kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
     learnt = [hashes for split, hashes in kept.items() if split != "test"]
@@ -187,9 +182,3 @@ def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterato
             None if words is None else pa.array([" ".join(words.take(row, mode="clip")) for row in rows], pa.string())
         )
         yield hash_all(row.tobytes() for row in rows), texts
-
-
-def hash_all(contents: Iterable[bytes]) -> np.ndarray:
-    """Return 64-bit hashes: (n,) uint64. Among ten million texts, two share one with a probability of 3 in 10^6."""
-    digests = b"".join(hashlib.blake2b(content, digest_size=8).digest() for content in contents)
-    return np.frombuffer(digests, ">u8").astype(np.uint64)

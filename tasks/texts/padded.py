@@ -33,14 +33,12 @@ class Padded:
         lengths: (n,) int32 words kept.
         labels: (n,) int8 or int16, from 0; with two labels 1 is positive.
         padding: the padded side, "pre" or "post".
-        vocabulary_size: token ids end below this.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
     padding: str
-    vocabulary_size: int
 
 
 def padded_file(folder: Path, split: str) -> Path:
@@ -155,7 +153,6 @@ class PaddedFile(Sequence[Padded]):
             lengths=table["length"].to_numpy(),
             labels=table["label"].to_numpy(),
             padding=self.metadata["padding"],
-            vocabulary_size=int(self.metadata["vocabulary_size"]),
         )
 
     def words_kept(self) -> np.ndarray:

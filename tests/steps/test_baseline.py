@@ -52,7 +52,7 @@ def test_the_linear_model_learns_what_words_mean_and_is_a_network_with_the_same_
     write_network(network, [str(label) for label in range(labels)], tmp_path / "model.onnx")
     for padding in ("pre", "post"):
         tokens, lengths = pad_tokens(lists(tested), MAXLEN, padding=padding, truncating="post")
-        padded = Padded(tokens, lengths, scores.labels, padding, WORDS)
+        padded = Padded(tokens, lengths, scores.labels, padding)
         for scorer in (
             keras_scorer(network, 64, bucketing=True),
             onnx_scorer(tmp_path / "model.onnx", labels, 8, bucketing=True),

@@ -58,7 +58,7 @@ def make_padded(count: int, maxlen: int, seed: int) -> Padded:
     for row, review in enumerate(reviews):
         tokens[row, maxlen - len(review) :] = review
     lengths = np.array([len(review) for review in reviews], np.int32)
-    return Padded(tokens, lengths, np.array(labels, np.int8), padding="pre", vocabulary_size=WORDS)
+    return Padded(tokens, lengths, np.array(labels, np.int8), padding="pre")
 
 
 class Hostile:

@@ -99,10 +99,6 @@ class ArrayUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array of texts needs")
         return StandIn
 
-    def persistent_load(self, pid: Any) -> Any:
-        """Refuse references to objects outside the file."""
-        raise pickle.UnpicklingError("it refers to an object outside the file")
-
 
 def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
     """Read a split, "train" or "test".

