@@ -14,11 +14,11 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.sources.splitting import LEFT_OUT
+from tasks.texts.tables.folders import name_few
 
 Warn = Callable[[str], None]
 # Pairs of which we know the positive label: negative, positive.
 KNOWN_PAIRS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
-SPELLINGS_NAMED = 5
 # What other programs write for a missing value.
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
                      "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
@@ -122,8 +122,7 @@ class Labels:
         """Yield lines about unusual labels and rows that are left out; `counts` has the rows of each label."""
         pairs = [(spelling, plain_label(spelling)) for _number, spelling, _row in self._known.values()]
         if changed := [f"{spelling!r} as {name!r}" for spelling, name in pairs if spelling != name]:
-            more = ", …" if len(changed) > SPELLINGS_NAMED else ""
-            yield f"{self._path}: reads the labels {', '.join(changed[:SPELLINGS_NAMED])}{more}"
+            yield f"{self._path}: reads the labels {name_few(changed)}"
         for reason, count in (+self.left_out).items():
             yield f"{self._path}: {count:,} rows {reason} left out"
         if UNLABELLED in counts and len(counts) > 2:

@@ -23,7 +23,7 @@ STAGED = pa.schema({"text": pa.string(), "file": pa.string(), "row": pa.int64(),
 def labelled_rows(
     batch: pa.RecordBatch, file: Path, name: str, first: int, labels: Labels, settings: SourceSettings
 ) -> pa.Table:
-    """Return the rows of a batch with a label, as `STAGED`; split and group are null without their columns.
+    """Return the labelled rows of a batch as `STAGED`; without their columns, splits are train and groups null.
 
     The batch has `first` rows of its file before it; `name` is the file's name in the table.
 
@@ -41,14 +41,11 @@ def labelled_rows(
     places, numbers = places[numbers != LEFT_OUT], numbers[numbers != LEFT_OUT]
     kept, rows = batch.take(pa.array(places)), rows[places]
     texts = texts_of(kept, settings.text_column, file, rows)
-    columns = {"text": texts, "file": [name] * len(rows), "row": rows, "label": numbers}
-    columns["hash"] = hash_texts(texts.to_pylist(), settings.split_seed)
-    columns["split"] = splits[places] if settings.split_column else pa.nulls(len(rows))
-    columns["group"] = pa.nulls(len(rows))
+    hashes, groups = hash_texts(texts.to_pylist(), settings.split_seed), pa.nulls(len(rows))
     if settings.group_column:
-        groups = required_strings(kept, settings.group_column, file, rows)
-        columns["group"] = hash_texts(groups, settings.split_seed)
-    return pa.table(columns, schema=STAGED)
+        groups = hash_texts(required_strings(kept, settings.group_column, file, rows), settings.split_seed)
+    columns = texts, [name] * len(rows), rows, numbers, hashes, splits[places], groups
+    return pa.table(dict(zip(STAGED.names, columns, strict=True)), schema=STAGED)
 
 
 def read_splits(names: list[str], file: Path, rows: np.ndarray) -> np.ndarray:

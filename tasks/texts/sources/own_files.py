@@ -20,7 +20,7 @@ from tasks.texts.sources.labels import Labels, Warn, name_labels
 from tasks.texts.sources.own_columns import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
-from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files, visible
+from tasks.texts.tables.folders import LABELLED, describe_skipped, name_few, table_files, visible
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.text_file import ROWS_PER_BATCH
 
@@ -64,18 +64,18 @@ def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dic
     names = {file: name_in(path, file) for file in splits}
     if unnamed := [names[file] for file, place in splits.items() if place is None]:
         raise InputError(
-            f"{path}: {at_most_three(unnamed)} is not named train, validation or test, but others are; rename "
+            f"{path}: {name_few(unnamed)} is not named train, validation or test, but others are; rename "
             "or remove it, or give --data.split-column"
         )
     said = {names[file]: place for file, place in splits.items() if place is not None}
     places = set(said.values())
     if places == {TRAIN}:
-        warn(f"{path}: {at_most_three(list(said))} is split as usual")
+        warn(f"{path}: {name_few(list(said))} is split as usual")
         return None
     if TEST not in places:
         said = {name: TEST if place == VALIDATION else place for name, place in said.items()}
         warn(f"{path}: has no test file, so the validation file is for testing")
-    by_split = [f"{SPLITS[at]} {at_most_three([name for name in said if said[name] == at])}"
+    by_split = [f"{SPLITS[at]} {name_few([name for name in said if said[name] == at])}"
                 for at in sorted(set(said.values()))]  # fmt: skip
     warn(f"{path}: the names say the split: {'; '.join(by_split)}")
     return said
@@ -91,11 +91,6 @@ def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> d
         splits[file] = next((place for place in said if place is not None), None)
     places = set(splits.values()) - {None}
     return splits if TRAIN in places and len(places) > 1 else None
-
-
-def at_most_three(names: list[str]) -> str:
-    """Return the first three names, for a message."""
-    return f"{', '.join(names[:3])}{f' and {len(names) - 3:,} more' if len(names) > 3 else ''}"
 
 
 def name_in(path: Path, file: Path) -> str:
@@ -187,7 +182,7 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
                 empty.append(name)
     for names, why in ((empty, "no rows"), (unlabelled, "unlabelled by its name")):
         if names and read:
-            warn(f"{path}: {at_most_three(names)} left out: {why}")
+            warn(f"{path}: {name_few(names)} left out: {why}")
     return choose_splits(path, read, warn) if splits and read else None
 
 
@@ -197,9 +192,8 @@ def split_rows(
     """Return the split of each row, from a column, its file or by hash: (n,) int8 places in SPLITS, or `REMOVED`."""
     if file_splits:
         files = rows["file"].combine_chunks()
-        split = np.array([file_splits[name] for name in files.dictionary.to_pylist()], np.int8)[
-            files.indices.to_numpy()
-        ]
+        of_file = np.array([file_splits[name] for name in files.dictionary.to_pylist()], np.int8)
+        split: np.ndarray = of_file[files.indices.to_numpy()]
     elif settings.split_column:
         split = rows["split"].to_numpy()
     else:

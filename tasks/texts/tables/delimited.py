@@ -3,7 +3,7 @@
 import csv
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,11 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
     """
     csv.field_size_limit(MAX_ROW)  # for the whole process; Python's default is 128 KiB
     with TextFile(path, options, newline="") as file:
-        lines, raw = file.lines(), list[str]()
+        raw: list[str] = []
+        lines = file.lines(raw)
         header, delimiter, skipped = find_header(lines, path, options)
-        remembered = remember(itertools.chain([header], lines), raw)
-        rows = csv.reader(remembered, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
+        table = itertools.chain([header], lines)
+        rows = csv.reader(table, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
         given = enumerate(split_header(header, delimiter), 1)
         unread = [f"the line {line!r}" for line in skipped]
@@ -69,13 +70,6 @@ def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple
             break
         skipped.append(line.strip())
     return header, delimiter or find_delimiter(header, path), skipped
-
-
-def remember(lines: Iterable[str], raw: list[str]) -> Iterator[str]:
-    """Yield lines and append each to `raw`."""
-    for line in lines:
-        raw.append(line)
-        yield line
 
 
 def find_delimiter(header: str, path: Path) -> str:

@@ -71,10 +71,7 @@ def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Seq
         taken = {*files_within(folder, forms), *subfolders}
         names = [printable(other.name) + "/" * other.is_dir() for other in visible(folder) if other not in taken]
         if names:
-            more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
-            lines.append(
-                f"{folder}: {', '.join(names[:NAMES_SHOWN])}{more} skipped; expected files in {', '.join(forms)}"
-            )
+            lines.append(f"{folder}: {name_few(names)} skipped; expected files in {', '.join(forms)}")
     return "; ".join(lines) or None
 
 
@@ -82,3 +79,9 @@ def visible(folder: Path) -> list[Path]:
     """Return a folder's content, without hidden files, by name."""
     check_readable(folder)
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def name_few(names: list[str]) -> str:
+    """Return the first five names and the number of others, for a message."""
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

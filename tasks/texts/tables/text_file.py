@@ -66,13 +66,15 @@ class TextFile:
         self._characters += len(text)
         return text
 
-    def lines(self) -> Iterator[str]:
-        """Yield the lines with their line ends."""
+    def lines(self, seen: list[str] | None = None) -> Iterator[str]:
+        """Yield the lines with their line ends, and append each to `seen`."""
         while line := self._text.readline(MAX_ROW + 1):
             self.line_number += 1
             if len(line) > MAX_ROW:
                 raise InputError(f"{self.path}: line {self.line_number} is longer than {MAX_ROW:,} characters")
             self._characters += len(line)
+            if seen is not None:
+                seen.append(line)
             yield line
 
     def parts(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
