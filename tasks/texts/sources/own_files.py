@@ -17,7 +17,7 @@ from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
 from tasks.texts.sources.labels import Labels, Warn, name_labels
-from tasks.texts.sources.own_columns import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
+from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.folders import LABELLED, describe_skipped, name_few, table_files, visible
