@@ -85,7 +85,6 @@ def deviations_of(
     Each token counts with the numbers of the models that have not seen its text, or 0 if no known phrase ends there.
 
     Args:
-        learned: the models.
         counts: (texts, phrases).
         sizes: (phrases,) words of each phrase.
         folds: (texts,) from 0.

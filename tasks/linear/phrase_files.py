@@ -52,7 +52,6 @@ def write_tables(
     """Write codes.npy, tables.npy and folds.npy.
 
     Args:
-        folder: where to write.
         known: (phrases,) codes in order.
         whole: (phrases, numbers) float32 of all training texts.
         held_out: for each fold the numbers of the other folds.

@@ -25,7 +25,6 @@ def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray)
     """Write rows of `tokens` (list of ids) and `label`, one row group per part.
 
     Args:
-        path: the file.
         parts: lists of ids, n in all, of one type.
         labels: (n,) int8 or int16.
 

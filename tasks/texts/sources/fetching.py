@@ -27,7 +27,6 @@ def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str
 
     Args:
         source: an http(s) address, a file:// address or a path.
-        target: the file to write.
         algorithm: of the hash, as hashlib names it.
         expected: the hash in hex; None accepts any content.
 

@@ -140,7 +140,6 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
     Args:
         counts: the number of rows of each label.
         positive: the positive label, if the settings name it.
-        path: of the texts.
         warn: called if the positive label was not known.
 
     Raises:
