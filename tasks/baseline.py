@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
-from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fit_phrases, fix_threads, presence_of, signs_of
-from tasks.linear.out_of_fold import labels_to_fit, logits_of
+from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
+from tasks.linear.out_of_fold import learn_folds, logits_of
 from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.quiet_import import start_tensorflow
@@ -34,11 +34,8 @@ def fit(
 ) -> tuple[np.ndarray, list[PhraseModel]]:
     """Return the codes of the phrases, in order, and a model for each label in `labels_to_fit`."""
     known, counts = learn_phrases(parts, vocabulary_size, settings.min_documents)
-    presence, sizes = presence_of(counts), sizes_of(known, vocabulary_size)
-    turned = presence.T.tocsr()
-    rules = settings.model_dump() | {"iterations": ITERATIONS}
-    models = [fit_phrases(presence, turned, signs_of(labels, label), sizes, **rules) for label in labels_to_fit(labels)]
-    return known, models
+    rules, no_folds = settings.model_dump() | {"iterations": ITERATIONS}, np.full(len(labels), -1)
+    return known, learn_folds(counts, labels, sizes_of(known, vocabulary_size), no_folds, **rules).whole
 
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:

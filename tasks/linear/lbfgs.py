@@ -1,22 +1,22 @@
-"""Descent: minimise a smooth function of very many unknowns."""
+"""L-BFGS: minimise a smooth function of very many unknowns."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-Value = Callable[[np.ndarray], tuple[float, np.ndarray]]
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
-STEEP_ENOUGH = 1e-4  # the share of the slope's promise that a step must keep (Armijo 1966)
+ARMIJO = 1e-4  # the share of the decrease that the gradient predicts, which a step must reach (Armijo 1966)
 SHORTEST = 1e-6
 
 
-def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10) -> np.ndarray:
+def minimise(objective: Objective, start: np.ndarray, iterations: int, memory: int = 10) -> np.ndarray:
     """Minimise a smooth function by L-BFGS (Nocedal 1980) with backtracking, in the precision of `start`.
 
     SciPy's L-BFGS-B takes several times as long with a million unknowns: it supports bounds, in double precision.
 
     Args:
-        value: returns the function's value at a point, and its gradient.
+        objective: returns the function's value at a point, and its gradient.
         start: (unknowns,).
         iterations: number of steps.
         memory: steps kept for the curvature.
@@ -24,46 +24,44 @@ def minimise(value: Value, start: np.ndarray, iterations: int, memory: int = 10)
     Returns:
         (unknowns,), after all steps, or earlier if the precision is exhausted.
     """
-    at = start
-    height, slope = value(at)
+    point = start
+    value, gradient = objective(point)
     steps: list[tuple[np.ndarray, np.ndarray, float]] = []
     for _ in range(iterations):
-        if not slope.any():
-            return at
-        direction = descent_direction(slope, steps)
-        length, fall = 1.0, slope @ direction
+        if not gradient.any():
+            return point
+        direction = descent_direction(gradient, steps)
+        length, decrease = 1.0, gradient @ direction
         while True:
-            there = at - at.dtype.type(length) * direction
-            new_height, new_slope = value(there)
-            if new_height <= height - STEEP_ENOUGH * length * fall:
+            candidate = point - point.dtype.type(length) * direction
+            new_value, new_gradient = objective(candidate)
+            if new_value <= value - ARMIJO * length * decrease:
                 break
             length /= 2
-            if length < SHORTEST:  # no lower place along a falling line: the precision is used up
-                return at
-        moved, turned = there - at, new_slope - slope
-        if (curvature := float(moved @ turned)) > 0:
-            steps = [*steps, (moved, turned, curvature)][-memory:]
-        at, height, slope = there, new_height, new_slope
-    return at
+            if length < SHORTEST:  # no lower value in a direction of descent: the precision is exhausted
+                return point
+        move, change = candidate - point, new_gradient - gradient
+        if (curvature := float(move @ change)) > 0:
+            steps = [*steps, (move, change, curvature)][-memory:]
+        point, value, gradient = candidate, new_value, new_gradient
+    return point
 
 
-def descent_direction(slope: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
+def descent_direction(gradient: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
     """Return the gradient, scaled by the curvature that earlier steps measured (the two-loop recursion).
 
-    Args:
-        slope: (unknowns,) gradient.
-        steps: moves, changes of the gradient, and their products, the oldest first.
+    `steps` are moves, changes of the gradient, and their products, the oldest first.
     """
-    direction: np.ndarray = slope.copy()
+    direction: np.ndarray = gradient.copy()
     if not steps:
-        direction /= np.linalg.norm(slope)
+        direction /= np.linalg.norm(gradient)
         return direction
     used = []
-    for moved, turned, curvature in reversed(steps):
-        used.append((moved @ direction) / slope.dtype.type(curvature))
-        direction -= used[-1] * turned
-    _moved, turned, curvature = steps[-1]
-    direction *= slope.dtype.type(curvature) / (turned @ turned)
-    for (moved, turned, curvature), share in zip(steps, reversed(used), strict=True):
-        direction += (share - (turned @ direction) / slope.dtype.type(curvature)) * moved
+    for move, change, curvature in reversed(steps):
+        used.append((move @ direction) / gradient.dtype.type(curvature))
+        direction -= used[-1] * change
+    _move, change, curvature = steps[-1]
+    direction *= gradient.dtype.type(curvature) / (change @ change)
+    for (move, change, curvature), share in zip(steps, reversed(used), strict=True):
+        direction += (share - (change @ direction) / gradient.dtype.type(curvature)) * move
     return direction

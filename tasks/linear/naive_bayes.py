@@ -65,7 +65,7 @@ def log_ratios(positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, mi
 
 def fit_phrases(
     presence: "csr_matrix",
-    turned: "csr_matrix",
+    transposed: "csr_matrix",
     signs: np.ndarray,
     sizes: np.ndarray,
     *,
@@ -80,26 +80,27 @@ def fit_phrases(
 
     Args:
         presence: (texts, phrases) float32 ones.
-        turned: its transpose, in rows.
+        transposed: its transpose, in rows.
         signs: (texts,) float32: 1 for the label, -1 for others, 0 for texts that are left out.
         sizes: (phrases,) words of each phrase.
         min_documents: texts, of those not left out, that must contain a phrase.
         inverse_penalty: C.
         iterations: steps of the descent.
     """
-    positive, negative = (turned @ (signs == sign).astype(np.float32) for sign in (1, -1))
+    positive, negative = (transposed @ (signs == sign).astype(np.float32) for sign in (1, -1))
     ratios = log_ratios(positive, negative, sizes, min_documents)
-    counted, held_down = signs != 0, np.float32(1 / inverse_penalty)
+    included, penalty = signs != 0, np.float32(1 / inverse_penalty)
 
-    def value(at: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = signs * (presence @ (ratios * at[:-1]) + at[-1])
-        pull = -signs / (1 + np.exp(np.minimum(margin, 80)))  # beyond, a float32 overflows
-        gradient = np.append(ratios * (turned @ pull) + held_down * at[:-1], pull.sum())
-        losses = np.logaddexp(0, -margin[counted]).sum(dtype=np.float64)
-        return float(losses + held_down / 2 * (at[:-1] @ at[:-1])), gradient
+    def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+        scales, intercept = point[:-1], point[-1]
+        margin = signs * (presence @ (ratios * scales) + intercept)
+        slopes = -signs / (1 + np.exp(np.minimum(margin, 80)))  # beyond, a float32 overflows
+        gradient = np.append(ratios * (transposed @ slopes) + penalty * scales, slopes.sum())
+        losses = np.logaddexp(0, -margin[included]).sum(dtype=np.float64)
+        return float(losses + penalty / 2 * (scales @ scales)), gradient
 
-    found = minimise(value, np.zeros(len(ratios) + 1, np.float32), iterations)
-    return PhraseModel(ratios, found[:-1] * ratios, float(found[-1]))
+    solution = minimise(objective, np.zeros(len(ratios) + 1, np.float32), iterations)
+    return PhraseModel(ratios, solution[:-1] * ratios, float(solution[-1]))
 
 
 def signs_of(labels: np.ndarray, label: int = 1) -> np.ndarray:

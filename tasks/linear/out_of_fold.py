@@ -1,6 +1,5 @@
 """Out of fold: phrase numbers for a text, learned only from the texts of other groups."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,35 +29,31 @@ class Learned:
 
 
 def learn_folds(
-    counts: "csr_matrix",
-    labels: np.ndarray,
-    sizes: np.ndarray,
-    folds: np.ndarray,
-    **rules: Any,
+    counts: "csr_matrix", labels: np.ndarray, sizes: np.ndarray, folds: np.ndarray, **rules: Any
 ) -> Learned:
-    """Fit models on all texts, and for each fold on the others.
+    """Fit models on all texts, and for each fold, if there are any, on the others.
 
     Args:
         counts: (texts, phrases) occurrences.
         labels: (texts,) from 0.
         sizes: (phrases,) words of each phrase.
-        folds: (texts,) from 0.
+        folds: (texts,) from 0; -1 is none.
         rules: min_documents, inverse_penalty and iterations of `fit_phrases`.
     """
     presence = presence_of(counts)
-    turned = presence.T.tocsr()
+    transposed = presence.T.tocsr()
 
-    def fit(left_out: np.ndarray) -> Iterator[PhraseModel]:
-        for label in labels_to_fit(labels):
-            signs = np.where(left_out, np.float32(0), signs_of(labels, label))
-            yield fit_phrases(presence, turned, signs, sizes, **rules)
+    def fit(left_out: np.ndarray) -> list[PhraseModel]:
+        signs = (np.where(left_out, np.float32(0), signs_of(labels, label)) for label in labels_to_fit(labels))
+        return [fit_phrases(presence, transposed, each, sizes, **rules) for each in signs]
 
-    held_out = [list(fit(folds == fold)) for fold in range(int(folds.max()) + 1)]
-    logits = np.zeros((len(labels), len(held_out[0])), np.float32)
+    whole = fit(np.zeros(len(labels), bool))
+    held_out = [fit(folds == fold) for fold in range(int(folds.max()) + 1)]
+    logits = np.zeros((len(labels), len(whole)), np.float32)
     for fold, models in enumerate(held_out):
         rows = np.flatnonzero(folds == fold)
         logits[rows] = logits_of(models, presence[rows])
-    return Learned(list(fit(np.zeros(len(labels), bool))), held_out, logits)
+    return Learned(whole, held_out, logits)
 
 
 def labels_to_fit(labels: np.ndarray) -> list[int]:
