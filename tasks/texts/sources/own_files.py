@@ -129,7 +129,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         if hash_files(path) != sha256:
             raise InputError(f"{path}: its content has changed while it was read; run again")
         first_rows = labels.finish()
-        rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # all but the text
+        rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
         counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
         names = name_labels(counts, settings.positive_label, path, warn)
         for line in labels.describe(counts):
