@@ -20,6 +20,7 @@ from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
 from tasks.core.paths import has_password
+from tasks.reporting.temporary_server import start_server
 from tasks.reporting.watchdog import start_watchdog
 from tasks.store.in_use import announce_use
 from tasks.store.shared_store import SharedStore, open_store
@@ -82,10 +83,10 @@ def check_store(warn: Callable[[str], None]) -> None:
 
 
 def check_server(warn: Callable[[str], None]) -> None:
-    """Check the connection to Prefect's server, or prepare for a temporary one.
+    """Check the connection to Prefect's server, or start a temporary one.
 
     Raises:
-        ServerError: it does not answer within 15 seconds; the message names the address and its origin.
+        ServerError: it does not answer; the message names the address and its origin.
         StoreError: the disk is too full for a temporary server's database.
     """
     check_proxies()
@@ -102,6 +103,7 @@ def check_server(warn: Callable[[str], None]) -> None:
             check_room(folder, remedy)
         set_aside_damaged_database(Path(os.environ["PREFECT_HOME"]) / "prefect.db", warn)
         start_watchdog(announce_use(store_root()).lock_file)
+        start_server()
 
 
 def writable_places() -> dict[Path, str]:

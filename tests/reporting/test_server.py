@@ -1,14 +1,18 @@
 import contextlib
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import psutil
 import pytest
 
+from tasks.core.errors import ServerError
 from tasks.reporting.preflight import set_aside_damaged_database
+from tasks.reporting.temporary_server import wait_for_server
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -42,6 +46,32 @@ def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_p
         assert [process for process in alive if is_running(process)] == []
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_path):
+    run = (
+        "import os, sys; from tasks.core import environment; environment.prepare();"
+        "from tasks.reporting.temporary_server import start_server; start_server(); from prefect import get_client;"
+        "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        | {"ARTIFACTS_STORE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    address, used, has_imported_server = done.stdout.split()
+    assert (used.rstrip("/"), has_imported_server) == (address, "False")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/health")
+
+
+def test_a_temporary_server_that_ends_at_once_is_reported():
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process:
+        with pytest.raises(ServerError, match="temporary server ended with exit status 3; run again, or set PREFECT_"):
+            wait_for_server(process, "http://127.0.0.1:1/api", 60)
 
 
 @pytest.fixture
