@@ -10,7 +10,7 @@ from serving.settings import ServeSettings
 from tasks.core.errors import UsageError
 from tasks.core.flow_settings import CompareSettings, PredictSettings
 from tasks.core.settings import RunSettings
-from tasks.reporting import flags
+from tasks.reporting import command_line, flags
 
 
 def parse(*arguments: str) -> RunSettings:
