@@ -13,7 +13,7 @@ from flows.hyperparameter_search import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.flow_settings import CompareSettings
-from tasks.core.settings import RunSettings
+from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, members_of
 from tasks.evaluation.optuna_study import best_trial
@@ -27,6 +27,7 @@ from tasks.store.shared_store import open_store
 from tasks.store.step import planning
 
 PRESETS = ("fast", "tuned")
+FAST_BY_LINEAR = 4.0  # the ratio of their seconds, which both grow with the rows and words
 TUNED_BY_FAST = 3.0  # the ratio of their seconds; up to 6 with many long texts, when tuned may be stopped
 SEARCH = (
     "model.units=16..96 model.word_dropout=0..0.3 model.dense_dropout=0..0.5 training.learning_rate=0.002..0.02 "
@@ -176,12 +177,22 @@ def train_network(auto: Auto, stage: str, seconds: float | None) -> float:
 def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
     """Return the settings of the best network that was found within so many minutes, and a record for metrics.json.
 
-    The linear model and `fast` always run, to their end. No network scores a test text before it is chosen.
+    The linear model always runs to its end, and `fast` if no other model may be registered. No network scores a test
+    text before it is chosen.
     """
     auto = Auto(settings, minutes, downloaded)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
-    auto.run("fast", partial(train_network, auto, "fast"))
+    predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
+    record = {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
+    if not auto.run("fast", partial(train_network, auto, "fast"), predicted=predicted):
+        get_run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
+        return smallest_network(auto.networks["fast"]), record
     auto.run("tuned", partial(train_network, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
     auto.search_around(auto.best(network=True))
-    chosen = auto.best(network=True)["stage"]
-    return auto.networks[chosen], {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
+    return auto.networks[auto.best(network=True)["stage"]], record
+
+
+def smallest_network(settings: RunSettings) -> RunSettings:
+    """Return the settings of a network that trains in seconds, because every run compares the baseline with one."""
+    model = ModelSettings(cell="gru", bidirectional=False, units=1, embedding_dim=1, dense_units=0)
+    return settings.model_copy(update={"model": model, "training": TrainingSettings(epochs=1, batch_size=4096)})

@@ -5,7 +5,7 @@ import pytest
 
 from flows import auto as module
 from flows import compare_flow, imdb_flow
-from flows.auto import Auto, preset_settings
+from flows.auto import Auto, choose_settings, preset_settings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.flow_settings import CompareSettings
 from tests.support.small_runs import small
@@ -64,6 +64,32 @@ def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, 
     assert auto.best(network=True)["stage"] == "fast"
     assert said[0].startswith("auto: linear: validation accuracy 0.7500 in 0 s; best so far: linear, 0.7500; ")
     assert said[1].startswith("auto: tuned: skipped: 600 s needed, 510 s left; best so far: linear")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "candidates", "stages", "units"),
+    [
+        (0.5, "best", ["linear", "fast"], 1),
+        (0.5, "network", ["linear", "fast", "tuned"], 16),
+        (10, "best", ["linear", "fast", "tuned"], 64),
+    ],
+)
+def test_without_time_for_a_network_the_linear_model_is_the_only_one(
+    imdb, said, monkeypatch, minutes, candidates, stages, units
+):
+    def run(auto: Auto, stage: str, cost_within, *, predicted: float | None = None) -> bool:
+        """Take 10 seconds for the linear model, and run what the time allows."""
+        note = None if predicted is None else auto.reason_to_skip(predicted)
+        value = {"linear": 0.7, "fast": 0.8, "tuned": 0.9}[stage] if note is None else None
+        auto.tried.append({"stage": stage, "seconds": 10.0, "value": value, "note": note})
+        return note is None
+
+    monkeypatch.setattr(Auto, "run", run)
+    monkeypatch.setattr(Auto, "search_around", lambda *_: None)
+    chosen, record = choose_settings(small(imdb, promotion={"candidates": candidates}), minutes, SimpleNamespace())
+    assert [its["stage"] for its in record["tried"]] == stages
+    assert chosen.model.units == units
+    assert len(said) == (units == 1)
 
 
 def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
