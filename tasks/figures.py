@@ -45,7 +45,7 @@ def figures(
     drawn = {
         "learning_curves": plots.draw_learning_curves(training.history, training.best_epoch),
         **({"rankings": plots.draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
-        "verdicts": plots.draw_verdicts(test["confusion"], names, chosen, settings.calibration_bins),
+        "verdicts": plots.draw_verdicts(test["confusion"], names, chosen, rule, settings.calibration_bins),
         "scores": plots.draw_scores(chosen, names, rule, test["by_length"]),
     }
     for name, figure in drawn.items():

@@ -53,6 +53,7 @@ def describe_version(
         "dataset_sha256": dataset.sha256,
         "labels": json.dumps(dataset.labels),
         "threshold": str(rule if isinstance(rule, float) else settings.evaluation.threshold),
+        "cost": json.dumps(settings.evaluation.cost),
         "trial": str(reviews.left_out > 0).lower(),
     }
 

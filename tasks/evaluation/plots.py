@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluation.metrics import bin_of
-from tasks.evaluation.scores import Rule, Scores
+from tasks.evaluation.scores import Rule, Scores, confidence_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +103,7 @@ def draw_rankings(rankings: list[Ranking]) -> "Figure":
     return figure
 
 
-def by_outcome(scores: Scores, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def by_outcome(scores: Scores, names: Sequence[str], rule: Rule) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return what to draw of each text's score, and the names of the two outcomes.
 
     Returns:
@@ -112,17 +112,17 @@ def by_outcome(scores: Scores, names: Sequence[str]) -> tuple[np.ndarray, np.nda
     """
     if scores.probabilities.ndim == 1:
         return scores.probabilities, scores.labels == 1, [f"{name} texts" for name in names]
-    is_right = scores.probabilities.argmax(axis=1) == scores.labels
-    return scores.probabilities.max(axis=1), is_right, ["wrong verdicts", "right verdicts"]
+    is_right = scores.verdicts(rule) == scores.labels
+    return confidence_of(scores.probabilities, rule), is_right, ["wrong verdicts", "right verdicts"]
 
 
-def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, bins: int) -> "Figure":
+def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scores, rule: Rule, bins: int) -> "Figure":
     """Draw the confusion matrix and the reliability diagram of `by_outcome`."""
     counts, shown = gather_rare(np.array(confusion), names)
     many = len(shown) > FEW_LABELS
     figure, (matrix, reliability) = side_by_side(*((1.7, 1) if many else (1, 1.2)), height=5.5 if many else 3.7)
     draw_matrix(matrix, counts, shown)
-    probabilities, hits, (_misses, of_what) = by_outcome(scores, names)
+    probabilities, hits, (_misses, of_what) = by_outcome(scores, names, rule)
     place = bin_of(probabilities, bins)
     number = np.bincount(place, minlength=bins)
     filled = number > 0
@@ -168,7 +168,7 @@ def draw_scores(scores: Scores, names: Sequence[str], rule: Rule, by_length: lis
     """Draw the distribution of the scores of `by_outcome`, and accuracy by length with its 95% interval (Wilson)."""
     figure, (spread, lengths) = side_by_side(1, 1)
     edges = np.linspace(0, 1, 41).tolist()
-    shown, hits, kinds = by_outcome(scores, names)
+    shown, hits, kinds = by_outcome(scores, names, rule)
     for name, members, color in zip(kinds, (~hits, hits), (ORANGE, BLUE), strict=True):
         spread.hist(shown[members], edges, color=color, alpha=0.55, label=name)
     of_what = "the verdict"

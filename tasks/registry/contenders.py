@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.core.settings import Metric
+from tasks.core.settings import Metric, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
-from tasks.evaluation.scores import HeldOutScores, decide_labels, look_up, read_held_out
+from tasks.evaluation.scores import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
 from tasks.network.bundle import Classifier, open_keras
 from tasks.registry.contest import Contest
 from tasks.registry.loading import described, load_version
@@ -57,8 +57,10 @@ class Contender:
         return bool(self.version.tags["trial"] == "true")
 
     def verdicts(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the label of each text, at the model's own threshold."""
-        return decide_labels(probabilities, float(self.version.tags["threshold"]))
+        """Return the label of each text, by the model's own costs or threshold."""
+        cost = json.loads(self.version.tags.get("cost", "[]"))  # earlier versions lack this tag
+        own = {"cost": cost} if cost else {"threshold": float(self.version.tags["threshold"])}
+        return decide_labels(probabilities, decision_rule(ThresholdSettings(**own), self.labels))
 
     def answers_as(self, labels: list[str], probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return `verdicts`, numbered as in another model's list of labels, and the probabilities of that list.

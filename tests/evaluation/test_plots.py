@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from tasks.evaluation.plots import (
+    by_outcome,
     draw_learning_curves,
     draw_rankings,
     draw_scores,
@@ -34,7 +36,7 @@ def test_the_areas_of_a_perfect_ranking_are_one_and_of_a_reversed_one_nothing():
 
 
 def test_verdicts_show_each_count_and_the_share_of_positive_reviews():
-    matrix, reliability = draw_verdicts([[1200, 3], [4, 5]], NAMES, Scores(LABELS, SCORES), bins=2).axes
+    matrix, reliability = draw_verdicts([[1200, 3], [4, 5]], NAMES, Scores(LABELS, SCORES), 0.5, bins=2).axes
     assert [text.get_text() for text in matrix.texts] == ["1,200", "3", "4", "5"]
     given, share = reliability.lines[1].get_data()
     assert np.allclose(given, [0.15, 0.85])
@@ -66,12 +68,18 @@ def test_figures_of_three_labels_show_each_label_and_what_came_true(rng):
     rankings = [(name, labels == label, probabilities[:, label]) for label, name in enumerate(names)]
     roc, _pr = draw_rankings(rankings).axes
     assert [text.split(",")[0] for text in legend(roc)] == ["chance", *names]
-    matrix, reliability = draw_verdicts(np.eye(3, dtype=int).tolist(), names, scores, bins=5).axes
+    matrix, reliability = draw_verdicts(np.eye(3, dtype=int).tolist(), names, scores, 0.5, bins=5).axes
     assert [text.get_text() for text in matrix.get_xticklabels()] == names
     assert reliability.get_ylabel() == "share of right verdicts"
     by_length = [{"from": 1, "to": 64, "reviews": 60, "accuracy": 0.8, "ci95": [0.7, 0.9]}]
     spread, _lengths = draw_scores(scores, names, 0.5, by_length).axes
     assert sum(patch.get_height() for patch in spread.patches) == 60
+
+
+def test_costs_decide_what_came_true():
+    scores = Scores(np.array([1, 1]), np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]], np.float32))
+    shown, is_right, _kinds = by_outcome(scores, ["a", "b", "c"], np.array([[0, 9, 9], [1, 0, 1], [1, 1, 0]]))
+    assert (shown.tolist(), is_right.tolist()) == (pytest.approx([0.3, 0.8]), [True, True])
 
 
 def test_equal_figures_have_equal_bytes(tmp_path):

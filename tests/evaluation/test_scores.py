@@ -57,6 +57,11 @@ def test_costs_choose_the_label_with_the_lowest_expected_cost(rng, names):
     assert (decided == len(names) - 1).sum() < (each.argmax(axis=1) == len(names) - 1).sum()
 
 
+def test_labels_that_are_numbers_may_be_given_as_numbers():
+    costs = cost_table(ThresholdSettings(cost=[(1, 0, 3)]), ["0", "1"])
+    assert costs.tolist() == [[0, 1], [3, 0]]
+
+
 def test_a_cost_of_an_unknown_or_the_right_label_is_refused():
     for predicted in ("junk", "ham"):
         with pytest.raises(InputError, match=f"'{predicted}' instead of 'ham': expected two different labels"):

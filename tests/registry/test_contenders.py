@@ -41,6 +41,9 @@ def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
         [2, 0],
         probabilities[:, ::-1].tolist(),
     ]
+    cost = '[["c", "a", 1], ["a", "b", 9], ["a", "c", 9]]'
+    careful = Contender(version(5, threshold="0.5", cost=cost, labels='["a", "b", "c"]'), contender.held_out)
+    assert careful.verdicts(probabilities).tolist() == [1, 2], "the label with the lowest expected cost"
     again = look_up(
         np.array([7, 5], np.uint64), contender.held_out.reviews.tested, contender.held_out.scores.probabilities
     )

@@ -61,6 +61,16 @@ def test_the_api_page_lists_every_path_with_an_example(running, tmp_path):
         assert page.events_of("Log.entryAdded") == []
 
 
+def test_an_unanswered_text_is_marked(running, tmp_path):
+    with browsing(f"http://127.0.0.1:{running.port}/", tmp_path / "profile") as page:
+        page.wait("typeof show === 'function'")
+        for answered in ("true", "false"):
+            verdict = f"{{label: 'a', probabilities: {{a: 0.6, b: 0.4}}, words: [], answered: {answered}}}"
+            page.value(f"show('text', {verdict}, 'model')")
+            is_marked = page.value("document.getElementById('result').textContent.includes('Unanswered')")
+            assert is_marked == (answered == "false")
+
+
 @pytest.mark.parametrize("strips", [True, False])
 def test_the_pages_work_behind_a_proxy_with_a_path_prefix(tmp_path, strips):
     (tmp_path / "store").mkdir()
