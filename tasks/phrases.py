@@ -37,8 +37,8 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSetting
     return fold_of(groups, folds, settings.seed)
 
 
-def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> PhraseFacts:
-    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts.
+def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:
+    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts; return the number of folds.
 
     Raises:
         DataError: there are too few groups, too many words, or no phrase that enough texts contain.
@@ -46,8 +46,6 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     size, rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
     parts, labels = read_split(encoded, "train", rows)
     folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
-    if (count := int(folds.max()) + 1) < settings.folds:
-        step_logger().info("%d folds instead of %d: the rarest label is in no more groups", count, settings.folds)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")
@@ -70,7 +68,7 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
         validation=quality_of(logits, validation_labels),
     )
     facts.write(folder)
-    return facts
+    return facts, len(learned.held_out)
 
 
 def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
@@ -105,9 +103,9 @@ def describe(facts: PhraseFacts) -> str:
 
 @step(run_name="phrases in {settings.folds} folds")
 def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
-    """Write the tables of the phrases, and word vectors if asked for; return the phrases' number and quality."""
+    """Write the tables of the phrases, and word vectors if asked for; return the phrases' number, folds and quality."""
     fix_threads()
-    facts = learn(encoded, padded, settings, folder)
+    facts, folds = learn(encoded, padded, settings, folder)
     if vectors:
         learn_vectors(encoded, padded, settings, folder)
     logger = step_logger()
@@ -119,4 +117,4 @@ def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: b
             "texts: texts about one thing may be in several folds, so the network may rely on phrases that will not "
             "help it. Name the column that says what a text is about with --data.group-column"
         )
-    return facts.model_dump(include={"phrases", "out_of_fold", "validation"})
+    return facts.model_dump(include={"phrases", "out_of_fold", "validation"}) | {"folds": folds}

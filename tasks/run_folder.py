@@ -25,13 +25,31 @@ from tasks.store.step_log import steps_of
 from tasks.store.store import Store
 
 
-def gather_metrics(artifacts: RunArtifacts, store: Store) -> dict[str, Any]:
+def derived_values(artifacts: RunArtifacts, settings: RunSettings) -> dict[str, Any]:
+    """Return what the steps derived from the texts; docs/metrics.md describes the keys."""
+    if "validation" in artifacts.encoded.meta:
+        validation = "a split of their own"
+    elif settings.data.whole_groups:
+        validation = "whole groups" if settings.data.group_column else "stratified by label"
+    else:
+        validation = "the last training texts"
+    return {
+        "validation_texts": artifacts.padded.meta["validation"],
+        "validation": validation,
+        "folds": artifacts.learned.meta["folds"] if artifacts.learned else None,
+        "epochs": artifacts.trained.meta["epochs"],
+        "passes": artifacts.trained.meta["passes"],
+    }
+
+
+def gather_metrics(artifacts: RunArtifacts, settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return the parts of metrics.json that the artifacts determine; docs/metrics.md describes them."""
     training = Training.read(store.path(artifacts.trained))
     seconds = artifacts.trained.meta["seconds"]
     return {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
         **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
+        "derived": derived_values(artifacts, settings),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
         "artifacts": describe_artifacts(artifacts),
@@ -117,7 +135,7 @@ def run_folder(
     """Write the run folder and return its path."""
     store, name = open_store(), flow_run.name or "run"
     drawn = store.path(artifacts.drawn)
-    metrics = gather_metrics(artifacts, store) | {"steps": steps_of(str(flow_run.id))}
+    metrics = gather_metrics(artifacts, settings, store) | {"steps": steps_of(str(flow_run.id))}
     metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})
     with written_as_newest(store.root / RUNS, name) as (draft, folder):
         shutil.copytree(drawn, draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))

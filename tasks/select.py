@@ -1,13 +1,15 @@
 """Select: whether the network or the linear model is packaged, by the validation texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from tasks.core.settings import Considered, Metric, MetricsSettings
 from tasks.evaluation.findings import describe_choice
-from tasks.evaluation.result_files import CandidateMetrics, Candidates
+from tasks.evaluation.result_files import Candidate, CandidateMetrics, Candidates
 from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, fit_temperature, read_scores, write_scores
-from tasks.evaluation.selection_metric import as_cost, measure
+from tasks.evaluation.selection_metric import measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import NETWORK
@@ -33,11 +35,34 @@ def write_linear(baselined: Path, names: Sequence[str], temperature: float | Non
     write_network(model, names, folder / NETWORK)
 
 
-def choose(network: CandidateMetrics, linear: CandidateMetrics, metric: Metric, considered: Considered) -> Candidates:
-    """Choose by the metric, ties by log loss; the network has to be better, unless it alone is considered."""
-    costs = [(as_cost(metric, its.value), its.log_loss) for its in (network, linear)]
-    chosen = "network" if costs[0] < costs[1] or considered == "network" else "linear"
-    return Candidates(considered=considered, chosen=chosen, metric=metric, network=network, linear=linear)
+def is_better(first: Scores, second: Scores, metric: Metric, rule: Rule) -> bool:
+    """Return whether the first of two classifiers leads on the same texts by more than one standard error.
+
+    It does so by the metric, or by log loss if they are within one standard error of the metric. This is the rule of
+    Breiman, Friedman, Olshen and Stone (Classification and regression trees, 1984), with the error of the paired
+    difference: a lead that is smaller is noise, and does not justify a larger model.
+    """
+    verdicts = np.stack([its.verdicts(rule) for its in (first, second)])
+    probabilities = np.stack([first.probabilities, second.probabilities])
+    leads = (standard_errors(name, first.labels, verdicts, probabilities) for name in (metric, "log_loss"))
+    return next((lead for lead in leads if abs(lead) > 1), 0) > 1
+
+
+def choose(validation: Mapping[Candidate, Scores], metric: Metric, rule: Rule, considered: Considered) -> Candidates:
+    """Choose among the scores of the validation texts: a model has to be better than a simpler one.
+
+    Args:
+        validation: the scores by candidate, the simplest first.
+        metric: the selection metric.
+        rule: how probabilities become labels.
+        considered: "network" if no other may be chosen.
+    """
+    chosen: Candidate = "linear"
+    for name, scores in validation.items():
+        if name == considered or is_better(scores, validation[chosen], metric, rule):
+            chosen = name
+    measured = {name: measure_candidate(scores, metric, rule) for name, scores in validation.items()}
+    return Candidates(considered=considered, chosen=chosen, metric=metric, **measured)
 
 
 @step()
@@ -56,13 +81,14 @@ def select(
     If it is the linear model, this is written too.
     """
     names, metric = Dataset.read(downloaded).labels, settings.metric or "accuracy"
-    network, linear = ({split: read_scores(its, split) for split in SPLITS} for its in (scored, baselined))
+    linear, network = ({split: read_scores(its, split) for split in SPLITS} for its in (baselined, scored))
     rule = decision_rule(settings, names)
     temperature = fit_temperature(linear["validation"]) if calibrate else None
     if temperature:
         linear = {split: scores.divided(temperature) for split, scores in linear.items()}
-    first, second = (measure_candidate(its["validation"], metric, rule) for its in (network, linear))
-    candidates = choose(first, second, metric, considered)
+    by_name: dict[Candidate, dict[str, Scores]] = {"linear": linear, "network": network}
+    validation = {name: its["validation"] for name, its in by_name.items()}
+    candidates = choose(validation, metric, rule, considered)
     candidates.write(folder)
     if candidates.chosen == "linear":
         write_linear(baselined, names, temperature, folder)
@@ -71,5 +97,5 @@ def select(
         temperature = Calibration.read(scored).temperature
     Calibration(temperature=temperature).write(folder)
     for split in SPLITS:
-        write_scores(folder, split, (linear if candidates.chosen == "linear" else network)[split])
+        write_scores(folder, split, by_name[candidates.chosen][split])
     return {"chosen": candidates.chosen}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+EPOCH_STEPS = 20  # of few texts: an epoch's validation and checkpoint take longer than a short batch
+
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:
     """Compile with Adam, cross-entropy and accuracy; with two labels also precision and recall at 0.5.
@@ -95,7 +97,8 @@ def fit_epoch(
     rng = np.random.default_rng([settings.seed, epoch])
     weights = balanced_weights(train) if settings.class_weight == "balanced" else None
     bucketing = settings.bucketing
-    batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases)
+    passes = passes_an_epoch(train, settings)
+    batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases, passes=passes)
     its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
     count = len(batches)
@@ -149,8 +152,7 @@ def fit(
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     else:
         history, model = [], learner_of(load_model(built))
-        batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
-        compile_model(model, settings, settings.epochs * batches)
+        compile_model(model, settings, settings.epochs * steps_an_epoch(train, settings))
     say(describe_device(model, training_device()))
     while not is_done(history, settings):
         epoch = fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases, metric)
@@ -193,10 +195,22 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
+def passes_an_epoch(train: Sequence[Padded], settings: TrainingSettings) -> int:
+    """Return how often an epoch reads the texts: more than once if few texts have to give `min_steps` batches."""
+    batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
+    return max(1, min(settings.min_steps, EPOCH_STEPS) // batches)
+
+
+def steps_an_epoch(train: Sequence[Padded], settings: TrainingSettings) -> int:
+    """Return the number of batches in an epoch."""
+    batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
+    return passes_an_epoch(train, settings) * batches
+
+
 def with_enough_epochs(settings: TrainingSettings, train: Sequence[Padded]) -> TrainingSettings:
     """Return the settings with as many epochs as `min_steps` batches need."""
-    batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
-    return settings.model_copy(update={"epochs": max(settings.epochs, math.ceil(settings.min_steps / batches))})
+    needed = math.ceil(settings.min_steps / steps_an_epoch(train, settings))
+    return settings.model_copy(update={"epochs": max(settings.epochs, needed)})
 
 
 def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
@@ -206,7 +220,7 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     """
     when_to_stop: dict[str, Any] = {"early_stopping_patience": None, "keep_best": False}
     if settings.learning_rate_decay == "none":
-        when_to_stop |= {"epochs": 1, "min_steps": 0}
+        when_to_stop |= {"epochs": 1, "min_steps": min(settings.min_steps, EPOCH_STEPS)}
     return settings.model_copy(update=when_to_stop)
 
 
@@ -231,14 +245,12 @@ def train(
     The best epoch, and early stopping, go by the validation loss, or by `metric` if there is one.
 
     Returns:
-        {"seconds": of each epoch}.
+        {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each, "arithmetic"}.
     """
     logger = step_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
-    planned, settings = settings.epochs, with_enough_epochs(settings, texts)
-    if settings.epochs > planned:
-        logger.info("%d epochs instead of %d: few texts, and --training.min-steps", settings.epochs, planned)
+    settings, passes = with_enough_epochs(settings, texts), passes_an_epoch(texts, settings)
     with (
         resumable(resume) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
@@ -250,4 +262,9 @@ def train(
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)
         write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs, "arithmetic": arithmetic()}
+    return {
+        "seconds": [epoch.seconds for epoch in history],
+        "epochs": settings.epochs,
+        "passes": passes,
+        "arithmetic": arithmetic(),
+    }

@@ -1,6 +1,6 @@
 """The settings of a run, by step; the defaults are the case study's."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -10,6 +10,7 @@ from tasks.core.data_settings import DataSettings
 Metric = Literal["accuracy", "f1_macro", "f1", "balanced_accuracy", "mcc", "log_loss", "roc_auc", "average_precision"]
 Activation = Literal["tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "elu"]
 Considered = Literal["best", "network"]
+LabelName = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class PhraseSettings(Settings):
@@ -86,7 +87,7 @@ class TrainingSettings(Settings):
     epochs: int = Field(5, ge=1, le=10_000)
     """passes over the training texts"""
     min_steps: int = Field(0, ge=0)
-    """batches that all epochs have together at least: few texts get more epochs (0: as many as epochs gives)"""
+    """batches that all epochs have together at least: few texts are read more often (0: as often as epochs says)"""
     batch_size: int = Field(128, ge=1)
     """texts per step"""
     learning_rate: float = Field(0.001, gt=0, le=10)
@@ -123,7 +124,7 @@ class ThresholdSettings(Settings):
 
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a text counts as positive"""
-    cost: tuple[tuple[str, str, PositiveFloat], ...] = ()
+    cost: tuple[tuple[LabelName, LabelName, PositiveFloat], ...] = ()
     """what mistakes cost, as [predicted, true, cost], if not 1: [["spam", "ham", 9]]; the threshold follows from it"""
     abstain_error: float | None = Field(None, gt=0, lt=0.5)
     """mark less certain texts as unanswered, so that of the others at most this share is wrong (none: answer all)"""
@@ -186,8 +187,8 @@ class PromotionSettings(Settings):
     """Which model is registered, and when it becomes the champion: what `promote` reads."""
 
     candidates: Considered | None = None
-    """network: register the network; best: the linear model, if the network is not better on validation texts (none:
-    best for your texts and the presets fast and tuned, otherwise network)"""
+    """network: register the network; best: the linear model, if the network is not better on validation texts by more
+    than a standard error (none: best for your texts and the presets fast and tuned, otherwise network)"""
     min_accuracy: float = Field(0.7, ge=0, le=1)
     """the test accuracy that a champion must have"""
     alpha: float = Field(0.05, gt=0, lt=1)

@@ -113,8 +113,9 @@ def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
-    """Return a sentence on the choice of the model, on its baseline and on its training; `metrics` is metrics.json."""
+    """Return sentences on what was derived, the choice of the model, its baseline and training, from metrics.json."""
     return {
+        "derived": describe_derived(metrics["derived"]) if "derived" in metrics else "",
         "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
         "baseline": describe_comparison(metrics["baseline"]["comparison"]),
         "fit": describe_fit(metrics["history"]),
@@ -135,16 +136,29 @@ def describe_fit(history: list[dict[str, Any]]) -> str:
     return f"The validation loss was still falling at the last epoch ({last['val_loss']:.3f}): more epochs may help."
 
 
-def describe_choice(candidates: Candidates) -> str:
-    """Return a sentence on which model is packaged, with the figures of both on the validation texts."""
-    network, linear = (
-        f"{its.value:.4f} (log loss {its.log_loss:.4f})" for its in (candidates.network, candidates.linear)
+def describe_derived(derived: dict[str, Any]) -> str:
+    """Return a line about what the steps derived from the texts."""
+    folds = f"{derived['folds']} folds, " if derived["folds"] else ""
+    passes = f" of {derived['passes']} passes" if derived["passes"] > 1 else ""
+    return (
+        f"Derived from the texts: {derived['validation_texts']:,} validation texts ({derived['validation']}), "
+        f"{folds}epochs: {derived['epochs']}{passes}."
     )
-    figures = f"the network's validation {candidates.metric} is {network}, the linear model's {linear}"
-    if candidates.chosen == "linear":
-        return f"The linear model serves: {figures}. --promotion.candidates network insists on the network."
-    reason = "" if candidates.considered == "best" else "; --promotion.candidates best considers the linear model too"
-    return f"The network serves: {figures}{reason}."
+
+
+def describe_choice(candidates: Candidates) -> str:
+    """Return a sentence on which model is packaged, with the figures of all on the validation texts."""
+    measured = {"network": candidates.network, "linear model": candidates.linear}
+    figures = ", ".join(
+        f"{its.value:.4f} (log loss {its.log_loss:.4f}) of the {name}" for name, its in measured.items()
+    )
+    chosen = "linear model" if candidates.chosen == "linear" else candidates.chosen
+    said = f"The {chosen} serves: validation {candidates.metric} {figures}"
+    if candidates.considered == "network":
+        return f"{said}; --promotion.candidates best considers the linear model too."
+    if chosen == "network":
+        return f"{said}: better by more than one standard error."
+    return f"{said}: not better by more than one standard error. --promotion.candidates network insists on the network."
 
 
 def describe_comparison(comparison: dict[str, Any]) -> str:

@@ -55,6 +55,9 @@ def best_epoch(history: list[Epoch]) -> int:
     return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch
 
 
+Candidate = Literal["linear", "network"]
+
+
 class CandidateMetrics(BaseModel):
     """A candidate on the validation texts."""
 
@@ -68,7 +71,7 @@ class Candidates(JsonFile):
     FILE = "candidates.json"
 
     considered: Literal["best", "network"]
-    chosen: Literal["network", "linear"]
+    chosen: Candidate
     metric: str
     network: CandidateMetrics
     linear: CandidateMetrics

@@ -19,6 +19,7 @@ def bucketed_dataset(
     bucketing: bool,
     rng: np.random.Generator | None = None,
     phrases: PhraseReader | None = None,
+    passes: int = 1,
 ) -> "tf.data.Dataset":
     """Return batches of equal padded length as a dataset.
 
@@ -28,6 +29,7 @@ def bucketed_dataset(
         bucketing: False pads all texts to maxlen.
         rng: shuffles the parts, and in each part rows and batches; None keeps their order.
         phrases: adds the numbers of phrases to the tokens, for networks that read phrases.
+        passes: how often the texts are read, in another order each time.
 
     Returns:
         (rows, length) int32 tokens, with `phrases` a pair of these and (rows, length, width) float32 numbers; and
@@ -35,7 +37,9 @@ def bucketed_dataset(
     """
     import tensorflow as tf
 
-    order = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
+    order = np.concatenate(
+        [np.arange(len(parts)) if rng is None else rng.permutation(len(parts)) for _ in range(passes)]
+    )
     maxlen = maxlen_of(parts)
     firsts = np.cumsum([0, *map(len, read_column(parts, "length"))])
 
@@ -55,7 +59,7 @@ def bucketed_dataset(
     signature = signature, tf.TensorSpec((None, 1), tf.float32)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     # So is the number of batches: Keras would warn that the data ran out.
-    count = batches_an_epoch(parts, batch_size, bucketing=bucketing)
+    count = passes * batches_an_epoch(parts, batch_size, bucketing=bucketing)
     options = tf.data.Options()
     # The tuner has nothing to tune, but in every other epoch it gives both directions of the recurrent layer one
     # processor, and the epoch takes 1.7 times as long (benchmarks/performance-notes.md).
@@ -64,7 +68,7 @@ def bucketed_dataset(
 
 
 def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
-    """Return the number of batches in `bucketed_dataset`."""
+    """Return the number of batches in one pass of `bucketed_dataset`."""
     maxlen = maxlen_of(parts)
     padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in read_column(parts, "length"))
     return sum(len(plan_batches(lengths, batch_size)) for lengths in padded_lengths)

@@ -56,7 +56,7 @@ def show_run(folder: Path) -> int:
         table.add_row(name, *(f"{its[name]:.4f}" for its in judged.values()))
     console.print(table)
     sentences = describe_results(metrics)
-    console.print(sentences["baseline"], sentences["choice"], sep="\n")
+    console.print(sentences["derived"], sentences["baseline"], sentences["choice"], sep="\n")
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)

@@ -33,12 +33,13 @@ def write_made_up(path, rng) -> None:
 def test_of_120_made_up_texts_the_linear_model_serves_without_a_mistake(run, tmp_path, store, capsys):
     write_made_up(tmp_path / "moods.csv", np.random.default_rng(0))
     preset = read_preset("fast")
-    preset["training"]["min_steps"] = 0  # one epoch teaches the network nothing
     own = {"data": preset["data"] | {"dataset": str(tmp_path / "moods.csv")}}
     metrics = run(RunSettings.model_validate(preset | own))
     candidates = metrics["candidates"]
     assert (candidates["considered"], candidates["chosen"]) == ("best", "linear")
-    assert candidates["linear"]["value"] == 1 > candidates["network"]["value"]
+    assert candidates["linear"]["value"] == 1 >= candidates["network"]["value"]
+    own = {"validation_texts": 20, "validation": "a split of their own"}
+    assert metrics["derived"] == own | {"folds": 4, "epochs": 9, "passes": 20}
     assert metrics["test"]["accuracy"] == metrics["baseline"]["accuracy"] == 1
     assert metrics["promotion"]["decision"] == "champion"
     assert "The linear model serves: " in (metrics["folder"] / "report.html").read_text()

@@ -27,3 +27,13 @@ def test_each_epoch_has_its_own_order_of_parts():
     assert (orders[0] == orders[1]).all()
     assert (orders[0] != orders[2]).any()
     assert sorted(orders[0]) == sorted(orders[2])
+
+
+def test_few_texts_are_read_several_times_in_another_order_each():
+    rng = np.random.default_rng(1)
+    dataset = bucketed_dataset([TEXTS], 16, bucketing=True, rng=rng, passes=3)
+    tokens = [tuple(row[row > 0]) for batch, _ in dataset for row in batch.numpy()]
+    passes = [tokens[start : start + 120] for start in (0, 120, 240)]
+    assert sorted(passes[0]) == sorted(passes[1]) == sorted(passes[2])
+    assert passes[0] != passes[1] != passes[2]
+    assert len(dataset) == sum(1 for _ in dataset)

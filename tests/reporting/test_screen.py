@@ -40,6 +40,7 @@ def test_an_error_in_a_log_line_is_described():
 CANDIDATES = {"considered": "best", "chosen": "network", "metric": "accuracy"}
 CANDIDATES |= {name: {"value": 0.9, "log_loss": 0.3} for name in ("network", "linear")}
 HISTORY = [{"epoch": 1, "loss": 0.5, "val_loss": 0.5}]
+DERIVED = {"validation_texts": 1_100, "validation": "stratified by label", "folds": 4, "epochs": 9, "passes": 20}
 COMPARISON = {
     "metric": "accuracy",
     "ci95": [0, 0.2],
@@ -67,6 +68,7 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
         metrics |= {
             "candidates": CANDIDATES,
             "history": HISTORY,
+            "derived": DERIVED,
             "test": numbers,
             "baseline": numbers,
             "promotion": {"model": name, "decision": "champion", "reason": name},
@@ -78,7 +80,8 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
             show_run(folder)
             show_inventory(findings)
     text = printed.getvalue()
-    for line in (f"{name}: 9 test", f"│ {name} ", f"{name}, champion: {name}\n", f"Report: {folder}"):
+    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 4 folds, epochs: 9 of 20 passes."
+    for line in (derived, f"{name}: 9 test", f"│ {name} ", f"{name}, champion: {name}\n", f"Report: {folder}"):
         assert line in text
     for line in (f"folder: {name}\n", f"removed: {name}\n", f"│ {name.replace('/', '|')}/0"):
         assert line in text
@@ -93,6 +96,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
         "steps": [],
         "candidates": CANDIDATES,
         "history": HISTORY,
+        "derived": DERIVED | {"folds": None, "passes": 1},
         "test": numbers,
         "baseline": numbers,
         "promotion": None,
@@ -100,6 +104,8 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
     (tmp_path / METRICS).write_text(json.dumps(metrics))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         show_run(tmp_path)
+    derived = "Derived from the texts: 1,100 validation texts (stratified by label), epochs: 9."
+    assert derived in " ".join(printed.getvalue().split())
     for name in HEADLINES:
         assert name in printed.getvalue()
         assert printed.getvalue().count(f"{numbers[name]:.4f}") == 2

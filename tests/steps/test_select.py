@@ -1,29 +1,51 @@
+import numpy as np
 import pytest
 
 from tasks.evaluation.findings import describe_choice
-from tasks.evaluation.result_files import CandidateMetrics
-from tasks.select import choose
+from tasks.evaluation.scores import Scores
+from tasks.select import choose, is_better
 
-BETTER, WORSE = CandidateMetrics(value=0.9, log_loss=0.3), CandidateMetrics(value=0.8, log_loss=0.2)
-SURER = CandidateMetrics(value=0.9, log_loss=0.2)
+LABELS = np.tile(np.array([0, 1], np.int8), 200)
+ROWS = np.arange(len(LABELS))
+
+
+def scores(mistakes: int, confidence: float, first: int = 0) -> Scores:
+    """Scores of 400 texts with as many mistakes, from the `first` text on."""
+    is_right = (first > ROWS) | (first + mistakes <= ROWS)
+    return Scores(LABELS, np.where(is_right == (LABELS == 1), confidence, 1 - confidence).astype(np.float32))
 
 
 @pytest.mark.parametrize(
     ("network", "linear", "considered", "chosen"),
     [
-        (BETTER, WORSE, "best", "network"),
-        (WORSE, BETTER, "best", "linear"),
-        (BETTER, SURER, "best", "linear"),
-        (SURER, BETTER, "best", "network"),
-        (BETTER, BETTER, "best", "linear"),
-        (WORSE, BETTER, "network", "network"),
+        (scores(40, 0.9), scores(80, 0.9), "best", "network"),
+        (scores(80, 0.9), scores(40, 0.9), "best", "linear"),
+        (scores(40, 0.9), scores(40, 0.9), "best", "linear"),
+        (scores(80, 0.9), scores(40, 0.9), "network", "network"),
+        # 10 and 11 mistakes on different texts: within a standard error.
+        (scores(10, 0.97), scores(11, 0.97, first=200), "best", "linear"),
+        # So are these, and log loss says that the network's probabilities are better.
+        (scores(10, 0.97), scores(11, 0.6, first=200), "best", "network"),
+        # A better log loss does not outweigh a worse accuracy.
+        (scores(80, 0.8), scores(40, 0.6), "best", "linear"),
     ],
 )
-def test_the_linear_model_serves_unless_the_network_is_better_or_alone(network, linear, considered, chosen):
-    candidates = choose(network, linear, "accuracy", considered)
+def test_the_linear_model_serves_unless_the_network_is_better_by_more_than_noise(network, linear, considered, chosen):
+    candidates = choose({"linear": linear, "network": network}, "accuracy", 0.5, considered)
     assert candidates.chosen == chosen
     said = describe_choice(candidates)
-    assert said.startswith(f"The {'linear model' if chosen == 'linear' else 'network'} serves: ")
-    assert f"{network.value:.4f} (log loss {network.log_loss:.4f})" in said
+    assert said.startswith(f"The {'linear model' if chosen == 'linear' else 'network'} serves: validation accuracy ")
+    for its in (candidates.network, candidates.linear):
+        assert f"{its.value:.4f} (log loss {its.log_loss:.4f})" in said
     assert ("--promotion.candidates network" in said) == (chosen == "linear")
     assert ("--promotion.candidates best" in said) == (considered == "network")
+
+
+def test_a_small_lead_is_noise_on_few_texts_and_counts_on_many():
+    def resized(its: Scores, times: int) -> Scores:
+        return Scores(np.tile(its.labels, times), np.tile(its.probabilities, times))
+
+    network, linear = scores(30, 0.9), scores(36, 0.9, first=200)
+    assert not is_better(network, linear, "accuracy", 0.5)
+    assert is_better(resized(network, 20), resized(linear, 20), "accuracy", 0.5)
+    assert is_better(resized(network, 20), resized(linear, 20), "f1_macro", 0.5)

@@ -8,12 +8,12 @@ import pytest
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
 from tasks.core.settings import ModelSettings, TrainingSettings
-from tasks.network.batches import batches_an_epoch
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
 from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import padded_schema, write_padded
 from tasks.train import (
+    EPOCH_STEPS,
     balanced_weights,
     compile_model,
     fit,
@@ -21,6 +21,7 @@ from tasks.train import (
     goes_beyond,
     is_done,
     settings_of_epochs,
+    steps_an_epoch,
     train,
     with_enough_epochs,
 )
@@ -137,7 +138,8 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
 
     five = key(epochs=5)
     assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
-    assert len({five, key(seed=5), key(batch_size=8), key(learning_rate=0.1)}) == 4
+    assert len({five, key(seed=5), key(batch_size=8), key(learning_rate=0.1), key(min_steps=9)}) == 5
+    assert key(min_steps=100) == key(min_steps=200), "the same passes over few texts in each epoch"
     # A falling step size depends on when it is to end.
     falling = [key(epochs=epochs, learning_rate_decay="cosine") for epochs in (5, 6)]
     assert len({five, *falling}) == 3
@@ -147,11 +149,13 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     assert key(epochs=1) != whole
 
 
-def test_few_texts_get_as_many_epochs_as_the_least_number_of_batches_needs(padded):
+def test_few_texts_are_read_as_often_as_the_least_number_of_batches_needs(padded):
     assert with_enough_epochs(settings(epochs=2, min_steps=0), [padded]).epochs == 2
     many = with_enough_epochs(settings(epochs=2, min_steps=100), [padded])
-    batches = batches_an_epoch([padded], many.batch_size, bucketing=many.bucketing)
-    assert (many.epochs - 1) * batches < 100 <= many.epochs * batches
+    steps = steps_an_epoch([padded], many)
+    assert (many.epochs - 1) * steps < 100 <= many.epochs * steps
+    assert steps_an_epoch([padded], settings(min_steps=0)) < EPOCH_STEPS
+    assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch has some batches between its checkpoints"
 
 
 def test_early_stopping_waits_for_its_patience():
