@@ -70,7 +70,7 @@ def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> Pack
     downloaded = downloaded or download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
-    packaged = package.of(made, settings=settings.evaluation)
+    packaged = package.of(made, settings=settings.evaluation, about=settings.package)
     return PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
 
 

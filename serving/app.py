@@ -102,6 +102,7 @@ class Service:
             "dataset": facts.dataset,
             "dataset_sha256": facts.dataset_sha256,
             "test": now.test,
+            "champions": self.champion.history,
             "report": f"{self.settings.root_path}/report" if now.report else None,
             "limits": self.settings.model_dump(include={"max_texts", "max_characters", "max_explained", "max_body"}),
         }
@@ -197,7 +198,7 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         health = {"status": "ok", "token": settings.token is not None}
         return JSONResponse(health | ({"rejected_champion": rejected} if rejected else {}))
 
-    @app.get("/model", summary="The model's version, labels, test accuracy and limits")
+    @app.get("/model", summary="The model's version, labels, test accuracy and limits, and the champions so far")
     async def model() -> Response:
         return JSONResponse(service.describe())
 

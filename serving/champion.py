@@ -15,7 +15,7 @@ from tasks.core.error_messages import describe
 from tasks.core.errors import PipelineError
 from tasks.core.layout import METRICS, REPORT
 from tasks.network.bundle import Classifier, open_onnx
-from tasks.registry.loading import FoundVersion, find_version, load_version
+from tasks.registry.loading import FoundVersion, champion_history, find_version, load_version
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
@@ -62,7 +62,7 @@ def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
 
 
 class Champion:
-    """The model that serves now, and the poll for a new champion."""
+    """The model that serves now, the champions of its registered model so far, and the poll for a new one."""
 
     def __init__(self, settings: ServeSettings, uri: str | None) -> None:
         """Load the model that is to serve.
@@ -77,8 +77,10 @@ class Champion:
         self.now = load_model(self.find(), uri)
 
     def find(self) -> FoundVersion:
-        """Return the version or run that is to serve."""
-        return find_version(self.settings.model, self.settings.registered_model, self.uri)
+        """Return the version or run that is to serve, and read the history of champions."""
+        found = find_version(self.settings.model, self.settings.registered_model, self.uri)
+        self.history = champion_history(found.registered_model, self.uri)
+        return found
 
     def look(self) -> bool:
         """Load another champion, if there is one; return whether there was.

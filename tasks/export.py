@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.flow_settings import ExportSettings
+from tasks.core.layout import CARD
 from tasks.core.paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, open_keras, open_onnx
 from tasks.network.onnx_network import write_network
@@ -57,7 +58,7 @@ def check_place_of(settings: ExportSettings) -> None:
 
 
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
-    """Write the classifier and classifier.json to `output`; return the largest difference between their scores.
+    """Write the classifier, classifier.json and README.md to `output`; return the largest difference of the scores.
 
     Raises:
         InputError: `output` exists or cannot be written.
@@ -68,6 +69,8 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
         classifier.facts.write(draft)
+        if classifier.card:
+            (draft / CARD).write_text(classifier.card, encoding="utf-8")
         gap = float(np.abs(score(draft, PROBES) - classifier.predict(PROBES)).max())
         if gap > tolerance:
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")
@@ -81,5 +84,7 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     check_output(output)
     classifier = load_version(find_version(settings.model, settings.registered_model, uri), uri, open_keras)
     gap = export_classifier(classifier, output, settings.format)
+    if not classifier.card:
+        get_run_logger().warning("%s has no model card: train it again to get one", classifier.name)
     get_run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

@@ -1,21 +1,28 @@
-"""Package: write the bundle that scores raw text."""
+"""Package: write the bundle that scores raw text, with its model card."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from tasks.core.settings import ThresholdSettings
+from tasks.core.layout import METRICS
+from tasks.core.settings import PackageSettings, ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.metrics import find_confidence_threshold
+from tasks.evaluation.model_card import write_card
 from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
-from tasks.texts.encoded import Encoding, read_split
-from tasks.texts.padded import PaddedFile, padded_file
+from tasks.texts.encoded import Encoding, read_split, read_vocabulary
+from tasks.texts.padded import SPLITS, PaddedFile, padded_file
+from tasks.texts.sources.imdb import NPZ_SHA256
+from tasks.texts.sources.rotten_tomatoes import MEMBER_SHA256
 from tasks.texts.vocabulary import list_offsets
+
+ENGLISH = (NPZ_SHA256, MEMBER_SHA256)  # of the data sets whose language is known
 
 
 def uncut_lengths(encoded: Path, train_rows: int) -> np.ndarray:
@@ -35,10 +42,12 @@ def package(
     trained: Path,
     scored: Path,
     selected: Path,
+    evaluated: Path,
     settings: ThresholdSettings,
+    about: PackageSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the bundle of the selected model; return the name of its dataset."""
+    """Write the bundle of the selected model and its card; return the name of its dataset."""
     dataset, train = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train"))
     metadata, bucketing = train.metadata, Training.read(trained).bucketing
     maxlen, padding, truncating = int(metadata["maxlen"]), metadata["padding"], metadata["truncating"]
@@ -64,4 +73,14 @@ def package(
         counts_start=False,
     )
     write_bundle(folder, encoded, scored, facts)
+    encoding = Encoding.read(encoded)
+    write_card(
+        folder,
+        read_vocabulary(encoded)[: encoding.vocabulary_size - encoding.index_from - 1],
+        language="en" if dataset.sha256 in ENGLISH else None,
+        sizes={split: PaddedFile(padded_file(padded, split)).rows for split in SPLITS},
+        metrics=json.loads((evaluated / METRICS).read_bytes()),
+        facts=facts,
+        licence=about.licence,
+    )
     return {"dataset": dataset.name}

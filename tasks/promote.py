@@ -15,7 +15,7 @@ from tasks.registry import versions
 from tasks.registry.client import registry
 from tasks.registry.contenders import NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
-from tasks.registry.loading import described, fetch_bundle, has_files
+from tasks.registry.loading import champion_history, described, fetch_bundle, has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
@@ -161,7 +161,11 @@ def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]
 def promote(
     *, tracking: dict[str, Any], downloaded: Artifact, settings: PromotionSettings, metric: Metric | None = None
 ) -> dict[str, Any]:
-    """Decide whether the registered version becomes the champion; an earlier decision that holds is kept."""
+    """Decide whether the registered version becomes the champion; an earlier decision that holds is kept.
+
+    Returns:
+        The decision and the "champions" so far, as metrics.json has them.
+    """
     with log_step(str(flow_run.id), "promote") as step:
         decision, is_new = promote_version(tracking, open_store().path(downloaded), settings, metric)
         record = decision.to_json()
@@ -169,7 +173,7 @@ def promote(
             announce_champion(record)
         step["cached"] = not is_new
     get_run_logger().info("%s: %s", decision.decision, decision.reason)
-    return record
+    return record | {"champions": champion_history(tracking["model"], tracking["uri"])}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="promote by hand")

@@ -11,18 +11,19 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from tasks.core.files import digest
-from tasks.core.layout import METRICS
+from tasks.core.layout import CARD, METRICS
 from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.result_files import Candidates, Training
 from tasks.evaluation.scores import HeldOutScores, decision_rule, read_scores, write_held_out
+from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
-from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
+from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset import Dataset
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 CLASSIFIER, FIGURES = "classifier", "figures"
 DIGEST_LETTERS = 32  # MLflow keeps at most 36 letters of a dataset's hash
+DESCRIPTION_LETTERS = 5000  # and of a version's description on PostgreSQL
 
 
 def identify_run(settings: RunSettings, artifacts: RunArtifacts) -> str:
@@ -42,13 +44,16 @@ def identify_run(settings: RunSettings, artifacts: RunArtifacts) -> str:
     return digest({"settings": settings.model_dump(mode="json"), "made": content})
 
 
-def describe_version(
-    settings: RunSettings, dataset: Dataset, packaged: Artifact, reviews: Identities
-) -> dict[str, str]:
+def content_of_bundle(packaged: Artifact) -> str:
+    """Return the hash of a bundle without its model card: a version with another card is the same version."""
+    return digest({name: sha256 for name, sha256 in hashes(packaged).items() if name != CARD})
+
+
+def describe_version(settings: RunSettings, dataset: Dataset, content: str, reviews: Identities) -> dict[str, str]:
     """Return the tags of a version: its content, and the facts that a comparison with another version needs."""
     rule = decision_rule(settings.evaluation, dataset.labels)
     return {
-        CONTENT: packaged.sha256,
+        CONTENT: content,
         "dataset": dataset.name,
         "dataset_sha256": dataset.sha256,
         "labels": json.dumps(dataset.labels),
@@ -214,7 +219,8 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     store, content = open_store(), identify_run(settings, artifacts)
     folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
     dataset = Dataset.read(folders["download"])
-    model, packaged = settings.tracking.registered_model or default_name(dataset.name), artifacts.packaged.sha256
+    model = settings.tracking.registered_model or default_name(dataset.name)
+    packaged = content_of_bundle(artifacts.packaged)
     asked = settings.tracking.experiment
     tracked = find_tracked(asked, content, model, packaged) if uri is None else None
     is_new = False
@@ -227,9 +233,13 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
             is_new = run is None or version is None
             if run is None or version is None:
                 reviews = identify_texts(folders["download"], settings.data.shuffle_seed, settings.data.max_reviews)
-                tags = describe_version(settings, dataset, artifacts.packaged, reviews)
+                tags = describe_version(settings, dataset, packaged, reviews)
                 run = run or log_run(client, experiment, folders, settings, reviews, describe_run(content) | tags, tags)
                 version = version or register(client, uri, run, model, tags)
+                if card := read_card(folders["package"]):
+                    _metadata, _, text = card.partition("\n---\n")
+                    shown = text[:DESCRIPTION_LETTERS].rpartition("\n")[0]
+                    client.update_model_version(model, str(version), shown.strip())
             tracked = experiment, run.info.run_id, version
     names = dict(zip(("experiment_id", "run_id", "version"), tracked, strict=True))
     return {"uri": uri, "model": model, "content": content} | names, is_new

@@ -5,6 +5,7 @@
     vocabulary.json    the words, in order of rank
     encoding.json      how words become token ids
     classifier.json    padding, threshold, labels and a profile of the training texts: `BundleFacts`
+    README.md          the model card; bundles of before there were cards have none
 
 `write_bundle` fills the folder. `open_onnx` and `open_keras` turn it into a `Classifier`: texts in, probabilities out.
 """
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from tasks.core.errors import ModelError
 from tasks.core.files import digest, hash_file
+from tasks.core.layout import CARD
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.scores import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
@@ -160,9 +162,10 @@ class Classifier:
 
 @dataclass(frozen=True)
 class KerasClassifier(Classifier):
-    """A classifier that also has the Keras network, for exports."""
+    """A classifier that also has the Keras network and the model card, for exports."""
 
     network: "keras.Model"
+    card: str | None
 
 
 def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> Classifier:
@@ -187,7 +190,12 @@ def open_keras(name: str, folder: Path, registered_model: str | None = None) -> 
     model = load_model(network)
     score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)
     sha256 = hash_bundle(folder, network)
-    return KerasClassifier(name, words, encoding, facts, score, registered_model, sha256, model)
+    return KerasClassifier(name, words, encoding, facts, score, registered_model, sha256, model, read_card(folder))
+
+
+def read_card(folder: Path) -> str | None:
+    """Return the model card of a bundle or registered version; None if it is from before there were cards."""
+    return (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else None
 
 
 def hash_bundle(folder: Path, network: Path) -> str:

@@ -18,7 +18,7 @@ from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
-from tasks.registry.versions import CONTENT, model_or_default, version_or_champion
+from tasks.registry.versions import CONTENT, model_or_default, past_champions, version_or_champion
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
@@ -72,6 +72,14 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
     with registry(uri) if uri else own_registry() as client:
         name = model_or_default(client, registered_model)
         return described(version_or_champion(client, name, int(model) if model else None))
+
+
+def champion_history(model: str | None, uri: str | None) -> list[dict[str, Any]]:
+    """Return the champions of a registered model so far, as `past_champions` does; [] for the model of a run folder."""
+    if model is None:
+        return []
+    with registry(uri) if uri else own_registry() as client:
+        return past_champions(client, model)
 
 
 def find_run(folder: Path) -> FoundVersion:

@@ -34,9 +34,9 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 MODELS = """
-SELECT m.name, json_group_object(a.alias, CAST(a.version AS TEXT)) FILTER (WHERE a.alias IS NOT NULL)
-FROM registered_models m LEFT JOIN registered_model_aliases a ON a.name = m.name
-WHERE ? IN ('', m.name) GROUP BY m.name ORDER BY m.name"""
+SELECT name, (SELECT json_group_object(alias, CAST(version AS TEXT)) FROM registered_model_aliases WHERE name = m.name),
+    (SELECT json_group_object(key, value) FROM registered_model_tags WHERE name = m.name)
+FROM registered_models m WHERE ? IN ('', name) ORDER BY name"""
 # For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
 VERSIONS = """
 SELECT v.name, CAST(v.version AS TEXT), COALESCE(v.storage_location, v.source),
@@ -133,10 +133,11 @@ def fit_addresses(path: Path) -> None:
 
 
 class OwnModel(NamedTuple):
-    """A registered model: its name, and its aliases with their versions."""
+    """A registered model: its name, its aliases with their versions, and its tags."""
 
     name: str
     aliases: dict[str, str]
+    tags: dict[str, str]
 
 
 class OwnVersion(NamedTuple):
@@ -164,7 +165,15 @@ class OwnRegistry:
     def search_registered_models(self, filter_string: str = "", max_results: int = 1000) -> list[OwnModel]:
         """Return the registered models, by name."""
         rows = self.rows(MODELS, name_in(filter_string))
-        return [OwnModel(name, json.loads(aliases)) for name, aliases in rows[:max_results]]
+        return [OwnModel(name, json.loads(aliases), json.loads(tags)) for name, aliases, tags in rows[:max_results]]
+
+    def get_registered_model(self, name: str) -> OwnModel:
+        """Return a registered model.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {its.name: its for its in self.search_registered_models(f"name = '{name}'")}[name]
 
     def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
         """Return the versions of a model, the oldest first."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.core.files import digest, hash_file
+from tasks.core.layout import CARD
 from tasks.network.bundle import FACTS, MLFLOW_MODEL, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
@@ -106,6 +107,8 @@ def write_registered(packaged: Path, folder: Path) -> None:
     for name, place in PLACES.items():
         (folder / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(packaged / name, folder / place)
+    if (packaged / CARD).exists():
+        shutil.copyfile(packaged / CARD, folder / CARD)
 
 
 def write_modules(folder: Path) -> Path:
@@ -122,7 +125,7 @@ def write_modules(folder: Path) -> Path:
 
 
 def content_of(folder: Path) -> str:
-    """Return the hash of a registered classifier's content, which is the hash of the artifact that it was packaged as.
+    """Return the hash of a registered classifier's content: of all files of its bundle except the model card.
 
     Raises:
         FileNotFoundError: a file is missing.

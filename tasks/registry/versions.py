@@ -189,7 +189,7 @@ def record_decision(client: "MlflowClient", version: "ModelVersion", decision: D
     return record
 
 
-def past_champions(client: "MlflowClient", model: str) -> list[dict[str, Any]]:
+def past_champions(client: Models, model: str) -> list[dict[str, Any]]:
     """Return "version", "at", "by", "reason" and "accuracy" of every champion so far, the first one first."""
     tags = client.get_registered_model(model).tags
     return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]

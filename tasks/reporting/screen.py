@@ -117,7 +117,7 @@ def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> int:
 
 def show_promotion(record: dict[str, Any]) -> int:
     """Print which version was promoted and which one it replaced, the decision on a run's, or the champions so far."""
-    if "champions" in record:
+    if "decision" not in record:
         table = Table("version", "since", "by", "accuracy", "reason", title=f"champions of {record['model']}")
         for entry in record["champions"]:
             accuracy = "" if entry["accuracy"] is None else f"{entry['accuracy']:.4f}"

@@ -6,7 +6,7 @@ import importlib.util
 import platform
 from pathlib import Path
 
-from tasks.core.files import digest
+from tasks.core.files import digest, hash_file
 from tasks.core.machine import library_version
 
 PROJECT = ("tasks", "flows")
@@ -24,12 +24,18 @@ LIBRARIES = {
 
 
 def describe_code(module: str) -> dict[str, str]:
-    """Return the fingerprints of a module and its imports, and the versions of the libraries that they import."""
+    """Return the fingerprints of a module and its imports, and the versions of the libraries that they import.
+
+    A module's template is the file with its name and `.jinja`.
+    """
     modules = project_modules(module)
     versions = library_versions(frozenset(modules.values()))
-    return {f"module {name}": fingerprint(path) for name, path in modules.items()} | {
-        f"library {name}": version for name, version in versions.items()
-    }
+    templates = {name: path.with_suffix(".jinja") for name, path in modules.items()}
+    return (
+        {f"module {name}": fingerprint(path) for name, path in modules.items()}
+        | {f"module {name}.jinja": hash_file(path) for name, path in templates.items() if path.exists()}
+        | {f"library {name}": version for name, version in versions.items()}
+    )
 
 
 @functools.cache

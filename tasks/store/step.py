@@ -95,10 +95,10 @@ class Step:
         result: Artifact = self.task(**inputs, return_state=True).result()
         return result
 
-    def of(self, artifacts: RunArtifacts, settings: BaseModel) -> Artifact:
+    def of(self, artifacts: RunArtifacts, **settings: BaseModel) -> Artifact:
         """Run the step with those of a run's artifacts that it takes, and return its artifact."""
         taken = inspect.signature(self.function).parameters
-        return self(**{name: value for name, value in vars(artifacts).items() if name in taken}, settings=settings)
+        return self(**{name: value for name, value in vars(artifacts).items() if name in taken}, **settings)
 
     def with_options(self, **options: Any) -> "Step":
         """Return the step with other options of its Prefect task, as `retries=0`."""

@@ -4,9 +4,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tasks.registry.client import registry
+from tasks.registry.versions import CHAMPION, Decision, record_decision, version_or_champion
 from tests.serving.browsing import CHROMIUM, browsing
 from tests.serving.running import service
-from tests.support.champions import store_with_champion, write_run_of
+from tests.support.champions import MODEL, store_with_champion, write_run_of
 from tests.support.web import proxying
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
@@ -18,6 +20,10 @@ def running(tmp_path_factory):
     """A service whose model has a report."""
     with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         write_run_of(root, {"accuracy": 0.8512, "ci95": [0.84, 0.86]}, "the report")
+        with registry(None) as client:
+            for reason, by in (("the <b>first</b>", "run"), ("back to it", "hand")):
+                version = version_or_champion(client, MODEL, 1)
+                record_decision(client, version, Decision(decision=CHAMPION, reason=reason, by=by))
         with service(root, log=root / "service.log") as running:
             yield running
 
@@ -51,6 +57,18 @@ def test_a_typed_text_is_classified_with_the_keyboard_only(running, tmp_path, sc
         assert hosts == {f"127.0.0.1:{running.port}"}
         assert page.events_of("Runtime.consoleAPICalled") + page.events_of("Runtime.exceptionThrown") == []
         assert page.events_of("Log.entryAdded") == []
+
+
+def test_the_page_shows_which_version_served_when_and_why(running, tmp_path):
+    with browsing(f"http://127.0.0.1:{running.port}/", tmp_path / "profile") as page:
+        page.wait("document.querySelector('#champions li')")
+        page.value("document.querySelector('#champions summary').click()")
+        last, first = page.value("document.querySelector('#champions ul').innerText").splitlines()
+        assert last.startswith("Version 1 since 2")
+        assert last.endswith("Z, by hand: back to it")
+        assert first.endswith("Z, by run: the <b>first</b>")
+        assert page.value("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.events_of("Runtime.exceptionThrown") + page.events_of("Log.entryAdded") == []
 
 
 def test_the_api_page_lists_every_path_with_an_example(running, tmp_path):

@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.network.bundle import open_keras
+from tasks.registry.client import registry
+from tasks.registry.versions import CHAMPION, Decision, record_decision, version_or_champion
 from tests.serving.running import TEST, ask, send
 
 
@@ -34,6 +36,17 @@ def test_model_returns_version_accuracy_and_report(running):
     assert (status, content["version"], content["labels"]) == (200, 1, ["negative", "positive"])
     assert content["test"] == TEST
     assert ask(running.port, content["report"]) == (200, "<p>the report</p>")
+
+
+def test_model_returns_the_champions_so_far(running, store, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+    assert ask(running.port, "/model")[1]["champions"] == []
+    with registry(None) as client:
+        version = version_or_champion(client, "imdb-classifier", 1)
+        record_decision(client, version, Decision(decision=CHAMPION, reason="the first", by="run"))
+    time.sleep(1)
+    (entry,) = ask(running.port, "/model")[1]["champions"]
+    assert (entry["version"], entry["by"], entry["reason"], entry["accuracy"]) == (1, "run", "the first", None)
 
 
 def test_health_metrics_and_openapi_respond(running):

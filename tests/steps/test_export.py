@@ -148,6 +148,14 @@ def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classif
     assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
 
 
+@pytest.mark.parametrize("kind", list(FORMATS))
+def test_an_export_has_the_card_of_its_bundle(classifier, tmp_path, kind):
+    export_classifier(dataclasses.replace(classifier, card="# a card é\n"), tmp_path / "with", kind)
+    assert (tmp_path / "with" / "README.md").read_text(encoding="utf-8") == "# a card é\n"
+    export_classifier(classifier, tmp_path / "without", kind)  # a bundle of before there were cards
+    assert not (tmp_path / "without" / "README.md").exists()
+
+
 def test_an_export_whose_scores_differ_is_not_kept(classifier, tmp_path, monkeypatch):
     write, score, _tolerance = FORMATS["onnx"]
     monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))

@@ -1,3 +1,4 @@
+import html
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.predict import predict_text
 from tasks.registry.client import address_of
+from tasks.registry.mlflow_model import content_of
 from tasks.reporting.screen import show_promotion, show_run
 from tests.support.champions import MODEL, logged_runs
 from tests.support.servers import mlflow_server
@@ -52,7 +54,14 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
     assert champion.run_id == metrics["tracking"]["run_id"] == logged_run.info.run_id
     assert champion.source == model.artifact_location
     assert str(trained) in champion.source
-    assert champion.tags["content_sha256"] == metrics["artifacts"]["package"]["sha256"]
+    registered = Path(urlsplit(champion.source).path)
+    assert champion.tags["content_sha256"] == content_of(registered)
+    card = (registered / "README.md").read_text()
+    assert card == (trained / metrics["artifacts"]["package"]["key"] / "README.md").read_text()
+    assert champion.description.startswith("# imdb-classifier\n")
+    assert f"---\n\n{champion.description}\n" in card
+    assert f"| test | {metrics['dataset']['test']} | {metrics['test']['accuracy']:.4f} |" in champion.description
+    assert metrics["dataset"]["sha256"] in champion.description
 
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", address_of(None))
@@ -74,6 +83,27 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
     network.write_bytes(network.read_bytes()[:-1] + b"!")
     with pytest.raises(RegistryError, match=r"version 1: its files are not those that were registered"):
         predict_text(PredictSettings(text="word5"), None)
+
+
+def test_another_licence_packages_the_model_again_and_is_the_same_version(run, imdb, trained):
+    first = run(tracked(imdb))
+    other = run(tracked(imdb, package={"licence": "My own, see | LICENCE"}))
+    assert [step["name"] for step in other["steps"] if not step["cached"]] == ["package", "track"]
+    assert {step["cause"] for step in other["steps"] if step["name"] == "package"} == {
+        "package.licence none → My own, see | LICENCE"
+    }
+    assert other["tracking"]["version"] == first["tracking"]["version"] == 1
+    assert other["promotion"] == first["promotion"]
+    description = MlflowClient(address_of(None), address_of(None)).get_model_version(MODEL, "1").description
+    assert description.endswith("## Licence\n\nMy own, see \\| LICENCE")
+
+
+def test_a_card_that_is_too_long_for_mlflow_is_cut_at_a_line(run, imdb, trained, monkeypatch):
+    monkeypatch.setattr(tasks.track, "DESCRIPTION_LETTERS", 300)
+    run(tracked(imdb))
+    description = MlflowClient(address_of(None), address_of(None)).get_model_version(MODEL, "1").description
+    assert 150 < len(description) <= 300
+    assert f"{description}\n" in next(trained.glob("package/*/README.md")).read_text()
 
 
 def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained, capsys):
@@ -105,7 +135,21 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     promote_flow(PromoteSettings(version=2))
     record = promote_flow(PromoteSettings(back=True, reason="more false alarms"))
     assert (record["version"], record["against"]) == (1, 2)
+    # The nightly run leaves it so, and its report has the history.
+    nightly = run(tracked(imdb, training={"seed": 5}))
+    assert (nightly["promotion"]["decision"], nightly["promotion"]["version"]) == ("neither", 2)
+    assert client.get_model_version_by_alias(MODEL, "champion").version == 1
     history = promote_flow(PromoteSettings(list=True))
+    assert nightly["promotion"]["champions"] == history["champions"]
+    page = html.unescape((nightly["folder"] / "report.html").read_text())
+    table = page[page.index("Champions of imdb-classifier so far") :]
+    rows = [
+        f"<td>{its['version']}</td><td>{its['at']}</td><td>{its['by']}</td>"
+        f'<td class="number">{its["accuracy"]:.4f}</td><td>{its["reason"]}</td>'
+        for its in reversed(history["champions"])
+    ]
+    assert rows == [row for row in rows if row in table]
+    assert table.index(rows[0]) < table.index(rows[-1])
     assert [entry["version"] for entry in history["champions"]] == [1, 2, 1, 1, 2, 1]
     assert [entry["by"] for entry in history["champions"]] == ["run", *["hand"] * 5]
     last = history["champions"][-1]

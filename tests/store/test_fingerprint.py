@@ -75,6 +75,13 @@ def test_a_change_in_what_determines_results_changes_the_keys_that_depend_on_it(
     assert steps <= changed(monkeypatch, f"tasks/{file}")
 
 
+def test_a_changed_model_card_changes_the_bundle_only(monkeypatch):
+    before, real = keys(), module.hash_file
+    monkeypatch.setattr(module, "hash_file", lambda path: "new" if path.name == "model_card.jinja" else real(path))
+    assert {name for name, key in keys().items() if key != before[name]} == {"package"}
+    assert "module tasks.evaluation.model_card.jinja" in package.made_of({})
+
+
 def test_steps_take_nothing_that_determines_results_from_excluded_packages():
     taken = set()
     for step in STEPS:
