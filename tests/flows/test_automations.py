@@ -14,7 +14,7 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.automations import DEPLOYED, check_server, main, printable_webhook, recovery_automations
+from flows.automations import AUTOMATIONS, check_server, main, printable_webhook, read_automations
 from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
 
@@ -144,7 +144,7 @@ def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_our
     if deployment:
         role = {"prefect.resource.role": "deployment", "prefect.resource.name": deployment}
         related.append({"prefect.resource.id": "prefect.deployment.1"} | role)
-    for automation in recovery_automations():
+    for automation in read_automations("recovery"):
         trigger = EventTrigger.model_validate_json(automation.trigger.model_dump_json())
         assert (
             trigger.covers_resources(
@@ -158,7 +158,8 @@ def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_our
 def test_every_deployed_flow_begins_again():
     entrypoints = {deployed["entrypoint"] for deployed in yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]}
     named = {load_flow_from_entrypoint(str(PROJECT / entrypoint)).name for entrypoint in entrypoints}
-    assert named == set(DEPLOYED)
+    for automation in yaml.safe_load(AUTOMATIONS.read_text())["recovery"]:
+        assert set(automation["trigger"]["match_related"][0]["prefect.resource.name"]) == named
 
 
 @pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])

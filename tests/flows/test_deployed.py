@@ -24,9 +24,14 @@ SILENT = 45
 EPOCHS = 80
 
 RECOVERY = f"""
-from datetime import timedelta
-from flows.automations import recovery_automations, renew
-renew(recovery_automations(timedelta(seconds={SILENT}), timedelta(seconds={SILENT})))
+import re
+import sys
+from pathlib import Path
+from flows import automations
+sooner = re.sub(r"within: \\d+", "within: {SILENT}", automations.AUTOMATIONS.read_text())
+automations.AUTOMATIONS = Path(sys.argv[1])
+automations.AUTOMATIONS.write_text(sooner)
+automations.replace_automations("recovery")
 """
 KEEP = """
 import sys
@@ -141,7 +146,7 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole
     prefect("work-pool", "create", POOL, "--type", "process", "--base-job-template", "deploy/pools/process.json")
     prefect("deploy", "--all", "--prefect-file", "deployment.yaml")
     assert len(ask(api, "deployments/filter")) == 5
-    prefect("-c", RECOVERY, command=python)
+    prefect("-c", RECOVERY, str(tmp_path / "automations.yaml"), command=python)
 
     # A worker takes a run up and is gone before it begins.
     prefect("deployment", "run", "imdb-pipeline-housekeeping/weekly")
