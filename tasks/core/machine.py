@@ -7,37 +7,27 @@ import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
-from typing_extensions import TypedDict
 
+from tasks.core.environment import PROJECT
 from tasks.core.errors import TrainingError
 
-PROJECT = Path(__file__).resolve().parents[2]
 CPU_FACTS = Path("/proc/cpuinfo")
 VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "scikit-learn", "tensorflow")
 
 
-class Machine(TypedDict):
-    """Where a run ran; `commit` and `dirty` (whether files differed from it) are null outside a checkout."""
-
-    commit: str | None
-    dirty: bool | None
-    processor: str
-    cores: int
-    memory_gb: float
-
-
-def describe_machine() -> Machine:
-    """Return the machine of this process."""
+def describe_machine() -> dict[str, Any]:
+    """Return the machine of this process; `commit` and `dirty` (files differ from it) are None outside a checkout."""
     commit = ask_git("rev-parse", "HEAD")
-    return Machine(
-        commit=commit,
-        dirty=None if commit is None else bool(ask_git("status", "--porcelain", "--untracked-files=no")),
-        processor=name_processor(),
-        cores=os.cpu_count() or 1,
-        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
-    )
+    return {
+        "commit": commit,
+        "dirty": None if commit is None else bool(ask_git("status", "--porcelain", "--untracked-files=no")),
+        "processor": name_processor(),
+        "cores": os.cpu_count() or 1,
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+    }
 
 
 def describe_versions() -> dict[str, str]:

@@ -87,20 +87,17 @@ def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> N
     """Remove an artifact and its lock, if its manifest is undamaged and the folder has no other files."""
     key, store = entry["key"], Store(root)
     with pruned.free(lock_file(root, key)) as free:
-        if not free:
-            pruned.held.append(key)
-            return
         try:
-            others = store.foreign_files(store.read(key))
+            if not free:
+                pruned.held.append(key)
+            elif others := store.foreign_files(store.read(key)):
+                pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
+            elif last_used(root / key) < cutoff:
+                pruned.remove(root / key)
+                pruned.remove(lock_file(root, key))
+                pruned.artifacts.append(entry)
         except DamagedError as damage:
             pruned.foreign_files.append(str(damage))
-            return
-        if others:
-            pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
-        elif last_used(root / key) < cutoff:
-            pruned.remove(root / key)
-            pruned.remove(lock_file(root, key))
-            pruned.artifacts.append(entry)
 
 
 def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:

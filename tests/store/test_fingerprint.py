@@ -25,7 +25,6 @@ STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phr
 # key).
 HARMLESS = {
     *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
-    "tasks.core.machine.Machine",
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
