@@ -5,8 +5,10 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +71,14 @@ def old_store(store: Path) -> Path:
 def copied_registry():
     """Every new store has a copy of one database that MLflow has created, which takes seconds."""
     create = local_database.create_tables
+
+    def copy(path: Path) -> None:
+        shutil.copy(made_once("mlflow.db", create), path)
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE experiments SET artifact_location = ?", (f"{local_database.own_artifacts()}/0",))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_database, "create_tables", lambda path: shutil.copy(made_once("mlflow.db", create), path))
+        patch.setattr(local_database, "create_tables", copy)
         yield
 
 

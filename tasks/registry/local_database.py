@@ -36,13 +36,14 @@ ADDRESSES = (
 MODELS = """
 SELECT name, (SELECT json_group_object(alias, CAST(version AS TEXT)) FROM registered_model_aliases WHERE name = m.name),
     (SELECT json_group_object(key, value) FROM registered_model_tags WHERE name = m.name)
-FROM registered_models m WHERE ? IN ('', name) ORDER BY name"""
+FROM registered_models m WHERE ? IN ('', printf('name = ''%s''', name)) ORDER BY name"""
 # For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
 VERSIONS = """
 SELECT v.name, CAST(v.version AS TEXT), COALESCE(v.storage_location, v.source),
     json_group_object(t.key, t.value) FILTER (WHERE t.key IS NOT NULL)
 FROM model_versions v LEFT JOIN model_version_tags t ON t.name = v.name AND t.version = v.version
-WHERE v.name = ? AND v.current_stage != 'Deleted_Internal' GROUP BY v.version ORDER BY v.version"""
+WHERE printf('name = ''%s''', v.name) = ? AND v.current_stage != 'Deleted_Internal'
+GROUP BY v.version ORDER BY v.version"""
 # No row while a run is being logged, or was killed while it was.
 RUNS = """
 SELECT e.experiment_id, r.run_uuid, m.artifact_location FROM experiments e
@@ -94,23 +95,15 @@ def open_database() -> None:
             left.unlink()
         if not path.exists():
             create_tables(draft)
-            place_runs(draft)
             draft.replace(path)
         fit_addresses(path)
 
 
 def create_tables(path: Path) -> None:
-    """Have MLflow create its database."""
-    from mlflow.tracking import MlflowClient
+    """Have MLflow create its database, so that runs without an experiment keep their files in the store, too."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    address = sqlite_address(path)
-    MlflowClient(address, address).search_experiments(max_results=1)
-
-
-def place_runs(path: Path) -> None:
-    """Have runs without an experiment keep their files in the store, too."""
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE experiments SET artifact_location = ?", (f"{own_artifacts()}/0",))
+    SqlAlchemyStore(sqlite_address(path), own_artifacts())  # type: ignore[no-untyped-call]
 
 
 def fit_addresses(path: Path) -> None:
@@ -164,7 +157,7 @@ class OwnRegistry:
 
     def search_registered_models(self, filter_string: str = "", max_results: int = 1000) -> list[OwnModel]:
         """Return the registered models, by name."""
-        rows = self.rows(MODELS, name_in(filter_string))
+        rows = self.rows(MODELS, filter_string)
         return [OwnModel(name, json.loads(aliases), json.loads(tags)) for name, aliases, tags in rows[:max_results]]
 
     def get_registered_model(self, name: str) -> OwnModel:
@@ -177,7 +170,7 @@ class OwnRegistry:
 
     def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
         """Return the versions of a model, the oldest first."""
-        rows = self.rows(VERSIONS, name_in(filter_string))
+        rows = self.rows(VERSIONS, filter_string)
         return [OwnVersion(name, number, as_of_here(source), json.loads(tags)) for name, number, source, tags in rows]
 
     def get_model_version(self, name: str, version: str) -> OwnVersion:
@@ -192,11 +185,6 @@ class OwnRegistry:
         """Return the ids of experiment and run of the finished run with the given content and its model's files."""
         rows = self.rows(RUNS, experiment, content)
         return next(((str(id_), run) for id_, run, source in rows if folder_of(as_of_here(source)).is_dir()), None)
-
-
-def name_in(filter_string: str) -> str:
-    """Return NAME of the filter `name = 'NAME'`."""
-    return filter_string.removeprefix("name = '").removesuffix("'")
 
 
 def as_of_here(address: str) -> str:
