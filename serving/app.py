@@ -42,16 +42,12 @@ class Service:
         self.counts = Counts(lambda: self.batcher.texts_waiting)
         self.counts.set_model(self.counts.serves, champion.now.classifier.name)
 
-    def score(self, texts: list[str]) -> tuple[str, list[dict[str, Any]]]:
-        """Return the model's name and the verdicts."""
+    def score(self, texts: list[str], explain: int = 0) -> tuple[str, list[dict[str, Any]]]:
+        """Return the model's name and the verdicts, with their `explain` most influential words."""
         classifier = self.champion.now.classifier
-        self.counts.batches.observe(len(texts))
-        return classifier.name, judge_texts(classifier, texts)
-
-    def explain(self, texts: list[str], count: int) -> tuple[str, list[dict[str, Any]]]:
-        """Return the model's name and the verdicts with their `count` most influential words."""
-        classifier = self.champion.now.classifier
-        return classifier.name, judge_texts(classifier, texts, count, min(MAX_STEPS, 2 * MAX_STEPS // len(texts)))
+        if not explain:
+            self.counts.batches.observe(len(texts))
+        return classifier.name, judge_texts(classifier, texts, explain, min(MAX_STEPS, 2 * MAX_STEPS // len(texts)))
 
     async def predict(self, request: PredictRequest) -> dict[str, Any]:
         """Return the response of /predict.
@@ -65,7 +61,7 @@ class Service:
                 if self.explaining.locked():
                     raise QueueFull
                 async with self.explaining:
-                    name, verdicts = await run_in_threadpool(self.explain, request.texts, request.explain)
+                    name, verdicts = await run_in_threadpool(self.score, request.texts, request.explain)
             else:
                 name, verdicts = await self.batcher.judge(request.texts)
         except QueueFull:

@@ -89,6 +89,7 @@ class Champion:
         """
         if self.settings.model is not None:
             return False
+        found = None
         try:
             found = self.find()
             if found == self.now.found:
@@ -96,8 +97,10 @@ class Champion:
                 return False
             if self.rejected == found and time.monotonic() < self.next_attempt:
                 return False
-            loaded = self.load(found)
+            loaded = load_model(found, self.uri)
         except Exception as error:  # whatever it is: the service must continue
+            if found:
+                self.rejected, self.next_attempt = found, time.monotonic() + RETRY_SECONDS
             if str(error) != self.logged:
                 self.logged, unforeseen = str(error), not isinstance(error, (PipelineError, OSError))
                 logger.warning("%s goes on serving: %s", self.now.classifier.name, describe(error), exc_info=unforeseen)
@@ -105,11 +108,3 @@ class Champion:
         logger.info("%s serves in place of %s", loaded.classifier.name, self.now.classifier.name)
         self.now, self.logged, self.rejected = loaded, "", None
         return True
-
-    def load(self, found: FoundVersion) -> LoadedModel:
-        """Load a new champion, or remember when to try again."""
-        try:
-            return load_model(found, self.uri)
-        except Exception:
-            self.rejected, self.next_attempt = found, time.monotonic() + RETRY_SECONDS
-            raise
