@@ -178,9 +178,8 @@ def verify(path: Path) -> None:
 def open_checkpoint(store: Store, key: str, check: Callable[[], None]) -> Checkpoint:
     """Return the checkpoint of the training `key`, which is held; `check` as in `Store.held`."""
     folder = store.root / CHECKPOINTS / key
-    if not isinstance(store, SharedStore):
-        return Checkpoint(folder)
-    return Checkpoint(folder, Bucket(f"{store.bucket.address}/{CHECKPOINTS}/{key}"), check)
+    bucket = Bucket(f"{store.bucket.address}/{CHECKPOINTS}/{key}") if isinstance(store, SharedStore) else None
+    return Checkpoint(folder, bucket, check)
 
 
 @contextlib.contextmanager

@@ -70,10 +70,6 @@ class PhraseNumbers(PhraseTable):
         joined = ops.stack([ops.take(self.table, rows, axis=0) for rows in self.rows(tokens)], axis=-1)
         return ops.reshape(joined, (*ops.shape(joined)[:2], self.width))
 
-    def compute_output_shape(self, shape: Any) -> Any:
-        """(batch, length) -> (batch, length, width)."""
-        return *shape, self.width
-
 
 @keras.saving.register_keras_serializable("imdb_pipeline")
 class PhraseLogits(PhraseTable):
@@ -91,10 +87,6 @@ class PhraseLogits(PhraseTable):
         is_again = ops.equal(rows[:, 1:], rows[:, :-1])
         rows = ops.where(ops.pad(is_again, ((0, 0), (1, 0))), self.phrases, rows)
         return ops.sum(ops.take(self.table, rows, axis=0), axis=1) + self.bias
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        """(batch, length) -> (batch, numbers)."""
-        return shape[0], self.numbers
 
 
 @keras.saving.register_keras_serializable("imdb_pipeline")
@@ -114,10 +106,6 @@ class OneVsRest(keras.layers.Layer):
             return ops.sigmoid(self.scale * logits)
         return ops.softmax(self.scale * ops.log_sigmoid(logits))  # scale 1: the sigmoids over their sum
 
-    def compute_output_shape(self, shape: Any) -> Any:
-        """Return the input's shape."""
-        return shape
-
 
 @keras.saving.register_keras_serializable("imdb_pipeline")
 class WordDropout(keras.layers.Layer):
@@ -134,10 +122,6 @@ class WordDropout(keras.layers.Layer):
             return inputs
         kept = keras.random.uniform(ops.shape(inputs)[:2], seed=self.seed_generator) >= self.rate
         return inputs * ops.cast(kept, inputs.dtype)[..., None]
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        """Return the input's shape."""
-        return shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -98,15 +98,14 @@ def find_fault(address: str) -> str | None:
             timeout=CHECK_SECONDS,
             raise_on_status=False,
         )
-        is_mlflow = response.status_code == HTTPStatus.OK and "experiments" in response.json()
+        if response.status_code == HTTPStatus.OK and "experiments" in response.json():
+            return None
     except MlflowException as error:
         cause = first_line(error).rpartition("): ")[2].rstrip("\"')")
         problem = "redirects in a circle" if "redirects" in cause else f"does not answer ({cause}); is it running?"
         return f"{problem}; {CHECK_ADDRESS}"
     except ValueError:
-        is_mlflow = False
-    if is_mlflow:
-        return None
+        pass  # not JSON: the status says what it is
     status = response.status_code
     if status == HTTPStatus.OK:
         return f"answered with a page that is not MLflow's, such as one to log in; {CHECK_ADDRESS}, and {LOGIN}"

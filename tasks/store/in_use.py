@@ -33,8 +33,6 @@ def announce_use(root: Path, key: str = "") -> FileLock:
 
 def take(store: Store, key: str) -> Artifact | None:
     """Return the artifact under `key`, verified and marked as used, so that it is not pruned; or None."""
-    if not store.exists(key):
-        return None
     announce_use(store.root, key)
     with store.locked(key):
         return store.use(key)

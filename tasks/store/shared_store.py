@@ -41,10 +41,6 @@ class SharedStore(Store):
                     raise DamagedError(f"{artifact.key}: has changed since this run took it; run again")
         return super().path(artifact, name)
 
-    def exists(self, key: str) -> bool:
-        """Return whether the bucket has an artifact under `key`, damaged or not."""
-        return self.manifest(key) is not None
-
     def peek(self, key: str) -> Artifact | None:
         """Return the bucket's manifest of the artifact under `key`, or None if there is none; nothing is fetched."""
         manifest = self.manifest(key)

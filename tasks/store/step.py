@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -105,8 +105,8 @@ class Step:
         return replace(self, task=self.task.with_options(**options))
 
     def is_cached(self, **inputs: Any) -> bool:
-        """Return whether the store has an artifact for these inputs, damaged or not."""
-        return open_store().exists(self.key(inputs))
+        """Return whether the store has an artifact for these inputs; its files are not verified."""
+        return open_store().peek(self.key(inputs)) is not None
 
     def key(self, inputs: dict[str, Any]) -> str:
         """Return `<step>/<sha256>` of all that determines the result."""
@@ -263,6 +263,4 @@ def reduce_input(value: Any, annotation: Any) -> Any:
     if isinstance(value, BaseModel):
         known = getattr(annotation, "model_fields", None)
         return value.model_dump(mode="json", include=None if known is None else set(known))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [reduce_input(part, None) for part in value]
     return TypeAdapter(Any).dump_python(value, mode="json")

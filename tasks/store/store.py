@@ -32,10 +32,6 @@ class Store:
             raise DamagedError(f"{self.root / artifact.key}: holds no {name}, only {', '.join(artifact.files)}")
         return self.root / artifact.key / name
 
-    def exists(self, key: str) -> bool:
-        """Return whether there is an artifact under `key`, damaged or not."""
-        return (self.root / key).exists()
-
     def read(self, key: str) -> Artifact:
         """Return the manifest under `key`, without a look at its files; DamagedError if it is missing or altered."""
         path = self.root / key / MANIFEST
