@@ -14,6 +14,7 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+import tasks.reporting.preflight
 from flows.automations import AUTOMATIONS, check_server, main, printable_webhook, read_automations
 from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
@@ -71,6 +72,7 @@ def set_up(monkeypatch, capsys):
 
     def run(server: str | None, *words: str, password: str | None = None) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["automations.py", *words])
+        monkeypatch.setattr(tasks.reporting.preflight, "LONGEST", 60)  # a busy machine answers late
         with temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: password}):
             status = main()
         return status, *capsys.readouterr()

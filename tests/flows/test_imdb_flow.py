@@ -18,12 +18,14 @@ from prefect.settings import PREFECT_API_URL
 import tasks.download
 import tasks.texts.sources.imdb
 from flows import command
+from flows.imdb_flow import run_steps
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.settings import RunSettings
 from tasks.store.pruning import STAMPED_FILES
+from tasks.store.step import planning
 from tests.support.metrics_page import DESCRIBED
-from tests.support.small_runs import STEPS, as_flags, small
+from tests.support.small_runs import STEPS, TRACED_SOONEST, as_flags, small
 
 PROJECT = Path(__file__).parents[2]
 TRAINED = ["train", "score", "select", "evaluate", "figures", "package"]
@@ -33,6 +35,13 @@ def made(metrics: dict) -> list[str]:
     """The steps that were done, not taken from the cache."""
     assert [step["name"] for step in metrics["steps"]] == STEPS
     return [step["name"] for step in metrics["steps"] if not step["cached"]]
+
+
+def planned(settings: RunSettings) -> list[str]:
+    """The steps that would be done, not taken from the cache."""
+    with planning() as plans:
+        run_steps(settings)
+    return [plan.step for plan in plans if plan.status != "cached"]
 
 
 def named(run: str) -> FlowRunFilter:
@@ -46,14 +55,17 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, traine
     assert made(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert made(run(small(imdb, data={"maxlen": 40}))) == [step for step in STEPS if step not in ("download", "encode")]
-    assert made(run(small(imdb, model={"cell": "gru"}))) == ["build", *TRAINED]
-    assert made(run(small(imdb, training={"seed": 5}))) == TRAINED
-    assert made(run(small(imdb, baseline={"inverse_penalty": 1}))) == ["baseline", *TRAINED[2:]]
-    assert not {"baseline", "train"} & set(made(run(small(imdb, evaluation={"batch_size": 7}))))
+    assert planned(small(imdb, data={"maxlen": 40})) == [step for step in STEPS if step not in ("download", "encode")]
+    assert planned(small(imdb, model={"cell": "gru"})) == ["build", *TRAINED]
+    assert planned(small(imdb, baseline={"inverse_penalty": 1})) == ["baseline", *TRAINED[2:]]
+    assert not {"baseline", "train"} & set(planned(small(imdb, evaluation={"batch_size": 7})))
     assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == TRAINED[2:]
     # Of finished trainings the last states of three stay, to go on from.
-    kept = list((trained / "checkpoints" / "train").iterdir())
+    (finished,) = (trained / "checkpoints" / "train").iterdir()
+    for number in range(3):
+        shutil.copytree(finished, finished.with_name(f"copy-{number}"))
+    assert made(run(small(imdb, training={"seed": 5}))) == TRAINED
+    kept = list(finished.parent.iterdir())
     assert len(kept) == 3
     assert all((folder / "finished").exists() for folder in kept)
 
@@ -83,12 +95,11 @@ def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, m
     assert list_files(trained) == before
 
 
-def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(run, imdb, store):
-    metrics = run(small(imdb))
-    folder = metrics.pop("folder")
+def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(first_run, imdb, prefect_server):
+    folder = (first_run / "runs" / "latest").resolve()
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert set(metrics) <= DESCRIBED, "each key has a description"
-    assert folder.parent == store / "runs"
-    assert (store / "runs" / "latest").resolve() == folder
+    assert list((first_run / "runs").glob("2*")) == [folder]
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
     assert all(map(STAMPED_FILES["runs"].fullmatch, files)), (
         "pruning takes a run folder with other files for someone else's"
@@ -175,7 +186,8 @@ def no_host(monkeypatch):
 
 
 def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
-    metrics = run(small(None))
+    settings = small(None, model=TRACED_SOONEST, training={"epochs": 1})
+    metrics = run(settings)
     assert metrics["dataset"]["name"] == "rotten-tomatoes"
     assert "THIS IS NOT IMDB" in caplog.text
     name = metrics["folder"].name.split("-", 1)[1]
@@ -183,7 +195,7 @@ def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_ho
         (flow_run,) = client.read_flow_runs(flow_run_filter=named(name))
     assert "dataset:rotten-tomatoes" in flow_run.tags
     caplog.clear()
-    assert made(run(small(None))) == []
+    assert made(run(settings)) == []
     assert "Retry 1/3" not in caplog.text
 
 
