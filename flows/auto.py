@@ -145,7 +145,11 @@ def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
     for stage, network in networks.items():
         with planning() as stages[stage]:
             train_trial(network, downloaded)
-    when = dict.fromkeys(stages, "always") | {"tuned": f"if the time allows {TUNED_BY_FAST:g} times that of fast"}
+    limit = "if the time allows {:g} times that of {}"
+    when = {"linear": "always", "fast": limit.format(FAST_BY_LINEAR, "linear")}
+    when |= {"tuned": limit.format(TUNED_BY_FAST, "fast")} | (
+        {"fast": "always"} if settings.candidates == "network" else {}
+    )
     plans = []
     for stage, steps in stages.items():
         todo = [plan for plan in steps if plan.status != "cached"]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tasks.core.errors import ModelError, PipelineError
 from tasks.core.flow_settings import DiffSettings
-from tasks.core.layout import RUNS
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.differences import compare_runs
 from tasks.registry.client import tracking_uri
@@ -33,9 +32,10 @@ def find_record(name: str, registered_model: str | None) -> RunRecord:
         return read_record(name, store)
     version = find_version(name, registered_model, tracking_uri())
     for folder, metrics in reversed(list(read_runs(store.root))):
-        if metrics and folder.parent.name == RUNS and metrics["artifacts"]["package"]["sha256"] == version.content:
+        tracking = (metrics or {}).get("tracking") or {}
+        if (tracking.get("model"), tracking.get("version")) == (version.registered_model, version.number):
             return read_record(str(folder), store)
-    raise ModelError(f"{version.name}: its run folder is no longer in {store.root / RUNS}; name another run")
+    raise ModelError(f"{version.name}: its run folder is no longer in {store.root / 'runs'}; name another run")
 
 
 def diff(settings: DiffSettings, *, as_json: bool, dry_run: bool) -> int:

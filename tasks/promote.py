@@ -13,7 +13,7 @@ from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import Metric, PromotionSettings
 from tasks.registry import versions
 from tasks.registry.client import registry
-from tasks.registry.contenders import NotComparable, hold_contest, read_contender
+from tasks.registry.contenders import Contender, NotComparable, hold_contest, read_contender
 from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
 from tasks.registry.loading import champion_history, described, fetch_bundle, has_files
 from tasks.registry.local_database import own_registry
@@ -25,30 +25,30 @@ from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
+    pass
 
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 
 
 def judge_version(
-    client: "MlflowClient",
+    client: versions.Models,
     uri: str | None,
-    version: "ModelVersion",
-    champion: "ModelVersion | None",
+    version: Any,
+    champion: Any,
     downloaded: Path,
     settings: PromotionSettings,
     lost: int | None = None,
     metric: Metric | None = None,
+    preview: Contender | None = None,
 ) -> Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
     `lost` is the number of a champion whose files are gone: `champion` is then None. `metric` is what the contest is
-    about, by default the accuracy.
+    about, by default the accuracy. `preview` has the scores of a version that is not registered yet.
     """
     against = int(champion.version) if champion else None
     try:
-        challenger = read_contender(client, version)
+        challenger = preview or read_contender(client, version)
         refused = reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
         if refused:
             return Decision(decision=NEITHER, reason=refused, against=against)
@@ -63,7 +63,7 @@ def judge_version(
         return Decision(decision=CHALLENGER if against else NEITHER, reason=reason, against=against)
 
 
-def attempt_of(client: "MlflowClient", model: str, contest: Contest) -> int:
+def attempt_of(client: versions.Models, model: str, contest: Contest) -> int:
     """Return which challenger of its champion a version is; under `registry_lock` no two have the same number."""
     found = client.search_model_versions(f"name = '{model}'")
     decisions = {int(its.version): decision for its in found if (decision := versions.decision_on(its))}
@@ -97,14 +97,35 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
 
 def read_versions(client: versions.Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
-    model = tracked["model"]
-    version, champion = (
-        client.get_model_version(model, str(tracked["version"])),
-        versions.version_under(client, model, CHAMPION),
-    )
+    version = client.get_model_version(tracked["model"], str(tracked["version"]))
+    return version, *find_champion(client, tracked["model"], tracked["uri"])
+
+
+def find_champion(client: versions.Models, model: str, uri: str | None) -> tuple[Any, Any]:
+    """Return the champion of a model or None, and one whose files are gone or None."""
+    champion = versions.version_under(client, model, CHAMPION)
     content = champion and champion.tags.get(CONTENT)  # without a hash, someone else has registered it
-    is_lost = content and not has_files(champion.source, content, tracked["uri"])
-    return (version, None, champion) if is_lost else (version, champion, None)
+    return (None, champion) if content and not has_files(champion.source, content, uri) else (champion, None)
+
+
+def preview_decision(
+    client: versions.Models,
+    uri: str | None,
+    challenger: Contender,
+    downloaded: Path,
+    settings: PromotionSettings,
+    metric: Metric | None,
+) -> Decision:
+    """Return the decision that `promote_version` would take on a version, registered or not; nothing is written."""
+    version, asked = challenger.version, settings.model_dump() | ({"metric": metric} if metric else {})
+    champion, lost = find_champion(client, version.name, uri)
+    if standing := find_standing(version, champion, asked):
+        return standing
+    gone = lost and int(lost.version)
+    judged = judge_version(client, uri, version, champion, downloaded, settings, gone, metric, challenger)
+    if isinstance(judged, Contest):
+        return decide(judged, attempt_of(client, version.name, judged), settings)
+    return judged
 
 
 def promote_version(

@@ -1,10 +1,11 @@
 """Differences between two runs: settings, code, texts, metrics, and test texts whose prediction flipped."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.core.errors import PipelineError
 from tasks.evaluation.metrics import HEADLINES, compare
@@ -20,50 +21,6 @@ from tasks.texts.sources import imdb
 
 EXAMPLES, FLIPS, LONGEST_TEXT = 5, 100, 400
 ODD = np.uint64(0x9E3779B97F4A7C15)  # spreads the numbers of a text's repetitions over all hashes
-
-
-@dataclass(frozen=True)
-class Rows:
-    """n texts.
-
-    Attributes:
-        hashes: (n,) uint64, as in `Identities`.
-        labels: (n,) names.
-        splits: (n,) names.
-    """
-
-    hashes: np.ndarray
-    labels: np.ndarray
-    splits: np.ndarray
-
-    @property
-    def keys(self) -> np.ndarray:
-        """(n,) uint64, distinct: the hashes, other ones for repetitions of a text."""
-        order = np.lexsort((self.labels, self.splits, self.hashes))
-        ordered = self.hashes[order]
-        keys = np.empty_like(ordered)
-        repeated = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-        keys[order] = ordered + repeated.astype(np.uint64) * ODD
-        return keys
-
-
-@dataclass(frozen=True)
-class Tested:
-    """The test texts of a run, in the order in which they were scored, and the predictions.
-
-    Attributes:
-        rows: the texts.
-        names: the labels from label 0 on.
-        verdicts: (n,) predicted labels, from 0.
-        probabilities: (n,) or (n, labels), as in `Scores`.
-        given: (n,) probabilities of the true labels.
-    """
-
-    rows: Rows
-    names: tuple[str, ...]
-    verdicts: np.ndarray
-    probabilities: np.ndarray
-    given: np.ndarray
 
 
 def compare_runs(first: RunRecord, second: RunRecord, store: Store) -> dict[str, Any]:
@@ -104,107 +61,105 @@ def compare_artifacts(first: dict[str, Any], second: dict[str, Any]) -> dict[str
     return {step: its["sha256"] == after[step]["sha256"] for step, its in before.items() if step in after}
 
 
+def join_texts(first: pa.Table, second: pa.Table, kind: str) -> pa.Table:
+    """Join two tables of texts by "hash"; a text's repetitions are paired in the order of label and split."""
+    tables = []
+    for table in (first, second):
+        table = table.sort_by([(name, "ascending") for name in ("hash", "split", "label")])
+        hashes = table["hash"].to_numpy()
+        repeated = np.arange(len(hashes)) - np.searchsorted(hashes, hashes)
+        tables.append(table.append_column("key", pa.array(hashes + repeated.astype(np.uint64) * ODD)))
+    return tables[0].join(tables[1], "key", join_type=kind, right_suffix="_after", use_threads=False).sort_by("key")
+
+
 def compare_data(first: RunRecord, second: RunRecord, store: Store) -> dict[str, Any]:
     """Return how many texts were added, removed, relabelled and moved between splits, and examples of each."""
-    kinds = ("added", "removed", "relabelled", "moved")
-    if first.artifacts["download"].sha256 == second.artifacts["download"].sha256:
-        return dict.fromkeys(kinds, 0) | {"examples": []}
     folders = [folder_of(run, "download", store) for run in (first, second)]
-    before, after = map(read_rows, folders)
-    _, at, to = np.intersect1d(before.keys, after.keys, assume_unique=True, return_indices=True)
-    other_label, other_split = before.labels[at] != after.labels[to], before.splits[at] != after.splits[to]
-    removed, added = np.delete(np.arange(len(before.hashes)), at), np.delete(np.arange(len(after.hashes)), to)
-    changes = {
-        "added": [(None, row) for row in added[:EXAMPLES]],
-        "removed": [(row, None) for row in removed[:EXAMPLES]],
-        "relabelled": list(zip(at[other_label][:EXAMPLES], to[other_label][:EXAMPLES], strict=True)),
-        "moved": list(zip(at[other_split][:EXAMPLES], to[other_split][:EXAMPLES], strict=True)),
+    joined = join_texts(read_rows(folders[0]), read_rows(folders[1]), "full outer")
+    kinds = {
+        "added": pc.is_null(joined["hash"]),
+        "removed": pc.is_null(joined["hash_after"]),
+        "relabelled": pc.not_equal(joined["label"], joined["label_after"]),
+        "moved": pc.not_equal(joined["split"], joined["split_after"]),
     }
-    pairs = [(kind, *pair) for kind in kinds for pair in changes[kind]]
-    hashes = [before.hashes[old] if new is None else after.hashes[new] for _, old, new in pairs]
-    texts = find_texts(folders, np.array(hashes, np.uint64))
-    counts = (len(added), len(removed), int(other_label.sum()), int(other_split.sum()))
-
-    def place(rows: Rows, row: int | None) -> str | None:
-        return None if row is None else f"{rows.splits[row]}, {rows.labels[row]}"
-
+    rows = {kind: joined.filter(mask) for kind, mask in kinds.items()}
+    shown = [{"change": kind} | row for kind, its in rows.items() for row in its.slice(0, EXAMPLES).to_pylist()]
+    texts = find_texts(folders, [its[name] for its in shown for name in ("hash", "hash_after") if its[name]])
     examples = [
-        {"change": kind, "before": place(before, old), "after": place(after, new), "text": texts[int(its)]}
-        for (kind, old, new), its in zip(pairs, hashes, strict=True)
+        {
+            "change": its["change"],
+            "before": its["split"] and f"{its['split']}, {its['label']}",
+            "after": its["split_after"] and f"{its['split_after']}, {its['label_after']}",
+            "text": texts[its["hash"] or its["hash_after"]],
+        }
+        for its in shown
     ]
-    return dict(zip(kinds, counts, strict=True)) | {"examples": examples}
+    return {kind: len(its) for kind, its in rows.items()} | {"examples": examples}
 
 
-def read_rows(downloaded: Path) -> Rows:
-    """Read the texts of a download, without their words."""
-    hashes, labels, splits = [np.zeros(0, np.uint64)], [np.zeros(0, np.int16)], []
-    for split in SHUFFLED:
-        parts = [part for part, _ in iterate_texts(downloaded, split, with_texts=False)]
-        hashes += parts
-        splits += [split] * sum(map(len, parts))
-        if not (downloaded / imdb.NPZ).exists():
-            labels += iterate_column(downloaded / TEXTS, split, "label")
-        elif parts:
-            labels.append(imdb.read_ranks(downloaded / imdb.NPZ, split)[1])
-    names = np.array(Dataset.read(downloaded).labels)
-    return Rows(np.concatenate(hashes), names[np.concatenate(labels)], np.array(splits))
+def read_rows(downloaded: Path) -> pa.Table:
+    """Return the hash, label and split of each text of a download."""
+    npz, names, tables = downloaded / imdb.NPZ, pa.array(Dataset.read(downloaded).labels), []
+    for split in imdb.KERAS_SPLITS if npz.exists() else SHUFFLED:
+        hashes = [part for part, _ in iterate_texts(downloaded, split, with_texts=False)]
+        labels = (
+            [imdb.read_ranks(npz, split)[1]] if npz.exists() else iterate_column(downloaded / TEXTS, split, "label")
+        )
+        numbers = np.concatenate([np.zeros(0, np.int16), *labels])
+        columns = {"hash": np.concatenate([np.zeros(0, np.uint64), *hashes]), "label": names.take(pa.array(numbers))}
+        tables.append(pa.table(columns | {"split": pa.array([split] * len(numbers), pa.string())}))
+    return pa.concat_tables(tables)
 
 
-def find_texts(folders: list[Path], hashes: np.ndarray) -> dict[int, str | None]:
+def find_texts(folders: list[Path], hashes: list[int]) -> dict[int, str | None]:
     """Return the texts with the given hashes, long ones without their start; None if their words are not known."""
     found: dict[int, str | None] = {}
     for folder, split in ((folder, split) for folder in folders for split in SHUFFLED):
         for part, texts in iterate_texts(folder, split):
-            for row in np.flatnonzero(np.isin(part, hashes)).tolist():
+            for row in np.flatnonzero(np.isin(part, np.array(hashes, np.uint64))).tolist():
                 text = str(texts[row]) if texts is not None else None
                 found[int(part[row])] = f"…{text[-LONGEST_TEXT:]}" if text and len(text) > LONGEST_TEXT else text
     return found
 
 
-def read_tested(run: RunRecord, store: Store) -> Tested:
-    """Read the test texts of a run and the predictions of its model."""
+def read_tested(run: RunRecord, store: Store) -> tuple[pa.Table, np.ndarray, list[str]]:
+    """Return the test texts with labels, verdicts and the true label's probability; all probabilities; all labels."""
     downloaded, scores = folder_of(run, "download", store), read_scores(folder_of(run, "select", store), "test")
     hashes = identify_texts(downloaded, run.settings.data.shuffle_seed, run.settings.data.max_reviews).tested
-    names = Dataset.read(downloaded).labels
-    rows = Rows(hashes, np.array(names)[scores.labels], np.full(len(hashes), "test"))
-    verdicts = scores.verdicts(decision_rule(run.settings.evaluation, names))
-    return Tested(rows, names, verdicts, scores.probabilities, probability_of(scores.probabilities, scores.labels))
+    names = np.array(Dataset.read(downloaded).labels)
+    verdicts = scores.verdicts(decision_rule(run.settings.evaluation, names.tolist()))
+    columns = {"hash": hashes, "label": names[scores.labels], "verdict": names[verdicts], "row": np.arange(len(hashes))}
+    given = probability_of(scores.probabilities, scores.labels)
+    return (
+        pa.table(columns | {"given": given, "split": np.full(len(hashes), "test")}),
+        scores.probabilities,
+        names.tolist(),
+    )
 
 
 def compare_tested(first: RunRecord, second: RunRecord, store: Store) -> dict[str, Any]:
-    """Compare the predictions on the test texts of both runs.
+    """Compare the predictions on the test texts that both runs have with the same label.
 
     Returns:
-        "texts": of both with the same label; "only": those of one run; "paired": the test of the second run against the
-        first, null without texts; "flips": texts with another prediction, those whose true label lost most probability
-        first; "flipped": how many.
+        "texts": their number; "only": that of others; "paired": the test of the second run against the first, null
+        without texts; "flipped": how many have another prediction; "flips": these, those whose true label lost most
+        probability first.
     """
-    before, after = read_tested(first, store), read_tested(second, store)
-    _, at, to = np.intersect1d(before.rows.keys, after.rows.keys, assume_unique=True, return_indices=True)
-    same = before.rows.labels[at] == after.rows.labels[to]
-    at, to = at[same], to[same]
-    labels, old, new = after.rows.labels[to], *(np.array(its.names)[its.verdicts] for its in (before, after))
-    old, new = old[at], new[to]
-    paired: dict[str, Any] | None = compare(labels, new, old) if len(to) else None
+    (before, old, old_names), (after, new, names) = read_tested(first, store), read_tested(second, store)
+    joined = join_texts(before, after, "inner")
+    joined = joined.filter(pc.equal(joined["label"], joined["label_after"]))
+    labels, *verdicts = (joined[name].to_numpy() for name in ("label", "verdict_after", "verdict"))
+    paired: dict[str, Any] | None = compare(labels, *verdicts) if len(joined) else None
     metric = second.settings.evaluation.metric
-    if paired and metric not in (None, "accuracy") and before.names == after.names:
-        verdicts = np.stack([after.verdicts[to], before.verdicts[at]])
-        shares = np.stack([after.probabilities[to], before.probabilities[at]])
-        paired |= compare_metric(metric, np.array([after.names.index(label) for label in labels]), verdicts, shares)
-    flipped = np.flatnonzero(old != new)
-    worst = flipped[np.argsort((after.given[to] - before.given[at])[flipped], kind="stable")][:FLIPS]
-    hashes = after.rows.hashes[to][worst]
-    texts = find_texts([folder_of(second, "download", store)], hashes)
-    flips = [
-        {
-            "label": str(labels[row]),
-            "before": str(old[row]),
-            "after": str(new[row]),
-            "given_before": float(before.given[at[row]]),
-            "given_after": float(after.given[to[row]]),
-            "text": texts[int(its)],
-        }
-        for row, its in zip(worst, hashes, strict=True)
-    ]
-    only = len(before.rows.hashes) + len(after.rows.hashes) - 2 * len(to)
-    return {"texts": len(to), "only": only, "paired": paired, "flipped": len(flipped), "flips": flips}
+    if paired and metric not in (None, "accuracy") and old_names == names:
+        shares = np.stack([new[joined["row_after"].to_numpy()], old[joined["row"].to_numpy()]])
+        numbers = [np.array([names.index(name) for name in its]) for its in (labels, *verdicts)]
+        paired |= compare_metric(metric, numbers[0], np.stack(numbers[1:]), shares)
+    joined = joined.append_column("lost", pc.subtract(joined["given"], joined["given_after"]))
+    flipped = joined.filter(pc.not_equal(joined["verdict"], joined["verdict_after"])).sort_by([("lost", "descending")])
+    shown = flipped.slice(0, FLIPS).to_pylist()
+    texts = find_texts([folder_of(second, "download", store)], [its["hash"] for its in shown])
+    named = ("label", "verdict", "verdict_after", "given", "given_after")
+    flips = [{name: its[name] for name in named} | {"text": texts[its["hash"]]} for its in shown]
+    only = len(before) + len(after) - 2 * len(joined)
+    return {"texts": len(joined), "only": only, "paired": paired, "flipped": len(flipped), "flips": flips}

@@ -13,15 +13,16 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.core.settings import Metric, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
 from tasks.evaluation.scores import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
-from tasks.network.bundle import Classifier, open_keras
+from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.contest import Contest
 from tasks.registry.loading import described, load_version
-from tasks.registry.versions import EVALUATION
+from tasks.registry.versions import EVALUATION, Models
 from tasks.texts.downloaded import iterate_texts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
+
+    from tasks.registry.local_database import OwnVersion
 
 
 class NotComparable(Exception):
@@ -30,9 +31,9 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Contender:
-    """A registered version and its scores of its test texts."""
+    """A version and its scores of its test texts."""
 
-    version: "ModelVersion"
+    version: "ModelVersion | OwnVersion"
     held_out: HeldOutScores
 
     @property
@@ -78,7 +79,7 @@ class Contender:
         return numbers[self.verdicts(probabilities)], placed[:, 1] if len(labels) == 2 else placed
 
 
-def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender:
+def read_contender(client: Models, version: "ModelVersion | OwnVersion") -> Contender:
     """Read a version's scores from its MLflow run.
 
     Raises:
@@ -119,10 +120,10 @@ def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarra
 
 
 def hold_contest(
-    client: "MlflowClient",
+    client: Models,
     uri: str | None,
     challenger: Contender,
-    champion: "ModelVersion",
+    champion: "ModelVersion | OwnVersion",
     downloaded: Path,
     metric: Metric | None = None,
 ) -> Contest:
@@ -143,7 +144,7 @@ def hold_contest(
     probabilities = look_up(reviews, holder.held_out.reviews.tested, holder.held_out.scores.probabilities)
     if probabilities is None:
         try:
-            classifier = load_version(described(champion), uri, open_keras)
+            classifier = load_version(described(champion), uri, open_onnx)
         except (ModelError, RegistryError) as error:
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
-from tasks.registry.versions import CONTENT, model_or_default, past_champions, version_or_champion
+from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.in_use import take
 from tasks.store.store import Store
@@ -50,6 +51,11 @@ class FoundVersion:
     run: Path | None = None
 
 
+def reader(uri: str | None) -> AbstractContextManager[Models]:
+    """Open a client for reading: of the store's own registry without MLflow."""
+    return registry(uri) if uri else own_registry()
+
+
 def load_classifier(model: str | None, registered_model: str | None, uri: str | None) -> Classifier:
     """Find, fetch and open a model with ONNX Runtime; the arguments are those of `find_version`."""
     return load_version(find_version(model, registered_model, uri), uri, open_onnx)
@@ -69,7 +75,7 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
     """
     if model is not None and not model.isdecimal():
         return find_run(user_path(model).resolve())
-    with registry(uri) if uri else own_registry() as client:
+    with reader(uri) as client:
         name = model_or_default(client, registered_model)
         return described(version_or_champion(client, name, int(model) if model else None))
 
@@ -78,7 +84,7 @@ def champion_history(model: str | None, uri: str | None) -> list[dict[str, Any]]
     """Return the champions of a registered model so far, as `past_champions` does; [] for the model of a run folder."""
     if model is None:
         return []
-    with registry(uri) if uri else own_registry() as client:
+    with reader(uri) as client:
         return past_champions(client, model)
 
 

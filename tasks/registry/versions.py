@@ -195,7 +195,7 @@ def past_champions(client: Models, model: str) -> list[dict[str, Any]]:
     return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
 
 
-def champion_before(client: "MlflowClient", model: str) -> int:
+def champion_before(client: Models, model: str) -> int:
     """Return the version that the present champion replaced when it first became the champion.
 
     Raises:

@@ -53,8 +53,8 @@ def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path
         title = f"{tested['flipped']:,} predictions flipped, worst first"
         table = Table("label", "first", "second", "p(label)", TEXT, title=title, title_justify="left", expand=True)
         for its in flips[:SHOWN]:
-            shift = f"{its['given_before']:.2f} → {its['given_after']:.2f}"
-            table.add_row(its["label"], its["before"], its["after"], shift, its["text"] or "")
+            shift = f"{its['given']:.2f} → {its['given_after']:.2f}"
+            table.add_row(its["label"], its["verdict"], its["verdict_after"], shift, its["text"] or "")
         console.print(table)
     if page:
         console.print(f"Page: {page}", soft_wrap=True)

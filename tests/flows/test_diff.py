@@ -1,0 +1,78 @@
+"""`imdb-pipeline diff`, and `train --like`: two runs compared, and one repeated."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import command
+from flows.imdb_flow import check_train
+from tasks.core.errors import InputError
+from tasks.core.flow_settings import TrainSettings
+from tasks.store import step as module
+from tests.support.small_runs import STEPS, small
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """A function that runs a command and returns its status and output."""
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["imdb-pipeline", *words])
+        return command.main(), capsys.readouterr().out
+
+    return run
+
+
+def test_diff_shows_settings_metrics_flips_and_missing_files(trained, run, imdb, call, tmp_path):
+    first = (trained / "runs" / "latest").resolve().name
+    second = run(small(imdb, evaluation={"threshold": 0.9}))["folder"].name
+    status, output = call("diff", first, "latest", "--json", "--html", str(tmp_path / "diff.html"))
+    found = json.loads(output)
+    assert (status, found["first"], found["second"]) == (0, first, second)
+    assert [its["text"] for its in found["causes"]] == ["evaluation.threshold 0.5 → 0.9"]
+    assert [step for step, same in found["artifacts"].items() if not same][-1] == "package"
+    assert found["artifacts"]["train"]
+    assert (found["data"]["added"], found["tested"]["texts"], found["tested"]["only"]) == (0, 80, 0)
+    flips, paired = found["tested"]["flips"], found["tested"]["paired"]
+    assert len(flips) == found["tested"]["flipped"] > 0
+    assert {(its["verdict"], its["verdict_after"]) for its in flips} == {("positive", "negative")}
+    assert paired["only_first"] + paired["only_second"] == len(flips)
+    assert flips[0]["text"] in (page := (tmp_path / "diff.html").read_text())
+    assert "evaluation.threshold" in page
+    shutil.rmtree(trained / "select")
+    status, output = call("diff", first, second)
+    assert status == 0
+    assert "not compared" in output
+    assert call("diff", "nothing", second)[0] == 1
+
+
+def test_a_run_is_repeated_byte_for_byte_in_another_store(first_run, store, prefect_server, call):
+    status, output = call("train", "--like", str(first_run / "runs" / "latest"))
+    assert status == 0, output
+    assert output.count("identical") == len(STEPS)
+    assert "cached" not in output.partition("as in")[2]
+    metrics = json.loads((store / "runs" / "latest" / "metrics.json").read_text())
+    assert {"commit", "dirty", "processor", "cores"} <= set(metrics["machine"])
+
+
+def like(run: Path, settings: dict, **values) -> TrainSettings:
+    return TrainSettings.model_validate(settings | {"like": str(run)} | values)
+
+
+def test_a_repetition_is_refused_if_settings_or_code_differ_unless_anyway(trained, imdb, monkeypatch):
+    run, settings = trained / "runs" / "latest", small(imdb).model_dump()
+    check_train(like(run, settings))
+    more = small(imdb, training={"epochs": 9}).model_dump()
+    with pytest.raises(InputError, match=r"--anyway[^\n]*\n  train: training.epochs 2 → 9$"):
+        check_train(like(run, more))
+    check_train(like(run, more, anyway=True))
+    code = module.describe_code
+    monkeypatch.setattr(module, "describe_code", lambda name: code(name) | {"library numpy": "9"})
+    with pytest.raises(InputError, match=r"encode: numpy \S+ → 9"):
+        check_train(like(run, settings))
+    shutil.rmtree(trained / "encode")
+    with pytest.raises(InputError, match="encode: its settings, inputs, code or libraries differ"):
+        check_train(like(run, settings))
