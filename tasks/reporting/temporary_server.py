@@ -37,7 +37,8 @@ def start_server() -> None:
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     settings = get_current_settings()
     variables = os.environ | VARIABLES | settings.to_environment_variables(exclude_unset=True)
-    process = subprocess.Popen(command, env=variables)
+    # In its own session: a signal to the run's process group must leave it the server to report its end to.
+    process = subprocess.Popen(command, env=variables, start_new_session=True)
     atexit.register(stop_server, process)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     wait_for_server(process, os.environ["PREFECT_API_URL"], settings.server.ephemeral.startup_timeout_seconds)

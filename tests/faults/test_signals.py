@@ -23,6 +23,13 @@ def servers(home: Path) -> list[psutil.Process]:
     ]
 
 
+def state_of_the_run(store: Path) -> str:
+    """Return the name of the state of the one flow run in the database of a store's Prefect server."""
+    with sqlite3.connect(store / "prefect" / "prefect.db") as database:
+        ((state_name,),) = database.execute("select state_name from flow_run")
+    return state_name
+
+
 def stop_in_training(driver: Driver, store: Path, number: int, kill=os.kill) -> tuple[int, float]:
     """Start a long run and send it a signal in its second epoch; return its exit status and the seconds it took."""
     run = driver.start(store, "--training.epochs", "5000")
@@ -47,20 +54,21 @@ def test_a_signal_stops_a_run_within_seconds_and_keeps_its_epochs(imdb, tmp_path
     assert seconds < 10
     assert servers(store / "prefect") == []
     assert list((store / "checkpoints" / "train").glob("*/epoch-*.json"))
-    with sqlite3.connect(store / "prefect" / "prefect.db") as database:
-        ((state_name,),) = database.execute("select state_name from flow_run")
+    state_name = state_of_the_run(store)
     assert state_name not in ("Running", "Pending")
     assert state in state_name
     assert_files_complete(store)
     assert contents(driver.finish(store)) == contents(undisturbed[0])
 
 
-def test_a_signal_to_the_process_group_stops_the_server_too_and_the_run_soon_after(imdb, tmp_path):
+def test_a_signal_to_the_process_group_ends_the_run_and_then_its_server(imdb, tmp_path):
     """As systemd, `timeout` and a closed terminal send it."""
     driver, store = Driver(imdb, tmp_path), tmp_path / "store"
-    _status, seconds = stop_in_training(driver, store, signal.SIGTERM, os.killpg)
-    assert seconds < 40, driver.log()
+    status, seconds = stop_in_training(driver, store, signal.SIGTERM, os.killpg)
+    assert status == 143, driver.log()
+    assert seconds < 10, driver.log()
     assert servers(store / "prefect") == []
+    assert "Crashed" in state_of_the_run(store)
     assert_files_complete(store)
 
 
