@@ -204,6 +204,7 @@ def run_flow(
     """
     # Importing Prefect takes two seconds, which a command without a flow does not need.
     from tasks.reporting.preflight import check_server, check_store
+    from tasks.reporting.signals import handle_signals
 
     program = Path(sys.argv[0]).name
     accept_any_character()
@@ -220,8 +221,7 @@ def run_flow(
         check_server(warn=lambda message: print_error(program, message))
     except PipelineError as error:
         return refuse(program, error)
-    # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    handle_signals()
     return exit_status(program, lambda: show(flow(settings)))
 
 

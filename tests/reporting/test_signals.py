@@ -1,0 +1,42 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+IN_A_DESTRUCTOR = """
+import os, sys, time
+from tasks.reporting.signals import handle_signals
+
+class Doomed:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(0.01)
+
+handle_signals()
+Doomed()
+print("still running", flush=True)
+time.sleep(30)
+print("never stopped")
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_that_arrives_in_a_destructor_still_ends_the_process(number, status):
+    command = [sys.executable, "-c", IN_A_DESTRUCTOR, str(int(number))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (status, "still running\n")
+
+
+def test_another_exception_in_a_destructor_is_reported(monkeypatch):
+    from tasks.reporting.signals import repeat_signals
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", repeat_signals(lambda dropped: reported.append(dropped.exc_type)))
+
+    class Doomed:
+        def __del__(self):
+            raise ValueError
+
+    Doomed()
+    assert reported == [ValueError]
