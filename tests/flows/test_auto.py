@@ -8,11 +8,11 @@ from flows import compare_flow, imdb_flow
 from flows.auto import Auto, choose_settings, preset_settings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.flow_settings import CompareSettings
-from tests.support.small_runs import small
+from tests.support.small_runs import TRACED_SOONEST, small
 
 NETWORK = {
     "data": {"maxlen": 64, "num_words": 200},
-    "model": {"units": 4, "embedding_dim": 4, "dense_units": 0},
+    "model": TRACED_SOONEST | {"units": 4, "embedding_dim": 4, "dense_units": 0},
     "training": {"epochs": 1, "batch_size": 32},
 }
 
