@@ -1,9 +1,40 @@
+"""Fixtures of the tests of steps: a champion, and a store in which a run was tracked."""
+
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 import tasks.predict
+from flows.imdb_flow import imdb_flow
+from tasks.registry.client import registry
+from tests.support.shared import made_once
+from tests.support.small_runs import tracked
 
 
 @pytest.fixture
 def championed(classifier, monkeypatch):
     """The classifier, as the champion of the registry."""
     monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
+
+
+@pytest.fixture(scope="session")
+def first_tracked_run(imdb: Path, first_run: Path, prefect_server) -> Path:
+    """A store in which tracked(imdb) has run, shared by all test processes."""
+
+    def make(root: Path) -> None:
+        shutil.copytree(first_run, root, symlinks=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARTIFACTS_STORE", str(root))
+            imdb_flow(tracked(imdb))
+
+    return made_once("first-tracked-run", make)
+
+
+@pytest.fixture
+def tracked_run(store: Path, first_tracked_run: Path) -> dict:
+    """metrics.json of a run of tracked(imdb) in the test's own store."""
+    shutil.copytree(first_tracked_run, store, symlinks=True)
+    with registry(None):  # the addresses in its database are those of the copy from now on
+        return json.loads((store / "runs" / "latest" / "metrics.json").read_text())

@@ -21,7 +21,7 @@ from tasks.registry.mlflow_model import content_of
 from tasks.reporting.screen import show_promotion, show_run
 from tests.support.champions import MODEL, logged_runs
 from tests.support.servers import mlflow_server
-from tests.support.small_runs import small, tracked
+from tests.support.small_runs import TRACED_SOONEST, small, tracked
 from tests.support.web import free_port
 
 
@@ -106,8 +106,7 @@ def test_a_card_that_is_too_long_for_mlflow_is_cut_at_a_line(run, imdb, trained,
     assert f"{description}\n" in next(trained.glob("package/*/README.md")).read_text()
 
 
-def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, trained, capsys):
-    first = run(tracked(imdb))
+def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, tracked_run, capsys):
     second = run(tracked(imdb, training={"seed": 5}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
@@ -153,7 +152,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     assert [entry["version"] for entry in history["champions"]] == [1, 2, 1, 1, 2, 1]
     assert [entry["by"] for entry in history["champions"]] == ["run", *["hand"] * 5]
     last = history["champions"][-1]
-    assert (last["accuracy"], last["reason"]) == (pytest.approx(first["test"]["accuracy"]), "more false alarms")
+    assert (last["accuracy"], last["reason"]) == (pytest.approx(tracked_run["test"]["accuracy"]), "more false alarms")
     assert show_promotion(history) == 0
     assert "more false alarms" in " ".join(capsys.readouterr().out.split())
 
@@ -168,8 +167,7 @@ def change_a_byte(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [keep_nothing, change_a_byte, lambda folder: (folder / "classifier.json").unlink()])
-def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, imdb, trained, damage):
-    run(tracked(imdb))
+def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, imdb, tracked_run, damage):
     client = MlflowClient(address_of(None), address_of(None))
     damage(Path(urlsplit(client.get_model_version_by_alias(MODEL, "champion").source).path))
     for refused in (
@@ -187,7 +185,8 @@ def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, i
 
 def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
     assert run(tracked(imdb, data={"max_reviews": 100_000}))["promotion"]["decision"] == "champion"
-    trial = run(tracked(imdb, data={"max_reviews": 60, "validation_split": 0.4}))["promotion"]
+    part = {"max_reviews": 60, "validation_split": 0.4}
+    trial = run(tracked(imdb, data=part, model=TRACED_SOONEST))["promotion"]
     assert trial["decision"] == "neither"
     assert "is a trial on a part of the texts" in trial["reason"]
 
@@ -204,6 +203,7 @@ def write_texts(path: Path, start: int) -> None:
 def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champion(run, tmp_path):
     settings = {"data": {"max_unknown": 1.0, "num_words": 200, "maxlen": 16, "min_class_share": 0.0}}
     settings |= {"tracking": {"enabled": True, "experiment": f"./{WORST}/.."}, "promotion": {"min_accuracy": 0.1}}
+    settings["model"] = TRACED_SOONEST
 
     def run_on(path: Path, **tracking: str) -> dict:
         write_texts(path, 0 if "10" in path.name else 150)

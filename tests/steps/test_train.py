@@ -26,7 +26,7 @@ from tasks.train import (
     with_enough_epochs,
 )
 from tests.support.small_reviews import WORDS, make_padded
-from tests.support.small_runs import epochs, small
+from tests.support.small_runs import TRACED_SOONEST, epochs, small
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, store, prefect
 
     monkeypatch.setattr(module, "fit_epoch", fail_once)
     monkeypatch.setattr(module.train.task, "retry_delay_seconds", 0)
-    imdb_flow(small(imdb, training={"epochs": 5}))
+    imdb_flow(small(imdb, model=TRACED_SOONEST, training={"epochs": 5}))
     assert begun == [1, 2, 3, 4, 4, 5]
 
 
