@@ -43,7 +43,8 @@ def compare_runs(first: RunRecord, second: RunRecord, store: Store) -> dict[str,
 
 def find_differences(first: RunRecord, second: RunRecord) -> list[Cause]:
     """Return the settings, modules, library versions and facts of the machine that differ."""
-    known = {step for step, its in first.artifacts.items() if its.made_of and second.artifacts[step].made_of}
+    both = first.artifacts.keys() & second.artifacts.keys()
+    known = {step for step in both if all(run.artifacts[step].made_of for run in (first, second))}
     parts: list[dict[str, Any]] = []
     for run in (first, second):
         sections = run.settings.model_dump(mode="json").items()
