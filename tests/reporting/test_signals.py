@@ -5,7 +5,7 @@ import sys
 import pytest
 
 IN_A_DESTRUCTOR = """
-import os, sys, time
+import os, signal, sys, time
 from tasks.reporting.signals import handle_signals
 
 class Doomed:
@@ -13,6 +13,7 @@ class Doomed:
         os.kill(os.getpid(), int(sys.argv[1]))
         time.sleep(0.01)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 handle_signals()
 Doomed()
 print("still running", flush=True)

@@ -6,9 +6,8 @@ import pytest
 
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
-from tasks.evaluation.result_files import CandidateMetrics
+from tasks.evaluation.result_files import CandidateMetrics, Candidates
 from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
-from tasks.select import choose
 from tasks.texts.dataset import Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, padded_schema, write_padded
@@ -29,8 +28,10 @@ def scored(padded, tmp_path, rng):
             probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
             write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
     Calibration(temperature=None).write(tmp_path / "network")
-    candidates = choose(*[CandidateMetrics(value=0.5, log_loss=1.0)] * 2, "accuracy", "network")
-    candidates.write(tmp_path / "network")
+    value = CandidateMetrics(value=0.5, log_loss=1.0)
+    Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(
+        tmp_path / "network"
+    )
     return tmp_path
 
 
