@@ -108,6 +108,7 @@ def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
     assert auto.tried[-1]["note"] == "skipped: nothing can be better"
 
 
+@pytest.mark.slow
 def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
     imdb, store, prefect_server, monkeypatch
 ):

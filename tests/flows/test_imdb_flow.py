@@ -227,6 +227,7 @@ def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
     return metrics | {"imported": imported, "printed": done.stdout}
 
 
+@pytest.mark.slow
 def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, trained):
     """And a run from the cache imports no TensorFlow."""
     copy = tmp_path / "copy"

@@ -86,6 +86,7 @@ def test_costs_and_confidence_decide_alike_in_the_classifier_and_the_saved_model
     assert all(verdict["probability"] == verdict["probabilities"]["angry"] for verdict in verdicts)
 
 
+@pytest.mark.slow
 def test_fifty_labels_go_all_the_way(run, tmp_path, rng):
     texts = [
         {"text": f"word{number} {' '.join(rng.choice(['a', 'the', 'of'], 4))} n{number}", "label": f"topic {topic:02}"}

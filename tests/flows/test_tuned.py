@@ -29,6 +29,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, imdb, store, tmp_path):
     metrics = run(small(imdb, **SMALL))
     assert [step["name"] for step in metrics["steps"]][:10] == [

@@ -40,6 +40,7 @@ def artifacts_of(store: Path) -> dict[str, tuple[str, str]]:
     return {step: (its["key"], its["sha256"]) for step, its in artifacts.items()}
 
 
+@pytest.mark.slow
 def test_a_run_under_any_setting_from_outside_leaves_what_one_without_it_may_take_from_the_cache(
     tmp_path, imdb, first_run, prefect_server
 ):

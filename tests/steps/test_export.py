@@ -164,6 +164,7 @@ def test_an_export_whose_scores_differ_is_not_kept(classifier, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
     export_classifier(classifier, tmp_path / "exported")
     done = subprocess.run(

@@ -221,6 +221,7 @@ def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champio
     assert later["reviews"] > 0, later["reason"]
 
 
+@pytest.mark.slow
 def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(
     run, imdb, trained, monkeypatch, caplog, capsys, tmp_path
 ):

@@ -48,6 +48,7 @@ def train_reading(reading, name, folder, **values):
     )
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(
     reading, store, tmp_path
 ):
