@@ -51,7 +51,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on the outputs in `folder`; return its seconds and this process's peak memory in MB."""
     from tasks.core.data_settings import EncodeSettings, PadSettings
     from tasks.core.flow_settings import PredictSettings
-    from tasks.core.settings import ModelSettings, ScoringSettings, ThresholdSettings
+    from tasks.core.settings import MetricsSettings, ModelSettings, PackageSettings, ScoringSettings
 
     target = folder / step
     target.mkdir()
@@ -88,30 +88,26 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     seconds = time.perf_counter() - started
     figures = {"seconds": seconds, "peak_mb": peak_memory()}
     if step == "score":  # in this process, so that the one that predicts does not load TensorFlow
+        from tasks.evaluate import evaluate
         from tasks.package import package
 
-        (folder / "packaged").mkdir()
+        for name in ("evaluated", "packaged"):
+            (folder / name).mkdir()
         write_choice(target)
-        package.function(
-            downloaded=folder,
-            encoded=folder / "encode",
-            padded=folder / "pad",
-            trained=target,
-            scored=target,
-            selected=target,
-            settings=ThresholdSettings(),
-            folder=folder / "packaged",
-        )
+        results = {"downloaded": folder, "padded": folder / "pad", "scored": target, "selected": target}
+        settings = MetricsSettings()
+        evaluate.function(**results, baselined=target, sliced=None, settings=settings, folder=folder / "evaluated")
+        results |= {"encoded": folder / "encode", "trained": target, "evaluated": folder / "evaluated"}
+        package.function(**results, settings=settings, about=PackageSettings(), folder=folder / "packaged")
     return figures
 
 
 def write_choice(folder: Path) -> None:
     """Write what the step `select` writes when only the network is considered."""
-    from tasks.evaluation.result_files import CandidateMetrics
-    from tasks.select import choose
+    from tasks.evaluation.result_files import CandidateMetrics, Candidates
 
-    unknown = CandidateMetrics(value=0, log_loss=0)
-    choose(unknown, unknown, "accuracy", "network").write(folder)
+    value = CandidateMetrics(value=0, log_loss=0)
+    Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(folder)
 
 
 def peak_memory() -> float:
