@@ -170,7 +170,7 @@ def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
     }
 
 
-def train_network(auto: Auto, stage: str, seconds: float | None) -> float:
+def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
     """Train the network of a stage within so many seconds, and return the cost of the epoch that is kept."""
     network = auto.networks[stage]
     named = trial_flow.with_options(flow_run_name=stage, timeout_seconds=seconds)
@@ -188,10 +188,10 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
     record = {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
-    if not auto.run("fast", partial(train_network, auto, "fast"), predicted=predicted):
+    if not auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
         get_run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
         return smallest_network(auto.networks["fast"]), record
-    auto.run("tuned", partial(train_network, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
+    auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
     auto.search_around(auto.best(network=True))
     return auto.networks[auto.best(network=True)["stage"]], record
 
