@@ -183,15 +183,9 @@ def run(store, prefect_server):
 @pytest.fixture(scope="session")
 def first_run(imdb: Path, prefect_server) -> Path:
     """A store in which small(imdb) has run without tracking, shared by all test processes."""
-    from flows.imdb_flow import imdb_flow
-    from tests.support.small_runs import small
+    from tests.support.small_runs import small, store_after
 
-    def make(root: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ARTIFACTS_STORE", str(root))
-            imdb_flow(small(imdb))
-
-    return made_once("first-run", make)
+    return store_after("first-run", small(imdb))
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 import tasks.predict
-from flows.imdb_flow import imdb_flow
 from tasks.registry.client import registry
-from tests.support.shared import made_once
-from tests.support.small_runs import tracked
+from tests.support.small_runs import store_after, tracked
 
 
 @pytest.fixture
@@ -22,14 +20,7 @@ def championed(classifier, monkeypatch):
 @pytest.fixture(scope="session")
 def first_tracked_run(imdb: Path, first_run: Path, prefect_server) -> Path:
     """A store in which tracked(imdb) has run, shared by all test processes."""
-
-    def make(root: Path) -> None:
-        shutil.copytree(first_run, root, symlinks=True)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ARTIFACTS_STORE", str(root))
-            imdb_flow(tracked(imdb))
-
-    return made_once("first-tracked-run", make)
+    return store_after("first-tracked-run", tracked(imdb), first_run)
 
 
 @pytest.fixture

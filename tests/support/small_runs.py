@@ -1,7 +1,10 @@
 """Runs of seconds and what they leave: their settings, epochs, a classifier."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tasks.build import make_model
 from tasks.core.files import hash_file
@@ -16,6 +19,26 @@ from tests.support.shared import made_once
 STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "select", "evaluate", "figures", "package"]
 TRACED_SOONEST = {"cell": "simple_rnn", "bidirectional": False}  # for runs whose network does not matter
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
+
+
+def store_after(name: str, settings: RunSettings, start: Path | None = None) -> Path:
+    """Return a store, shared by all test processes, in which a run was made; `start` is the store that it began with.
+
+    Args:
+        name: of the store, unique in the session.
+        settings: the run's.
+        start: a store to copy; None for an empty one.
+    """
+    from flows.imdb_flow import imdb_flow  # here, because every test process reads this file
+
+    def make(root: Path) -> None:
+        if start:
+            shutil.copytree(start, root, symlinks=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARTIFACTS_STORE", str(root))
+            imdb_flow(settings)
+
+    return made_once(name, make)
 
 
 def small(imdb: Path | None, **sections) -> RunSettings:
