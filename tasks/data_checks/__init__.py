@@ -1,0 +1,1 @@
+"""Data checks: duplicates, near-duplicates, giveaways and wrong labels."""
