@@ -21,7 +21,6 @@ from tasks.reporting.command_line import exit_status
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -30,11 +29,12 @@ from prefect.automations import Automation
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL
 
+from tasks.core.environment import PROJECT
 from tasks.core.errors import InputError
 from tasks.core.paths import printable_url
 from tasks.reporting.preflight import check_address
 
-AUTOMATIONS = Path(__file__).with_suffix(".yaml")
+AUTOMATIONS = PROJECT / "deploy" / "automations.yaml"
 
 
 def check_server(server: str | None) -> None:

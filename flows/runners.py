@@ -13,7 +13,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
-from tasks.reporting.watchdog import start_watchdog
+from tasks.core.watchdog import start_watchdog
 from tasks.store.in_use import announce_use
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")

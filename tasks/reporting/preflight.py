@@ -20,8 +20,8 @@ from tasks.core.error_messages import origin_of
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.locks import locked
 from tasks.core.paths import has_password
+from tasks.core.watchdog import start_watchdog
 from tasks.reporting.temporary_server import start_server
-from tasks.reporting.watchdog import start_watchdog
 from tasks.store.in_use import announce_use
 from tasks.store.shared_store import SharedStore, open_store
 
