@@ -16,8 +16,7 @@ from flows.hyperparameter_search import search
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
 from tasks.compare import compare, track_comparison
-from tasks.core.error_messages import describe
-from tasks.core.errors import InputError, MemberError, RegistryError
+from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.download import check_dataset

@@ -18,8 +18,7 @@ if __name__ == "__main__":
 from prefect import flow, get_run_logger
 
 from flows.runners import map_over
-from tasks.core.error_messages import describe
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, describe
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.paths import user_path
 from tasks.predict import check_places, files_and_outputs, files_to_score, parts_of, predict

@@ -15,7 +15,7 @@ from tasks.evaluation.scores import HeldOutScores, read_scores
 from tasks.promote import list_champions, make_champion, preview_decision, promote
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri
-from tasks.registry.contenders import Contender
+from tasks.registry.contest import Contender
 from tasks.registry.loading import reader
 from tasks.registry.local_database import OwnVersion
 from tasks.reporting.screen import show_promotion

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from serving.settings import ServeSettings
 from tasks.core.environment import store_root
-from tasks.core.error_messages import describe
-from tasks.core.errors import PipelineError
+from tasks.core.errors import PipelineError, describe
 from tasks.core.layout import METRICS, REPORT
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import FoundVersion, champion_history, find_version, load_version

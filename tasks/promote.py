@@ -13,8 +13,16 @@ from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import Metric, PromotionSettings
 from tasks.registry import versions
 from tasks.registry.client import registry
-from tasks.registry.contenders import Contender, NotComparable, hold_contest, read_contender
-from tasks.registry.contest import Contest, count_attempts, decide, reason_to_refuse
+from tasks.registry.contest import (
+    Contender,
+    Contest,
+    NotComparable,
+    count_attempts,
+    decide,
+    hold_contest,
+    read_contender,
+    reason_to_refuse,
+)
 from tasks.registry.loading import champion_history, described, fetch_bundle, has_files
 from tasks.registry.local_database import own_registry
 from tasks.registry.mlflow_lock import registry_lock

@@ -16,9 +16,8 @@ from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.linear.phrase_files import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
-from tasks.network.devices import describe_device, training_device
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
-from tasks.network.quiet_import import arithmetic
+from tasks.network.quiet_import import arithmetic, training_device
 from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
@@ -153,7 +152,7 @@ def fit(
     else:
         history, model = [], learner_of(load_model(built))
         compile_model(model, settings, settings.epochs * steps_an_epoch(train, settings))
-    say(describe_device(model, training_device()))
+    say(f"Training on {training_device()}")
     while not is_done(history, settings):
         epoch = fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases, metric)
         state = checkpoint.write(model, epoch)

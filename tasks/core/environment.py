@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from tasks.core.error_messages import DEBUG_VARIABLE, is_debugging, show_uncaught
-from tasks.core.errors import ServerError, StoreError
+from tasks.core.errors import DEBUG_VARIABLE, ServerError, StoreError, is_debugging, show_uncaught
 from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT
 from tasks.core.paths import user_path
 

@@ -1,4 +1,20 @@
-"""Errors that a user can fix: each message says what was found, what was expected and what to do."""
+"""Errors that a user can fix, and their messages: one line in place of a traceback, which `--debug` shows.
+
+A message says what was found, what was expected and what to do.
+"""
+
+import os
+import sys
+import tomllib
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import ValidationError
+
+DEBUG_VARIABLE = "IMDB_DEBUG"
+MAX_LINES = 5
+MAX_LINE_LENGTH = 1000
 
 
 class PipelineError(Exception):
@@ -51,3 +67,65 @@ class RunnerError(PipelineError):
 
 class UsageError(PipelineError):
     """The command line cannot be run; the message has one line per mistake."""
+
+
+def settings_files() -> list[Path]:
+    """Return the existing files that Prefect reads settings from, in its order of precedence."""
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or Path(os.environ.get("PREFECT_HOME", "")) / "profiles.toml"
+    files = [Path(".env"), Path("prefect.toml"), Path("pyproject.toml"), Path(profiles)]
+    return [file.absolute() for file in files if file.is_file()]
+
+
+def origin_of(value: str, variable: str = "") -> str | None:
+    """Return what sets one of Prefect's settings to `value`, or None: a file, `variable`, or if empty any variable."""
+    names = [variable] if variable else sorted(name for name in os.environ if name.startswith("PREFECT_"))
+    files = [str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")]
+    return next(iter([name for name in names if os.environ.get(name) == value] + files), None)
+
+
+def is_debugging() -> bool:
+    """Return whether tracebacks are shown: `--debug`, or IMDB_DEBUG in the environment."""
+    return os.environ.get(DEBUG_VARIABLE, "").lower() in ("1", "true", "yes", "on")
+
+
+def print_error(program: str, message: str) -> None:
+    """Print a message to standard error, shortened to five lines."""
+    lines = [line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}…" for line in message.splitlines()]
+    if len(lines) > MAX_LINES:
+        lines[MAX_LINES - 1 :] = [f"… and {len(lines) - MAX_LINES + 1:,} more"]
+    for line in lines:
+        print(f"{program}: {line}", file=sys.stderr)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's message; for an unexpected one also its type, its place and how to see more."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; fix this and run again, or see more with --debug"
+    steps = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
+    reason = next(iter(str(error).strip().splitlines()), "no reason given")
+    return f"unexpected {type(error).__name__}{place}: {reason}; --debug shows the traceback"
+
+
+def describe_settings(error: BaseException) -> str:
+    """Return why Prefect cannot read its settings, and where they are set."""
+    if isinstance(error, ValidationError):
+        mistake = error.errors()[0]
+        given, reason = str(mistake["input"]), mistake["msg"]
+        what = f"{'.'.join(map(str, mistake['loc']))}: {reason[0].lower()}{reason[1:]}"
+        return f"Prefect's settings are invalid: {what}; fix {origin_of(given) or 'its environment variable'}"
+    for file in settings_files():
+        try:
+            tomllib.loads(file.read_text("utf-8") if file.suffix == ".toml" else "")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
+            return f"{file}: Prefect's settings cannot be read ({mistake}); fix this file"
+    return describe(error)
+
+
+def show_uncaught(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print in one line an error that ends a program before its flow begins."""
+    in_settings = any("prefect/settings" in Path(step.filename).as_posix() for step in traceback.extract_tb(trace))
+    words = "interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
+    print_error(Path(sys.argv[0]).name, f"error: {describe_settings(error) if in_settings else words}")

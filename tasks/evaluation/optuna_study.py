@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.error_messages import describe
-from tasks.core.errors import DataError, InputError, ModelError, TrainingError
+from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
 from tasks.core.files import explain_os_errors
 from tasks.core.locks import locked
 from tasks.core.paths import sqlite_address

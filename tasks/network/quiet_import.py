@@ -65,6 +65,14 @@ def arithmetic() -> dict[str, bool]:
     }
 
 
+def training_device() -> str:
+    """Return the device that TensorFlow trains on: the first GPU that it sees ("GPU:0"), otherwise "CPU:0"."""
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return str(found[0].name.removeprefix("/device:"))
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and find its devices without notices; a crash in there shows what Python was doing."""
     if "tensorflow" in sys.modules:

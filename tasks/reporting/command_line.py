@@ -21,8 +21,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from tasks.core import environment
 from tasks.core.base_settings import Settings
 from tasks.core.environment import STORE_VARIABLE, make_folders
-from tasks.core.error_messages import describe, is_debugging, print_error
-from tasks.core.errors import PipelineError, UsageError
+from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.reporting.flags import PREFIX, check_encoding, describe_mistake, is_flag, tell_variables, variables_read

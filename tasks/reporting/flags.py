@@ -13,8 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from tasks.core.base_settings import Settings
-from tasks.core.error_messages import print_error
-from tasks.core.errors import UsageError
+from tasks.core.errors import UsageError, print_error
 from tasks.core.paths import printable
 
 PREFIX = "IMDB_"

@@ -16,8 +16,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from tasks.core.environment import store_root
-from tasks.core.error_messages import origin_of
-from tasks.core.errors import ServerError, StoreError
+from tasks.core.errors import ServerError, StoreError, origin_of
 from tasks.core.locks import locked
 from tasks.core.paths import has_password
 from tasks.core.watchdog import start_watchdog

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from tasks.core.environment import is_own_program
-from tasks.core.error_messages import describe, is_debugging, print_error
-from tasks.core.errors import PipelineError
+from tasks.core.errors import PipelineError, describe, is_debugging, print_error
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, METRICS, REPORT
 from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_limit, describe_results, describe_row
 from tasks.evaluation.metrics import HEADLINES

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 
 import tasks.predict
 from tasks.core.data_settings import EncodeSettings, PadSettings, SourceSettings
-from tasks.core.error_messages import MAX_LINES, print_error
-from tasks.core.errors import PipelineError, UsageError
+from tasks.core.errors import MAX_LINES, PipelineError, UsageError, print_error
 from tasks.core.flow_settings import PredictSettings
 from tasks.core.settings import RunSettings
 from tasks.download import download

@@ -88,3 +88,10 @@ def test_tf32_is_off():
     tf.config.experimental.enable_tensor_float_32_execution(True)
     start_tensorflow()
     assert arithmetic() == {"tf32": False, "op_determinism": False}
+
+
+def test_this_machine_has_a_device():
+    from tasks.network.quiet_import import start_tensorflow, training_device
+
+    start_tensorflow()
+    assert training_device() in ("CPU:0", "GPU:0")

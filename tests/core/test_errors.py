@@ -1,7 +1,6 @@
 import pytest
 
-from tasks.core.error_messages import describe, is_debugging, print_error
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, describe, is_debugging, print_error
 
 
 def caught(make) -> BaseException:
@@ -16,7 +15,7 @@ def test_an_expected_error_is_described_by_its_message():
 
 def test_an_unexpected_error_is_one_line_with_its_type_and_place():
     found = describe(caught(lambda: {}["word"]))
-    assert found.startswith("unexpected KeyError at test_error_messages.py:")
+    assert found.startswith("unexpected KeyError at test_errors.py:")
     assert found.endswith(": 'word'; --debug shows the traceback")
     assert "\n" not in describe(ValueError("first\nsecond"))
     assert "no reason given" in describe(ValueError())
