@@ -74,6 +74,9 @@ class SourceSettings(Settings):
     """your texts: seed of the split"""
     leaks: Literal["remove", "keep", "refuse"] = "remove"
     """your texts: what to do with training rows whose text is also a validation or test row's"""
+    near_duplicates: Literal["keep", "together", "drop"] = "together"
+    """your texts: together: near-duplicates share a split, if no column or file names it; drop: leave out training rows
+    that are near-duplicates of validation or test rows; keep: neither"""
     max_leaks: Share = 0.01
     """your texts, if leaks are refused: the share of validation and test rows that may have a training row's text"""
     min_class_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05

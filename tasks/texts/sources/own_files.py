@@ -14,6 +14,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
 from tasks.texts.dataset import TEXTS, label_dtype
+from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
 from tasks.texts.sources.labels import Labels, Warn, name_labels
@@ -23,6 +24,8 @@ from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.folders import LABELLED, describe_skipped, name_few, table_files, visible
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.text_file import ROWS_PER_BATCH
+
+MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 
 
 def labelled_files(path: Path) -> list[Path]:
@@ -135,7 +138,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         for line in labels.describe(counts):
             warn(line)
         numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
-        split = split_rows(rows, file_splits, settings, path, warn)
+        split = split_rows(rows, file_splits, settings, path, staged, warn)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
@@ -187,9 +190,15 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
 
 
 def split_rows(
-    rows: pa.Table, file_splits: dict[str, int] | None, settings: SourceSettings, path: Path, warn: Warn
+    rows: pa.Table, file_splits: dict[str, int] | None, settings: SourceSettings, path: Path, staged: Path, warn: Warn
 ) -> np.ndarray:
     """Return the split of each row, from a column, its file or by hash: (n,) int8 places in SPLITS, or `REMOVED`."""
+    is_named, near = bool(file_splits or settings.split_column), np.arange(len(rows))
+    if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
+        if len(rows) <= MAX_CLUSTERED:
+            near = cluster_texts(batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
+        else:
+            warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
     if file_splits:
         files = rows["file"].combine_chunks()
         of_file = np.array([file_splits[name] for name in files.dictionary.to_pylist()], np.int8)
@@ -197,7 +206,7 @@ def split_rows(
     elif settings.split_column:
         split = rows["split"].to_numpy()
     else:
-        split = assign_rows(rows, settings, path)
+        split = assign_rows(rows, near, settings, path)
     if not {TRAIN, TEST} <= set(split.tolist()):
         where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
         raise InputError(f"{path}: {where} names no train or no test rows")
@@ -205,17 +214,29 @@ def split_rows(
         split = without_leaks(rows["hash"].to_numpy(), split)
     if removed := int((split == REMOVED).sum()):
         warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
+    if settings.near_duplicates == "drop":
+        split = without_leaks(near, split)
+        dropped = int((split == REMOVED).sum()) - removed
+        warn(f"{path}: left out {dropped:,} rows whose text is nearly a validation or test text")
     return split
 
 
-def assign_rows(rows: pa.Table, settings: SourceSettings, path: Path) -> np.ndarray:
-    """Return the split of each row by the hash of its group, or of its text."""
+def assign_rows(rows: pa.Table, near: np.ndarray, settings: SourceSettings, path: Path) -> np.ndarray:
+    """Return the split of each row by the hash of its group or text, or of the first row that must share its split.
+
+    `near` is (n,), the first row of each row's cluster of near-duplicates.
+    """
     test, validation = settings.held_out, settings.held_out * (1 - settings.held_out)
     hashes = rows["group" if settings.group_column else "hash"].to_numpy()
+    grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
+    if (near != np.arange(len(rows))).any():
+        grouped += ", near-duplicates together (see --data.near-duplicates)"
+        _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
+        links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, firsts[number])])
+        hashes = hashes[first_of_cluster(len(rows), links)]
     split = splitting.assign_splits(hashes, test, validation)
     if (split == VALIDATION).sum() < MIN_VALIDATION_ROWS:
         split[split == VALIDATION], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows
-    grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
     splitting.check_shares(split, test, validation, f"{path}{grouped}")
     return split
 

@@ -1,4 +1,5 @@
 import json
+import random
 import re
 
 import pyarrow as pa
@@ -90,6 +91,49 @@ def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
     assert (facts["check"]["leaks"], facts["check"]["duplicates"]) == (0, 200)
 
 
+def near_rows(count: int) -> list[dict]:
+    """Reviews of forty words; the second half are the first with another last word, and other films."""
+    rng = random.Random(1)
+    texts = [" ".join(rng.choices([f"word{number}" for number in range(500)], k=40)) for _ in range(count // 2)]
+    both = texts + [f"{text} indeed" for text in texts]
+    labels, films = ["pos", "neg"], ["train", "test"]
+    return [{"text": text, "label": labels[row % 2], "film": films[row * 2 // count]} for row, text in enumerate(both)]
+
+
+@pytest.mark.parametrize(("near", "together"), [("keep", False), ("together", True)])
+def test_near_duplicates_share_a_split_unless_they_are_kept_apart(tmp_path, near, together):
+    path = write_csv(tmp_path / "a.csv", near_rows(200))
+    _facts, read = fetch(tmp_path, path, near_duplicates=near)
+    splits = [row["split"] for row in read]
+    assert (splits[:100] == splits[100:]) == together
+    assert {"train", "test"} <= set(splits)
+
+
+def test_near_duplicates_of_a_group_join_the_group(tmp_path):
+    its = [row | {"film": f"f{number % 50}"} for number, row in enumerate(near_rows(200))]
+    split_of = {}
+    for row, before in zip(
+        fetch(tmp_path, write_csv(tmp_path / "a.csv", its), group_column="film")[1], its, strict=True
+    ):
+        assert split_of.setdefault(before["film"], row["split"]) == row["split"]
+        assert split_of.setdefault(row["text"].removesuffix(" indeed"), row["split"]) == row["split"]
+
+
+def test_training_rows_nearly_as_test_rows_are_dropped_on_demand(tmp_path):
+    its = [row | {"film": "test" if number < 20 else "train"} for number, row in enumerate(near_rows(200))]
+    facts, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), split_column="film", near_duplicates="drop")
+    assert [number for number, row in enumerate(read) if row["split"] == "removed"] == list(range(100, 120))
+    assert (facts["check"]["removed"], facts["check"]["splits"]["train"]["rows"]) == (20, 160)
+    assert any("left out 20 rows whose text is nearly a validation or test text" in line for line in said)
+
+
+def test_near_duplicates_of_very_many_rows_are_not_looked_for_and_a_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_files, "MAX_CLUSTERED", 100)
+    read = fetch(tmp_path, write_csv(tmp_path / "a.csv", near_rows(200)))[1]
+    assert [row["split"] for row in read[:100]] != [row["split"] for row in read[100:]]
+    assert any("near-duplicates are not looked for among more than 100 rows" in line for line in said)
+
+
 @pytest.mark.parametrize(("leaks", "kept"), [("remove", 19), ("keep", 20)])
 def test_training_rows_with_a_test_text_are_left_out_and_counted(tmp_path, leaks, kept):
     facts, written = fetch(tmp_path, write_csv(tmp_path / "a.csv", leaky(40)), split_column="film", leaks=leaks)
@@ -168,7 +212,7 @@ def leaky(count: int) -> list[dict]:
         ("text,label\n", {}, "has no rows to train on"),
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\n", {}, r"none of the 1 train rows has the label .*--data.split-column"),
-        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
+        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film', .* rows"),
         (
             "text,label,s\na,1,train\nb,0,train\nd,1,train\ne,0,train\nc,1,test\n",
             {"split_column": "s"},
