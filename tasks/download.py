@@ -16,7 +16,8 @@ from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
-from tasks.texts.sources.own_files import describe_unread, fetch_own, hash_files, labelled_files
+from tasks.texts.sources.layouts import describe_unread, hash_files, labelled_files
+from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 

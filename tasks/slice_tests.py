@@ -15,7 +15,8 @@ from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
-from tasks.texts.sources.own_files import hash_files, read_options
+from tasks.texts.sources.layouts import hash_files
+from tasks.texts.sources.own_files import read_options
 from tasks.texts.tables.columns import strings_of
 from tasks.texts.tables.reading import read_batches
 

@@ -37,7 +37,8 @@ class SourceSettings(Settings):
 
     dataset: str = "imdb"
     """imdb (reviews from the Keras host), rotten-tomatoes (critics' lines from a Python package), or your texts:
-    a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them"""
+    a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them, or of
+    a folder of .txt files per label"""
     source: str | None = Field(None, min_length=1)
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
     sha256: Sha256 | None = None

@@ -14,6 +14,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.sources.splitting import LEFT_OUT
+from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.folders import name_few
 
 Warn = Callable[[str], None]
@@ -81,6 +82,9 @@ class Labels:
 
     def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
         key, where, column = appearance(spelling), f"{file.name} row {row:,}", self._settings.label_column
+        if spelling == IGNORED:
+            self.left_out["with the answer ignore"] += count
+            return LEFT_OUT
         if is_missing(spelling):
             shown = repr(spelling) if spelling.strip() else "nothing"
             self._first_missing = self._first_missing or f"{file}: row {row:,} has {shown} in {column!r}"
@@ -161,7 +165,7 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
         if named is None:
             raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
         return sorted(names, key=lambda name: name == named)
-    for pair in KNOWN_PAIRS:
+    for pair in (*KNOWN_PAIRS, *((f"not {name}", name) for name in known)):
         if set(known) == set(pair):
             return [known[pair[0]], known[pair[1]]]
     common, rare = sorted(sorted(names), key=lambda name: -counts[name])

@@ -1,6 +1,5 @@
-"""Your own files: which of a folder are read; their texts are checked, split and written as texts.parquet."""
+"""Your own files: their texts are checked, split and written as texts.parquet."""
 
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,58 +10,27 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
 from tasks.texts.sources.labels import Labels, Warn, name_labels
+from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
-from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDATION
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
-from tasks.texts.tables.folders import LABELLED, describe_skipped, name_few, table_files, visible
+from tasks.texts.tables.folders import name_few
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.text_file import ROWS_PER_BATCH
 
 MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 
 
-def labelled_files(path: Path) -> list[Path]:
-    """Return the file, or the folder's tables, with those in subfolders that are partitions.
+def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dict[int, int] | None:
+    """Return the split for which files named after each are used; None if all are for training.
 
-    Raises:
-        InputError: there is none, or one is not readable.
-    """
-    return table_files(path, LABELLED, partitions(path))
-
-
-def describe_unread(path: Path) -> str | None:
-    """Return a sentence about files in a folder and its partitions that are not read, or None."""
-    return describe_skipped(path, LABELLED, partitions(path))
-
-
-def partitions(path: Path) -> list[Path]:
-    """Return subfolders at any depth that are named like a split, or like Hive's `key=value`."""
-    folders = [
-        folder
-        for folder in (visible(path) if path.is_dir() else ())
-        if folder.is_dir() and not folder.is_symlink() and ("=" in folder.name or named_split(folder.name) is not None)
-    ]
-    return [*folders, *(nested for folder in folders for nested in partitions(folder))]
-
-
-def named_split(name: str) -> int | None:
-    """Return the split that a name says, as train-00000-of-00001.parquet or split=test, if it is exactly one."""
-    words = re.split("[^a-z]+", name.partition(".")[0].lower())
-    places = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-    return places.pop() if len(places) == 1 else None
-
-
-def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dict[str, int] | None:
-    """Return the split of each file that was read, by its name in messages; None if all are for training.
-
-    `splits` is what the names of the files say.
+    `splits` is what the names of the files that were read say.
     """
     names = {file: name_in(path, file) for file in splits}
     if unnamed := [names[file] for file, place in splits.items() if place is None]:
@@ -75,42 +43,27 @@ def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dic
     if places == {TRAIN}:
         warn(f"{path}: {name_few(list(said))} is split as usual")
         return None
+    used = {place: place for place in places}
     if TEST not in places:
-        said = {name: TEST if place == VALIDATION else place for name, place in said.items()}
+        used[VALIDATION] = TEST
         warn(f"{path}: has no test file, so the validation file is for testing")
-    by_split = [f"{SPLITS[at]} {name_few([name for name in said if said[name] == at])}"
-                for at in sorted(set(said.values()))]  # fmt: skip
+    by_split = [f"{SPLITS[used[at]]} {name_few([name for name in said if said[name] == at])}" for at in sorted(places)]
     warn(f"{path}: the names say the split: {'; '.join(by_split)}")
-    return said
-
-
-def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None] | None:
-    """Return the split that each file's name or folder says; None if they say none, or a setting decides."""
-    if settings.split_column or settings.group_column:
-        return None
-    splits: dict[Path, int | None] = {}
-    for file in files:
-        said = [named_split(part) for part in reversed(file.relative_to(path).parts)]
-        splits[file] = next((place for place in said if place is not None), None)
-    places = set(splits.values()) - {None}
-    return splits if TRAIN in places and len(places) > 1 else None
-
-
-def name_in(path: Path, file: Path) -> str:
-    """Return the name of a file, with its subfolders if `path` is a folder."""
-    return file.relative_to(path).as_posix() if file != path else file.name
+    return used
 
 
 def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn | None = None) -> ReadOptions:
     """Return how to read columns of the files, each with the flag that names it."""
     return ReadOptions(
-        settings.text_column, columns, settings.encoding, settings.delimiter, "--data.", settings.quoting, warn
+        settings.text_column,
+        columns,
+        settings.encoding,
+        settings.delimiter,
+        "--data.",
+        settings.quoting,
+        warn,
+        settings.label_column,
     )
-
-
-def hash_files(path: Path) -> str:
-    """Return a hash of a file's content, or of the content and names of a folder's files."""
-    return digest({name_in(path, file): hash_file(file) for file in labelled_files(path)})
 
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
@@ -123,14 +76,12 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         InputError: the files cannot be trained on, or change while they are read.
     """
     path = user_path(settings.dataset)
-    sha256 = hash_files(path)
-    if settings.sha256 and settings.sha256.lower() != sha256:
-        raise InputError(f"{path}: its content has changed since the run began; run again")
+    sha256 = (settings.sha256 or hash_files(path)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         staged, labels = Path(scratch) / TEXTS, Labels(path, settings)
-        file_splits = stage_rows(path, settings, labels, staged, warn)
+        used_splits = stage_rows(path, settings, labels, staged, warn)
         if hash_files(path) != sha256:
-            raise InputError(f"{path}: its content has changed while it was read; run again")
+            raise InputError(f"{path}: its content has changed since the run began; run again")
         first_rows = labels.finish()
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
         counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
@@ -138,7 +89,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         for line in labels.describe(counts):
             warn(line)
         numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
-        split = split_rows(rows, file_splits, settings, path, staged, warn)
+        split = split_rows(rows, used_splits, settings, path, staged, warn)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
@@ -149,8 +100,8 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
-def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Path, warn: Warn) -> dict[str, int] | None:
-    """Write the rows of all files that are trained on, and return the split of each file if their names say it."""
+def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Path, warn: Warn) -> dict[int, int] | None:
+    """Write the rows of all files that are trained on, and return the result of `choose_splits` if names say it."""
     usual = {
         settings.text_column: "--data.text-column",
         settings.label_column: "--data.label-column",
@@ -167,9 +118,10 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
             if splits and splits[file] == LEFT_OUT:
                 unlabelled.append(name)
                 continue
+            said = splits[file] if splits else None
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
-                    writer.write_table(labelled_rows(batch, file, name, first, labels, settings))
+                    writer.write_table(labelled_rows(batch, file, name, first, labels, settings, said or TRAIN))
                     first += len(batch)
             except EmptyTable:
                 if file == path:
@@ -180,7 +132,7 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
                 warn(f"left out: {error}")
                 continue
             if first:
-                read[file] = splits[file] if splits else None
+                read[file] = said
             else:
                 empty.append(name)
     for names, why in ((empty, "no rows"), (unlabelled, "unlabelled by its name")):
@@ -190,22 +142,19 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
 
 
 def split_rows(
-    rows: pa.Table, file_splits: dict[str, int] | None, settings: SourceSettings, path: Path, staged: Path, warn: Warn
+    rows: pa.Table, used: dict[int, int] | None, settings: SourceSettings, path: Path, staged: Path, warn: Warn
 ) -> np.ndarray:
     """Return the split of each row, from a column, its file or by hash: (n,) int8 places in SPLITS, or `REMOVED`."""
-    is_named, near = bool(file_splits or settings.split_column), np.arange(len(rows))
+    is_named, near = bool(used or settings.split_column), np.arange(len(rows))
     if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
         if len(rows) <= MAX_CLUSTERED:
             near = cluster_texts(batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
         else:
             warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
-    if file_splits:
-        files = rows["file"].combine_chunks()
-        of_file = np.array([file_splits[name] for name in files.dictionary.to_pylist()], np.int8)
-        split: np.ndarray = of_file[files.indices.to_numpy()]
-    elif settings.split_column:
-        split = rows["split"].to_numpy()
-    else:
+    split: np.ndarray = rows["split"].to_numpy()
+    if used:
+        split = np.array([used.get(place, place) for place in range(len(SPLITS))], np.int8)[split]
+    elif not settings.split_column:
         split = assign_rows(rows, near, settings, path)
     if not {TRAIN, TEST} <= set(split.tolist()):
         where = f"the column {settings.split_column!r}" if settings.split_column else "the split"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
@@ -12,6 +13,7 @@ from tasks.texts.padded import SPLITS
 from tasks.texts.sources.labels import Labels, Warn
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
 from tasks.texts.tables.columns import required_strings, strings_of, texts_of
+from tasks.texts.tables.text_folder import FILE_NAME
 
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
@@ -21,9 +23,9 @@ STAGED = pa.schema({"text": pa.string(), "file": pa.string(), "row": pa.int64(),
 
 
 def labelled_rows(
-    batch: pa.RecordBatch, file: Path, name: str, first: int, labels: Labels, settings: SourceSettings
+    batch: pa.RecordBatch, file: Path, name: str, first: int, labels: Labels, settings: SourceSettings, split: int
 ) -> pa.Table:
-    """Return the labelled rows of a batch as `STAGED`; without their columns, splits are train and groups null.
+    """Return the labelled rows of a batch as `STAGED`; without their columns, splits are `split` and groups null.
 
     The batch has `first` rows of its file before it; `name` is the file's name in the table.
 
@@ -31,7 +33,7 @@ def labelled_rows(
         InputError: a row has an invalid text, group or split, or labels look alike.
     """
     rows = first + 1 + np.arange(len(batch))
-    splits = np.full(len(batch), TRAIN, np.int8)
+    splits = np.full(len(batch), split, np.int8)
     if settings.split_column:
         splits = read_splits(required_strings(batch, settings.split_column, file, rows), file, rows)
     places = np.flatnonzero(splits != LEFT_OUT)
@@ -44,7 +46,10 @@ def labelled_rows(
     hashes, groups = hash_texts(texts.to_pylist(), settings.split_seed), pa.nulls(len(rows))
     if settings.group_column:
         groups = hash_texts(required_strings(kept, settings.group_column, file, rows), settings.split_seed)
-    columns = texts, [name] * len(rows), rows, numbers, hashes, splits[places], groups
+    files: pa.Array | list[str] = [name] * len(rows)
+    if file.is_dir():  # each of its files is a row
+        files, rows = pc.binary_join_element_wise(name, kept[FILE_NAME], "/"), np.ones_like(rows)
+    columns = texts, files, rows, numbers, hashes, splits[places], groups
     return pa.table(dict(zip(STAGED.names, columns, strict=True)), schema=STAGED)
 
 

@@ -36,6 +36,7 @@ class ReadOptions:
         quoting: "double", "backslash" or "none": how CSV writes a quote in a quoted field.
         flags: prefix of the other flags that messages name.
         warn: called with a line about what is not read of a file.
+        label_column: the column of the labels, as which those of other programs' formats are read.
     """
 
     text_column: str = "text"
@@ -45,6 +46,12 @@ class ReadOptions:
     flags: str = "--"
     quoting: str = "double"
     warn: Callable[[str], None] | None = None
+    label_column: str = "label"
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the labels are read as such."""
+        return self.columns is not None and self.label_column in self.columns
 
     def takes(self, name: str) -> bool:
         """Return whether to read a column."""

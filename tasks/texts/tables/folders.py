@@ -1,15 +1,19 @@
 """Folders: which files are read as tables, by their names."""
 
+import codecs
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.core.paths import printable
 
 FORMS = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt")
-ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet"}
+ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet", ".ft": ".txt"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+MARK = "__label__"  # precedes a label in fastText's lines
 
 
 def form_of(path: Path) -> tuple[str, str | None]:
@@ -22,11 +26,24 @@ def form_of(path: Path) -> tuple[str, str | None]:
 def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
     """Return whether a file's name ends like a table of one of the forms."""
     form, compression = form_of(path)
+    if form == ".txt" and form not in forms:
+        return is_fasttext(path)
     # Parquet is compressed inside, and is read from its end.
     return form in forms and (form != ".parquet" or compression is None)
 
 
-# Formats that can hold a label with a text, so not a README.txt among the tables.
+def is_fasttext(path: Path) -> bool:
+    """Return whether a text file that can be read starts with a label as fastText writes it."""
+    if not path.is_file() or not os.access(path, os.R_OK):
+        return False
+    try:
+        with pa.input_stream(path, compression=form_of(path)[1]) as stream:
+            return bytes(stream.read(16)).removeprefix(codecs.BOM_UTF8).startswith(MARK.encode())
+    except OSError:
+        return False  # another file than its name says
+
+
+# Formats that can hold a label with a text, so not a README.txt among the tables, but fastText's lines.
 LABELLED = tuple(form for form in FORMS if form != ".txt")
 NAMES_SHOWN = 5
 
@@ -64,14 +81,16 @@ def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
 
 
-def describe_skipped(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Sequence[Path] = ()) -> str | None:
-    """Return a sentence about what is in a folder and some of its subfolders and is not read, or None."""
-    lines = []
+def describe_skipped(
+    path: Path, forms: tuple[str, ...] = FORMS, subfolders: Sequence[Path] = (), taken: Collection[Path] = ()
+) -> str | None:
+    """Return a sentence about what is in a folder and some of its subfolders and is not read, nor `taken`, or None."""
+    lines, expected = [], f"files in {', '.join(forms)}" if forms else "a folder of .txt files per label"
     for folder in (path, *subfolders) if path.is_dir() else ():
-        taken = {*files_within(folder, forms), *subfolders}
+        taken = {*files_within(folder, forms), *subfolders, *taken}
         names = [printable(other.name) + "/" * other.is_dir() for other in visible(folder) if other not in taken]
         if names:
-            lines.append(f"{folder}: {name_few(names)} skipped; expected files in {', '.join(forms)}")
+            lines.append(f"{folder}: {name_few(names)} skipped; expected {expected}")
     return "; ".join(lines) or None
 
 

@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.texts.encoded import open_streaming
+from tasks.texts.tables.annotations import class_names, name_classes, split_label
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
-from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.folders import form_of, is_fasttext
 from tasks.texts.tables.json_objects import read_objects
 from tasks.texts.tables.text_file import ROWS_PER_BATCH, Part, TextFile, explain_bytes
+from tasks.texts.tables.text_folder import read_text_folder
 
 MAX_BATCH_BYTES = 64 << 20
 MAX_VALUE_BYTES = 256 << 20
@@ -21,23 +23,28 @@ MIN_ROWS = 64  # as many long texts at once are decoded as fast as more
 
 
 def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the lines of a file as one column; an empty line is an empty text, a carriage return within one no end."""
-    column = options.text_column
-    options.require([column], path)
+    """Yield the lines of a file as texts, or fastText's as texts and labels; only a newline ends a line."""
+    is_marked = is_fasttext(path)
+    names = [options.text_column, options.label_column] if is_marked else [options.text_column]
+    options.require(names, path)
     with TextFile(path, options, newline="\n") as file:
-        for part in file.parts(line.removesuffix("\n").removesuffix("\r") for line in file.lines()):
-            yield pa.record_batch({column: pa.array(part, pa.string())}), file.share
+        lines = (line.removesuffix("\n").removesuffix("\r") for line in file.lines())
+        marked = (split_label(line, f"{path}: line {file.line_number:,}") for line in lines if line.strip())
+        for part in file.parts(marked if is_marked else zip(lines)):
+            columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
+            yield pa.record_batch(columns, names), file.share
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the rows of a Parquet file."""
     with open_streaming(path) as parquet:
         names, total = parquet.schema_arrow.names, max(parquet.metadata.num_rows, 1)
+        classes = class_names(parquet.schema_arrow, options.label_column) if options.takes_labels else []
     options.require(names, path)
     rows = 0
     for batch in iterate_rows(path, [name for name in names if options.takes(name)], ROWS_PER_BATCH):
         rows += len(batch)
-        yield batch, rows / total
+        yield name_classes(batch, options.label_column, classes) if classes else batch, rows / total
 
 
 def iterate_rows(path: Path, columns: list[str], most: int) -> Iterator[pa.RecordBatch]:
@@ -121,7 +128,7 @@ def read_batches(
     """Yield the rows of a file, at most 8,192 at a time.
 
     Args:
-        path: CSV with a header, Parquet, JSON, or one text per line (.txt); all except Parquet may be compressed.
+        path: CSV with a header, Parquet, JSON or lines (.txt), which may be compressed, or a folder of text files.
         options: defaults to all columns in UTF-8.
         on_read: called before each batch with the share of the file that has been read.
 
@@ -130,9 +137,10 @@ def read_batches(
     """
     options = options or ReadOptions()
     form, compression = form_of(path)
+    reader = read_text_folder if path.is_dir() else READERS[form]
     rows = 0
     try:
-        for batch, share in READERS[form](path, options):
+        for batch, share in reader(path, options):
             if on_read:
                 on_read(share)
             yield batch

@@ -169,7 +169,7 @@ def test_files_that_change_while_they_are_read_are_refused(tmp_path, monkeypatch
         return split
 
     monkeypatch.setattr(own_files, "stage_rows", stage_and_change)
-    with pytest.raises(InputError, match=r"a\.csv: its content has changed while it was read; run again"):
+    with pytest.raises(InputError, match=r"a\.csv: its content has changed since the run began; run again"):
         fetch(tmp_path, path)
 
 
