@@ -133,7 +133,7 @@ def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
     """Run the steps of the linear model."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     padded = pad(encoded=encoded, settings=settings.data)
-    return baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+    return baseline(encoded=encoded, padded=padded, settings=settings.baseline, out_of_fold=settings.checks_labels)
 
 
 def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:

@@ -24,6 +24,7 @@ from tasks.evaluate import evaluate
 from tasks.evaluation.differences import compare_artifacts
 from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
+from tasks.label_check import label_check
 from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
@@ -70,8 +71,9 @@ def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> Pack
     downloaded = downloaded or download_dataset(settings.data)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
+    labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
     packaged = package.of(made, settings=settings.evaluation, about=settings.package)
-    return PackagedArtifacts(**vars(made), drawn=drawn, packaged=packaged)
+    return PackagedArtifacts(**vars(made), drawn=drawn, labels_checked=labels_checked, packaged=packaged)
 
 
 def plan_run(settings: RunSettings) -> list[StepPlan]:
@@ -100,7 +102,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
-    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline)
+    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline, out_of_fold=settings.checks_labels)
     learned, built, trained = train_network(settings, encoded, padded)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
     selected = select(

@@ -9,18 +9,20 @@ import pyarrow.compute as pc
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
-from tasks.linear.out_of_fold import learn_folds, logits_of
+from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
 from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.quiet_import import start_tensorflow
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, read_split
+from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
     import keras
 
 ITERATIONS = 20  # more overfits
+FOLDS = 4
 
 
 def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.ndarray]:
@@ -29,13 +31,20 @@ def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.nd
     return lambda: (pc.list_slice(tokens, 0, MAXLEN) for tokens in parts()), labels
 
 
+def assign_folds(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the fold of each text: whole groups, or single texts if a label is in one group only; both are (n,)."""
+    if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < 2:
+        groups = np.arange(len(labels))
+    return fold_of(groups, FOLDS)
+
+
 def fit(
-    parts: Parts, labels: np.ndarray, vocabulary_size: int, settings: BaselineSettings
-) -> tuple[np.ndarray, list[PhraseModel]]:
-    """Return the codes of the phrases, in order, and a model for each label in `labels_to_fit`."""
+    parts: Parts, labels: np.ndarray, folds: np.ndarray, vocabulary_size: int, settings: BaselineSettings
+) -> tuple[np.ndarray, Learned]:
+    """Return the codes of the phrases, in order, and models for each label in `labels_to_fit`."""
     known, counts = learn_phrases(parts, vocabulary_size, settings.min_documents)
-    rules, no_folds = settings.model_dump() | {"iterations": ITERATIONS}, np.full(len(labels), -1)
-    return known, learn_folds(counts, labels, sizes_of(known, vocabulary_size), no_folds, **rules).whole
+    rules = settings.model_dump() | {"iterations": ITERATIONS}
+    return known, learn_folds(counts, labels, sizes_of(known, vocabulary_size), folds, **rules)
 
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
@@ -64,14 +73,22 @@ def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: 
 
 
 @step()
-def baseline(*, encoded: Path, padded: Path, settings: BaselineSettings, folder: Path) -> dict[str, int]:
+def baseline(
+    *, encoded: Path, padded: Path, settings: BaselineSettings, out_of_fold: bool, folder: Path
+) -> dict[str, int]:
     """Fit on the training texts, which only `padded` tells from those for validation.
 
-    Write model.keras and the scores of the test and validation texts; return how many there are.
+    Write model.keras and the scores of the test and validation texts; return how many there are. With `out_of_fold`,
+    also write scores of the training texts, each by a model that has not seen its fold.
     """
     fix_threads()
     size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
-    known, models = fit(*read_texts(encoded, "train", train_rows), size, settings)
+    texts, labels = read_texts(encoded, "train", train_rows)
+    folds = assign_folds(read_groups(encoded)[:train_rows], labels) if out_of_fold else np.full(len(labels), -1)
+    known, learned = fit(texts, labels, folds, size, settings)
+    models = learned.whole
+    if out_of_fold:
+        write_scores(folder, "train", Scores(labels, probabilities_of(learned.logits)))
     rows = {}
     for split in ("test", "validation"):
         parts, labels = read_texts(encoded, split, train_rows)

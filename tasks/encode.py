@@ -10,10 +10,10 @@ from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
-from tasks.texts.downloaded import WordRanks, read_word_ranks
+from tasks.texts.downloaded import WordRanks, encoded_orders, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
-from tasks.texts.groups import keep_together, write_groups
-from tasks.texts.shuffle import reorder, shuffled_orders
+from tasks.texts.groups import write_groups
+from tasks.texts.shuffle import reorder
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_limits import WordCheck
 
@@ -67,10 +67,7 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     limit = limit_of(word_ranks, settings)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    rows = {split: len(labels) for split, labels in word_ranks.labels.items()}
-    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
-    if settings.whole_groups:
-        orders["train"] = keep_together(orders["train"], word_ranks.groups)
+    orders = encoded_orders(word_ranks.labels, word_ranks.groups, settings)
     labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
     names = Dataset.read(downloaded).labels
     check_labels(labels, names)

@@ -14,6 +14,7 @@ from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
+from tasks.data_checks.label_issues import LABEL_ISSUES, LabelIssues
 from tasks.evaluation.result_files import Training
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
@@ -42,13 +43,15 @@ def derived_values(artifacts: RunArtifacts, settings: RunSettings) -> dict[str, 
     }
 
 
-def gather_metrics(artifacts: RunArtifacts, settings: RunSettings, store: Store) -> dict[str, Any]:
+def gather_metrics(artifacts: PackagedArtifacts, settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return the parts of metrics.json that the artifacts determine; docs/metrics.md describes them."""
-    training = Training.read(store.path(artifacts.trained))
+    training, checked = Training.read(store.path(artifacts.trained)), artifacts.labels_checked
+    issues = LabelIssues.read(store.path(checked)).model_dump(exclude={"examples"}) if checked else None
     seconds = artifacts.trained.meta["seconds"]
     return {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
         **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
+        **({"label_issues": issues} if issues else {}),
         "derived": derived_values(artifacts, settings),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
@@ -58,8 +61,14 @@ def gather_metrics(artifacts: RunArtifacts, settings: RunSettings, store: Store)
     }
 
 
-def write_results(folder: Path, name: str, settings: RunSettings, metrics: dict[str, Any], drawn: Path) -> None:
-    """Write metrics.json and report.html; `drawn` is the folder of the step `figures`."""
+def write_results(
+    folder: Path, name: str, settings: RunSettings, metrics: dict[str, Any], artifacts: PackagedArtifacts
+) -> None:
+    """Write metrics.json, report.html and label_issues.csv, if the labels were checked."""
+    store, checked = open_store(), artifacts.labels_checked
+    drawn, issues = store.path(artifacts.drawn), LabelIssues.read(store.path(checked)) if checked else None
+    if checked:
+        shutil.copy(store.path(checked, LABEL_ISSUES), folder)
     page = render(
         "report.html.jinja",
         name=name,
@@ -67,6 +76,7 @@ def write_results(folder: Path, name: str, settings: RunSettings, metrics: dict[
         metrics=metrics,
         findings=json.loads((drawn / FINDINGS).read_text()),
         figures=read_figures(drawn),
+        issues=issues.examples if issues else None,
     )
     replace_file(folder / REPORT, page.encode())
     replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
@@ -80,7 +90,7 @@ def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifac
     """
     record = read_record(run, store)
     places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
-    optional: dict[str, Any] = {"learned": None, "sliced": None}
+    optional: dict[str, Any] = {"learned": None, "sliced": None, "labels_checked": None}
     taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
     return record.folder, record.settings, PackagedArtifacts(**optional | taken)
 
@@ -98,7 +108,7 @@ def complete_run_folder(
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
     metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
     with explain_os_errors(folder):
-        write_results(folder, folder.name.partition("-")[2], settings, metrics, store.path(artifacts.drawn))
+        write_results(folder, folder.name.partition("-")[2], settings, metrics, artifacts)
     store.share_folder(folder)
     send_report(settings, tracking, folder, store.root)
 
@@ -134,13 +144,12 @@ def run_folder(
 ) -> Path:
     """Write the run folder and return its path."""
     store, name = open_store(), flow_run.name or "run"
-    drawn = store.path(artifacts.drawn)
     metrics = gather_metrics(artifacts, settings, store) | {"steps": steps_of(str(flow_run.id))}
     metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})
     with written_as_newest(store.root / RUNS, name) as (draft, folder):
-        shutil.copytree(drawn, draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))
+        shutil.copytree(store.path(artifacts.drawn), draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))
         (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
-        write_results(draft, name, settings, metrics, drawn)
+        write_results(draft, name, settings, metrics, artifacts)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics)
     if tracking:

@@ -160,6 +160,9 @@ class SliceSettings(Settings):
 class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
     """How the network is scored and evaluated."""
 
+    label_issues: bool | None = None
+    """rank the texts whose labels are probably wrong, in label_issues.csv (none: of your texts)"""
+
 
 class PackageSettings(Settings):
     """What the model card says besides the results: what `package` reads."""
@@ -238,6 +241,12 @@ class RunSettings(Settings):
     def candidates(self) -> Considered:
         """Which models may be registered."""
         return self.promotion.candidates or ("best" if self.data.is_own else "network")
+
+    @property
+    def checks_labels(self) -> bool:
+        """Whether the labels are checked."""
+        asked = self.evaluation.label_issues
+        return self.data.is_own if asked is None else asked
 
     @model_validator(mode="after")
     def _only_own_reviews_have_columns(self) -> Self:

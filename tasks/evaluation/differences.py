@@ -14,10 +14,9 @@ from tasks.evaluation.selection_metric import compare_metric
 from tasks.store.causes import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
-from tasks.texts.dataset import TEXTS, Dataset
-from tasks.texts.downloaded import identify_texts, iterate_column, iterate_texts
+from tasks.texts.dataset import Dataset
+from tasks.texts.downloaded import identify_texts, iterate_texts, read_labels
 from tasks.texts.shuffle import SHUFFLED
-from tasks.texts.sources import imdb
 
 EXAMPLES, FLIPS, LONGEST_TEXT = 5, 100, 400
 ODD = np.uint64(0x9E3779B97F4A7C15)  # spreads the numbers of a text's repetitions over all hashes
@@ -100,13 +99,9 @@ def compare_data(first: RunRecord, second: RunRecord, store: Store) -> dict[str,
 
 def read_rows(downloaded: Path) -> pa.Table:
     """Return the hash, label and split of each text of a download."""
-    npz, names, tables = downloaded / imdb.NPZ, pa.array(Dataset.read(downloaded).labels), []
-    for split in imdb.KERAS_SPLITS if npz.exists() else SHUFFLED:
+    names, tables = pa.array(Dataset.read(downloaded).labels), []
+    for split, numbers in read_labels(downloaded).items():
         hashes = [part for part, _ in iterate_texts(downloaded, split, with_texts=False)]
-        labels = (
-            [imdb.read_ranks(npz, split)[1]] if npz.exists() else iterate_column(downloaded / TEXTS, split, "label")
-        )
-        numbers = np.concatenate([np.zeros(0, np.int16), *labels])
         columns = {"hash": np.concatenate([np.zeros(0, np.uint64), *hashes]), "label": names.take(pa.array(numbers))}
         tables.append(pa.table(columns | {"split": pa.array([split] * len(numbers), pa.string())}))
     return pa.concat_tables(tables)

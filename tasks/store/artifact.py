@@ -117,6 +117,7 @@ MADE_BY = {
     "sliced": "slice_tests",
     "evaluated": "evaluate",
     "drawn": "figures",
+    "labels_checked": "label_check",
     "packaged": "package",
 }
 
@@ -148,6 +149,7 @@ class PackagedArtifacts(RunArtifacts):
     """The artifacts of a whole run."""
 
     drawn: Artifact
+    labels_checked: Artifact | None
     packaged: Artifact
 
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
-from tasks.texts.groups import block_of
+from tasks.texts.groups import block_of, keep_together
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb
 from tasks.texts.sources.splitting import hash_all
@@ -81,10 +82,7 @@ def read_texts(downloaded: Path, rule: str) -> WordRanks:
     """Return the texts of texts.parquet, tokenised each time they are read; training texts make the vocabulary."""
     path = downloaded / TEXTS
     vocabulary = rank_words(tokenise(texts, rule) for texts in iterate_column(path, "train", "text"))
-    kind = label_dtype(len(Dataset.read(downloaded).labels))
-    labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
-    if not len(labels["validation"]):
-        del labels["validation"]  # pad cuts it from the end of the training reviews
+    labels = read_labels(downloaded)
     words = pa.array(vocabulary, pa.string())
     return WordRanks(
         vocabulary,
@@ -96,9 +94,62 @@ def read_texts(downloaded: Path, rule: str) -> WordRanks:
     )
 
 
+def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
+    """Return the labels of each split: (n,) int8 or int16, in the download's order."""
+    if (downloaded / imdb.NPZ).exists():
+        return {split: imdb.read_labels(downloaded / imdb.NPZ, f"y_{split}.npy") for split in imdb.KERAS_SPLITS}
+    path, kind = downloaded / TEXTS, label_dtype(len(Dataset.read(downloaded).labels))
+    labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
+    if not len(labels["validation"]):
+        del labels["validation"]  # pad cuts it from the end of the training reviews
+    return labels
+
+
+def encoded_orders(
+    labels: dict[str, np.ndarray], groups: np.ndarray, settings: EncodeSettings
+) -> dict[str, np.ndarray]:
+    """Return the row numbers of each split in the order in which they are encoded.
+
+    `labels` and `groups` are in the download's order, as in `WordRanks`.
+    """
+    rows = {split: len(each) for split, each in labels.items()}
+    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+    if settings.whole_groups:
+        orders["train"] = keep_together(orders["train"], groups)
+    return orders
+
+
+def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> pa.Table:
+    """Return file, row and text of some texts of a split; null if its words are unknown.
+
+    `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split and
+    the number from 1.
+    """
+    path = downloaded / TEXTS
+    if path.exists():
+        names = [name for name in ("file", "row", "text") if name in pq.read_schema(path).names]
+        parts = iterate_rows(path, ["split", *names], ROWS_PER_PART)
+        batches = (part.filter(pc.equal(part["split"], split)) for part in parts)
+    else:
+        parts = iterate_arrays(downloaded, split, with_texts=True)
+        batches = (
+            pa.record_batch({"text": pa.nulls(len(hashes), pa.string()) if texts is None else texts})
+            for hashes, texts in parts
+        )
+    found, first = [], 0
+    for batch in batches:
+        places = rows[(rows >= first) & (rows < first + len(batch))] - first
+        found.append(batch.take(pa.array(places)))
+        first += len(batch)
+    table = pa.Table.from_batches(found)
+    if "file" in table.column_names:
+        return table.select(["file", "row", "text"])
+    return pa.table({"file": [split] * len(rows), "row": rows + 1, "text": table["text"]})
+
+
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     """Return the group of each training text, from its column or its place: (n,) int64."""
-    if "group" not in pq.read_schema(path).names:
+    if not path.exists() or "group" not in pq.read_schema(path).names:
         return block_of(labels)
     names = pa.chunked_array(iterate_column(path, "train", "group")).combine_chunks()
     number: np.ndarray = names.dictionary_encode().indices.to_numpy()

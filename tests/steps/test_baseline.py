@@ -42,7 +42,11 @@ def test_the_linear_model_learns_what_words_mean_and_is_a_network_with_the_same_
     tested = write_texts(tmp_path, rng, labels)
     (tmp_path / "out").mkdir()
     rows = baseline.function(
-        encoded=tmp_path, padded=tmp_path / "padded", settings=BaselineSettings(), folder=tmp_path / "out"
+        encoded=tmp_path,
+        padded=tmp_path / "padded",
+        settings=BaselineSettings(),
+        out_of_fold=False,
+        folder=tmp_path / "out",
     )
     assert rows == {"test": 80, "validation": 40}
     scores, held_out = (read_scores(tmp_path / "out", split) for split in ("test", "validation"))
@@ -64,7 +68,9 @@ def test_texts_without_a_phrase_in_common_get_the_share_of_their_label(tmp_path,
     write_texts(tmp_path, rng, 2)
     (tmp_path / "out").mkdir()
     settings = BaselineSettings(min_documents=1000)
-    baseline.function(encoded=tmp_path, padded=tmp_path / "padded", settings=settings, folder=tmp_path / "out")
+    baseline.function(
+        encoded=tmp_path, padded=tmp_path / "padded", settings=settings, out_of_fold=False, folder=tmp_path / "out"
+    )
     scores = read_scores(tmp_path / "out", "test").probabilities
     network = load_model(tmp_path / "out" / "model.keras")
     assert np.array(network(np.ones((1, 32), np.int32)))[0, 0] == pytest.approx(scores[0], abs=1e-6)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.data_checks.label_issues import by_label, contradictions, estimate_shares, out_of_sample
+from tasks.evaluation.scores import Scores, read_scores, write_scores
+
+
+def confident(rng, labels: np.ndarray, count: int) -> np.ndarray:
+    """Probabilities that are right about (n,) labels, and of a tenth unsure."""
+    logits = rng.normal(0, 0.01, (len(labels), count))
+    logits[np.arange(len(labels)), labels] += np.where(rng.random(len(labels)) < 0.9, 3, 0.5)
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_planted_wrong_labels_are_ranked_first_and_their_share_is_estimated(rng, count):
+    true = np.arange(1000) % count
+    probabilities, labels, planted = confident(rng, true, count), true.copy(), np.flatnonzero(true == 1)[:40]
+    labels[planted] = 0
+    is_first = np.isin(np.argsort(-contradictions(labels, probabilities)), planted)
+    assert is_first[:30].all()
+    assert is_first[:50].sum() == 40
+    first, second, *_ = estimate_shares(labels, probabilities, [str(label) for label in range(count)])
+    assert first["rows"] == (labels == 0).sum()
+    assert first["wrong"] == pytest.approx(40 / first["rows"], abs=0.02)
+    assert first["ci95"][0] < 40 / first["rows"] < first["ci95"][1]
+    assert second["wrong"] < 0.01
+
+
+def test_a_rare_label_is_not_suspected_because_it_is_rare(rng):
+    labels = np.array([0] * 950 + [1] * 50)
+    given = rng.beta(np.where(labels, 4, 20), np.where(labels, 4, 2))  # the model finds the rare label half as often
+    probabilities = np.where(labels == 1, [1 - given, given], [given, 1 - given]).T
+    ranked_by_probability, ranked = np.argsort(given), np.argsort(-contradictions(labels, probabilities))
+    assert (labels[ranked_by_probability[:20]] == 1).mean() > 0.8
+    assert (labels[ranked[:20]] == 1).mean() <= 0.5
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2**32 - 1)), min_size=1, max_size=30))
+def test_the_estimated_share_is_within_its_interval_and_both_within_0_and_1(rows):
+    labels = np.array([0, 1, 2, *(label for label, _ in rows)])
+    seeds = np.random.default_rng([seed for _, seed in rows])
+    probabilities = seeds.dirichlet(np.full(3, 0.3), len(labels))
+    for its in estimate_shares(labels, probabilities, ["a", "b", "c"]):
+        low, high = its["ci95"]
+        assert 0 <= low <= its["wrong"] <= high <= 1
+    assert ((contradictions(labels, probabilities) >= 0) & (contradictions(labels, probabilities) <= 1)).all()
+
+
+def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both_models(tmp_path):
+    labels = np.array([0, 1], np.int8)
+    for model, probability in (("network", 0.2), ("linear", 0.4)):
+        (tmp_path / model).mkdir()
+        for split in ("train", "validation", "test"):
+            write_scores(tmp_path / model, split, Scores(labels, np.full(2, probability, np.float32)))
+    (tmp_path / "network" / "train.parquet").unlink()
+    train, validation, test = out_of_sample(tmp_path / "network", tmp_path / "linear")
+    assert train.probabilities.tolist() == read_scores(tmp_path / "linear", "train").probabilities.tolist()
+    for its in (validation, test):
+        assert its.labels.tolist() == [0, 1]
+        assert its.probabilities == pytest.approx([0.3, 0.3])
+    assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))
