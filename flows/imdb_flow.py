@@ -121,6 +121,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         selected=selected,
         baselined=baselined,
         sliced=sliced,
+        data=data,
         settings=evaluation,
     )
     return RunArtifacts(

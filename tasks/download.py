@@ -14,17 +14,19 @@ from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
+from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
-from tasks.texts.sources.layouts import describe_unread, hash_files, labelled_files
-from tasks.texts.sources.own_files import fetch_own
+from tasks.texts.sources.layouts import describe_unread, labelled_files
+from tasks.texts.sources.own_files import fetch_own, hash_dataset
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 
 def check_dataset(settings: RunSettings) -> None:
-    """Refuse a dataset of your own that does not exist or holds no table."""
+    """Refuse a dataset of your own that does not exist or holds no table, and unreadable corrections."""
     if settings.data.is_own:
         labelled_files(user_path(settings.data.dataset))
+        Corrections(settings.data)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -39,7 +41,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
     if not settings.is_own:
         return settings
     path = user_path(settings.dataset)
-    sha256 = hash_files(path)
+    sha256 = hash_dataset(settings)
     if passed_over := describe_unread(path):
         warn(passed_over)
     return settings.model_copy(update={"sha256": sha256})

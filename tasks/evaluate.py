@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.core.data_settings import OrderSettings
 from tasks.core.layout import METRICS
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation import metrics
@@ -13,6 +14,7 @@ from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Calibration, decision_rule, divide_logits, read_scores
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset
+from tasks.texts.downloaded import read_original_labels
 from tasks.texts.groups import read_slices
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -29,6 +31,7 @@ def evaluate(
     selected: Path,
     baselined: Path,
     sliced: Path | None,
+    data: OrderSettings,
     settings: MetricsSettings,
     folder: Path,
 ) -> dict[str, float]:
@@ -55,6 +58,9 @@ def evaluate(
             step_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
         judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen["test"], read_slices(sliced), rule)
+    if (original := read_original_labels(downloaded, data)) is not None:
+        is_right = chosen["test"].verdicts(rule) == original
+        judged["test"]["original_labels"] = metrics.judge_part(is_right[original >= 0])
     verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
     probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {

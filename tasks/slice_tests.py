@@ -2,21 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.data_settings import OrderSettings, SlicedDataSettings
+from tasks.core.data_settings import SlicedDataSettings
 from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
+from tasks.texts.downloaded import order_of_tests
 from tasks.texts.groups import large_slices, write_slices
-from tasks.texts.shuffle import SHUFFLED, shuffled_orders
-from tasks.texts.sources.layouts import hash_files
-from tasks.texts.sources.own_files import read_options
+from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.tables.columns import strings_of
 from tasks.texts.tables.reading import read_batches
 
@@ -37,12 +35,6 @@ def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSe
     return pa.concat_arrays(found)
 
 
-def order_of_tests(splits: pa.ChunkedArray, settings: OrderSettings) -> np.ndarray:
-    """Return the test rows that are scored, in the order of `encode`; `splits` has the split's name of every row."""
-    rows = {split: int(pc.sum(pc.equal(splits, split)).as_py() or 0) for split in SHUFFLED}
-    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
-
-
 @step(run_name="slice by {settings.slice_column}")
 def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test text.
@@ -54,12 +46,11 @@ def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSe
         InputError: the files have changed, lack the column, or no value has enough test texts.
     """
     path, column = user_path(data.dataset), str(settings.slice_column)
-    if hash_files(path) != Dataset.read(downloaded).sha256:
+    if hash_dataset(data) != Dataset.read(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
-    splits = texts["split"]
-    values = read_values(path, column, texts.filter(pc.equal(splits, "test")), data)
-    scored = values.take(pa.array(order_of_tests(splits, data)))
+    values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)
+    scored = values.take(pa.array(order_of_tests(downloaded, data)))
     slices = large_slices(scored, settings.min_slice_rows)
     if not slices.values:
         raise InputError(

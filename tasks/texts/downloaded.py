@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.data_settings import EncodeSettings
+from tasks.core.data_settings import EncodeSettings, OrderSettings
 from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
@@ -105,13 +105,26 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     return labels
 
 
+def order_of_tests(downloaded: Path, settings: OrderSettings) -> np.ndarray:
+    """Return the row numbers of the test texts in the order in which they are scored."""
+    rows = {split: len(labels) for split, labels in read_labels(downloaded).items()}
+    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
+
+
+def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarray | None:
+    """Return the labels before corrections of the test texts as scored, -1 if unknown; None without corrections."""
+    path = downloaded / TEXTS
+    if not path.exists() or "original" not in pq.read_schema(path).names:
+        return None
+    original = pa.chunked_array(iterate_column(path, "test", "original")).fill_null(-1).to_numpy()
+    ordered: np.ndarray = original[order_of_tests(downloaded, settings)]
+    return ordered
+
+
 def encoded_orders(
     labels: dict[str, np.ndarray], groups: np.ndarray, settings: EncodeSettings
 ) -> dict[str, np.ndarray]:
-    """Return the row numbers of each split in the order in which they are encoded.
-
-    `labels` and `groups` are in the download's order, as in `WordRanks`.
-    """
+    """Return the row numbers of each split as encoded; `labels` and `groups` are as in `WordRanks`."""
     rows = {split: len(each) for split, each in labels.items()}
     orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
     if settings.whole_groups:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.core.data_settings import OrderSettings
 from tasks.core.settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.result_files import CandidateMetrics, Candidates
@@ -43,6 +44,7 @@ def run_evaluate(scored, sliced, **settings) -> None:
         selected=scored / "network",
         baselined=scored / "baseline",
         sliced=sliced,
+        data=OrderSettings(),
         settings=MetricsSettings(**settings),
         folder=scored / "out",
     )

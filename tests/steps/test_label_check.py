@@ -2,16 +2,21 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
+from tasks.core.data_settings import DataSettings
 from tasks.core.settings import RunSettings
+from tasks.download import download
+from tasks.encode import encode
+from tasks.label_check import places_of_rows
+from tasks.texts.downloaded import read_labels, read_rows
+from tasks.texts.encoded import encoded_file
+from tasks.texts.encoded import read_labels as read_encoded_labels
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import TRACED_SOONEST, small
-
-SECTIONS = {"model": TRACED_SOONEST, "training": {"epochs": 1}}
 
 
 def write_texts(path, count: int = 400) -> list[int]:
     """Write texts of your own with a few wrong labels, and return their rows."""
-    rng, planted = np.random.default_rng(3), [17, 100, 151, 222, 309, 318]
+    rng, planted = np.random.default_rng(3), [17, 66, 157, 222, 309, 330]
     rows = []
     for row in range(1, count + 1):
         words = " ".join(f"w{word}" for word in rng.integers(0, 50, 8))
@@ -21,31 +26,64 @@ def write_texts(path, count: int = 400) -> list[int]:
     return planted
 
 
-@pytest.mark.parametrize("whole_groups", [False, True])
-def test_wrong_labels_are_listed_first_with_their_file_and_row(tmp_path, run, whole_groups):
-    planted = write_texts(tmp_path / "own.tsv")
-    data = {"dataset": str(tmp_path / "own.tsv"), "maxlen": 16, "whole_groups": whole_groups}
-    metrics = run(small(None, data=data, **SECTIONS))
-    assert metrics.keys() <= DESCRIBED
-    issues = pyarrow.csv.read_csv(metrics["folder"] / "label_issues.csv").to_pylist()
+def test_wrong_labels_are_listed_first_and_the_corrected_list_is_applied(tmp_path, run):
+    planted, lines = write_texts(tmp_path / "own.tsv"), (tmp_path / "own.tsv").read_text().splitlines()
+    sections = {"model": TRACED_SOONEST, "training": {"epochs": 1}, "promotion": {"candidates": "best"}}
+    data = {"dataset": str(tmp_path / "own.tsv"), "maxlen": 16}
+    first = run(small(None, data=data, **sections))
+    folder = first.pop("folder")
+    assert set(first) <= DESCRIBED
+    table = pyarrow.csv.read_csv(folder / "label_issues.csv")
+    issues = table.to_pylist()
     assert [its["score"] for its in issues] == sorted((its["score"] for its in issues), reverse=True)
     assert {its["row"] for its in issues[:6]} == set(planted)
-    lines = (tmp_path / "own.tsv").read_text().splitlines()
     for its in issues:
         assert its["file"] == "own.tsv"
         assert lines[its["row"]] == f"{its['text']}\t{its['label']}"
         assert {its["label"], its["likelier label"]} == {"neg", "pos"}
-        assert its["split"] in ("train", "validation", "test")
-    assert metrics["label_issues"]["rows"] == len(issues)
-    assert sum(its["rows"] for its in metrics["label_issues"]["by_label"]) == 400
-    page = (metrics["folder"] / "report.html").read_text()
-    assert page.count("· labelled <b>") >= len(planted)
-    assert "Labels that are probably wrong" in page
+    assert {its["split"] for its in issues} <= {"train", "validation", "test"}
+    assert first["label_issues"]["rows"] == len(issues)
+    assert sum(its["rows"] for its in first["label_issues"]["by_label"]) == 400
+    assert (folder / "report.html").read_text().count("likelier <b>") == min(len(issues), 20)
+
+    fixes = table.set_column(4, "label", table["likelier label"]).slice(0, 6)
+    pyarrow.csv.write_csv(fixes, tmp_path / "fixes.csv")
+    second = run(small(None, data=data | {"corrections": str(tmp_path / "fixes.csv")}, **sections))
+    applied = second["dataset"]["check"]["corrections"]
+    assert sum(its["changed"] for its in applied.values()) == 6
+    wrong = sum(its["split"] == "test" for its in issues[:6])
+    assert applied["test"] == {"changed": wrong, "dropped": 0}
+    test = second["test"]
+    assert test["original_labels"]["reviews"] == second["dataset"]["test"]
+    assert wrong
+    assert test["accuracy"] - test["original_labels"]["accuracy"] == pytest.approx(wrong / second["dataset"]["test"])
+    page = (second["folder"] / "report.html").read_text()
+    assert f"test: {wrong} labels corrected, 0 rows dropped." in page
+    assert "On the labels before the corrections" in page
 
 
-def test_the_labels_of_hosted_texts_are_checked_if_asked(imdb, run):
+@pytest.mark.parametrize("values", [{}, {"whole_groups": True}, {"max_reviews": 50}, {"hosted": True}])
+def test_each_scored_text_is_found_in_the_download(tmp_path, imdb, values):
+    write_texts(tmp_path / "own.tsv")
+    folders = {name: tmp_path / name for name in ("downloaded", "encoded")}
+    for folder in folders.values():
+        folder.mkdir()
+    source = small(imdb).data if values.pop("hosted", False) else DataSettings(dataset=str(tmp_path / "own.tsv"))
+    settings = source.model_copy(update=values)
+    download.function(settings=settings, folder=folders["downloaded"])
+    encode.function(downloaded=folders["downloaded"], settings=settings, folder=folders["encoded"])
+    labels = read_labels(folders["downloaded"])
+    encoded = {split: read_encoded_labels(encoded_file(folders["encoded"], split)) for split in labels}
+    places = places_of_rows(folders["downloaded"], settings, train_rows=40)
+    rest = encoded.get("validation", encoded["train"][40:])
+    expected = {"train": encoded["train"] if "validation" in encoded else encoded["train"][:40], "validation": rest}
+    for split, found in (expected | {"test": encoded["test"]}).items():
+        source, rows = places[split]
+        assert labels[source][rows][: len(found)].tolist() == found.tolist()[: len(rows)]
+
+
+def test_texts_of_arrays_are_shown_as_words(tmp_path, imdb):
+    shown = read_rows(imdb, "test", np.array([3, 70])).to_pylist()
+    assert [(its["file"], its["row"]) for its in shown] == [("test", 4), ("test", 71)]
+    assert all(its["text"].startswith("word") for its in shown)
     assert not RunSettings().checks_labels
-    metrics = run(small(imdb, evaluation={"label_issues": True}, **SECTIONS))
-    issues = pyarrow.csv.read_csv(metrics["folder"] / "label_issues.csv").to_pylist()
-    assert {its["file"] for its in issues} <= {"train", "test"}
-    assert all(its["text"].startswith("word") for its in issues)

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
+from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
 from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
+from tasks.texts.sources.corrections import Corrections, count_corrections, original_labels
 from tasks.texts.sources.labels import Labels, Warn, name_labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
@@ -66,6 +68,12 @@ def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn |
     )
 
 
+def hash_dataset(settings: SourceSettings) -> str:
+    """Return `hash_files` of the dataset, or if there are corrections, of both."""
+    sha256 = hash_files(user_path(settings.dataset))
+    return digest([sha256, hash_file(user_path(settings.corrections))]) if settings.corrections else sha256
+
+
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
 
@@ -76,31 +84,45 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         InputError: the files cannot be trained on, or change while they are read.
     """
     path = user_path(settings.dataset)
-    sha256 = (settings.sha256 or hash_files(path)).lower()
+    sha256 = (settings.sha256 or hash_dataset(settings)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        staged, labels = Path(scratch) / TEXTS, Labels(path, settings)
-        used_splits = stage_rows(path, settings, labels, staged, warn)
-        if hash_files(path) != sha256:
+        staged, labels, corrections = Path(scratch) / TEXTS, Labels(path, settings), Corrections(settings)
+        used_splits = stage_rows(path, settings, labels, corrections, staged, warn)
+        if hash_dataset(settings) != sha256:
             raise InputError(f"{path}: its content has changed since the run began; run again")
         first_rows = labels.finish()
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
-        counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
+        staged_labels = rows["label"].to_numpy()
+        dropped = staged_labels == LEFT_OUT
+        counts = np.bincount(staged_labels[~dropped], minlength=len(first_rows)).tolist()
+        counts = dict(zip(first_rows, counts, strict=True))
         names = name_labels(counts, settings.positive_label, path, warn)
         for line in labels.describe(counts):
             warn(line)
-        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
+        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[staged_labels]
         split = split_rows(rows, used_splits, settings, path, staged, warn)
+        corrections.finish(names)
+        original = original_labels(rows["before"], numbers, names)
+        corrected = count_corrections(original, numbers, dropped, split)
+        split = np.where(dropped, REMOVED, split).astype(np.int8)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
+        if settings.corrections:
+            check["corrections"] = corrected
+            check["removed"] -= sum(its["dropped"] for its in corrected.values())
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
+        if settings.corrections:
+            columns = columns.append_column("original", original)
         write_texts(columns, staged, folder / TEXTS)
     source = path.resolve().as_uri()
     return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
-def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Path, warn: Warn) -> dict[int, int] | None:
+def stage_rows(
+    path: Path, settings: SourceSettings, labels: Labels, corrections: Corrections, staged: Path, warn: Warn
+) -> dict[int, int] | None:
     """Write the rows of all files that are trained on, and return the result of `choose_splits` if names say it."""
     usual = {
         settings.text_column: "--data.text-column",
@@ -121,7 +143,8 @@ def stage_rows(path: Path, settings: SourceSettings, labels: Labels, staged: Pat
             said = splits[file] if splits else None
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
-                    writer.write_table(labelled_rows(batch, file, name, first, labels, settings, said or TRAIN))
+                    rows = labelled_rows(batch, file, name, first, labels, corrections, settings, said or TRAIN)
+                    writer.write_table(rows)
                     first += len(batch)
             except EmptyTable:
                 if file == path:

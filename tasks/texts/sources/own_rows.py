@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.padded import SPLITS
+from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.labels import Labels, Warn
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
 from tasks.texts.tables.columns import required_strings, strings_of, texts_of
@@ -17,13 +18,21 @@ from tasks.texts.tables.text_folder import FILE_NAME
 
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
-# The rows that are trained on: label is a number by first appearance, split a place in SPLITS, others are hashes.
+# The rows that are trained on, or dropped by a correction (LEFT_OUT): label is a number by first appearance, before the
+# label before a correction, split a place in SPLITS, others are hashes.
 STAGED = pa.schema({"text": pa.string(), "file": pa.string(), "row": pa.int64(), "label": pa.int16(),
-                    "hash": pa.uint64(), "split": pa.int8(), "group": pa.uint64()})  # fmt: skip
+                    "hash": pa.uint64(), "split": pa.int8(), "group": pa.uint64(), "before": pa.string()})  # fmt: skip
 
 
 def labelled_rows(
-    batch: pa.RecordBatch, file: Path, name: str, first: int, labels: Labels, settings: SourceSettings, split: int
+    batch: pa.RecordBatch,
+    file: Path,
+    name: str,
+    first: int,
+    labels: Labels,
+    corrections: Corrections,
+    settings: SourceSettings,
+    split: int,
 ) -> pa.Table:
     """Return the labelled rows of a batch as `STAGED`; without their columns, splits are `split` and groups null.
 
@@ -38,19 +47,23 @@ def labelled_rows(
         splits = read_splits(required_strings(batch, settings.split_column, file, rows), file, rows)
     places = np.flatnonzero(splits != LEFT_OUT)
     labels.left_out["of an unsupervised split"] += len(batch) - len(places)
+    batch, rows, splits = batch.take(pa.array(places)), rows[places], splits[places]
+    files, numbers_in_file = pa.array([name] * len(rows), pa.string()), rows
+    if file.is_dir():  # each of its files is a row
+        files, numbers_in_file = pc.binary_join_element_wise(name, batch[FILE_NAME], "/"), np.ones_like(rows)
     spellings = strings_of(batch, settings.label_column, file, "--data.label-column")
-    numbers = labels.numbers_of(spellings.take(pa.array(places)), file, rows[places])
-    places, numbers = places[numbers != LEFT_OUT], numbers[numbers != LEFT_OUT]
-    kept, rows = batch.take(pa.array(places)), rows[places]
+    spellings, before, dropped = corrections.apply(spellings, batch[settings.text_column], files, numbers_in_file)
+    numbers = np.full(len(rows), LEFT_OUT, np.int16)
+    numbers[~dropped] = labels.numbers_of(spellings.filter(pa.array(~dropped)), file, rows[~dropped])
+    is_kept = (numbers != LEFT_OUT) | dropped
+    kept, rows = batch.filter(pa.array(is_kept)), rows[is_kept]
     texts = texts_of(kept, settings.text_column, file, rows)
     hashes, groups = hash_texts(texts.to_pylist(), settings.split_seed), pa.nulls(len(rows))
     if settings.group_column:
         groups = hash_texts(required_strings(kept, settings.group_column, file, rows), settings.split_seed)
-    files: pa.Array | list[str] = [name] * len(rows)
-    if file.is_dir():  # each of its files is a row
-        files, rows = pc.binary_join_element_wise(name, kept[FILE_NAME], "/"), np.ones_like(rows)
-    columns = texts, files, rows, numbers, hashes, splits[places], groups
-    return pa.table(dict(zip(STAGED.names, columns, strict=True)), schema=STAGED)
+    origins = pa.table({"file": files, "row": numbers_in_file, "before": before}).filter(pa.array(is_kept))
+    columns = {"text": texts, "label": numbers[is_kept], "hash": hashes, "split": splits[is_kept], "group": groups}
+    return pa.table(columns | {name: origins[name] for name in origins.column_names}).select(STAGED.names).cast(STAGED)
 
 
 def read_splits(names: list[str], file: Path, rows: np.ndarray) -> np.ndarray:

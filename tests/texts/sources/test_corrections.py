@@ -1,0 +1,109 @@
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.core.data_settings import SourceSettings
+from tasks.core.errors import InputError
+from tasks.texts.sources.own_files import fetch_own, hash_dataset
+
+ROWS = 60
+
+
+def label(row: int) -> str:
+    return "pos" if row % 2 else "neg"
+
+
+def fetch(tmp_path, corrections: str, **values):
+    """Return the description and the rows of 60 texts, of which the last 20 are for testing, after corrections."""
+    splits = ["train"] * 30 + ["validation"] * 10 + ["test"] * 20
+    lines = [f'"the text\n of row {row}",{label(row)},{split}' for row, split in enumerate(splits, 1)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label,split", *lines, "unlabelled,,train", ""]))
+    (tmp_path / "fixes.csv").write_text(corrections)
+    settings = {"split_column": "split", "unlabelled": "drop", "corrections": str(tmp_path / "fixes.csv")}
+    settings = SourceSettings(dataset=str(tmp_path / "own.csv"), **(settings | values))
+    facts = fetch_own(settings, tmp_path, lambda _line: None)
+    return facts, pq.read_table(tmp_path / "texts.parquet").to_pylist()
+
+
+BY_TEXT = 'text,label\n"the text of row 2",pos\nthe text  of row 51,drop\nunlabelled,neg\n'
+BY_ROW = "file,row,label\nown.csv,2,pos\nown.csv,51,drop\nown.csv,61,neg\n"
+# As label_issues.csv, with one row as it was.
+EDITED = (
+    "file,row,split,text,label,likelier label,score\n"
+    'own.csv,2,train,"the text\r\n of row 2",pos,pos,0.9\nown.csv,51,test,the text of row 51,drop,neg,0.9\n'
+    "own.csv,61,train,unlabelled,neg,neg,0.6\nown.csv,3,train,the text of row 3,pos,neg,0.5\n"
+)
+
+
+@pytest.mark.parametrize("corrections", [BY_TEXT, BY_ROW, EDITED], ids=["text", "row", "edited"])
+def test_corrections_by_text_or_row_change_labels_and_drop_rows(tmp_path, corrections):
+    facts, rows = fetch(tmp_path, corrections)
+    assert facts["check"]["corrections"] == {
+        "train": {"changed": 2, "dropped": 0},
+        "validation": {"changed": 0, "dropped": 0},
+        "test": {"changed": 0, "dropped": 1},
+    }
+    assert facts["check"]["splits"]["test"] == {"rows": 19, "labels": {"neg": 10, "pos": 9}}
+    assert facts["check"]["removed"] == 0
+    read = {row["row"]: (row["split"], facts["labels"][row["label"]], row["original"]) for row in rows}
+    assert read.pop(2) == ("train", "pos", 0)
+    assert read.pop(51)[0] == "removed"
+    assert read.pop(61) == ("train", "neg", None)
+    assert all(facts["labels"][original] == name == label(row) for row, (_, name, original) in read.items())
+    assert len(read) == ROWS - 2
+
+
+def test_a_spelling_is_corrected_in_each_row_that_has_it(tmp_path):
+    facts, rows = fetch(tmp_path, "text,label\nunlabelled,positive\n" + "".join(
+        f"the text of row {row},positive\n" for row in range(1, ROWS + 1, 2)
+    ))  # fmt: skip
+    assert set(facts["labels"]) == {"neg", "positive"}
+    assert {row["original"] for row in rows if facts["labels"][row["label"]] == "positive"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("corrections", "message"),
+    [
+        ("text,label\nthe text of row 1,neg\nof row 1,pos\n", "fixes.csv: row 2 corrects its text, which the dataset"),
+        ("file,row,label\nown.csv,62,neg\n", "fixes.csv: row 1 corrects own.csv row 62, which the dataset lacks"),
+        ("file,row,label\nother.csv,1,neg\n", "row 1 corrects other.csv row 1, which the dataset lacks"),
+        ("file,row,text,label\nown.csv,1,the text of row 2,neg\n", "row 1 has another text than own.csv row 1"),
+        (f"{BY_ROW}own.csv,2,neg\n", "rows 1 and 4 give the same text the labels 'pos' and 'neg'; remove one"),
+        ("file,row,label\nown.csv,1,\n", "fixes.csv: row 1 has nothing in 'label'"),
+        ("file,row\nown.csv,1\n", "expected the columns label, and text or file and row"),
+        ("row,label\n1,pos\n", "expected the columns label, and text or file and row"),
+        ("file,row,label\nown.csv,1,postive\n", "has the label 'postive'"),
+    ],
+)
+def test_corrections_that_cannot_be_applied_are_refused_with_their_row(tmp_path, corrections, message):
+    with pytest.raises(InputError, match=message):
+        fetch(tmp_path, corrections)
+
+
+def test_the_same_correction_twice_is_one(tmp_path):
+    once, twice = (fetch(tmp_path, corrections) for corrections in (BY_ROW, f"{BY_ROW}own.csv,2,pos\n"))
+    assert once[0]["check"] == twice[0]["check"]
+    assert once[1] == twice[1]
+
+
+def test_a_dataset_with_the_label_drop_cannot_be_corrected(tmp_path):
+    lines = [f"text {row},{'drop' if row % 2 else 'keep'}" for row in range(200)]
+    (tmp_path / "own.csv").write_text("\n".join(["text,label", *lines, ""]))
+    (tmp_path / "fixes.csv").write_text("text,label\ntext 1,keep\n")
+    settings = SourceSettings(dataset=str(tmp_path / "own.csv"), corrections=str(tmp_path / "fixes.csv"))
+    with pytest.raises(InputError, match="'drop' is a label of the dataset; rename"):
+        fetch_own(settings, tmp_path, lambda _line: None)
+
+
+def test_the_content_of_the_corrections_is_part_of_the_hash(tmp_path):
+    (tmp_path / "own.csv").write_text("text,label\n")
+    hashes = []
+    for corrections in (BY_ROW, BY_TEXT):
+        (tmp_path / "fixes.csv").write_text(corrections)
+        settings = SourceSettings(dataset=str(tmp_path / "own.csv"), corrections=str(tmp_path / "fixes.csv"))
+        hashes.append(hash_dataset(settings))
+    assert len({*hashes, hash_dataset(SourceSettings(dataset=str(tmp_path / "own.csv")))}) == 3
+
+
+def test_only_your_texts_are_corrected():
+    with pytest.raises(ValueError, match="corrections is for your texts"):
+        SourceSettings(corrections="fixes.csv")
