@@ -11,10 +11,9 @@ from prefect.runtime import flow_run
 
 from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors, replace_file, written_as_newest
-from tasks.core.layout import CONFIG, FIGURES, FINDINGS, METRICS, MLFLOW, REPORT, RUNS
+from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.machine import describe_machine, describe_versions
 from tasks.core.settings import RunSettings
-from tasks.data_checks.label_issues import LABEL_ISSUES, LabelIssues
 from tasks.evaluation.result_files import Training
 from tasks.registry.client import registry
 from tasks.registry.loading import take_recorded
@@ -46,12 +45,11 @@ def derived_values(artifacts: RunArtifacts, settings: RunSettings) -> dict[str, 
 def gather_metrics(artifacts: PackagedArtifacts, settings: RunSettings, store: Store) -> dict[str, Any]:
     """Return the parts of metrics.json that the artifacts determine; docs/metrics.md describes them."""
     training, checked = Training.read(store.path(artifacts.trained)), artifacts.labels_checked
-    issues = LabelIssues.read(store.path(checked)).model_dump(exclude={"examples"}) if checked else None
     seconds = artifacts.trained.meta["seconds"]
     return {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
         **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
-        **({"label_issues": issues} if issues else {}),
+        **({"label_issues": checked.meta} if checked else {}),
         "derived": derived_values(artifacts, settings),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
         "history": [epoch | {"seconds": second} for epoch, second in zip(training.history, seconds, strict=True)],
@@ -65,10 +63,10 @@ def write_results(
     folder: Path, name: str, settings: RunSettings, metrics: dict[str, Any], artifacts: PackagedArtifacts
 ) -> None:
     """Write metrics.json, report.html and label_issues.csv, if the labels were checked."""
-    store, checked = open_store(), artifacts.labels_checked
-    drawn, issues = store.path(artifacts.drawn), LabelIssues.read(store.path(checked)) if checked else None
-    if checked:
-        shutil.copy(store.path(checked, LABEL_ISSUES), folder)
+    store, issues, drawn = open_store(), None, open_store().path(artifacts.drawn)
+    if artifacts.labels_checked:
+        issues = json.loads(store.path(artifacts.labels_checked, LABEL_EXAMPLES).read_text())
+        shutil.copy(store.path(artifacts.labels_checked, LABEL_ISSUES), folder)
     page = render(
         "report.html.jinja",
         name=name,
@@ -76,7 +74,7 @@ def write_results(
         metrics=metrics,
         findings=json.loads((drawn / FINDINGS).read_text()),
         figures=read_figures(drawn),
-        issues=issues.examples if issues else None,
+        issues=issues,
     )
     replace_file(folder / REPORT, page.encode())
     replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())

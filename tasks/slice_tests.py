@@ -12,7 +12,7 @@ from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
-from tasks.texts.downloaded import order_of_tests
+from tasks.texts.downloaded import order_texts, read_labels
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.tables.columns import strings_of
@@ -50,7 +50,7 @@ def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSe
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
     values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)
-    scored = values.take(pa.array(order_of_tests(downloaded, data)))
+    scored = values.take(pa.array(order_texts(read_labels(downloaded), data)["test"]))
     slices = large_slices(scored, settings.min_slice_rows)
     if not slices.values:
         raise InputError(

@@ -28,3 +28,6 @@ CARD = "README.md"
 
 # The figures step: mistakes, confused labels and counts of words.
 FINDINGS = "findings.json"
+
+# The label_check step.
+LABEL_ISSUES, LABEL_EXAMPLES = "label_issues.csv", "examples.json"

@@ -105,14 +105,18 @@ class Calibration(JsonFile):
     temperature: float | None
 
 
+def by_label(probabilities: np.ndarray) -> np.ndarray:
+    """Return a column for each label: (n, labels) float64; `probabilities` as in `Scores`."""
+    exact = probabilities.astype(np.float64)
+    return exact if exact.ndim == 2 else np.stack([1 - exact, exact], axis=1)
+
+
 def divide_logits(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities after their logits are divided by `temperature`; float64, shaped as in `Scores`."""
     from scipy.special import softmax
 
-    exact = probabilities.astype(np.float64)
-    each = exact if exact.ndim == 2 else np.stack([1 - exact, exact], axis=1)
-    scaled: np.ndarray = softmax(np.log(np.maximum(each, LEAST)) / temperature, axis=1)
-    return scaled if exact.ndim == 2 else scaled[:, 1]
+    scaled: np.ndarray = softmax(np.log(np.maximum(by_label(probabilities), LEAST)) / temperature, axis=1)
+    return scaled if probabilities.ndim == 2 else scaled[:, 1]
 
 
 def fit_temperature(scores: Scores) -> float:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.data_settings import EncodeSettings, OrderSettings
+from tasks.core.data_settings import OrderSettings
 from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
-from tasks.texts.groups import block_of, keep_together
+from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb
 from tasks.texts.sources.splitting import hash_all
@@ -105,10 +105,10 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     return labels
 
 
-def order_of_tests(downloaded: Path, settings: OrderSettings) -> np.ndarray:
-    """Return the row numbers of the test texts in the order in which they are scored."""
-    rows = {split: len(labels) for split, labels in read_labels(downloaded).items()}
-    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)["test"]
+def order_texts(labels: dict[str, np.ndarray], settings: OrderSettings) -> dict[str, np.ndarray]:
+    """Return the row numbers of each split as encoded, before groups are kept together."""
+    rows = {split: len(each) for split, each in labels.items()}
+    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
 
 
 def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarray | None:
@@ -117,22 +117,11 @@ def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarra
     if not path.exists() or "original" not in pq.read_schema(path).names:
         return None
     original = pa.chunked_array(iterate_column(path, "test", "original")).fill_null(-1).to_numpy()
-    ordered: np.ndarray = original[order_of_tests(downloaded, settings)]
+    ordered: np.ndarray = original[order_texts(read_labels(downloaded), settings)["test"]]
     return ordered
 
 
-def encoded_orders(
-    labels: dict[str, np.ndarray], groups: np.ndarray, settings: EncodeSettings
-) -> dict[str, np.ndarray]:
-    """Return the row numbers of each split as encoded; `labels` and `groups` are as in `WordRanks`."""
-    rows = {split: len(each) for split, each in labels.items()}
-    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
-    if settings.whole_groups:
-        orders["train"] = keep_together(orders["train"], groups)
-    return orders
-
-
-def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> pa.Table:
+def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> tuple[pa.ChunkedArray, ...]:
     """Return file, row and text of some texts of a split; null if its words are unknown.
 
     `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split and
@@ -155,9 +144,9 @@ def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> pa.Table:
         found.append(batch.take(pa.array(places)))
         first += len(batch)
     table = pa.Table.from_batches(found)
-    if "file" in table.column_names:
-        return table.select(["file", "row", "text"])
-    return pa.table({"file": [split] * len(rows), "row": rows + 1, "text": table["text"]})
+    if "file" not in table.column_names:
+        return pa.array([split] * len(rows), pa.string()), pa.array(rows + 1), table["text"]
+    return table["file"], table["row"], table["text"]
 
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data_checks.label_issues import by_label, contradictions, estimate_shares, out_of_sample
-from tasks.evaluation.scores import Scores, read_scores, write_scores
+from tasks.data_checks.label_issues import estimate_shares, rank_labels
 
 
 def confident(rng, labels: np.ndarray, count: int) -> np.ndarray:
@@ -19,7 +18,7 @@ def test_planted_wrong_labels_are_ranked_first_and_their_share_is_estimated(rng,
     true = np.arange(1000) % count
     probabilities, labels, planted = confident(rng, true, count), true.copy(), np.flatnonzero(true == 1)[:40]
     labels[planted] = 0
-    is_first = np.isin(np.argsort(-contradictions(labels, probabilities)), planted)
+    is_first = np.isin(np.argsort(-rank_labels(labels, probabilities)[1]), planted)
     assert is_first[:30].all()
     assert is_first[:50].sum() == 40
     first, second, *_ = estimate_shares(labels, probabilities, [str(label) for label in range(count)])
@@ -33,7 +32,7 @@ def test_a_rare_label_is_not_suspected_because_it_is_rare(rng):
     labels = np.array([0] * 950 + [1] * 50)
     given = rng.beta(np.where(labels, 4, 20), np.where(labels, 4, 2))  # the model finds the rare label half as often
     probabilities = np.where(labels == 1, [1 - given, given], [given, 1 - given]).T
-    ranked_by_probability, ranked = np.argsort(given), np.argsort(-contradictions(labels, probabilities))
+    ranked_by_probability, ranked = np.argsort(given), np.argsort(-rank_labels(labels, probabilities)[1])
     assert (labels[ranked_by_probability[:20]] == 1).mean() > 0.8
     assert (labels[ranked[:20]] == 1).mean() <= 0.5
 
@@ -47,19 +46,6 @@ def test_the_estimated_share_is_within_its_interval_and_both_within_0_and_1(rows
     for its in estimate_shares(labels, probabilities, ["a", "b", "c"]):
         low, high = its["ci95"]
         assert 0 <= low <= its["wrong"] <= high <= 1
-    assert ((contradictions(labels, probabilities) >= 0) & (contradictions(labels, probabilities) <= 1)).all()
-
-
-def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both_models(tmp_path):
-    labels = np.array([0, 1], np.int8)
-    for model, probability in (("network", 0.2), ("linear", 0.4)):
-        (tmp_path / model).mkdir()
-        for split in ("train", "validation", "test"):
-            write_scores(tmp_path / model, split, Scores(labels, np.full(2, probability, np.float32)))
-    (tmp_path / "network" / "train.parquet").unlink()
-    train, validation, test = out_of_sample(tmp_path / "network", tmp_path / "linear")
-    assert train.probabilities.tolist() == read_scores(tmp_path / "linear", "train").probabilities.tolist()
-    for its in (validation, test):
-        assert its.labels.tolist() == [0, 1]
-        assert its.probabilities == pytest.approx([0.3, 0.3])
-    assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))
+    likelier, contradiction = rank_labels(labels, probabilities)
+    assert likelier.tolist() == probabilities.argmax(axis=1).tolist()
+    assert ((contradiction >= 0) & (contradiction <= 1)).all()

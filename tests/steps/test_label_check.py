@@ -6,10 +6,12 @@ from tasks.core.data_settings import DataSettings
 from tasks.core.settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
-from tasks.label_check import places_of_rows
+from tasks.evaluation.scores import Scores, by_label, read_scores, write_scores
+from tasks.label_check import out_of_sample, places_of_rows
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
+from tasks.texts.padded import SPLITS
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import TRACED_SOONEST, small
 
@@ -50,15 +52,15 @@ def test_wrong_labels_are_listed_first_and_the_corrected_list_is_applied(tmp_pat
     pyarrow.csv.write_csv(fixes, tmp_path / "fixes.csv")
     second = run(small(None, data=data | {"corrections": str(tmp_path / "fixes.csv")}, **sections))
     applied = second["dataset"]["check"]["corrections"]
-    assert sum(its["changed"] for its in applied.values()) == 6
+    assert sum(applied.values()) == 6
     wrong = sum(its["split"] == "test" for its in issues[:6])
-    assert applied["test"] == {"changed": wrong, "dropped": 0}
+    assert applied["test"] == wrong
     test = second["test"]
     assert test["original_labels"]["reviews"] == second["dataset"]["test"]
     assert wrong
     assert test["accuracy"] - test["original_labels"]["accuracy"] == pytest.approx(wrong / second["dataset"]["test"])
     page = (second["folder"] / "report.html").read_text()
-    assert f"test: {wrong} labels corrected, 0 rows dropped." in page
+    assert f"{wrong} test rows, and dropped 0." in page
     assert "On the labels before the corrections" in page
 
 
@@ -78,12 +80,28 @@ def test_each_scored_text_is_found_in_the_download(tmp_path, imdb, values):
     rest = encoded.get("validation", encoded["train"][40:])
     expected = {"train": encoded["train"] if "validation" in encoded else encoded["train"][:40], "validation": rest}
     for split, found in (expected | {"test": encoded["test"]}).items():
-        source, rows = places[split]
+        source, rows = places[SPLITS.index(split)]
         assert labels[source][rows][: len(found)].tolist() == found.tolist()[: len(rows)]
 
 
 def test_texts_of_arrays_are_shown_as_words(tmp_path, imdb):
-    shown = read_rows(imdb, "test", np.array([3, 70])).to_pylist()
-    assert [(its["file"], its["row"]) for its in shown] == [("test", 4), ("test", 71)]
-    assert all(its["text"].startswith("word") for its in shown)
+    files, rows, texts = (column.to_pylist() for column in read_rows(imdb, "test", np.array([3, 70])))
+    assert files == ["test", "test"]
+    assert rows == [4, 71]
+    assert all(text.startswith("word") for text in texts)
     assert not RunSettings().checks_labels
+
+
+def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both_models(tmp_path):
+    labels = np.array([0, 1], np.int8)
+    for model, probability in (("network", 0.2), ("linear", 0.4)):
+        (tmp_path / model).mkdir()
+        for split in ("train", "validation", "test"):
+            write_scores(tmp_path / model, split, Scores(labels, np.full(2, probability, np.float32)))
+    (tmp_path / "network" / "train.parquet").unlink()
+    train, validation, test = out_of_sample(tmp_path / "network", tmp_path / "linear")
+    assert train.probabilities.tolist() == read_scores(tmp_path / "linear", "train").probabilities.tolist()
+    for its in (validation, test):
+        assert its.labels.tolist() == [0, 1]
+        assert its.probabilities == pytest.approx([0.3, 0.3])
+    assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))

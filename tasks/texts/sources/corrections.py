@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,121 +10,95 @@ import pyarrow.compute as pc
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.core.paths import user_path
-from tasks.texts.padded import SPLITS
-from tasks.texts.sources.labels import plain_label
+from tasks.texts.sources.labels import DROP, plain_label
 from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
 from tasks.texts.tables.reading import read_batches
 
-DROP = "drop"
-Place = tuple[str, str]  # a file and a row in it; or "" and a text
+
+def plain_texts(texts: pa.Array) -> pa.Array:
+    """Return texts with single spaces, because spreadsheets change line ends."""
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts.cast(pa.string()), r"\s+", " "))
 
 
-class Correction(NamedTuple):
-    """A row's label or `DROP`, its text if it is found by file and row, and the row of the corrections."""
-
-    label: str
-    text: str | None
-    row: int
+def row_keys(files: pa.Array, rows: pa.Array) -> pa.Array:
+    """Return names of rows, as in messages."""
+    return pc.binary_join_element_wise(files, rows, " row ")
 
 
-def plain_text(text: str | None) -> str:
-    """Return a text with single spaces, because spreadsheets change line ends."""
-    return " ".join((text or "").split())
-
-
-def read_corrections(path: Path) -> dict[Place, Correction]:
-    """Return the corrections in a table with label, and file and row or text.
+def read_corrections(path: Path) -> tuple[pa.Table, bool]:
+    """Return key, label and text (null if unknown) of each correction, and whether keys are of rows, not texts.
 
     Raises:
         InputError: a column or value is missing, or two rows contradict each other.
     """
-    corrections: dict[Place, Correction] = {}
-    first = 1
     try:
-        for batch in read_batches(path, ReadOptions("label")):
-            rows, names = first + np.arange(len(batch)), set(batch.schema.names)
-            first += len(batch)
-            needed = ("file", "row") if {"file", "row"} <= names else ("text",)
-            if not names.issuperset(needed):
-                raise MissingColumn(f"{path}: has the columns {', '.join(sorted(names))}")
-            labels, *places = (required_strings(batch, name, path, rows) for name in ("label", *needed))
-            texts = strings_of(batch, "text", path).to_pylist() if "text" in names else [None] * len(batch)
-            for row, label, text, *place in zip(rows.tolist(), labels, texts, *places, strict=True):
-                key = (place[0], plain_label(place[1])) if len(place) == 2 else ("", plain_text(text))
-                known = corrections.setdefault(key, Correction(label.strip(), text, row))
-                if known.label != label.strip():
-                    raise InputError(
-                        f"{path}: rows {known.row:,} and {row:,} give the same text the labels {known.label!r} and "
-                        f"{label.strip()!r}; remove one"
-                    )
-    except MissingColumn as error:
-        raise InputError(f"{path}: expected the columns label, and text or file and row") from error
-    return corrections
+        batches = list(read_batches(path, ReadOptions("label")))
+    except MissingColumn:
+        batches = []
+    names = set(batches[0].schema.names) if batches else set()
+    by_row = {"file", "row"} <= names
+    if not (by_row or "text" in names):
+        raise InputError(f"{path}: expected rows with the columns label, and text or file and row")
+    table, rows = pa.Table.from_batches(batches), 1 + np.arange(sum(map(len, batches)))
+    labels = pc.utf8_trim_whitespace(pa.array(required_strings(table, "label", path, rows)))
+    texts = plain_texts(strings_of(table, "text", path)) if "text" in names else pa.nulls(len(rows), pa.string())
+    if by_row:
+        files, numbers = (required_strings(table, name, path, rows) for name in ("file", "row"))
+        keys = row_keys(pa.array(files), pa.array([plain_label(number) for number in numbers]))
+    else:
+        keys = texts
+    firsts = pc.index_in(keys, keys)
+    if (at := pc.index(pc.not_equal(labels, labels.take(firsts)), True).as_py()) >= 0:
+        raise InputError(f"{path}: rows {firsts[at].as_py() + 1:,} and {at + 1:,} give a text two labels; remove one")
+    return pa.table({"key": keys, "label": labels, "text": texts}).combine_chunks(), by_row
 
 
 class Corrections:
-    """The corrections in a file, and which have been applied."""
+    """The corrections that the settings name, if any, and which have been applied."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Read the file that the settings name, if any."""
+        """Read them."""
         self._path = user_path(settings.corrections) if settings.corrections else None
-        self._known = read_corrections(self._path) if self._path else {}
-        self._unused, self._by_row = dict(self._known), any(file for file, _row in self._known)
+        if self._path:
+            self._table, self._by_row = read_corrections(self._path)
+            self._firsts = pc.index_in(self._table["key"], self._table["key"]).to_numpy()
+            self._used = np.zeros(len(self._table), bool)
 
-    def apply(
-        self, labels: pa.Array, texts: pa.Array, files: pa.Array, rows: np.ndarray
-    ) -> tuple[pa.Array, pa.Array, np.ndarray]:
-        """Return n labels after the corrections, those before or null without a correction, and (n,) dropped.
+    def apply(self, labels: pa.Array, texts: pa.Array, files: pa.Array, rows: np.ndarray) -> tuple[pa.Array, pa.Array]:
+        """Return n labels after the corrections, which may be `DROP`, and those before, null without a correction.
 
         Raises:
-            InputError: the text of a row is not that of the correction.
+            InputError: the text of a row is not that of its correction, or `DROP` is a label.
         """
-        after, dropped = labels.to_pylist(), np.zeros(len(labels), bool)
-        before: list[str | None] = [None] * len(labels)
-        origins = zip(files.to_pylist(), rows.tolist(), texts.to_pylist(), strict=True) if self._known else ()
-        for at, (file, row, text) in enumerate(origins):
-            place = (file, str(row)) if self._by_row else ("", plain_text(text))
-            if correction := self._known.get(place):
-                self._unused.pop(place, None)
-                if correction.text is not None and plain_text(correction.text) != plain_text(text):
-                    raise InputError(
-                        f"{self._path}: row {correction.row:,} has another text than {file} row {row:,}, which it "
-                        "corrects; was the file changed?"
-                    )
-                before[at], after[at], dropped[at] = plain_label(after[at]), correction.label, correction.label == DROP
-        return pa.array(after, pa.string()), pa.array(before, pa.string()), dropped
+        if not self._path:
+            return labels, pa.nulls(len(labels), pa.string())
+        texts, names = plain_texts(texts), row_keys(files, pa.array(rows).cast(pa.string()))
+        places = pc.index_in(names if self._by_row else texts, self._table["key"])
+        self._used[places.drop_null()] = True
+        given = self._table.take(places)
+        if (at := pc.index(pc.not_equal(given["text"], texts), True).as_py()) >= 0:
+            raise InputError(
+                f"{self._path}: row {places[at].as_py() + 1:,} has another text than {names[at]}; was the file changed?"
+            )
+        if (at := pc.index(labels, DROP).as_py()) >= 0:
+            raise InputError(f"{names[at]}: has the label {DROP!r}; rename this label to use corrections")
+        before = pa.array([plain_label(label) for label in labels.to_pylist()], pa.string(), mask=places.is_null())
+        return pc.coalesce(given["label"], labels).combine_chunks(), before
 
-    def finish(self, names: Sequence[str]) -> None:
-        """Refuse corrections that match nothing, and drops if that is also a label.
+    def check_used(self) -> None:
+        """Refuse corrections that match nothing.
 
         Raises:
             InputError: names the first.
         """
-        if self._unused:
-            (file, place), first = next(iter(self._unused.items()))
-            where = f"{file} row {place}" if file else "its text"
+        if self._path and (unused := np.flatnonzero(~self._used[self._firsts])).size:
+            key = self._table["key"][unused[0]] if self._by_row else "a text"
             raise InputError(
-                f"{self._path}: row {first.row:,} corrects {where}, which the dataset lacks (as {len(self._unused):,} "
-                "of its rows); correct or remove it"
+                f"{self._path}: row {unused[0] + 1:,} corrects {key}, which the dataset lacks; correct or remove this "
+                f"row{f', and {len(unused) - 1:,} others' if len(unused) > 1 else ''}"
             )
-        if self._known and DROP in names:
-            raise InputError(f"{self._path}: {DROP!r} is a label of the dataset; rename that label to use corrections")
 
 
 def original_labels(before: pa.ChunkedArray, labels: np.ndarray, names: Sequence[str]) -> pa.ChunkedArray:
-    """Return the numbers of n labels before the corrections; null if the label has no number.
-
-    `before` are their names, null without a correction, `labels` are (n,) numbers after the corrections.
-    """
+    """Return the numbers of n labels before the corrections, null if unknown; `before` is as of `Corrections.apply`."""
     return pc.if_else(pc.is_null(before), pa.array(labels), pc.index_in(before, pa.array(names)).cast(pa.int16()))
-
-
-def count_corrections(
-    original: pa.ChunkedArray, labels: np.ndarray, dropped: np.ndarray, split: np.ndarray
-) -> dict[str, Any]:
-    """Return how many labels are "changed" and rows "dropped" in each split; arguments are of n rows."""
-    changed = pc.fill_null(pc.not_equal(original, pa.array(labels)), True).to_numpy() & ~dropped
-    return {
-        name: {"changed": int(changed[split == place].sum()), "dropped": int(dropped[split == place].sum())}
-        for place, name in enumerate(SPLITS)
-    }

@@ -27,6 +27,7 @@ MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "N
 HIDDEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 UNLABELLED = "-1"  # in some datasets; in others it is the negative label
 MISSING_LABEL = "without a label"
+DROP, DROPPED = "drop", "that corrections drop"
 OUTER = re.compile(f"^[{HIDDEN}]+|[{HIDDEN}]+$")
 
 
@@ -65,7 +66,10 @@ class Labels:
         self.left_out = Counter[str]()
         self._path, self._settings, self._first_missing = path, settings, ""
         self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
-        self._drops = {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
+        if settings.corrections:
+            self.left_out[DROPPED] = 0
+        self._drops = {DROP: DROPPED} if settings.corrections else {}
+        self._drops |= {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
     def numbers_of(self, spellings: pa.Array, file: Path, rows: np.ndarray) -> np.ndarray:
         """Return the number of each label, by first appearance, or `LEFT_OUT`: (n,) int16.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings
@@ -16,8 +17,8 @@ from tasks.texts.dataset import TEXTS, label_dtype
 from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
-from tasks.texts.sources.corrections import Corrections, count_corrections, original_labels
-from tasks.texts.sources.labels import Labels, Warn, name_labels
+from tasks.texts.sources.corrections import Corrections, original_labels
+from tasks.texts.sources.labels import DROPPED, Labels, Warn, name_labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDATION
@@ -90,26 +91,22 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         used_splits = stage_rows(path, settings, labels, corrections, staged, warn)
         if hash_dataset(settings) != sha256:
             raise InputError(f"{path}: its content has changed since the run began; run again")
+        corrections.check_used()
         first_rows = labels.finish()
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
-        staged_labels = rows["label"].to_numpy()
-        dropped = staged_labels == LEFT_OUT
-        counts = np.bincount(staged_labels[~dropped], minlength=len(first_rows)).tolist()
-        counts = dict(zip(first_rows, counts, strict=True))
+        counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
         names = name_labels(counts, settings.positive_label, path, warn)
         for line in labels.describe(counts):
             warn(line)
-        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[staged_labels]
+        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
         split = split_rows(rows, used_splits, settings, path, staged, warn)
-        corrections.finish(names)
-        original = original_labels(rows["before"], numbers, names)
-        corrected = count_corrections(original, numbers, dropped, split)
-        split = np.where(dropped, REMOVED, split).astype(np.int8)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
         if settings.corrections:
-            check["corrections"] = corrected
-            check["removed"] -= sum(its["dropped"] for its in corrected.values())
+            original = original_labels(rows["before"], numbers, names)
+            changed = split[pc.fill_null(pc.not_equal(original, pa.array(numbers)), True)]
+            counts = {name: int((changed == place).sum()) for place, name in enumerate(SPLITS)}
+            check["corrections"] = counts | {"dropped": labels.left_out[DROPPED]}
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))

@@ -18,8 +18,8 @@ from tasks.texts.tables.text_folder import FILE_NAME
 
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
-# The rows that are trained on, or dropped by a correction (LEFT_OUT): label is a number by first appearance, before the
-# label before a correction, split a place in SPLITS, others are hashes.
+# The rows that are trained on: label is a number by first appearance, before the label before its correction, split a
+# place in SPLITS, others are hashes.
 STAGED = pa.schema({"text": pa.string(), "file": pa.string(), "row": pa.int64(), "label": pa.int16(),
                     "hash": pa.uint64(), "split": pa.int8(), "group": pa.uint64(), "before": pa.string()})  # fmt: skip
 
@@ -52,10 +52,9 @@ def labelled_rows(
     if file.is_dir():  # each of its files is a row
         files, numbers_in_file = pc.binary_join_element_wise(name, batch[FILE_NAME], "/"), np.ones_like(rows)
     spellings = strings_of(batch, settings.label_column, file, "--data.label-column")
-    spellings, before, dropped = corrections.apply(spellings, batch[settings.text_column], files, numbers_in_file)
-    numbers = np.full(len(rows), LEFT_OUT, np.int16)
-    numbers[~dropped] = labels.numbers_of(spellings.filter(pa.array(~dropped)), file, rows[~dropped])
-    is_kept = (numbers != LEFT_OUT) | dropped
+    spellings, before = corrections.apply(spellings, batch[settings.text_column], files, numbers_in_file)
+    numbers = labels.numbers_of(spellings, file, rows)
+    is_kept = numbers != LEFT_OUT
     kept, rows = batch.filter(pa.array(is_kept)), rows[is_kept]
     texts = texts_of(kept, settings.text_column, file, rows)
     hashes, groups = hash_texts(texts.to_pylist(), settings.split_seed), pa.nulls(len(rows))
