@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 ITERATIONS = 20  # more overfits
-FOLDS = 4
+FOLDS, MANY_LABELS = 4, 10
 
 
 def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.ndarray]:
@@ -35,7 +35,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the fold of each text: whole groups, or single texts if a label is in one group only; both are (n,)."""
     if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < 2:
         groups = np.arange(len(labels))
-    return fold_of(groups, FOLDS)
+    return fold_of(groups, FOLDS if labels.max() < MANY_LABELS else 2)  # each label is a fit in each fold
 
 
 def fit(

@@ -2,14 +2,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.baseline import baseline
+from tasks.baseline import assign_folds, baseline
 from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.keras_files import load_model
 from tasks.network.onnx_network import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
-from tasks.texts.encoded import Encoding, write_encoded
+from tasks.texts.encoded import Encoding, read_labels, write_encoded
+from tasks.texts.groups import write_groups
 from tasks.texts.padded import Padded, pad_tokens, padded_schema, write_padded
 from tests.support.small_reviews import WORDS, make_reviews
 
@@ -30,11 +31,37 @@ def write_texts(folder, rng, labels: int) -> list[list[int]]:
         order = rng.permutation(count)
         tested = [reviews[row] for row in order]
         write_encoded(folder / f"{split}.parquet", [lists(tested)], named[order])
+    write_groups(folder, np.arange(240), together=False)
     Encoding(skip_top=0, start_char=None, oov_char=None, index_from=0, vocabulary_size=WORDS).write(folder)
     (folder / "padded").mkdir()
     part = np.zeros((200, 4), np.uint16), np.full(200, 4, np.int32), np.zeros(200, np.int8)
     write_padded(folder / "padded" / "train.parquet", padded_schema(4, WORDS, "pre", "pre"), [part])
     return tested
+
+
+def test_folds_do_not_separate_groups_unless_a_label_is_in_one_only():
+    labels, groups = np.arange(400) % 2, np.arange(400) // 10
+    folds = assign_folds(groups, labels)
+    assert np.unique(folds).tolist() == [0, 1, 2, 3]
+    assert all(len(np.unique(folds[groups == group])) == 1 for group in range(40))
+    assert len(np.unique(assign_folds(labels, labels)[labels == 0])) == 4
+    assert np.unique(assign_folds(groups, np.arange(400) % 20 // 10 * 10)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_training_texts_are_scored_by_models_that_have_not_seen_them(tmp_path, rng, labels):
+    write_texts(tmp_path, rng, labels)
+    scores = []
+    for name, out_of_fold in (("out", True), ("without", False)):
+        (tmp_path / name).mkdir()
+        folders = {"encoded": tmp_path, "padded": tmp_path / "padded", "folder": tmp_path / name}
+        baseline.function(**folders, settings=BaselineSettings(min_documents=1), out_of_fold=out_of_fold)
+        scores.append(read_scores(tmp_path / name, "test"))
+    assert not (tmp_path / "without" / "train.parquet").exists()
+    assert scores[0].probabilities.tolist() == scores[1].probabilities.tolist()
+    train = read_scores(tmp_path / "out", "train")
+    assert (train.verdicts(0.5) == train.labels).mean() > 0.9
+    assert train.labels.tolist() == read_labels(tmp_path / "train.parquet")[:200].tolist()
 
 
 @pytest.mark.parametrize("labels", [2, 3])

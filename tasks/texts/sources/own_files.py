@@ -102,15 +102,14 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         split = split_rows(rows, used_splits, settings, path, staged, warn)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
+        split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
+        columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
+        columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
         if settings.corrections:
             original = original_labels(rows["before"], numbers, names)
             changed = split[pc.fill_null(pc.not_equal(original, pa.array(numbers)), True)]
             counts = {name: int((changed == place).sum()) for place, name in enumerate(SPLITS)}
             check["corrections"] = counts | {"dropped": labels.left_out[DROPPED]}
-        split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
-        columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
-        columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
-        if settings.corrections:
             columns = columns.append_column("original", original)
         write_texts(columns, staged, folder / TEXTS)
     source = path.resolve().as_uri()
