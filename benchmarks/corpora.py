@@ -22,7 +22,19 @@ from typing import Any
 import pyarrow.parquet as pq
 
 FLOW = Path(__file__).resolve().parent.parent / "flows" / "imdb_flow.py"
-COLUMNS = ("set", "preset", "rows", "labels", "accuracy", "macro-F1", "baseline", "its macro-F1", "p", "chosen", "seconds")
+COLUMNS = (
+    "set",
+    "preset",
+    "rows",
+    "labels",
+    "accuracy",
+    "macro-F1",
+    "baseline",
+    "its macro-F1",
+    "p",
+    "chosen",
+    "seconds",
+)
 
 
 def run_preset(path: Path, preset: str, flags: str) -> dict[str, Any]:

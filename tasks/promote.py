@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -14,7 +14,6 @@ from tasks.core.settings import Metric, PromotionSettings
 from tasks.registry import versions
 from tasks.registry.client import registry
 from tasks.registry.contest import (
-    Contender,
     Contest,
     NotComparable,
     count_attempts,
@@ -32,9 +31,6 @@ from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
 from tasks.store.step_log import log_step
 
-if TYPE_CHECKING:
-    pass
-
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 
 
@@ -47,16 +43,15 @@ def judge_version(
     settings: PromotionSettings,
     lost: int | None = None,
     metric: Metric | None = None,
-    preview: Contender | None = None,
 ) -> Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
     `lost` is the number of a champion whose files are gone: `champion` is then None. `metric` is what the contest is
-    about, by default the accuracy. `preview` has the scores of a version that is not registered yet.
+    about, by default the accuracy.
     """
     against = int(champion.version) if champion else None
     try:
-        challenger = preview or read_contender(client, version)
+        challenger = read_contender(client, version)
         refused = reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
         if refused:
             return Decision(decision=NEITHER, reason=refused, against=against)
@@ -106,34 +101,10 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
 def read_versions(client: versions.Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
     version = client.get_model_version(tracked["model"], str(tracked["version"]))
-    return version, *find_champion(client, tracked["model"], tracked["uri"])
-
-
-def find_champion(client: versions.Models, model: str, uri: str | None) -> tuple[Any, Any]:
-    """Return the champion of a model or None, and one whose files are gone or None."""
-    champion = versions.version_under(client, model, CHAMPION)
+    champion = versions.version_under(client, tracked["model"], CHAMPION)
     content = champion and champion.tags.get(CONTENT)  # without a hash, someone else has registered it
-    return (None, champion) if content and not has_files(champion.source, content, uri) else (champion, None)
-
-
-def preview_decision(
-    client: versions.Models,
-    uri: str | None,
-    challenger: Contender,
-    downloaded: Path,
-    settings: PromotionSettings,
-    metric: Metric | None,
-) -> Decision:
-    """Return the decision that `promote_version` would take on a version, registered or not; nothing is written."""
-    version, asked = challenger.version, settings.model_dump() | ({"metric": metric} if metric else {})
-    champion, lost = find_champion(client, version.name, uri)
-    if standing := find_standing(version, champion, asked):
-        return standing
-    gone = lost and int(lost.version)
-    judged = judge_version(client, uri, version, champion, downloaded, settings, gone, metric, challenger)
-    if isinstance(judged, Contest):
-        return decide(judged, attempt_of(client, version.name, judged), settings)
-    return judged
+    is_lost = content and not has_files(champion.source, content, tracked["uri"])
+    return (version, None, champion) if is_lost else (version, champion, None)
 
 
 def promote_version(

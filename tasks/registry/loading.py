@@ -20,8 +20,7 @@ from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
-from tasks.store.artifact import Artifact, DamagedError
-from tasks.store.in_use import take
+from tasks.store.run_record import take_recorded
 from tasks.store.store import Store
 
 Opened = TypeVar("Opened", bound=Classifier)
@@ -177,23 +176,6 @@ def take_packaged(found: FoundVersion, run: Path) -> Path:
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it
     return store / found.source
-
-
-def take_recorded(store: Store, key: str, sha256: str, run: Path) -> Artifact:
-    """Return an artifact that the metrics.json of a run names, verified and marked as used.
-
-    Raises:
-        ModelError: it has been pruned, damaged or replaced.
-    """
-    try:
-        artifact = take(store, key)
-    except DamagedError as damage:
-        raise ModelError(f"{run}: {damage}; run the same again to rebuild it") from damage
-    if artifact is None:
-        raise ModelError(f"{run}: {key} is no longer in the store; run the same again to rebuild it")
-    if artifact.sha256 != sha256:
-        raise ModelError(f"{store.root / key}: is not the one of {run}; run the same again to use the new one")
-    return artifact
 
 
 def download(source: str, uri: str | None, scratch: Path) -> Path:

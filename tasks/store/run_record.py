@@ -1,4 +1,4 @@
-"""The record of a finished run: what its folder and the store say of it, read without marking anything as used."""
+"""The record of a finished run: what its folder and the store say of it."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from tasks.core.errors import ModelError
 from tasks.core.layout import CONFIG, METRICS, RUNS
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
-from tasks.store.artifact import Artifact
+from tasks.store.artifact import Artifact, DamagedError
+from tasks.store.in_use import take
 from tasks.store.store import Store
 
 
@@ -54,12 +55,24 @@ def recall(store: Store, key: str, sha256: str) -> Artifact:
 
 
 def folder_of(record: RunRecord, step: str, store: Store) -> Path:
-    """Return the folder of an artifact of a run, verified; raise ModelError if it was pruned or replaced."""
+    """Return the folder of an artifact of a run, as `take_recorded` does; nothing is marked as used."""
     recorded = record.artifacts[step]
-    found = store.find(recorded.key)
-    if found is None or found.sha256 != recorded.sha256:
-        raise ModelError(
-            f"{record.folder.name}: the artifact of {step} is no longer in {store.root}; repeat the run to rebuild it "
-            f"(train --like {record.folder.name})"
-        )
-    return store.path(found)
+    return store.path(take_recorded(store, recorded.key, recorded.sha256, record.folder, read_only=True))
+
+
+def take_recorded(store: Store, key: str, sha256: str, run: Path, *, read_only: bool = False) -> Artifact:
+    """Return an artifact that the metrics.json of a run names, verified and, unless `read_only`, marked as used.
+
+    Raises:
+        ModelError: it has been pruned, damaged or replaced.
+    """
+    remedy = f"repeat the run to rebuild it (train --like {run.name})"
+    try:
+        artifact = store.find(key) if read_only else take(store, key)
+    except DamagedError as damage:
+        raise ModelError(f"{run}: {damage}; {remedy}") from damage
+    if artifact is None:
+        raise ModelError(f"{run}: {key} is no longer in the store; {remedy}")
+    if artifact.sha256 != sha256:
+        raise ModelError(f"{store.root / key}: is not the one of {run}; {remedy}")
+    return artifact

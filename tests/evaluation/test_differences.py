@@ -71,7 +71,7 @@ def test_repetitions_of_a_text_are_counted_one_by_one(store):
 def test_pruned_texts_are_named_with_the_remedy(store):
     first, second = (downloaded(Store(store), row, [("train", row, "a")]) for row in (0, 1))
     (store / "download" / "0").rename(store / "gone")
-    with pytest.raises(ModelError, match=r"run0: the artifact of download is no longer in .*train --like run0"):
+    with pytest.raises(ModelError, match=r"run0: download/.* is no longer in the store; .*train --like run0"):
         compare_data(first, second, Store(store))
 
 

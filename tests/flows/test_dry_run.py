@@ -106,19 +106,17 @@ def test_a_dry_run_writes_nothing_imports_no_tensorflow_and_starts_no_server(imd
     assert state(tmp_path) == before
 
 
-def test_promote_says_the_decision_that_it_then_takes(run, imdb, trained, dry_run):
+def test_promote_says_what_it_then_does(run, imdb, trained, dry_run):
     always = {"min_accuracy": 0}
     run(small(imdb, tracking={"enabled": True}, promotion=always))
-    run(small(imdb, evaluation={"threshold": 0.6}, promotion=always))
+    second = run(small(imdb, evaluation={"threshold": 0.6}, promotion=always))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tasks.registry.client.registry", lambda _: pytest.fail("MLflow may write"))
         planned = dry_run("promote", "latest")
         by_hand = dry_run("promote", "--version", "1")
         listed = dry_run("promote", "--list")
-    record = promote_flow(PromoteSettings(run="latest"))
-    assert record["against"] == 1
-    assert planned == {"promote": (record["decision"], f"imdb-classifier: {record['reason']}")}
-    assert dry_run("promote", "latest") == planned, "the decision holds"
+    assert planned == {"track": ("runs", f"logs {second['folder']}"), "promote": ("unknown", "track has not run")}
     assert by_hand == {"promote": ("champion", "version 1 of imdb-classifier")}
     assert listed == {"list": ("runs", "1 champions of imdb-classifier")}
+    promote_flow(PromoteSettings(run="latest"))
     assert dry_run("promote", "--version", "2")["promote"][1].endswith("in place of version 1")

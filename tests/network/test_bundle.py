@@ -68,7 +68,7 @@ def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, 
     path = store / KEY / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ModelError, match=rf"{name}: its sha256 differs from the manifest's; run the same again"):
+    with pytest.raises(ModelError, match=rf"{name}: its sha256 differs from the manifest's; repeat the run"):
         load(run_folder)
 
 
