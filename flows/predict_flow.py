@@ -26,6 +26,7 @@ from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
 from tasks.store.causes import StepPlan
+from tasks.texts.sources.remote import local_places
 from tasks.texts.tables.folders import describe_skipped
 
 
@@ -45,6 +46,16 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     uri = tracking_uri()
     if settings.text is not None:
         return predict(settings, uri)
+    with local_places(settings.input or "", settings.output or "") as (source, output):
+        result = score_places(settings.model_copy(update={"input": source, "output": output}), uri)
+    for scored in result["files"]:
+        for side, local, place in (("input", source, settings.input), ("output", output, settings.output)):
+            scored[side] = scored[side].replace(local, place or "", 1)
+    return result
+
+
+def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
+    """Score a file or a folder of this machine; return or raise as the flow."""
     if skipped := describe_skipped(user_path(settings.input or "")):
         get_run_logger().warning(skipped)
     results = [predict(settings, uri)] if settings.runner == "none" else predict_in_parallel(settings, uri)

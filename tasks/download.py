@@ -7,26 +7,27 @@ from typing import Any
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from tasks.core.data_settings import DataSettings, SourceSettings
+from tasks.core.data_settings import DataSettings, SourceSettings, is_address
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
 from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
-from tasks.store.step import step, step_logger
+from tasks.store.step import is_planning, step, step_logger
 from tasks.texts.dataset import Dataset
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import fetch_imdb, word_index_of
 from tasks.texts.sources.layouts import describe_unread, labelled_files
 from tasks.texts.sources.own_files import fetch_own, hash_dataset
+from tasks.texts.sources.remote import copy_dataset, find_copy
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 
 def check_dataset(settings: RunSettings) -> None:
     """Refuse a dataset of your own that does not exist or holds no table, and unreadable corrections."""
-    if settings.data.is_own:
+    if settings.data.is_own and not is_address(settings.data.dataset):
         labelled_files(user_path(settings.data.dataset))
-        Corrections(settings.data)
+    Corrections(settings.data)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -40,7 +41,11 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    path = user_path(settings.dataset)
+    if is_address(settings.dataset) and not is_planning():
+        warn(copy_dataset(settings, refresh=settings.refresh)[1])
+    path = find_copy(settings)
+    if path is None:  # a dry run writes nothing
+        return settings
     sha256 = hash_dataset(settings)
     if passed_over := describe_unread(path):
         warn(passed_over)

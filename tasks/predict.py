@@ -13,6 +13,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, replace_file
 from tasks.core.flow_settings import PredictSettings
@@ -152,7 +153,7 @@ def places(settings: PredictSettings) -> tuple[Path, Path]:
 
 def check_places(settings: PredictSettings) -> None:
     """Refuse missing texts, and an output that would replace them, be scored itself, or cannot be written."""
-    if settings.input is None:
+    if settings.input is None or is_address(settings.input) or is_address(settings.output or ""):
         return
     source, output = places(settings)
     if not source.is_dir():

@@ -145,7 +145,8 @@ def run_folder(
     metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})
     with written_as_newest(store.root / RUNS, name) as (draft, folder):
         shutil.copytree(store.path(artifacts.drawn), draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))
-        (draft / CONFIG).write_text(settings.model_dump_json(indent=1))
+        data = settings.data.model_copy(update={"refresh": False})  # a repetition reads what this run has read
+        (draft / CONFIG).write_text(settings.model_copy(update={"data": data}).model_dump_json(indent=1))
         write_results(draft, name, settings, metrics, artifacts)
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics)

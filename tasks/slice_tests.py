@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SlicedDataSettings
 from tasks.core.errors import InputError
-from tasks.core.paths import user_path
 from tasks.core.settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.downloaded import order_texts, read_labels
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.sources.own_files import hash_dataset, read_options
+from tasks.texts.sources.remote import dataset_path
 from tasks.texts.tables.columns import strings_of
 from tasks.texts.tables.reading import read_batches
 
@@ -45,7 +45,7 @@ def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSe
     Raises:
         InputError: the files have changed, lack the column, or no value has enough test texts.
     """
-    path, column = user_path(data.dataset), str(settings.slice_column)
+    path, column = dataset_path(data), str(settings.slice_column)
     if hash_dataset(data) != Dataset.read(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])

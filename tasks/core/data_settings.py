@@ -27,6 +27,25 @@ def one_character(delimiter: str) -> str:
 
 
 HOSTED = ("imdb", "rotten-tomatoes")
+OBJECT_STORES = ("s3", "gs")
+
+
+def is_address(place: str) -> bool:
+    """Return whether a place of texts is an address, as s3://bucket/a.csv, and not a path."""
+    return "://" in place
+
+
+def without_password(address: str) -> str:
+    """Return an address, or refuse one with a user or a password in it."""
+    if has_password(address):
+        raise ValueError(
+            "has a user or a password in it, which runs would store; put them into ~/.netrc, or for PostgreSQL into "
+            "PGUSER and PGPASSWORD or ~/.pgpass"
+        )
+    return address
+
+
+Address = Annotated[str, AfterValidator(without_password)]
 EncodingName = Annotated[str, AfterValidator(named_encoding)]
 Quoting = Literal["double", "backslash", "none"]
 Delimiter = Annotated[str, AfterValidator(one_character)]
@@ -35,15 +54,17 @@ Delimiter = Annotated[str, AfterValidator(one_character)]
 class SourceSettings(Settings):
     """What `download` reads."""
 
-    dataset: str = "imdb"
+    dataset: Address = "imdb"
     """imdb (reviews from the Keras host), rotten-tomatoes (critics' lines from a Python package), or your texts:
     a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them, or of
-    a folder of .txt files per label"""
-    source: str | None = Field(None, min_length=1)
+    a folder of .txt files per label; also at s3://, gs:// or https://"""
+    query: str | None = Field(None, min_length=1)
+    """your texts in a database: a query with the columns; the dataset is then the address, as postgresql+psycopg://host/name"""
+    source: Annotated[Address, Field(min_length=1)] | None = None
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
     sha256: Sha256 | None = None
     """the sha256 that the .npz must have; default: the published file's"""
-    word_index: str | None = Field(None, min_length=1)
+    word_index: Annotated[Address, Field(min_length=1)] | None = None
     """where imdb_word_index.json is; default: the folder of the .npz"""
     word_index_sha256: Sha256 | None = None
     """the sha256 that the word index must have; default: the published file's, any content elsewhere"""
@@ -97,13 +118,6 @@ class SourceSettings(Settings):
             raise ValueError("expected imdb, rotten-tomatoes, a file (with its ending, as .csv) or a folder (with a /)")
         return dataset
 
-    @field_validator("source", "word_index")
-    @classmethod
-    def _address_has_no_password(cls, address: str | None) -> str | None:
-        if address and has_password(address):
-            raise ValueError("has a password in it, which runs would store; put it into ~/.netrc instead")
-        return address
-
     @model_validator(mode="after")
     def _source_is_imdbs(self) -> Self:
         of_imdb = self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
@@ -111,6 +125,10 @@ class SourceSettings(Settings):
             raise ValueError("source, sha256 and the word index are for the dataset imdb; leave them out")
         if self.corrections and not self.is_own:
             raise ValueError("corrections is for your texts; leave it out")
+        scheme = self.dataset.partition("://")[0]
+        is_database = is_address(self.dataset) and scheme not in (*OBJECT_STORES, "http", "https")
+        if is_database != bool(self.query):
+            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name), which needs one")
         if self.labels and self.dataset != "rotten-tomatoes":
             raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
         if self.split_column and self.group_column:
@@ -179,6 +197,8 @@ class PadSettings(Settings):
 class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings):
     """Where texts come from, and how they are encoded and padded."""
 
+    refresh: bool = False
+    """your texts at an address: read them again, and say whether they changed, instead of the copy in the store"""
     on_unreachable: Literal["sample", "fail"] = "sample"
     """if the Keras host is unreachable: use the rotten-tomatoes sample, or fail"""
 

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import ModelName, Settings
-from tasks.core.data_settings import Delimiter, EncodingName, Quoting
+from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting
 from tasks.core.settings import RunSettings
 
 STDIN = "-"
@@ -117,11 +117,11 @@ class PredictSettings(RunnerSettings, ModelChoice):
 
     text: SecretStr | None = None  # Prefect's server stores the parameters of every run
     """one text to score; Prefect does not see it"""
-    input: str | None = Field(None, min_length=1)
+    input: Annotated[Address, Field(min_length=1)] | None = None
     """texts to score: CSV, Parquet, JSON or one text per line (.txt), .gz and .zst too; a folder of them; or - for the
-    lines of standard input, whose scores are printed as JSON lines"""
-    output: str | None = Field(None, min_length=1)
-    """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one"""
+    lines of standard input, whose scores are printed as JSON lines; also at s3://, gs:// or https://"""
+    output: Annotated[Address, Field(min_length=1)] | None = None
+    """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one; also at s3:// or gs://"""
     text_column: str = Field("text", min_length=1)
     """the column of the texts"""
     encoding: EncodingName = "utf-8"

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tasks.core.errors import InputError
 
-SECRET_KEYS = ("password", "passwd", "pwd", "sslpassword", "token", "access_token", "api_key", "apikey", "secret")
+SECRET_KEYS = ("password", "passwd", "pwd", "sslpassword", "token", "access_token", "api_key", "apikey", "secret",
+               "sig", "signature", "x-amz-signature", "x-goog-signature", "x-amz-security-token")  # fmt: skip
 
 
 def user_path(text: str) -> Path:

@@ -53,6 +53,11 @@ def planning(recorded: Mapping[str, Artifact] | None = None) -> Iterator[list[St
         _PLANS.reset(token)
 
 
+def is_planning() -> bool:
+    """Return whether steps say what they would do instead of running."""
+    return _PLANS.get() is not None
+
+
 def last_epoch(checkpoint: Path) -> int:
     """Return the number of the last epoch in a checkpoint's folder; 0 if there is none."""
     return max((int(path.stem.rpartition("-")[2]) for path in checkpoint.glob("epoch-*.json")), default=0)

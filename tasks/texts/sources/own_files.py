@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.data_settings import SourceSettings
+from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
@@ -21,6 +21,7 @@ from tasks.texts.sources.corrections import Corrections, original_labels
 from tasks.texts.sources.labels import DROPPED, Labels, Warn, name_labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
+from tasks.texts.sources.remote import dataset_path
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDATION
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.folders import name_few
@@ -71,7 +72,7 @@ def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn |
 
 def hash_dataset(settings: SourceSettings) -> str:
     """Return `hash_files` of the dataset, or if there are corrections, of both."""
-    sha256 = hash_files(user_path(settings.dataset))
+    sha256 = hash_files(dataset_path(settings))
     return digest([sha256, hash_file(user_path(settings.corrections))]) if settings.corrections else sha256
 
 
@@ -84,7 +85,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     Raises:
         InputError: the files cannot be trained on, or change while they are read.
     """
-    path = user_path(settings.dataset)
+    path = dataset_path(settings)
     sha256 = (settings.sha256 or hash_dataset(settings)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         staged, labels, corrections = Path(scratch) / TEXTS, Labels(path, settings), Corrections(settings)
@@ -112,7 +113,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
             check["corrections"] = counts | {"dropped": labels.left_out[DROPPED]}
             columns = columns.append_column("original", original)
         write_texts(columns, staged, folder / TEXTS)
-    source = path.resolve().as_uri()
+    source = settings.dataset if is_address(settings.dataset) else path.resolve().as_uri()
     return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 

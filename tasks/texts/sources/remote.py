@@ -1,0 +1,208 @@
+"""Remote: your texts in an object store, on a web server or in a database are copied into the store and read there."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.data_settings import OBJECT_STORES, SourceSettings, is_address
+from tasks.core.errors import InputError, PipelineError, SourceError, SourceUnreachable
+from tasks.core.files import digest, explain_os_errors
+from tasks.core.paths import check_relative, user_path
+from tasks.store.bucket import code_of
+from tasks.store.shared_store import open_store
+from tasks.texts.sources.fetching import fetch, is_remote
+from tasks.texts.tables.folders import is_table, visible
+from tasks.texts.tables.text_file import ROWS_PER_BATCH
+
+COPIES = "fetch"  # the folder of the copies in the store
+READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "mysql": "SET SESSION TRANSACTION READ ONLY"}
+CREDENTIALS = "AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; GOOGLE_APPLICATION_CREDENTIALS"
+
+
+def dataset_path(settings: SourceSettings) -> Path:
+    """Return the path of your texts: as given, or of their copy in the store, which is made if there is none."""
+    return find_copy(settings) or copy_dataset(settings)[0]
+
+
+def find_copy(settings: SourceSettings) -> Path | None:
+    """Return the path of your texts: as given, or of their copy in the store, None if there is none."""
+    if not is_address(settings.dataset):
+        return user_path(settings.dataset)
+    store, (key, name) = open_store(), key_and_name(settings)
+    copy = store.peek(key)
+    return store.path(copy) / name if copy else None
+
+
+def copy_dataset(settings: SourceSettings, *, refresh: bool = False) -> tuple[Path, str]:
+    """Return the path of the copy of your texts in the store, made if there is none or to `refresh` it, and its age."""
+    store, (key, name) = open_store(), key_and_name(settings)
+    before = store.peek(key)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        (folder / name).parent.mkdir()
+        if settings.query:
+            read_query(settings.dataset, settings.query, folder / name)
+        else:
+            copy_files(settings.dataset, folder / name)
+        return {}
+
+    made_of = {"setting data.dataset": settings.dataset, "setting data.query": settings.query}
+    copy, is_kept = store.get_or_make(key, fill, made_of=made_of, refresh=refresh)
+    age = f"read again: {'un' * bool(before and before.sha256 == copy.sha256)}changed" if before else "read"
+    age = "the copy in the store is used; --data.refresh reads it again" if is_kept else age
+    return store.path(copy) / name, f"{settings.dataset}: {age}"
+
+
+def key_and_name(settings: SourceSettings) -> tuple[str, str]:
+    """Return the key of the copy of a dataset, and its name in the artifact, whose stem the model's name has."""
+    name = address_name(settings.dataset)
+    name = f"{PurePosixPath(name).stem}.parquet" if settings.query else name
+    return f"{COPIES}/{digest([settings.dataset, settings.query])}", f"copy/{name}"
+
+
+def address_name(address: str) -> str:
+    """Return the last part of an address's path."""
+    return PurePosixPath(urlsplit(address).path).name or "texts"
+
+
+def copy_files(address: str, target: Path) -> None:
+    """Copy the file at an address, or the tables and text files of a folder in an object store.
+
+    Raises:
+        SourceUnreachable: another try may help; also if a file changes while it is copied.
+        SourceError: there is none.
+    """
+    if is_remote(address):
+        return fetch(address, target)
+    with explained(address):
+        files, place = open_place(address)
+        found = files.find(place, detail=True) if files.isdir(place) else {place: files.info(place)}
+        for name, info in found.items():
+            path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
+            if name != place and not is_table(path):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with explain_os_errors(path):
+                files.get_file(name, str(path))
+            if path.stat().st_size != info["size"] or tag_of(files.info(name)) != tag_of(info):
+                raise SourceUnreachable(f"{address}: {name} has changed while it was copied; run again")
+        if not target.exists():
+            raise SourceError(f"{address}: holds no tables and no text files; check the address")
+
+
+def open_place(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, with the credentials of this machine, and the path in it."""
+    import fsspec
+
+    if address.startswith("gs://"):
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import GcsFileSystem
+
+        return ArrowFSWrapper(GcsFileSystem(retry_time_limit=timedelta(minutes=1))), address.removeprefix(
+            "gs://"
+        ).rstrip("/")
+    files, place = fsspec.url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
+    return files, place.rstrip("/")
+
+
+def tag_of(info: dict[str, Any]) -> Any:
+    """Return what changes with an object's content: its tag, or for gs:// the time of writing."""
+    return info.get("ETag") or info.get("mtime")
+
+
+@contextlib.contextmanager
+def explained(address: str) -> Iterator[None]:
+    """Turn the errors of an object store's client into ones without credentials."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except FileNotFoundError as error:
+        raise SourceError(f"{address}: no such object, folder or bucket; check the address") from error
+    except ImportError as error:
+        raise SourceError(f"{address}: {error}: pip install '.[s3]'") from error
+    except Exception as error:  # each client has its own
+        raise SourceUnreachable(
+            f"{address}: the object store refuses or does not answer ({code_of(error)}); check the network, and the "
+            f"credentials ({CREDENTIALS})"
+        ) from error
+
+
+def read_query(address: str, query: str, target: Path) -> None:
+    """Write the rows of a query as Parquet, all columns as text, in a read-only transaction, 8,192 at a time.
+
+    Raises:
+        InputError: the database, its driver or the query cannot be used.
+    """
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = create_engine(address, poolclass=NullPool)
+        if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+            raise InputError(f"{address}: no such file; check the address")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(READ_ONLY.get(engine.dialect.name, "SET TRANSACTION READ ONLY"))
+            # No part of the query is a parameter.
+            result = connection.execution_options(yield_per=ROWS_PER_BATCH).execute(text(query.replace(":", r"\:")))
+            if not result.returns_rows:
+                raise InputError(f"--data.query {query}: returns no rows; expected a select")
+            schema = pa.schema([(name, pa.string()) for name in result.keys()])  # noqa: SIM118
+            with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+                for rows in result.partitions():
+                    columns = [[as_text(value, query) for value in column] for column in zip(*rows, strict=True)]
+                    arrays = [pa.array(column, pa.string()) for column in columns]
+                    writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise InputError(
+            f"{address}: {reason}; check the query, the server, the driver (pip install '.[postgres]'), the user "
+            "(PGUSER) and the password (PGPASSWORD or ~/.pgpass)"
+        ) from error
+
+
+def as_text(value: Any, query: str) -> str | None:
+    """Return a database's value as text; refuse bytes."""
+    if isinstance(value, bytes | memoryview):
+        raise InputError(f"--data.query {query}: returns bytes; convert them to text in the query")
+    return None if value is None else str(value)
+
+
+@contextlib.contextmanager
+def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
+    """Yield local paths for an input and an output, either of which may be an address.
+
+    The input is copied before; the output's files are uploaded after. Those of a folder that the object store already
+    has are empty here.
+    """
+    if is_address(output) and urlsplit(output).scheme not in OBJECT_STORES:
+        raise InputError(f"--output {output}: scores cannot be written there; expected s3://, gs:// or a path")
+    with tempfile.TemporaryDirectory() as scratch:
+        read, written = user_path(source), Path(scratch) / "output" / address_name(output)
+        if is_address(source):
+            read = Path(scratch) / "input" / address_name(source)
+            read.parent.mkdir()
+            copy_files(source, read)
+        if not is_address(output):
+            yield str(read), output
+            return
+        with explained(output):
+            files, place = open_place(output)
+            for name in files.find(place) if read.is_dir() else ():
+                written.mkdir(parents=True, exist_ok=True)
+                (written / PurePosixPath(name).name).touch()
+        try:
+            yield str(read), str(written)
+        finally:  # if some files of a folder are refused, the others have scores
+            with explained(output):
+                for path in visible(written) if written.is_dir() else [written] * written.exists():
+                    if path.stat().st_size:
+                        files.put_file(str(path), place if path == written else f"{place}/{path.name}")

@@ -1,0 +1,271 @@
+"""Texts in a database, on a web server and in an object store: copied once, read again only with --data.refresh."""
+
+import json
+import os
+import sqlite3
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from tasks.core.data_settings import DataSettings, SourceSettings
+from tasks.core.errors import InputError, SourceError, SourceUnreachable
+from tasks.core.flow_settings import PredictSettings
+from tasks.download import pin
+from tasks.store.step import planning
+from tasks.texts.sources.own_files import fetch_own
+from tasks.texts.sources.remote import dataset_path, local_places
+from tests.support.object_store import BUCKET, SECRET, ObjectStore, make_bucket, seaweedfs
+from tests.support.servers import postgres, programs_of_postgres
+from tests.support.web import serving
+
+QUERY = "select body as text, topic as label from tickets where body like '%ticket%' and opened < '12:30'"
+TABLE = "text,label\n" + "".join(f"text {row},{row % 2}\n" for row in range(90))
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def tickets(tmp_path):
+    """A database with 9,000 tickets, more than are read at once; its address."""
+    path = tmp_path / "shop.db"
+    add(path, *((f"ticket {row}", row % 2) for row in range(9_000)))
+    return f"sqlite+pysqlite:///{path}"
+
+
+def add(path, *rows):
+    with sqlite3.connect(path) as database:
+        database.execute("create table if not exists tickets (body text, topic int, opened text default '12:00')")
+        database.executemany("insert into tickets (body, topic) values (?, ?)", rows)
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def object_store():
+    server = ObjectStore()
+    make_bucket(server.environment)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def weed(tmp_path_factory):
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as environment:
+        make_bucket(environment)
+        yield environment
+
+
+@pytest.fixture(params=["moto", pytest.param("weed", marks=pytest.mark.seaweedfs)])
+def bucket(request, monkeypatch):
+    """The files of a bucket."""
+    import s3fs
+
+    is_moto = request.param == "moto"
+    environment = request.getfixturevalue("object_store").environment if is_moto else request.getfixturevalue("weed")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+
+
+def test_the_rows_of_a_query_are_read_once_and_again_when_asked(tmp_path, store, tickets, said):
+    settings = DataSettings(dataset=tickets, query=QUERY, near_duplicates="keep")
+    first = pin(settings, said.append)
+    out = tmp_path / "out"
+    out.mkdir()
+    facts = fetch_own(first, out, said.append)
+    assert (facts["name"], facts["source"], facts["labels"]) == ("shop", tickets, ["0", "1"])
+    assert pq.read_table(out / "texts.parquet")["text"].to_pylist() == [f"ticket {row}" for row in range(9_000)]
+    add(tmp_path / "shop.db", ("ticket x", 1))
+    assert pin(settings, said.append).sha256 == first.sha256
+    refreshed = settings.model_copy(update={"refresh": True})
+    assert pin(refreshed, said.append).sha256 != first.sha256
+    again = pin(refreshed, said.append)
+    (tmp_path / "shop.db").unlink()
+    assert pin(settings, said.append).sha256 == again.sha256
+    lines = [line.removeprefix(f"{tickets}: ") for line in said if line.startswith(f"{tickets}: ")]
+    kept = "the copy in the store is used; --data.refresh reads it again"
+    assert lines == ["read", kept, "read again: changed", "read again: unchanged", kept]
+    assert len(list((store / "fetch").iterdir())) == 1
+
+
+def test_values_of_any_type_become_text_and_a_null_stays_one(tmp_path, store, tickets):
+    query = "select null as text, 1.5 as label, topic as n, ':a' as c from tickets limit 1"
+    path = dataset_path(SourceSettings(dataset=tickets, query=query))
+    assert pq.read_table(path).to_pylist() == [{"text": None, "label": "1.5", "n": "0", "c": ":a"}]
+
+
+@pytest.fixture
+def shop(monkeypatch):
+    """The address of a real PostgreSQL's database, whose user and password are in the environment."""
+    if programs_of_postgres() is None:
+        pytest.skip("PostgreSQL's programs are not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
+    with postgres("shop") as server:
+        identity, _, host = server.partition("@")
+        for name, value in zip(("PGUSER", "PGPASSWORD"), identity.split(":"), strict=True):
+            monkeypatch.setenv(name, value)
+        yield f"postgresql+psycopg://{host}/shop"
+
+
+@pytest.mark.machines
+def test_a_real_postgresql_is_read_by_a_cursor_and_cannot_be_changed(store, shop, said):
+    engine = create_engine(shop, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("create table tickets (body text, topic boolean, opened time)"))
+        delete = "create function empty_tickets() returns void language sql as 'delete from tickets'"
+        connection.execute(text(delete))
+        rows = "select 'ticket 100% ' || n, n % 2 = 0, time '11:00' from generate_series(1, 20000) n"
+        connection.execute(text(f"insert into tickets {rows}"))
+    query = "select body as text, topic as label from tickets where body like '%100\\% %' and opened < '12:30'::time"
+    settings = DataSettings(dataset=shop, query=query)
+    path = dataset_path(settings)
+    table = pq.read_table(path)
+    assert len(table) == 20_000
+    assert table.slice(0, 2).to_pylist() == [{"text": "ticket 100% 1", "label": "False"},
+                                             {"text": "ticket 100% 2", "label": "True"}]  # fmt: skip
+    with pytest.raises(InputError, match="cannot execute DELETE in a read-only transaction"):
+        dataset_path(SourceSettings(dataset=shop, query="select empty_tickets() as text"))
+    with pytest.raises(InputError, match='column "nothing" does not exist'):
+        dataset_path(SourceSettings(dataset=shop, query="select nothing from tickets"))
+    with engine.begin() as connection:
+        connection.execute(text("drop table tickets"))
+    assert pin(settings, said.append).sha256
+    with pytest.raises(InputError, match='relation "tickets" does not exist') as error:
+        pin(settings.model_copy(update={"refresh": True}), said.append)
+    assert os.environ["PGPASSWORD"] not in f"{error.value}{said}"
+    assert dataset_path(settings) == path
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("select topics from tickets", "no such column: topics; check the query"),
+        ("delete from tickets", "attempt to write a readonly database"),
+        ("create table other (a)", "attempt to write a readonly database"),
+        ("select x'ff' as text", "returns bytes; convert them to text in the query"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_refused_and_changes_nothing(tmp_path, store, tickets, query, message):
+    with pytest.raises(InputError, match=message):
+        dataset_path(SourceSettings(dataset=tickets, query=query))
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        assert database.execute("select count(*) from tickets").fetchone() == (9_000,)
+    database.close()
+    assert not list((store / "fetch").iterdir())
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path, store):
+    with pytest.raises(InputError, match=r"none.db: no such file"):
+        dataset_path(SourceSettings(dataset=f"sqlite+pysqlite:///{tmp_path}/none.db", query=QUERY))
+    assert not (tmp_path / "none.db").exists()
+    with pytest.raises(InputError, match="check the query, the server, the driver"):
+        dataset_path(SourceSettings(dataset="oracle+nothing://host/db", query=QUERY))
+
+
+def test_a_dry_run_reads_nothing(store, tickets, said):
+    settings = DataSettings(dataset=tickets, query=QUERY)
+    with planning():
+        assert pin(settings, said.append) == settings
+        assert not (store / "fetch").exists()
+    pinned = pin(settings, said.append)
+    with planning():
+        assert pin(settings, said.append) == pinned
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dataset": "postgresql+psycopg://me:secret@host/db", "query": QUERY},
+        {"dataset": "postgresql+psycopg://host/db?password=secret", "query": QUERY},
+        {"dataset": "https://host/a.csv?X-Amz-Signature=secret"},
+        {"dataset": "s3://key:secret@bucket/a.csv"},
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_showing_it(values):
+    with pytest.raises(ValidationError, match="has a user or a password in it") as refused:
+        DataSettings(**values)
+    assert "PGPASSWORD or ~/.pgpass" in str(refused.value)
+    with pytest.raises(ValidationError, match="has a user or a password in it"):
+        PredictSettings(input=values["dataset"], output="a.csv")
+
+
+@pytest.mark.parametrize("values", [{"dataset": "a.csv", "query": QUERY}, {"dataset": "postgresql://host/db"},
+                                    {"dataset": "s3://bucket/a.csv", "query": QUERY}])  # fmt: skip
+def test_a_database_and_a_query_go_together(values):
+    with pytest.raises(ValidationError, match="query is for the address of a database"):
+        DataSettings(**values)
+
+
+def test_a_file_on_a_web_server_is_read_once(tmp_path, store, said):
+    (tmp_path / "reviews.csv").write_text(TABLE)
+    with serving(tmp_path) as (url, seen):
+        settings = DataSettings(dataset=f"{url}/plain/reviews.csv")
+        assert pin(settings, said.append) == pin(settings, said.append)
+        assert seen["/plain/reviews.csv"] == 1
+        with pytest.raises(SourceUnreachable):
+            pin(DataSettings(dataset=f"{url}/short/reviews.csv"), said.append)
+        with pytest.raises(SourceError, match="404"):
+            pin(DataSettings(dataset=f"{url}/plain/none.csv"), said.append)
+    assert dataset_path(settings).read_text() == TABLE
+
+
+def test_a_folder_in_an_object_store_is_read_with_its_splits(tmp_path, store, bucket, said):
+    for name in ("train", "test"):
+        bucket.pipe(f"{BUCKET}/texts/parts/{name}.csv", TABLE.replace("text ", f"{name} ").encode())
+    bucket.pipe(f"{BUCKET}/texts/parts/logo.png", b"\0")
+    settings = pin(DataSettings(dataset=f"s3://{BUCKET}/texts/"), said.append)
+    facts = fetch_own(settings, tmp_path, said.append)
+    assert (facts["name"], facts["source"]) == ("texts", f"s3://{BUCKET}/texts/")
+    assert {name: split["rows"] for name, split in facts["check"]["splits"].items()} == {"train": 90, "test": 90}
+    bucket.pipe(f"{BUCKET}/texts/parts/train.csv", TABLE.encode())
+    assert pin(settings, said.append).sha256 == settings.sha256
+    assert pin(settings.model_copy(update={"refresh": True}), said.append).sha256 != settings.sha256
+    assert said[-1] == f"s3://{BUCKET}/texts/: read again: changed"
+
+
+def test_what_an_object_store_does_not_have_is_named(store, bucket):
+    with pytest.raises(SourceError, match=r"none.csv: no such object, folder or bucket"):
+        dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/none.csv"))
+    bucket.pipe(f"{BUCKET}/images/logo.png", b"\0")
+    with pytest.raises(SourceError, match="holds no tables and no text files"):
+        dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/images"))
+
+
+def test_refused_credentials_are_not_shown(store, object_store, monkeypatch):
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    object_store.refusing = True
+    with pytest.raises(
+        SourceUnreachable, match=r"refuses or does not answer .*check the network, and the cred"
+    ) as error:
+        dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/a.csv"))
+    object_store.clear_faults()
+    assert SECRET not in str(error.value)
+
+
+def test_scores_are_written_where_the_output_says(tmp_path, bucket):
+    for name in ("a.csv", "b.csv"):
+        bucket.pipe(f"{BUCKET}/inbox/{name}", TABLE.encode())
+    bucket.pipe(f"{BUCKET}/scored/a.csv.parquet", b"old")
+    with local_places(f"s3://{BUCKET}/inbox", f"s3://{BUCKET}/scored") as (source, output):
+        table = pa.table({"text": ["a"]})
+        assert json.dumps(sorted(path.name for path in tmp_path.joinpath(source).iterdir())) == '["a.csv", "b.csv"]'
+        assert [path.name for path in tmp_path.joinpath(output).iterdir()] == ["a.csv.parquet"]
+        pq.write_table(table, f"{output}/b.csv.parquet")
+    assert bucket.cat(f"{BUCKET}/scored/a.csv.parquet") == b"old"
+    with bucket.open(f"{BUCKET}/scored/b.csv.parquet") as file:
+        assert pq.read_table(file) == table
+    with local_places(str(tmp_path / "a.csv"), f"s3://{BUCKET}/one/a.jsonl") as (source, output):
+        assert source == str(tmp_path / "a.csv")
+        tmp_path.joinpath(output).parent.mkdir()
+        tmp_path.joinpath(output).write_text("{}\n")
+    assert bucket.cat(f"{BUCKET}/one/a.jsonl") == b"{}\n"
+    with pytest.raises(InputError, match="scores cannot be written there"):
+        with local_places("a.csv", "https://host/a.csv"):
+            pass
