@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der
 
-from tasks.linear.lbfgs import minimise
+from tasks.linear.naive_bayes import minimise
 
 
 @pytest.mark.parametrize("memory", [3, 10])

@@ -65,7 +65,7 @@ def test_a_changed_message_in_storage_tracking_or_output_changes_no_key(monkeypa
     ("file", "steps"),
     [
         ("texts/tokenising.py", {"encode"}),
-        ("linear/lbfgs.py", {"baseline", "phrases"}),
+        ("linear/naive_bayes.py", {"baseline", "phrases"}),
         ("network/custom_layers.py", {"build", "train", "score"}),
         ("evaluation/metrics.py", {"evaluate", "figures"}),
     ],
