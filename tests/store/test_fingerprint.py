@@ -8,6 +8,7 @@ from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluate import evaluate
 from tasks.figures import figures
+from tasks.label_check import label_check
 from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
@@ -18,7 +19,22 @@ from tasks.store import fingerprint as module
 from tasks.store.fingerprint import EXCLUDED, fingerprint, is_in, parse, project_modules
 from tasks.train import train
 
-STEPS = [baseline, build, download, encode, evaluate, figures, package, pad, phrases, score, select, slice_tests, train]
+STEPS = [
+    baseline,
+    build,
+    download,
+    encode,
+    evaluate,
+    figures,
+    label_check,
+    package,
+    pad,
+    phrases,
+    score,
+    select,
+    slice_tests,
+    train,
+]
 
 # What the modules of steps take from packages that are not fingerprinted. A name may join only if a change to it cannot
 # change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the
