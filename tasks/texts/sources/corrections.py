@@ -12,6 +12,7 @@ from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.texts.sources.labels import DROP, plain_label
 from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
+from tasks.texts.tables.folders import LABELLED, table_files
 from tasks.texts.tables.reading import read_batches
 
 
@@ -32,7 +33,7 @@ def read_corrections(path: Path) -> tuple[pa.Table, bool]:
         InputError: a column or value is missing, or two rows contradict each other.
     """
     try:
-        batches = list(read_batches(path, ReadOptions("label")))
+        batches = [batch for file in table_files(path, LABELLED) for batch in read_batches(file, ReadOptions("label"))]
     except MissingColumn:
         batches = []
     names = set(batches[0].schema.names) if batches else set()

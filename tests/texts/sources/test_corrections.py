@@ -3,6 +3,8 @@ import pytest
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
+from tasks.core.settings import RunSettings
+from tasks.download import check_dataset
 from tasks.texts.sources.own_files import fetch_own, hash_dataset
 
 ROWS = 60
@@ -73,6 +75,17 @@ def test_a_spelling_is_corrected_in_each_row_that_has_it(tmp_path):
 def test_corrections_that_cannot_be_applied_are_refused_with_their_row(tmp_path, corrections, message):
     with pytest.raises(InputError, match=message):
         fetch(tmp_path, corrections)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none.csv", "no such file"), ("fixes.zip", "expected a file that ends")]
+)
+def test_a_file_of_corrections_that_cannot_be_read_is_refused_before_the_run(tmp_path, name, message):
+    (tmp_path / "fixes.zip").touch()
+    (tmp_path / "own.csv").touch()
+    data = {"dataset": str(tmp_path / "own.csv"), "corrections": str(tmp_path / name)}
+    with pytest.raises(InputError, match=f"{name}: {message}"):
+        check_dataset(RunSettings.model_validate({"data": data}))
 
 
 def test_the_same_correction_twice_is_one(tmp_path):
