@@ -19,7 +19,6 @@ from tasks.compare import compare, track_comparison
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
-from tasks.download import check_dataset
 from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_study import best_trial
 from tasks.evaluation.search_space import read_search
@@ -28,6 +27,7 @@ from tasks.store.artifact import Artifact
 from tasks.store.causes import StepPlan
 from tasks.store.step import planning
 from tasks.store.step_log import steps_of, unfinished_step
+from tasks.texts.sources.datasets import check_dataset
 
 
 @flow(name="imdb-pipeline-member", persist_result=False)
@@ -111,7 +111,7 @@ def plan_comparison(settings: CompareSettings) -> list[StepPlan]:
 
 def check(settings: CompareSettings) -> None:
     """Refuse unreadable texts, invalid members and missing runners before anything starts."""
-    check_dataset(settings)
+    check_dataset(settings.data)
     if settings.auto.minutes:
         raise InputError("--preset auto chooses one model, and has nothing to compare; run it with imdb_flow.py")
     if settings.runner != "none":

@@ -18,7 +18,8 @@ from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, RegistryError, SourceUnreachable
 from tasks.core.flow_settings import TrainSettings
 from tasks.core.settings import Considered, RunSettings
-from tasks.download import check_dataset, download, pin
+from tasks.data_check import data_check
+from tasks.download import download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
 from tasks.evaluation.differences import compare_artifacts
@@ -41,6 +42,7 @@ from tasks.store.causes import StepPlan
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.store.step import planning, step_logger
+from tasks.texts.sources.datasets import check_dataset
 from tasks.track import track
 
 
@@ -69,11 +71,14 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
 def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
     """Run the cached steps, from the texts to the bundle."""
     downloaded = downloaded or download_dataset(settings.data)
+    data_checked = data_check(downloaded=downloaded)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, settings=settings.evaluation)
     labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
     packaged = package.of(made, settings=settings.evaluation, about=settings.package)
-    return PackagedArtifacts(**vars(made), drawn=drawn, labels_checked=labels_checked, packaged=packaged)
+    return PackagedArtifacts(
+        **vars(made), data_checked=data_checked, drawn=drawn, labels_checked=labels_checked, packaged=packaged
+    )
 
 
 def plan_run(settings: RunSettings) -> list[StepPlan]:
@@ -198,7 +203,7 @@ def without_like(settings: TrainSettings) -> RunSettings:
 
 def check_train(settings: TrainSettings) -> None:
     """Refuse unreadable texts, and to repeat a run whose texts, code, libraries or settings differ."""
-    check_dataset(settings)
+    check_dataset(settings.data)
     if not settings.like or settings.anyway:
         return
     with planning(read_record(settings.like, open_store()).artifacts) as plans:

@@ -10,24 +10,13 @@ from prefect.tasks import Task, exponential_backoff
 from tasks.core.data_settings import DataSettings, SourceSettings, is_address
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
-from tasks.core.paths import user_path
-from tasks.core.settings import RunSettings
 from tasks.store.step import is_planning, step, step_logger
-from tasks.texts.dataset import Dataset
-from tasks.texts.sources.corrections import Corrections
+from tasks.texts.sources.datasets import fetch_dataset
 from tasks.texts.sources.fetching import is_remote, local_path
-from tasks.texts.sources.imdb import fetch_imdb, word_index_of
-from tasks.texts.sources.layouts import describe_unread, labelled_files
-from tasks.texts.sources.own_files import fetch_own, hash_dataset
+from tasks.texts.sources.imdb import word_index_of
+from tasks.texts.sources.layouts import describe_unread
+from tasks.texts.sources.own_files import hash_dataset
 from tasks.texts.sources.remote import copy_dataset, find_copy
-from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
-
-
-def check_dataset(settings: RunSettings) -> None:
-    """Refuse a dataset of your own that does not exist or holds no table, and unreadable corrections."""
-    if settings.data.is_own and not is_address(settings.data.dataset):
-        labelled_files(user_path(settings.data.dataset))
-    Corrections(settings.data)
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -65,19 +54,5 @@ def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]
     retry_condition_fn=another_try_may_help,
 )
 def download(*, settings: SourceSettings, folder: Path) -> dict[str, Any]:
-    """Write the dataset's files and dataset.json into `folder`, and return its description as {"dataset": ...}.
-
-    Raises:
-        InputError: your files cannot be trained on.
-        SourceUnreachable: retrying may help.
-        SourceError: retrying will not help.
-    """
-    warn = step_logger().warning
-    if settings.dataset == "imdb":
-        dataset = fetch_imdb(settings, folder, warn)
-    elif settings.is_own:
-        dataset = fetch_own(settings, folder, warn)
-    else:
-        dataset = fetch_rotten_tomatoes(folder, settings.labels)
-    Dataset.model_validate(dataset).write(folder)
-    return {"dataset": dataset}
+    """Return the result of `fetch_dataset` as {"dataset": ...}."""
+    return {"dataset": fetch_dataset(settings, folder, step_logger().warning)}

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.base_settings import ModelName, Settings
-from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting
+from tasks.core.base_settings import ModelName, Settings, Share
+from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting, SourceSettings
 from tasks.core.settings import RunSettings
 
 STDIN = "-"
@@ -78,6 +78,43 @@ class ModelChoice(NamedModel):
 
     model: str | None = Field(None, min_length=1)
     """a version's number or a run folder (none: the champion)"""
+
+
+class CheckLimits(Settings):
+    """How much of each finding is too much."""
+
+    max_damaged: Share = 0.01
+    """share of rows with replacement characters, mojibake or control characters"""
+    max_odd: Share = 0.01
+    """share of rows without words, and of very long ones"""
+    max_duplicates: Share = 0.05
+    """share of rows that repeat one of their split, and of rows that nearly do"""
+    max_leaks: Share = 0.01
+    """share of rows that repeat one of another split, and of rows that nearly do"""
+    max_conflicts: Share = 0.01
+    """share of rows whose text has another label elsewhere"""
+    max_giveaway: Share = 0.5
+    """share of a label's rows that have a phrase which only rows with that label have"""
+    max_shift: float = Field(0.25, gt=0)
+    """population stability index of lengths or words against training"""
+
+
+class CheckSettings(CheckLimits):
+    """Which texts to check, and how strictly."""
+
+    dataset: CliPositionalArg[str] = Field(min_length=1)
+    """your texts, as of --data.dataset"""
+    data: SourceSettings = SourceSettings()
+    """how to read and split them"""
+    strict: bool = False
+    """exit with status 1 if a limit is exceeded"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_is_of_the_dataset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        data = values.get("data") or {}
+        data = data if isinstance(data, dict) else data.model_dump()
+        return values | {"data": data | {"dataset": values["dataset"]}} if "dataset" in values else values
 
 
 class DiffSettings(NamedModel):

@@ -3,6 +3,7 @@
 # Folders of the store. The other folders are named after the steps whose artifacts they hold.
 RUNS = "runs"
 COMPARISONS = "comparisons"
+CHECKS = "checks"
 LOCKS = "locks"
 CHECKPOINTS = "checkpoints"
 STUDIES = "studies"
@@ -11,7 +12,7 @@ PREFECT = "prefect"
 KERAS = "keras"
 MATPLOTLIB = "matplotlib"
 # "inbox" and "scored" are those of the folder that is scored on a schedule, the others of earlier versions.
-NO_STEPS = {RUNS, COMPARISONS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
+NO_STEPS = {RUNS, COMPARISONS, CHECKS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
 NO_STEPS |= {"inbox", "scored", "failures", "results"}
 
 # A run folder, and a comparison's.
@@ -22,6 +23,11 @@ REPORT = "report.html"
 COMPARISON = "comparison.json"
 COMPARISON_PAGE = "comparison.html"
 FIGURES = "figures"
+
+# A check's folder; the first two are the data_check step's too.
+CHECK = "check.json"
+SUSPECTS = "suspects.csv"
+CHECK_PAGE = "check.html"
 
 # A bundle, an export and a registered version.
 CARD = "README.md"

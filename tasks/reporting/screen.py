@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from tasks.core.environment import is_own_program
 from tasks.core.errors import PipelineError, describe, is_debugging, print_error
-from tasks.core.layout import COMPARISON, COMPARISON_PAGE, METRICS, REPORT
+from tasks.core.layout import CHECK_PAGE, COMPARISON, COMPARISON_PAGE, METRICS, REPORT, SUSPECTS
 from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_limit, describe_results, describe_row
 from tasks.evaluation.metrics import HEADLINES
 from tasks.store.causes import StepPlan
@@ -100,6 +100,36 @@ def report_untracked(remedy: str) -> int:
     """Print that MLflow could not be used and how to track later, and return the exit status."""
     print_error(Path(sys.argv[0]).name, f"complete, but MLflow could not be used, as the log says; later: {remedy}")
     return UNTRACKED
+
+
+def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) -> int:
+    """Print the splits, findings and giveaways of a check, and where its files are; return 0."""
+    console, size = console_for(), f"{findings['rows']['all']:,} texts"
+    if findings["rows"]["checked"] < findings["rows"]["all"]:
+        size += f", {findings['rows']['checked']:,} of them checked"
+    columns = [Column(name, justify="right") for name in ("texts", "median words", "95%", "longest")]
+    table = Table("split", *columns, "labels", title=f"{findings['dataset']}: {size}", title_justify="left")
+    for split, its in findings["splits"].items():
+        labels = sorted(its["labels"].items(), key=lambda item: -item[1])
+        named = ", ".join(f"{label} {rows:,}" for label, rows in labels[:4]) + (", …" if len(labels) > 4 else "")
+        table.add_row(split, f"{its['rows']:,}", *(f"{number:,.0f}" for number in its["words"].values()), named)
+    console.print(table)
+    table = Table("finding", Column("texts", justify="right"), Column("share", justify="right"))
+    for name, its in findings["flagged"].items():
+        if its["rows"]:
+            table.add_row(name, f"{its['rows']:,}", f"{its['share']:.2%}")
+    if table.row_count:
+        console.print(table)
+    if findings["giveaways"]:
+        columns = [Column(name, justify="right") for name in ("texts", "with this label", "of the label's")]
+        table = Table("giveaway", "label", *columns)
+        for its in findings["giveaways"]:
+            numbers = f"{its['rows']:,}", f"{its['share']:.1%}", f"{its['coverage']:.1%}"
+            table.add_row(its["phrase"], its["label"], *numbers)
+        console.print(table)
+    console.print("\n".join(f"Above the limit: {line}" for line in exceeded) or "No finding is above its limit.")
+    console.print(f"Page: {folder / CHECK_PAGE}\nRows: {folder / SUSPECTS}", soft_wrap=True)
+    return 0
 
 
 def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> int:

@@ -116,6 +116,7 @@ MADE_BY = {
     "selected": "select",
     "sliced": "slice_tests",
     "evaluated": "evaluate",
+    "data_checked": "data_check",
     "drawn": "figures",
     "labels_checked": "label_check",
     "packaged": "package",
@@ -148,6 +149,7 @@ class RunArtifacts:
 class PackagedArtifacts(RunArtifacts):
     """The artifacts of a whole run."""
 
+    data_checked: Artifact | None
     drawn: Artifact
     labels_checked: Artifact | None
     packaged: Artifact

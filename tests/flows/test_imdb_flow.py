@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.settings import PREFECT_API_URL
 
 import tasks.download
+import tasks.texts.sources.datasets
 import tasks.texts.sources.imdb
 from flows import command
 from flows.imdb_flow import run_steps
@@ -55,7 +56,9 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, traine
     assert made(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert planned(small(imdb, data={"maxlen": 40})) == [step for step in STEPS if step not in ("download", "encode")]
+    assert planned(small(imdb, data={"maxlen": 40})) == [
+        step for step in STEPS if step not in ("download", "data_check", "encode")
+    ]
     assert planned(small(imdb, model={"cell": "gru"})) == ["build", *TRAINED]
     assert planned(small(imdb, baseline={"inverse_penalty": 1})) == ["baseline", *TRAINED[2:]]
     assert not {"baseline", "train"} & set(planned(small(imdb, evaluation={"batch_size": 7})))
@@ -176,7 +179,7 @@ def no_host(monkeypatch):
         pq.write_table(pa.table(columns, names=["split", "label", "text"]), folder / "texts.parquet")
         return {"name": "rotten-tomatoes", "source": "generated", "sha256": "0" * 64, "labels": ["bad", "good"]}
 
-    monkeypatch.setattr(tasks.download, "fetch_rotten_tomatoes", write_sample)
+    monkeypatch.setattr(tasks.texts.sources.datasets, "fetch_rotten_tomatoes", write_sample)
     monkeypatch.setattr(tasks.download.download.task, "retry_delay_seconds", [0.01] * 3)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

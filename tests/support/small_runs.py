@@ -16,7 +16,10 @@ from tasks.network.onnx_network import write_network
 from tasks.texts.encoded import Encoding, write_vocabulary
 from tests.support.shared import made_once
 
-STEPS = ["download", "encode", "pad", "baseline", "build", "train", "score", "select", "evaluate", "figures", "package"]
+STEPS = [
+    *("download", "data_check", "encode", "pad", "baseline", "build", "train", "score", "select", "evaluate"),
+    *("figures", "package"),
+]
 TRACED_SOONEST = {"cell": "simple_rnn", "bidirectional": False}  # for runs whose network does not matter
 SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
 

@@ -1,0 +1,17 @@
+"""Data check: duplicates, giveaways, damaged texts and shifts between splits, before anything is trained."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.core.flow_settings import CheckLimits
+from tasks.data_checks.findings import check_texts, find_exceeded
+from tasks.store.step import step, step_logger
+
+
+@step()
+def data_check(*, downloaded: Path, folder: Path) -> dict[str, Any]:
+    """Write check.json and suspects.csv, warn if limits are exceeded, and return the findings."""
+    findings = check_texts(downloaded, folder)
+    if exceeded := find_exceeded(findings, CheckLimits()):
+        step_logger().warning("%d findings on the texts (imdb-pipeline check): %s", len(exceeded), exceeded[0])
+    return findings

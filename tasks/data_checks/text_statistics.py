@@ -1,0 +1,75 @@
+"""Text statistics: lengths, scripts, and how far a split's lengths and words differ from training's."""
+
+import functools
+import unicodedata
+from typing import Any
+
+import numpy as np
+
+from tasks.data_checks.checked_texts import PLACES
+from tasks.evaluation.drift import LENGTH_BINS, stability_index
+from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION
+
+SCRIPTS, WORD_BINS, WORDS_PER_BIN, MIN_ROWS = 5, 1000, 100, 200
+
+
+@functools.cache
+def script_of_letter(letter: str) -> str:
+    """Return the script of a letter by its Unicode name, as Latin; "" if it is not a letter."""
+    plain = unicodedata.normalize("NFKD", letter)[0]
+    return unicodedata.name(plain, "").partition(" ")[0].title() if plain.isalpha() else ""
+
+
+def scripts_of(vocabulary: list[str]) -> list[str]:
+    """Return the script of each word's first letter."""
+    return [next(filter(None, map(script_of_letter, word)), "") for word in vocabulary]
+
+
+def measure_scripts(scripts: list[str], vocabulary: list[str], counts: np.ndarray) -> dict[str, float]:
+    """Return the share of letters of the five most frequent scripts; `counts` says how often each word occurs."""
+    names, number = np.unique(scripts, return_inverse=True)
+    letters = np.bincount(number, counts * np.array([len(word) for word in vocabulary])) * (names != "")
+    order = np.argsort(-letters, kind="stable")[:SCRIPTS]
+    return {str(names[place]): float(letters[place] / letters.sum()) for place in order if letters[place]}
+
+
+def describe_split(labels: np.ndarray, lengths: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the rows of a split, those of each label, and the median, 95th percentile and maximum of their words."""
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    median, most, longest = np.quantile(lengths, [0.5, 0.95, 1]).tolist()
+    words = {"median": median, "p95": most, "longest": longest}
+    return {"rows": len(labels), "labels": dict(zip(names, counts, strict=True)), "words": words}
+
+
+def measure_shifts(
+    words: np.ndarray, lengths: np.ndarray, splits: np.ndarray, size: int
+) -> dict[str, dict[str, float]]:
+    """Return the stability index of lengths and of words against training, for splits with at least 200 rows.
+
+    Args:
+        words: (words,) places in a vocabulary with `size` words, text after text.
+        lengths: (n,) words of each text.
+        splits: (n,) places in `PLACES`.
+    """
+    edges = np.unique(np.quantile(lengths[splits == TRAIN], np.arange(1, LENGTH_BINS) / LENGTH_BINS))
+    split_of_word = np.repeat(splits, lengths)
+    counts = [np.bincount(words[split_of_word == place], minlength=size) for place in range(len(PLACES) - 1)]
+    in_bins = [
+        np.bincount(np.searchsorted(edges, lengths[splits == place]), minlength=len(edges) + 1)
+        for place in range(len(PLACES) - 1)
+    ]
+    shifts = {}
+    for place in (VALIDATION, TEST):
+        if min(sum(in_bins[TRAIN]), sum(in_bins[place])) < MIN_ROWS:
+            continue
+        # Words of their own bin are frequent enough for their shares to differ little by chance.
+        bins = min(WORD_BINS, int(min(counts[TRAIN].sum(), counts[place].sum())) // WORDS_PER_BIN)
+        frequent = np.argsort(-counts[TRAIN], kind="stable")[:bins]
+        both = (
+            [*its[frequent].tolist(), int(its.sum() - its[frequent].sum())] for its in (counts[TRAIN], counts[place])
+        )
+        shifts[PLACES[place]] = {
+            "length": stability_index(in_bins[TRAIN].tolist(), in_bins[place].tolist()),
+            "words": stability_index(*both),
+        }
+    return shifts

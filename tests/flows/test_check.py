@@ -1,0 +1,120 @@
+"""`imdb-pipeline check`: what a user sees, and the findings in a run."""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import command
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def texts(tmp_path) -> Path:
+    """A file of 300 texts, of which some have an id that gives away the label, and two are nearly the same."""
+    rng, words = random.Random(1), [f"word{letter}{other}" for letter in "abcdefgh" for other in "klmnop"]
+    rows = [[" ".join(rng.choices(words, k=30)), "yes" if row % 2 else "no"] for row in range(300)]
+    for row in range(1, 121, 2):
+        rows[row][0] += " ref4711"
+    rows[200][0] = rows[100][0] + " indeed"
+    path = tmp_path / "tickets.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["body", "urgent"], *rows])
+    return path
+
+
+FLAGS = ("--data.text-column", "body", "--data.label-column", "urgent")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, store):
+    """A function that runs `imdb-pipeline check` and returns its status and both streams."""
+
+    def run(*words: str):
+        monkeypatch.setattr(sys, "argv", ["imdb-pipeline", "check", *words])
+        return command.main(), *capsys.readouterr()
+
+    return run
+
+
+def test_findings_are_shown_and_kept(texts, call, store):
+    status, output, _errors = call(str(texts), *FLAGS)
+    assert status == 0
+    folder = (store / "checks" / "latest").resolve()
+    assert sorted(path.name for path in folder.iterdir()) == ["check.html", "check.json", "suspects.csv"]
+    assert folder.name.endswith("-tickets")
+    for shown in ("300 texts", "near-duplicate", "ref4711", "No finding is above its limit", str(folder)):
+        assert shown in output
+    page = (folder / "check.html").read_text()
+    assert "ref4711" in page
+    assert "http" not in page.replace("http-equiv", "")
+    found = json.loads((folder / "check.json").read_text())
+    assert [its["phrase"] for its in found["giveaways"]] == ["ref4711"]
+    assert found["flagged"]["near-duplicate"]["rows"] == 1
+    with (folder / "suspects.csv").open(newline="") as file:
+        suspects = list(csv.DictReader(file))
+    assert ("201", "near-duplicate of tickets.csv row 101, labelled no") in [
+        (its["row"], its["finding"]) for its in suspects
+    ]
+
+
+def test_strict_exits_with_one_if_a_limit_is_exceeded(texts, call):
+    assert call(str(texts), *FLAGS, "--strict")[0] == 0
+    status, output, _errors = call(str(texts), *FLAGS, "--strict", "--max-giveaway", "0.3")
+    assert status == 1
+    assert "'ref4711' gives away the label yes: 40% of its rows have it" in output
+    assert call(str(texts), *FLAGS, "--max-giveaway", "0.3")[0] == 0
+
+
+def test_json_and_a_dry_run(texts, call, store):
+    status, output, _errors = call(str(texts), *FLAGS, "--json")
+    assert (status, json.loads(output)["exceeded"]) == (0, [])
+    status, output, _errors = call(str(texts), *FLAGS, "--dry-run")
+    assert (status, output.startswith("would check")) == (0, True)
+    assert len(list((store / "checks").iterdir())) == 2  # one check, and `latest`
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "said", "expected"),
+    [
+        ("body,urgent\nfine,yes\nfine,\n", FLAGS, "row 2", 1),
+        (None, FLAGS, "tickets.csv", 2),
+        ("body,urgent\nfine,yes\n", (), "text", 1),
+        ("body,urgent\nfine,yes\n", (*FLAGS, "--max-leaks", "two"), "--max-leaks", 2),
+    ],
+)
+def test_bad_input_is_one_line_with_its_place(texts, call, content, flags, said, expected):
+    texts.unlink()
+    if content:
+        texts.write_text(content)
+    status, output, errors = call(str(texts), *flags)
+    assert (status, output) == (expected, "")
+    assert len(errors.strip().splitlines()) == 1
+    assert said in errors
+
+
+def test_neither_prefect_nor_tensorflow_is_imported(texts, store):
+    code = (
+        "import sys; from flows.check_flow import main; status = main(); "
+        "heavy = {'prefect', 'tensorflow', 'keras', 'mlflow', 'sklearn'} & set(sys.modules); "
+        "print(sorted(heavy), status)"
+    )
+    command = [sys.executable, "-c", code, str(texts), *FLAGS]
+    environment = {**os.environ, "ARTIFACTS_STORE": str(store), "PYTHONPATH": str(PROJECT)}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert ran.stdout.splitlines()[-1] == "[] 0", ran.stderr
+
+
+def test_a_run_has_the_findings_in_its_metrics_and_report(first_run):
+    folder = first_run / "runs" / "latest"
+    found = json.loads((folder / "metrics.json").read_text())["data_check"]
+    assert found["rows"] == {"all": 320, "checked": 320}
+    report = (folder / "report.html").read_text()
+    assert "The texts before training" in report
+    assert "near-duplicate in another split" in report
