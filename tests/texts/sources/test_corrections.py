@@ -3,8 +3,7 @@ import pytest
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import RunSettings
-from tasks.download import check_dataset
+from tasks.texts.sources.datasets import check_dataset
 from tasks.texts.sources.own_files import fetch_own, hash_dataset
 
 ROWS = 60
@@ -85,7 +84,7 @@ def test_a_file_of_corrections_that_cannot_be_read_is_refused_before_the_run(tmp
     (tmp_path / "own.csv").touch()
     data = {"dataset": str(tmp_path / "own.csv"), "corrections": str(tmp_path / name)}
     with pytest.raises(InputError, match=f"{name}: {message}"):
-        check_dataset(RunSettings.model_validate({"data": data}))
+        check_dataset(SourceSettings.model_validate(data))
 
 
 def test_the_same_correction_twice_is_one(tmp_path):
