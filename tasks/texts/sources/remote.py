@@ -51,10 +51,9 @@ def copy_dataset(settings: SourceSettings, *, refresh: bool = False) -> tuple[Pa
             read_query(settings.dataset, settings.query, folder / name)
         else:
             copy_files(settings.dataset, folder / name)
-        return {}
+        return {"dataset": settings.dataset, "query": settings.query}
 
-    made_of = {"setting data.dataset": settings.dataset, "setting data.query": settings.query}
-    copy, is_kept = store.get_or_make(key, fill, made_of=made_of, refresh=refresh)
+    copy, is_kept = store.get_or_make(key, fill, refresh=refresh)
     age = f"read again: {'un' * bool(before and before.sha256 == copy.sha256)}changed" if before else "read"
     age = "the copy in the store is used; --data.refresh reads it again" if is_kept else age
     return store.path(copy) / name, f"{settings.dataset}: {age}"
@@ -85,13 +84,14 @@ def copy_files(address: str, target: Path) -> None:
         files, place = open_place(address)
         found = files.find(place, detail=True) if files.isdir(place) else {place: files.info(place)}
         for name, info in found.items():
-            path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
-            if name != place and not is_table(path):
+            if name != place and not is_table(Path(name)):
                 continue
+            path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_os_errors(path):
                 files.get_file(name, str(path))
-            if path.stat().st_size != info["size"] or tag_of(files.info(name)) != tag_of(info):
+            after = files.info(name)
+            if path.stat().st_size != info["size"] or any(after.get(key) != info.get(key) for key in ("ETag", "mtime")):
                 raise SourceUnreachable(f"{address}: {name} has changed while it was copied; run again")
         if not target.exists():
             raise SourceError(f"{address}: holds no tables and no text files; check the address")
@@ -112,11 +112,6 @@ def open_place(address: str) -> tuple[Any, str]:
     return files, place.rstrip("/")
 
 
-def tag_of(info: dict[str, Any]) -> Any:
-    """Return what changes with an object's content: its tag, or for gs:// the time of writing."""
-    return info.get("ETag") or info.get("mtime")
-
-
 @contextlib.contextmanager
 def explained(address: str) -> Iterator[None]:
     """Turn the errors of an object store's client into ones without credentials."""
@@ -126,12 +121,10 @@ def explained(address: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise SourceError(f"{address}: no such object, folder or bucket; check the address") from error
-    except ImportError as error:
-        raise SourceError(f"{address}: {error}: pip install '.[s3]'") from error
     except Exception as error:  # each client has its own
         raise SourceUnreachable(
-            f"{address}: the object store refuses or does not answer ({code_of(error)}); check the network, and the "
-            f"credentials ({CREDENTIALS})"
+            f"{address}: the object store refuses or does not answer ({code_of(error)}); check the network, the "
+            f"credentials ({CREDENTIALS}) and, for s3://, pip install '.[s3]'"
         ) from error
 
 

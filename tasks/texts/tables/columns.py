@@ -48,11 +48,6 @@ class ReadOptions:
     warn: Callable[[str], None] | None = None
     label_column: str = "label"
 
-    @property
-    def takes_labels(self) -> bool:
-        """Whether the labels are read as such."""
-        return self.columns is not None and self.label_column in self.columns
-
     def takes(self, name: str) -> bool:
         """Return whether to read a column."""
         return self.columns is None or name in self.columns

@@ -55,7 +55,8 @@ def records(file: TextFile) -> Iterator[dict[str, Any]]:
         where = f"{file.path}: row {number:,}"
         if not isinstance(value, dict):
             raise InputError(f"{where} is {KINDS[type(value)]}, expected a JSON object")
-        yield annotated(value, file.options.label_column, where) if file.options.takes_labels else value
+        label = file.options.label_column
+        yield annotated(value, label, where) if label in (file.options.columns or ()) else value
 
 
 def parsed_lines(file: TextFile) -> Iterator[Any]:

@@ -39,7 +39,8 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
     """Yield the rows of a Parquet file."""
     with open_streaming(path) as parquet:
         names, total = parquet.schema_arrow.names, max(parquet.metadata.num_rows, 1)
-        classes = class_names(parquet.schema_arrow, options.label_column) if options.takes_labels else []
+        names_classes = options.label_column in (options.columns or ())
+        classes = class_names(parquet.schema_arrow, options.label_column) if names_classes else []
     options.require(names, path)
     rows = 0
     for batch in iterate_rows(path, [name for name in names if options.takes(name)], ROWS_PER_BATCH):

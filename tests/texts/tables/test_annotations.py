@@ -16,7 +16,7 @@ from tasks.core.errors import InputError
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.folders import LABELLED, table_files
-from tests.support.labelled_texts import LABELS, TABLE, TEXTS, read
+from tests.support.labelled_texts import LABELS, TEXTS, read
 
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\ufeff"), max_size=40).filter(
     lambda text: "__label__" not in text and not text.endswith("\r")
@@ -133,4 +133,3 @@ def test_metadata_of_other_programs_leaves_numbers_as_they_are(tmp_path):
     table = pa.table({"text": ["a", "b", "c"], "label": pa.array([1, None, -1], pa.int8())})
     pq.write_table(table.replace_schema_metadata({"huggingface": names}), tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet") == [("a", "yes"), ("b", None), ("c", "-1")]
-    assert TABLE.takes_labels
