@@ -83,16 +83,10 @@ class ModelChoice(NamedModel):
 class CheckLimits(Settings):
     """How much of each finding is too much."""
 
-    max_damaged: Share = 0.01
-    """share of rows with replacement characters, mojibake or control characters"""
-    max_odd: Share = 0.01
-    """share of rows without words, and of very long ones"""
-    max_duplicates: Share = 0.05
-    """share of rows that repeat one of their split, and of rows that nearly do"""
+    max_share: Share = 0.02
+    """share of rows with a finding: duplicates, near-duplicates, damage, without words, very long"""
     max_leaks: Share = 0.01
-    """share of rows that repeat one of another split, and of rows that nearly do"""
-    max_conflicts: Share = 0.01
-    """share of rows whose text has another label elsewhere"""
+    """share of rows whose text is, or nearly is, in another split too, or has another label elsewhere"""
     max_giveaway: Share = 0.5
     """share of a label's rows that have a phrase which only rows with that label have"""
     max_shift: float = Field(0.25, gt=0)

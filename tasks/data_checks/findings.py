@@ -23,18 +23,6 @@ VERY_LONG = 10  # times the 95th percentile
 ELSEWHERE = " in another split"
 
 
-# The setting that limits each finding; those not named here are damage.
-LIMITS = {
-    "without words": "max_odd",
-    "very long": "max_odd",
-    "equal text with another label": "max_conflicts",
-    "duplicate": "max_duplicates",
-    "near-duplicate": "max_duplicates",
-    "duplicate" + ELSEWHERE: "max_leaks",
-    "near-duplicate" + ELSEWHERE: "max_leaks",
-}
-
-
 def check_texts(downloaded: Path, folder: Path) -> dict[str, Any]:
     """Write check.json and suspects.csv on a download into `folder`, and return the findings; see docs/metrics.md."""
     texts, dataset = read_checked(downloaded), Dataset.read(downloaded)
@@ -42,7 +30,7 @@ def check_texts(downloaded: Path, folder: Path) -> dict[str, Any]:
     scripts, counts = scripts_of(texts.vocabulary), np.bincount(texts.words, minlength=len(texts.vocabulary))
     flags, mates = flag_rows(texts, lengths)
     giveaways, total = search_giveaways(texts, lengths, scripts)
-    findings = {
+    findings: dict[str, Any] = {
         "dataset": dataset.name,
         "rows": {"all": texts.total, "checked": rows},
         "splits": {
@@ -53,10 +41,12 @@ def check_texts(downloaded: Path, folder: Path) -> dict[str, Any]:
         },
         "scripts": measure_scripts(scripts, texts.vocabulary, counts),
         "flagged": {name: {"rows": int(its.sum()), "share": float(its.mean())} for name, its in flags.items()},
-        "giveaways": [describe_giveaway(one, dataset.labels) for one in giveaways],
+        "giveaways": [one._asdict() | {"label": dataset.labels[one.label]} for one in giveaways],
         "all_giveaways": total,
         "shifts": measure_shifts(texts.words, lengths, texts.splits, len(texts.vocabulary)),
     }
+    for one in findings["giveaways"]:
+        del one["suspects"]
     (folder / CHECK).write_text(json.dumps(findings, indent=1))
     suspects = list_suspects(texts, flags, mates, giveaways, dataset.labels)
     write_csv(folder / SUSPECTS, suspects.schema, [suspects])
@@ -87,12 +77,6 @@ def search_giveaways(texts: CheckedTexts, lengths: np.ndarray, scripts: list[str
     words, bounds = texts.words[np.repeat(searched, lengths)], np.append(0, np.cumsum(lengths[searched]))
     found, total = find_giveaways(words, bounds, texts.vocabulary, scripts, texts.labels[searched])
     return [one._replace(suspects=np.flatnonzero(searched)[one.suspects]) for one in found], total
-
-
-def describe_giveaway(one: Giveaway, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return a giveaway's phrase, label, rows, the share of them with the label, and the share of the label's rows."""
-    numbers = {"rows": one.rows, "share": one.share, "coverage": one.coverage}
-    return {"phrase": one.phrase, "label": names[one.label], **numbers}
 
 
 def list_suspects(
@@ -126,26 +110,16 @@ def list_suspects(
 
 def find_exceeded(findings: dict[str, Any], limits: CheckLimits) -> list[str]:
     """Return a line on each finding that exceeds its limit."""
-    lines = []
-    for name, its in findings["flagged"].items():
-        setting = LIMITS.get(name, "max_damaged")
-        if its["share"] > (limit := getattr(limits, setting)):
-            lines.append(f"{name}: {its['rows']:,} rows ({its['share']:.2%}), limit {limit:.2%} ({flag(setting)})")
-    for its in findings["giveaways"]:
-        if its["coverage"] > limits.max_giveaway:
-            lines.append(
-                f"{its['phrase']!r} gives away the label {its['label']}: {its['coverage']:.0%} of its rows have it, "
-                f"limit {limits.max_giveaway:.0%} ({flag('max_giveaway')})"
-            )
-    for split, its in findings["shifts"].items():
-        lines += [
-            f"{name} in {split}: stability index {value:.2f}, limit {limits.max_shift:.2f} ({flag('max_shift')})"
-            for name, value in its.items()
-            if value > limits.max_shift
-        ]
-    return lines
-
-
-def flag(setting: str) -> str:
-    """Return the flag of a setting of `check`."""
-    return f"--{setting.replace('_', '-')}"
+    found = [
+        (name, its["share"], "max_leaks" if " another " in name else "max_share")
+        for name, its in findings["flagged"].items()
+    ]
+    found += [(f"{its['phrase']!r} gives away {its['label']}", its["coverage"], "max_giveaway")
+              for its in findings["giveaways"]]  # fmt: skip
+    found += [(f"shift of {name} in {split}", value, "max_shift")
+              for split, its in findings["shifts"].items() for name, value in its.items()]  # fmt: skip
+    return [
+        f"{name}: {value:.3g}, more than --{setting.replace('_', '-')} {limit:g}"
+        for name, value, setting in found
+        if value > (limit := getattr(limits, setting))
+    ]
