@@ -30,11 +30,7 @@ def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:
-    """Yield complete lines as soon as they arrive; the last one needs no line end.
-
-    Raises:
-        InputError: a line is not UTF-8.
-    """
+    """Yield lines once they are complete; the last one needs no line end. Raise InputError if one is not UTF-8."""
     rest, number = b"", 0
     while chunk := stream.read1(CHUNK):  # type: ignore[attr-defined]
         *lines, rest = (rest + chunk).split(b"\n")

@@ -39,10 +39,8 @@ ROUNDS = 3  # of attempts for calls that are lost with a killed process
 def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: RunnerSettings) -> list[Any]:
     """Run the task for each of `calls`, its arguments by name; return results in order, with errors in their place.
 
-    Calls that are lost with a killed process are repeated, and continue after their finished steps.
-
-    Raises:
-        RunnerError: the runner is not installed or does not answer.
+    Calls lost with a killed process are repeated, and continue after their finished steps. Raise RunnerError if the
+    runner is not installed or does not answer.
     """
     if settings.runner == "none":
         return [result_or_error(partial(task, **call)) for call in calls]

@@ -86,11 +86,7 @@ def url_of(host: str, port: int) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        ServerError: the address is not available.
-    """
+    """Return a listening socket; raise ServerError if the address is not available."""
     from tasks.core.errors import ServerError
 
     try:

@@ -50,11 +50,7 @@ class Service:
         return classifier.name, judge_texts(classifier, texts, explain, min(MAX_STEPS, 2 * MAX_STEPS // len(texts)))
 
     async def predict(self, request: PredictRequest) -> dict[str, Any]:
-        """Return the response of /predict.
-
-        Raises:
-            RequestError: too many texts are waiting.
-        """
+        """Return the response of /predict; raise RequestError if too many texts are waiting."""
         try:
             if request.explain:
                 # Explaining scores a text once per word, so it runs outside the queue and delays no other request.
@@ -115,11 +111,7 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def authenticate(self, request: Request) -> None:
-        """Check the bearer token.
-
-        Raises:
-            RequestError: a token is required, and the request has another one or none.
-        """
+        """Check the bearer token; raise RequestError if one is required and the request has another one or none."""
         token = self.settings.token
         if token is None or request.scope["route"].path in OPEN:
             return

@@ -20,10 +20,7 @@ class Waiting(NamedTuple):
 class Batcher:
     """Scores waiting requests in one thread, together until they have `batch_size` texts.
 
-    Args:
-        score: returns the model's name and one verdict per text.
-        batch_size: number of texts from which no request is added.
-        max_waiting: maximum number of waiting texts.
+    `score` returns the model's name and one verdict per text; at most `max_waiting` texts wait.
     """
 
     def __init__(self, score: Callable[[list[str]], tuple[str, list[Any]]], batch_size: int, max_waiting: int) -> None:
@@ -33,11 +30,7 @@ class Batcher:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="scoring")
 
     async def judge(self, texts: list[str]) -> tuple[str, list[Any]]:
-        """Wait for the texts' turn; return the model's name and one verdict per text.
-
-        Raises:
-            QueueFull: too many texts are waiting.
-        """
+        """Wait, then return the model's name and a verdict per text; raise QueueFull if too many texts are waiting."""
         if self.texts_waiting and self.texts_waiting + len(texts) > self.max_waiting:
             raise QueueFull
         request = Waiting(texts, asyncio.get_running_loop().create_future())

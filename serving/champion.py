@@ -45,11 +45,7 @@ def run_of(found: FoundVersion) -> Path | None:
 
 
 def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
-    """Load a model, verified, and score one text with it.
-
-    Raises:
-        PipelineError: its files are damaged or missing.
-    """
+    """Load a model, verified, and score one text with it; raise PipelineError if its files are damaged or missing."""
     classifier = load_version(found, uri, open_onnx)
     classifier.predict(WARM_UP)
     run = found.run or run_of(found)
@@ -64,11 +60,7 @@ class Champion:
     """The model that serves now, the champions of its registered model so far, and the poll for a new one."""
 
     def __init__(self, settings: ServeSettings, uri: str | None) -> None:
-        """Load the model that is to serve.
-
-        Raises:
-            PipelineError: there is none, or it cannot be loaded.
-        """
+        """Load the model that is to serve; raise PipelineError if there is none, or it cannot be loaded."""
         self.settings, self.uri = settings, uri
         self.logged = ""
         self.rejected: FoundVersion | None = None  # a champion that could not be loaded

@@ -34,11 +34,7 @@ class PredictRequest(BaseModel):
 
 
 async def read_body(request: Request, settings: ServeSettings) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        RequestError: it is too large, too slow or compressed, or the client disconnected.
-    """
+    """Return a request's body; raise RequestError if it is too large, slow or compressed, or the client disconnects."""
     too_large = RequestError(413, f"the body has more than {settings.max_body} bytes", Connection="close")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > settings.max_body:
@@ -62,11 +58,7 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
 
 
 def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
-    """Parse and validate a body.
-
-    Raises:
-        RequestError: it is not JSON, does not match the schema, or exceeds a limit.
-    """
+    """Parse and validate a body; raise RequestError if it is not JSON, does not match the schema or exceeds a limit."""
     try:
         content = from_json(body.decode(json.detect_encoding(body)))  # without a byte order mark
     except ValueError as error:

@@ -27,7 +27,6 @@ def make_model(
     Args:
         settings: the defaults give the case study's: Embedding, Bidirectional(LSTM), Flatten, Dense, Dropout, Dense.
         vocabulary_size: rows of the embedding.
-        labels: number of labels.
         learned: the folder of the step `phrases`, for networks that read phrases or word vectors.
 
     Returns:

@@ -74,10 +74,7 @@ def describe_member(outcome: Outcome, settings: CompareSettings, store: Store) -
 def pair_up(
     finished: list[tuple[Outcome, dict[str, Any]]], names: list[str], settings: CompareSettings, store: Store
 ) -> list[dict[str, Any]]:
-    """Return McNemar's test of each pair of members, each represented by its run with the lowest cost.
-
-    `names` are those of the labels.
-    """
+    """Return McNemar's test of each pair of members, each by its run with the lowest cost; `names` are the labels'."""
     rule, scores = decision_rule(settings.evaluation, names), {}
     for outcome, member in finished:
         scored = outcome.runs[chosen_run(member)].artifacts.scored

@@ -60,9 +60,8 @@ def check_place_of(settings: ExportSettings) -> None:
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
     """Write the classifier, classifier.json and README.md to `output`; return the largest difference of the scores.
 
-    Raises:
-        InputError: `output` exists or cannot be written.
-        ModelError: the scores differ by more than the format's tolerance; nothing is left behind.
+    Raise InputError if `output` exists or cannot be written; ModelError, with nothing left behind, if the scores differ
+    by more than the format's tolerance.
     """
     check_output(output)
     write, score, tolerance = FORMATS[kind]

@@ -111,14 +111,9 @@ def promote_version(
     tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings, metric: Metric | None = None
 ) -> tuple[Decision, bool]:
     """Decide on the version that was tracked, unless that is done, and record the decision in the registry.
-
-    A contest takes minutes, in which another run may make a champion: the version is then compared with that one.
-
-    Returns:
-        The decision with "model" and "version", as metrics.json has it, and whether it is new.
-
-    Raises:
-        RegistryError: there was another champion after each contest.
+     A contest takes minutes, in which another run may make a champion: the version is then compared with that one.
+    Return the decision with "model" and "version", as metrics.json has it, and whether it is new; raise RegistryError
+    if there was another champion after each contest.
     """
     place = {"model": tracked["model"], "version": tracked["version"]}
     uri, asked = tracked["uri"], settings.model_dump() | ({"metric": metric} if metric else {})
@@ -180,9 +175,7 @@ def promote(
 def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Make a version, or the champion before this one, the champion because a person asks for it.
 
-    Raises:
-        ModelError: no model is named, and there are several.
-        RegistryError: there is no such version, or it cannot be loaded.
+    Raise ModelError if several models could be meant, RegistryError if there is no such version or it cannot be loaded.
     """
     with registry(uri) as client:
         model = versions.model_or_default(client, settings.registered_model)

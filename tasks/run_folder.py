@@ -83,8 +83,7 @@ def write_results(
 def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
     """Return the folder, settings and artifacts of a run, named by its folder or that folder's name in the store.
 
-    Raises:
-        ModelError: it is not a run folder, or an artifact of it has been pruned, damaged or replaced.
+    Raise ModelError if it is not a run folder, or an artifact of it has been pruned, damaged or replaced.
     """
     record = read_record(run, store)
     places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}

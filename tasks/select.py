@@ -49,13 +49,9 @@ def is_better(first: Scores, second: Scores, metric: Metric, rule: Rule) -> bool
 
 
 def choose(validation: Mapping[Candidate, Scores], metric: Metric, rule: Rule, considered: Considered) -> Candidates:
-    """Choose among the scores of the validation texts: a model has to be better than a simpler one.
+    """Choose among the scores of the validation texts, the simplest first: a model has to be better than a simpler one.
 
-    Args:
-        validation: the scores by candidate, the simplest first.
-        metric: the selection metric.
-        rule: how probabilities become labels.
-        considered: "network" if no other may be chosen.
+    `rule` makes labels of probabilities; `considered` is "network" if no other may be chosen.
     """
     chosen: Candidate = "linear"
     for name, scores in validation.items():

@@ -39,11 +39,8 @@ def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSe
 def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test text.
 
-    Returns:
-        How many values have enough texts to be evaluated alone, and how many texts these have.
-
-    Raises:
-        InputError: the files have changed, lack the column, or no value has enough test texts.
+    Return how many values have enough texts to be evaluated alone, and how many texts these have. Raise InputError if
+    the files have changed, lack the column, or no value has enough test texts.
     """
     path, column = dataset_path(data), str(settings.slice_column)
     if hash_dataset(data) != Dataset.read(downloaded).sha256:

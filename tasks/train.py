@@ -72,22 +72,16 @@ def fit_epoch(
     phrases: PhraseReader | None = None,
     metric: Metric | None = None,
 ) -> Epoch:
-    """Fit one epoch and validate.
+    """Fit one epoch and validate; raise TrainingError if the loss is not a number.
 
     The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
 
     Args:
         model: compiled.
-        train: texts to learn from.
-        validation: texts to validate on.
-        settings: the batches and their seed.
         epoch: from 1.
         advance: called after each batch.
         phrases: the phrase features of `train`, if the model reads them.
         metric: what the cost of the epoch is measured by.
-
-    Raises:
-        TrainingError: the loss is not a number.
     """
     import keras
 

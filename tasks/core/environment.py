@@ -34,12 +34,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def store_root() -> Path:
     """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
-
-    In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
-    is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache.
-
-    Raises:
-        StoreError: the copy is in a home folder that does not exist.
+     In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
+    is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache. Raise StoreError if the home folder does
+    not exist.
     """
     if address := store_address():
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -81,14 +78,10 @@ def without_proxy(listed: str) -> str:
 
 def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
-
-    Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is
-    looked for here, ahead of the command line proper. Variables that the user has set stay as they are, except
-    NO_PROXY, which also names this machine, MPLBACKEND, which draws without a display, and those that change what a
-    training computes (`fix_arithmetic`).
-
-    Args:
-        arguments: the command line, without the program's name; None takes this process's.
+     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is looked for
+    here (in `arguments`, by default this process's), ahead of the command line proper. Variables that the user has set
+    stay as they are, except NO_PROXY, which also names this machine, MPLBACKEND, which draws without a display, and
+    those that change what a training computes (`fix_arithmetic`).
     """
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
     given = sys.argv[1:] if arguments is None else arguments
@@ -182,11 +175,7 @@ def open_standard_streams() -> None:
 
 
 def check_certificates() -> None:
-    """Refuse files of certificates that cannot be read: Prefect and requests need them while they are imported.
-
-    Raises:
-        ServerError: naming the variable.
-    """
+    """Raise ServerError if a variable names unreadable certificates: Prefect and requests need them on import."""
     for name in CERTIFICATES:
         value = os.environ.get(name)
         if not value or os.path.isdir(value):

@@ -35,17 +35,13 @@ def is_held(path: Path) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
-    """Hold the lock in the file `path`, and yield whether it is held.
+    """Hold the lock in the file `path`, and yield whether it is held; raise StoreError if the file cannot be created.
 
     Args:
         path: created if it is missing, with its folder. Its time tells when the lock was last waited for and taken.
         what: is done under the lock, for the log.
         wait: for another process that holds it, and log that; if False, yield False at once.
-        passing: remove the file at the end, as next to a user's own files; a process that waits for it creates it
-            again.
-
-    Raises:
-        StoreError: the file cannot be created.
+        passing: remove the file at the end, as next to a user's own files; a waiting process creates it again.
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

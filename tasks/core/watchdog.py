@@ -25,10 +25,7 @@ def start_watchdog(owner: str) -> "subprocess.Popen[bytes]":
     """Start the watchdog of this process, and mark what this process starts from now on as its own.
 
     The watchdog's standard input ends with this process. It has a session of its own, so that what kills a process
-    group leaves it alive.
-
-    Args:
-        owner: the file by which this process announced itself.
+    group leaves it alive. `owner` is the file by which this process announced itself.
     """
     os.environ[OWNER] = owner
     return subprocess.Popen(

@@ -48,9 +48,7 @@ def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any
 
     Cells share all other settings, so they have the same data and budget. A preset has its own vocabulary, network and
     training, on the comparison's texts. Of equal members the first one stays. `presets` has their settings by name.
-
-    Raises:
-        InputError: the grid or a member is invalid, or there are fewer than two members, a search's included.
+    Raise InputError if the grid or a member is invalid, or there are fewer than two members, a search's included.
     """
     grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], Member]()
     for name, base in bases_of(settings, presets):
@@ -90,19 +88,14 @@ def shared_settings(settings: CompareSettings) -> dict[str, Any]:
 
 
 def found_member(name: str, settings: CompareSettings, point: Mapping[str, str]) -> Member:
-    """Return a trial of a search as a member: the shared settings, except those in `point`.
-
-    Raises:
-        InputError: a setting has an invalid value.
-    """
+    """Return a trial as a member: the shared settings with those in `point`; raise InputError if a value is invalid."""
     return build_member(name, shared_settings(settings), point, settings.seeds)
 
 
 def build_member(name: str, base: Mapping[str, Any], point: Mapping[str, str], seeds: int) -> Member:
-    """Return a member: `base` with the values in `point`, and the number of each run, from 0, added to its seeds.
+    """Return `base` with the values in `point`, and each run's number, from 0, added to its seeds.
 
-    Raises:
-        InputError: a setting has an invalid value.
+    Raise InputError if a setting has an invalid value.
     """
     values: dict[str, Any] = {section: dict(fields) for section, fields in base.items()}
     for setting, value in point.items():
@@ -139,9 +132,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def compare_pairs(labels: np.ndarray, verdicts: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return McNemar's exact test of each pair of classifiers: `compare`, "first", "second" and `holm` as "adjusted".
 
-    Args:
-        labels: (n,) integers from 0.
-        verdicts: (n,) verdicts of each classifier, by its name.
+    `labels` are (n,) integers from 0, `verdicts` (n,) of each classifier, by its name.
     """
     pairs = [
         {"first": first, "second": second} | compare(labels, verdicts[first], verdicts[second])

@@ -34,13 +34,9 @@ class Profile(TypedDict):
 
 
 def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:
-    """Count n texts.
+    """Count n texts, given the (n,) words kept of each and (n,) or (n, labels) probabilities.
 
-    Args:
-        lengths: (n,) words kept of each.
-        words: number of known and of unknown words.
-        probabilities: (n,) or (n, labels).
-        edges: inner edges of the bins of length.
+    `words` are the numbers of known and of unknown words, `edges` the inner edges of the bins of length.
     """
     shown = probabilities if probabilities.ndim == 1 else probabilities.max(axis=1)
     counted = Profile(

@@ -66,11 +66,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) 
 
     ECE = sum over bins of (n_bin / n) * |mean(hits) - mean(probabilities)|, with bins of equal width, as in
     Naeini, Cooper and Hauskrecht (2015) for binary classifiers, whose hits are the reviews of label 1.
-
-    Args:
-        labels: (n,) integers from 0.
-        probabilities: (n,) of label 1, or (n, labels).
-        bins: their number.
+    `labels` are (n,) integers from 0, `probabilities` (n,) of label 1 or (n, labels).
     """
     hits = labels
     if probabilities.ndim == 2:

@@ -24,13 +24,10 @@ Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
 
 
 def open_study(file: Path, name: str, seed: int) -> "Study":
-    """Open or create a study in an SQLite file, and queue the trials that a killed search had begun.
+    """Open or create a study in an SQLite file; raise StoreError if it cannot be written.
 
-    Call it under a lock, because running trials count as those of a killed process. A resumed search continues with
-    other proposals of `seed`.
-
-    Raises:
-        StoreError: the file cannot be written.
+    The trials that a killed search had begun are queued: call it under a lock, because running trials count as those of
+    a killed process. A resumed search continues with other proposals of `seed`.
     """
     import optuna
     from optuna.trial import TrialState
@@ -63,18 +60,14 @@ def run_trials(
     """Run trials until the study has had `count`, those of earlier searches included.
 
     A trial whose lowest loss so far is above the median of what the others had after the same epoch is stopped. One
-    that fails because of its settings is noted with its reason, and the others go on.
+    that fails because of its settings is noted with its reason, and the others go on; another error is raised, and the
+    trial is run again the next time.
 
     Args:
-        study: from `open_study`.
         space: where to search, from `read_search`.
-        count: number of trials.
         losses_of: trains a trial, one epoch per iteration.
         keep_best: whether the lowest loss counts, not the last.
         say: called with the result of each trial.
-
-    Raises:
-        Exception: a trial failed for a reason that may be gone the next time; then it is run again.
     """
     from optuna.trial import TrialState
 

@@ -30,7 +30,6 @@ class Training(JsonFile):
     Attributes:
         bucketing: whether texts were padded to the next multiple of 32, or all to maxlen.
         best_epoch: the epoch with the lowest cost, or validation loss without one.
-        kept_epoch: the epoch whose weights were kept.
         history: the metrics of each epoch, without its seconds, which differ each time.
     """
 

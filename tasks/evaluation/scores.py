@@ -21,11 +21,9 @@ LEAST = 1e-7  # probabilities in single precision reach no closer to 1
 
 @dataclass(frozen=True)
 class Scores:
-    """A classifier's probabilities and the true labels.
+    """True labels, (n,) int8 or int16 from 0, and a classifier's probabilities, float32.
 
-    Attributes:
-        labels: (n,) int8 or int16, from 0.
-        probabilities: (n,) float32 of label 1 with two labels, (n, labels) float32 with more.
+    With two labels, `probabilities` are (n,) of label 1, with more (n, labels).
     """
 
     labels: np.ndarray
@@ -43,8 +41,7 @@ class Scores:
 def cost_table(settings: ThresholdSettings, names: Sequence[str]) -> np.ndarray:
     """Return what predicting a label costs if another is true: (labels, labels) float64, 0 on the diagonal.
 
-    Raises:
-        InputError: a cost is not of two different labels.
+    Raise InputError if a cost is not of two different labels.
     """
     costs = 1 - np.eye(len(names))
     for predicted, true, cost in settings.cost:
@@ -71,10 +68,8 @@ def decision_rule(settings: ThresholdSettings, names: Sequence[str]) -> Rule:
 def decide_labels(probabilities: np.ndarray, rule: Rule) -> np.ndarray:
     """Return the predicted labels: (n,) int8 or int16.
 
-    Args:
-        probabilities: (n,) of label 1 of two, compared with the threshold in double precision; or (n, labels), of which
-            the most probable one is taken if there are no costs.
-        rule: a threshold or costs.
+    (n,) probabilities of label 1 of two are compared with the threshold in double precision; of (n, labels) the most
+    probable one is taken if there are no costs.
     """
     if probabilities.ndim == 1:
         return (probabilities.astype(np.float64) >= rule).astype(np.int8)
@@ -121,11 +116,10 @@ def divide_logits(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def fit_temperature(scores: Scores) -> float:
     """Return the temperature, 0.05 to 20, that gives the scores the lowest log loss.
-
-    Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017. With two labels it is the slope of
+     Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017. With two labels it is the slope of
     Platt's sigmoid (Probabilistic outputs for support vector machines, 1999) without his offset, which would change
-    labels. As there, a true label counts as (n + 1) / (n + 2), so that a few texts without a
-    mistake do not make all probabilities 0 or 1.
+    labels. As there, a true label counts as (n + 1) / (n + 2), so a few texts without a mistake do not make
+    probabilities 0 or 1.
     """
     from scipy.optimize import minimize_scalar
 
@@ -176,12 +170,7 @@ TESTED, LEARNT = "test.parquet", "learnt.parquet"
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """A model's scores of test reviews, with the identity of each review.
-
-    Attributes:
-        scores: of n test reviews.
-        reviews: their identities.
-    """
+    """A model's scores of test reviews, with the identity of each review."""
 
     scores: Scores
     reviews: Identities
@@ -205,12 +194,9 @@ def read_held_out(folder: Path) -> HeldOutScores:
 
 
 def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
-    """Return the probabilities of each review, or None if one of them is not known.
+    """Return the probabilities of `reviews`, (n,) uint64, or None if one of them is not known.
 
-    Args:
-        reviews: (n,) uint64.
-        known: (m,) uint64, in any order.
-        probabilities: (m,) or (m, labels) of the known ones.
+    `known` are (m,) uint64 in any order, `probabilities` (m,) or (m, labels) of these.
     """
     order = np.argsort(known, kind="stable")
     place = np.searchsorted(known, reviews, sorter=order)

@@ -26,10 +26,9 @@ LOG_FROM = 10  # a range whose ends differ by this factor is searched on a logar
 
 
 def read_grid(grid: str | None) -> dict[str, list[str]]:
-    """Return the values of each setting in a grid, such as "model.units=32,64 model.cell=gru", as text.
+    """Return the values, as text, of each setting in a grid, such as "model.units=32,64 model.cell=gru".
 
-    Raises:
-        InputError: the text is malformed, or names a setting that is unknown or that members must share.
+    Raise InputError if it is malformed, or names a setting that is unknown or that members must share.
     """
     typed = read_values("--grid", grid or "", SHARED, SEEDS | CELLS)
     return {setting: values.split(",") for setting, values in typed.items()}
@@ -38,8 +37,7 @@ def read_grid(grid: str | None) -> dict[str, list[str]]:
 def read_search(space: str) -> "dict[str, BaseDistribution]":
     """Return Optuna's distribution of each setting in a search, such as "model.units=16..128 model.cell=gru,lstm".
 
-    Raises:
-        InputError: the text is malformed, or names a setting that is unknown or that trials must share.
+    Raise InputError if it is malformed, or names a setting that is unknown or that trials must share.
     """
     typed = read_values("--search", space, SHARED | VALIDATED_ON, SEEDS)
     if not typed:
@@ -73,14 +71,8 @@ def read_distribution(setting: str, values: str) -> "BaseDistribution":
 def read_values(flag: str, text: str, shared: Container[str], flags: Mapping[str, str]) -> dict[str, str]:
     """Return the value of each setting in `SECTION.SETTING=... SECTION.SETTING=...`.
 
-    Args:
-        flag: for error messages.
-        text: as it was typed.
-        shared: settings of the data that may not differ.
-        flags: settings that have a flag of their own, and that flag.
-
-    Raises:
-        InputError: the text is malformed, or names a setting that cannot be varied.
+    `flag` is for error messages; settings in `shared` may not differ, and those in `flags` have a flag of their own.
+    Raise InputError if the text is malformed, or names a setting that cannot be varied.
     """
     found: dict[str, str] = {}
     for part in text.split():

@@ -17,16 +17,10 @@ Lead = Callable[[np.ndarray, np.ndarray | int], float]
 
 
 def measure(metric: Metric, labels: np.ndarray, verdicts: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return a metric as scikit-learn does; every label must be present.
+    """Return a metric as scikit-learn does, of (n,) labels and verdicts from 0; every label must be present.
 
     With more than two labels, f1 is f1_macro, mcc is Gorodkin's (2004), and roc_auc and average_precision are means
-    over the labels of each against the rest.
-
-    Args:
-        metric: its name.
-        labels: (n,) integers from 0.
-        verdicts: (n,) predicted labels.
-        probabilities: (n,) of label 1, or (n, labels).
+    over the labels of each against the rest. `probabilities` are (n,) of label 1, or (n, labels).
     """
     if metric == "log_loss":
         return float(-np.log(np.maximum(probability_of(probabilities, labels), np.finfo(np.float64).eps)).mean())
@@ -52,10 +46,7 @@ def measure(metric: Metric, labels: np.ndarray, verdicts: np.ndarray, probabilit
 def measure_ranking(metric: Metric, hits: np.ndarray, probabilities: np.ndarray) -> float:
     """Return roc_auc or average_precision, in a hundredth of scikit-learn's time for few texts.
 
-    Args:
-        metric: its name.
-        hits: (n,) 0 or 1, both present.
-        probabilities: (n,) of a hit.
+    `hits` are (n,) 0 or 1, both present; `probabilities` are (n,) of a hit.
     """
     order = np.argsort(-probabilities, kind="stable")
     last = np.flatnonzero(np.diff(probabilities[order], append=-1))  # of equal ones
@@ -108,7 +99,6 @@ def compare_metric(
     and Tibshirani, 1993).
 
     Args:
-        metric: its name.
         labels: (n,) integers from 0.
         verdicts: (2, n) of both classifiers.
         probabilities: (2, n) or (2, n, labels).

@@ -20,12 +20,9 @@ Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 @dataclass(frozen=True)
 class PhraseModel:
-    """One label against all others.
+    """One label against all others: a text's logit is `intercept` plus the sum of its phrases' weights.
 
-    Attributes:
-        ratios: (phrases,) float32 log ratios.
-        weights: (phrases,) float32; a text's logit is the sum over its phrases.
-        intercept: added to that sum.
+    `ratios` are log ratios; both arrays are (phrases,) float32.
     """
 
     ratios: np.ndarray
@@ -46,16 +43,13 @@ def presence_of(counts: "csr_matrix") -> "csr_matrix":
 
 
 def log_ratios(positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, min_documents: int) -> np.ndarray:
-    """Return log((p + 1) / (q + 1)) - log(sum p / sum q), with sums per phrase length; 0 for rare phrases.
+    """Return log((p + 1) / (q + 1)) - log(sum p / sum q), with sums per phrase length: (phrases,) float32.
 
     Args:
         positive: (phrases,) p, texts of the label that contain the phrase.
         negative: (phrases,) q, other texts that contain it.
         sizes: (phrases,) words of each phrase.
         min_documents: p + q below which the ratio is 0.
-
-    Returns:
-        (phrases,) float32.
     """
     ratios = np.log((positive.astype(np.float64) + 1) / (negative.astype(np.float64) + 1))
     for size in np.unique(sizes):
@@ -82,13 +76,11 @@ def fit_phrases(
     penalty on the intercept; a phrase's weight is ratio * v. Starting from another fit would leak that fit's labels.
 
     Args:
-        presence: (texts, phrases) float32 ones.
-        transposed: its transpose, in rows.
+        presence: (texts, phrases) float32 ones; `transposed` is its transpose, in rows.
         signs: (texts,) float32: 1 for the label, -1 for others, 0 for texts that are left out.
         sizes: (phrases,) words of each phrase.
         min_documents: texts, of those not left out, that must contain a phrase.
         inverse_penalty: C.
-        iterations: steps of the descent.
     """
     positive, negative = (transposed @ (signs == sign).astype(np.float32) for sign in (1, -1))
     ratios = log_ratios(positive, negative, sizes, min_documents)
@@ -107,18 +99,14 @@ def fit_phrases(
 
 
 def minimise(objective: Objective, start: np.ndarray, iterations: int, memory: int = 10) -> np.ndarray:
-    """Minimise a smooth function by L-BFGS (Nocedal 1980) with backtracking, in the precision of `start`.
+    """Minimise a smooth function by L-BFGS (Nocedal 1980) with backtracking, in the precision of `start`, (unknowns,).
 
     SciPy's L-BFGS-B takes several times as long with a million unknowns: it supports bounds, in double precision.
 
     Args:
         objective: returns the function's value at a point, and its gradient.
-        start: (unknowns,).
-        iterations: number of steps.
+        iterations: number of steps; fewer are taken if the precision is exhausted.
         memory: steps kept for the curvature.
-
-    Returns:
-        (unknowns,), after all steps, or earlier if the precision is exhausted.
     """
     point = start
     value, gradient = objective(point)

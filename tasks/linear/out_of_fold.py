@@ -15,12 +15,9 @@ CUT = 5.0  # standard deviations
 
 @dataclass(frozen=True)
 class Learned:
-    """Linear models of all texts, and of all folds except one.
+    """Linear models of all texts, one for each label in `labels_to_fit`, and for each fold of the others.
 
-    Attributes:
-        whole: of all texts, one model for each label in `labels_to_fit`.
-        held_out: for each fold the models fitted on the others.
-        logits: (texts, models) float32 of each text by the models that have not seen its fold.
+    `logits` are (texts, models) float32 of each text by the models that have not seen its fold.
     """
 
     whole: list[PhraseModel]
@@ -78,12 +75,7 @@ def deviations_of(
     """Return the standard deviation of each number over all tokens, by the length of the phrase that ends there.
 
     Each token counts with the numbers of the models that have not seen its text, or 0 if no known phrase ends there.
-
-    Args:
-        counts: (texts, phrases).
-        sizes: (phrases,) words of each phrase.
-        folds: (texts,) from 0.
-        tokens: of all texts.
+    Arrays are those of `learn_folds`; `tokens` is the number of tokens of all texts.
 
     Returns:
         (longest, numbers) float64; 1 where all numbers are equal.

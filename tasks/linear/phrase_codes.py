@@ -27,7 +27,6 @@ def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, l
         offsets: (texts + 1,) where each text begins.
         vocabulary_size: v. A phrase is a number with one digit, id + 1 to the base v + 1, per word, so a longer phrase
             has a higher code.
-        longest: words of the longest phrase.
 
     Returns:
         (longest, tokens) int64, for one word, two, three.
@@ -107,11 +106,7 @@ def learn_phrases(
 ) -> tuple[np.ndarray, "csr_matrix"]:
     """Return the phrases that at least `min_documents` texts contain, and their counts.
 
-    Returns:
-        (phrases,) int64 codes in order, and (texts, phrases) float32 counts.
-
-    Raises:
-        DataError: the vocabulary is too large.
+    (phrases,) int64 codes in order, and (texts, phrases) float32. Raise DataError if the vocabulary is too large.
     """
     if vocabulary_size > MAX_VOCABULARY:
         raise DataError(

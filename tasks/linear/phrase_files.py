@@ -53,8 +53,7 @@ def write_tables(
 
     Args:
         known: (phrases,) codes in order.
-        whole: (phrases, numbers) float32 of all training texts.
-        held_out: for each fold the numbers of the other folds.
+        whole: (phrases, numbers) float32 of all training texts; `held_out` has those of the other folds for each fold.
         folds: (texts,) fold of each training text.
     """
     np.save(folder / CODES, known)

@@ -18,10 +18,7 @@ WINDOW = 5
 def cooccurrence(parts: Iterable[pa.ListArray], size: int, window: int = WINDOW) -> "csr_matrix":
     """Return how often words occur near each other, weighted by 1 / distance, in both directions: (size, size) float32.
 
-    Args:
-        parts: lists of token ids; ids from `size` on only count for the distance.
-        size: rows and columns.
-        window: the longest distance.
+    `parts` are lists of token ids; ids from `size` on only count for the distance, which is at most `window`.
     """
     from scipy.sparse import csr_matrix
 
@@ -37,7 +34,7 @@ def cooccurrence(parts: Iterable[pa.ListArray], size: int, window: int = WINDOW)
 
 
 def word_vectors(counts: "csr_matrix", dim: int, *, norm: float, seed: int, power: float = 0.75) -> np.ndarray:
-    """Return U sqrt(S) of the positive pointwise mutual information with rows of one length, zeros for unseen words.
+    """Return U sqrt(S) of the positive pointwise mutual information: (size, dim) float32, zeros for unseen words.
 
     Args:
         counts: (size, size) float32 of `cooccurrence`.
@@ -45,9 +42,6 @@ def word_vectors(counts: "csr_matrix", dim: int, *, norm: float, seed: int, powe
         norm: length of a vector.
         seed: of the randomised SVD.
         power: of the context counts, which weakens rare contexts (Levy, Goldberg and Dagan 2015).
-
-    Returns:
-        (size, dim) float32.
     """
     from scipy.sparse import csr_matrix
     from sklearn.utils.extmath import randomized_svd

@@ -51,11 +51,8 @@ class BundleFacts(JsonFile):
         bucketing: whether texts are padded to the next multiple of 32, or all to maxlen.
         threshold: with two labels, the probability from which a text counts as positive.
         labels: the labels' names, from label 0 on; of two the negative one is first.
-        dataset: the name of the training data.
-        dataset_sha256: its hash.
         reference: the profile of the training texts, for measuring drift.
-        costs: with more than two labels, the cost of predicting each if each is true; None if the most probable one is
-            predicted.
+        costs: with more than two labels, of predicting each if each is true; None predicts the most probable one.
         confidence_threshold: texts whose verdict has this probability or less are unanswered; None if all are answered.
         counts_start: whether its lengths count the start mark as a word, as those of earlier versions do.
     """
@@ -89,11 +86,7 @@ def write_bundle(folder: Path, encoded: Path, scored: Path, facts: BundleFacts) 
 
 
 def read_words(name: str, folder: Path) -> pa.Array:
-    """Read the vocabulary of a bundle: strings, in order of rank.
-
-    Raises:
-        ModelError: the words are not known, only their ids.
-    """
+    """Read the vocabulary of a bundle: strings, in order of rank; raise ModelError if only their ids are known."""
     vocabulary = read_vocabulary(folder)
     if not vocabulary:
         raise ModelError(
@@ -110,8 +103,6 @@ class Classifier:
     Attributes:
         name: which model it is, for messages.
         vocabulary: strings, the words in order of rank.
-        encoding: how words become token ids.
-        facts: the bundle's facts.
         score: the network: padded token ids to probabilities.
         registered_model: the registry's model of which it is a version; None for one from a run folder.
         sha256: of the files that scores depend on.
@@ -169,22 +160,14 @@ class KerasClassifier(Classifier):
 
 
 def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> Classifier:
-    """Open a bundle with ONNX Runtime.
-
-    Raises:
-        ModelError: the vocabulary is not known.
-    """
+    """Open a bundle with ONNX Runtime; raise ModelError if the vocabulary is not known."""
     words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
     score = onnx_scorer(folder / NETWORK, len(facts.labels), ONNX_BATCH_SIZE, bucketing=facts.bucketing)
     return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder, folder / NETWORK))
 
 
 def open_keras(name: str, folder: Path, registered_model: str | None = None) -> KerasClassifier:
-    """Open a bundle with TensorFlow, packaged or registered in MLflow.
-
-    Raises:
-        ModelError: the vocabulary is not known.
-    """
+    """Open a bundle, packaged or registered, with TensorFlow; raise ModelError if the vocabulary is not known."""
     words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
     network = folder / MODEL if (folder / MODEL).exists() else folder / MLFLOW_MODEL
     model = load_model(network)

@@ -67,11 +67,9 @@ class Checkpoint:
     def read(
         self, warn: Callable[[str], None], is_usable: Callable[[list[Epoch]], bool] = lambda history: True
     ) -> State | None:
-        """Return the last complete epoch, or None if there is none.
+        """Return the last complete epoch after which training may continue, as `is_usable` says; None if there is none.
 
-        Args:
-            warn: is called with each epoch that is damaged; the one before may be complete.
-            is_usable: returns whether training may continue after these epochs.
+        `warn` is called with each epoch that is damaged; the one before may be complete.
         """
         is_damaged, self.state = False, None
         names = {path.name for path in self.folder.glob("*")} | set(self.bucket.names("") if self.bucket else ())
@@ -94,9 +92,7 @@ class Checkpoint:
         """Save `model`, with its optimizer, as the state after one more epoch.
 
         The state file is written last and atomically: a reader finds this epoch or the one before, complete.
-
-        Raises:
-            LeaseLostError: another machine has taken over.
+        Raise LeaseLostError if another machine has taken over.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self.state

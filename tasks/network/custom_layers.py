@@ -20,7 +20,6 @@ class PhraseTable(keras.layers.Layer):
             vocabulary_size: v; a phrase's code is a number in base v + 1 with one digit, id + 1, per word.
             longest: words of the longest phrase.
             numbers: numbers per phrase.
-            kwargs: passed to Keras's Layer.
         """
         super().__init__(**kwargs)
         self.phrases, self.vocabulary_size, self.longest, self.numbers = phrases, vocabulary_size, longest, numbers

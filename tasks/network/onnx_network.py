@@ -46,10 +46,8 @@ def write_network(network: "keras.Model", labels: Sequence[str], path: Path) -> 
     """Write a network as ONNX, from (batch, length) int32 `tokens` to probabilities.
 
     With two labels the output is (batch,) float32 `probability` of label 1, with more (batch, labels) float32
-    `probabilities`. The model's metadata holds the names of the labels, as JSON.
-
-    Raises:
-        ModelError: a layer or activation cannot be written, or ONNX Runtime scores differently; no file is left.
+    `probabilities`. The model's metadata holds the names of the labels, as JSON. Raise ModelError, and leave no file,
+    if a layer or activation cannot be written, or ONNX Runtime scores differently.
     """
     import onnx
 
@@ -117,14 +115,9 @@ class Graph:
 
 
 def network_to_onnx(network: "keras.Model", output: str) -> "onnx.ModelProto":
-    """Convert a network from `tasks.build` to a checked ONNX model.
-
-    Args:
-        network: (batch, length) int32 token ids -> (batch, 1) float32, or with more than two labels (batch, labels).
-        output: name for the probabilities, which are (batch,) if there is one per text.
-
-    Raises:
-        ModelError: a layer or activation cannot be written.
+    """Convert a network from `tasks.build` to a checked ONNX model; raise ModelError if a layer cannot be written.
+     The network maps (batch, length) int32 token ids to (batch, 1) float32, or with more than two labels (batch,
+    labels). `output` names the probabilities, which are (batch,) if there is one per text.
     """
     import onnx
     from onnx import TensorProto, helper

@@ -30,11 +30,7 @@ def start_tensorflow() -> None:
 
 
 def configure() -> None:
-    """Set Keras's global settings to its defaults, and exact and repeatable arithmetic on GPUs.
-
-    Raises:
-        TrainingError: the program that imported this set another dtype policy.
-    """
+    """Set Keras's defaults and exact, repeatable arithmetic on GPUs; raise TrainingError for another dtype policy."""
     import keras
     import tensorflow as tf
 

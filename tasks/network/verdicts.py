@@ -92,17 +92,12 @@ def verdict_columns(classifier: Classifier, probabilities: np.ndarray) -> dict[s
 
 
 def explain(classifier: Classifier, text: str, count: int, steps: int = MAX_STEPS) -> Explanation:
-    """Find the `count` words that change the score of a text most, by occlusion.
+    """Find the `count` words that change the score of a text most, by occlusion, the largest share first.
 
     The text is scored again without each of the words that the network reads; words cut off at maxlen cannot change
     the score. A word's share is the decrease in the probability of a label: with two labels the positive one, with
-    more the label that the word changes most.
-
-    Args:
-        classifier: scores.
-        text: any text.
-        count: words to return, the largest share first.
-        steps: token ids that the network may read; if they are too few, only the first words are explained.
+    more the label that the word changes most. `steps` limits the token ids that are read: if they are too few, only the
+    first words are explained.
     """
     tokens = tokenise(pa.array([text]), classifier.encoding.tokenisation)
     ranks = words_to_ranks(tokens, classifier.vocabulary)

@@ -34,10 +34,9 @@ CHECK_SECONDS = 10
 
 
 def tracking_uri() -> str | None:
-    """Return the address in MLFLOW_TRACKING_URI, or None, which stands for the store's own database.
+    """Return MLFLOW_TRACKING_URI, or None for the store's own database.
 
-    Raises:
-        RegistryError: there is a password in it, which every run would keep, or MLflow cannot use it.
+    Raise RegistryError if MLflow cannot use it, or if it holds a password, which every run would keep.
     """
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if not address:

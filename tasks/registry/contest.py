@@ -29,8 +29,7 @@ class Contest:
     """Two versions on the same texts, with any number of labels.
 
     Attributes:
-        reviews: number of texts.
-        left_out: how many of the challenger's test texts are not among them, because the champion was trained on them.
+        left_out: how many of the challenger's test texts the champion was trained on; they are not compared.
         compared: the result of `compare_scores`, one-sided, with the challenger first.
     """
 
@@ -66,11 +65,7 @@ def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: Pr
 
 
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
-    """Make the challenger the champion if it is better by the paired test at its share of alpha.
-
-    `attempt` says which challenger of this champion it
-    is, from 1.
-    """
+    """Make the challenger the champion if it wins the paired test at the share of alpha of this attempt, from 1."""
     compared, level = contest.compared, share_of_alpha(settings.alpha, attempt)
     low, high = compared["ci95"]
     is_better = compared["difference"] > 0 and compared["p_value"] < level
@@ -159,11 +154,7 @@ class Contender:
 
 
 def read_contender(client: Models, version: "ModelVersion | OwnVersion") -> Contender:
-    """Read a version's scores from its MLflow run.
-
-    Raises:
-        NotComparable: they are no longer there.
-    """
+    """Read a version's scores from its MLflow run; raise NotComparable if they are no longer there."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -180,10 +171,7 @@ def read_contender(client: Models, version: "ModelVersion | OwnVersion") -> Cont
 def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarray) -> np.ndarray:
     """Return a classifier's probabilities of test texts of a download: (n,) or (n, labels) float32.
 
-    `reviews` has the hashes of the texts, (n,) uint64.
-
-    Raises:
-        NotComparable: the download has no texts, or lacks some of these.
+    `reviews` has their hashes, (n,) uint64. Raise NotComparable if the download has no texts, or lacks some of these.
     """
     known, found = [], []
     for hashes, texts in iterate_texts(downloaded, "test"):
@@ -208,11 +196,8 @@ def hold_contest(
 ) -> Contest:
     """Compare a challenger with the champion on its test texts, except those that the champion was trained on.
 
-    If all of them are test texts of the champion, too, its scores are known; otherwise it scores them now.
-    `downloaded` is the folder of the challenger's download; `metric` is by default the accuracy.
-
-    Raises:
-        NotComparable: there are no texts on which both can be compared.
+    The champion's known scores are used if they cover these texts; otherwise it scores them now, from `downloaded`.
+    `metric` is by default the accuracy. Raise NotComparable if there are no texts on which both can be compared.
     """
     holder = read_contender(client, champion)
     mine = challenger.held_out

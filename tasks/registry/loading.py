@@ -32,14 +32,12 @@ AS_BEFORE = (
 
 @dataclass(frozen=True)
 class FoundVersion:
-    """The model that a person means: a version in the registry, or the model of a run folder.
+    """The model that a person means: version `number` of `registered_model`, or the model of the run folder `run`.
 
     Attributes:
         name: for people.
         source: the address of its files; of a run folder's model, its key in the store.
         content: the hash of its files.
-        registered_model, number: of a version.
-        run: the run folder.
     """
 
     name: str
@@ -97,11 +95,7 @@ def find_run(folder: Path) -> FoundVersion:
 
 
 def described(version: Any) -> FoundVersion:
-    """Return where the files of a version are, and their hash.
-
-    Raises:
-        RegistryError: this project has not registered it.
-    """
+    """Return where a version's files are, and their hash; raise RegistryError if this project did not register it."""
     label = f"{version.name} version {version.version}"
     if CONTENT not in version.tags:
         raise RegistryError(f"{label}: has no hash (tag {CONTENT}), so this project has not registered it")
@@ -144,11 +138,8 @@ def load_version(
 def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
     """Return a folder on this machine with the model's files, verified against their recorded hash.
 
-    Files on this machine stay where they are; others are downloaded to `scratch`, an empty folder.
-
-    Raises:
-        ModelError: the run's model has been pruned, damaged or replaced.
-        RegistryError: the version's files are missing, or are not those that were registered.
+    Files on other machines are downloaded to `scratch`, an empty folder. Raise ModelError if the run's model has been
+    pruned, damaged or replaced; RegistryError if the version's files are missing, or not those that were registered.
     """
     if found.run is not None:
         return take_packaged(found, found.run)
@@ -179,11 +170,7 @@ def take_packaged(found: FoundVersion, run: Path) -> Path:
 
 
 def download(source: str, uri: str | None, scratch: Path) -> Path:
-    """Download a version's files through MLflow.
-
-    Raises:
-        OSError: they are not available.
-    """
+    """Download a version's files through MLflow; raise OSError if they are not available."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 

@@ -162,11 +162,7 @@ class OwnRegistry:
         return [OwnModel(name, json.loads(aliases), json.loads(tags)) for name, aliases, tags in rows[:max_results]]
 
     def get_registered_model(self, name: str) -> OwnModel:
-        """Return a registered model.
-
-        Raises:
-            KeyError: there is none.
-        """
+        """Return a registered model; raise KeyError if there is none."""
         return {its.name: its for its in self.search_registered_models(f"name = '{name}'")}[name]
 
     def download_artifacts(self, run_id: str, path: str, _folder: str) -> str:
@@ -183,11 +179,7 @@ class OwnRegistry:
         ]
 
     def get_model_version(self, name: str, version: str) -> OwnVersion:
-        """Return a version.
-
-        Raises:
-            KeyError: there is none.
-        """
+        """Return a version; raise KeyError if there is none."""
         return {its.version: its for its in self.search_model_versions(f"name = '{name}'")}[version]
 
     def find_run(self, experiment: str, content: str) -> tuple[str, str] | None:

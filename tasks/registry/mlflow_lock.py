@@ -37,7 +37,6 @@ def registry_lock(
     Args:
         client: of the registry; a write is seen by every read after it.
         uri: of the registry; None for the store's own.
-        model: its name there.
         lease: seconds.
         pause: seconds between tries; up to twice as many, at random.
 

@@ -36,13 +36,8 @@ class TextModel:
 
     def predict(self, model_input: "pandas.DataFrame", params: dict[str, Any] | None = None) -> "pandas.DataFrame":
         """Return predicted_label and probability of each text; with more than two labels also each label's probability.
-
-        Args:
-            model_input: `text` is its first column, or it is a list that MLflow turned into a column.
-            params: ignored.
-
-        Raises:
-            MlflowException: the first column has another name, or a row has no text.
+         `text` is the first column of `model_input`, or it is a list that MLflow turned into a column; `params` is
+        ignored. Raise MlflowException if the first column has another name, or a row has no text.
         """
         import pandas
         from mlflow.exceptions import MlflowException
@@ -125,9 +120,5 @@ def write_modules(folder: Path) -> Path:
 
 
 def content_of(folder: Path) -> str:
-    """Return the hash of a registered classifier's content: of all files of its bundle except the model card.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-    """
+    """Return the hash of a bundle's files except the model card; raise FileNotFoundError if one is missing."""
     return digest({name: hash_file(folder / place) for name, place in PLACES.items()})

@@ -123,9 +123,7 @@ def version_under(client: Models, model: str, alias: str) -> Any:
 def version_or_champion(client: Models, model: str, number: int | None) -> Any:
     """Return a version of `model` by its number, or its champion if that is None.
 
-    Raises:
-        ModelError: it has no champion yet.
-        RegistryError: it has no such version; the message names those that it has.
+    Raise ModelError if it has no champion, RegistryError, which names its versions, if it has no such version.
     """
     if number is None:
         champion = version_under(client, model, CHAMPION)
@@ -196,11 +194,7 @@ def past_champions(client: Models, model: str) -> list[dict[str, Any]]:
 
 
 def champion_before(client: Models, model: str) -> int:
-    """Return the version that the present champion replaced when it first became the champion.
-
-    Raises:
-        RegistryError: none is recorded.
-    """
+    """Return the version that the present champion first replaced; raise RegistryError if none is recorded."""
     numbers = [entry["version"] for entry in past_champions(client, model)]
     present = int(version_or_champion(client, model, None).version)
     place = numbers.index(present) if present in numbers else 0

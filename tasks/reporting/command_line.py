@@ -95,11 +95,7 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """Return the settings of a named preset, or of the TOML file at the path `name`.
-
-    Raises:
-        UsageError: there is no such preset, or it is not TOML.
-    """
+    """Return the settings of a preset, by its name or the path of a TOML file; raise UsageError if it is neither."""
     if name == CASE_STUDY:
         return {}
     path = PRESETS.get(name) or user_path(name)
@@ -144,17 +140,10 @@ def settings_in(parsed: Flags, settings_model: type[Model]) -> Model:
 
 
 def parse_flags(settings_model: type[Settings], arguments: Sequence[str], program: str, about: str) -> Flags:
-    """Return the settings and the common flags that flags, environment and preset give.
+    """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
-    Args:
-        settings_model: its fields become flags.
-        arguments: the command line without the program's name.
-        program: the program's name.
-        about: the description in `--help`.
-
-    Raises:
-        UsageError: with one line per mistake.
-        SystemExit: after `--help`.
+    `arguments` exclude the program's name; `about` is the description in `--help`. Raise UsageError with one line per
+    mistake, SystemExit after `--help`.
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")

@@ -84,9 +84,7 @@ def check_store(warn: Callable[[str], None]) -> None:
 def check_server(warn: Callable[[str], None]) -> None:
     """Check the connection to Prefect's server, or start a temporary one.
 
-    Raises:
-        ServerError: it does not answer; the message names the address and its origin.
-        StoreError: the disk is too full for a temporary server's database.
+    Raise ServerError, which names address and origin, if it does not answer; StoreError if its disk is too full.
     """
     check_proxies()
     settings = get_current_settings()

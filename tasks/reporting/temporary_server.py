@@ -22,12 +22,9 @@ PAUSE = 0.05  # seconds
 
 
 def start_server() -> None:
-    """Start the server and point this process, and those that it starts, to it; it ends with this process.
+    """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
 
-    Prefect would import the server to start it, which takes as long again, and 80 MB.
-
-    Raises:
-        ServerError: it does not answer.
+    It ends with this process. Prefect would import the server to start it, which takes as long again, and 80 MB.
     """
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))

@@ -29,8 +29,7 @@ def seal(value: BaseModel) -> bytes:
 def unseal(path: Path, kind: type[Record]) -> Record:
     """Return the record that `seal` wrote to `path`.
 
-    Raises:
-        DamagedError: it is missing, not as it was written, or names a file outside its folder.
+    Raise DamagedError if it is missing, not as it was written, or names a file outside its folder.
     """
     try:
         sealed = json.loads(path.read_bytes())

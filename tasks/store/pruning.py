@@ -27,14 +27,12 @@ KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
 
 @dataclass
 class Pruned:
-    """The result of pruning.
+    """The result of pruning; with `dry_run` nothing was removed, and the rest says what would be.
 
     Attributes:
-        artifacts: those removed.
-        removed: other paths: old runs and comparisons, unfinished folders of killed runs, locks.
+        removed: other paths than artifacts: old runs and comparisons, unfinished folders of killed runs, locks.
         held: old keys that a running process holds.
         foreign_files: files among ours that are not ours; they were not touched.
-        dry_run: whether nothing was removed, and the rest says what would be.
     """
 
     artifacts: list[Entry] = field(default_factory=list)

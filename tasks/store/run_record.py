@@ -61,10 +61,9 @@ def folder_of(record: RunRecord, step: str, store: Store) -> Path:
 
 
 def take_recorded(store: Store, key: str, sha256: str, run: Path, *, read_only: bool = False) -> Artifact:
-    """Return an artifact that the metrics.json of a run names, verified and, unless `read_only`, marked as used.
+    """Return an artifact named in a run's metrics.json, verified and, unless `read_only`, marked as used.
 
-    Raises:
-        ModelError: it has been pruned, damaged or replaced.
+    Raise ModelError if it has been pruned, damaged or replaced.
     """
     remedy = f"repeat the run to rebuild it (train --like {run.name})"
     try:

@@ -206,12 +206,9 @@ class Step:
 def step(
     *, run_name: str | None = None, resumes_on: Callable[[Any], Any] | None = None, **options: Any
 ) -> Callable[[Function], Step]:
-    """Make a function a cached step.
-
-    Args:
-        run_name: of the task run in Prefect, with the inputs in braces; the step's name if it is None.
-        resumes_on: as in `Step`.
-        **options: of the Prefect task, as retries.
+    """Make a function a cached step; `options` are those of the Prefect task, such as retries.
+     `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is as in
+    `Step`.
     """
 
     def decorate(function: Function) -> Step:

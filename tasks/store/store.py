@@ -90,18 +90,14 @@ class Store:
         self, key: str, fill: Fill, *, made_of: Mapping[str, Any] | None = None, refresh: bool = False
     ) -> tuple[Artifact, bool]:
         """Return the artifact under `key` and whether it was there already; if not, `fill` makes it.
-
-        Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
-        files are written to a temporary sibling and renamed, so a reader sees the whole artifact or none.
+         Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
+        files are written to a temporary sibling and renamed, so a reader sees the whole artifact or none. Raise
+        StoreError if the store cannot be written.
 
         Args:
-            key: `<step>/<cache key>`.
             fill: writes the files into the empty folder that it is given and returns the artifact's meta.
             made_of: what the key was made of.
             refresh: make it even if it is there.
-
-        Raises:
-            StoreError: the store cannot be written.
         """
         with self.locked(key):
             is_damaged = False
@@ -121,10 +117,8 @@ class Store:
     @contextlib.contextmanager
     def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
         """Hold `key` against all processes of all machines that share the store.
-
-        Yields:
-            A function to call before each write, which raises LeaseLostError if another machine has taken over; None
-            if the key is not held.
+         Yield a function to call before each write, which raises LeaseLostError if another machine has taken over; None
+        if the key is not held.
         """
         with self.locked(key, wait=wait) as is_held:
             yield (lambda: None) if is_held else None

@@ -22,14 +22,9 @@ def encoded_file(folder: Path, split: str) -> Path:
 
 
 def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray) -> int:
-    """Write rows of `tokens` (list of ids) and `label`, one row group per part.
+    """Write `tokens` (lists of ids) and `label`, (n,) int8 or int16; return the highest id, 0 if there is none.
 
-    Args:
-        parts: lists of ids, n in all, of one type.
-        labels: (n,) int8 or int16.
-
-    Returns:
-        The highest id; 0 if there is none.
+    `parts`, lists of one type, become one row group each.
     """
     highest, first, writer = 0, 0, None
     with contextlib.ExitStack() as files:

@@ -18,11 +18,8 @@ def block_of(labels: np.ndarray) -> np.ndarray:
     In the source's order, neighbours within a label are often about one film. If they are not, blocks do no harm. Every
     label is in every block, so folds and validation sets of whole blocks are stratified.
 
-    Args:
-        labels: (n,) integers in the source's order.
-
-    Returns:
-        (n,) int64 from 0; there are at most as many blocks as texts with the rarest label.
+    Takes (n,) integer labels in the source's order; returns (n,) int64 from 0, at most as many blocks as texts with the
+    rarest label.
     """
     order = np.argsort(labels, kind="stable")
     _label, firsts, counts = np.unique(labels[order], return_index=True, return_counts=True)
@@ -84,9 +81,7 @@ def is_contiguous(folder: Path) -> bool:
 class Slices(NamedTuple):
     """Test texts that share a value of a column, in the order in which they are scored.
 
-    Attributes:
-        values: distinct values of large slices.
-        places: (n,) int32 places in `values`; -1 if too few texts share a text's value.
+    `places` are (n,) int32 places in `values`, those of large slices; -1 if too few texts share a text's value.
     """
 
     values: list[str]

@@ -25,9 +25,7 @@ def hash_words(tokens: pa.ListArray) -> np.ndarray:
 def pair_words(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return a hash of each word and the next one of its text; the last one's next is the end of the text.
 
-    Args:
-        hashes: (words,) uint64, text after text.
-        bounds: (texts + 1,) where each text begins.
+    `hashes` are (words,) uint64, text after text; `bounds` are (texts + 1,) where each text begins.
     """
     following = np.append(hashes[1:], np.uint64(0))
     following[bounds[1:][np.diff(bounds) > 0] - 1] = 0

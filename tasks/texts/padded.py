@@ -49,13 +49,10 @@ def padded_file(folder: Path, split: str) -> Path:
 def pad_tokens(
     tokens: pa.ListArray, maxlen: int, *, padding: str = "pre", truncating: str = "pre"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pad token lists like keras.utils.pad_sequences.
+    """Pad n token lists without nulls, like keras.utils.pad_sequences, to `maxlen` columns, at least 1.
 
-    Args:
-        tokens: n lists of token ids, any length, no nulls.
-        maxlen: number of columns; at least 1.
-        padding: the side on which short lists are padded with 0.
-        truncating: the side on which long lists are cut, or "middle", which Keras lacks: see `head_of`.
+    Short lists are padded with 0 on the side `padding`. Long lists are cut on the side `truncating`, or in the
+    "middle", which Keras lacks: see `head_of`.
 
     Returns:
         (n, maxlen) of the lists' integer type, and (n,) int32 tokens kept.
@@ -122,11 +119,7 @@ class PaddedFile(Sequence[Padded]):
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a padded file.
-
-        Raises:
-            DataError: it was made otherwise than `write_padded` makes it.
-        """
+        """Open a padded file; raise DataError if `write_padded` did not make it."""
         self.path, self._file = path, pq.ParquetFile(path)
         metadata = self._file.schema_arrow.metadata or {}
         self.metadata = {name.decode(): value.decode() for name, value in metadata.items()}
@@ -187,10 +180,7 @@ def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
 
 
 def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) -> np.ndarray:
-    """Return the padded length of each text, (n,) int64: the next multiple of 32, at least 32, at most maxlen.
-
-    Without bucketing all are maxlen.
-    """
+    """Return padded lengths, (n,) int64: the next multiple of 32, at most maxlen; without bucketing, maxlen."""
     if not bucketing:
         return np.full(len(lengths), maxlen, np.int64)
     rounded = -(-lengths.astype(np.int64) // BUCKET_WIDTH) * BUCKET_WIDTH
@@ -200,10 +190,9 @@ def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) 
 def plan_batches(
     padded_lengths: np.ndarray, batch_size: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
-    """Group rows of equal padded length into batches.
+    """Group rows of equal padded length, (n,) of `bucket_lengths`, into batches.
 
     Args:
-        padded_lengths: (n,) of `bucket_lengths`.
         batch_size: rows per batch; the last of each length may have fewer.
         rng: shuffles the rows within each length, then the batches; None keeps the order.
 
@@ -222,13 +211,9 @@ def plan_batches(
 
 
 def cut_batch(tokens: np.ndarray, rows: np.ndarray, length: int, padding: str) -> np.ndarray:
-    """Return a batch's tokens, cut to its padded length: (rows, length) int32.
+    """Return the tokens of `rows`, cut to their padded length: (rows, length) int32.
 
-    Args:
-        tokens: (n, maxlen) integers; 0 is padding.
-        rows: (rows,) row numbers.
-        length: the padded length of these rows.
-        padding: the padded side, "pre" or "post".
+    `tokens` are (n, maxlen) integers, with 0 as padding on the side `padding`, "pre" or "post".
     """
     maxlen = tokens.shape[1]
     columns = slice(maxlen - length, maxlen) if padding == "pre" else slice(0, length)

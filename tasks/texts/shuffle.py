@@ -29,12 +29,9 @@ def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) ->
 
 
 def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
-    """Yield the rows of `parts` in another order, at most 8,192 at a time.
-
-    Args:
-        parts: lists of integers of one type, n rows in all.
-        order: (m,) distinct row numbers, in the order of the result; other rows are dropped.
-        scratch: an empty folder, for a file with the integers.
+    """Yield the rows of `parts`, n lists of integers of one type, in another order, at most 8,192 at a time.
+     Rows not in `order`, (m,) distinct row numbers, are dropped. `scratch` is an empty folder, for a file of the
+    integers.
     """
     ends, end, path, dtype = [np.zeros(1, np.int64)], np.int64(0), scratch / "values", np.dtype(np.int32)
     with path.open("wb") as file:

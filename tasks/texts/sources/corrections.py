@@ -29,8 +29,7 @@ def row_keys(files: pa.Array, rows: pa.Array) -> pa.Array:
 def read_corrections(path: Path) -> tuple[pa.Table, bool]:
     """Return key, label and text (null if unknown) of each correction, and whether keys are of rows, not texts.
 
-    Raises:
-        InputError: a column or value is missing, or two rows contradict each other.
+    Raise InputError if a column or value is missing, or two rows contradict each other.
     """
     try:
         batches = [batch for file in table_files(path, LABELLED) for batch in read_batches(file, ReadOptions("label"))]
@@ -68,8 +67,7 @@ class Corrections:
     def apply(self, labels: pa.Array, texts: pa.Array, files: pa.Array, rows: np.ndarray) -> tuple[pa.Array, pa.Array]:
         """Return n labels after the corrections, which may be `DROP`, and those before, null without a correction.
 
-        Raises:
-            InputError: the text of a row is not that of its correction, or `DROP` is a label.
+        Raise InputError if the text of a row is not that of its correction, or `DROP` is a label.
         """
         if not self._path:
             return labels, pa.nulls(len(labels), pa.string())
@@ -87,11 +85,7 @@ class Corrections:
         return pc.coalesce(given["label"], labels).combine_chunks(), before
 
     def check_used(self) -> None:
-        """Refuse corrections that match nothing.
-
-        Raises:
-            InputError: names the first.
-        """
+        """Raise InputError, which names the first, if there are corrections that match nothing."""
         if self._path and (unused := np.flatnonzero(~self._used[self._firsts])).size:
             key = self._table["key"][unused[0]] if self._by_row else "a text"
             raise InputError(

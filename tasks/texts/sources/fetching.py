@@ -23,12 +23,9 @@ MAX_BYTES = 1 << 30
 
 
 def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
-    """Copy `source` to `target`, or leave no file if it is incomplete or has another hash.
+    """Copy `source`, an http(s) or file:// address or a path, to `target`, or leave no file if that fails.
 
-    Args:
-        source: an http(s) address, a file:// address or a path.
-        algorithm: of the hash, as hashlib names it.
-        expected: the hash in hex; None accepts any content.
+    `expected` is the hash in hex, by hashlib's `algorithm`; None accepts any content.
 
     Raises:
         SourceUnreachable: no connection, a time-out, a 5xx response or a short body; retrying may help.

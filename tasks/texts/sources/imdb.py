@@ -101,13 +101,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
 
 def read_ranks(path: Path, split: str) -> tuple[pa.ListArray, np.ndarray]:
-    """Read a split, "train" or "test".
+    """Read a split, "train" or "test"; raise SourceError if the file has another content.
 
-    Returns:
-        n lists of int32 word ranks, at least 1, and their labels, (n,) int8 of 0 and 1.
-
-    Raises:
-        SourceError: the file has another content.
+    Return n lists of int32 word ranks, at least 1, and their labels, (n,) int8 of 0 and 1.
     """
     lists, labels = read_lists(path, f"x_{split}.npy"), read_labels(path, f"y_{split}.npy")
     if len(lists) != len(labels):

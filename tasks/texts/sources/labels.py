@@ -72,10 +72,9 @@ class Labels:
         self._drops |= {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
     def numbers_of(self, spellings: pa.Array, file: Path, rows: np.ndarray) -> np.ndarray:
-        """Return the number of each label, by first appearance, or `LEFT_OUT`: (n,) int16.
+        """Return each label's number, by first appearance, or `LEFT_OUT`: (n,) int16.
 
-        Raises:
-            InputError: there are too many labels, or two of them look alike.
+        Raise InputError if there are too many labels, or two of them look alike.
         """
         encoded = spellings.dictionary_encode()
         places: np.ndarray = encoded.indices.to_numpy()
@@ -113,8 +112,7 @@ class Labels:
     def finish(self) -> dict[str, str]:
         """Return each label, without whitespace around it, with the file and row in which it appears first.
 
-        Raises:
-            InputError: labels are missing, or no row has a label to drop.
+        Raise InputError if labels are missing, or no row has a label to drop.
         """
         if (missing := self.left_out[MISSING_LABEL]) and self._settings.unlabelled == "refuse":
             raise InputError(
@@ -142,16 +140,9 @@ class Labels:
 
 def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: Warn) -> list[str]:
     """Return labels in the order of their numbers: the positive one of two last, more than two by number or name.
-
-    If it is not known which one is positive, the rarer one is, or if both are equally frequent the later one by name.
-
-    Args:
-        counts: the number of rows of each label.
-        positive: the positive label, if the settings name it.
-        warn: called if the positive label was not known.
-
-    Raises:
-        InputError: there is only one label, or no row has the positive one.
+     If it is not known which one is `positive`, the rarer one is, or if both are equally frequent the later one by
+    name; `warn` says so. `counts` has the rows of each label. Raise InputError if there is only one, or no row has
+    `positive`.
     """
     names = list(counts)
     if not names:

@@ -78,12 +78,9 @@ def hash_dataset(settings: SourceSettings) -> str:
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
-
-    The files are read once, into a Parquet file; only a few numbers per row stay in memory.
-    `warn` is called with each line about what is left out or read in a special way.
-
-    Raises:
-        InputError: the files cannot be trained on, or change while they are read.
+     The files are read once, into a Parquet file; only a few numbers per row stay in memory. `warn` is called with each
+    line about what is left out or read in a special way. Raise InputError if they change meanwhile or cannot be trained
+    on.
     """
     path = dataset_path(settings)
     sha256 = (settings.sha256 or hash_dataset(settings)).lower()

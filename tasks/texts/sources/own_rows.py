@@ -36,10 +36,8 @@ def labelled_rows(
 ) -> pa.Table:
     """Return the labelled rows of a batch as `STAGED`; without their columns, splits are `split` and groups null.
 
-    The batch has `first` rows of its file before it; `name` is the file's name in the table.
-
-    Raises:
-        InputError: a row has an invalid text, group or split, or labels look alike.
+    The batch has `first` rows of its file before it; `name` is the file's name in the table. Raise InputError if a row
+    has an invalid text, group or split, or labels look alike.
     """
     rows = first + 1 + np.arange(len(batch))
     splits = np.full(len(batch), split, np.int8)
@@ -80,9 +78,7 @@ def check_classes(
     """Return the rows of each split, and of each label in it, and warn of rare labels.
 
     `labels` are (n,) places in `first_rows`, which has file and row of each label, and `split` (n,) places in SPLITS.
-
-    Raises:
-        InputError: a split has no row of a label, or training has only one.
+    Raise InputError if a split has no row of a label, or training has only one.
     """
     splits, names = {}, list(first_rows)
     min_share = settings.min_class_share * 2 / len(names)
@@ -115,11 +111,8 @@ def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:
 
 def check_leaks(rows: pa.Table, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
     """Count validation and test rows with a training text (`leaks`), and repeated texts in a split (`duplicates`).
-
-    `rows` are n rows of `STAGED`, `split` (n,) places in SPLITS.
-
-    Raises:
-        InputError: there are more leaks than the limit.
+     `rows` are n rows of `STAGED`, `split` (n,) places in SPLITS. Raise InputError if there are more leaks than the
+    limit.
     """
     texts, is_held_out = rows["hash"].to_numpy(), (split == VALIDATION) | (split == TEST)
     leaks = np.flatnonzero(is_held_out & np.isin(texts, texts[split == TRAIN]))
