@@ -17,7 +17,7 @@ from tasks.store.store import Store, last_used
 
 # The files of runs, checks, comparisons and unfinished trainings; a folder with others is not ours.
 STAMPED_FILES = {
-    RUNS: re.compile(r"config\.json|metrics\.json|report\.html|figures/.+"),
+    RUNS: re.compile(r"config\.json|metrics\.json|report\.html|label_issues\.csv|figures/.+"),
     CHECKS: re.compile(r"check\.(json|html)|suspects\.csv"),
     COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
 }

@@ -172,7 +172,7 @@ def test_old_runs_and_locks_go_and_the_latest_run_stays(old_store):
         old_store / "runs" / "20200101T000000Z-old-dog",
         old_store / "runs" / "20200102T000000Z-older-cow",
     ):
-        for name in ("figures/history.svg", "config.json", "metrics.json", "report.html"):
+        for name in ("figures/history.svg", "config.json", "metrics.json", "report.html", "label_issues.csv"):
             write_old(run / name, "{}")
     write_old(old_store / "locks" / f"pad-{key}.lock")
     os.utime(old_store / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as a service of its model does

@@ -150,7 +150,7 @@ def read_query(address: str, query: str, target: Path) -> None:
                 raise InputError(f"--data.query {query}: returns no rows; expected a select")
             schema = pa.schema([(name, pa.string()) for name in result.keys()])  # noqa: SIM118
             with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-                for rows in result.partitions():
+                for rows in result.partitions(ROWS_PER_BATCH):
                     columns = [[as_text(value, query) for value in column] for column in zip(*rows, strict=True)]
                     arrays = [pa.array(column, pa.string()) for column in columns]
                     writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

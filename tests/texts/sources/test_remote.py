@@ -81,6 +81,7 @@ def test_the_rows_of_a_query_are_read_once_and_again_when_asked(tmp_path, store,
     facts = fetch_own(first, out, said.append)
     assert (facts["name"], facts["source"], facts["labels"]) == ("shop", tickets, ["0", "1"])
     assert pq.read_table(out / "texts.parquet")["text"].to_pylist() == [f"ticket {row}" for row in range(9_000)]
+    assert pq.read_metadata(dataset_path(settings)).num_row_groups == 2
     add(tmp_path / "shop.db", ("ticket x", 1))
     assert pin(settings, said.append).sha256 == first.sha256
     refreshed = settings.model_copy(update={"refresh": True})
@@ -127,6 +128,7 @@ def test_a_real_postgresql_is_read_by_a_cursor_and_cannot_be_changed(store, shop
     path = dataset_path(settings)
     table = pq.read_table(path)
     assert len(table) == 20_000
+    assert pq.read_metadata(path).num_row_groups == 3
     assert table.slice(0, 2).to_pylist() == [{"text": "ticket 100% 1", "label": "False"},
                                              {"text": "ticket 100% 2", "label": "True"}]  # fmt: skip
     with pytest.raises(InputError, match="cannot execute DELETE in a read-only transaction"):
