@@ -13,5 +13,5 @@ def data_check(*, downloaded: Path, folder: Path) -> dict[str, Any]:
     """Write check.json and suspects.csv, warn if limits are exceeded, and return the findings."""
     findings = check_texts(downloaded, folder)
     if exceeded := find_exceeded(findings, CheckLimits()):
-        step_logger().warning("%d findings on the texts (imdb-pipeline check): %s", len(exceeded), exceeded[0])
+        step_logger().warning("the texts exceed limits of imdb-pipeline check: %s", "; ".join(exceeded[:3]))
     return findings
