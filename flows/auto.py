@@ -74,7 +74,8 @@ class Auto:
 
     def run(self, stage: str, cost_within: Callable[[float | None], float], *, predicted: float | None = None) -> bool:
         """Run a stage if the time allows it, log its result and the best so far, and return whether it finished.
-         `cost_within` runs it within so many seconds (None: however long it takes), and returns its cost. `predicted`
+
+        `cost_within` runs it within so many seconds (None: however long it takes), and returns its cost. `predicted`
         is its seconds; None for one that runs in any case, to its end.
         """
         begun, value = time.monotonic(), None

@@ -111,7 +111,8 @@ def promote_version(
     tracked: dict[str, Any], downloaded: Path, settings: PromotionSettings, metric: Metric | None = None
 ) -> tuple[Decision, bool]:
     """Decide on the version that was tracked, unless that is done, and record the decision in the registry.
-     A contest takes minutes, in which another run may make a champion: the version is then compared with that one.
+
+    A contest takes minutes, in which another run may make a champion: the version is then compared with that one.
     Return the decision with "model" and "version", as metrics.json has it, and whether it is new; raise RegistryError
     if there was another champion after each contest.
     """

@@ -34,7 +34,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def store_root() -> Path:
     """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
-     In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
+
+    In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
     is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache. Raise StoreError if the home folder does
     not exist.
     """
@@ -78,7 +79,8 @@ def without_proxy(listed: str) -> str:
 
 def prepare(arguments: Sequence[str] | None = None) -> None:
     """Point Prefect, Keras and Matplotlib at the store, and keep their telemetry off.
-     Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is looked for
+
+    Must run before any of them is imported: Prefect reads its home while it is imported, so `--store` is looked for
     here (in `arguments`, by default this process's), ahead of the command line proper. Variables that the user has set
     stay as they are, except NO_PROXY, which also names this machine, MPLBACKEND, which draws without a display, and
     those that change what a training computes (`fix_arithmetic`).

@@ -116,7 +116,8 @@ def divide_logits(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 def fit_temperature(scores: Scores) -> float:
     """Return the temperature, 0.05 to 20, that gives the scores the lowest log loss.
-     Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017. With two labels it is the slope of
+
+    Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, 2017. With two labels it is the slope of
     Platt's sigmoid (Probabilistic outputs for support vector machines, 1999) without his offset, which would change
     labels. As there, a true label counts as (n + 1) / (n + 2), so a few texts without a mistake do not make
     probabilities 0 or 1.

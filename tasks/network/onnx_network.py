@@ -116,7 +116,8 @@ class Graph:
 
 def network_to_onnx(network: "keras.Model", output: str) -> "onnx.ModelProto":
     """Convert a network from `tasks.build` to a checked ONNX model; raise ModelError if a layer cannot be written.
-     The network maps (batch, length) int32 token ids to (batch, 1) float32, or with more than two labels (batch,
+
+    The network maps (batch, length) int32 token ids to (batch, 1) float32, or with more than two labels (batch,
     labels). `output` names the probabilities, which are (batch,) if there is one per text.
     """
     import onnx

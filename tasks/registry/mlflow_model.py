@@ -36,7 +36,8 @@ class TextModel:
 
     def predict(self, model_input: "pandas.DataFrame", params: dict[str, Any] | None = None) -> "pandas.DataFrame":
         """Return predicted_label and probability of each text; with more than two labels also each label's probability.
-         `text` is the first column of `model_input`, or it is a list that MLflow turned into a column; `params` is
+
+        `text` is the first column of `model_input`, or it is a list that MLflow turned into a column; `params` is
         ignored. Raise MlflowException if the first column has another name, or a row has no text.
         """
         import pandas

@@ -207,7 +207,8 @@ def step(
     *, run_name: str | None = None, resumes_on: Callable[[Any], Any] | None = None, **options: Any
 ) -> Callable[[Function], Step]:
     """Make a function a cached step; `options` are those of the Prefect task, such as retries.
-     `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is as in
+
+    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is as in
     `Step`.
     """
 

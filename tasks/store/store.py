@@ -90,7 +90,8 @@ class Store:
         self, key: str, fill: Fill, *, made_of: Mapping[str, Any] | None = None, refresh: bool = False
     ) -> tuple[Artifact, bool]:
         """Return the artifact under `key` and whether it was there already; if not, `fill` makes it.
-         Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
+
+        Only one process, of all machines that share the store, makes a key; the others wait and take the result. The
         files are written to a temporary sibling and renamed, so a reader sees the whole artifact or none. Raise
         StoreError if the store cannot be written.
 
@@ -117,7 +118,8 @@ class Store:
     @contextlib.contextmanager
     def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
         """Hold `key` against all processes of all machines that share the store.
-         Yield a function to call before each write, which raises LeaseLostError if another machine has taken over; None
+
+        Yield a function to call before each write, which raises LeaseLostError if another machine has taken over; None
         if the key is not held.
         """
         with self.locked(key, wait=wait) as is_held:

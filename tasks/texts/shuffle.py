@@ -30,7 +30,8 @@ def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) ->
 
 def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
     """Yield the rows of `parts`, n lists of integers of one type, in another order, at most 8,192 at a time.
-     Rows not in `order`, (m,) distinct row numbers, are dropped. `scratch` is an empty folder, for a file of the
+
+    Rows not in `order`, (m,) distinct row numbers, are dropped. `scratch` is an empty folder, for a file of the
     integers.
     """
     ends, end, path, dtype = [np.zeros(1, np.int64)], np.int64(0), scratch / "values", np.dtype(np.int32)

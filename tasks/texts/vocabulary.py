@@ -25,7 +25,8 @@ def rank_words(parts: Iterable[pa.ListArray]) -> list[str]:
 
 def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     """Replace words by int32 ranks, 1 for the most frequent, or `UNRANKED` if they are not in the vocabulary.
-     The vocabulary, distinct strings in order of rank, is looked up among the words instead of the reverse: Arrow
+
+    The vocabulary, distinct strings in order of rank, is looked up among the words instead of the reverse: Arrow
     builds a hash table of the set on each call, which for a few words takes a tenth of the time that the whole
     vocabulary takes.
     """

@@ -140,7 +140,8 @@ class Labels:
 
 def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: Warn) -> list[str]:
     """Return labels in the order of their numbers: the positive one of two last, more than two by number or name.
-     If it is not known which one is `positive`, the rarer one is, or if both are equally frequent the later one by
+
+    If it is not known which one is `positive`, the rarer one is, or if both are equally frequent the later one by
     name; `warn` says so. `counts` has the rows of each label. Raise InputError if there is only one, or no row has
     `positive`.
     """

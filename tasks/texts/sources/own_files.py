@@ -78,7 +78,8 @@ def hash_dataset(settings: SourceSettings) -> str:
 
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
-     The files are read once, into a Parquet file; only a few numbers per row stay in memory. `warn` is called with each
+
+    The files are read once, into a Parquet file; only a few numbers per row stay in memory. `warn` is called with each
     line about what is left out or read in a special way. Raise InputError if they change meanwhile or cannot be trained
     on.
     """

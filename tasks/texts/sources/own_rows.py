@@ -111,7 +111,8 @@ def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:
 
 def check_leaks(rows: pa.Table, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
     """Count validation and test rows with a training text (`leaks`), and repeated texts in a split (`duplicates`).
-     `rows` are n rows of `STAGED`, `split` (n,) places in SPLITS. Raise InputError if there are more leaks than the
+
+    `rows` are n rows of `STAGED`, `split` (n,) places in SPLITS. Raise InputError if there are more leaks than the
     limit.
     """
     texts, is_held_out = rows["hash"].to_numpy(), (split == VALIDATION) | (split == TEST)

@@ -31,7 +31,8 @@ def hash_all(contents: Iterable[bytes], key: bytes = b"") -> np.ndarray:
 
 def assign_splits(hashes: np.ndarray, test: float, validation: float) -> np.ndarray:
     """Return the split of each row, by (n,) uint64 of `hash_texts`: (n,) int8 places in SPLITS.
-     Rows with equal hashes share a split. A test row stays one if `test` grows. `test` and `validation` are expected
+
+    Rows with equal hashes share a split. A test row stays one if `test` grows. `test` and `validation` are expected
     shares.
     """
     place = hashes / 2.0**64
