@@ -9,20 +9,19 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.hyperparameter_search import search, train_trial, trial_flow
+from flows.training import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, members_of
-from tasks.evaluation.optuna_study import best_trial
+from tasks.evaluation.optuna_search import VALIDATED_ON, best_trial
 from tasks.evaluation.scores import read_scores
-from tasks.evaluation.search_space import VALIDATED_ON
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import pad
 from tasks.store.artifact import Artifact
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
 from tasks.store.step import planning
 

@@ -12,21 +12,20 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows.hyperparameter_search import search
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
+from flows.training import search
 from tasks.compare import compare, track_comparison
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
-from tasks.evaluation.optuna_study import best_trial
-from tasks.evaluation.search_space import read_search
+from tasks.evaluation.optuna_search import best_trial, read_search
 from tasks.reporting.screen import show_comparison
 from tasks.store.artifact import Artifact
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
+from tasks.store.run_record import steps_of, unfinished_step
 from tasks.store.step import planning
-from tasks.store.step_log import steps_of, unfinished_step
 from tasks.texts.sources.datasets import check_dataset
 
 

@@ -5,17 +5,22 @@ import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 # isort: split
 from tasks.reporting.command_line import exit_status, parse_flags, refuse, settings_in
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
+
+from rich.table import Column, Table
 
 from tasks.core.errors import ModelError, PipelineError
+from tasks.core.files import explain_os_errors, replace_file
 from tasks.core.flow_settings import DiffSettings
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.differences import compare_runs
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
-from tasks.reporting.differences import show_differences
-from tasks.reporting.screen import accept_any_character
+from tasks.reporting.pages import render
+from tasks.reporting.screen import accept_any_character, console_for
 from tasks.store.inventory import read_runs
 from tasks.store.run_record import RunRecord, read_record
 from tasks.store.shared_store import open_store
@@ -23,6 +28,64 @@ from tasks.store.shared_store import open_store
 ABOUT = """Compare two runs: settings, texts, code, libraries, metrics with a paired test, predictions that flipped.
 
 Each is a run folder, its name, latest, or the number of a registered version."""
+SHOWN = 10  # flipped texts in the terminal
+TEXT = Column("text", ratio=1, no_wrap=True, overflow="ellipsis")
+
+
+def describe_test(tested: dict[str, Any]) -> str:
+    """Return sentences on the paired test of the second run against the first, and on the texts that it is about."""
+    paired, both = tested["paired"], f"{tested['texts']:,} test texts are in both runs with the same label"
+    if not paired:
+        return f"No paired test: {both}."
+    low, high = (100 * edge for edge in paired["ci95"])
+    others = f", {tested['only']:,} in one only" if tested["only"] else ""
+    return (
+        f"Second minus first: {100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval {low:+.2f} "
+        f"to {high:+.2f}), p = {paired['p_value']:.3g}. Only the second is right on {paired['only_first']:,} texts, "
+        f"only the first on {paired['only_second']:,}. {both}{others}."
+    )
+
+
+def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path | None = None) -> int:
+    """Print the result of `compare_runs`, write it as a page if one is named, and return 0."""
+    if page:
+        tested = describe_test(found["tested"]) if isinstance(found["tested"], dict) else found["tested"]
+        with explain_os_errors(page):
+            replace_file(page, render("differences.html.jinja", found=found, tested=tested).encode())
+    if as_json:
+        print(json.dumps(found))
+        return 0
+    console, data, tested = console_for(), found["data"], found["tested"]
+    console.print(f"first: {found['first']}\nsecond: {found['second']}")
+    console.print("\n".join(cause["text"] for cause in found["causes"]) or "Settings, code and versions are the same.")
+    changed = [step for step, same in found["artifacts"].items() if not same]
+    console.print(f"Artifacts that differ: {', '.join(changed) or 'none'}")
+    counts = [f"{data[kind]:,} {kind}" for kind in data if kind != "examples"] if isinstance(data, dict) else [data]
+    console.print(f"Texts: {', '.join(counts)}")
+    table = Table("", "first", "second", "difference")
+    for name, (before, after) in found["metrics"].items():
+        table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
+    console.print(table)
+    console.print(f"Predictions: {tested if isinstance(tested, str) else describe_test(tested)}")
+    if flips := [] if isinstance(tested, str) else tested["flips"]:
+        title = f"{tested['flipped']:,} predictions flipped, worst first"
+        table = Table("label", "first", "second", "p(label)", TEXT, title=title, title_justify="left", expand=True)
+        for its in flips[:SHOWN]:
+            shift = f"{its['given']:.2f} → {its['given_after']:.2f}"
+            table.add_row(its["label"], its["verdict"], its["verdict_after"], shift, its["text"] or "")
+        console.print(table)
+    if page:
+        console.print(f"Page: {page}", soft_wrap=True)
+    return 0
+
+
+def show_repetition(run: str, same: dict[str, bool], cached: set[str]) -> int:
+    """Print whether each artifact is that of the run which was repeated; the exit status is 1 if one is not."""
+    table = Table("artifact", f"as in {run}")
+    for step, is_same in same.items():
+        table.add_row(step, ("identical, cached" if step in cached else "identical") if is_same else "DIFFERENT")
+    console_for().print(table)
+    return 0 if all(same.values()) else 1
 
 
 def find_record(name: str, registered_model: str | None) -> RunRecord:

@@ -16,7 +16,7 @@ from tasks.export import check_place_of, export
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_export
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 
 
 @flow(name="imdb-pipeline-export", persist_result=False)

@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
 from tasks.reporting.screen import show_inventory
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
 from tasks.store.pruning import Pruned, prune
 

@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.auto import choose_settings, plan_stages
+from flows.diff import show_repetition
 from flows.training import train_network
 from tasks.baseline import baseline
 from tasks.core.data_settings import DataSettings, SourceSettings
@@ -30,7 +31,6 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
-from tasks.reporting.differences import show_repetition
 from tasks.reporting.progress import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
@@ -38,7 +38,7 @@ from tasks.score import score
 from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.store.step import planning, step_logger

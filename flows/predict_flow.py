@@ -25,7 +25,7 @@ from tasks.predict import check_places, files_and_outputs, files_to_score, parts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 from tasks.texts.sources.remote import local_places
 from tasks.texts.tables.folders import describe_skipped
 

@@ -17,7 +17,7 @@ from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
 from tasks.reporting.screen import show_promotion
 from tasks.run_folder import complete_run_folder, read_run
-from tasks.store.causes import StepPlan
+from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.track import track

@@ -14,7 +14,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
 from tasks.core.watchdog import start_watchdog
-from tasks.store.in_use import announce_use
+from tasks.store.inventory import announce_use
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 

@@ -1,9 +1,23 @@
-"""Training: the steps that learn a network from padded texts, for runs and for trials."""
+"""Training: the steps that learn a network, for runs, and for the trials of a search, which may be stopped early."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prefect import flow, get_run_logger
 
 from tasks.build import build
+from tasks.core.files import digest
+from tasks.core.flow_settings import CompareSettings
+from tasks.core.layout import STUDIES
 from tasks.core.settings import RunSettings
+from tasks.encode import encode
+from tasks.evaluation.comparison import found_member, shared_settings
+from tasks.evaluation.optuna_search import finished_trials, open_study, read_search, run_trials
+from tasks.evaluation.result_files import Training
+from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.store.artifact import Artifact
+from tasks.store.shared_store import open_store
 from tasks.train import train
 
 
@@ -18,3 +32,56 @@ def train_network(
     numbers, metric = learned if model.phrases else None, settings.evaluation.metric
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)
     return learned, built, trained
+
+
+def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
+    """Run the trials of a comparison, and return them as `finished_trials` does.
+
+    The study is named by a hash of the search, the settings and the texts, so the same search is resumed.
+    """
+    space, shared = read_search(settings.search), shared_settings(settings)
+    key = {section: shared[section] for section in ("data", "model", "phrases", "training")}
+    key |= {"metric": settings.evaluation.metric, "search": settings.search.split(), "of": downloaded.sha256}
+    name = digest(key)
+    store = open_store()
+
+    def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
+        return train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
+
+    with store.locked(f"search/{name}"):
+        study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)
+        say, keep_best = get_run_logger().info, settings.training.keep_best
+        run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, say=say)
+        return finished_trials(study)
+
+
+def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[float]:
+    """Yield the cost after each epoch, trained on demand: the validation loss, or that of --metric.
+
+    Each training resumes from the one before. If the step size falls until the last epoch, each epoch depends on how
+    many are planned, so all are trained at once.
+    """
+    whole, seen = settings.training.epochs, 0
+    first = 1 if settings.training.learning_rate_decay == "none" else whole
+    for epochs in range(first, whole + 1):
+        training = settings.training.model_copy(update={"epochs": epochs})
+        named = trial_flow.with_options(flow_run_name=f"{trial}, epoch {epochs}")
+        losses = named(settings.model_copy(update={"training": training}), downloaded)
+        yield from losses[seen:]
+        seen = len(losses)
+        if seen < epochs:
+            return  # it stopped early, by its own rule
+
+
+@flow(name="imdb-pipeline-trial", persist_result=False)
+def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
+    """Train one trial, and return the cost after each epoch."""
+    history = Training.read(open_store().path(train_trial(settings, downloaded))).history
+    return [float(epoch.get("cost", epoch["val_loss"])) for epoch in history]
+
+
+def train_trial(settings: RunSettings, downloaded: Artifact) -> Artifact:
+    """Run the steps of a trial."""
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    padded = pad(encoded=encoded, settings=settings.data)
+    return train_network(settings, encoded, padded)[-1]

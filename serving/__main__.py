@@ -10,7 +10,7 @@ from tasks.core import environment
 
 if TYPE_CHECKING:
     from serving.settings import ServeSettings
-    from tasks.store.causes import StepPlan
+    from tasks.store.fingerprint import StepPlan
 
 ABOUT = """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
@@ -45,7 +45,7 @@ def plan_service(settings: "ServeSettings") -> "list[StepPlan]":
     """Return which version would be served, and where."""
     from tasks.registry.client import tracking_uri
     from tasks.registry.loading import find_version
-    from tasks.store.causes import StepPlan
+    from tasks.store.fingerprint import StepPlan
 
     found = find_version(settings.model, settings.registered_model, tracking_uri())
     return [StepPlan("serve", "runs", f"{found.name} at {url_of(settings.host, settings.port)}{settings.root_path}")]

@@ -10,7 +10,7 @@ from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import Scores, write_scores
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
 from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
-from tasks.linear.phrase_codes import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.quiet_import import start_tensorflow
 from tasks.store.step import step

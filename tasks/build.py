@@ -1,15 +1,19 @@
 """Build: the network, layer by layer, with its initial weights."""
 
+import contextlib
+import random
+import threading
+import unittest.mock
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.core.settings import ModelSettings
-from tasks.linear.phrase_files import VECTORS, PhraseFacts, read_table
+from tasks.linear.phrase_tables import VECTORS, PhraseFacts, read_table
 from tasks.network.keras_files import MODEL, READER, save_model
 from tasks.network.quiet_import import start_tensorflow
-from tasks.network.seeds import seeded_weights
 from tasks.store.step import step
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -17,6 +21,26 @@ if TYPE_CHECKING:
     import keras
 
 NAME = "recurrent_classifier"
+DRAWING = threading.Lock()
+
+
+@contextlib.contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Make the first weights of layers that are created inside depend on the seed alone.
+
+    Keras seeds each layer with `random.randint`, whose stream all threads share, Prefect's and Dask's included. Inside,
+    this thread draws from its own stream.
+    """
+    import keras
+
+    own, here, shared = random.Random(seed), threading.get_ident(), random.randint
+
+    def randint(low: int, high: int) -> int:
+        return own.randint(low, high) if threading.get_ident() == here else shared(low, high)
+
+    with DRAWING, unittest.mock.patch.object(random, "randint", randint):
+        keras.utils.set_random_seed(seed)
+        yield
 
 
 def make_model(

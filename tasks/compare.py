@@ -23,8 +23,8 @@ from tasks.evaluation.selection_metric import as_cost
 from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.reporting.pages import read_figures, render, show_comparison_in_prefect
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
+from tasks.store.run_record import TRACK, StepEntry, log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import TRACK, StepEntry, log_step
 from tasks.store.store import Store
 
 if TYPE_CHECKING:

@@ -9,8 +9,16 @@ from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
 from tasks.linear.naive_bayes import fix_threads, presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
-from tasks.linear.phrase_codes import LONGEST, count_phrases, learn_phrases, sizes_of
-from tasks.linear.phrase_files import VECTORS, PhraseFacts, Quality, write_tables
+from tasks.linear.phrase_tables import (
+    LONGEST,
+    VECTORS,
+    PhraseFacts,
+    Quality,
+    count_phrases,
+    learn_phrases,
+    sizes_of,
+    write_tables,
+)
 from tasks.linear.vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
 from tasks.texts.encoded import Encoding, read_split

@@ -15,9 +15,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
-from tasks.core.files import digest, explain_os_errors, hash_file, replace_file
+from tasks.core.files import digest, explain_os_errors, hash_file, locked, replace_file
 from tasks.core.flow_settings import PredictSettings
-from tasks.core.locks import locked
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier

@@ -28,8 +28,8 @@ from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
 from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
+from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import log_step
 
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 

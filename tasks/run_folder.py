@@ -18,9 +18,8 @@ from tasks.evaluation.result_files import Training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_figures, render, show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
-from tasks.store.run_record import read_record, take_recorded
+from tasks.store.run_record import read_record, steps_of, take_recorded
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import steps_of
 from tasks.store.store import Store
 
 

@@ -24,8 +24,8 @@ from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
+from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 

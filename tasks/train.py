@@ -13,12 +13,11 @@ from tasks.core.settings import Metric, TrainingSettings
 from tasks.evaluation.result_files import Epoch, best_epoch, write_training
 from tasks.evaluation.scores import Scores
 from tasks.evaluation.selection_metric import as_cost, measure
-from tasks.linear.phrase_files import PhraseReader, read_phrases
+from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.quiet_import import arithmetic, training_device
-from tasks.network.seeds import seed_dropout
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
@@ -30,6 +29,23 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 EPOCH_STEPS = 20  # of few texts: an epoch's validation and checkpoint take longer than a short batch
+
+
+def seed_dropout(model: "keras.Model", *numbers: int) -> None:
+    """Set the state of every random generator in `model` from `numbers` and the generator's position.
+
+    A .keras file does not keep that state. If it is set before each epoch from the seed and the epoch, resumed training
+    equals uninterrupted training.
+    """
+    for position, state in enumerate(random_states(model)):
+        state.assign(np.random.SeedSequence([*numbers, position]).generate_state(2, np.uint32))
+
+
+def random_states(model: "keras.Model") -> list[Any]:
+    """Return the state of every random generator in a model, recurrent cells included: (2,) uint32 variables."""
+    # Keras counts a generator's state among a layer's variables, but not among its weights.
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) -> None:

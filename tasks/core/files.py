@@ -1,9 +1,11 @@
-"""Files: folders and files that are written whole or not at all, flushed to the disk, hashed, and named by the time."""
+"""Files: written whole or not at all, flushed to the disk, hashed, locked, and named by the time."""
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -16,12 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from tasks.core.errors import StoreError
-from tasks.core.layout import LATEST
+from tasks.core.layout import LATEST, LOCKS
 
 # What is not under its final name yet, or no longer: .<final name>.<eight random characters>.draft
 LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(draft|replaced|removed)")
 STAMPED = re.compile(r"\d{8}T\d{6}Z-.+")
+# Prefect shows what its own loggers' children say.
+logger = logging.getLogger("prefect.locks")
 
 
 @contextlib.contextmanager
@@ -171,3 +177,48 @@ def written_as_newest(place: Path, name: str) -> Iterator[tuple[Path, Path]]:
         link.unlink(missing_ok=True)
         link.symlink_to(final.name)
         link.replace(place / LATEST)
+
+
+def lock_file(root: Path, key: str) -> Path:
+    """Return the lock of an artifact's key, or of another name with a slash in it, in the store at `root`."""
+    return root / LOCKS / f"{key.replace('/', '-')}.lock"
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the lock in the file `path`; nothing is written."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = False) -> Iterator[bool]:
+    """Hold the lock in the file `path`, and yield whether it is held; raise StoreError if the file cannot be created.
+
+    Args:
+        path: created if it is missing, with its folder. Its time tells when the lock was last waited for and taken.
+        what: is done under the lock, for the log.
+        wait: for another process that holds it, and log that; if False, yield False at once.
+        passing: remove the file at the end, as next to a user's own files; a waiting process creates it again.
+    """
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        with contextlib.suppress(Timeout):
+            lock.acquire(blocking=False)
+        if wait and not lock.is_locked:
+            logger.info("%s: another run is working on it; waiting until it is done", what)
+            lock.acquire()
+        if wait:
+            os.utime(path)
+    try:
+        yield lock.is_locked
+    finally:
+        if passing and lock.is_locked:
+            path.unlink(missing_ok=True)
+        lock.release()

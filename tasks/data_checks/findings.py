@@ -11,8 +11,15 @@ from tasks.core.flow_settings import CheckLimits
 from tasks.core.layout import CHECK, SUSPECTS
 from tasks.data_checks.checked_texts import PLACES, CheckedTexts, read_checked
 from tasks.data_checks.giveaways import Giveaway, find_giveaways
-from tasks.data_checks.repeats import first_mates, is_conflicting, number_repeats
-from tasks.data_checks.text_statistics import describe_split, measure_scripts, measure_shifts, scripts_of
+from tasks.data_checks.text_statistics import (
+    describe_split,
+    first_mates,
+    is_conflicting,
+    measure_scripts,
+    measure_shifts,
+    number_repeats,
+    scripts_of,
+)
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.splitting import TEST, hash_all

@@ -14,9 +14,9 @@ from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import RunSettings
 from tasks.evaluation.metrics import compare, wilson_interval
-from tasks.evaluation.search_space import OWN_SECTIONS, SHARED, read_grid
+from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED, read_grid
 from tasks.store.artifact import RunArtifacts
-from tasks.store.step_log import StepEntry
+from tasks.store.run_record import StepEntry
 
 
 @dataclass(frozen=True)

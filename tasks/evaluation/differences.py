@@ -11,7 +11,7 @@ from tasks.core.errors import PipelineError
 from tasks.evaluation.metrics import HEADLINES, compare
 from tasks.evaluation.scores import decision_rule, probability_of, read_scores
 from tasks.evaluation.selection_metric import compare_metric
-from tasks.store.causes import Cause, find_causes
+from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
 from tasks.texts.dataset import Dataset

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.linear.phrase_files import PhraseReader
+from tasks.linear.phrase_tables import PhraseReader
 from tasks.texts.padded import Padded, bucket_lengths, cut_batch, maxlen_of, plan_batches, read_column
 
 if TYPE_CHECKING:

@@ -26,10 +26,9 @@ from tasks.core.paths import user_path
 from tasks.core.settings import RunSettings
 from tasks.reporting.flags import PREFIX, check_encoding, describe_mistake, is_flag, tell_variables, variables_read
 from tasks.reporting.screen import accept_any_character, print_failures_once, show_plans
-from tasks.store.causes import StepPlan
-from tasks.store.run_record import read_record
+from tasks.store.fingerprint import StepPlan
+from tasks.store.run_record import read_record, unfinished_step
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import unfinished_step
 
 # Prefect and Keras read their folders while they are imported, so a flow imports this module first.
 environment.prepare()

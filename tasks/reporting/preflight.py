@@ -1,28 +1,87 @@
-"""Checks before a run: the shared store, Prefect's server, or the disk space for a temporary server."""
+"""Checks before a run: the shared store, Prefect's server or a temporary one, and the disk space for it."""
 
+import atexit
+import logging
 import os
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.request import getproxies
 
 import httpx
+import prefect
 from prefect import get_client
+from prefect.context import refresh_global_settings_context
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from tasks.core.environment import store_root
 from tasks.core.errors import ServerError, StoreError, origin_of
-from tasks.core.locks import locked
+from tasks.core.files import locked
 from tasks.core.paths import has_password
 from tasks.core.watchdog import start_watchdog
-from tasks.reporting.temporary_server import start_server
-from tasks.store.in_use import announce_use
+from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
+
+VARIABLES = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+PAUSE = 0.05  # seconds
+
+
+def start_server() -> None:
+    """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
+
+    It ends with this process. Prefect would import the server to start it, which takes as long again, and 80 MB.
+    """
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parents[1])]
+    command += ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    settings = get_current_settings()
+    variables = os.environ | VARIABLES | settings.to_environment_variables(exclude_unset=True)
+    # In its own session: a signal to the run's process group must leave it the server to report its end to.
+    process = subprocess.Popen(command, env=variables, start_new_session=True)
+    atexit.register(stop_server, process)
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    wait_for_server(process, os.environ["PREFECT_API_URL"], settings.server.ephemeral.startup_timeout_seconds)
+    refresh_global_settings_context()
+    # This server has no pages.
+    logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
+
+
+def wait_for_server(process: "subprocess.Popen[bytes]", url: str, seconds: float) -> None:
+    """Return when the server answers; raise ServerError if it has ended, or after some seconds of waiting.
+
+    Only the pauses count, as in Prefect: a machine that is too busy to run this process does not run the server either.
+    """
+    with httpx.Client() as client:
+        for _ in range(int(seconds / PAUSE)):
+            if process.poll() is not None:
+                break
+            with suppress(httpx.TransportError):
+                if client.get(f"{url}/health").is_success:
+                    return
+            time.sleep(PAUSE)
+    ended = "does not answer" if process.returncode is None else f"ended with exit status {process.returncode}"
+    raise ServerError(f"Prefect's temporary server {ended}; run again, or set PREFECT_API_URL to a server's address")
+
+
+def stop_server(process: "subprocess.Popen[bytes]") -> None:
+    """End the server, by force after five seconds."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:

@@ -16,8 +16,8 @@ from tasks.core.errors import PipelineError, describe, is_debugging, print_error
 from tasks.core.layout import CHECK_PAGE, COMPARISON, COMPARISON_PAGE, METRICS, REPORT, SUSPECTS
 from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_limit, describe_results, describe_row
 from tasks.evaluation.metrics import HEADLINES
-from tasks.store.causes import StepPlan
-from tasks.store.step_log import TRACK, unfinished_step
+from tasks.store.fingerprint import StepPlan
+from tasks.store.run_record import TRACK, unfinished_step
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")

@@ -56,7 +56,7 @@ class Artifact(BaseModel):
     """The result of a step: its key `<step>/<cache key>`, also its folder in the store, and a record of its files.
 
     `meta` has facts for people, as JSON values. It is not part of `sha256`, so nothing that a later step reads may be
-    there. `made_of` has what its key was made of, for `tasks/store/causes.py`.
+    there. `made_of` has what its key was made of, for `tasks/store/fingerprint.py`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

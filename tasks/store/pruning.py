@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.core import files
+from tasks.core.files import is_held, lock_file, locked
 from tasks.core.layout import CHECKPOINTS, CHECKS, COMPARISONS, LATEST, LOCKS, RUNS
-from tasks.core.locks import is_held, lock_file, locked
 from tasks.store.artifact import DamagedError
-from tasks.store.in_use import live_uses
-from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, step_folders
+from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, live_uses, step_folders
 from tasks.store.store import Store, last_used
 
 # The files of runs, checks, comparisons and unfinished trainings; a folder with others is not ours.

@@ -26,11 +26,10 @@ from tasks.core.files import digest
 from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
-from tasks.store.causes import StepPlan, causes_of, describe_causes, find_causes
-from tasks.store.fingerprint import describe_code
-from tasks.store.in_use import announce_use
+from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code, find_causes
+from tasks.store.inventory import announce_use
+from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step_log import log_step
 from tasks.store.store import Store
 
 Function = Callable[..., dict[str, Any] | None]

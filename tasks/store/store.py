@@ -7,8 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.core.files import explain_os_errors, hash_file, list_files, remove_whole, unfinished_folders, written_whole
-from tasks.core.locks import lock_file, locked
+from tasks.core.files import (
+    explain_os_errors,
+    hash_file,
+    list_files,
+    lock_file,
+    locked,
+    remove_whole,
+    unfinished_folders,
+    written_whole,
+)
 from tasks.store.artifact import Artifact, DamagedError, record_files, seal, unseal
 
 MANIFEST = "artifact.json"

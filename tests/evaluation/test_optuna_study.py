@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import SourceUnreachable, StoreError, TrainingError
-from tasks.evaluation.optuna_study import best_trial, finished_trials, open_study, run_trials
-from tasks.evaluation.search_space import read_search
+from tasks.evaluation.optuna_search import best_trial, finished_trials, open_study, read_search, run_trials
 
 SPACE = read_search("model.units=1..64 model.cell=gru,lstm")
 EPOCHS = 4

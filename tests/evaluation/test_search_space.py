@@ -3,7 +3,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import CompareSettings
-from tasks.evaluation.search_space import read_grid, read_search
+from tasks.evaluation.optuna_search import read_grid, read_search
 
 
 @pytest.mark.parametrize(

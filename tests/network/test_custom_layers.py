@@ -4,8 +4,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from tasks.linear.phrase_codes import distinct_phrases
-from tasks.linear.phrase_files import PhraseFacts, PhraseReader, Quality
+from tasks.linear.phrase_tables import PhraseFacts, PhraseReader, Quality, distinct_phrases
 from tasks.network.custom_layers import PhraseNumbers, WordDropout
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_network import network_to_onnx

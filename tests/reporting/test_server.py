@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from tasks.core.errors import ServerError
-from tasks.reporting.preflight import set_aside_damaged_database
-from tasks.reporting.temporary_server import wait_for_server
+from tasks.reporting.preflight import set_aside_damaged_database, wait_for_server
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -29,7 +28,7 @@ def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_p
     )
     run = (
         "import subprocess, sys, time; from pathlib import Path; from tasks.core.watchdog import start_watchdog;"
-        "from tasks.store.in_use import announce_use; start_watchdog(announce_use(Path(sys.argv[1])).lock_file);"
+        "from tasks.store.inventory import announce_use; start_watchdog(announce_use(Path(sys.argv[1])).lock_file);"
         "children = [subprocess.Popen([sys.executable, '-c', code], stdout=-1) for code in sys.argv[2:]];"
         "print(*(n for child in children for n in (child.pid, int(child.stdout.readline()))), flush=True);"
         "time.sleep(60)"
@@ -51,7 +50,7 @@ def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_p
 def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_path):
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
-        "from tasks.reporting.temporary_server import start_server; start_server(); from prefect import get_client;"
+        "from tasks.reporting.preflight import start_server; start_server(); from prefect import get_client;"
         "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules)"
     )
     done = subprocess.run(

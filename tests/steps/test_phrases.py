@@ -7,7 +7,7 @@ import pytest
 
 from tasks.core.errors import DataError
 from tasks.core.settings import PhraseSettings
-from tasks.linear.phrase_files import VECTORS, read_phrases
+from tasks.linear.phrase_tables import VECTORS, read_phrases
 from tasks.phrases import assign_folds, quality_of
 from tasks.texts.encoded import write_encoded
 from tasks.texts.groups import write_groups

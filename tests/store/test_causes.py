@@ -10,7 +10,7 @@ from tasks.core.settings import TrainingSettings
 from tasks.pad import pad
 from tasks.store import step as module
 from tasks.store.artifact import Artifact, Resume
-from tasks.store.causes import causes_of, describe_causes, find_causes
+from tasks.store.fingerprint import causes_of, describe_causes, find_causes
 from tasks.store.step import planning, step
 from tasks.store.store import Store
 from tasks.train import train

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.files import remove_unfinished, written_whole
-from tasks.core.locks import lock_file
-from tasks.store.in_use import announce_use, live_uses
-from tasks.store.inventory import DAY, list_artifacts
+from tasks.core.files import lock_file, remove_unfinished, written_whole
+from tasks.store.inventory import DAY, announce_use, list_artifacts, live_uses
 from tasks.store.pruning import prune
 from tasks.store.store import MANIFEST, Store, mark_used
 
@@ -44,7 +42,7 @@ def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(old_store):
 
 def test_nothing_is_removed_that_a_live_run_may_use(old_store):
     script = (
-        "import sys, time; from pathlib import Path; from tasks.store.in_use import announce_use;"
+        "import sys, time; from pathlib import Path; from tasks.store.inventory import announce_use;"
         "announce_use(Path(sys.argv[1])); print('here', flush=True); time.sleep(60)"
     )
     live = subprocess.Popen([sys.executable, "-c", script, str(old_store)], stdout=subprocess.PIPE, text=True)
@@ -233,7 +231,7 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
 def test_of_a_service_only_its_own_model_and_run_stay(old_store):
     """It may run for weeks; all that was made since it started would stay otherwise."""
     script = (
-        "import sys, time; from pathlib import Path; from tasks.store.in_use import Store, take;"
+        "import sys, time; from pathlib import Path; from tasks.store.inventory import Store, take;"
         "take(Store(Path(sys.argv[1])), 'pad/used'); print('here', flush=True); time.sleep(60)"
     )
     run = old_store / "runs" / "20261101T000000Z-lucky-cat"

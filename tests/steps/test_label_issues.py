@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data_checks.label_issues import estimate_shares, rank_labels
+from tasks.label_check import estimate_shares, rank_labels
 
 
 def confident(rng, labels: np.ndarray, count: int) -> np.ndarray:

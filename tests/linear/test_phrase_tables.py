@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tasks.core.errors import DataError
-from tasks.linear.phrase_codes import (
+from tasks.linear.phrase_tables import (
     MAX_VOCABULARY,
     codes_of,
     count_phrases,

@@ -1,6 +1,6 @@
 from tasks.build import make_model
 from tasks.core.settings import ModelSettings
-from tasks.network.seeds import random_states, seed_dropout
+from tasks.train import random_states, seed_dropout
 from tests.support.small_reviews import WORDS
 
 
