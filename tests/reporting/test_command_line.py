@@ -101,7 +101,7 @@ def test_a_mistake_is_one_line(arguments, lines):
 
 
 def test_a_password_is_not_printed():
-    with pytest.raises(UsageError, match="has a password in it") as raised:
+    with pytest.raises(UsageError, match="has a user or a password in it") as raised:
         parse("--data.source", "https://me:secret@mirror/imdb.npz")
     assert "secret" not in str(raised.value)
 
