@@ -18,12 +18,12 @@ from tasks.data_checks.text_statistics import (
     measure_scripts,
     measure_shifts,
     number_repeats,
-    scripts_of,
 )
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.splitting import TEST, hash_all
 from tasks.texts.tables.writing import write_csv
+from tasks.texts.vocabulary import scripts_of
 
 MAX_SEARCHED = 6_000_000
 VERY_LONG = 10  # times the 95th percentile

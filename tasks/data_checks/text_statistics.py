@@ -1,7 +1,5 @@
 """Text statistics: lengths, scripts, repeated texts, and how far a split differs from training's."""
 
-import functools
-import unicodedata
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,6 @@ from tasks.texts.near_duplicates import find_near_pairs, first_of_cluster, pair_
 from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION
 
 SCRIPTS, WORD_BINS, WORDS_PER_BIN, MIN_ROWS = 5, 1000, 100, 200
-
-
-@functools.cache
-def script_of_letter(letter: str) -> str:
-    """Return the script of a letter by its Unicode name, as Latin; "" if it is not a letter."""
-    plain = unicodedata.normalize("NFKD", letter)[0]
-    return unicodedata.name(plain, "").partition(" ")[0].title() if plain.isalpha() else ""
-
-
-def scripts_of(vocabulary: list[str]) -> list[str]:
-    """Return the script of each word's first letter."""
-    return [next(filter(None, map(script_of_letter, word)), "") for word in vocabulary]
 
 
 def measure_scripts(scripts: list[str], vocabulary: list[str], counts: np.ndarray) -> dict[str, float]:

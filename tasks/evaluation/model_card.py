@@ -1,24 +1,19 @@
 """The model card: README.md of a bundle, with the metadata that model hubs read (Hugging Face's model card format)."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tasks.core.layout import CARD
+from tasks.texts.vocabulary import scripts_of
 
 
-def scripts_of(words: Iterable[str]) -> dict[str, float]:
-    """Return the scripts of words and the share of each, the most frequent first.
-
-    A word's script is the first word of its first letter's name in Unicode (Latin, Cyrillic, Arabic); words without
-    letters do not count.
-    """
-    letters = [letter for word in words if (letter := next(filter(str.isalpha, word), None))]
-    scripts = Counter(unicodedata.name(letter, "other").partition(" ")[0].capitalize() for letter in letters)
-    return {"Han" if name == "Cjk" else name: count / len(letters) for name, count in scripts.most_common()}
+def script_shares(words: Iterable[str]) -> dict[str, float]:
+    """Return the scripts of words and the share of each, the most frequent first; only words with letters count."""
+    scripts = Counter(filter(None, scripts_of(words)))
+    return {name: count / scripts.total() for name, count in scripts.most_common()}
 
 
 def slug(name: str) -> str:
@@ -55,5 +50,5 @@ def write_card(folder: Path, words: list[str], **values: Any) -> None:
         keep_trailing_newline=True,
     )
     environment.filters |= {"slug": slug, "quote": quote, "escape": escape_markdown}
-    card = environment.get_template("model_card.jinja").render(words=words, scripts=scripts_of(words), **values)
+    card = environment.get_template("model_card.jinja").render(words=words, scripts=script_shares(words), **values)
     (folder / CARD).write_text(card, encoding="utf-8")

@@ -1,5 +1,6 @@
 """Vocabulary: word counts, and words to ranks, ids and back, with NumPy and Arrow only."""
 
+import functools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,19 @@ from tasks.core.errors import DataError
 
 START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
+
+
+@functools.cache
+def script_of_letter(letter: str) -> str:
+    """Return the script of a letter, the first word of its Unicode name (Latin, Cyrillic, Han); "" if it is none."""
+    plain = unicodedata.normalize("NFKD", letter)[0]
+    name = unicodedata.name(plain, "").partition(" ")[0].capitalize() if plain.isalpha() else ""
+    return "Han" if name == "Cjk" else name
+
+
+def scripts_of(words: Iterable[str]) -> list[str]:
+    """Return the script of each word's first letter, "" for a word without letters."""
+    return [next(filter(None, map(script_of_letter, word)), "") for word in words]
 
 
 def rank_words(parts: Iterable[pa.ListArray]) -> list[str]:

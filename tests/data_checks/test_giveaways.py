@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data_checks.giveaways import find_giveaways
-from tasks.data_checks.text_statistics import scripts_of
 from tasks.texts.tokenising import tokenise
-from tasks.texts.vocabulary import list_offsets
+from tasks.texts.vocabulary import list_offsets, scripts_of
 
 WORDS = [f"word{letter}{other}" for letter in "abcdefgh" for other in "klmnop"]
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tasks.data_checks.text_statistics import describe_split, measure_scripts, measure_shifts, scripts_of
+from tasks.data_checks.text_statistics import describe_split, measure_scripts, measure_shifts
+from tasks.texts.vocabulary import scripts_of
 
 
 def test_scripts_are_named_and_measured_in_letters():
     vocabulary = ["good", "λόγος", "42", "хорошо", "好", "4th", "º"]
     scripts = scripts_of(vocabulary)
-    assert scripts == ["Latin", "Greek", "", "Cyrillic", "Cjk", "Latin", "Latin"]
+    assert scripts == ["Latin", "Greek", "", "Cyrillic", "Han", "Latin", "Latin"]
     shares = measure_scripts(scripts[:4], vocabulary[:4], np.array([3, 2, 9, 1]))
     assert shares == pytest.approx({"Latin": 12 / 28, "Greek": 10 / 28, "Cyrillic": 6 / 28})
     assert measure_scripts([""], ["42"], np.array([1])) == {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.core.settings import MetricsSettings
 from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
-from tasks.evaluation.model_card import scripts_of, write_card
+from tasks.evaluation.model_card import script_shares, write_card
 from tasks.evaluation.scores import Scores
 from tasks.texts.groups import Slices
 
@@ -125,4 +125,4 @@ def test_calibration_and_unanswered_texts_are_described(tmp_path):
     ],
 )
 def test_scripts_are_counted_by_each_words_first_letter(words, scripts):
-    assert scripts_of(words) == pytest.approx(scripts)
+    assert script_shares(words) == pytest.approx(scripts)
