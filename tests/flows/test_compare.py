@@ -21,10 +21,10 @@ from tasks.store.pruning import STAMPED_FILES
 from tests.support.small_runs import small
 from tests.support.web import free_port
 
-# The run that these tests begin with is an LSTM's, two-way: it comes from the cache.
-LSTM = {"cells": ["lstm"], "ways": ["two"]}
+# The run that these tests begin with is of this network: it comes from the cache.
+TRAINED = {"cells": ["simple_rnn"], "ways": ["one"]}
 SEARCH = {"search": "model.cell=simple_rnn model.bidirectional=false model.units=2..3", "trials": 1}
-MEMBERS = {"lstm two-way", "trial 0"}
+MEMBERS = {"simple_rnn one-way", "trial 0"}
 
 
 def of(imdb, **settings) -> CompareSettings:
@@ -44,7 +44,7 @@ def searched(imdb, first_run, prefect_server, tmp_path_factory) -> tuple[Path, d
     shutil.copytree(first_run, store, symlinks=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(store))
-        return store, compare(store, of(imdb, **LSTM, **SEARCH))
+        return store, compare(store, of(imdb, **TRAINED, **SEARCH))
 
 
 def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imdb):
@@ -56,7 +56,7 @@ def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imd
     assert all(map(STAMPED_FILES["comparisons"].fullmatch, files)), (
         "pruning takes a folder with other files for someone else's"
     )
-    assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **LSTM, **SEARCH)
+    assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **TRAINED, **SEARCH)
     assert {member["name"] for member in comparison["members"]} == MEMBERS
     losses = [member["summary"]["validation_loss"] for member in comparison["members"]]
     assert losses == sorted(losses)
@@ -114,7 +114,7 @@ def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    settings = of(imdb, cells=["lstm"], tracking={"enabled": True})
+    settings = of(imdb, cells=["simple_rnn"], tracking={"enabled": True})
     comparison = compare(trained, settings)
     assert "The run goes on, and tries again at its end." in caplog.text
     assert "the comparison is complete, but not logged there" in caplog.text
@@ -129,15 +129,15 @@ def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb,
         raise TrainingError("the loss is <not> a number")
 
     monkeypatch.setattr(tasks.train, "fit_epoch", fail)
-    comparison = compare(trained, of(imdb, cells=["simple_rnn", "lstm"], ways=["two"]))
+    comparison = compare(trained, of(imdb, cells=["simple_rnn", "lstm"], ways=["one"]))
     finished, failed = comparison["members"]
-    assert (finished["name"], failed["name"]) == ("lstm two-way", "simple_rnn two-way")
+    assert (finished["name"], failed["name"]) == ("simple_rnn one-way", "lstm one-way")
     assert failed["failure"] == "train with seed 113: the loss is <not> a number"
     assert (failed["summary"], failed["runs"]) == (None, [])
     assert comparison["pairs"] == []
     assert "the loss is &lt;not&gt; a number" in (comparison["folder"] / "comparison.html").read_text()
     assert show_comparison(comparison["folder"]) == 1
-    assert "simple_rnn two-way failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
+    assert "lstm one-way failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
 
     # In MLflow the comparison is a run, and each member one below it.
     for _again in range(2):
@@ -148,8 +148,8 @@ def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb,
     children = [run for run in by_id.values() if run.data.tags.get("mlflow.parentRunId") == parent]
     assert len(by_id) == 3, "the same comparison is logged once"
     assert {run.info.run_name: run.info.status for run in children} == {
-        "simple_rnn two-way": "FAILED",
-        "lstm two-way": "FINISHED",
+        "lstm one-way": "FAILED",
+        "simple_rnn one-way": "FINISHED",
     }
     good = next(run for run in children if run.info.status == "FINISHED")
     assert good.data.metrics["mean_accuracy"] == pytest.approx(finished["summary"]["accuracy"])

@@ -26,7 +26,7 @@ from tasks.core.settings import RunSettings
 from tasks.store.pruning import STAMPED_FILES
 from tasks.store.step import planning
 from tests.support.metrics_page import DESCRIBED
-from tests.support.small_runs import STEPS, TRACED_SOONEST, as_flags, small
+from tests.support.small_runs import CASE_STUDY, STEPS, as_flags, small
 
 PROJECT = Path(__file__).parents[2]
 TRAINED = ["train", "score", "select", "evaluate", "figures", "package"]
@@ -67,7 +67,7 @@ def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, traine
     (finished,) = (trained / "checkpoints" / "train").iterdir()
     for number in range(3):
         shutil.copytree(finished, finished.with_name(f"copy-{number}"))
-    assert made(run(small(imdb, training={"seed": 5}))) == TRAINED
+    assert made(run(small(imdb, model=CASE_STUDY))) == ["build", *TRAINED]
     kept = list(finished.parent.iterdir())
     assert len(kept) == 3
     assert all((folder / "finished").exists() for folder in kept)
@@ -189,7 +189,7 @@ def no_host(monkeypatch):
 
 
 def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
-    settings = small(None, model=TRACED_SOONEST, training={"epochs": 1})
+    settings = small(None, training={"epochs": 1})
     metrics = run(settings)
     assert metrics["dataset"]["name"] == "rotten-tomatoes"
     assert "THIS IS NOT IMDB" in caplog.text

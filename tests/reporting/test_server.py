@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from tasks.core.errors import ServerError
+from tasks.core.layout import PREFECT
 from tasks.reporting.preflight import set_aside_damaged_database, wait_for_server
+from tests.support.shared import copy_empty_database
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -48,6 +50,8 @@ def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_p
 
 
 def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_path):
+    (tmp_path / PREFECT).mkdir()
+    copy_empty_database(tmp_path / PREFECT / "prefect.db")
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
         "from tasks.reporting.preflight import start_server; start_server(); from prefect import get_client;"

@@ -12,7 +12,7 @@ from tasks.encode import encode
 from tasks.slice_tests import slice_tests
 from tasks.texts.encoded import Encoding, encoded_file, read_vocabulary
 from tasks.texts.groups import read_slices
-from tests.support.small_runs import TRACED_SOONEST, small
+from tests.support.small_runs import small
 
 FILMS = ("Alien", "Brazil", " Alien ", None, "7")
 
@@ -90,7 +90,7 @@ def test_only_own_reviews_have_columns():
 
 def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
     data = {"dataset": str(tmp_path / "own.parquet"), "maxlen": 16}
-    sections = {"data": data, "model": TRACED_SOONEST, "training": {"epochs": 1}}
+    sections = {"data": data, "training": {"epochs": 1}}
     by_film, by_label = (
         run(small(None, **sections, evaluation={"slice_column": column, "min_slice_rows": 10}))
         for column in ("film", "label")

@@ -21,7 +21,7 @@ from tasks.registry.mlflow_model import content_of
 from tasks.reporting.screen import show_promotion, show_run
 from tests.support.champions import MODEL, logged_runs
 from tests.support.servers import mlflow_server
-from tests.support.small_runs import TRACED_SOONEST, small, tracked
+from tests.support.small_runs import small, tracked
 from tests.support.web import free_port
 
 
@@ -186,7 +186,7 @@ def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, i
 def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
     assert run(tracked(imdb, data={"max_reviews": 100_000}))["promotion"]["decision"] == "champion"
     part = {"max_reviews": 60, "validation_split": 0.4}
-    trial = run(tracked(imdb, data=part, model=TRACED_SOONEST))["promotion"]
+    trial = run(tracked(imdb, data=part))["promotion"]
     assert trial["decision"] == "neither"
     assert "is a trial on a part of the texts" in trial["reason"]
 
@@ -203,7 +203,6 @@ def write_texts(path: Path, start: int) -> None:
 def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champion(run, tmp_path):
     settings = {"data": {"max_unknown": 1.0, "num_words": 200, "maxlen": 16, "min_class_share": 0.0}}
     settings |= {"tracking": {"enabled": True, "experiment": f"./{WORST}/.."}, "promotion": {"min_accuracy": 0.1}}
-    settings["model"] = TRACED_SOONEST
 
     def run_on(path: Path, **tracking: str) -> dict:
         write_texts(path, 0 if "10" in path.name else 150)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -14,6 +15,10 @@ from tasks.texts.padded import PaddedFile
 from tasks.train import fit, train
 from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS
+from tests.support.small_runs import TRACED_SOONEST
+
+READER = {"units": 4, "phrases": True, "word_vectors": True, "vector_tuning": 0.2, "word_dropout": 0.2}
+READER |= {"embedding_dropout": 0.2, "dense_units": 0, "readout": "max_mean"}
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +27,14 @@ def reading(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reading")
     write_reviews(folder)
     learn_small(folder)
-    model = ModelSettings(
-        units=4, phrases=True, word_vectors=True, vector_tuning=0.2, word_dropout=0.2, embedding_dropout=0.2,
-        dense_units=0, cell="gru", readout="max_mean",
-    )  # fmt: skip
-    (folder / "built").mkdir()
-    save_model(make_model(model, WORDS, learned=folder / "learned"), folder / "built" / "model.keras")
+    build(folder, **READER, **TRACED_SOONEST)
     return folder
+
+
+def build(folder, labels=2, **settings):
+    (folder / "built").mkdir(exist_ok=True)
+    network = make_model(ModelSettings(**settings), WORDS, labels, learned=folder / "learned")
+    save_model(network, folder / "built" / "model.keras")
 
 
 def settings(**values) -> TrainingSettings:
@@ -52,6 +58,8 @@ def train_reading(reading, name, folder, **values):
 def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(
     reading, store, tmp_path
 ):
+    reading = shutil.copytree(reading, tmp_path / "reading")
+    build(reading, **READER, cell="gru")
     train_reading(reading, "straight", tmp_path / "a")
     rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
     parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
@@ -85,9 +93,8 @@ def test_three_labels_are_each_held_against_the_rest(store, tmp_path):
     write_reviews(tmp_path, labels=3)
     learn_small(tmp_path)
     assert read_phrases(tmp_path / "learned").width == 18
-    (tmp_path / "built").mkdir()
-    settings = ModelSettings(units=4, embedding_dim=4, dense_units=0, phrases=True, cell="gru", readout="max_mean")
-    save_model(make_model(settings, WORDS, 3, tmp_path / "learned"), tmp_path / "built" / "model.keras")
+    its = {"units": 4, "embedding_dim": 4, "dense_units": 0, "phrases": True, "readout": "max_mean"}
+    build(tmp_path, 3, **its, **TRACED_SOONEST)
     train_reading(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
     part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
     probabilities = keras_scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)

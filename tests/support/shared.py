@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,8 @@ SERVER = "prefect-server.json"
 # No test schedules runs on the shared server or reads its events; tests that do start their own server.
 UNUSED_SERVICES = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "CANCELLATION_CLEANUP"]
 UNUSED_SERVICES += ["TRIGGERS", "EVENT_PERSISTER"]
+# Prefect takes longer to create its database than to start, so an empty one is kept between sessions.
+KEPT_DATABASE = Path(__file__).parents[2] / ".pytest_cache" / f"prefect-{version('prefect')}.db"
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
@@ -41,15 +44,29 @@ def made_once(name: str, make: Callable[[Path], object]) -> Path:
 def start_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, str]:
     """Start Prefect's server and wait until it answers; return its process and its API's address.
 
-    The process may outlive this one.
-    Unless the environment names a database, its own is a copy of one without runs: Prefect takes as long to create its
-    database as to start.
+    The process may outlive this one. Unless the environment names a database, its own is a copy of one without runs.
     """
     database = Path(environment["PREFECT_HOME"]) / "prefect.db"
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in environment and not database.exists():
-        shared_prefect_server()
-        shutil.copy(Path(os.environ[VARIABLE]) / "prefect.db", database)
+        copy_empty_database(database)
     return launch_prefect_server(environment)
+
+
+def copy_empty_database(to: Path) -> None:
+    """Copy a database of Prefect without runs."""
+    if not KEPT_DATABASE.exists():
+        shared_prefect_server()
+    shutil.copy(KEPT_DATABASE, to)
+
+
+def keep_empty_database(created: Path) -> None:
+    """Keep a copy of a database that a server without runs has open, for later sessions too."""
+    KEPT_DATABASE.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=KEPT_DATABASE.parent) as folder:
+        draft = Path(folder) / "prefect.db"
+        with closing(sqlite3.connect(created)) as database, closing(sqlite3.connect(draft)) as copy:
+            database.backup(copy)
+        draft.replace(KEPT_DATABASE)
 
 
 def launch_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, str]:
@@ -72,13 +89,14 @@ def shared_prefect_server() -> str:
     def start(path: Path) -> None:
         home = path.with_name("prefect")
         home.mkdir()
+        if KEPT_DATABASE.exists():
+            shutil.copy(KEPT_DATABASE, home / "prefect.db")
         idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
         server, address = launch_prefect_server(os.environ | idle | {"PREFECT_HOME": str(home)})
-        with closing(sqlite3.connect(home / "prefect.db")) as own, closing(sqlite3.connect(empty)) as copy:
-            own.backup(copy)
+        if not KEPT_DATABASE.exists():
+            keep_empty_database(home / "prefect.db")
         path.write_text(json.dumps({"pid": server.pid, "address": address}))
 
-    empty = Path(os.environ[VARIABLE]) / "prefect.db"
     return str(json.loads(made_once(SERVER, start).read_text())["address"])
 
 
