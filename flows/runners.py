@@ -72,7 +72,8 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
 
     Its processes end with this one, even if this one is killed.
     """
-    start_watchdog(announce_use(store_root()).lock_file)
+    if settings.runner != "threads":
+        start_watchdog(announce_use(store_root()).lock_file)
     with ExitStack() as begun:
         try:
             runner = begun.enter_context(open_runner(settings))

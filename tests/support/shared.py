@@ -23,6 +23,8 @@ SERVER = "prefect-server.json"
 UNUSED_SERVICES = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "CANCELLATION_CLEANUP"]
 UNUSED_SERVICES += ["TRIGGERS", "EVENT_PERSISTER"]
 # Prefect takes longer to create its database than to start, so an empty one is kept between sessions.
+# It contains Prefect's own block types, which a server need not register again.
+REGISTERED = {"PREFECT_SERVER_BLOCKS_REGISTER_ON_START": "false"}
 KEPT_DATABASE = Path(__file__).parents[2] / ".pytest_cache" / f"prefect-{version('prefect')}.db"
 
 
@@ -49,6 +51,7 @@ def start_prefect_server(environment: dict[str, str]) -> tuple[psutil.Process, s
     database = Path(environment["PREFECT_HOME"]) / "prefect.db"
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in environment and not database.exists():
         copy_empty_database(database)
+        environment = environment | REGISTERED
     return launch_prefect_server(environment)
 
 
@@ -89,9 +92,10 @@ def shared_prefect_server() -> str:
     def start(path: Path) -> None:
         home = path.with_name("prefect")
         home.mkdir()
+        idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
         if KEPT_DATABASE.exists():
             shutil.copy(KEPT_DATABASE, home / "prefect.db")
-        idle = {f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED_SERVICES}
+            idle |= REGISTERED
         server, address = launch_prefect_server(os.environ | idle | {"PREFECT_HOME": str(home)})
         if not KEPT_DATABASE.exists():
             keep_empty_database(home / "prefect.db")
