@@ -42,12 +42,16 @@ STEPS = [
 HARMLESS = {
     *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
-    *("tasks.core.paths.printable", "tasks.core.paths.user_path"),
+    "tasks.core.files.explain_os_errors",
+    *(
+        f"tasks.core.paths.{name}" for name in ("check_relative", "printable", "user_path")
+    ),  # return what they are given
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal", "unseal")),
-    *("tasks.store.bucket.Bucket", "tasks.store.leases.LeaseLostError"),
+    *("tasks.store.bucket.Bucket", "tasks.store.bucket.code_of", "tasks.store.leases.LeaseLostError"),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
-    *("tasks.store.step.step", "tasks.store.step.step_logger", "tasks.store.store.Store"),
+    *(f"tasks.store.step.{name}" for name in ("is_planning", "step", "step_logger")),
+    "tasks.store.store.Store",
 }
 
 
