@@ -77,7 +77,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
     from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
-    from tasks.network.onnx_network import write_network
+    from tasks.network.onnx_export import write_network
     from tasks.network.quiet_import import start_tensorflow
     from tasks.network.scoring import NETWORK
     from tasks.train import compile_model, fit_epoch

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.training import search, train_trial, trial_flow
+from flows.trials import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.flow_settings import CompareSettings

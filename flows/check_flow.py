@@ -14,7 +14,7 @@ from tasks.core.errors import PipelineError, print_error
 from tasks.core.files import replace_file, written_as_newest
 from tasks.core.flow_settings import CheckSettings
 from tasks.core.layout import CHECK_PAGE, CHECKS
-from tasks.data_checks.findings import check_texts, find_exceeded
+from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.reporting.pages import render
 from tasks.reporting.screen import accept_any_character, show_check
 from tasks.store.shared_store import open_store

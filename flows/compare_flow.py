@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from flows.training import search
+from flows.trials import search
 from tasks.compare import compare, track_comparison
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.flow_settings import CompareSettings

@@ -16,7 +16,7 @@ from tasks.core.errors import ModelError, PipelineError
 from tasks.core.files import explain_os_errors, replace_file
 from tasks.core.flow_settings import DiffSettings
 from tasks.core.paths import check_writable, user_path
-from tasks.evaluation.differences import compare_runs
+from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.pages import render

@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger
 
 from flows.auto import choose_settings, plan_stages
 from flows.diff import show_repetition
-from flows.training import train_network
+from flows.trials import train_network
 from tasks.baseline import baseline
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, RegistryError, SourceUnreachable
@@ -23,7 +23,7 @@ from tasks.data_check import data_check
 from tasks.download import download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
-from tasks.evaluation.differences import compare_artifacts
+from tasks.evaluation.run_differences import compare_artifacts
 from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
 from tasks.label_check import label_check

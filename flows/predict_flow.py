@@ -27,7 +27,7 @@ from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
 from tasks.store.fingerprint import StepPlan
 from tasks.texts.sources.remote import local_places
-from tasks.texts.tables.folders import describe_skipped
+from tasks.texts.tables.table_files import describe_skipped
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)

@@ -14,8 +14,8 @@ from tasks.core.flow_settings import ExportSettings
 from tasks.core.layout import CARD
 from tasks.core.paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, open_keras, open_onnx
-from tasks.network.onnx_network import write_network
-from tasks.network.saved_model import score_with_saved_model, write_saved_model
+from tasks.network.onnx_export import write_network
+from tasks.network.saved_model_export import score_with_saved_model, write_saved_model
 from tasks.network.scoring import NETWORK
 from tasks.registry.loading import find_version, load_version
 from tasks.texts.encoded import write_vocabulary

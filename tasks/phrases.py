@@ -19,7 +19,7 @@ from tasks.linear.phrase_tables import (
     sizes_of,
     write_tables,
 )
-from tasks.linear.vectors import cooccurrence, word_vectors
+from tasks.linear.word_vectors import cooccurrence, word_vectors
 from tasks.store.step import step, step_logger
 from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.groups import fold_of, read_groups

@@ -25,8 +25,8 @@ from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.texts.padded import words_kept
 from tasks.texts.tables.columns import ReadOptions, texts_of
-from tasks.texts.tables.folders import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.reading import OnRead, read_batches
+from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
 
 STATE = "state.json"

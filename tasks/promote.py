@@ -24,7 +24,7 @@ from tasks.registry.contest import (
 )
 from tasks.registry.loading import champion_history, described, fetch_bundle, has_files
 from tasks.registry.local_database import own_registry
-from tasks.registry.mlflow_lock import registry_lock
+from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
 from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact

@@ -11,7 +11,7 @@ from tasks.evaluation.result_files import Candidate, CandidateMetrics, Candidate
 from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, fit_temperature, read_scores, write_scores
 from tasks.evaluation.selection_metric import measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
-from tasks.network.onnx_network import write_network
+from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK
 from tasks.store.step import step, step_logger
 from tasks.texts.dataset import Dataset

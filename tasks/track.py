@@ -20,8 +20,8 @@ from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
 from tasks.registry.local_database import own_registry
-from tasks.registry.mlflow_lock import registry_lock
 from tasks.registry.mlflow_model import write_registered
+from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
 from tasks.store.run_record import TRACK, log_step

@@ -120,7 +120,7 @@ class Store:
             return self._make(key, fill, made_of or {}, replace=refresh or is_damaged)
 
     def locked(self, key: str, *, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
-        """Hold this machine's lock of `key`, an artifact's or another name with a slash, as `locks.locked` does."""
+        """Hold this machine's lock of `key`, an artifact's or another name with a slash, as `files.locked` does."""
         return locked(lock_file(self.root, key), key, wait=wait)
 
     @contextlib.contextmanager

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.core.paths import sqlite_address
 from tasks.core.settings import RunSettings
-from tasks.registry.mlflow_lock import claims
+from tasks.registry.registry_lock import claims
 from tasks.registry.versions import CHAMPION, CONTENT, REPLACED_BY, decision_on
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import as_flags, small

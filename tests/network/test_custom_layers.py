@@ -7,7 +7,7 @@ import tensorflow as tf
 from tasks.linear.phrase_tables import PhraseFacts, PhraseReader, Quality, distinct_phrases
 from tasks.network.custom_layers import PhraseNumbers, WordDropout
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.onnx_network import network_to_onnx
+from tasks.network.onnx_export import network_to_onnx
 from tests.support.learned import lists
 from tests.support.small_reviews import WORDS, make_padded, make_reviews
 

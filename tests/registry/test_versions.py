@@ -7,7 +7,7 @@ from tasks.core.errors import ModelError
 from tasks.core.settings import TrackingSettings
 from tasks.registry.client import experiment_id, registry
 from tasks.registry.local_database import own_registry
-from tasks.registry.mlflow_lock import registry_lock
+from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import (
     CHALLENGER,
     CHAMPION,

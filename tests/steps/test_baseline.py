@@ -7,7 +7,7 @@ from tasks.core.settings import BaselineSettings
 from tasks.evaluation.scores import read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.keras_files import load_model
-from tasks.network.onnx_network import write_network
+from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.texts.encoded import Encoding, read_labels, write_encoded
 from tasks.texts.groups import write_groups

@@ -5,7 +5,7 @@ from tasks.core.settings import ModelSettings, ScoringSettings
 from tasks.evaluation.result_files import Epoch, write_training
 from tasks.evaluation.scores import Calibration, divide_logits, read_scores
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.onnx_network import write_network
+from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.score import score
 from tasks.texts.dataset import Dataset

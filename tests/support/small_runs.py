@@ -12,7 +12,7 @@ from tasks.core.settings import ModelSettings, RunSettings
 from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras
 from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model
-from tasks.network.onnx_network import write_network
+from tasks.network.onnx_export import write_network
 from tasks.texts.encoded import Encoding, write_vocabulary
 from tests.support.shared import made_once
 

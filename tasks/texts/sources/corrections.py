@@ -12,8 +12,8 @@ from tasks.core.errors import InputError
 from tasks.core.paths import user_path
 from tasks.texts.sources.labels import DROP, plain_label
 from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
-from tasks.texts.tables.folders import LABELLED, table_files
 from tasks.texts.tables.reading import read_batches
+from tasks.texts.tables.table_files import LABELLED, table_files
 
 
 def plain_texts(texts: pa.Array) -> pa.Array:

@@ -15,7 +15,7 @@ from tasks.core.errors import InputError
 from tasks.texts.dataset import MAX_LABELS
 from tasks.texts.sources.splitting import LEFT_OUT
 from tasks.texts.tables.annotations import IGNORED
-from tasks.texts.tables.folders import name_few
+from tasks.texts.tables.table_files import name_few
 
 Warn = Callable[[str], None]
 # Pairs of which we know the positive label: negative, positive.

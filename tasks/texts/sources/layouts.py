@@ -9,7 +9,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.texts.sources.splitting import LEFT_OUT, SPLIT_NAMES, TRAIN
-from tasks.texts.tables.folders import LABELLED, describe_skipped, files_within, name_few, table_files, visible
+from tasks.texts.tables.table_files import LABELLED, describe_skipped, files_within, name_few, table_files, visible
 from tasks.texts.tables.text_folder import hash_text_folder, other_names, text_names
 
 

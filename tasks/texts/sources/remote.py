@@ -18,7 +18,7 @@ from tasks.core.paths import check_relative, user_path
 from tasks.store.bucket import code_of
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.fetching import fetch, is_remote
-from tasks.texts.tables.folders import is_table, visible
+from tasks.texts.tables.table_files import is_table, visible
 from tasks.texts.tables.text_file import ROWS_PER_BATCH
 
 COPIES = "fetch"  # the folder of the copies in the store

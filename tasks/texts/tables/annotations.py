@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.folders import MARK
+from tasks.texts.tables.table_files import MARK
 
 IGNORED = "\0ignored"  # stands for the label of a row that Prodigy's user ignored
 MIN_SCORE = 0.5  # of a category that applies, as in spaCy

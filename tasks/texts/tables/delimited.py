@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import EmptyTable, ReadOptions
-from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")

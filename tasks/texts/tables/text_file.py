@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions
-from tasks.texts.tables.folders import form_of
+from tasks.texts.tables.table_files import form_of
 
 ROWS_PER_BATCH = 8192
 CHARACTERS_PER_BATCH = 4 << 20

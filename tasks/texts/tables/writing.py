@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.json_objects import JSON, write_json
+from tasks.texts.tables.table_files import form_of
 
 
 def writable_form(path: Path) -> str | None:

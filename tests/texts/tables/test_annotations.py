@@ -15,7 +15,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.tables.annotations import IGNORED
-from tasks.texts.tables.folders import LABELLED, table_files
+from tasks.texts.tables.table_files import LABELLED, table_files
 from tests.support.labelled_texts import LABELS, TEXTS, read
 
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\ufeff"), max_size=40).filter(

@@ -13,8 +13,8 @@ import tasks.texts.tables.reading
 import tasks.texts.tables.text_file
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
-from tasks.texts.tables.folders import form_of
 from tasks.texts.tables.reading import read_batches
+from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_file import guess_encoding
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]

@@ -10,7 +10,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.settings import Activation, ModelSettings
-from tasks.network.onnx_network import RECURRENT_ACTIVATIONS, measure_gap, network_to_onnx, write_network
+from tasks.network.onnx_export import RECURRENT_ACTIVATIONS, measure_gap, network_to_onnx, write_network
 
 SMALL = {"units": 3, "embedding_dim": 4, "dense_units": 3}
 LABELS = ("negative", "positive")

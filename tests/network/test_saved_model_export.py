@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.network.saved_model import tokenise_in_graph
+from tasks.network.saved_model_export import tokenise_in_graph
 from tasks.texts.tokenising import RULES, tokenise
 
 # All up to the end of the table, and some beyond it, which are treated alike.

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.folders import LABELLED, describe_skipped, table_files
+from tasks.texts.tables.table_files import LABELLED, describe_skipped, table_files
 
 
 def names(paths) -> list[str]:

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
-from tasks.linear.vectors import cooccurrence, word_vectors
+from tasks.linear.word_vectors import cooccurrence, word_vectors
 
 
 def lists(reviews) -> pa.ListArray:

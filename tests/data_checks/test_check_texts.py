@@ -11,7 +11,7 @@ import pytest
 
 from tasks.core.flow_settings import CheckLimits
 from tasks.data_checks import checked_texts
-from tasks.data_checks.findings import check_texts, find_exceeded
+from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.data_checks.text_statistics import first_mates, is_conflicting
 from tasks.texts.dataset import Dataset
 from tests.support.small_reviews import write_imdb

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from tasks.core.errors import RegistryError
-from tasks.registry import mlflow_lock
+from tasks.registry import registry_lock as lock_module
 from tasks.registry.client import registry
-from tasks.registry.mlflow_lock import PREFIX, claims, registry_lock
+from tasks.registry.registry_lock import PREFIX, claims, registry_lock
 from tests.support.servers import postgres, programs_of_postgres
 
 SHARED = "http://a.registry.that.stores.share"
@@ -72,7 +72,7 @@ def test_the_lock_of_a_killed_process_is_released_after_its_lease(client, caplog
 
 
 def test_a_process_that_waits_too_long_gets_an_error(client, monkeypatch):
-    monkeypatch.setattr(mlflow_lock, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(lock_module, "TIMEOUT_SECONDS", 0.2)
     with registry_lock(client, SHARED, "films"):
         with pytest.raises(RegistryError, match="films: others held its lock for 0 s; run the same again"):
             with registry_lock(client, SHARED, "films", pause=0.05):

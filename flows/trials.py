@@ -1,4 +1,4 @@
-"""Training: the steps that learn a network, for runs, and for the trials of a search, which may be stopped early."""
+"""Trials: train a network from settings, for a run, or step by step for a search that may stop it early."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
