@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from tasks.core.errors import StoreError
 from tasks.core.layout import LATEST, LOCKS
 
@@ -206,6 +204,8 @@ def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = Fal
         wait: for another process that holds it, and log that; if False, yield False at once.
         passing: remove the file at the end, as next to a user's own files; a waiting process creates it again.
     """
+    from filelock import FileLock, Timeout  # a model in MLflow needs this module, but no locks
+
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
