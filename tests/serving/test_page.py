@@ -89,21 +89,26 @@ def test_an_unanswered_text_is_marked(running, tmp_path):
             assert is_marked == (answered == "false")
 
 
-@pytest.mark.parametrize("strips", [True, False])
-def test_the_pages_work_behind_a_proxy_with_a_path_prefix(tmp_path, strips):
-    (tmp_path / "store").mkdir()
-    with store_with_champion(tmp_path / "store") as root:
+@pytest.fixture(scope="module")
+def prefixed(tmp_path_factory):
+    """A service whose pages have a path prefix."""
+    with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         write_run_of(root, {"accuracy": 0.8512, "ci95": [0.84, 0.86]}, "the report")
         with service(root, "--root-path", "/of/mine", log=root / "service.log") as running:
-            with proxying(running.port, "/of/mine" if strips else "") as port:
-                with browsing(f"http://127.0.0.1:{port}/of/mine/", tmp_path / "profile") as page:
-                    page.send("Input.insertText", text=TEXT)
-                    page.press("Enter", 13, modifiers=2)
-                    page.wait("document.querySelector('.verdict')")
-                    page.wait("document.getElementById('model').textContent.includes('Report')")
-                    link = page.value("document.querySelector('#model a').href")
-                    assert urlsplit(link).path == "/of/mine/report"
-                    assert page.events_of("Log.entryAdded") == []
-                with browsing(f"http://127.0.0.1:{port}/of/mine/docs", tmp_path / "other") as page:
-                    page.wait("document.querySelectorAll('h2').length >= 5")
-                    assert f"curl http://127.0.0.1:{port}/of/mine/predict" in page.value("document.body.innerText")
+            yield running
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_the_pages_work_behind_a_proxy_with_a_path_prefix(prefixed, tmp_path, strips):
+    with proxying(prefixed.port, "/of/mine" if strips else "") as port:
+        with browsing(f"http://127.0.0.1:{port}/of/mine/", tmp_path / "profile") as page:
+            page.send("Input.insertText", text=TEXT)
+            page.press("Enter", 13, modifiers=2)
+            page.wait("document.querySelector('.verdict')")
+            page.wait("document.getElementById('model').textContent.includes('Report')")
+            link = page.value("document.querySelector('#model a').href")
+            assert urlsplit(link).path == "/of/mine/report"
+            assert page.events_of("Log.entryAdded") == []
+        with browsing(f"http://127.0.0.1:{port}/of/mine/docs", tmp_path / "other") as page:
+            page.wait("document.querySelectorAll('h2').length >= 5")
+            assert f"curl http://127.0.0.1:{port}/of/mine/predict" in page.value("document.body.innerText")

@@ -163,7 +163,10 @@ def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classif
 def test_an_export_has_the_card_of_its_bundle(classifier, tmp_path, kind):
     export_classifier(dataclasses.replace(classifier, card="# a card é\n"), tmp_path / "with", kind)
     assert (tmp_path / "with" / "README.md").read_text(encoding="utf-8") == "# a card é\n"
-    export_classifier(classifier, tmp_path / "without", kind)  # a bundle of before there were cards
+
+
+def test_a_bundle_of_before_there_were_cards_is_exported_without_one(classifier, tmp_path):
+    export_classifier(classifier, tmp_path / "without", "onnx")
     assert not (tmp_path / "without" / "README.md").exists()
 
 

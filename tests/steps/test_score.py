@@ -11,6 +11,7 @@ from tasks.score import score
 from tasks.texts.dataset import Dataset
 from tasks.texts.padded import padded_schema, write_padded
 from tests.support.small_reviews import WORDS
+from tests.support.small_runs import TRACED_SOONEST
 
 SETTINGS = ScoringSettings()
 
@@ -19,7 +20,7 @@ def test_every_text_gets_a_probability(padded, tmp_path):
     for split in ("test", "validation"):
         parts = [(padded.tokens, padded.lengths, padded.labels)]
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
-    save_model(make_model(ModelSettings(units=4, embedding_dim=4), WORDS), tmp_path / "model.keras")
+    save_model(make_model(ModelSettings(**TRACED_SOONEST, units=4, embedding_dim=4), WORDS), tmp_path / "model.keras")
     write_training(tmp_path, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
     Dataset(name="imdb", sha256="", labels=("negative", "positive")).write(tmp_path)
     (tmp_path / "out").mkdir()
