@@ -48,7 +48,19 @@ def test_two_concurrent_machines_build_each_artifact_once(sharing, undisturbed, 
             end(run)
     both = [metrics_of(tmp_path / name) for name in runs]
     assert contents(both[0]) == contents(both[1]) == contents(undisturbed[0])
-    once = {"download", "encode", "pad", "baseline", "build", "train", "score", "evaluate", "figures", "package"}
+    once = {
+        "download",
+        "data_check",
+        "encode",
+        "pad",
+        "baseline",
+        "build",
+        "train",
+        "score",
+        "evaluate",
+        "figures",
+        "package",
+    }
     assert sorted(step for metrics in both for step in executed(metrics) if step in once) == sorted(once)
 
 
