@@ -64,10 +64,8 @@ def test_the_exported_network_of_the_case_study_scores_as_the_classifier_does(cl
 @pytest.mark.parametrize(
     ("facts", "rules"),
     [
-        ({"padding": "post", "truncating": "post", "maxlen": 40}, {}),
-        ({"truncating": "middle", "maxlen": 33}, {}),
-        ({"bucketing": False}, {"oov_char": None}),
-        ({}, {"start_char": None, "skip_top": 5}),
+        ({"padding": "post", "truncating": "post", "maxlen": 40, "bucketing": False}, {"oov_char": None}),
+        ({"truncating": "middle", "maxlen": 33}, {"start_char": None, "skip_top": 5}),
         ({"maxlen": 20, "confidence_threshold": 0.5005}, {"vocabulary_size": 7}),
     ],
 )
