@@ -95,8 +95,8 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
             (folder / name).mkdir()
         write_choice(target)
         results = {"downloaded": folder, "padded": folder / "pad", "scored": target, "selected": target}
-        settings = MetricsSettings()
-        evaluate.function(**results, baselined=target, sliced=None, settings=settings, folder=folder / "evaluated")
+        settings, others = MetricsSettings(), {"baselined": target, "sliced": None, "data": EncodeSettings()}
+        evaluate.function(**results, **others, settings=settings, folder=folder / "evaluated")
         results |= {"encoded": folder / "encode", "trained": target, "evaluated": folder / "evaluated"}
         package.function(**results, settings=settings, about=PackageSettings(), folder=folder / "packaged")
     return figures
