@@ -157,9 +157,11 @@ def check_server(warn: Callable[[str], None]) -> None:
     else:
         for folder, remedy in writable_places().items():
             check_room(folder, remedy)
-        set_aside_damaged_database(Path(os.environ["PREFECT_HOME"]) / "prefect.db", warn)
+        database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+        set_aside_damaged_database(database, warn)
         start_watchdog(announce_use(store_root()).lock_file)
-        start_server()
+        with locked(database.with_name(f"{database.name}.lock"), str(database)):  # two servers cannot create it at once
+            start_server()
 
 
 def writable_places() -> dict[Path, str]:
