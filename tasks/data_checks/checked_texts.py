@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.texts.dataset import TEXTS
-from tasks.texts.downloaded import ROWS_PER_PART, read_arrays
+from tasks.texts.downloaded import ROWS_PER_PART, read_arrays, take_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources import imdb
 from tasks.texts.tables.reading import iterate_rows
@@ -108,11 +108,7 @@ def check_rows(path: Path) -> CheckedTexts:
 def read_origins(path: Path, rows: np.ndarray) -> pa.Table:
     """Return file, row and text of some rows of texts.parquet, (n,) distinct numbers in order."""
     names = [name for name in ("file", "row", "text") if name in pq.read_schema(path).names]
-    found, first = [], 0
-    for batch in iterate_rows(path, names, ROWS_PER_PART):
-        found.append(batch.take(pa.array(rows[(rows >= first) & (rows < first + len(batch))] - first)))
-        first += len(batch)
-    table = pa.Table.from_batches(found)
+    table = take_rows(iterate_rows(path, names, ROWS_PER_PART), rows)
     if "row" not in names:
         table = pa.table({"file": [path.name] * len(rows), "row": rows + 1, "text": table["text"]})
     return table

@@ -1,6 +1,6 @@
 """Downloaded texts in any format, part by part: as word ranks, and as hashes that recognise a text anywhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -138,15 +138,20 @@ def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> tuple[pa.Chunke
             pa.record_batch({"text": pa.nulls(len(hashes), pa.string()) if texts is None else texts})
             for hashes, texts in parts
         )
+    table = take_rows(batches, rows)
+    if "file" not in table.column_names:
+        return pa.array([split] * len(rows), pa.string()), pa.array(rows + 1), table["text"]
+    return table["file"], table["row"], table["text"]
+
+
+def take_rows(batches: Iterable[pa.RecordBatch], rows: np.ndarray) -> pa.Table:
+    """Return some rows of batches that follow each other; `rows` are (n,) rising numbers from 0."""
     found, first = [], 0
     for batch in batches:
         places = rows[(rows >= first) & (rows < first + len(batch))] - first
         found.append(batch.take(pa.array(places)))
         first += len(batch)
-    table = pa.Table.from_batches(found)
-    if "file" not in table.column_names:
-        return pa.array([split] * len(rows), pa.string()), pa.array(rows + 1), table["text"]
-    return table["file"], table["row"], table["text"]
+    return pa.Table.from_batches(found)
 
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
