@@ -18,7 +18,7 @@ from tasks.download import pin
 from tasks.store.step import planning
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.remote import dataset_path, local_places
-from tests.support.object_store import BUCKET, SECRET, ObjectStore, make_bucket, seaweedfs
+from tests.support.object_store import BUCKET, SECRET, make_bucket, seaweedfs
 from tests.support.servers import postgres, programs_of_postgres
 from tests.support.web import serving
 
@@ -47,14 +47,6 @@ def add(path, *rows):
 
 
 @pytest.fixture(scope="module")
-def object_store():
-    server = ObjectStore()
-    make_bucket(server.environment)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def weed(tmp_path_factory):
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as environment:
         make_bucket(environment)
@@ -67,7 +59,9 @@ def bucket(request, monkeypatch):
     import s3fs
 
     is_moto = request.param == "moto"
-    environment = request.getfixturevalue("object_store").environment if is_moto else request.getfixturevalue("weed")
+    environment = (
+        request.getfixturevalue("object_store_server").environment if is_moto else request.getfixturevalue("weed")
+    )
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
@@ -239,10 +233,10 @@ def test_what_an_object_store_does_not_have_is_named(store, bucket):
         dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/images"))
 
 
-def test_refused_credentials_are_not_shown(store, object_store, monkeypatch):
-    for name, value in object_store.environment.items():
+def test_refused_credentials_are_not_shown(store, object_store_server, monkeypatch):
+    for name, value in object_store_server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(object_store, "refusing", True)
+    monkeypatch.setattr(object_store_server, "refusing", True)
     with pytest.raises(
         SourceUnreachable, match=r"refuses or does not answer .*check the network, the credentials"
     ) as error:
