@@ -21,13 +21,16 @@ from flows.runners import map_over
 from tasks.core.errors import InputError, describe
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.paths import user_path
-from tasks.predict import check_places, files_and_outputs, files_to_score, parts_of, predict
+from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, parts_of, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
 from tasks.store.fingerprint import StepPlan
+from tasks.texts.sources.layouts import describe_unread, label_folders
 from tasks.texts.sources.remote import local_places
-from tasks.texts.tables.table_files import describe_skipped
+from tasks.texts.tables.table_files import describe_skipped, files_within
+
+LABEL_FOLDERS_HINT = "; to score a folder of .txt files per label, name a file with --output: one table has all texts"
 
 
 @flow(name="imdb-pipeline-predict", persist_result=False)
@@ -56,8 +59,10 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
 
 def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score a file or a folder of this machine; return or raise as the flow."""
-    if skipped := describe_skipped(user_path(settings.input or "")):
-        get_run_logger().warning(skipped)
+    source, is_one = user_path(settings.input or ""), is_one_table(settings)
+    if skipped := describe_unread(source) if is_one else describe_skipped(source):
+        hint = "" if is_one or files_within(source) or not label_folders(source) else LABEL_FOLDERS_HINT
+        get_run_logger().warning(skipped + hint)
     results = [predict(settings, uri)] if settings.runner == "none" else predict_in_parallel(settings, uri)
     joined: dict[str, Any] = {"files": [], "refused": []}
     for result in results:
@@ -85,10 +90,10 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
     model = find_version(settings.model, settings.registered_model, tracking_uri()).name
     if settings.input in (None, STDIN):
         return [StepPlan("predict", "runs", f"{model} scores; the scores are printed")]
-    is_folder, plans = user_path(settings.input or "").is_dir(), []
+    is_one, plans = is_one_table(settings), []
     for file, output in files_and_outputs(settings):
         parts = len(list(parts_of(output).glob("[0-9]*.parquet")))
-        status = "cached" if is_folder and output.exists() else "resumes" if parts else "runs"
+        status = "cached" if output.exists() and not is_one else "resumes" if parts else "runs"
         kept = f"; {parts} scored parts stay if they are of the same file and model" if parts else ""
         plans.append(StepPlan(file.name, status, f"{output}{'' if status == 'cached' else f', by {model}{kept}'}"))
     return plans

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
@@ -24,9 +26,11 @@ from tasks.network.verdicts import added_names, describe_explanation, explain, j
 from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
 from tasks.texts.padded import words_kept
+from tasks.texts.sources.layouts import hash_files, label_folders, name_in
 from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
+from tasks.texts.tables.text_folder import FILE_NAME
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
 
 STATE = "state.json"
@@ -49,6 +53,21 @@ def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, 
     return table, counted
 
 
+def read_rows(source: Path, options: ReadOptions, on_read: OnRead) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, or of a folder of texts per label, with the columns label and file."""
+    folders = label_folders(source)
+    for number, folder in enumerate(folders or [source]):
+
+        def on_part(share: float, number: int = number) -> None:
+            on_read((number + share) / (len(folders) or 1))
+
+        for batch in read_batches(folder, options, on_part):
+            if folders:
+                files = pc.binary_join_element_wise(name_in(source, folder), batch[FILE_NAME], "/")
+                batch = batch.set_column(2, "file", files)
+            yield batch
+
+
 def score_parts(
     classifier: Classifier, source: Path, options: ReadOptions, words: int, parts: Path, on_read: OnRead, form: str
 ) -> int:
@@ -57,7 +76,7 @@ def score_parts(
     `words` is the number of words to name for each text; `form` the output's format, which must hold every column.
     """
     rows = 0
-    for number, batch in enumerate(read_batches(source, options, on_read)):
+    for number, batch in enumerate(read_rows(source, options, on_read)):
         refuse_unwritable(batch.schema, form, source)
         if taken := {*added_names(classifier.facts), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
@@ -95,7 +114,7 @@ def score_file(
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
-        if output.exists() and places(settings)[0].is_dir():
+        if output.exists() and not is_one_table(settings):
             return None
         return score_rows(classifier, source, output, settings, on_read)
 
@@ -115,7 +134,7 @@ def score_rows(
         "model_sha256": classifier.sha256,
         "dataset": classifier.facts.dataset,
         "dataset_sha256": classifier.facts.dataset_sha256,
-        "input_sha256": hash_file(source),
+        "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
     }
     options = ReadOptions(
         settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter, quoting=settings.quoting
@@ -150,6 +169,12 @@ def places(settings: PredictSettings) -> tuple[Path, Path]:
     return user_path(settings.input or ""), user_path(settings.output or "")
 
 
+def is_one_table(settings: PredictSettings) -> bool:
+    """Return whether the input is a file, or a folder of texts per label whose scores go to a file."""
+    source, output = places(settings)
+    return not source.is_dir() or bool(writable_form(output) and label_folders(source))
+
+
 def check_places(settings: PredictSettings) -> None:
     """Refuse missing texts, and an output that would replace them, be scored itself, or cannot be written."""
     if settings.input is None or is_address(settings.input) or is_address(settings.output or ""):
@@ -161,7 +186,7 @@ def check_places(settings: PredictSettings) -> None:
             raise InputError(f"{output}: scores are not written so; name a file that ends in {', '.join(WRITERS)}")
     if output.exists() and source.samefile(output):
         raise InputError(f"{output}: has the texts, which scores must not replace; name another place with --output")
-    check_writable(output / "scores" if source.is_dir() else output)
+    check_writable(output if is_one_table(settings) else output / "scores")
 
 
 def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
@@ -171,14 +196,14 @@ def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
-    is_folder = places(settings)[0].is_dir()
-    return [(file, scored) for file, scored in files_and_outputs(settings) if not (is_folder and scored.exists())]
+    is_one = is_one_table(settings)
+    return [(file, scored) for file, scored in files_and_outputs(settings) if is_one or not scored.exists()]
 
 
 def files_and_outputs(settings: PredictSettings) -> list[tuple[Path, Path]]:
     """Return the file, or those of the folder, with or without scores; and its output."""
     source, output = places(settings)
-    if not source.is_dir():
+    if is_one_table(settings):
         return [(source, output)]
     return [(file, output / f"{file.name}.parquet") for file in files_within(source)]
 

@@ -149,8 +149,9 @@ class PredictSettings(RunnerSettings, ModelChoice):
     text: SecretStr | None = None  # Prefect's server stores the parameters of every run
     """one text to score; Prefect does not see it"""
     input: Annotated[Address, Field(min_length=1)] | None = None
-    """texts to score: CSV, Parquet, JSON or one text per line (.txt), .gz and .zst too; a folder of them; or - for the
-    lines of standard input, whose scores are printed as JSON lines; also at s3://, gs:// or https://"""
+    """texts to score: CSV, Parquet, JSON or one text per line (.txt), .gz and .zst too; a folder of them, or of a
+    folder of .txt files per label if output is a file; or - for the lines of standard input, whose scores are printed
+    as JSON lines; also at s3://, gs:// or https://"""
     output: Annotated[Address, Field(min_length=1)] | None = None
     """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one; also at s3:// or gs://"""
     text_column: str = Field("text", min_length=1)

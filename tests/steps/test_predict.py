@@ -70,6 +70,32 @@ def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifie
     assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == ["a.jsonl", name]
 
 
+def test_a_folder_of_texts_per_label_is_scored_to_one_table(championed, classifier, tmp_path, prefect_server, caplog):
+    for name, text in (("train/pos/1_9.txt", "good film"), ("train/neg/0_2.txt", "bad"), ("test/pos/2_7.txt", "good"),
+                       ("train/unsup/3_0.txt", "unlabelled"), ("README.txt", "about")):  # fmt: skip
+        (tmp_path / "acl" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "acl" / name).write_text(text)
+    output = tmp_path / "scored.parquet"
+    (scored,) = predict_flow(ask(tmp_path / "acl", output))["files"]
+    assert (scored["input"], scored["output"], scored["rows"]) == (str(tmp_path / "acl"), str(output), 3)
+    table = pq.read_table(output)
+    assert table.select(["text", "label", "file"]).to_pylist() == [
+        {"text": "good", "label": "pos", "file": "test/pos/2_7.txt"},
+        {"text": "bad", "label": "neg", "file": "train/neg/0_2.txt"},
+        {"text": "good film", "label": "pos", "file": "train/pos/1_9.txt"},
+    ]
+    assert np.allclose(table["probability"].to_numpy(), classifier.predict(table["text"].combine_chunks()), atol=1e-6)
+    assert "README.txt skipped; expected a folder of .txt files per label" in caplog.text
+    (tmp_path / "acl/README.txt").unlink()
+    assert predict_flow(ask(tmp_path / "acl", tmp_path / "out"))["files"] == []
+    assert (
+        "train/ skipped; expected files in .csv, .tsv, .parquet, .jsonl, .json, .txt; to score a folder" in caplog.text
+    )
+    (tmp_path / "acl/more.csv").write_text("text\ngood\n")
+    with pytest.raises(InputError, match=r"mixes layouts: more.csv and test/pos/2_7.txt"):
+        predict_flow(ask(tmp_path / "acl", output))
+
+
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import socket
+import struct
 import threading
 import time
 import urllib.request
@@ -39,6 +40,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif behaviour == "flaky" and self.seen.total() <= 2:
             self.send_error(503)
+        elif behaviour == "cut" and self.seen.total() <= 1:
+            self.send_body(file.read_bytes(), short=True)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets it
         elif behaviour == "broken":
             self.send_error(500)
         elif behaviour == "locked" and self.headers.get("Authorization") != BASIC:
@@ -46,11 +50,13 @@ class Handler(BaseHTTPRequestHandler):
         elif behaviour == "gone" or not file.is_file():
             self.send_error(404)
         else:
-            self.send_body(file.read_bytes(), short=behaviour == "short", reverse=behaviour == "reversed")
+            is_declared = behaviour != "undeclared"
+            self.send_body(file.read_bytes(), behaviour == "short", behaviour == "reversed", is_declared)
 
-    def send_body(self, content: bytes, *, short: bool, reverse: bool) -> None:
+    def send_body(self, content: bytes, short: bool = False, reverse: bool = False, is_declared: bool = True) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        if is_declared:
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if short else content[::-1] if reverse else content)
 

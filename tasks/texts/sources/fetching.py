@@ -19,7 +19,7 @@ from tasks.core.paths import user_path
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 MAX_SECONDS = 3600
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 30  # if the server declares fewer or no number
 
 
 def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
@@ -117,9 +117,10 @@ def netrc_auth() -> httpx.Auth | None:
 
 
 def write_stream(response: httpx.Response, url: str, target: Path) -> None:
-    """Write a response's body to `target`, within limits of size and time, with a progress bar in a terminal."""
+    """Write a response's body to `target`, if the disk and the time suffice, with a progress bar in a terminal."""
     length = response.headers.get("Content-Length", "")
     declared = int(length) if length.isdecimal() else None
+    require_space(url, declared or 0, target.parent)
     started, written, console = time.monotonic(), 0, Console(stderr=True)
     columns = *Progress.get_default_columns(), DownloadColumn()
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -127,12 +128,24 @@ def write_stream(response: httpx.Response, url: str, target: Path) -> None:
         bar = progress.add_task(target.name, total=declared)
         for chunk in response.iter_bytes():
             written += len(chunk)
-            if written > MAX_BYTES:
-                raise SourceError(f"{url}: more than {MAX_BYTES} bytes; this is not the dataset")
+            if written > max(declared or 0, MAX_BYTES):
+                raise SourceError(
+                    f"{url}: more than {MAX_BYTES} bytes, and the server has not declared so many; download the file "
+                    "and give its path"
+                )
             if time.monotonic() - started > MAX_SECONDS:
                 raise SourceUnreachable(f"{url}: incomplete after {MAX_SECONDS} s; try a nearer mirror")
             file.write(chunk)
             progress.update(bar, completed=written)
+
+
+def require_space(address: str, size: int, folder: Path) -> None:
+    """Refuse to copy more bytes than the disk of `folder` has space for."""
+    if size > (free := shutil.disk_usage(folder).free):
+        raise SourceError(
+            f"{address}: has {size:,} bytes, but the disk of {folder} has space for {free:,}; free space, or name "
+            "another store with --store"
+        )
 
 
 def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:

@@ -1,7 +1,9 @@
 """Remote: your texts in an object store, on a web server or in a database are copied into the store and read there."""
 
 import contextlib
-import tempfile
+import logging
+import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -13,16 +15,19 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import OBJECT_STORES, SourceSettings, is_address
 from tasks.core.errors import InputError, PipelineError, SourceError, SourceUnreachable
-from tasks.core.files import digest, explain_os_errors
+from tasks.core.files import digest, explain_os_errors, list_files
 from tasks.core.paths import check_relative, user_path
 from tasks.store.bucket import code_of
 from tasks.store.shared_store import open_store
-from tasks.texts.sources.fetching import fetch, is_remote
+from tasks.texts.sources.fetching import fetch, is_remote, require_space
 from tasks.texts.tables.table_files import is_table, visible
 from tasks.texts.tables.text_file import ROWS_PER_BATCH
 
+RETRY_SECONDS = (1, 5)  # between tries of a web server; the object stores' clients try again themselves
 COPIES = "fetch"  # the folder of the copies in the store
 READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "mysql": "SET SESSION TRANSACTION READ ONLY"}
+# Prefect shows the records of its own loggers' children.
+logger = logging.getLogger("prefect.copies")
 CREDENTIALS = "AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; GOOGLE_APPLICATION_CREDENTIALS"
 
 
@@ -79,13 +84,13 @@ def copy_files(address: str, target: Path) -> None:
         SourceError: there is none.
     """
     if is_remote(address):
-        return fetch(address, target)
+        return fetch_patiently(address, target)
     with explained(address):
         files, place = open_place(address)
         found = files.find(place, detail=True) if files.isdir(place) else {place: files.info(place)}
+        found = {name: info for name, info in found.items() if name == place or is_table(Path(name))}
+        require_space(address, sum(info["size"] for info in found.values()), target.parent)
         for name, info in found.items():
-            if name != place and not is_table(Path(name)):
-                continue
             path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_os_errors(path):
@@ -95,6 +100,17 @@ def copy_files(address: str, target: Path) -> None:
                 raise SourceUnreachable(f"{address}: {name} has changed while it was copied; run again")
         if not target.exists():
             raise SourceError(f"{address}: holds no tables and no text files; check the address")
+
+
+def fetch_patiently(address: str, target: Path) -> None:
+    """Copy a file from a web server; try again if the server or the connection fails."""
+    for seconds in RETRY_SECONDS:
+        try:
+            return fetch(address, target)
+        except SourceUnreachable as failure:
+            logger.warning("%s; trying again in %g s", failure, seconds)
+            time.sleep(seconds)
+    fetch(address, target)
 
 
 def open_place(address: str) -> tuple[Any, str]:
@@ -170,26 +186,51 @@ def as_text(value: Any, query: str) -> str | None:
 
 
 @contextlib.contextmanager
+def scratch_folder(source: str, output: str) -> Iterator[Path]:
+    """Yield a folder in the store for the copies of an input and an output, under their lock.
+
+    It stays if the process is killed or the network fails, with the scores so far. Housekeeping prunes it.
+    """
+    store, key = open_store(), f"{COPIES}/{digest([source, output])}"
+    folder = store.root / COPIES / f".{Path(key).name}.unscored.draft"
+    with store.locked(key):
+        shutil.rmtree(folder / "input", ignore_errors=True)
+        for path in list_files(folder):
+            if not path.stat().st_size:
+                path.unlink()  # stands for a file that the object store had then
+        (folder / "input").mkdir(parents=True, exist_ok=True)
+        try:
+            yield folder
+        except InputError:
+            shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
     """Yield local paths for an input and an output, either of which may be an address.
 
     The input is copied before; the output's files are uploaded after. Those of a folder that the object store already
-    has are empty here.
+    has are empty here. If the process is killed, or the upload fails, the next one with the same places continues.
     """
     if is_address(output) and urlsplit(output).scheme not in OBJECT_STORES:
         raise InputError(f"--output {output}: scores cannot be written there; expected s3://, gs:// or a path")
-    with tempfile.TemporaryDirectory() as scratch:
-        read, written = user_path(source), Path(scratch) / "output" / address_name(output)
+    if not (is_address(source) or is_address(output)):
+        yield str(user_path(source)), output
+        return
+    with scratch_folder(source, output) as scratch:
+        read, written = user_path(source), scratch / "output" / address_name(output)
         if is_address(source):
-            read = Path(scratch) / "input" / address_name(source)
-            read.parent.mkdir()
-            copy_files(source, read)
+            read = scratch / "input" / address_name(source)
+            with explain_os_errors(read):
+                copy_files(source, read)
         if not is_address(output):
             yield str(read), output
             return
         with explained(output):
             files, place = open_place(output)
-            for name in files.find(place) if read.is_dir() else ():
+            for name in {*files.find(place)} - {place} if read.is_dir() else ():
                 written.mkdir(parents=True, exist_ok=True)
                 (written / PurePosixPath(name).name).touch()
         try:

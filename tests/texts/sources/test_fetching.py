@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import socket
 
 import httpx
@@ -62,9 +63,20 @@ def test_a_refused_connection_is_worth_another_try(tmp_path):
 
 def test_a_body_without_end_is_cut_off(mirror, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
-    with pytest.raises(SourceError, match="more than 100000 bytes"):
+    fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
+    with pytest.raises(SourceError, match="more than 100000 bytes, and the server has not declared so many"):
+        fetch(f"{mirror}/undeclared/imdb.npz", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_file_that_the_disk_has_no_space_for_is_refused_before_it_comes(mirror, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=349_999))
+    with pytest.raises(SourceError, match=r"has 350,000 bytes, but the disk of .* has space for 349,999; free space"):
         fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
     assert not (tmp_path / "got").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=350_000))
+    fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
 
 
 def test_a_missing_local_file_is_named(tmp_path):

@@ -2,7 +2,11 @@
 
 import json
 import os
+import shutil
 import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +19,9 @@ from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, SourceError, SourceUnreachable
 from tasks.core.flow_settings import PredictSettings
 from tasks.download import pin
+from tasks.store.pruning import prune
 from tasks.store.step import planning
+from tasks.texts.sources import remote
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.remote import dataset_path, local_places
 from tests.support.object_store import BUCKET, SECRET, make_bucket, seaweedfs
@@ -204,11 +210,29 @@ def test_a_file_on_a_web_server_is_read_once(tmp_path, store, said):
         settings = DataSettings(dataset=f"{url}/plain/reviews.csv")
         assert pin(settings, said.append) == pin(settings, said.append)
         assert seen["/plain/reviews.csv"] == 1
-        with pytest.raises(SourceUnreachable):
-            pin(DataSettings(dataset=f"{url}/short/reviews.csv"), said.append)
         with pytest.raises(SourceError, match="404"):
             pin(DataSettings(dataset=f"{url}/plain/none.csv"), said.append)
+        assert seen["/plain/none.csv"] == 1
     assert dataset_path(settings).read_text() == TABLE
+
+
+def test_a_copy_that_is_cut_off_is_tried_again(tmp_path, store, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "RETRY_SECONDS", (0, 0))
+    (tmp_path / "reviews.csv").write_text(TABLE)
+    with serving(tmp_path) as (url, seen):
+        assert dataset_path(SourceSettings(dataset=f"{url}/cut/reviews.csv")).read_text() == TABLE
+        assert seen["/cut/reviews.csv"] == 2
+        assert "cannot be fetched" in caplog.text
+        with pytest.raises(SourceUnreachable):
+            dataset_path(SourceSettings(dataset=f"{url}/short/reviews.csv"))
+        assert seen["/short/reviews.csv"] == 3
+
+
+def test_what_the_disk_has_no_space_for_is_refused_before_it_comes(store, bucket, monkeypatch):
+    bucket.pipe(f"{BUCKET}/large/a.csv", TABLE.encode())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=10))
+    with pytest.raises(SourceError, match=rf"s3://{BUCKET}/large: has {len(TABLE):,} bytes, but .* space for 10"):
+        dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/large"))
 
 
 def test_a_folder_in_an_object_store_is_read_with_its_splits(tmp_path, store, bucket, said):
@@ -244,7 +268,35 @@ def test_refused_credentials_are_not_shown(store, object_store_server, monkeypat
     assert SECRET not in str(error.value)
 
 
-def test_scores_are_written_where_the_output_says(tmp_path, bucket):
+@contextmanager
+def interrupted_by(error, *places):
+    """Yield the local places, and raise an error at the end."""
+    with pytest.raises(error), local_places(*places) as local:  # noqa: PT012
+        yield local
+        raise error
+
+
+def test_scoring_between_addresses_goes_on_where_it_was_interrupted(store, bucket):
+    bucket.pipe(f"{BUCKET}/cut/a.csv", TABLE.encode())
+    bucket.pipe(f"{BUCKET}/cut/b.csv", TABLE.encode())
+    bucket.pipe(f"{BUCKET}/done/a.csv.parquet", b"scored")
+    places = f"s3://{BUCKET}/cut", f"s3://{BUCKET}/done"
+    with interrupted_by(KeyboardInterrupt, *places) as (_source, output):
+        (Path(output) / ".b.csv.parquet.parts").mkdir()
+        (Path(output) / ".b.csv.parquet.parts" / "000000.parquet").write_bytes(b"part")
+    bucket.rm(f"{BUCKET}/cut/a.csv")
+    bucket.rm(f"{BUCKET}/done/a.csv.parquet")
+    with interrupted_by(InputError, *places) as (source, output):
+        assert [path.name for path in Path(source).iterdir()] == ["b.csv"]
+        assert [path.name for path in Path(output).rglob("*")] == [".b.csv.parquet.parts", "000000.parquet"]
+    assert not list((store / "fetch").iterdir())
+    with interrupted_by(KeyboardInterrupt, *places):
+        pass
+    assert len(prune(store, 0).removed) == 2
+    assert not list((store / "fetch").iterdir())
+
+
+def test_scores_are_written_where_the_output_says(tmp_path, store, bucket):
     for name in ("a.csv", "b.csv"):
         bucket.pipe(f"{BUCKET}/inbox/{name}", TABLE.encode())
     bucket.pipe(f"{BUCKET}/scored/a.csv.parquet", b"old")
