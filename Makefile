@@ -9,6 +9,8 @@ export no_proxy := $(NO_PROXY)
 # pip installs into .venv, whatever the user's variables and pip.conf say.
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT
+# Python keeps what it has compiled: the tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
 # Extras of pyproject.toml: EXTRAS=gpu, or EXTRAS=cpu,s3. After a change between cpu and gpu: make clean.
 EXTRAS ?= cpu
 

@@ -206,6 +206,9 @@ class Silent(ThreadPoolTaskRunner):
 
 def test_a_cluster_that_does_not_answer_ends_a_comparison_before_anything_is_trained(monkeypatch):
     monkeypatch.setattr(runners, "open_runner", lambda _settings: Silent())
+    watched = []
+    monkeypatch.setattr(runners, "start_watchdog", watched.append)
     settings = RunnerSettings(runner="dask", address="tcp://127.0.0.1:1")
     with pytest.raises(RunnerError, match=r"--runner dask: nothing answers at tcp://127.0.0.1:1 \(timed out\)"):
         runners.map_over(train_member, [{}], settings)
+    assert len(watched) == 1

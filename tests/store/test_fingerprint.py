@@ -1,9 +1,14 @@
 import ast
+import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.baseline import baseline
 from tasks.build import build
+from tasks.core.files import digest
+from tasks.core.settings import TrainingSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluate import evaluate
@@ -16,7 +21,18 @@ from tasks.score import score
 from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store import fingerprint as module
-from tasks.store.fingerprint import EXCLUDED, fingerprint, is_in, parse, project_modules
+from tasks.store.artifact import Artifact
+from tasks.store.fingerprint import (
+    EXCLUDED,
+    causes_of,
+    describe_causes,
+    find_causes,
+    fingerprint,
+    is_in,
+    parse,
+    project_modules,
+)
+from tasks.store.store import Store
 from tasks.train import train
 
 STEPS = [
@@ -143,3 +159,63 @@ def test_a_parse_that_another_thread_disturbs_is_repeated(monkeypatch, tmp_path)
     assert parse(tmp_path / "a.py").body
     with pytest.raises(SystemError):
         parse(tmp_path / "b.py")
+
+
+CHANGES = {
+    "training.epochs": 6,
+    "training.batch_size": 7,
+    "training.learning_rate": 0.5,
+    "training.early_stopping_patience": 3,
+    "training.keep_best": True,
+}
+
+
+def artifact(key: str, content: str) -> Artifact:
+    return Artifact(key=key, files={"a": {"size": 1, "sha256": content}})
+
+
+def made_of(change: str = "") -> dict:
+    fields = {name.partition(".")[2]: value for name, value in CHANGES.items() if name == change}
+    inputs = {
+        "built": artifact("build/1", "other" if change == "built" else "aa"),
+        "padded": artifact("pad/1", "other" if change == "padded" else "bb"),
+        "learned": artifact("phrases/1", "cc") if change == "learned" else None,
+        "settings": TrainingSettings(**fields),
+    }
+    return train.made_of(inputs)
+
+
+MODULES = sorted(name for name in made_of() if name.startswith(("module ", "library ")))
+
+
+@settings(max_examples=40)
+@given(st.sampled_from([*CHANGES, "built", "padded", "learned", *MODULES]))
+def test_the_cause_is_what_was_changed(changed):
+    before, after = made_of(), made_of(changed)
+    if changed in MODULES:
+        after[changed] = "9.9.9"
+    (cause,) = find_causes(before, after)
+    assert cause.name == changed.rpartition(" ")[2]
+    assert cause.name in str(cause)
+    if changed in CHANGES:
+        assert str(cause) == f"{changed} {cause.before if cause.before is not None else 'none'} → {CHANGES[changed]}"
+
+
+def test_settings_come_first_and_the_nearest_artifact_counts(tmp_path):
+    store = Store(tmp_path)
+    old = {"setting data.maxlen": 9, "setting data.padding": "pre", "input encoded": "aa", "library numpy": "1"}
+    for number, parts in enumerate([old, old | {"setting data.maxlen": 8, "library numpy": "0"}]):
+        store.get_or_make(f"pad/{number}", lambda folder: {}, made_of=parts)
+    causes = causes_of("pad", old | {"input encoded": "bb", "setting data.maxlen": 7}, store)
+    assert [str(cause) for cause in causes] == ["data.maxlen 9 → 7", "input encoded changed"]
+    assert describe_causes(causes) == "data.maxlen 9 → 7, and 1 more"
+    assert causes_of("train", old, store) is None
+
+
+def test_an_artifact_of_an_earlier_version_stays_whole(tmp_path):
+    """Its manifest does not say what its key was made of."""
+    made, _ = Store(tmp_path).get_or_make("pad/1", lambda folder: {})
+    content = made.model_dump(mode="json", exclude={"made_of"})
+    (tmp_path / "pad/1/artifact.json").write_text(json.dumps({"content": content, "sha256": digest(content)}))
+    assert Store(tmp_path).find("pad/1") == made
+    assert causes_of("pad", {"library numpy": "1"}, Store(tmp_path)) is None

@@ -7,11 +7,12 @@ from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from tasks.core.data_settings import DataSettings, PadSettings
+from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import SliceSettings, TrainingSettings
 from tasks.pad import pad
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, Resume
-from tasks.store.step import step
+from tasks.store.step import planning, step
 from tasks.store.store import Store
 
 
@@ -137,3 +138,39 @@ def test_a_step_that_resumes_gets_the_key_of_what_its_interruptions_share(store)
     assert taken[2].key != taken[0].key
     # A retry of a refreshed step runs again, and may use what the first attempt finished.
     assert [resume.ignored for resume in taken] == [False, False, True, False, False]
+
+
+@step(resumes_on=lambda settings: settings.model_copy(update={"epochs": 1}))
+def build(*, settings: TrainingSettings, resume: Resume, folder: Path) -> None:
+    (folder / "made.txt").write_text(str(settings.epochs))
+
+
+def test_a_plan_says_what_would_run_and_why_and_writes_nothing(store):
+    five = {"settings": TrainingSettings()}
+    made, plan = build.run(five)
+    assert (plan.status, plan.cause) == ("runs", "first run")
+    files = sorted(store.rglob("*"))
+    with planning() as plans:
+        assert build(**five) == made
+        absent = build(settings=TrainingSettings(epochs=6))
+        padded = pad(encoded=Artifact(key="encode/unknown", files={}), settings=DataSettings())
+    assert [(plan.step, plan.status, plan.cause) for plan in plans] == [
+        ("build", "cached", ""),
+        ("build", "runs", "training.epochs 5 → 6"),
+        ("pad", "unknown", "encode has not run"),
+    ]
+    assert not absent.files
+    assert not padded.files
+    assert sorted(store.rglob("*")) == files
+
+
+def test_a_plan_knows_after_which_epoch_a_training_resumes(store):
+    build.run({"settings": TrainingSettings()})
+    more = {"settings": TrainingSettings(epochs=6)}
+    kept = store / CHECKPOINTS / build.resume_key(more)
+    kept.mkdir(parents=True)
+    for epoch in (4, 5):
+        (kept / f"epoch-{epoch:05d}.json").touch()
+    with planning() as plans:
+        build(**more)
+    assert (plans[0].status, plans[0].cause) == ("resumes", "training.epochs 5 → 6, resumed after epoch 5")
