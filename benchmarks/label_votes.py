@@ -38,7 +38,7 @@ def rank_rows(run: str) -> pa.Table:
     for source, rows in places_of_rows(downloaded, settings, len(scores[0].labels)):
         order = np.argsort(rows)
         number = np.empty(len(rows), np.int64)
-        number[order] = read_rows(downloaded, source, rows[order])[1]
+        number[order] = read_rows(downloaded, source, rows[order])["row"]
         numbers.append(number)
     ours, theirs = rank_labels(labels, shares)[1], 1 - get_label_quality_scores(labels, shares)
     return pa.table({"row": np.concatenate(numbers) - 1, "ours": ours, "cleanlab": theirs})

@@ -12,7 +12,7 @@ from tasks.store.step import step
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import WordRanks, order_texts, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
-from tasks.texts.groups import keep_together, write_groups
+from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import reorder
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_limits import WordCheck
@@ -67,9 +67,7 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     limit = limit_of(word_ranks, settings)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    orders = order_texts(word_ranks.labels, settings)
-    if settings.whole_groups:
-        orders["train"] = keep_together(orders["train"], word_ranks.groups)
+    orders = order_texts(word_ranks.labels, settings, word_ranks.groups if settings.whole_groups else None)
     labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
     names = Dataset.read(downloaded).labels
     check_labels(labels, names)

@@ -15,7 +15,6 @@ from tasks.evaluation.scores import Scores, by_label, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.downloaded import groups_of, order_texts, read_labels, read_rows
-from tasks.texts.groups import keep_together
 from tasks.texts.padded import SPLITS
 from tasks.texts.tables.writing import write_csv
 
@@ -74,9 +73,8 @@ def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
 def places_of_rows(downloaded: Path, settings: EncodeSettings, train_rows: int) -> list[tuple[str, np.ndarray]]:
     """Return the split of the download that each of `SPLITS` is from, and the row numbers in it."""
     labels = read_labels(downloaded)
-    orders = order_texts(labels, settings)
-    if settings.whole_groups:
-        orders["train"] = keep_together(orders["train"], groups_of(downloaded / TEXTS, labels["train"]))
+    groups = groups_of(downloaded / TEXTS, labels["train"]) if settings.whole_groups else None
+    orders = order_texts(labels, settings, groups)
     train, rest = np.split(orders["train"], [train_rows])
     validation = ("validation", orders["validation"]) if "validation" in orders else ("train", rest)
     return [("train", train), validation, ("test", orders["test"])]
@@ -100,7 +98,7 @@ def label_check(
         order = np.argsort(rows)
         order = order[(likelier != labels)[first + order]]
         at, first = first + order, first + len(rows)
-        file, row, text = read_rows(downloaded, source, rows[order])
+        file, row, text = read_rows(downloaded, source, rows[order]).columns
         columns = file, row, [split] * len(at), text, names[labels[at]], names[likelier[at]], contradiction[at]
         tables.append(pa.table(dict(zip(COLUMNS, columns, strict=True))))
     issues = pa.concat_tables(tables)

@@ -136,9 +136,7 @@ def score_rows(
         "dataset_sha256": classifier.facts.dataset_sha256,
         "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
     }
-    options = ReadOptions(
-        settings.text_column, encoding=settings.encoding, delimiter=settings.delimiter, quoting=settings.quoting
-    )
+    options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
     state = digest(about | asdict(options) | {"words": settings.explain}).encode()
     with explain_os_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)

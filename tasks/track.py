@@ -232,7 +232,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
             version = find_registered(client, uri, model, packaged)
             is_new = run is None or version is None
             if run is None or version is None:
-                reviews = identify_texts(folders["download"], settings.data.shuffle_seed, settings.data.max_reviews)
+                reviews = identify_texts(folders["download"], settings.data)
                 tags = describe_version(settings, dataset, packaged, reviews)
                 run = run or log_run(client, experiment, folders, settings, reviews, describe_run(content) | tags, tags)
                 version = version or register(client, uri, run, model, tags)

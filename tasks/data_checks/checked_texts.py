@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.texts.dataset import TEXTS
-from tasks.texts.downloaded import ROWS_PER_PART, read_arrays, take_rows
+from tasks.texts.downloaded import ROWS_PER_PART, read_arrays, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources import imdb
 from tasks.texts.tables.reading import iterate_rows
@@ -101,14 +101,5 @@ def check_rows(path: Path) -> CheckedTexts:
         splits=splits,
         total=total,
         damaged=dict(zip(DAMAGE, flags, strict=True)),
-        origins=lambda rows: read_origins(path, numbers[rows]),
+        origins=lambda rows: read_rows(path.parent, None, numbers[rows]),
     )
-
-
-def read_origins(path: Path, rows: np.ndarray) -> pa.Table:
-    """Return file, row and text of some rows of texts.parquet, (n,) distinct numbers in order."""
-    names = [name for name in ("file", "row", "text") if name in pq.read_schema(path).names]
-    table = take_rows(iterate_rows(path, names, ROWS_PER_PART), rows)
-    if "row" not in names:
-        table = pa.table({"file": [path.name] * len(rows), "row": rows + 1, "text": table["text"]})
-    return table

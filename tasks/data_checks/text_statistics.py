@@ -41,25 +41,18 @@ def measure_shifts(
     """
     edges = np.unique(np.quantile(lengths[splits == TRAIN], np.arange(1, LENGTH_BINS) / LENGTH_BINS))
     split_of_word = np.repeat(splits, lengths)
-    counts = [np.bincount(words[split_of_word == place], minlength=size) for place in range(len(PLACES) - 1)]
-    in_bins = [
-        np.bincount(np.searchsorted(edges, lengths[splits == place]), minlength=len(edges) + 1)
-        for place in range(len(PLACES) - 1)
-    ]
     shifts = {}
     for place in (VALIDATION, TEST):
-        if min(sum(in_bins[TRAIN]), sum(in_bins[place])) < MIN_ROWS:
+        if min((splits == TRAIN).sum(), (splits == place).sum()) < MIN_ROWS:
             continue
+        counts = [np.bincount(words[split_of_word == its], minlength=size) for its in (TRAIN, place)]
+        bins_of_texts = (np.searchsorted(edges, lengths[splits == its]) for its in (TRAIN, place))
+        in_bins = (np.bincount(its, minlength=len(edges) + 1).tolist() for its in bins_of_texts)
         # Words of their own bin are frequent enough for their shares to differ little by chance.
-        bins = min(WORD_BINS, int(min(counts[TRAIN].sum(), counts[place].sum())) // WORDS_PER_BIN)
-        frequent = np.argsort(-counts[TRAIN], kind="stable")[:bins]
-        both = (
-            [*its[frequent].tolist(), int(its.sum() - its[frequent].sum())] for its in (counts[TRAIN], counts[place])
-        )
-        shifts[PLACES[place]] = {
-            "length": stability_index(in_bins[TRAIN].tolist(), in_bins[place].tolist()),
-            "words": stability_index(*both),
-        }
+        bins = min(WORD_BINS, int(min(its.sum() for its in counts)) // WORDS_PER_BIN)
+        frequent = np.argsort(-counts[0], kind="stable")[:bins]
+        both = ([*its[frequent].tolist(), int(its.sum() - its[frequent].sum())] for its in counts)
+        shifts[PLACES[place]] = {"length": stability_index(*in_bins), "words": stability_index(*both)}
     return shifts
 
 

@@ -14,7 +14,7 @@ from tasks.core.data_settings import OrderSettings
 from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
-from tasks.texts.groups import block_of
+from tasks.texts.groups import block_of, keep_together
 from tasks.texts.shuffle import SHUFFLED, shuffled_orders
 from tasks.texts.sources import imdb
 from tasks.texts.sources.splitting import hash_all
@@ -90,7 +90,7 @@ def read_texts(downloaded: Path, rule: str) -> WordRanks:
         highest_rank=len(vocabulary),
         parts={split: partial(rank_texts, path, split, words, rule) for split in labels},
         groups=groups_of(path, labels["train"]),
-        name_row=partial(name_text, path),
+        name_row=partial(name_text, downloaded),
     )
 
 
@@ -105,10 +105,16 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     return labels
 
 
-def order_texts(labels: dict[str, np.ndarray], settings: OrderSettings) -> dict[str, np.ndarray]:
-    """Return the row numbers of each split as encoded, before groups are kept together."""
-    rows = {split: len(each) for split, each in labels.items()}
-    return shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+def order_texts(
+    columns: dict[str, np.ndarray], settings: OrderSettings, groups: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the row numbers of each split as encoded, with the training rows of each group together.
+
+    `columns` has a column of each split, of which only the rows count.
+    """
+    rows = {split: len(column) for split, column in columns.items()}
+    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
+    return orders if groups is None else orders | {"train": keep_together(orders["train"], groups)}
 
 
 def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarray | None:
@@ -121,27 +127,28 @@ def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarra
     return ordered
 
 
-def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> tuple[pa.ChunkedArray, ...]:
-    """Return file, row and text of some texts of a split; null if its words are unknown.
+def read_rows(downloaded: Path, split: str | None, rows: np.ndarray) -> pa.Table:
+    """Return file, row and text of some texts of a split, or of texts.parquet; null if its words are unknown.
 
-    `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split and
-    the number from 1.
+    `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split or
+    texts.parquet and the number from 1.
     """
     path = downloaded / TEXTS
     if path.exists():
         names = [name for name in ("file", "row", "text") if name in pq.read_schema(path).names]
         parts = iterate_rows(path, ["split", *names], ROWS_PER_PART)
-        batches = (part.filter(pc.equal(part["split"], split)) for part in parts)
+        batches = (part.filter(pc.equal(part["split"], split)) if split else part for part in parts)
     else:
-        parts = iterate_arrays(downloaded, split, with_texts=True)
+        parts = iterate_arrays(downloaded, str(split), with_texts=True)
         batches = (
             pa.record_batch({"text": pa.nulls(len(hashes), pa.string()) if texts is None else texts})
             for hashes, texts in parts
         )
     table = take_rows(batches, rows)
     if "file" not in table.column_names:
-        return pa.array([split] * len(rows), pa.string()), pa.array(rows + 1), table["text"]
-    return table["file"], table["row"], table["text"]
+        files = pa.array([split or path.name] * len(rows), pa.string())
+        table = table.append_column("file", files).append_column("row", pa.array(rows + 1))
+    return table.select(["file", "row", "text"])
 
 
 def take_rows(batches: Iterable[pa.RecordBatch], rows: np.ndarray) -> pa.Table:
@@ -163,11 +170,9 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     return number.astype(np.int64)
 
 
-def name_text(path: Path, split: str, row: int) -> str:
-    """Return the origin of a split's text, if texts.parquet names it."""
-    if not {"file", "row"} <= set(pq.read_schema(path).names):
-        return f"{split} text {row + 1}"
-    place = pq.read_table(path, columns=["file", "row"], filters=[("split", "=", split)]).slice(row, 1).to_pylist()[0]
+def name_text(downloaded: Path, split: str, row: int) -> str:
+    """Return the file and row of a split's text."""
+    (place,) = read_rows(downloaded, split, np.array([row])).to_pylist()
     return f"{place['file']} row {place['row']}"
 
 
@@ -198,13 +203,13 @@ class Identities:
     left_out: int = 0
 
 
-def identify_texts(downloaded: Path, shuffle_seed: int, max_reviews: int | None) -> Identities:
+def identify_texts(downloaded: Path, settings: OrderSettings) -> Identities:
     """Return the hashes of a download's texts, shuffled and limited as `encode` does."""
     splits = {}
     for split in SHUFFLED:
         hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
         splits[split] = np.concatenate([np.zeros(0, np.uint64), *hashes])
-    orders = shuffled_orders({split: len(hashes) for split, hashes in splits.items()}, shuffle_seed, max_reviews)
+    orders = order_texts(splits, settings)
     kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
     learnt = [hashes for split, hashes in kept.items() if split != "test"]
     left_out = sum(len(splits[split]) - len(hashes) for split, hashes in kept.items())

@@ -85,7 +85,7 @@ def test_each_scored_text_is_found_in_the_download(tmp_path, imdb, values):
 
 
 def test_texts_of_arrays_are_shown_as_words(tmp_path, imdb):
-    files, rows, texts = (column.to_pylist() for column in read_rows(imdb, "test", np.array([3, 70])))
+    files, rows, texts = (column.to_pylist() for column in read_rows(imdb, "test", np.array([3, 70])).columns)
     assert files == ["test", "test"]
     assert rows == [4, 71]
     assert all(text.startswith("word") for text in texts)

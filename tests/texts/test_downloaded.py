@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.data_settings import EncodeSettings
+from tasks.core.data_settings import EncodeSettings, OrderSettings
 from tasks.encode import encode
 from tasks.texts.downloaded import identify_texts, iterate_texts
 from tasks.texts.encoded import encoded_file
@@ -23,9 +23,11 @@ def write_reviews(folder, splits, labels=None):
 
 def test_a_review_is_known_by_its_words_in_any_split_and_order(tmp_path):
     folder = write_reviews(tmp_path, ["train", "train", "validation", "test", "test", "test"])
-    reviews = identify_texts(folder, 113, None)
+    reviews = identify_texts(folder, OrderSettings())
     assert (len(reviews.tested), len(reviews.learnt)) == (3, 3)
-    other = identify_texts(write_reviews(tmp_path, ["test", "test", "train", "train", "train", "test"]), 5, None)
+    other = identify_texts(
+        write_reviews(tmp_path, ["test", "test", "train", "train", "train", "test"]), OrderSettings(shuffle_seed=5)
+    )
     assert set(reviews.learnt) & set(other.tested) == set(np.unique(reviews.learnt)) - set(other.learnt)
     # "A good film." and "a  GOOD film" are one and the same.
     assert len(np.unique(other.tested)) == 2
@@ -39,7 +41,7 @@ def test_who_is_tested_stands_in_the_order_of_the_scores(imdb, tmp_path):
     encoded = pq.read_table(encoded_file(tmp_path, "test"))
     (part,) = iterate_texts(imdb, "test")
     text_of = dict(zip(part[0].tolist(), part[1].to_pylist(), strict=True))
-    reviews = identify_texts(imdb, settings.shuffle_seed, settings.max_reviews)
+    reviews = identify_texts(imdb, settings)
     assert len(reviews.tested) == 50
     for review, ids in zip(reviews.tested.tolist(), encoded["tokens"].to_pylist(), strict=True):
         assert [int(word.removeprefix("word")) + 3 for word in text_of[review].split()] == ids[1:]
@@ -47,19 +49,19 @@ def test_who_is_tested_stands_in_the_order_of_the_scores(imdb, tmp_path):
 
 def test_arrays_without_their_word_index_are_the_same_reviews(imdb, tmp_path):
     shutil.copyfile(imdb / "imdb.npz", tmp_path / "imdb.npz")
-    with_words, without = (identify_texts(folder, 113, None) for folder in (imdb, tmp_path))
+    with_words, without = (identify_texts(folder, OrderSettings()) for folder in (imdb, tmp_path))
     assert (with_words.tested == without.tested).all()
     assert [texts for _hashes, texts in iterate_texts(tmp_path, "test")] == [None]
 
 
 def test_an_empty_split_is_no_review(tmp_path):
     folder = write_reviews(tmp_path, ["train", "test"])
-    assert len(identify_texts(folder, 113, None).learnt) == 1
+    assert len(identify_texts(folder, OrderSettings()).learnt) == 1
     assert [len(hashes) for hashes, _texts in iterate_texts(folder, "validation")] in ([], [0])
 
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_reviews_that_a_trial_leaves_out_are_left_out(tmp_path, limit):
     folder = write_reviews(tmp_path, ["train", "train", "train", "test", "test", "test"])
-    reviews = identify_texts(folder, 113, limit)
+    reviews = identify_texts(folder, OrderSettings.model_construct(shuffle_seed=113, max_reviews=limit))
     assert (len(reviews.tested), len(reviews.learnt)) == (limit, limit)

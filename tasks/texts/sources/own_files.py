@@ -58,16 +58,8 @@ def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dic
 
 def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn | None = None) -> ReadOptions:
     """Return how to read columns of the files, each with the flag that names it."""
-    return ReadOptions(
-        settings.text_column,
-        columns,
-        settings.encoding,
-        settings.delimiter,
-        "--data.",
-        settings.quoting,
-        warn,
-        settings.label_column,
-    )
+    same = settings.model_dump(include={"text_column", "label_column", "encoding", "delimiter", "quoting"})
+    return ReadOptions(columns=columns, flags="--data.", warn=warn, **same)
 
 
 def hash_dataset(settings: SourceSettings) -> str:
@@ -119,13 +111,9 @@ def stage_rows(
     path: Path, settings: SourceSettings, labels: Labels, corrections: Corrections, staged: Path, warn: Warn
 ) -> dict[int, int] | None:
     """Write the rows of all files that are trained on, and return the result of `choose_splits` if names say it."""
-    usual = {
-        settings.text_column: "--data.text-column",
-        settings.label_column: "--data.label-column",
-        settings.split_column: "--data.split-column",
-        settings.group_column: "--data.group-column",
-    }
-    options = read_options(settings, {column: flag for column, flag in usual.items() if column}, warn)
+    named = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
+    flags = {column: f"--data.{kind}-column" for kind, column in named.items() if column}
+    options = read_options(settings, flags, warn)
     files = labelled_files(path)
     splits, empty, unlabelled = splits_by_name(files, path, settings), list[str](), list[str]()
     read: dict[Path, int | None] = {}
