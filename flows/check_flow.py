@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tasks.core.data_settings import is_address
 from tasks.core.errors import PipelineError, print_error
 from tasks.core.files import replace_file, written_as_newest
 from tasks.core.flow_settings import CheckSettings
@@ -20,7 +21,7 @@ from tasks.reporting.screen import accept_any_character, show_check
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.datasets import check_dataset, fetch_dataset
 from tasks.texts.sources.layouts import describe_unread
-from tasks.texts.sources.remote import find_copy
+from tasks.texts.sources.remote import copy_dataset, find_copy
 
 ABOUT = """Find what is wrong with texts before training: duplicates, texts in two splits, giveaways, damage, shifts.
 
@@ -34,6 +35,8 @@ def check(settings: CheckSettings, program: str, *, as_json: bool) -> int:
     def warn(message: str) -> None:
         print_error(program, message)
 
+    if is_address(settings.dataset):
+        warn(copy_dataset(settings.data, refresh=settings.data.refresh)[1])
     path = find_copy(settings.data) if settings.data.is_own else None
     if path and (unread := describe_unread(path)):
         warn(unread)

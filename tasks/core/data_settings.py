@@ -136,6 +136,13 @@ class SourceSettings(Settings):
         return self
 
 
+class CopiedSettings(SourceSettings):
+    """What reads texts at an address."""
+
+    refresh: bool = False
+    """your texts at an address: read them again, and say whether they changed, instead of the copy in the store"""
+
+
 class OrderSettings(Settings):
     """The order of the texts, and how many of them are used."""
 
@@ -194,11 +201,9 @@ class PadSettings(Settings):
     """share of the training texts, from their end, used for validation"""
 
 
-class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings):
+class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings, CopiedSettings):
     """Where texts come from, and how they are encoded and padded."""
 
-    refresh: bool = False
-    """your texts at an address: read them again, and say whether they changed, instead of the copy in the store"""
     on_unreachable: Literal["sample", "fail"] = "sample"
     """if the Keras host is unreachable: use the rotten-tomatoes sample, or fail"""
 

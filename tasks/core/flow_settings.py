@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import ModelName, Settings, Share
-from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting, SourceSettings
+from tasks.core.data_settings import Address, CopiedSettings, Delimiter, EncodingName, Quoting
 from tasks.core.settings import RunSettings
 
 STDIN = "-"
@@ -98,7 +98,7 @@ class CheckSettings(CheckLimits):
 
     dataset: CliPositionalArg[str] = Field(min_length=1)
     """your texts, as of --data.dataset"""
-    data: SourceSettings = SourceSettings()
+    data: CopiedSettings = CopiedSettings()
     """how to read and split them"""
     strict: bool = False
     """exit with status 1 if a limit is exceeded"""

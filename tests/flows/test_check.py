@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import command
+from tests.support.web import serving
 
 PROJECT = Path(__file__).parents[2]
 
@@ -62,6 +63,15 @@ def test_findings_are_shown_and_kept(texts, call, store):
     assert ("201", "near-duplicate of tickets.csv row 101, labelled no") in [
         (its["row"], its["finding"]) for its in suspects
     ]
+
+
+def test_texts_at_an_address_are_read_again_when_asked(texts, call):
+    with serving(texts.parent) as (url, seen):
+        for flag, age in (("", "read"), ("", "the copy in the store is used; --data.refresh reads it again"),
+                          ("--data.refresh", "read again: unchanged")):  # fmt: skip
+            status, output, errors = call(f"{url}/plain/tickets.csv", *FLAGS, *filter(None, [flag]))
+            assert (status, "300 texts" in output, f"/plain/tickets.csv: {age}\n" in errors) == (0, True, True)
+        assert seen["/plain/tickets.csv"] == 2
 
 
 def test_strict_exits_with_one_if_a_limit_is_exceeded(texts, call):
