@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from prefect import flow, get_run_logger
-
 from flows.trials import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.errors import PipelineError, TrainingError
@@ -23,7 +21,7 @@ from tasks.pad import pad
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
-from tasks.store.step import planning
+from tasks.store.step import flow, planning, run_logger
 
 PRESETS = ("fast", "tuned")
 FAST_BY_LINEAR = 4.0  # the ratio of their seconds, which both grow with the rows and words
@@ -90,7 +88,7 @@ class Auto:
         self.tried.append({"stage": stage, "seconds": seconds, "value": value, "note": note})
         result, best = note or f"validation {self.metric} {value:.4f} in {seconds:.0f} s", self.best()
         lead = f"best so far: {best['stage']}, {best['value']:.4f}; {self.left():.0f} s left"
-        get_run_logger().info("auto: %s: %s; %s", stage, result, lead)
+        run_logger().info("auto: %s: %s; %s", stage, result, lead)
         return value is not None
 
     def search_around(self, leader: dict[str, Any]) -> None:
@@ -112,13 +110,13 @@ class Auto:
             predicted = max(predicted, self.tried[-1]["seconds"])
 
 
-@flow(name="imdb-pipeline-search", persist_result=False)
+@flow("imdb-pipeline-search")
 def search_flow(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
     """Run the trials that are missing, and return all."""
     return search(settings, downloaded)
 
 
-@flow(name="imdb-pipeline-linear", persist_result=False)
+@flow("imdb-pipeline-linear")
 def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
     """Fit the linear model, and return its cost on the validation texts."""
     baselined = fit_linear(settings, downloaded)
@@ -171,7 +169,7 @@ def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
     """Train the network of a stage within so many seconds, and return the cost of the epoch that is kept."""
     network = auto.networks[stage]
     named = trial_flow.with_options(flow_run_name=stage, timeout_seconds=seconds)
-    costs = named(network, auto.downloaded)
+    costs: list[float] = named(network, auto.downloaded)
     return min(costs) if network.training.keep_best else costs[-1]
 
 
@@ -186,7 +184,7 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
     record = {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
     if not auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
-        get_run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
+        run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
         return smallest_network(auto.networks["fast"]), record
     auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
     auto.search_around(auto.best(network=True))

@@ -8,10 +8,6 @@ from tasks.reporting.command_line import read_preset, run_flow
 from functools import partial
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
 from flows.trials import search
@@ -25,13 +21,15 @@ from tasks.reporting.screen import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import steps_of, unfinished_step
-from tasks.store.step import planning
+from tasks.store.step import flow, planning, run_logger, task
 from tasks.texts.sources.datasets import check_dataset
 
 
-@flow(name="imdb-pipeline-member", persist_result=False)
+@flow("imdb-pipeline-member")
 def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
     """Run the steps for one member and one seed; raise MemberError, which names the step, if one fails."""
+    from prefect.runtime import flow_run
+
     run = str(flow_run.id)
     try:
         artifacts = train_and_evaluate(settings, downloaded)
@@ -41,7 +39,7 @@ def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
     return MemberRun(artifacts, steps_of(run))
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{member.name}")
+@task("{member.name}")
 def train_member(member: Member, downloaded: Artifact) -> Outcome:
     """Run a member with each of its seeds, until one fails."""
     done: list[MemberRun] = []
@@ -50,12 +48,12 @@ def train_member(member: Member, downloaded: Artifact) -> Outcome:
             named = member_flow.with_options(flow_run_name=f"{member.name}, seed {run.training.seed}")
             done.append(named(run, downloaded))
         except Exception as error:
-            get_run_logger().error("%s failed at %s; the others go on", member.name, describe(error))
+            run_logger().error("%s failed at %s; the others go on", member.name, describe(error))
             return Outcome(member, done, describe(error))
     return Outcome(member, done)
 
 
-@flow(name="imdb-pipeline-compare", persist_result=False)
+@flow("imdb-pipeline-compare")
 def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     """Train recurrent networks with the same budget and compare them; validation texts choose the best.
 
@@ -79,7 +77,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
         try:
             track_comparison(folder, settings.tracking, uri)
         except RegistryError as error:
-            get_run_logger().warning("%s; the comparison is complete, but not logged there", error)
+            run_logger().warning("%s; the comparison is complete, but not logged there", error)
     return folder
 
 

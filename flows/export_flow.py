@@ -8,8 +8,6 @@ from tasks.reporting.command_line import run_flow
 from functools import partial
 from typing import Any
 
-from prefect import flow
-
 from tasks.core.flow_settings import ExportSettings
 from tasks.core.paths import user_path
 from tasks.export import check_place_of, export
@@ -17,9 +15,10 @@ from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_export
 from tasks.store.fingerprint import StepPlan
+from tasks.store.step import flow
 
 
-@flow(name="imdb-pipeline-export", persist_result=False)
+@flow("imdb-pipeline-export")
 def export_flow(settings: ExportSettings) -> dict[str, Any]:
     """Write a SavedModel for TensorFlow or TensorFlow Serving, or an ONNX model, that runs without this project.
 

@@ -9,24 +9,23 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from prefect import flow, get_run_logger
-
 from tasks.core.environment import store_root
 from tasks.core.flow_settings import HousekeepingSettings
 from tasks.reporting.screen import show_inventory
 from tasks.store.fingerprint import StepPlan
 from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
 from tasks.store.pruning import Pruned, prune
+from tasks.store.step import flow, run_logger
 
 NAMED = 20
 NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, and are left as they are:
   %s%s"""
 
 
-@flow(name="imdb-pipeline-housekeeping", persist_result=False)
+@flow("imdb-pipeline-housekeeping")
 def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:
     """List the store's artifacts, verify their hashes, or prune those that no run uses any longer."""
-    root, logger, is_verified = store_root(), get_run_logger(), settings.action == "verify"
+    root, logger, is_verified = store_root(), run_logger(), settings.action == "verify"
     if settings.action == "prune":
         found = prune(root, settings.days)
     else:

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
-
 from flows.auto import choose_settings, plan_stages
 from flows.diff import show_repetition
 from flows.trials import train_network
@@ -41,12 +39,12 @@ from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
-from tasks.store.step import planning, step_logger
+from tasks.store.step import flow, is_planning, planning, run_logger
 from tasks.texts.sources.datasets import check_dataset
 from tasks.track import track
 
 
-@flow(name="imdb-pipeline", persist_result=False)
+@flow("imdb-pipeline")
 def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     """Train and evaluate a recurrent text classifier, register it, and decide whether it serves.
 
@@ -95,7 +93,7 @@ def check_tracking(settings: RunSettings) -> str | None:
     """Return the registry's address; warn, before anything is trained, if its server cannot be used."""
     uri = tracking_uri() if settings.tracking.enabled else None
     if uri and (fault := find_fault(uri)):
-        get_run_logger().warning("MLflow at %s %s. The run goes on, and tries again at its end.", uri, fault)
+        run_logger().warning("MLflow at %s %s. The run goes on, and tries again at its end.", uri, fault)
     return uri
 
 
@@ -136,7 +134,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
 
 def download_dataset(data: DataSettings) -> Artifact:
     """Download the dataset, or the sample if the Keras host cannot be reached and the settings allow it."""
-    data, sample = pin(data, step_logger().warning), SourceSettings(dataset="rotten-tomatoes")
+    data, sample = pin(data, run_logger().warning), SourceSettings(dataset="rotten-tomatoes")
     # A named source is wanted, and nothing in its place.
     may_replace = data.dataset == "imdb" and not (data.source or data.word_index) and data.on_unreachable == "sample"
     # If the sample is cached, one attempt at the host is enough: an offline run starts at once.
@@ -146,10 +144,10 @@ def download_dataset(data: DataSettings) -> Artifact:
     except SourceUnreachable as unreachable:
         if not may_replace:
             raise SourceUnreachable(f"{unreachable}\n{REMEDIES}") from unreachable
-        get_run_logger().warning(SAMPLE_NOTICE, unreachable)
+        run_logger().warning(SAMPLE_NOTICE, unreachable)
         downloaded = download(settings=sample)
-    if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
-        tag_flow_run(f"dataset:{dataset['name']}")
+    if not is_planning():
+        tag_flow_run(f"dataset:{downloaded.meta['dataset']['name']}")
     return downloaded
 
 
@@ -169,7 +167,7 @@ def track_and_promote(
         downloaded, metric = artifacts.downloaded, settings.evaluation.metric
         return tracking, promote(tracking=tracking, downloaded=downloaded, settings=settings.promotion, metric=metric)
     except RegistryError as error:
-        get_run_logger().warning(UNTRACKED_NOTICE, error, " not logged, and" if tracking is None else "")
+        run_logger().warning(UNTRACKED_NOTICE, error, " not logged, and" if tracking is None else "")
         return tracking, None
 
 

@@ -15,8 +15,6 @@ if __name__ == "__main__":
     if (status := score_without_prefect()) is not None:
         raise SystemExit(status)
 
-from prefect import flow, get_run_logger
-
 from flows.runners import map_over
 from tasks.core.errors import InputError, describe
 from tasks.core.flow_settings import STDIN, PredictSettings
@@ -26,6 +24,7 @@ from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_prediction
 from tasks.store.fingerprint import StepPlan
+from tasks.store.step import flow, run_logger
 from tasks.texts.sources.layouts import describe_unread, label_folders
 from tasks.texts.sources.remote import local_places
 from tasks.texts.tables.table_files import describe_skipped, files_within
@@ -33,7 +32,7 @@ from tasks.texts.tables.table_files import describe_skipped, files_within
 LABEL_FOLDERS_HINT = "; to score a folder of .txt files per label, name a file with --output: one table has all texts"
 
 
-@flow(name="imdb-pipeline-predict", persist_result=False)
+@flow("imdb-pipeline-predict")
 def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     """Score one text, the rows of a file, or the files of a folder that have no scores yet.
 
@@ -62,7 +61,7 @@ def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     source, is_one = user_path(settings.input or ""), is_one_table(settings)
     if skipped := describe_unread(source) if is_one else describe_skipped(source):
         hint = "" if is_one or files_within(source) or not label_folders(source) else LABEL_FOLDERS_HINT
-        get_run_logger().warning(skipped + hint)
+        run_logger().warning(skipped + hint)
     results = [predict(settings, uri)] if settings.runner == "none" else predict_in_parallel(settings, uri)
     joined: dict[str, Any] = {"files": [], "refused": []}
     for result in results:

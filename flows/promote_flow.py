@@ -8,8 +8,6 @@ from tasks.reporting.command_line import run_flow
 from functools import partial
 from typing import Any
 
-from prefect import flow
-
 from tasks.core.flow_settings import PromoteSettings
 from tasks.promote import list_champions, make_champion, promote
 from tasks.registry import versions
@@ -20,10 +18,11 @@ from tasks.run_folder import complete_run_folder, read_run
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
+from tasks.store.step import flow
 from tasks.track import track
 
 
-@flow(name="imdb-pipeline-promote", persist_result=False)
+@flow("imdb-pipeline-promote")
 def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
     """Make a registered version the champion, or track a finished run that could not be tracked and decide on it.
 

@@ -7,14 +7,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from prefect import Task, get_run_logger
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
-
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
 from tasks.core.flow_settings import RunnerSettings
 from tasks.core.watchdog import start_watchdog
 from tasks.store.inventory import announce_use
+from tasks.store.step import Deferred, run_logger
 
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
@@ -36,7 +34,7 @@ def share_processors(at_once: int) -> None:
 ROUNDS = 3  # of attempts for calls that are lost with a killed process
 
 
-def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: RunnerSettings) -> list[Any]:
+def map_over(task: Deferred[..., Any], calls: Sequence[dict[str, Any]], settings: RunnerSettings) -> list[Any]:
     """Run the task for each of `calls`, its arguments by name; return results in order, with errors in their place.
 
     Calls lost with a killed process are repeated, and continue after their finished steps. Raise RunnerError if the
@@ -54,7 +52,7 @@ def map_over(task: Task[..., Any], calls: Sequence[dict[str, Any]], settings: Ru
         todo = [at for at in todo if isinstance(found[at], Exception) and not isinstance(found[at], PipelineError)]
         if not todo:
             break
-        get_run_logger().warning("%s: %d of %d lost with a process that ended", task.name, len(todo), len(calls))
+        run_logger().warning("%s: %d of %d lost with a process that ended", task.name, len(todo), len(calls))
     return [found[at] for at in range(len(calls))]
 
 
@@ -67,7 +65,7 @@ def result_or_error(result: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
+def begun_runner(settings: RunnerSettings) -> Iterator[Any]:
     """Start the runner and stop it at the end; raise RunnerError if it is not installed or does not answer.
 
     Its processes end with this one, even if this one is killed.
@@ -83,15 +81,17 @@ def begun_runner(settings: RunnerSettings) -> Iterator[TaskRunner[Any]]:
         yield runner
 
 
-def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
+def open_runner(settings: RunnerSettings) -> Any:
     """Return the runner that the settings name, a context manager; raise RunnerError if it is not installed."""
+    from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
     kind, workers = settings.runner, settings.workers or 2
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers)
     if kind == "processes":
         return ProcessPoolTaskRunner(max_workers=workers, initializer=share_processors, initargs=(workers,))
     try:
-        runner: Any = getattr(importlib.import_module(f"prefect_{kind}"), f"{kind.capitalize()}TaskRunner")
+        runner = getattr(importlib.import_module(f"prefect_{kind}"), f"{kind.capitalize()}TaskRunner")
     except ImportError as error:
         raise RunnerError(f"--runner {kind} needs prefect-{kind} ({error}): pip install '.[{kind}]'") from error
     options: dict[str, Any] = {"address": settings.address}
@@ -102,5 +102,4 @@ def open_runner(settings: RunnerSettings) -> TaskRunner[Any]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         environment = {"env_vars": fair_share(workers)}
         options = {"init_kwargs": {"num_cpus": workers, "include_dashboard": False, "runtime_env": environment}}
-    made: TaskRunner[Any] = runner(**options)
-    return made
+    return runner(**options)

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prefect import flow, get_run_logger
-
 from tasks.build import build
 from tasks.core.files import digest
 from tasks.core.flow_settings import CompareSettings
@@ -18,6 +16,7 @@ from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.store.artifact import Artifact
 from tasks.store.shared_store import open_store
+from tasks.store.step import flow, run_logger
 from tasks.train import train
 
 
@@ -50,7 +49,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
 
     with store.locked(f"search/{name}"):
         study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)
-        say, keep_best = get_run_logger().info, settings.training.keep_best
+        say, keep_best = run_logger().info, settings.training.keep_best
         run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, say=say)
         return finished_trials(study)
 
@@ -73,7 +72,7 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
             return  # it stopped early, by its own rule
 
 
-@flow(name="imdb-pipeline-trial", persist_result=False)
+@flow("imdb-pipeline-trial")
 def trial_flow(settings: RunSettings, downloaded: Artifact) -> list[float]:
     """Train one trial, and return the cost after each epoch."""
     history = Training.read(open_store().path(train_trial(settings, downloaded))).history

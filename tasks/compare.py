@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
 
 from tasks.core.files import digest, written_as_newest
 from tasks.core.flow_settings import CompareSettings
@@ -25,6 +22,7 @@ from tasks.reporting.pages import read_figures, render, show_comparison_in_prefe
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
 from tasks.store.run_record import TRACK, StepEntry, log_step
 from tasks.store.shared_store import open_store
+from tasks.store.step import run_logger, task
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,11 +120,13 @@ def write_comparison(folder: Path, name: str, settings: CompareSettings, compari
     (folder / COMPARISON_PAGE).write_text(page, encoding="utf-8")
 
 
-@task(cache_policy=NO_CACHE, task_run_name="compare")
+@task("compare")
 def compare(
     settings: CompareSettings, downloaded: Artifact, outcomes: list[Outcome], trials: list[dict[str, Any]]
 ) -> Path:
     """Write the folder of a comparison and return its path."""
+    from prefect.runtime import flow_run
+
     store = open_store()
     with log_step(str(flow_run.id), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
@@ -216,8 +216,10 @@ def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
         return found[0].info.run_id if found else log_whole(client, experiment, folder, comparison, content)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="log the comparison")
+@task("log the comparison")
 def track_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
     """Log a comparison in MLflow, once; each of its members is a run below it."""
+    from prefect.runtime import flow_run
+
     with log_step(str(flow_run.id), TRACK):
-        get_run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))
+        run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))

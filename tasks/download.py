@@ -4,13 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task, exponential_backoff
-
 from tasks.core.data_settings import DataSettings, SourceSettings, is_address
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
-from tasks.store.step import is_planning, step, step_logger
+from tasks.store.step import is_planning, run_logger, step
 from tasks.texts.sources.datasets import fetch_dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import word_index_of
@@ -41,7 +38,7 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
     return settings.model_copy(update={"sha256": sha256})
 
 
-def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     """Return whether a failed download is worth a retry."""
     return isinstance(state.result(raise_on_failure=False), SourceUnreachable)
 
@@ -49,10 +46,10 @@ def another_try_may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]
 @step(
     run_name="download {settings.dataset}",
     retries=3,
-    retry_delay_seconds=exponential_backoff(backoff_factor=1),
+    retry_delay_seconds=[1, 2, 4],
     retry_jitter_factor=0.5,
     retry_condition_fn=another_try_may_help,
 )
 def download(*, settings: SourceSettings, folder: Path) -> dict[str, Any]:
     """Return the result of `fetch_dataset` as {"dataset": ...}."""
-    return {"dataset": fetch_dataset(settings, folder, step_logger().warning)}
+    return {"dataset": fetch_dataset(settings, folder, run_logger().warning)}

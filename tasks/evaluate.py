@@ -12,7 +12,7 @@ from tasks.core.settings import MetricsSettings
 from tasks.evaluation import metrics
 from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Calibration, decision_rule, divide_logits, read_scores
-from tasks.store.step import step, step_logger
+from tasks.store.step import run_logger, step
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import read_original_labels
 from tasks.texts.groups import read_slices
@@ -55,7 +55,7 @@ def evaluate(
     if confidence is not None:
         judged["answers"] = metrics.measure_answers(chosen["test"], rule, confidence)
         if confidence == 1:
-            step_logger().warning(NO_ANSWER, settings.abstain_error)
+            run_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
         judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen["test"], read_slices(sliced), rule)
     if (original := read_original_labels(downloaded, data)) is not None:

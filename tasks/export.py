@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
@@ -18,6 +16,7 @@ from tasks.network.onnx_export import write_network
 from tasks.network.saved_model_export import score_with_saved_model, write_saved_model
 from tasks.network.scoring import NETWORK
 from tasks.registry.loading import find_version, load_version
+from tasks.store.step import run_logger, task
 from tasks.texts.encoded import write_vocabulary
 
 
@@ -76,7 +75,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     return gap
 
 
-@task(cache_policy=NO_CACHE, task_run_name="export {settings.format}")
+@task("export {settings.format}")
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion or a named model."""
     output = user_path(settings.output).absolute()
@@ -84,6 +83,6 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     classifier = load_version(find_version(settings.model, settings.registered_model, uri), uri, open_keras)
     gap = export_classifier(classifier, output, settings.format)
     if not classifier.card:
-        get_run_logger().warning("%s has no model card: train it again to get one", classifier.name)
-    get_run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
+        run_logger().warning("%s has no model card: train it again to get one", classifier.name)
+    run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

@@ -99,7 +99,7 @@ def label_check(
         order = order[(likelier != labels)[first + order]]
         at, first = first + order, first + len(rows)
         file, row, text = read_rows(downloaded, source, rows[order]).columns
-        columns = file, row, [split] * len(at), text, names[labels[at]], names[likelier[at]], contradiction[at]
+        columns = file, row, np.full(len(at), split), text, names[labels[at]], names[likelier[at]], contradiction[at]
         tables.append(pa.table(dict(zip(COLUMNS, columns, strict=True))))
     issues = pa.concat_tables(tables)
     issues = issues.take(pa.array(np.argsort(-issues["score"].to_numpy(), kind="stable")))

@@ -20,7 +20,7 @@ from tasks.linear.phrase_tables import (
     write_tables,
 )
 from tasks.linear.word_vectors import cooccurrence, word_vectors
-from tasks.store.step import step, step_logger
+from tasks.store.step import run_logger, step
 from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.groups import fold_of, read_groups
 from tasks.texts.padded import PaddedFile, padded_file
@@ -116,7 +116,7 @@ def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: b
     facts, folds = learn(encoded, padded, settings, folder)
     if vectors:
         learn_vectors(encoded, padded, settings, folder)
-    logger = step_logger()
+    logger = run_logger()
     logger.info(describe(facts))
     gap = facts.out_of_fold.accuracy - facts.validation.accuracy
     if gap > MAX_GAP:

@@ -11,9 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
@@ -25,6 +22,7 @@ from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
 from tasks.registry.loading import load_classifier
 from tasks.reporting.progress import Advance, announce_drift, showing_progress
+from tasks.store.step import run_logger, task
 from tasks.texts.padded import words_kept
 from tasks.texts.sources.layouts import hash_files, label_folders, name_in
 from tasks.texts.tables.columns import ReadOptions, texts_of
@@ -250,7 +248,7 @@ DRIFT_NOTICE = """%s is unlike what %s was trained on.
   Stability index: %s; the limit is %g. Its scores are less sure than the report says: train again on newer reviews."""
 
 
-@task(cache_policy=NO_CACHE, task_run_name="predict")
+@task("predict")
 def predict(settings: PredictSettings, uri: str | None, file: str | None = None) -> dict[str, Any]:
     """Score a text, a file, or what is new in a folder; warn if the texts differ from those of training.
 
@@ -259,7 +257,7 @@ def predict(settings: PredictSettings, uri: str | None, file: str | None = None)
     """
     if settings.text is not None:
         return predict_text(settings, uri)
-    logger = get_run_logger()
+    logger = run_logger()
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance, file)
     if result["files"]:
@@ -269,6 +267,8 @@ def predict(settings: PredictSettings, uri: str | None, file: str | None = None)
             for scored in result["files"]
         ]
         about = f"Stability index; the limit is {settings.max_drift}."
+        from prefect.artifacts import create_table_artifact
+
         create_table_artifact(table, key="imdb-pipeline-drift", description=about)
     for scored in result["files"]:
         logger.info("%s: %s rows scored by %s", scored["input"], f"{scored['rows']:,}", result["model"])

@@ -4,10 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-
 from tasks.core.errors import RegistryError
 from tasks.core.flow_settings import PromoteSettings
 from tasks.core.settings import Metric, PromotionSettings
@@ -30,6 +26,7 @@ from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
 from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
+from tasks.store.step import run_logger, task
 
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 
@@ -153,7 +150,7 @@ def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]
         return {"model": model, "champions": versions.past_champions(client, model)}
 
 
-@task(cache_policy=NO_CACHE, task_run_name="promote")
+@task("promote")
 def promote(
     *, tracking: dict[str, Any], downloaded: Artifact, settings: PromotionSettings, metric: Metric | None = None
 ) -> dict[str, Any]:
@@ -162,17 +159,19 @@ def promote(
     Returns:
         The decision and the "champions" so far, as metrics.json has them.
     """
+    from prefect.runtime import flow_run
+
     with log_step(str(flow_run.id), "promote") as step:
         decision, is_new = promote_version(tracking, open_store().path(downloaded), settings, metric)
         record = decision.to_json()
         if is_new and decision.decision == CHAMPION:
             announce_champion(record)
         step["cached"] = not is_new
-    get_run_logger().info("%s: %s", decision.decision, decision.reason)
+    run_logger().info("%s: %s", decision.decision, decision.reason)
     return record | {"champions": champion_history(tracking["model"], tracking["uri"])}
 
 
-@task(cache_policy=NO_CACHE, task_run_name="promote by hand")
+@task("promote by hand")
 def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Make a version, or the champion before this one, the champion because a person asks for it.
 

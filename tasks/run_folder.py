@@ -5,10 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-
 from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
@@ -20,6 +16,7 @@ from tasks.reporting.pages import read_figures, render, show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.run_record import read_record, steps_of, take_recorded
 from tasks.store.shared_store import open_store
+from tasks.store.step import run_logger, task
 from tasks.store.store import Store
 
 
@@ -99,6 +96,8 @@ def complete_run_folder(
     promotion: dict[str, Any],
 ) -> None:
     """Add to the folder of a run that was not tracked what tracking it later gave."""
+    from prefect.runtime import flow_run
+
     store = open_store()
     metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(str(flow_run.id))
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
@@ -123,13 +122,13 @@ def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path, s
             if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
                 client.log_artifact(tracking["run_id"], str(folder / REPORT))
     except RegistryError as error:
-        get_run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
+        run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
     else:
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()
 
 
-@task(cache_policy=NO_CACHE, task_run_name="run_folder")
+@task("run_folder")
 def run_folder(
     *,
     settings: RunSettings,
@@ -139,6 +138,8 @@ def run_folder(
     auto: dict[str, Any] | None = None,
 ) -> Path:
     """Write the run folder and return its path."""
+    from prefect.runtime import flow_run
+
     store, name = open_store(), flow_run.name or "run"
     metrics = gather_metrics(artifacts, settings, store) | {"steps": steps_of(str(flow_run.id))}
     metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})

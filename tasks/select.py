@@ -13,7 +13,7 @@ from tasks.evaluation.selection_metric import measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK
-from tasks.store.step import step, step_logger
+from tasks.store.step import run_logger, step
 from tasks.texts.dataset import Dataset
 
 SPLITS = ("test", "validation")
@@ -88,7 +88,7 @@ def select(
     candidates.write(folder)
     if candidates.chosen == "linear":
         write_linear(baselined, names, temperature, folder)
-        step_logger().info(describe_choice(candidates))
+        run_logger().info(describe_choice(candidates))
     else:
         temperature = Calibration.read(scored).temperature
     Calibration(temperature=temperature).write(folder)

@@ -6,10 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-
 from tasks.core.files import digest
 from tasks.core.layout import CARD, METRICS
 from tasks.core.settings import RunSettings
@@ -26,6 +22,7 @@ from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, v
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
 from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
+from tasks.store.step import run_logger, task
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 
@@ -245,11 +242,13 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     return {"uri": uri, "model": model, "content": content} | names, is_new
 
 
-@task(cache_policy=NO_CACHE, task_run_name="track")
+@task("track")
 def track(*, settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None) -> dict[str, Any]:
     """Log the run in MLflow and register its model, unless both are there already."""
+    from prefect.runtime import flow_run
+
     with log_step(str(flow_run.id), TRACK) as step:
         tracking, is_new = track_run(uri, artifacts, settings)
         step["cached"] = not is_new
-    get_run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)
+    run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)
     return tracking

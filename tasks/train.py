@@ -21,7 +21,7 @@ from tasks.network.quiet_import import arithmetic, training_device
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
-from tasks.store.step import step, step_logger
+from tasks.store.step import run_logger, step
 from tasks.texts.padded import Padded, PaddedFile, padded_file, read_column
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def train(
     Returns:
         {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each, "arithmetic"}.
     """
-    logger = step_logger()
+    logger = run_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
     settings, passes = with_enough_epochs(settings, texts), passes_an_epoch(texts, settings)

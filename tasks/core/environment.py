@@ -105,19 +105,17 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     no_proxy = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "")
     os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
     fix_arithmetic()
-    root, is_dry_run = store_root(), "--dry-run" in given
+    root = store_root()
     try:
         Path.home()
     except RuntimeError:  # in a container, this user may have no entry in the list of users
         os.environ["HOME"] = str(root)
-    if is_dry_run:
-        os.environ.setdefault("PREFECT_HOME", str(PROJECT))  # importing Prefect would create another
     for name, value in default_variables(root).items():
         os.environ.setdefault(name, value)
     # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
     # the command line says so in words (`make_folders`), before anything runs.
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
-    if not is_dry_run:
+    if "--dry-run" not in given:
         with contextlib.suppress(StoreError):
             make_folders()
 

@@ -1,6 +1,7 @@
 """The machine of a run, the commit of this project and the versions of its libraries."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,7 @@ def describe_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: library_version(name) for name in VERSIONS}
 
 
+@functools.cache
 def library_version(name: str) -> str:
     """Return the version of an installed distribution; TensorFlow's build without CUDA is TensorFlow, too.
 

@@ -189,10 +189,6 @@ def run_flow(
         The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
         line is invalid, 130 or 143 after a signal.
     """
-    # Importing Prefect takes two seconds, which a command without a flow does not need.
-    from tasks.reporting.preflight import check_server, check_store
-    from tasks.reporting.signals import handle_signals
-
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:
@@ -203,6 +199,10 @@ def run_flow(
         check(settings)
         if parsed.dry_run:
             return exit_status(program, lambda: show_plans(plan(settings), as_json=parsed.json_), "the dry run")
+        # Importing Prefect takes two seconds, which a command without a flow does not need.
+        from tasks.reporting.preflight import check_server, check_store
+        from tasks.reporting.signals import handle_signals
+
         print_failures_once()
         check_store(warn=lambda message: print_error(program, message))
         check_server(warn=lambda message: print_error(program, message))

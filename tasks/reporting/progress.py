@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
-from prefect import get_client, get_run_logger
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.events import emit_event
-from prefect.exceptions import PrefectHTTPStatusError
-from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.theme import Theme
 
+from tasks.store.step import run_logger
+
 
 def tag_flow_run(tag: str) -> None:
     """Add a tag to the current flow run; outside a flow run do nothing."""
+    from prefect import get_client
+    from prefect.context import FlowRunContext
+
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
@@ -41,6 +39,8 @@ def resource_of(model: str) -> str:
 
 def announce(event: str, model: str, name: str, payload: dict[str, Any]) -> None:
     """Send an event about a registered model, which Prefect shows under `name`."""
+    from prefect.events import emit_event
+
     resource = {"prefect.resource.id": resource_of(model), "prefect.resource.name": name}
     emit_event(event, resource, payload={"model": model} | payload)
 
@@ -69,6 +69,8 @@ Advance = Callable[[float, str], None]
 
 def log_console() -> Console:
     """Return the console that Prefect's log lines go to: a bar drawn on it keeps clear of them."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
     for handler in [*logging.root.handlers, *logging.getLogger("prefect").handlers]:
         if isinstance(handler, PrefectConsoleHandler):
             return handler.console
@@ -81,6 +83,11 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
 
     The work continues if Prefect's server stops answering.
     """
+    import httpx
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+    from prefect.context import FlowRunContext, TaskRunContext
+    from prefect.exceptions import PrefectHTTPStatusError
+
     is_told = bool(FlowRunContext.get() or TaskRunContext.get())  # a step's function may also be called by itself
     # In a task that is not a coroutine, neither is this.
     shown = cast(UUID, is_told and create_progress_artifact(progress=0.0, key=key, description=description))
@@ -104,8 +111,6 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                     update_progress_artifact(shown, progress=round(100 * share, 1))
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
-                    get_run_logger().warning(
-                        "Prefect's server no longer gets the progress (%s); the work goes on", error
-                    )
+                    run_logger().warning("Prefect's server no longer gets the progress (%s); the work goes on", error)
 
         yield advance

@@ -14,8 +14,6 @@ from rich.table import Column, Table
 from tasks.core.environment import is_own_program
 from tasks.core.errors import PipelineError, describe, is_debugging, print_error
 from tasks.core.layout import CHECK_PAGE, COMPARISON, COMPARISON_PAGE, METRICS, REPORT, SUSPECTS
-from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_limit, describe_results, describe_row
-from tasks.evaluation.metrics import HEADLINES
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import TRACK, unfinished_step
 
@@ -37,6 +35,9 @@ def show_run(folder: Path) -> int:
 
     The exit status is 3 if the run was to be tracked and could not be.
     """
+    from tasks.evaluation.findings import describe_results
+    from tasks.evaluation.metrics import HEADLINES
+
     metrics = json.loads((folder / METRICS).read_text("utf-8"))
     console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
@@ -66,6 +67,8 @@ def show_run(folder: Path) -> int:
 
 def show_comparison(folder: Path) -> int:
     """Print the results of a comparison; the exit status is 1 if a member failed, 3 if it could not be tracked."""
+    from tasks.evaluation.findings import COLUMNS, describe_chosen, describe_row
+
     comparison = json.loads((folder / COMPARISON).read_text("utf-8"))
     console = console_for()
     dataset, members = comparison["dataset"], comparison["members"]
@@ -168,6 +171,8 @@ def show_prediction(result: dict[str, Any]) -> int:
         print(f"{result['label']} {result['probability']:.4f}{unanswered}")
         for word, moved, label in result["words"]:
             print(f"  {moved:+.4f} {word}" + (f" ({label})" if len(result["probabilities"]) > 2 else ""))
+        from tasks.evaluation.findings import describe_limit
+
         explained = result.get("explained") or {"words": 0, "of": 0}
         if limit := describe_limit(explained["words"], explained["of"]):
             print(f"  {limit}")

@@ -1,25 +1,21 @@
-"""A step: a function of paths and settings that fills one folder, run as a Prefect task and cached by the store."""
+"""A step: a function of paths and settings that fills one folder, run as a Prefect task and cached by the store.
+
+Prefect is imported when the first flow or task runs, because that takes longer than a dry run.
+"""
 
 import functools
 import inspect
 import logging
+import pickle
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
-import pyarrow as pa
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
-from prefect.settings import get_current_settings
-from prefect.states import Completed
-from prefect.tasks import Task
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.core.files import digest
@@ -33,6 +29,40 @@ from tasks.store.shared_store import open_store
 from tasks.store.store import Store
 
 Function = Callable[..., dict[str, Any] | None]
+Inputs = ParamSpec("Inputs")
+Result = TypeVar("Result")
+
+
+class Deferred(Generic[Inputs, Result]):
+    """A Prefect flow or task that is made when it is first used."""
+
+    def __init__(self, function: Callable[Inputs, Result], kind: str, **options: Any) -> None:
+        functools.update_wrapper(self, function)
+        self._made = functools.cache(lambda: getattr(import_module("prefect"), kind)(function, **options))
+
+    def __call__(self, *arguments: Inputs.args, **named: Inputs.kwargs) -> Result:
+        """Run the flow or task."""
+        return self._made()(*arguments, **named)  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made(), name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self._made())  # Prefect deploys instances of Flow only
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self._made().__reduce_ex__(pickle.DEFAULT_PROTOCOL)  # type: ignore[no-any-return]
+
+
+def flow(name: str) -> Callable[[Callable[Inputs, Result]], Deferred[Inputs, Result]]:
+    """Make a function a Prefect flow."""
+    return lambda function: Deferred(function, "flow", name=name, persist_result=False)
+
+
+def task(run_name: str) -> Callable[[Callable[Inputs, Result]], Deferred[Inputs, Result]]:
+    """Make a function a Prefect task that is not cached; `run_name` may have its inputs in braces."""
+    return lambda function: Deferred(function, "task", task_run_name=run_name, persist_result=False)
 
 
 _PLANS: ContextVar[tuple[list[StepPlan], Mapping[str, Artifact]] | None] = ContextVar("plans", default=None)
@@ -70,18 +100,42 @@ class Step:
         function: fills a folder; keyword-only. It takes the path of each input, its settings, `folder`, and `resume` if
             it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
             content.
-        task: runs the function, or takes its artifact from the store.
         resumes_on: reduces the settings to those that determine what is kept for `resume`.
+        options: those of the Prefect task, such as retries.
     """
 
     function: Function
-    task: Task[..., Any]
     resumes_on: Callable[[Any], Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The step's name: its task, and its folder in the store."""
         return self.function.__name__
+
+    @functools.cached_property
+    def task(self) -> Any:
+        """The Prefect task that runs the function, or takes its artifact from the store."""
+        import pyarrow as pa
+        from prefect import Task
+        from prefect.context import TaskRunContext
+        from prefect.settings import get_current_settings
+        from prefect.states import Completed
+
+        @functools.wraps(self.function)
+        def run(**inputs: Any) -> Any:
+            context = TaskRunContext.get()
+            if context is None:
+                raise RuntimeError(f"{self.name} runs as a Prefect task")
+            refresh = bool(get_current_settings().tasks.refresh_cache)
+            with log_step(str(context.task_run.flow_run_id), self.name) as entry:
+                artifact, plan = self.run(inputs, refresh=refresh, is_retry=context.task_run.run_count > 1)
+                entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
+            pa.default_memory_pool().release_unused()  # the next step may need it
+            return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
+
+        run.__signature__ = task_signature(self.function)  # type: ignore[attr-defined]
+        return Task(run, persist_result=False, **self.options)
 
     def __call__(self, **inputs: Any) -> Artifact:
         """Run the step and return its artifact.
@@ -106,7 +160,7 @@ class Step:
 
     def with_options(self, **options: Any) -> "Step":
         """Return the step with other options of its Prefect task, as `retries=0`."""
-        return replace(self, task=self.task.with_options(**options))
+        return replace(self, options={**self.options, **options})
 
     def is_cached(self, **inputs: Any) -> bool:
         """Return whether the store has an artifact for these inputs; its files are not verified."""
@@ -212,33 +266,20 @@ def step(
     """
 
     def decorate(function: Function) -> Step:
-        @functools.wraps(function)
-        def run(**inputs: Any) -> Artifact | State[Artifact]:
-            context = TaskRunContext.get()
-            if context is None:
-                raise RuntimeError(f"{made.name} runs as a Prefect task")
-            refresh = bool(get_current_settings().tasks.refresh_cache)
-            with log_step(str(context.task_run.flow_run_id), made.name) as entry:
-                artifact, plan = made.run(inputs, refresh=refresh, is_retry=context.task_run.run_count > 1)
-                entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
-            pa.default_memory_pool().release_unused()  # the next step may need it
-            return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
-
-        run.__signature__ = task_signature(function)  # type: ignore[attr-defined]
-        names = {"name": function.__name__, "task_run_name": run_name or function.__name__}
-        task: Task[..., Any] = Task(run, cache_policy=NO_CACHE, persist_result=False, **(options | names))
-        made = Step(function, task, resumes_on)
-        return made
+        return Step(function, resumes_on, {**options, "task_run_name": run_name or function.__name__})
 
     return decorate
 
 
-def step_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
-    """Return the logger of the task that runs, or Prefect's own if a step's function is called by itself."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger("steps")
+def run_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
+    """Return the logger of the flow or task that runs; of steps in general in a dry run, and where nothing runs."""
+    if not is_planning():
+        from prefect.exceptions import MissingContextError
+        from prefect.logging import get_run_logger
+
+        with suppress(MissingContextError):
+            return get_run_logger()
+    return logging.getLogger("prefect.steps")
 
 
 def task_signature(function: Function) -> inspect.Signature:

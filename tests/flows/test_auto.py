@@ -21,9 +21,7 @@ NETWORK = {
 def said(monkeypatch) -> list[str]:
     """The lines that are logged."""
     lines: list[str] = []
-    monkeypatch.setattr(
-        module, "get_run_logger", lambda: SimpleNamespace(info=lambda line, *its: lines.append(line % its))
-    )
+    monkeypatch.setattr(module, "run_logger", lambda: SimpleNamespace(info=lambda line, *its: lines.append(line % its)))
     return lines
 
 

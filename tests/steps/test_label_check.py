@@ -7,7 +7,7 @@ from tasks.core.settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluation.scores import Scores, by_label, read_scores, write_scores
-from tasks.label_check import out_of_sample, places_of_rows
+from tasks.label_check import label_check, out_of_sample, places_of_rows
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
@@ -105,3 +105,21 @@ def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both
         assert its.labels.tolist() == [0, 1]
         assert its.probabilities == pytest.approx([0.3, 0.3])
     assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))
+
+
+def test_a_split_without_a_suspect_has_no_rows_in_the_list(tmp_path):
+    write_texts(tmp_path / "own.tsv")
+    folders = {name: tmp_path / name for name in ("downloaded", "scored", "baselined", "folder")}
+    for folder in folders.values():
+        folder.mkdir()
+    settings = DataSettings(dataset=str(tmp_path / "own.tsv"))
+    download.function(settings=settings, folder=folders["downloaded"])
+    for split, labels in read_labels(folders["downloaded"]).items():
+        probabilities = np.where(labels, 0.9, 0.1).astype(np.float32)
+        if split == "train":
+            probabilities[7] = 1 - probabilities[7]
+        for name in ("scored", "baselined"):
+            write_scores(folders[name], split, Scores(labels.astype(np.int8), probabilities))
+    found = label_check.function(data=settings, **folders)
+    assert found["rows"] == 1
+    assert pyarrow.csv.read_csv(folders["folder"] / "label_issues.csv")["split"].to_pylist() == ["train"]

@@ -66,7 +66,7 @@ HARMLESS = {
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal", "unseal")),
     *("tasks.store.bucket.Bucket", "tasks.store.bucket.code_of", "tasks.store.leases.LeaseLostError"),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
-    *(f"tasks.store.step.{name}" for name in ("is_planning", "step", "step_logger")),
+    *(f"tasks.store.step.{name}" for name in ("is_planning", "run_logger", "step")),
     "tasks.store.store.Store",
 }
 

@@ -9,15 +9,18 @@ import urllib.parse
 import urllib.request
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 
 from tasks.core.errors import SourceError, SourceUnreachable
 from tasks.core.paths import user_path
 
-TIMEOUT = httpx.Timeout(30, connect=5)
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_TIMEOUT, TIMEOUT = 5, 30  # seconds
 MAX_SECONDS = 3600
 MAX_BYTES = 1 << 30  # if the server declares fewer or no number
 
@@ -77,9 +80,11 @@ def copy_local(path: Path, target: Path) -> None:
 
 def fetch_over_http(url: str, target: Path) -> None:
     """Stream `url` to `target`."""
+    import httpx
+
     try:
         client = httpx.Client(
-            timeout=TIMEOUT,
+            timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT),
             follow_redirects=True,
             auth=netrc_auth(),
             event_hooks={"request": [partial(refuse_downgrade, url)]},
@@ -98,14 +103,16 @@ def fetch_over_http(url: str, target: Path) -> None:
         raise SourceUnreachable(f"{url}: cannot be fetched ({reason})") from error
 
 
-def refuse_downgrade(url: str, request: httpx.Request) -> None:
+def refuse_downgrade(url: str, request: "httpx.Request") -> None:
     """Refuse to follow an https address to one that is not encrypted."""
     if url.lower().startswith("https://") and request.url.scheme != "https":
         raise SourceError(f"{url}: redirects to {request.url.scheme}://{request.url.host}, which is not encrypted")
 
 
-def netrc_auth() -> httpx.Auth | None:
+def netrc_auth() -> "httpx.Auth | None":
     """Return the passwords in $NETRC, by default ~/.netrc, or None without such a file."""
+    import httpx
+
     path = user_path(os.environ.get("NETRC") or "~/.netrc")
     try:
         return httpx.NetRCAuth(str(path)) if path.is_file() else None
@@ -116,7 +123,7 @@ def netrc_auth() -> httpx.Auth | None:
         raise SourceError(f"{path}: cannot be read ({error}); fix it, or name another file with NETRC") from error
 
 
-def write_stream(response: httpx.Response, url: str, target: Path) -> None:
+def write_stream(response: "httpx.Response", url: str, target: Path) -> None:
     """Write a response's body to `target`, if the disk and the time suffice, with a progress bar in a terminal."""
     length = response.headers.get("Content-Length", "")
     declared = int(length) if length.isdecimal() else None
