@@ -212,6 +212,28 @@ def run_flow(
     return exit_status(program, lambda: show(flow(settings)))
 
 
+def run_command(
+    work: Callable[[Model, Flags], int],
+    settings_model: type[Model],
+    subject: str,
+    check: Callable[[Model], None] = lambda _settings: None,
+) -> int:
+    """Do the work of a command without a flow, with the settings and flags of this process's command line.
+
+    `work` returns the exit status; `subject` names it in an error, as in "`subject` failed". The rest is as in
+    `run_flow`.
+    """
+    program = Path(sys.argv[0]).name
+    accept_any_character()
+    try:
+        parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(work) or "")
+        settings = settings_in(parsed, settings_model)
+        check(settings)
+    except PipelineError as error:
+        return refuse(program, error)
+    return exit_status(program, lambda: work(settings, parsed), subject)
+
+
 def refuse(program: str, error: Exception) -> int:
     """Print why the command line cannot be run, and return the exit status 2."""
     if is_debugging():

@@ -85,8 +85,10 @@ def test_strict_exits_with_one_if_a_limit_is_exceeded(texts, call):
 def test_json_and_a_dry_run(texts, call, store):
     status, output, _errors = call(str(texts), *FLAGS, "--json")
     assert (status, json.loads(output)["exceeded"]) == (0, [])
-    status, output, _errors = call(str(texts), *FLAGS, "--dry-run")
-    assert (status, output.startswith("would check")) == (0, True)
+    status, output, _errors = call(str(texts), *FLAGS, "--dry-run", "--json")
+    (plan,) = json.loads(output)
+    assert (status, plan["step"], plan["status"]) == (0, "check", "runs")
+    assert plan["cause"] == f"checks {texts} and writes to {store / 'checks'}"
     assert len(list((store / "checks").iterdir())) == 2  # one check, and `latest`
 
 

@@ -41,5 +41,6 @@ def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, c
         raise httpx.ConnectError("gone")
 
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0)
-    work(lambda: monkeypatch.setattr(progress, "update_progress_artifact", refuse))
+    monkeypatch.setattr("prefect.artifacts.update_progress_artifact", refuse)
+    work(lambda: None)
     assert caplog.text.count("no longer gets the progress (gone)") == 1
