@@ -9,36 +9,26 @@ from typing import TYPE_CHECKING
 from tasks.core import environment
 
 if TYPE_CHECKING:
+    from tasks.reporting.command_line import Flags
+
     from serving.settings import ServeSettings
     from tasks.store.fingerprint import StepPlan
 
-ABOUT = """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
-
-A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the requests
-in progress are answered."""
 DRAIN_SECONDS = 30
 
 
 def main() -> int:
     """Serve with the settings of the command line; return the exit status."""
     environment.prepare()
-    from tasks.reporting.command_line import exit_status, parse_flags, refuse, settings_in
+    from tasks.reporting.command_line import run_command
 
     from serving.settings import ServeSettings
-    from tasks.core.errors import PipelineError
-    from tasks.reporting.screen import show_plans
 
-    program = "python -m serving" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    if sys.argv[0].endswith("__main__.py"):
+        sys.argv[0] = "python -m serving"
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
-    try:
-        parsed = parse_flags(ServeSettings, sys.argv[1:], program, ABOUT)
-    except PipelineError as error:
-        return refuse(program, error)
-    settings = settings_in(parsed, ServeSettings)
-    if parsed.dry_run:
-        return exit_status(program, lambda: show_plans(plan_service(settings), as_json=parsed.json_), "the dry run")
-    return exit_status(program, lambda: serve(settings))
+    return run_command(serve, ServeSettings)
 
 
 def plan_service(settings: "ServeSettings") -> "list[StepPlan]":
@@ -51,15 +41,22 @@ def plan_service(settings: "ServeSettings") -> "list[StepPlan]":
     return [StepPlan("serve", "runs", f"{found.name} at {url_of(settings.host, settings.port)}{settings.root_path}")]
 
 
-def serve(settings: "ServeSettings") -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit status."""
+def serve(settings: "ServeSettings", flags: "Flags") -> int:
+    """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
+
+    A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the
+    requests in progress are answered.
+    """
     import uvicorn
 
     from serving.app import create_app
     from serving.champion import Champion
     from serving.connections import limited_protocol
     from tasks.registry.client import tracking_uri
+    from tasks.reporting.screen import show_plans
 
+    if flags.dry_run:
+        return show_plans(plan_service(settings), as_json=flags.json_)
     listening = listen(settings.host, settings.port)
     with listening:
         champion = Champion(settings, tracking_uri())

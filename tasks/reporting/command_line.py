@@ -215,7 +215,7 @@ def run_flow(
 def run_command(
     work: Callable[[Model, Flags], int],
     settings_model: type[Model],
-    subject: str,
+    subject: str = "the run",
     check: Callable[[Model], None] = lambda _settings: None,
 ) -> int:
     """Do the work of a command without a flow, with the settings and flags of this process's command line.

@@ -6,7 +6,6 @@ Prefect is imported when the first flow or task runs, because that takes longer 
 import functools
 import inspect
 import logging
-import pickle
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, SupportsIndex, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -51,8 +50,8 @@ class Deferred(Generic[Inputs, Result]):
     def __class__(self) -> type:
         return type(self._made())  # Prefect deploys instances of Flow only
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        return self._made().__reduce_ex__(pickle.DEFAULT_PROTOCOL)  # type: ignore[no-any-return]
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return self._made().__reduce_ex__(protocol)  # type: ignore[no-any-return]
 
 
 def flow(name: str) -> Callable[[Callable[Inputs, Result]], Deferred[Inputs, Result]]:
@@ -264,11 +263,7 @@ def step(
     `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is as in
     `Step`.
     """
-
-    def decorate(function: Function) -> Step:
-        return Step(function, resumes_on, {**options, "task_run_name": run_name or function.__name__})
-
-    return decorate
+    return lambda function: Step(function, resumes_on, {**options, "task_run_name": run_name or function.__name__})
 
 
 def run_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
