@@ -1,14 +1,17 @@
 import ast
 import json
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.files import digest
-from tasks.core.settings import TrainingSettings
+from tasks.core.settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluate import evaluate
@@ -21,7 +24,7 @@ from tasks.score import score
 from tasks.select import select
 from tasks.slice_tests import slice_tests
 from tasks.store import fingerprint as module
-from tasks.store.artifact import Artifact
+from tasks.store.artifact import MADE_BY, Artifact
 from tasks.store.fingerprint import (
     EXCLUDED,
     causes_of,
@@ -32,6 +35,7 @@ from tasks.store.fingerprint import (
     parse,
     project_modules,
 )
+from tasks.store.step import Step, section_of, task_signature
 from tasks.store.store import Store
 from tasks.train import train
 
@@ -58,7 +62,7 @@ STEPS = [
 HARMLESS = {
     *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
-    "tasks.core.files.explain_os_errors",
+    *("tasks.core.files.explain_os_errors", "tasks.core.files.list_files"),
     *(
         f"tasks.core.paths.{name}" for name in ("check_relative", "printable", "user_path")
     ),  # return what they are given
@@ -161,44 +165,76 @@ def test_a_parse_that_another_thread_disturbs_is_repeated(monkeypatch, tmp_path)
         parse(tmp_path / "b.py")
 
 
-CHANGES = {
-    "training.epochs": 6,
-    "training.batch_size": 7,
-    "training.learning_rate": 0.5,
-    "training.early_stopping_patience": 3,
-    "training.keep_best": True,
-}
-
-
 def artifact(key: str, content: str) -> Artifact:
     return Artifact(key=key, files={"a": {"size": 1, "sha256": content}})
 
 
-def made_of(change: str = "") -> dict:
-    fields = {name.partition(".")[2]: value for name, value in CHANGES.items() if name == change}
-    inputs = {
-        "built": artifact("build/1", "other" if change == "built" else "aa"),
-        "padded": artifact("pad/1", "other" if change == "padded" else "bb"),
-        "learned": artifact("phrases/1", "cc") if change == "learned" else None,
-        "settings": TrainingSettings(**fields),
+def inputs_of(step: Step) -> dict:
+    """Artifacts and settings with which a step can be called, by parameter."""
+    parameters = task_signature(step.function).parameters
+    hints = {name: hint for name, hint in get_type_hints(step.function).items() if name in parameters}
+    return {
+        name: artifact(f"{MADE_BY[name]}/1", "aa") if name in MADE_BY else hint() if is_model(hint) else None
+        for name, hint in hints.items()
     }
-    return train.made_of(inputs)
 
 
-MODULES = sorted(name for name in made_of() if name.startswith(("module ", "library ")))
+def is_model(hint: object) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
-@settings(max_examples=40)
-@given(st.sampled_from([*CHANGES, "built", "padded", "learned", *MODULES]))
-def test_the_cause_is_what_was_changed(changed):
-    before, after = made_of(), made_of(changed)
-    if changed in MODULES:
-        after[changed] = "9.9.9"
-    (cause,) = find_causes(before, after)
-    assert cause.name == changed.rpartition(" ")[2]
-    assert cause.name in str(cause)
-    if changed in CHANGES:
-        assert str(cause) == f"{changed} {cause.before if cause.before is not None else 'none'} → {CHANGES[changed]}"
+def others(hint: Any, value: object) -> st.SearchStrategy:
+    """Values of a type, except one and None."""
+    kinds = [its for its in get_args(hint) if its not in (type(None), value)]
+    if get_origin(hint) is Literal:
+        return st.sampled_from(kinds)
+    if get_origin(hint) in (Union, UnionType):
+        return st.one_of(*(others(kind, value) for kind in kinds))
+    if get_origin(hint) is Annotated:
+        return others(kinds[0], value)
+    values = st.floats(allow_nan=False, allow_infinity=False) if hint is float else st.from_type(hint)
+    return st.just(not value) if hint is bool else values.filter(lambda other: other != value)
+
+
+# No step reads them: the first two decide which texts are downloaded, whose hash is in the key; the third whether
+# label_check runs.
+UNREAD = {"data.on_unreachable", "data.refresh", "evaluation.label_issues"}
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@settings(max_examples=3)
+@given(data=st.data())
+def test_each_setting_input_module_and_library_is_named_as_the_cause(step, data):
+    inputs, hints = inputs_of(step), get_type_hints(step.function)
+    before = step.made_of(inputs)
+    changes = {}
+    for name, value in inputs.items():
+        if isinstance(value, Artifact):
+            changes[name] = step.made_of(inputs | {name: artifact(value.key, "other")})
+        elif value is None:
+            changes[name] = step.made_of(inputs | {name: data.draw(others(hints[name], None))})
+        else:
+            for field, info in type(value).model_fields.items():
+                other = data.draw(others(info.annotation, getattr(value, field)), label=field)
+                changed = inputs | {name: value.model_copy(update={field: other})}
+                changes[f"{section_of(type(value))}.{field}"] = step.made_of(changed)
+    for part in before:
+        if part.startswith(("module ", "library ")):
+            changes[part.partition(" ")[2]] = before | {part: "9.9.9"}
+    assert len(changes) == len(before)
+    for name, after in changes.items():
+        (cause,) = find_causes(before, after)
+        assert cause.name == name
+        assert name in str(cause)
+
+
+def test_every_setting_is_read_by_a_step():
+    read = {part.partition(" ")[2] for step in STEPS for part in step.made_of(inputs_of(step))}
+    sections = RunSettings.model_fields.keys() - {"tracking", "promotion", "auto"}
+    fields = {
+        f"{name}.{field}" for name in sections for field in RunSettings.model_fields[name].annotation.model_fields
+    }
+    assert fields - read == UNREAD
 
 
 def test_settings_come_first_and_the_nearest_artifact_counts(tmp_path):
