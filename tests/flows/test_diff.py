@@ -49,6 +49,7 @@ def test_diff_shows_settings_metrics_flips_and_missing_files(trained, run, imdb,
     assert call("diff", "nothing", second)[0] == 1
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_byte_for_byte_in_another_store(first_run, store, prefect_server, call):
     status, output = call("train", "--like", str(first_run / "runs" / "latest"))
     assert status == 0, output

@@ -188,6 +188,7 @@ def no_host(monkeypatch):
         yield host
 
 
+@pytest.mark.slow
 def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
     settings = small(None, training={"epochs": 1})
     metrics = run(settings)

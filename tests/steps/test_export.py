@@ -53,6 +53,7 @@ def with_network(classifier, **settings):
     return dataclasses.replace(classifier, network=network, score=keras_scorer(network, 8, bucketing=True))
 
 
+@pytest.mark.slow
 def test_the_exported_network_of_the_case_study_scores_as_the_classifier_does(classifier, tmp_path):
     other = with_network(classifier, **CASE_STUDY)
     assert export_classifier(other, tmp_path / "exported") <= 1e-6

@@ -28,6 +28,7 @@ def write_texts(path, count: int = 400) -> list[int]:
     return planted
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_listed_first_and_the_corrected_list_is_applied(tmp_path, run):
     planted, lines = write_texts(tmp_path / "own.tsv"), (tmp_path / "own.tsv").read_text().splitlines()
     sections = {"model": TRACED_SOONEST, "training": {"epochs": 1}, "promotion": {"candidates": "best"}}

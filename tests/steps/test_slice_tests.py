@@ -88,6 +88,7 @@ def test_only_own_reviews_have_columns():
         RunSettings.model_validate({"evaluation": {"slice_column": "film"}})
 
 
+@pytest.mark.slow
 def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
     data = {"dataset": str(tmp_path / "own.parquet"), "maxlen": 16}
     sections = {"data": data, "training": {"epochs": 1}}

@@ -183,6 +183,7 @@ def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, i
     assert run(tracked(imdb))["promotion"] == again
 
 
+@pytest.mark.slow
 def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
     assert run(tracked(imdb, data={"max_reviews": 100_000}))["promotion"]["decision"] == "champion"
     part = {"max_reviews": 60, "validation_split": 0.4}
@@ -200,6 +201,7 @@ def write_texts(path: Path, start: int) -> None:
     path.write_text("\n".join(["text,label", *rows]))
 
 
+@pytest.mark.slow
 def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champion(run, tmp_path):
     settings = {"data": {"max_unknown": 1.0, "num_words": 200, "maxlen": 16, "min_class_share": 0.0}}
     settings |= {"tracking": {"enabled": True, "experiment": f"./{WORST}/.."}, "promotion": {"min_accuracy": 0.1}}

@@ -21,6 +21,7 @@ from tests.support.champions import MODEL, logged_runs
 from tests.support.small_runs import STEPS, tracked
 
 
+@pytest.mark.slow
 def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, tracked_run):
     first = tracked_run
     client = MlflowClient(address_of(None), address_of(None))
