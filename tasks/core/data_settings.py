@@ -93,7 +93,7 @@ class SourceSettings(Settings):
     group_column: str | None = Field(None, min_length=1)
     """your texts: rows with the same value in this column, such as a film, stay in one split"""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
-    """your texts: the share used for testing, and of the rest for validation"""
+    """your texts: the share used for testing; of the rest, half this share is used for validation"""
     split_seed: Seed = 113
     """your texts: seed of the split"""
     leaks: Literal["remove", "keep", "refuse"] = "remove"

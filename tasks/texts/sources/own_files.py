@@ -181,7 +181,7 @@ def assign_rows(rows: pa.Table, near: np.ndarray, settings: SourceSettings, path
 
     `near` is (n,), the first row of each row's cluster of near-duplicates.
     """
-    test, validation = settings.held_out, settings.held_out * (1 - settings.held_out)
+    test, validation = settings.held_out, (1 - settings.held_out) * settings.held_out / 2
     hashes = rows["group" if settings.group_column else "hash"].to_numpy()
     grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
     if (near != np.arange(len(rows))).any():
@@ -189,9 +189,10 @@ def assign_rows(rows: pa.Table, near: np.ndarray, settings: SourceSettings, path
         _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
         links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, firsts[number])])
         hashes = hashes[first_of_cluster(len(rows), links)]
-    split = splitting.assign_splits(hashes, test, validation)
-    if (split == VALIDATION).sum() < MIN_VALIDATION_ROWS:
-        split[split == VALIDATION], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows
+    split, labels = splitting.assign_splits(hashes, test, validation), rows["label"].to_numpy()
+    validated = split == VALIDATION
+    if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
+        split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label
     splitting.check_shares(split, test, validation, f"{path}{grouped}")
     return split
 

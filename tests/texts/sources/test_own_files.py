@@ -65,7 +65,7 @@ def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
     path = write_csv(tmp_path / "a.csv", rows(1000))
     facts, read = fetch(tmp_path, path)
     found = {name: its["rows"] / 1000 for name, its in facts["check"]["splits"].items()}
-    assert found == pytest.approx({"train": 0.64, "validation": 0.16, "test": 0.2}, abs=0.04)
+    assert found == pytest.approx({"train": 0.72, "validation": 0.08, "test": 0.2}, abs=0.03)
     assert facts["labels"] == ["neg", "pos"]
     assert fetch(tmp_path, path)[1] == read
     assert fetch(tmp_path, path, split_seed=5)[1] != read
@@ -74,14 +74,25 @@ def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
 
 @pytest.mark.parametrize("group_column", [None, "film"])
 def test_a_row_keeps_its_split_whatever_is_added_before_it(tmp_path, group_column):
-    old, new = rows(300, films=60), [row | {"film": row["film"] + " II"} for row in rows(400, films=60)[300:]]
+    old, new = rows(600, films=120), [row | {"film": row["film"] + " II"} for row in rows(800, films=120)[600:]]
     splits = [
         {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / name, its), **values)[1]}
         for values in ({"group_column": group_column},)
         for name, its in (("old.csv", old), ("grown.csv", new + old[::-1]))
     ]
-    assert len(splits[1]) == 400
+    assert len(splits[1]) == 800
     assert splits[0].items() <= splits[1].items()
+
+
+def test_a_label_that_validation_would_lack_leaves_all_of_validation_to_pad(tmp_path):
+    its = rows(600)
+    splits = {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / "a.csv", its))[1]}
+    assert set(splits.values()) == {"train", "validation", "test"}
+    chosen = [[row for row in its if splits[row["text"]] == split][:4] for split in ("train", "test")]
+    for row in sum(chosen, []):
+        row["label"] = "rare"
+    again = {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / "b.csv", its))[1]}
+    assert again == {text: "train" if split == "validation" else split for text, split in splits.items()}
 
 
 def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
