@@ -93,11 +93,11 @@ def test_what_lies_next_to_the_texts_is_named(tmp_path, acl_imdb):
 
 def test_labels_may_have_the_names_of_splits_and_are_then_split_by_hash(tmp_path):
     for label in ("valid", "invalid"):
-        for row in range(60):
+        for row in range(150):
             write(tmp_path / "forms" / label / f"{row}.txt", f"{label} form {row}")
     facts, rows = fetch(tmp_path, tmp_path / "forms")
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
-    assert (facts["labels"], len(rows)) == (["invalid", "valid"], 120)
+    assert (facts["labels"], len(rows)) == (["invalid", "valid"], 300)
 
 
 @pytest.mark.parametrize(

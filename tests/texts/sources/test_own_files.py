@@ -88,9 +88,9 @@ def test_a_label_that_validation_would_lack_leaves_all_of_validation_to_pad(tmp_
     its = rows(600)
     splits = {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / "a.csv", its))[1]}
     assert set(splits.values()) == {"train", "validation", "test"}
-    chosen = [[row for row in its if splits[row["text"]] == split][:4] for split in ("train", "test")]
-    for row in sum(chosen, []):
-        row["label"] = "rare"
+    for split in ("train", "test"):
+        for row in [row for row in its if splits[row["text"]] == split][:4]:
+            row["label"] = "rare"
     again = {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / "b.csv", its))[1]}
     assert again == {text: "train" if split == "validation" else split for text, split in splits.items()}
 
