@@ -241,7 +241,7 @@ class Step:
         """Return why the step must run, and after which epoch it would resume."""
         causes = causes_of(self.name, made_of, store)
         kept = last_epoch(store.root / CHECKPOINTS / self.resume_key(inputs)) if self.resumes_on else 0
-        resumed = f", resumed after epoch {kept}" if kept else ""
+        resumed = f", resumed after epoch {kept} of {inputs['settings'].epochs}" if kept else ""
         return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
 
     def _check(self, inputs: dict[str, Any]) -> None:

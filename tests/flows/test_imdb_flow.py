@@ -86,7 +86,7 @@ def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, m
     longer = small(imdb, training={"epochs": 9})
     told = {plan["step"]: (plan["status"], plan["cause"]) for plan in dry_run(monkeypatch, capsys, longer)}
     epochs = small(imdb).training.epochs
-    assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs}")
+    assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs} of 9")
     assert told["score"] == ("unknown", "train has not run")
     assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
     (cause,) = next(plan["causes"] for plan in dry_run(monkeypatch, capsys, longer) if plan["causes"])

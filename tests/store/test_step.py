@@ -173,4 +173,4 @@ def test_a_plan_knows_after_which_epoch_a_training_resumes(store):
         (kept / f"epoch-{epoch:05d}.json").touch()
     with planning() as plans:
         build(**more)
-    assert (plans[0].status, plans[0].cause) == ("resumes", "training.epochs 5 → 6, resumed after epoch 5")
+    assert (plans[0].status, plans[0].cause) == ("resumes", "training.epochs 5 → 6, resumed after epoch 5 of 6")
