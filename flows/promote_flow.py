@@ -53,7 +53,8 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
     with reader(tracking_uri()) as client:
         model = versions.model_or_default(client, settings.registered_model)
         if settings.list:
-            return [StepPlan("list", "runs", f"{len(versions.past_champions(client, model))} champions of {model}")]
+            past = versions.past_champions(client, model)
+            return [StepPlan("list", "runs", f"champions of {model} so far: {len(past)}")]
         number = settings.version or versions.champion_before(client, model)
         before = versions.version_under(client, model, versions.CHAMPION)
         replaced = f", in place of version {before.version}" if before and int(before.version) != number else ""

@@ -117,6 +117,6 @@ def test_promote_says_what_it_then_does(run, imdb, trained, dry_run):
         listed = dry_run("promote", "--list")
     assert planned == {"track": ("runs", f"logs {second['folder']}"), "promote": ("unknown", "track has not run")}
     assert by_hand == {"promote": ("champion", "version 1 of imdb-classifier")}
-    assert listed == {"list": ("runs", "1 champions of imdb-classifier")}
+    assert listed == {"list": ("runs", "champions of imdb-classifier so far: 1")}
     promote_flow(PromoteSettings(run="latest"))
     assert dry_run("promote", "--version", "2")["promote"][1].endswith("in place of version 1")
