@@ -44,17 +44,31 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first_epoch(built, tmp_path_factory):
-    """One epoch: the network and the folder of its checkpoint."""
-    folder = tmp_path_factory.mktemp("first")
-    return run(built, make_padded(120, maxlen=64, seed=1), folder, epochs=1)[0], folder
+def straight(built, tmp_path_factory):
+    """Three epochs without a break: the network, its epochs, the folder of its checkpoint, and one after an epoch."""
+    folder = tmp_path_factory.mktemp("straight")
+    padded, cut = make_padded(120, maxlen=64, seed=1), Cut(folder / "whole", folder / "cut", after=1)
+    return *run(built, padded, cut.whole, cut, epochs=3), cut.whole, cut.folder
 
 
 @pytest.fixture(scope="module")
-def straight(built, tmp_path_factory):
-    """Three epochs without a break: the network, its epochs and the folder of its checkpoint."""
-    folder = tmp_path_factory.mktemp("straight")
-    return *run(built, make_padded(120, maxlen=64, seed=1), folder, epochs=3), folder
+def first_epoch(straight):
+    """The first of these epochs: the network and the folder of its checkpoint."""
+    folder = straight[3]
+    return load_model(folder / Checkpoint(folder).read(warn=pytest.fail).last), folder
+
+
+class Cut(list):
+    """The lines of a training; it copies the checkpoint as an interruption after some epoch would leave it."""
+
+    def __init__(self, whole, folder, after: int) -> None:
+        super().__init__()
+        self.whole, self.folder, self.after = whole, folder, after
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        if line.startswith(f"Epoch {self.after}/"):
+            shutil.copytree(self.whole, self.folder)
 
 
 def settings(**values) -> TrainingSettings:
@@ -90,7 +104,7 @@ def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padd
 
 
 def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, first_epoch, straight, tmp_path):
-    model, history, _folder = straight
+    model, history, *_folders = straight
     folder = shutil.copytree(first_epoch[1], tmp_path / "cut")
     ended = Checkpoint(folder)
     ended.read(warn=pytest.fail)
@@ -111,16 +125,12 @@ def test_long_gradients_are_scaled_down(built):
 
 def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, tmp_path):
     falling = {"epochs": 2, "learning_rate_decay": "cosine"}
-    straight, _ = run(built, padded, tmp_path / "straight", **falling)
+    cut = Cut(tmp_path / "straight", tmp_path / "cut", after=1)
+    straight, _ = run(built, padded, cut.whole, cut, **falling)
     assert float(straight.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
-
-    def stop_after_the_first(line):
-        if line.startswith("Epoch"):
-            raise KeyboardInterrupt(line)
-
-    with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
-        fit(built, [padded], [padded], settings(**falling), Checkpoint(tmp_path / "cut"), stop_after_the_first)
-    resumed, _ = run(built, padded, tmp_path / "cut", **falling)
+    said = []
+    resumed, _ = run(built, padded, cut.folder, said, **falling)
+    assert said[0].startswith("Going on after epoch 1")
     assert weights_equal(straight, resumed)
 
 
@@ -290,9 +300,11 @@ def test_a_network_of_three_labels_learns_them_and_resumes(tmp_path):
     three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))
     settings = ModelSettings(**TRACED_SOONEST, units=8, embedding_dim=8, dense_units=8)
     save_model(make_model(settings, WORDS, 3), tmp_path / "three.keras")
-    straight, history = run(tmp_path / "three.keras", three, tmp_path / "straight", epochs=4, learning_rate=0.03)
+    cut = Cut(tmp_path / "straight", tmp_path / "cut", after=2)
+    straight, history = run(tmp_path / "three.keras", three, cut.whole, cut, epochs=4, learning_rate=0.03)
     assert history[-1].model_dump()["val_accuracy"] > 0.6
     assert "precision" not in history[-1].model_dump()
-    run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=2, learning_rate=0.03)
-    resumed, _history = run(tmp_path / "three.keras", three, tmp_path / "cut", epochs=4, learning_rate=0.03)
+    said = []
+    resumed, _history = run(tmp_path / "three.keras", three, cut.folder, said, epochs=4, learning_rate=0.03)
+    assert said[0].startswith("Going on after epoch 2")
     assert weights_equal(straight, resumed)
