@@ -107,7 +107,7 @@ def test_a_card_that_is_too_long_for_mlflow_is_cut_at_a_line(run, imdb, trained,
 
 
 def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, tracked_run, capsys):
-    second = run(tracked(imdb, training={"seed": 5}))
+    second = run(tracked(imdb, evaluation={"threshold": 0.4}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
     assert second["promotion"]["reason"] in (second["folder"] / "report.html").read_text()
@@ -122,7 +122,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         assert client.get_model_version(MODEL, str(before)).tags["replaced_by"] == str(version)
         assert "replaced_by" not in champion.tags
     # Rolled back by a person: the next run of the same does not put it back.
-    rolled_back = run(tracked(imdb, training={"seed": 5}))["promotion"]
+    rolled_back = run(tracked(imdb, evaluation={"threshold": 0.4}))["promotion"]
     assert rolled_back["decision"] == "neither"
     assert "Version 2 was the champion until version 1 replaced it" in rolled_back["reason"]
     assert client.get_model_version_by_alias(MODEL, "champion").version == 1
@@ -135,7 +135,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     record = promote_flow(PromoteSettings(back=True, reason="more false alarms"))
     assert (record["version"], record["against"]) == (1, 2)
     # The nightly run leaves it so, and its report has the history.
-    nightly = run(tracked(imdb, training={"seed": 5}))
+    nightly = run(tracked(imdb, evaluation={"threshold": 0.4}))
     assert (nightly["promotion"]["decision"], nightly["promotion"]["version"]) == ("neither", 2)
     assert client.get_model_version_by_alias(MODEL, "champion").version == 1
     history = promote_flow(PromoteSettings(list=True))
