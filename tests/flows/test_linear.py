@@ -38,7 +38,7 @@ def test_of_120_made_up_texts_the_linear_model_serves_without_a_mistake(run, tmp
     candidates = metrics["candidates"]
     assert (candidates["considered"], candidates["chosen"]) == ("best", "linear")
     assert candidates["linear"]["value"] == 1 >= candidates["network"]["value"]
-    own = {"validation_texts": 20, "validation": "a split of their own"}
+    own = {"validation_texts": 20, "validation": "stratified by label"}
     assert metrics["derived"] == own | {"folds": 4, "epochs": 9, "passes": 20}
     assert metrics["test"]["accuracy"] == metrics["baseline"]["accuracy"] == 1
     assert metrics["promotion"]["decision"] == "champion"
