@@ -3,9 +3,9 @@
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
 # isort: split
-from tasks.reporting.command_line import run_flow
+from tasks.reporting.command_line import Flags, run_command, run_flow
 
-from functools import partial
+import sys
 from typing import Any
 
 from tasks.core.flow_settings import PromoteSettings
@@ -46,22 +46,29 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
 
 
 def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
-    """Return what would be tracked, decided or listed."""
+    """Return what would be tracked or decided."""
     if settings.run:
         folder = read_record(settings.run, open_store()).folder
         return [StepPlan("track", "runs", f"logs {folder}"), StepPlan("promote", "unknown", "track has not run")]
     with reader(tracking_uri()) as client:
         model = versions.model_or_default(client, settings.registered_model)
-        if settings.list:
-            past = versions.past_champions(client, model)
-            return [StepPlan("list", "runs", f"champions of {model} so far: {len(past)}")]
         number = settings.version or versions.champion_before(client, model)
         before = versions.version_under(client, model, versions.CHAMPION)
         replaced = f", in place of version {before.version}" if before and int(before.version) != number else ""
         return [StepPlan("promote", versions.CHAMPION, f"version {number} of {model}{replaced}")]
 
 
-main = partial(run_flow, promote_flow, PromoteSettings, show_promotion, lambda _settings: None, plan_promotion)
+def show_champions(settings: PromoteSettings, _flags: Flags) -> int:
+    """List the champions so far: since when, why, and with which test accuracy."""
+    return show_promotion(list_champions(settings, tracking_uri()))
+
+
+def main() -> int:
+    """Run the command line; a list needs neither Prefect nor, of the store's own registry, MLflow."""
+    if "--list" in sys.argv[1:]:
+        return run_command(show_champions, PromoteSettings, "the list")
+    return run_flow(promote_flow, PromoteSettings, show_promotion, plan=plan_promotion)
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -18,7 +18,7 @@ from tasks.registry.contest import (
     read_contender,
     reason_to_refuse,
 )
-from tasks.registry.loading import champion_history, described, fetch_bundle, has_files
+from tasks.registry.loading import champion_history, described, fetch_bundle, has_files, reader
 from tasks.registry.local_database import own_registry
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
@@ -145,7 +145,7 @@ def promote_version(
 
 def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
     """Return the "model" and its "champions" so far."""
-    with registry(uri) as client:
+    with reader(uri) as client:
         model = versions.model_or_default(client, settings.registered_model)
         return {"model": model, "champions": versions.past_champions(client, model)}
 
