@@ -35,13 +35,14 @@ def test_what_a_page_lacks_is_an_error_and_not_a_gap():
 def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(caplog, monkeypatch):
     from flows.imdb_flow import imdb_flow
 
+    validate = imdb_flow.validate_parameters  # imports Prefect, which sets its loggers up
     for name in ("prefect.flows", "prefect.engine"):
         monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
         monkeypatch.setattr(logging.getLogger(name), "disabled", False)
         monkeypatch.setattr(logging.getLogger(name), "propagate", False)  # caplog listens at the root too
     data = {"maxlin": 3, "source": "https://me:s3cret@host/x"}
     with pytest.raises(ParameterTypeError) as caught:
-        imdb_flow.validate_parameters({"settings": {"data": data}})
+        validate({"settings": {"data": data}})
     assert caplog.text == ""
     try:
         raise caught.value
