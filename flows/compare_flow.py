@@ -21,16 +21,14 @@ from tasks.reporting.screen import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import steps_of, unfinished_step
-from tasks.store.step import flow, planning, run_logger, task
+from tasks.store.step import flow, flow_run_id, planning, run_logger, task
 from tasks.texts.sources.datasets import check_dataset
 
 
 @flow("imdb-pipeline-member")
 def member_flow(settings: RunSettings, downloaded: Artifact) -> MemberRun:
     """Run the steps for one member and one seed; raise MemberError, which names the step, if one fails."""
-    from prefect.runtime import flow_run
-
-    run = str(flow_run.id)
+    run = flow_run_id()
     try:
         artifacts = train_and_evaluate(settings, downloaded)
     except Exception as error:

@@ -22,7 +22,7 @@ from tasks.reporting.pages import read_figures, render, show_comparison_in_prefe
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
 from tasks.store.run_record import TRACK, StepEntry, log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step import run_logger, task
+from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def compare(
     from prefect.runtime import flow_run
 
     store = open_store()
-    with log_step(str(flow_run.id), "compare"):
+    with log_step(flow_run_id(), "compare"):
         comparison = gather_comparison(settings, downloaded, outcomes, trials, store)
         name = flow_run.name or "comparison"
         with written_as_newest(store.root / COMPARISONS, name) as (draft, folder):
@@ -219,7 +219,5 @@ def log_once(folder: Path, settings: TrackingSettings, uri: str | None) -> str:
 @task("log the comparison")
 def track_comparison(folder: Path, settings: TrackingSettings, uri: str | None) -> None:
     """Log a comparison in MLflow, once; each of its members is a run below it."""
-    from prefect.runtime import flow_run
-
-    with log_step(str(flow_run.id), TRACK):
+    with log_step(flow_run_id(), TRACK):
         run_logger().info("The comparison is MLflow run %s", log_once(folder, settings, uri))

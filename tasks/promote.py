@@ -26,7 +26,7 @@ from tasks.reporting.progress import announce_champion
 from tasks.store.artifact import Artifact
 from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step import run_logger, task
+from tasks.store.step import flow_run_id, run_logger, task
 
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 
@@ -159,9 +159,7 @@ def promote(
     Returns:
         The decision and the "champions" so far, as metrics.json has them.
     """
-    from prefect.runtime import flow_run
-
-    with log_step(str(flow_run.id), "promote") as step:
+    with log_step(flow_run_id(), "promote") as step:
         decision, is_new = promote_version(tracking, open_store().path(downloaded), settings, metric)
         record = decision.to_json()
         if is_new and decision.decision == CHAMPION:

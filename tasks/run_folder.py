@@ -16,7 +16,7 @@ from tasks.reporting.pages import read_figures, render, show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.run_record import read_record, steps_of, take_recorded
 from tasks.store.shared_store import open_store
-from tasks.store.step import run_logger, task
+from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
 
 
@@ -96,10 +96,8 @@ def complete_run_folder(
     promotion: dict[str, Any],
 ) -> None:
     """Add to the folder of a run that was not tracked what tracking it later gave."""
-    from prefect.runtime import flow_run
-
     store = open_store()
-    metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(str(flow_run.id))
+    metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(flow_run_id())
     steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
     metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
     with explain_os_errors(folder):
@@ -141,7 +139,7 @@ def run_folder(
     from prefect.runtime import flow_run
 
     store, name = open_store(), flow_run.name or "run"
-    metrics = gather_metrics(artifacts, settings, store) | {"steps": steps_of(str(flow_run.id))}
+    metrics = gather_metrics(artifacts, settings, store) | {"steps": steps_of(flow_run_id())}
     metrics |= {"tracking": tracking, "promotion": promotion} | ({"auto": auto} if auto else {})
     with written_as_newest(store.root / RUNS, name) as (draft, folder):
         shutil.copytree(store.path(artifacts.drawn), draft / FIGURES, ignore=shutil.ignore_patterns("*.json"))

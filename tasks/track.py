@@ -22,7 +22,7 @@ from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, v
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
 from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
-from tasks.store.step import run_logger, task
+from tasks.store.step import flow_run_id, run_logger, task
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 
@@ -245,9 +245,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
 @task("track")
 def track(*, settings: RunSettings, artifacts: PackagedArtifacts, uri: str | None) -> dict[str, Any]:
     """Log the run in MLflow and register its model, unless both are there already."""
-    from prefect.runtime import flow_run
-
-    with log_step(str(flow_run.id), TRACK) as step:
+    with log_step(flow_run_id(), TRACK) as step:
         tracking, is_new = track_run(uri, artifacts, settings)
         step["cached"] = not is_new
     run_logger().info("Version %(version)s of %(model)s, MLflow run %(run_id)s", tracking)

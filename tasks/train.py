@@ -15,12 +15,13 @@ from tasks.evaluation.scores import Scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
-from tasks.network.checkpoint import Checkpoint, resumable
+from tasks.network.checkpoint import Checkpoint, open_checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.quiet_import import arithmetic, training_device
 from tasks.reporting.progress import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
+from tasks.store.shared_store import open_store
 from tasks.store.step import run_logger, step
 from tasks.texts.padded import Padded, PaddedFile, padded_file, read_column
 
@@ -155,17 +156,18 @@ def fit(
     Returns:
         That part with the weights to keep, and its epochs.
     """
-    state = checkpoint.read(warn=say, is_usable=lambda history: not goes_beyond(history, settings))
+    batches = steps_an_epoch(train, settings)
+    state = checkpoint.read(warn=say, is_usable=lambda its: not goes_beyond(its.history, settings))
     if state:
         history, model = state.history, load_model(checkpoint.folder / state.last)
         say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
     else:
         history, model = [], learner_of(load_model(built))
-        compile_model(model, settings, settings.epochs * steps_an_epoch(train, settings))
+        compile_model(model, settings, settings.epochs * batches)
     say(f"Training on {training_device()}")
     while not is_done(history, settings):
         epoch = fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases, metric)
-        state = checkpoint.write(model, epoch)
+        state = checkpoint.write(model, epoch, batches)
         history = state.history
         say(describe(history, settings))
     if settings.keep_best and state and state.best != state.last:
@@ -216,9 +218,9 @@ def steps_an_epoch(train: Sequence[Padded], settings: TrainingSettings) -> int:
     return passes_an_epoch(train, settings) * batches
 
 
-def with_enough_epochs(settings: TrainingSettings, train: Sequence[Padded]) -> TrainingSettings:
-    """Return the settings with as many epochs as `min_steps` batches need."""
-    needed = math.ceil(settings.min_steps / steps_an_epoch(train, settings))
+def with_enough_epochs(settings: TrainingSettings, batches: int) -> TrainingSettings:
+    """Return the settings with as many epochs of `batches` batches as `min_steps` needs."""
+    needed = math.ceil(settings.min_steps / batches)
     return settings.model_copy(update={"epochs": max(settings.epochs, needed)})
 
 
@@ -233,8 +235,18 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     return settings.model_copy(update=when_to_stop)
 
 
+def finished_epochs(key: str, settings: TrainingSettings) -> str:
+    """Return the epoch after which a training would resume, as "epoch 3 of 5"; "" if it would start over."""
+    checkpoint = open_checkpoint(open_store(), key)
+    state = checkpoint.peek(lambda its: not goes_beyond(its.history, with_enough_epochs(settings, its.batches)))
+    if state is None:
+        return ""
+    return f"epoch {len(state.history)} of {with_enough_epochs(settings, state.batches).epochs}"
+
+
 @step(
     resumes_on=settings_of_epochs,
+    progress=finished_epochs,
     retries=2,
     retry_delay_seconds=5,
     retry_condition_fn=another_try_may_help,
@@ -259,7 +271,7 @@ def train(
     logger = run_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
-    settings, passes = with_enough_epochs(settings, texts), passes_an_epoch(texts, settings)
+    settings = with_enough_epochs(settings, steps_an_epoch(texts, settings))
     with (
         resumable(resume) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
@@ -274,6 +286,6 @@ def train(
     return {
         "seconds": [epoch.seconds for epoch in history],
         "epochs": settings.epochs,
-        "passes": passes,
+        "passes": passes_an_epoch(texts, settings),
         "arithmetic": arithmetic(),
     }

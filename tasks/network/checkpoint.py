@@ -19,7 +19,7 @@ from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.core.layout import CHECKPOINTS
 from tasks.evaluation.result_files import Epoch, best_epoch
 from tasks.network.keras_files import save_model
-from tasks.store.artifact import DamagedError, RelativeName, Resume, seal, unseal
+from tasks.store.artifact import DamagedError, RelativeName, Resume, read_sealed, seal, unseal
 from tasks.store.bucket import Bucket
 from tasks.store.shared_store import SharedStore, open_store
 from tasks.store.store import Store
@@ -35,11 +35,12 @@ Content = TypeVar("Content")
 
 
 class State(BaseModel):
-    """The state of a training: the finished epochs and the files of the last and the best weights."""
+    """The state of a training: the finished epochs, batches in each, and the files of the last and the best weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: list[Epoch]
+    batches: int
     last: RelativeName
     best: RelativeName
 
@@ -65,18 +66,17 @@ class Checkpoint:
         self.state: State | None = None
 
     def read(
-        self, warn: Callable[[str], None], is_usable: Callable[[list[Epoch]], bool] = lambda history: True
+        self, warn: Callable[[str], None], is_usable: Callable[[State], bool] = lambda state: True
     ) -> State | None:
         """Return the last complete epoch after which training may continue, as `is_usable` says; None if there is none.
 
         `warn` is called with each epoch that is damaged; the one before may be complete.
         """
         is_damaged, self.state = False, None
-        names = {path.name for path in self.folder.glob("*")} | set(self.bucket.names("") if self.bucket else ())
-        for name in sorted(filter(STATE_NAME.fullmatch, names), reverse=True):
+        for name in self._state_names():
             try:
                 state = self._fetch(name, lambda path: unseal(path, State))
-                if is_usable(state.history):
+                if is_usable(state):
                     for file in (state.last, state.best):
                         self._fetch(file, verify)
                     self.state = state
@@ -88,8 +88,19 @@ class Checkpoint:
             warn(f"{self.folder}: holds no complete epoch; training starts from the beginning")
         return None
 
-    def write(self, model: "keras.Model", epoch: Epoch) -> State:
-        """Save `model`, with its optimizer, as the state after one more epoch.
+    def peek(self, is_usable: Callable[[State], bool]) -> State | None:
+        """Return the state that `read` would return if no weights are damaged; fetches and writes nothing."""
+        for name in self._state_names():
+            path = self.folder / name
+            content = path.read_bytes() if path.exists() else self.bucket and self.bucket.read(name)
+            with contextlib.suppress(DamagedError):
+                state = read_sealed(content or b"", State, path)
+                if is_usable(state):
+                    return state
+        return None
+
+    def write(self, model: "keras.Model", epoch: Epoch, batches: int) -> State:
+        """Save `model`, with its optimizer, as the state after one more epoch of so many batches.
 
         The state file is written last and atomically: a reader finds this epoch or the one before, complete.
         Raise LeaseLostError if another machine has taken over.
@@ -98,7 +109,7 @@ class Checkpoint:
         before = self.state
         history, last = [*(before.history if before else []), epoch], self._save(model, epoch.epoch)
         best = last if before is None or best_epoch(history) == epoch.epoch else before.best
-        state = State(history=history, last=last, best=best)
+        state = State(history=history, batches=batches, last=last, best=best)
         replace_file(self.folder / state.name, seal(state))
         if self.bucket:
             self.check()
@@ -129,6 +140,11 @@ class Checkpoint:
             # States go before their files, and the mark last: if this is interrupted, it is done again.
             for name in sorted(self.bucket.names(""), key=lambda name: (name == FINISHED, not name.endswith(".json"))):
                 self.bucket.remove(name)
+
+    def _state_names(self) -> list[str]:
+        """Return the names of the states here and in the bucket, the last epoch's first."""
+        names = {path.name for path in self.folder.glob("*")} | set(self.bucket.names("") if self.bucket else ())
+        return sorted(filter(STATE_NAME.fullmatch, names), reverse=True)
 
     def _save(self, model: "keras.Model", epoch: int) -> str:
         draft = self.folder / f"epoch-{epoch:05d}.keras"
@@ -171,8 +187,8 @@ def verify(path: Path) -> None:
         raise DamagedError(f"{path}: missing or altered")
 
 
-def open_checkpoint(store: Store, key: str, check: Callable[[], None]) -> Checkpoint:
-    """Return the checkpoint of the training `key`, which is held; `check` as in `Store.held`."""
+def open_checkpoint(store: Store, key: str, check: Callable[[], None] = lambda: None) -> Checkpoint:
+    """Return the checkpoint of the training `key`; to write it, the key must be held, with `check` of `Store.held`."""
     folder = store.root / CHECKPOINTS / key
     bucket = Bucket(f"{store.bucket.address}/{CHECKPOINTS}/{key}") if isinstance(store, SharedStore) else None
     return Checkpoint(folder, bucket, check)

@@ -32,14 +32,23 @@ def unseal(path: Path, kind: type[Record]) -> Record:
     Raise DamagedError if it is missing, not as it was written, or names a file outside its folder.
     """
     try:
-        sealed = json.loads(path.read_bytes())
+        content = path.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{path}: missing or unreadable") from error
+    return read_sealed(content, kind, path)
+
+
+def read_sealed(content: bytes, kind: type[Record], name: object) -> Record:
+    """Return the record in the bytes that `seal` returned; raise DamagedError, with their name, as `unseal` does."""
+    try:
+        sealed = json.loads(content)
         record, is_altered = kind.model_validate(sealed["content"]), digest(sealed["content"]) != sealed["sha256"]
     except ValidationError as error:
-        raise DamagedError(f"{path}: unreadable ({error.errors()[0]['msg']})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{path}: missing or unreadable") from error
+        raise DamagedError(f"{name}: unreadable ({error.errors()[0]['msg']})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{name}: unreadable") from error
     if is_altered:
-        raise DamagedError(f"{path}: altered")
+        raise DamagedError(f"{name}: altered")
     return record
 
 

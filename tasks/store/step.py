@@ -6,6 +6,7 @@ Prefect is imported when the first flow or task runs, because that takes longer 
 import functools
 import inspect
 import logging
+import os
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,6 @@ from typing import Any, Generic, ParamSpec, SupportsIndex, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.core.files import digest
-from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
 from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code, find_causes
@@ -86,11 +86,6 @@ def is_planning() -> bool:
     return _PLANS.get() is not None
 
 
-def last_epoch(checkpoint: Path) -> int:
-    """Return the number of the last epoch in a checkpoint's folder; 0 if there is none."""
-    return max((int(path.stem.rpartition("-")[2]) for path in checkpoint.glob("epoch-*.json")), default=0)
-
-
 @dataclass(frozen=True)
 class Step:
     """A cached step. Calling it with artifacts and settings, by name, runs it as a Prefect task.
@@ -100,11 +95,13 @@ class Step:
             it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
             content.
         resumes_on: reduces the settings to those that determine what is kept for `resume`.
+        progress: returns what the resume key and the settings leave to go on from, as "epoch 3 of 5"; "" if nothing.
         options: those of the Prefect task, such as retries.
     """
 
     function: Function
     resumes_on: Callable[[Any], Any] | None = None
+    progress: Callable[[str, Any], str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -195,12 +192,13 @@ class Step:
         announce_use(store.root)
         plan, made_of = StepPlan(self.name, "cached"), self.made_of(inputs)
         arguments = dict(inputs)
+        ignored = refresh and not is_retry
         if self.resumes_on:
-            arguments["resume"] = Resume(self.resume_key(inputs), ignored=refresh and not is_retry)
+            arguments["resume"] = Resume(self.resume_key(inputs), ignored)
 
         def fill(folder: Path) -> dict[str, Any]:
             nonlocal plan
-            plan = self.explain(inputs, made_of, store)
+            plan = self.explain(inputs, made_of, store, resumes=not ignored)
             paths = {
                 name: store.path(value) if isinstance(value, Artifact) else value for name, value in arguments.items()
             }
@@ -223,10 +221,11 @@ class Step:
         missing = [value.step for value in inputs.values() if isinstance(value, Artifact) and not value.files]
         if missing:
             return absent, StepPlan(self.name, "unknown", f"{missing[0]} has not run")
-        made_of = self.made_of(inputs)
-        if found := store.peek(self.key_of(made_of)):
+        made_of, refresh = self.made_of(inputs), is_refreshing()
+        found = store.peek(self.key_of(made_of))
+        if found and not refresh:
             return found, StepPlan(self.name, "cached")
-        return absent, self.explain(inputs, made_of, store)
+        return absent, self.explain(inputs, made_of, store, resumes=not refresh)
 
     def compare(self, before: Artifact, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
         """Return the artifact of an earlier run, and how its key differs from that of these inputs."""
@@ -237,11 +236,11 @@ class Step:
         why = describe_causes(causes) if causes else "its settings, inputs, code or libraries differ"
         return before, StepPlan(self.name, "runs", why, causes)
 
-    def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store) -> StepPlan:
-        """Return why the step must run, and after which epoch it would resume."""
+    def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store, *, resumes: bool) -> StepPlan:
+        """Return why the step must run, and, if it may resume, from where."""
         causes = causes_of(self.name, made_of, store)
-        kept = last_epoch(store.root / CHECKPOINTS / self.resume_key(inputs)) if self.resumes_on else 0
-        resumed = f", resumed after epoch {kept} of {inputs['settings'].epochs}" if kept else ""
+        kept = self.progress(self.resume_key(inputs), inputs["settings"]) if self.progress and resumes else ""
+        resumed = f", resumed after {kept}" if kept else ""
         return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
 
     def _check(self, inputs: dict[str, Any]) -> None:
@@ -256,14 +255,25 @@ class Step:
 
 
 def step(
-    *, run_name: str | None = None, resumes_on: Callable[[Any], Any] | None = None, **options: Any
+    *,
+    run_name: str | None = None,
+    resumes_on: Callable[[Any], Any] | None = None,
+    progress: Callable[[str, Any], str] | None = None,
+    **options: Any,
 ) -> Callable[[Function], Step]:
     """Make a function a cached step; `options` are those of the Prefect task, such as retries.
 
-    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is as in
-    `Step`.
+    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` and
+    `progress` are as in `Step`.
     """
-    return lambda function: Step(function, resumes_on, {**options, "task_run_name": run_name or function.__name__})
+    return lambda function: Step(
+        function, resumes_on, progress, {**options, "task_run_name": run_name or function.__name__}
+    )
+
+
+def is_refreshing() -> bool:
+    """Return whether the environment tells Prefect to run every step again."""
+    return TypeAdapter(bool).validate_python(os.environ.get("PREFECT_TASKS_REFRESH_CACHE", False))
 
 
 def run_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
@@ -275,6 +285,13 @@ def run_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
         with suppress(MissingContextError):
             return get_run_logger()
     return logging.getLogger("prefect.steps")
+
+
+def flow_run_id() -> str:
+    """Return the id of the flow run, by which the records of its steps are found."""
+    from prefect.runtime import flow_run
+
+    return str(flow_run.id)
 
 
 def task_signature(function: Function) -> inspect.Signature:

@@ -32,7 +32,7 @@ def names(checkpoint: Checkpoint) -> list[str]:
 
 def write(checkpoint: Checkpoint, model, *losses: float) -> None:
     for epoch in epochs(*losses):
-        checkpoint.write(model, epoch)
+        checkpoint.write(model, epoch, 7)
 
 
 def epoch_file(checkpoint: Checkpoint, epoch: int) -> Path:
@@ -57,7 +57,7 @@ def test_a_finished_training_leaves_its_last_state_for_a_longer_one(model, tmp_p
     checkpoint.finish()
     assert names(checkpoint) == sorted(["epoch-00003.json", epoch_file(checkpoint, 3).name, "finished"])
     assert len(checkpoint.read(warn=pytest.fail).history) == 3
-    checkpoint.write(model, epochs(0.5, 0.4, 0.3, 0.2)[-1])
+    checkpoint.write(model, epochs(0.5, 0.4, 0.3, 0.2)[-1], 7)
     assert "finished" not in names(checkpoint)
 
 
@@ -100,9 +100,9 @@ def test_a_damaged_epoch_is_named_and_the_one_before_is_taken(model, tmp_path, n
 def test_a_state_that_is_not_wanted_is_passed_over(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     write(checkpoint, model, 0.5, 0.4, 0.3)
-    state = checkpoint.read(warn=pytest.fail, is_usable=lambda history: len(history) <= 2)
+    state = checkpoint.read(warn=pytest.fail, is_usable=lambda state: len(state.history) <= 2)
     assert state.last == epoch_file(checkpoint, 2).name
-    assert checkpoint.read(warn=pytest.fail, is_usable=lambda history: False) is None
+    assert checkpoint.read(warn=pytest.fail, is_usable=lambda state: False) is None
 
 
 def test_a_shorter_training_keeps_the_epochs_of_a_longer_one_that_was_killed(model, tmp_path):
@@ -139,7 +139,7 @@ def test_who_has_lost_a_training_writes_no_more_and_removes_nothing(model, bucke
     before = set(bucket.names(""))
     checkpoint.check = losing_it_at(lost_at)
     with pytest.raises(LeaseLostError):
-        checkpoint.write(model, epochs(0.5, 0.4)[-1])
+        checkpoint.write(model, epochs(0.5, 0.4)[-1], 7)
     after = set(bucket.names(""))
     assert before <= after
     assert len(after - before) == names
@@ -148,11 +148,15 @@ def test_who_has_lost_a_training_writes_no_more_and_removes_nothing(model, bucke
 def test_another_machine_goes_on_and_what_is_damaged_here_comes_from_the_bucket(model, bucket, tmp_path):
     write(Checkpoint(tmp_path / "here", bucket), model, 0.5, 0.4, 0.3)
     there = Checkpoint(tmp_path / "there", bucket)
+    assert len(there.peek(lambda state: True).history) == 3
+    assert len(there.peek(lambda state: len(state.history) < 3).history) == 2
+    assert there.peek(lambda state: False) is None
+    assert not there.folder.exists()
     assert len(there.read(warn=pytest.fail).history) == 3
     for path in there.folder.iterdir():
         damage(path)
     assert len(there.read(warn=pytest.fail).history) == 3
-    there.write(model, epochs(0.5, 0.4, 0.3, 0.2)[-1])
+    there.write(model, epochs(0.5, 0.4, 0.3, 0.2)[-1], 7)
     assert set(bucket.names("")) == {*names(there), *names(Checkpoint(tmp_path / "here"))} - {"epoch-00002.json"} - {
         path.name for path in (tmp_path / "here").glob("epoch-00002.*")
     }
@@ -198,7 +202,7 @@ def test_epochs_in_a_bucket_can_be_cleared(model, bucket, tmp_path):
 @pytest.mark.parametrize("name", ["../../../outside.txt", "/outside.txt", "a\\b"])
 def test_epochs_that_name_files_elsewhere_are_passed_over(bucket, tmp_path, name):
     (tmp_path / "outside").write_text("outside")
-    state = State.model_construct(history=epochs(0.5), last=name, best=name)
+    state = State.model_construct(history=epochs(0.5), batches=7, last=name, best=name)
     bucket.create("epoch-00001.json", seal(state))
     bucket.create(name, b"outside")
     bucket.create(f"../../{name}.json", b"outside")

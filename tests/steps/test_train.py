@@ -7,6 +7,7 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
+from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import ModelSettings, TrainingSettings
 from tasks.network.batches import bucketed_dataset
 from tasks.network.checkpoint import Checkpoint
@@ -17,6 +18,7 @@ from tasks.train import (
     EPOCH_STEPS,
     balanced_weights,
     compile_model,
+    finished_epochs,
     fit,
     fit_epoch,
     goes_beyond,
@@ -145,6 +147,18 @@ def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded
     assert not goes_beyond([], patient)
 
 
+def test_a_dry_run_knows_how_many_epochs_few_texts_need_and_which_epochs_cannot_be_used(store, straight):
+    _, history, folder, _ = straight
+    shutil.copytree(folder, store / CHECKPOINTS / "train" / "abc")
+    batches = Checkpoint(folder).read(warn=pytest.fail).batches
+    done = len(history)
+    assert finished_epochs("train/abc", settings(epochs=9)) == f"epoch {done} of 9"
+    few = settings(epochs=2, min_steps=4 * batches)
+    assert finished_epochs("train/abc", few) == f"epoch {done} of 4"
+    assert finished_epochs("train/abc", settings(epochs=1)) == ""
+    assert finished_epochs("train/other", settings(epochs=9)) == ""
+
+
 def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
 
@@ -166,9 +180,10 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
 
 
 def test_few_texts_are_read_as_often_as_the_least_number_of_batches_needs(padded):
-    assert with_enough_epochs(settings(epochs=2, min_steps=0), [padded]).epochs == 2
-    many = with_enough_epochs(settings(epochs=2, min_steps=100), [padded])
+    few, many = settings(epochs=2, min_steps=0), settings(epochs=2, min_steps=100)
+    assert with_enough_epochs(few, steps_an_epoch([padded], few)).epochs == 2
     steps = steps_an_epoch([padded], many)
+    many = with_enough_epochs(many, steps)
     assert (many.epochs - 1) * steps < 100 <= many.epochs * steps
     assert steps_an_epoch([padded], settings(min_steps=0)) < EPOCH_STEPS
     assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch has some batches between its checkpoints"
@@ -188,9 +203,9 @@ class RememberingCheckpoint(Checkpoint):
         super().__init__(folder)
         self.weights = []
 
-    def write(self, model, *epochs):
+    def write(self, model, epoch, batches):
         self.weights.append(model.get_weights())
-        return super().write(model, *epochs)
+        return super().write(model, epoch, batches)
 
 
 def keeps_the_epoch(number: int, model, checkpoint: RememberingCheckpoint) -> bool:
@@ -224,7 +239,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(
     state = Checkpoint(tmp_path).read(warn=pytest.fail)
     model = load_model(tmp_path / state.last)
     model.optimizer.learning_rate = float("nan")
-    Checkpoint(tmp_path).write(model, *state.history)
+    Checkpoint(tmp_path).write(model, *state.history, state.batches)
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
     with pytest.raises(TrainingError, match=r"epoch 2: the loss is nan; the last sound epoch is kept.*learning-rate"):
         run(built, padded, tmp_path, epochs=3)

@@ -67,8 +67,13 @@ HARMLESS = {
         f"tasks.core.paths.{name}" for name in ("check_relative", "printable", "user_path")
     ),  # return what they are given
     *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
-    *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal", "unseal")),
-    *("tasks.store.bucket.Bucket", "tasks.store.bucket.code_of", "tasks.store.leases.LeaseLostError"),
+    *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "read_sealed", "seal")),
+    *(
+        "tasks.store.artifact.unseal",
+        "tasks.store.bucket.Bucket",
+        "tasks.store.bucket.code_of",
+        "tasks.store.leases.LeaseLostError",
+    ),
     *("tasks.store.shared_store.open_store", "tasks.store.shared_store.SharedStore"),
     *(f"tasks.store.step.{name}" for name in ("is_planning", "run_logger", "step")),
     "tasks.store.store.Store",

@@ -1,5 +1,6 @@
 import contextlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from tasks.core.data_settings import DataSettings, PadSettings
-from tasks.core.layout import CHECKPOINTS
 from tasks.core.settings import SliceSettings, TrainingSettings
 from tasks.pad import pad
 from tasks.slice_tests import slice_tests
@@ -164,13 +164,20 @@ def test_a_plan_says_what_would_run_and_why_and_writes_nothing(store):
     assert sorted(store.rglob("*")) == files
 
 
-def test_a_plan_knows_after_which_epoch_a_training_resumes(store):
-    build.run({"settings": TrainingSettings()})
-    more = {"settings": TrainingSettings(epochs=6)}
-    kept = store / CHECKPOINTS / build.resume_key(more)
-    kept.mkdir(parents=True)
-    for epoch in (4, 5):
-        (kept / f"epoch-{epoch:05d}.json").touch()
+def test_a_plan_knows_from_where_a_step_resumes_unless_it_is_to_be_made_again(store, monkeypatch):
+    def progress(key: str, settings: TrainingSettings) -> str:
+        return f"epoch 5 of {settings.epochs}" if key == resuming.resume_key({"settings": settings}) else ""
+
+    resuming = replace(build, progress=progress)
+    five, six = ({"settings": TrainingSettings(epochs=epochs)} for epochs in (5, 6))
+    resuming.run(five)
     with planning() as plans:
-        build(**more)
-    assert (plans[0].status, plans[0].cause) == ("resumes", "training.epochs 5 → 6, resumed after epoch 5 of 6")
+        resuming(**six)
+        monkeypatch.setenv("PREFECT_TASKS_REFRESH_CACHE", "true")
+        resuming(**five)
+    assert [(plan.status, plan.cause) for plan in plans] == [
+        ("resumes", "training.epochs 5 → 6, resumed after epoch 5 of 6"),
+        ("runs", "rebuilt"),
+    ]
+    assert resuming.run(five, refresh=True)[1].cause == "rebuilt"
+    assert resuming.run(five, refresh=True, is_retry=True)[1].cause == "rebuilt, resumed after epoch 5 of 5"
