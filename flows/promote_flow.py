@@ -5,6 +5,7 @@ import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 # isort: split
 from tasks.reporting.command_line import Flags, run_command, run_flow
 
+import json
 import sys
 from typing import Any
 
@@ -58,9 +59,13 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
         return [StepPlan("promote", versions.CHAMPION, f"version {number} of {model}{replaced}")]
 
 
-def show_champions(settings: PromoteSettings, _flags: Flags) -> int:
+def show_champions(settings: PromoteSettings, flags: Flags) -> int:
     """List the champions so far: since when, why, and with which test accuracy."""
-    return show_promotion(list_champions(settings, tracking_uri()))
+    record = list_champions(settings, tracking_uri())
+    if not flags.json_:
+        return show_promotion(record)
+    print(json.dumps(record))
+    return 0
 
 
 def main() -> int:

@@ -87,8 +87,9 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
     against = int(champion.version) if champion else None
     if champion is not None and REPLACED_BY in version.tags:
         reason = (
-            f"Version {number} was the champion until version {version.tags[REPLACED_BY]} replaced it. A run does "
-            f"not promote it again; a person may: python flows/promote_flow.py --version {number}"
+            f"Version {number} was the champion until version {version.tags[REPLACED_BY]} replaced it. A run does not "
+            "promote it again; a person may: python flows/promote_flow.py "
+            f"--registered-model {version.name} --version {number}"
         )
         return Decision(decision=NEITHER, reason=reason, against=against)
     is_same = standing is not None and standing.against == against and standing.asked == asked
@@ -186,7 +187,8 @@ def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
                 versions.version_under(client, model, CHAMPION),
             )
             against = int(before.version) if before is not None and before.version != version.version else None
-            decision = Decision(decision=CHAMPION, reason=settings.reason, against=against, by="hand")
+            reason = settings.reason or f"{'rolled back' if settings.back else 'promoted'} by hand"
+            decision = Decision(decision=CHAMPION, reason=reason, against=against, by="hand")
             record = versions.record_decision(client, version, decision).to_json() | {"model": model, "version": number}
     announce_champion(record)
     return record

@@ -133,8 +133,8 @@ class PromoteSettings(NamedModel):
     """return to the champion before this one"""
     list: bool = False
     """list the champions so far: since when, why, and with which test accuracy"""
-    reason: str = Field("promoted by hand", min_length=1)
-    """the reason to record with the decision"""
+    reason: str | None = Field(None, min_length=1)
+    """the reason to record with the decision (none: promoted by hand, or rolled back by hand)"""
 
     @model_validator(mode="after")
     def _one_thing_to_do(self) -> Self:

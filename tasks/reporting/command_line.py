@@ -75,7 +75,7 @@ class Flags(BaseSettings):
     )
     debug: bool = Field(False, description="show the traceback of an error")
     dry_run: bool = Field(False, description="show what would be done, and why, and do nothing")
-    json_: bool = Field(False, alias="json", description="with --dry-run: as JSON")
+    json_: bool = Field(False, alias="json", description="print JSON; with --dry-run, check, diff, --list")
 
     @classmethod
     def settings_customise_sources(
@@ -194,6 +194,8 @@ def run_flow(
     try:
         parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
         settings = settings_in(parsed, settings_model)
+        if parsed.json_ and not parsed.dry_run:
+            raise UsageError("--json: give --dry-run too; a run prints no JSON")
         if not parsed.dry_run:
             make_folders()
         check(settings)

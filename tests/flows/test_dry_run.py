@@ -118,6 +118,14 @@ def test_promote_says_what_it_then_does(run, imdb, trained, dry_run, capsys):
         patch.setattr(sys, "argv", ["imdb-pipeline", "promote", "--list"])
         assert command.main() == 0
         assert "champions of imdb-classifier" in capsys.readouterr().out
+        patch.setattr(sys, "argv", ["imdb-pipeline", "promote", "--list", "--json"])
+        assert command.main() == 0
+        listed = json.loads(capsys.readouterr().out)
+        assert [champion["version"] for champion in listed["champions"]] == [1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["imdb-pipeline", "promote", "--version", "1", "--json"])
+        assert command.main() == 2
+        assert "--json: give --dry-run too" in capsys.readouterr().err
     assert planned == {"track": ("runs", f"logs {second['folder']}"), "promote": ("unknown", "track has not run")}
     assert by_hand == {"promote": ("champion", "version 1 of imdb-classifier")}
     promote_flow(PromoteSettings(run="latest"))

@@ -21,9 +21,8 @@ ASKED = PromotionSettings().model_dump()
 
 def version(number: int, record: dict | None = None, **tags: str) -> SimpleNamespace:
     """A version as MLflow's client returns it."""
-    return SimpleNamespace(
-        version=str(number), source="/elsewhere", tags=tags | ({"promotion": json.dumps(record)} if record else {})
-    )
+    tags |= {"promotion": json.dumps(record)} if record else {}
+    return SimpleNamespace(name="films", version=str(number), source="/elsewhere", tags=tags)
 
 
 LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
