@@ -142,7 +142,7 @@ def describe_derived(derived: dict[str, Any]) -> str:
     passes = f" of {derived['passes']} passes" if derived["passes"] > 1 else ""
     return (
         f"Derived from the texts: {derived['validation_texts']:,} validation texts ({derived['validation']}), "
-        f"{folds}epochs: {derived['epochs']}{passes}."
+        f"{folds}{derived['epochs']} {'epoch' if derived['epochs'] == 1 else 'epochs'}{passes}."
     )
 
 

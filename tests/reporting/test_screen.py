@@ -80,7 +80,7 @@ def test_text_in_square_brackets_is_printed_as_it_is(name):
             show_run(folder)
             show_inventory(findings)
     text = printed.getvalue()
-    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 4 folds, epochs: 9 of 20 passes."
+    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 4 folds, 9 epochs of 20 passes."
     for line in (derived, f"{name}: 9 test", f"│ {name} ", f"{name}, champion: {name}\n", f"Report: {folder}"):
         assert line in text
     for line in (f"folder: {name}\n", f"removed: {name}\n", f"│ {name.replace('/', '|')}/0"):
@@ -104,7 +104,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
     (tmp_path / METRICS).write_text(json.dumps(metrics))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         show_run(tmp_path)
-    derived = "Derived from the texts: 1,100 validation texts (stratified by label), epochs: 9."
+    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 9 epochs."
     assert derived in " ".join(printed.getvalue().split())
     for name in HEADLINES:
         assert name in printed.getvalue()
