@@ -222,7 +222,12 @@ def show_trained(trained: tuple[Path, str | None]) -> int:
     return show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached) or status
 
 
-main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_run)
+def plan_train(settings: TrainSettings) -> list[StepPlan]:
+    """Return what `train_flow` would do."""
+    return plan_run(without_like(settings))
+
+
+main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_train)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,4 +1,5 @@
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from flows import compare_flow, imdb_flow
 from flows.auto import Auto, choose_settings, preset_settings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.flow_settings import CompareSettings
-from tests.support.small_runs import TRACED_SOONEST, small
+from tests.support.small_runs import TRACED_SOONEST, as_flags, small
 
 NETWORK = {
     "data": {"maxlen": 64, "num_words": 200},
@@ -40,17 +41,19 @@ def test_a_comparison_refuses_it(imdb):
         compare_flow.check(CompareSettings.model_validate(small(imdb, auto={"minutes": 5}).model_dump()))
 
 
-def test_a_dry_run_says_which_stages_run(imdb, trained):
-    plans = imdb_flow.plan_run(small(imdb, auto={"minutes": 5}))
-    assert [(plan.step, plan.status) for plan in plans] == [
+def test_a_dry_run_says_which_stages_run(imdb, trained, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(small(imdb, auto={"minutes": 5}))])
+    assert imdb_flow.main() == 0
+    plans = json.loads(capsys.readouterr().out)
+    assert [(plan["step"], plan["status"]) for plan in plans] == [
         ("download", "cached"),
         ("linear", "runs"),
         ("fast", "runs"),
         ("tuned", "runs"),
         ("search", "unknown"),
     ]
-    assert plans[1].cause.startswith("always; encode: data.")
-    assert plans[3].cause.startswith("if the time allows 3 times that of fast; encode: data.")
+    assert plans[1]["cause"].startswith("always; encode: data.")
+    assert plans[3]["cause"].startswith("if the time allows 3 times that of fast; encode: data.")
 
 
 def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):
