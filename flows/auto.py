@@ -9,12 +9,12 @@ from typing import Any
 
 from flows.trials import search, train_trial, trial_flow
 from tasks.baseline import baseline
-from tasks.core.errors import PipelineError, TrainingError
+from tasks.core.errors import InputError, PipelineError, TrainingError
 from tasks.core.flow_settings import CompareSettings
 from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, members_of
-from tasks.evaluation.optuna_search import VALIDATED_ON, best_trial
+from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.scores import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import pad
@@ -32,6 +32,7 @@ SEARCH = (
 )
 MAX_TRIALS = 30  # more fit the validation texts
 AFTERWARDS = 0.15  # share of the time for the steps after the choice
+FINAL_SHARE = 0.04  # for validation in the last training, as in fast and tuned: more texts to learn from
 OVERRUN = 0.1  # share of the time by which a stage that takes longer than predicted may exceed it
 
 
@@ -42,6 +43,7 @@ class Auto:
         metric: the selection metric.
         tried: a dictionary for each stage, as in metrics.json.
         networks: the settings of the network of each stage that trains one.
+        refits: whether the best network is trained again, with fewer texts for validation.
     """
 
     def __init__(self, settings: RunSettings, minutes: float, downloaded: Artifact) -> None:
@@ -50,10 +52,12 @@ class Auto:
         self.metric = self.networks["fast"].evaluation.metric or "accuracy"
         self.tried: list[dict[str, Any]] = []
         self.downloaded, self.seconds, self.started = downloaded, 60 * minutes, time.monotonic()
+        self.refits, self.reserved = False, 0.0
 
     def left(self, overrun: float = 0.0) -> float:
         """Return the seconds until the steps after the choice have to begin, at least one."""
-        return max(1.0, self.started + self.seconds * (1 + overrun - AFTERWARDS) - time.monotonic())
+        budget = self.seconds * (1 + overrun - AFTERWARDS) - self.reserved
+        return max(1.0, self.started + budget - time.monotonic())
 
     def best(self, *, network: bool = False) -> dict[str, Any]:
         """Return the best stage, or the best that trained a network; the earliest of equal ones."""
@@ -90,6 +94,23 @@ class Auto:
         lead = f"best so far: {best['stage']}, {best['value']:.4f}; {self.left():.0f} s left"
         run_logger().info("auto: %s: %s; %s", stage, result, lead)
         return value is not None
+
+    def plan_refit(self) -> None:
+        """Reserve the time to train the best network again, if it allows that and validation takes training texts."""
+        seconds, data = self.best(network=True)["seconds"], self.networks["fast"].data
+        has_own = "validation" in self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
+        if not has_own and data.validation_split > FINAL_SHARE and seconds <= self.left():
+            self.refits, self.reserved = True, seconds
+
+    def final_settings(self) -> RunSettings:
+        """Return the settings of the best network, with fewer texts for validation if it is trained again."""
+        best = self.networks[self.best(network=True)["stage"]]
+        if not self.refits:
+            return best
+        note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {best.data.validation_split:.0%}"
+        self.tried.append({"stage": "refit", "seconds": 0.0, "value": None, "note": note})
+        run_logger().info("auto: the best network is trained again: %s", note)
+        return best.model_copy(update={"data": best.data.model_copy(update={"validation_split": FINAL_SHARE})})
 
     def search_around(self, leader: dict[str, Any]) -> None:
         """Search with Optuna from the settings of the leading network, one trial after another, while time allows."""
@@ -150,19 +171,34 @@ def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
         todo = [plan for plan in steps if plan.status != "cached"]
         status, why = (todo[0].status, f"; {todo[0].step}: {todo[0].cause}") if todo else ("cached", "")
         plans.append(StepPlan(stage, status, when[stage] + why, todo[0].causes if todo else ()))
-    return [*plans, StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left")]
+    plans.append(StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left"))
+    return [*plans, StepPlan("refit", "unknown", "if validation takes training texts, and the time allows it")]
 
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
-    """Return the settings of each preset on the texts of a run, validated on the same ones."""
-    shared = settings.model_dump() | {"cells": None, "presets": PRESETS}
+    """Return the settings of each preset on the texts of a run, prepared and validated as the run says."""
+    shared = settings.model_dump() | {"cells": None, "presets": PRESETS, "auto": {}}
     shared["evaluation"]["metric"] = settings.evaluation.metric or "accuracy"
     members = members_of(CompareSettings.model_validate(shared), {name: read_preset(name) for name in PRESETS})
-    same = {name: getattr(settings.data, name) for name in VALIDATED_ON}
     return {
-        name: its.runs[0].model_copy(update={"data": its.runs[0].data.model_copy(update=same)})
-        for name, its in zip(PRESETS, members, strict=True)
+        name: its.runs[0].model_copy(update={"data": settings.data}) for name, its in zip(PRESETS, members, strict=True)
     }
+
+
+def check_auto(settings: RunSettings) -> None:
+    """Refuse settings that the stages choose themselves."""
+    default = RunSettings()
+    given = [
+        f"{section}.{name}"
+        for section in ("model", "phrases", "training")
+        for name, value in getattr(settings, section)
+        if value != getattr(getattr(default, section), name)
+    ]
+    if settings.auto.minutes and given:
+        raise InputError(
+            f"--preset auto chooses the network and its training, so {', '.join(given)} cannot be set; leave that out, "
+            "or give another preset"
+        )
 
 
 def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
@@ -187,8 +223,9 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
         run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
         return smallest_network(auto.networks["fast"]), record
     auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
+    auto.plan_refit()
     auto.search_around(auto.best(network=True))
-    return auto.networks[auto.best(network=True)["stage"]], record
+    return auto.final_settings(), record
 
 
 def smallest_network(settings: RunSettings) -> RunSettings:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.auto import choose_settings, plan_stages
+from flows.auto import check_auto, choose_settings, plan_stages
 from flows.diff import show_repetition
 from flows.trials import train_network
 from tasks.baseline import baseline
@@ -191,7 +191,9 @@ def train_flow(settings: TrainSettings) -> tuple[Path, str | None]:
 
     A step reruns only when its settings, its inputs or its code have changed.
     """
-    return imdb_flow(without_like(settings)), settings.like
+    # Now, because "latest" names this run once it has ended.
+    like = str(read_record(settings.like, open_store()).folder) if settings.like else None
+    return imdb_flow(without_like(settings)), like
 
 
 def without_like(settings: TrainSettings) -> RunSettings:
@@ -200,8 +202,9 @@ def without_like(settings: TrainSettings) -> RunSettings:
 
 
 def check_train(settings: TrainSettings) -> None:
-    """Refuse unreadable texts, and to repeat a run whose texts, code, libraries or settings differ."""
+    """Refuse unreadable texts, settings that auto chooses, and to repeat a run of which anything differs."""
     check_dataset(settings.data)
+    check_auto(settings)
     if not settings.like or settings.anyway:
         return
     with planning(read_record(settings.like, open_store()).artifacts) as plans:

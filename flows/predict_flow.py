@@ -16,6 +16,7 @@ if __name__ == "__main__":
         raise SystemExit(status)
 
 from flows.runners import map_over
+from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError, describe
 from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.paths import user_path
@@ -89,6 +90,8 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
     model = find_version(settings.model, settings.registered_model, tracking_uri()).name
     if settings.input in (None, STDIN):
         return [StepPlan("predict", "runs", f"{model} scores; the scores are printed")]
+    if is_address(settings.input or "") or is_address(settings.output or ""):
+        return [StepPlan("predict", "unknown", f"{model} scores what has no scores yet: {settings.output}")]
     is_one, plans = is_one_table(settings), []
     for file, output in files_and_outputs(settings):
         parts = len(list(parts_of(output).glob("[0-9]*.parquet")))

@@ -1,12 +1,12 @@
 """Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
 
-from tasks.reporting.command_line import Parser, exit_status, parse_command_line, refuse
+from tasks.reporting.command_line import Parser, exit_status, parse_flags, refuse, settings_in
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.core.errors import InputError, PipelineError
 from tasks.core.flow_settings import STDIN, PredictSettings
@@ -52,12 +52,21 @@ def decode_line(line: bytes, number: int) -> str:
         ) from error
 
 
-def score_texts(settings: PredictSettings, texts: list[str]) -> int:
+def score_texts(settings: PredictSettings, texts: list[str], *, as_json: bool) -> int:
     """Print the verdict on each text."""
     classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
-    for verdict in judge_texts(classifier, texts, settings.explain):
-        show_prediction(verdict)
+    for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
+        if as_json:
+            print_line(text, verdict, explained=bool(settings.explain))
+        else:
+            show_prediction(verdict)
     return 0
+
+
+def print_line(text: str, verdict: dict[str, Any], *, explained: bool) -> None:
+    """Print a text and its verdict as a line of JSON."""
+    words = [share._asdict() for share in verdict.pop("words")]
+    print(json.dumps({"text": text} | verdict | ({"words": words} if explained else {}), ensure_ascii=False))
 
 
 def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
@@ -65,9 +74,7 @@ def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
     classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
     for texts in read_lines(stream):
         for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
-            words = [share._asdict() for share in verdict.pop("words")]
-            line = {"text": text} | verdict | ({"words": words} if settings.explain else {})
-            print(json.dumps(line, ensure_ascii=False))
+            print_line(text, verdict, explained=bool(settings.explain))
         print(end="", flush=True)
     return 0
 
@@ -80,14 +87,15 @@ def main() -> int | None:
     accept_any_character()
     try:
         arguments, texts = split_texts(sys.argv[1:])
-        settings = parse_command_line(PredictSettings, arguments, program, ABOUT)
+        parsed = parse_flags(PredictSettings, arguments, program, ABOUT)
+        settings = settings_in(parsed, PredictSettings)
         if settings.input == STDIN and sys.stdin is None:
             raise InputError("--input -: standard input is closed; expected one text per line")
     except PipelineError as error:
         return refuse(program, error)
     if settings.text is not None:
         texts = texts or [settings.text.get_secret_value()]  # IMDB_TEXT
-        return exit_status(program, lambda: score_texts(settings, texts))
+        return exit_status(program, lambda: score_texts(settings, texts, as_json=parsed.json_))
     if settings.input == STDIN:
         return exit_status(program, lambda: score_lines(settings, sys.stdin.buffer))
     return None

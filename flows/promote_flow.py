@@ -54,6 +54,7 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
     with reader(tracking_uri()) as client:
         model = versions.model_or_default(client, settings.registered_model)
         number = settings.version or versions.champion_before(client, model)
+        versions.version_or_champion(client, model, number)  # is an error if there is none
         before = versions.version_under(client, model, versions.CHAMPION)
         replaced = f", in place of version {before.version}" if before and int(before.version) != number else ""
         return [StepPlan("promote", versions.CHAMPION, f"version {number} of {model}{replaced}")]

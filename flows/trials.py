@@ -15,6 +15,7 @@ from tasks.evaluation.result_files import Training
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.store.artifact import Artifact
+from tasks.store.fingerprint import describe_code
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow, run_logger
 from tasks.train import train
@@ -36,11 +37,12 @@ def train_network(
 def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
     """Run the trials of a comparison, and return them as `finished_trials` does.
 
-    The study is named by a hash of the search, the settings and the texts, so the same search is resumed.
+    The study is named by a hash of the search, the settings, the texts, code and libraries, so the same search resumes.
     """
     space, shared = read_search(settings.search), shared_settings(settings)
     key = {section: shared[section] for section in ("data", "model", "phrases", "training")}
     key |= {"metric": settings.evaluation.metric, "search": settings.search.split(), "of": downloaded.sha256}
+    key["code"] = describe_code("tasks.train")
     name = digest(key)
     store = open_store()
 
@@ -49,8 +51,8 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
 
     with store.locked(f"search/{name}"):
         study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)
-        say, keep_best = run_logger().info, settings.training.keep_best
-        run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, say=say)
+        say, keep_best, metric = run_logger().info, settings.training.keep_best, settings.evaluation.metric
+        run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, metric=metric, say=say)
         return finished_trials(study)
 
 

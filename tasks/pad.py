@@ -64,6 +64,15 @@ def check_validation(labels: np.ndarray, label_count: int) -> None:
         )
 
 
+def check_training(labels: np.ndarray, label_count: int) -> None:
+    """Refuse (n,) training labels of which some are only in the validation share that was taken from them."""
+    if missing := int((np.bincount(labels, minlength=label_count) == 0).sum()):
+        raise DataError(
+            f"training would have no text of {missing} of {label_count} labels: all of theirs are in the share for "
+            "validation; give more texts, or a smaller --data.validation-split"
+        )
+
+
 @step(run_name="pad to {settings.maxlen}")
 def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet, and return the number of texts in each."""
@@ -76,8 +85,9 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
     facts = encoding.model_dump(include={"vocabulary_size", "labels", "start_char"})
     schema = padded_schema(rule=encoding.tokenisation, **facts, **options)
-    source, start, stop = bounds["validation"]
-    check_validation(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
+    for split, check in (("validation", check_validation), ("train", check_training)):
+        source, start, stop = bounds[split]
+        check(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
     rows = {}
     for split, (source, start, stop) in bounds.items():
         batches = iterate_encoded(encoded_file(encoded, source), start, stop)

@@ -67,11 +67,13 @@ def attempt_of(client: versions.Models, model: str, contest: Contest) -> int:
     """Return which challenger of its champion a version is; under `registry_lock` no two have the same number."""
     found = client.search_model_versions(f"name = '{model}'")
     decisions = {int(its.version): decision for its in found if (decision := versions.decision_on(its))}
-    own = decisions.pop(contest.challenger, None)
-    # With other settings it is still the same attempt, because its verdicts are the same.
+    own, earlier = decisions.pop(contest.challenger, None), 0
     if own and own.against == contest.champion and own.attempt is not None:
-        return own.attempt
-    return 1 + count_attempts(list(decisions.values()), contest.champion, contest.reviews)
+        # With other settings it is still the same attempt, because its verdicts are the same; not by another metric.
+        if own.metric == contest.compared["metric"]:
+            return own.attempt
+        earlier = own.attempt
+    return 1 + max(earlier, count_attempts(list(decisions.values()), contest.champion, contest.reviews))
 
 
 def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decision | None:

@@ -26,6 +26,8 @@ class RunnerSettings(Settings):
     def _only_clusters_have_an_address(self) -> Self:
         if self.address is not None and self.runner not in ("dask", "ray"):
             raise ValueError("address is for the runners dask and ray; give one of these, or leave it out")
+        if self.workers is not None and self.runner == "none":
+            raise ValueError("workers needs a runner, such as processes")
         return self
 
 
@@ -36,6 +38,12 @@ class TrainSettings(RunSettings):
     """repeat this run, a run folder or its name, with its settings; refused if texts, code or libraries differ"""
     anyway: bool = False
     """with like: repeat the run even if they differ"""
+
+    @model_validator(mode="after")
+    def _anyway_needs_a_run(self) -> Self:
+        if self.anyway and not self.like:
+            raise ValueError("anyway needs like, the run to repeat")
+        return self
 
 
 class CompareSettings(RunSettings, RunnerSettings):
@@ -59,6 +67,12 @@ class CompareSettings(RunSettings, RunnerSettings):
         "training.learning_rate=0.0005..0.01"
     )
     """where to search: a range or values for each setting, separated by spaces"""
+
+    @model_validator(mode="after")
+    def _a_space_needs_trials(self) -> Self:
+        if self.search != type(self).model_fields["search"].default and not self.trials:
+            raise ValueError("search needs trials, the number of trials")
+        return self
 
     @field_validator("cells", mode="before")
     @classmethod
@@ -140,6 +154,8 @@ class PromoteSettings(NamedModel):
     def _one_thing_to_do(self) -> Self:
         if [self.version is not None, self.run is not None, self.back, self.list].count(True) != 1:
             raise ValueError("give a version (--version N), a run folder, --back or --list")
+        if self.reason is not None and (self.run is not None or self.list):
+            raise ValueError("reason is for --version and --back; leave it out")
         return self
 
 

@@ -1,1 +1,1 @@
-"""Data checks: duplicates, near-duplicates, giveaways and wrong labels."""
+"""Data checks: duplicates, giveaways, damaged encodings, and how splits differ."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.scores import Rule, Scores, confidence_of, probability_of
+from tasks.evaluation.selection_metric import as_cost
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
 
@@ -126,10 +127,11 @@ def describe_fit(history: list[dict[str, Any]]) -> str:
     """Return a sentence on whether training was too long or too short, by the validation loss."""
     best, last = min(history, key=lambda epoch: float(epoch["val_loss"])), history[-1]
     if (best_epoch := best["epoch"]) < len(history):
+        kept = min(history, key=lambda epoch: float(epoch.get("cost", epoch["val_loss"])))["epoch"]
         return (
             f"The network overfits after epoch {best_epoch}: by epoch {last['epoch']} the validation loss rose from "
             f"{best['val_loss']:.3f} to {last['val_loss']:.3f}, while the training loss fell from {best['loss']:.3f} "
-            f"to {last['loss']:.3f}. --training.keep-best keeps the weights of epoch {best_epoch}."
+            f"to {last['loss']:.3f}. --training.keep-best keeps the weights of epoch {kept}."
         )
     if len(history) == 1:
         return "One epoch is not enough to see overfitting."
@@ -202,7 +204,8 @@ def describe_chosen(comparison: dict[str, Any]) -> str:
     if name is None:
         return "No network could be trained, so none is chosen."
     summary, metric = comparison["members"][0]["summary"], comparison["metric"]
-    measured = f"best {metric} ({abs(summary['cost']):.4f})" if metric else f"lowest loss ({summary['cost']:.4f})"
+    value = as_cost(metric, summary["cost"]) if metric else summary["cost"]
+    measured = f"best {metric} ({value:.4f})" if metric else f"lowest loss ({value:.4f})"
     chosen = (
         f"The validation texts choose {name}, with the {measured}; "
         f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."
@@ -227,8 +230,8 @@ def describe_sight(comparison: dict[str, Any]) -> str:
     )
     if comparison["search"]:
         words += (
-            f" Of the {len(comparison['search']['trials'])} trials of the search only the one with the lowest "
-            "validation loss was tested; no test figure of the others exists."
+            f" Of the {len(comparison['search']['trials'])} trials of the search only the one with the best "
+            f"validation {comparison['metric'] or 'loss'} was tested; no test figure of the others exists."
         )
     data = [member["settings"]["data"] for member in finished]
     if len({(settings["validation_split"], settings["whole_groups"]) for settings in data}) > 1:

@@ -9,13 +9,15 @@ from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
 from tasks.core.files import explain_os_errors, locked
 from tasks.core.paths import sqlite_address
-from tasks.core.settings import RunSettings
+from tasks.core.settings import Metric, RunSettings
+from tasks.evaluation.selection_metric import as_cost
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
 
 
+STOPPED = "stopped early, others were better"
 FAILURE = "failure"  # the attribute with the reason of a failure
 UNPRUNED = 4  # the first trials, which are never stopped early
 WAIT = 60  # seconds that a write waits for another search that writes to the same file
@@ -33,6 +35,7 @@ SHARED = {
 }
 # Validation reviews choose among trials, so these are the same for all of them.
 VALIDATED_ON = {"validation_split", "whole_groups"}
+KEEP_BEST = "training.keep_best"  # decides which epoch of a trial counts
 SEEDS = {"model.seed": "--seeds", "training.seed": "--seeds"}
 CELLS = {"model.cell": "--cells", "model.bidirectional": "--ways"}
 LOG_FROM = 10  # a range whose ends differ by this factor is searched on a logarithmic scale
@@ -52,7 +55,7 @@ def read_search(space: str) -> "dict[str, BaseDistribution]":
 
     Raise InputError if it is malformed, or names a setting that is unknown or that trials must share.
     """
-    typed = read_values("--search", space, SHARED | VALIDATED_ON, SEEDS)
+    typed = read_values("--search", space, SHARED | VALIDATED_ON, SEEDS | {KEEP_BEST: f"--{KEEP_BEST}"})
     if not typed:
         raise InputError("--search: expected at least one setting, as model.units=16..128")
     return {setting: read_distribution(setting, values) for setting, values in typed.items()}
@@ -137,6 +140,7 @@ def run_trials(
     losses_of: Losses,
     *,
     keep_best: bool,
+    metric: Metric | None = None,
     say: Callable[[str], None],
 ) -> None:
     """Run trials until the study has had `count`, those of earlier searches included.
@@ -149,6 +153,7 @@ def run_trials(
         space: where to search, from `read_search`.
         losses_of: trains a trial, one epoch per iteration.
         keep_best: whether the lowest loss counts, not the last.
+        metric: whose cost the losses are; None if they are validation losses.
         say: called with the result of each trial.
     """
     from optuna.trial import TrialState
@@ -163,7 +168,8 @@ def run_trials(
             study.tell(trial, state=TrialState.FAIL)
             say(f"{name} failed: {describe(error)}")
         else:
-            outcome = "stopped early, others were better" if loss is None else f"validation loss {loss:.4f}"
+            value = loss if loss is None or metric is None else as_cost(metric, loss)
+            outcome = f"validation {metric or 'loss'} {value:.4f}" if value is not None else STOPPED
             say(f"{name} ({', '.join(f'{key}={value}' for key, value in trial.params.items())}): {outcome}")
 
 

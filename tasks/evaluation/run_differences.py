@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tasks.core.errors import PipelineError
 from tasks.evaluation.metrics import HEADLINES, compare
 from tasks.evaluation.scores import decision_rule, probability_of, read_scores
-from tasks.evaluation.selection_metric import compare_metric
+from tasks.evaluation.selection_metric import compare_metric, needs_every_label
 from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
@@ -143,6 +143,7 @@ def compare_tested(first: RunRecord, second: RunRecord, store: Store) -> dict[st
     """
     (before, old, old_names), (after, new, names) = read_tested(first, store), read_tested(second, store)
     joined = join_texts(before, after, "inner")
+    only = len(before) + len(after) - 2 * len(joined)
     joined = joined.filter(pc.equal(joined["label"], joined["label_after"]))
     labels, *verdicts = (joined[name].to_numpy() for name in ("label", "verdict_after", "verdict"))
     paired: dict[str, Any] | None = compare(labels, *verdicts) if len(joined) else None
@@ -150,12 +151,12 @@ def compare_tested(first: RunRecord, second: RunRecord, store: Store) -> dict[st
     if paired and metric not in (None, "accuracy") and old_names == names:
         shares = np.stack([new[joined["row_after"].to_numpy()], old[joined["row"].to_numpy()]])
         numbers = [np.array([names.index(name) for name in its]) for its in (labels, *verdicts)]
-        paired |= compare_metric(metric, numbers[0], np.stack(numbers[1:]), shares)
+        if len(set(labels)) == len(names) or not needs_every_label(metric):
+            paired |= compare_metric(metric, numbers[0], np.stack(numbers[1:]), shares)
     joined = joined.append_column("lost", pc.subtract(joined["given"], joined["given_after"]))
     flipped = joined.filter(pc.not_equal(joined["verdict"], joined["verdict_after"])).sort_by([("lost", "descending")])
     shown = flipped.slice(0, FLIPS).to_pylist()
     texts = find_texts([folder_of(second, "download", store)], [its["hash"] for its in shown])
     named = ("label", "verdict", "verdict_after", "given", "given_after")
     flips = [{name: its[name] for name in named} | {"text": texts[its["hash"]]} for its in shown]
-    only = len(before) + len(after) - 2 * len(joined)
     return {"texts": len(joined), "only": only, "paired": paired, "flipped": len(flipped), "flips": flips}

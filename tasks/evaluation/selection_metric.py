@@ -10,6 +10,8 @@ from tasks.core.settings import Metric
 from tasks.evaluation.scores import probability_of
 
 ROUNDS, SEED = 4_999, 113
+FEW_SWAPS = 10  # fewer say little about a p-value (Knijnenburg, Wessels, Reinders and Shmulevich, 2009)
+RANKING = ("roc_auc", "average_precision")  # depend on the order of the texts only
 FEW_ROUNDS = 200  # enough for a standard error (Efron and Tibshirani, 1993)
 
 # The lead of the first classifier over the second on some rows: of rows, and of which side answers for the first.
@@ -24,7 +26,7 @@ def measure(metric: Metric, labels: np.ndarray, verdicts: np.ndarray, probabilit
     """
     if metric == "log_loss":
         return float(-np.log(np.maximum(probability_of(probabilities, labels), np.finfo(np.float64).eps)).mean())
-    if metric in ("roc_auc", "average_precision"):
+    if metric in RANKING:
         if probabilities.ndim == 1:
             return measure_ranking(metric, labels, probabilities)
         return mean(measure_ranking(metric, labels == label, its) for label, its in enumerate(probabilities.T))
@@ -54,6 +56,11 @@ def measure_ranking(metric: Metric, hits: np.ndarray, probabilities: np.ndarray)
     if metric == "average_precision":
         return float((np.diff(hit, prepend=0) * hit / (last + 1)).sum() / hit[-1])
     return float(np.trapezoid(np.append(0, hit), np.append(0, missed)) / (hit[-1] * missed[-1]))
+
+
+def needs_every_label(metric: Metric) -> bool:
+    """Return whether a metric is not defined on texts of which none has some label."""
+    return metric not in ("accuracy", "log_loss", "mcc")
 
 
 def as_cost(metric: Metric, value: float) -> float:
@@ -94,12 +101,13 @@ def compare_metric(
     """Return by how much the first of two classifiers is better on the same texts, with interval and p-value.
 
     The p-value is that of a paired permutation test, which swaps the two answers to each text with probability 1/2
-    (approximate randomisation: Noreen, 1989; Yeh, 2000). The interval has the 2.5% and 97.5% quantiles of the
-    difference on texts drawn with replacement within each label, the same for both (stratified paired bootstrap: Efron
-    and Tibshirani, 1993).
+    (approximate randomisation: Noreen, 1989; Yeh, 2000), or the ranks of the answers if only these count. If few swaps
+    lead as much, it is that of a normal distribution with their standard deviation. The interval has the 2.5% and 97.5%
+    quantiles of the difference on texts drawn with replacement within each label, the same for both (stratified paired
+    bootstrap: Efron and Tibshirani, 1993).
 
     Args:
-        labels: (n,) integers from 0.
+        labels: (n,) integers from 0; each label must be present if `needs_every_label(metric)`.
         verdicts: (2, n) of both classifiers.
         probabilities: (2, n) or (2, n, labels).
         one_sided: whether only a lead of the first counts against chance.
@@ -107,16 +115,24 @@ def compare_metric(
     Returns:
         "metric", "difference" (positive if the first is better), "ci95" and "p_value".
     """
+    from scipy.stats import norm, rankdata
+
     rng, rows = np.random.default_rng(SEED), np.arange(len(labels))
+    if metric in RANKING:  # otherwise, a classifier with a higher level of probabilities would look like another order
+        probabilities = rankdata(probabilities, axis=1)
     lead = lead_of(metric, labels, verdicts, probabilities)
     difference = lead(rows, 0)
     swapped = np.array([lead(rows, rng.integers(0, 2, len(rows))) for _ in range(ROUNDS)])
     drawn = draw_leads(lead, labels, rng, ROUNDS)
     by_chance = swapped if one_sided else np.abs(swapped)
     extreme = difference if one_sided else abs(difference)
+    count = int((by_chance >= extreme - 1e-12).sum())
+    p_value = (1 + count) / (1 + ROUNDS)
+    if count < FEW_SWAPS:
+        p_value = (1 if one_sided else 2) * float(norm.sf(extreme / swapped.std()))
     return {
         "metric": metric,
         "difference": difference,
         "ci95": np.quantile(drawn, [0.025, 0.975]).tolist(),
-        "p_value": float((1 + (by_chance >= extreme - 1e-12).sum()) / (1 + ROUNDS)),
+        "p_value": p_value,
     }

@@ -13,6 +13,7 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.core.settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
 from tasks.evaluation.scores import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
+from tasks.evaluation.selection_metric import needs_every_label
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
 from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision, Models
@@ -186,6 +187,13 @@ def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarra
     return probabilities
 
 
+def require_labels(labels: np.ndarray, names: list[str], metric: Metric) -> None:
+    """Raise NotComparable if none of (n,) labels is one of those with a name."""
+    if absent := sorted(set(range(len(names))) - set(labels.tolist())):
+        named = ", ".join(names[label] for label in absent)
+        raise NotComparable(f"{metric} needs texts of each label, and none of those to compare is labelled {named}")
+
+
 def hold_contest(
     client: Models,
     uri: str | None,
@@ -214,6 +222,8 @@ def hold_contest(
         probabilities = predict_reviews(classifier, downloaded, reviews)
     defending, shares = holder.answers_as(challenger.labels, probabilities)
     labels, mine_shares = mine.scores.labels[fresh], mine.scores.probabilities[fresh]
+    if metric and needs_every_label(metric):
+        require_labels(labels, challenger.labels, metric)
     verdicts, both = np.stack([challenger.verdicts(mine_shares), defending]), np.stack([mine_shares, shares])
     return Contest(
         challenger=challenger.number,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
@@ -21,7 +20,7 @@ from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
 from tasks.store.run_record import take_recorded
-from tasks.store.store import Store
+from tasks.store.shared_store import open_store
 
 Opened = TypeVar("Opened", bound=Classifier)
 AS_BEFORE = (
@@ -161,12 +160,12 @@ def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
 
 def take_packaged(found: FoundVersion, run: Path) -> Path:
     """Return the packaged model of a run, verified, and mark the run as used."""
-    store = store_root()
-    take_recorded(Store(store), found.source, found.content, run)
-    if run.parent == (store / "runs").resolve():
+    store = open_store()
+    take_recorded(store, found.source, found.content, run)
+    if run.parent == (store.root / "runs").resolve():
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it
-    return store / found.source
+    return store.root / found.source
 
 
 def download(source: str, uri: str | None, scratch: Path) -> Path:

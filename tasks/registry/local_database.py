@@ -162,8 +162,11 @@ class OwnRegistry:
         return [OwnModel(name, json.loads(aliases), json.loads(tags)) for name, aliases, tags in rows[:max_results]]
 
     def get_registered_model(self, name: str) -> OwnModel:
-        """Return a registered model; raise KeyError if there is none."""
-        return {its.name: its for its in self.search_registered_models(f"name = '{name}'")}[name]
+        """Return a registered model; raise RegistryError, which names those that there are, if it is none of them."""
+        models = {its.name: its for its in self.search_registered_models()}
+        if name not in models:
+            raise RegistryError(f"no model is named {name}; registered are: {', '.join(sorted(models)) or 'none'}")
+        return models[name]
 
     def download_artifacts(self, run_id: str, path: str, _folder: str) -> str:
         """Return the folder of a run's files, where it is; nothing is copied."""

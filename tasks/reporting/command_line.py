@@ -75,7 +75,7 @@ class Flags(BaseSettings):
     )
     debug: bool = Field(False, description="show the traceback of an error")
     dry_run: bool = Field(False, description="show what would be done, and why, and do nothing")
-    json_: bool = Field(False, alias="json", description="print JSON; with --dry-run, check, diff, --list")
+    json_: bool = Field(False, alias="json", description="print JSON; with --dry-run, --list, --text, check and diff")
 
     @classmethod
     def settings_customise_sources(
@@ -126,11 +126,6 @@ class RunFlags(Flags):
     """The flags of commands that train; a preset ranks between environment and default."""
 
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
-
-
-def parse_command_line(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> Model:
-    """Return the settings that flags, environment and preset give; the arguments are those of `parse_flags`."""
-    return settings_in(parse_flags(settings_model, arguments, program, about), settings_model)
 
 
 def settings_in(parsed: Flags, settings_model: type[Model]) -> Model:

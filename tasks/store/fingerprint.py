@@ -22,8 +22,8 @@ EXCLUDED = ("tasks.core", "tasks.store", "tasks.registry", "tasks.reporting")
 # The libraries that determine what a step writes: import name and distribution.
 LIBRARIES = {
     name: name
-    for name in ("jinja2", "keras", "matplotlib", "numpy", "onnx", "onnxruntime", "pyarrow", "scipy", "tensorflow")
-} | {"sklearn": "scikit-learn"}
+    for name in ("cleanlab", "jinja2", "keras", "matplotlib", "numpy", "onnx", "onnxruntime", "pyarrow", "scipy")
+} | {"sklearn": "scikit-learn", "tensorflow": "tensorflow"}
 NEWEST = 200  # artifacts of a step to compare with
 SHOWN = 24  # characters of a value
 # The first word of each name in `made_of`, in the order of interest; runs differ in their machines, too.

@@ -163,6 +163,7 @@ def test_the_search_by_default_can_be_read():
         ("model.units=few..many", "two numbers"),
         ("training.learning_rate=1..inf", "two numbers"),
         ("model.seed=1..9", "is what --seeds says"),
+        ("training.keep_best=true,false", "is what --training.keep_best says"),
         ("data.validation_split=0.1..0.3", "compared on the same ones"),
     ],
 )

@@ -6,9 +6,10 @@ import pytest
 
 from flows import auto as module
 from flows import compare_flow, imdb_flow
-from flows.auto import Auto, choose_settings, preset_settings
+from flows.auto import Auto, check_auto, choose_settings, preset_settings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.flow_settings import CompareSettings
+from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
 from tests.support.small_runs import TRACED_SOONEST, as_flags, small
 
 NETWORK = {
@@ -34,6 +35,8 @@ def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_s
     assert {(its.data.validation_split, its.data.whole_groups) for its in networks.values()} == {(0.1, False)}
     assert {(its.data.source, its.data.max_reviews) for its in networks.values()} == {(settings.data.source, 300)}
     assert networks["tuned"].evaluation.metric == "accuracy"
+    assert {its.data for its in networks.values()} == {settings.data}
+    assert {its.auto.minutes for its in networks.values()} == {None}, "repeating the run repeats the choice"
 
 
 def test_a_comparison_refuses_it(imdb):
@@ -42,18 +45,28 @@ def test_a_comparison_refuses_it(imdb):
 
 
 def test_a_dry_run_says_which_stages_run(imdb, trained, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(small(imdb, auto={"minutes": 5}))])
+    own = {"model": ModelSettings(), "training": TrainingSettings()}
+    settings = small(imdb, auto={"minutes": 5}).model_copy(update=own)
+    monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(settings)])
     assert imdb_flow.main() == 0
     plans = json.loads(capsys.readouterr().out)
     assert [(plan["step"], plan["status"]) for plan in plans] == [
         ("download", "cached"),
-        ("linear", "runs"),
+        ("linear", "cached"),
         ("fast", "runs"),
         ("tuned", "runs"),
         ("search", "unknown"),
+        ("refit", "unknown"),
     ]
-    assert plans[1]["cause"].startswith("always; encode: data.")
-    assert plans[3]["cause"].startswith("if the time allows 3 times that of fast; encode: data.")
+    assert plans[1]["cause"] == "always"
+    assert plans[3]["cause"] == "if the time allows 3 times that of fast; phrases: first run"
+
+
+def test_settings_that_it_chooses_are_refused(imdb):
+    check_auto(RunSettings(auto={"minutes": 5}, data={"maxlen": 100}))
+    check_auto(RunSettings(model={"units": 7}))
+    with pytest.raises(InputError, match=r"so model\.units, training\.seed cannot be set"):
+        check_auto(RunSettings(auto={"minutes": 5}, model={"units": 7}, training={"seed": 5}))
 
 
 def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):
@@ -71,8 +84,8 @@ def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, 
     ("minutes", "candidates", "stages", "units"),
     [
         (0.5, "best", ["linear", "fast"], 1),
-        (0.5, "network", ["linear", "fast", "tuned"], 16),
-        (10, "best", ["linear", "fast", "tuned"], 64),
+        (0.5, "network", ["linear", "fast", "tuned", "refit"], 16),
+        (10, "best", ["linear", "fast", "tuned", "refit"], 64),
     ],
 )
 def test_without_time_for_a_network_the_linear_model_is_the_only_one(
@@ -87,10 +100,24 @@ def test_without_time_for_a_network_the_linear_model_is_the_only_one(
 
     monkeypatch.setattr(Auto, "run", run)
     monkeypatch.setattr(Auto, "search_around", lambda *_: None)
-    chosen, record = choose_settings(small(imdb, promotion={"candidates": candidates}), minutes, SimpleNamespace())
+    without_validation = SimpleNamespace(meta={"dataset": {}})
+    chosen, record = choose_settings(small(imdb, promotion={"candidates": candidates}), minutes, without_validation)
     assert [its["stage"] for its in record["tried"]] == stages
     assert chosen.model.units == units
-    assert len(said) == (units == 1)
+    assert chosen.data.validation_split == (0.2 if units == 1 else 0.04)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("splits", "share", "seconds"), [({"validation": 9}, 0.2, 1), ({}, 0.04, 1), ({}, 0.2, 999)])
+def test_the_best_network_keeps_its_validation_texts_if_they_are_its_own_or_time_is_short(
+    imdb, said, splits, share, seconds
+):
+    downloaded = SimpleNamespace(meta={"dataset": {"check": {"splits": splits}}})
+    auto = Auto(small(imdb, data={"validation_split": share}), 10, downloaded)
+    auto.tried.append({"stage": "fast", "seconds": seconds, "value": 0.8, "note": None})
+    auto.plan_refit()
+    assert auto.final_settings().data.validation_split == share
+    assert not said
 
 
 def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
@@ -122,10 +149,10 @@ def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
     folder = imdb_flow.imdb_flow(settings)
     metrics = json.loads((folder / "metrics.json").read_text())
     tried = {its["stage"]: its["value"] for its in metrics["auto"]["tried"]}
-    assert list(tried) == ["linear", "fast", "tuned", "search"]
-    best = max(value for stage, value in tried.items() if stage != "linear")
-    assert metrics["history"][-1]["val_roc_auc"] == pytest.approx(best)
-    assert len(list((store / "train").iterdir())) == 3
+    assert list(tried) == ["linear", "fast", "tuned", "search", "refit"]
+    assert max(value for stage, value in tried.items() if stage not in ("linear", "refit")) > 0.5
+    assert RunSettings.model_validate_json((folder / "config.json").read_text()).auto.minutes is None
+    assert len(list((store / "train").iterdir())) == 4
     assert len(list((store / "score").iterdir())) == 1
     assert "What was tried" in (folder / "report.html").read_text()
     again = json.loads((imdb_flow.imdb_flow(settings) / "metrics.json").read_text())

@@ -59,6 +59,18 @@ def test_a_run_is_repeated_byte_for_byte_in_another_store(first_run, store, pref
     assert {"commit", "dirty", "processor", "cores"} <= set(metrics["machine"])
 
 
+@pytest.mark.slow
+def test_the_latest_run_is_the_one_before_its_repetition(trained, prefect_server, call, monkeypatch):
+    code = module.describe_code
+    monkeypatch.setattr(module, "describe_code", lambda name: code(name) | {"library numpy": "9"})
+    monkeypatch.setattr(
+        "tasks.train.seed_dropout", lambda model, *_: model.set_weights([0 * its for its in model.get_weights()])
+    )
+    status, output = call("train", "--like", "latest", "--anyway")
+    assert status == 1
+    assert "DIFFERENT" in output
+
+
 def like(run: Path, settings: dict, **values) -> TrainSettings:
     return TrainSettings.model_validate(settings | {"like": str(run)} | values)
 

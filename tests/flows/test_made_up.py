@@ -1,7 +1,5 @@
 """Whatever people bring: made-up files, folders and environments end well, or in few words that name the place."""
 
-from tasks.reporting.command_line import parse_command_line
-
 import gzip
 import io
 import json
@@ -28,6 +26,7 @@ from tasks.download import download
 from tasks.encode import encode
 from tasks.pad import pad
 from tasks.predict import check_places, predict_files
+from tests.support.small_runs import parse_command_line
 
 # Prefect's threads, left over from other tests of the process, draw from `random` while Hypothesis makes a case.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")

@@ -17,6 +17,7 @@ from tasks.registry.contest import (
     count_attempts,
     decide,
     reason_to_refuse,
+    require_labels,
     share_of_alpha,
 )
 from tasks.registry.versions import Decision
@@ -153,6 +154,12 @@ def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
     assert contender.answers_as(["good", "so so", "bad"], scores.probabilities)[0].tolist() == [2, 0, 2]
     with pytest.raises(NotComparable, match=r"labels that no longer exist \(bad\)"):
         contender.answers_as(["poor", "good"], scores.probabilities)
+
+
+def test_a_metric_that_needs_each_label_is_not_measured_without_one():
+    require_labels(np.array([0, 2, 1]), ["a", "b", "c"], "f1_macro")
+    with pytest.raises(NotComparable, match=r"f1_macro needs texts of each label, and none of .* is labelled b"):
+        require_labels(np.array([0, 2, 2]), ["a", "b", "c"], "f1_macro")
 
 
 def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):

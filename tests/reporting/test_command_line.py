@@ -1,5 +1,3 @@
-from tasks.reporting.command_line import parse_command_line
-
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ from tasks.core.errors import UsageError
 from tasks.core.flow_settings import CompareSettings, PredictSettings
 from tasks.core.settings import RunSettings
 from tasks.reporting import command_line, flags
+from tests.support.small_runs import parse_command_line
 
 
 def parse(*arguments: str) -> RunSettings:

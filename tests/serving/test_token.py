@@ -1,7 +1,5 @@
 """The token: what opens without it, and how it is checked."""
 
-from tasks.reporting.command_line import parse_command_line
-
 import asyncio
 import signal
 import time
@@ -14,6 +12,7 @@ from serving.champion import Champion
 from serving.settings import ServeSettings
 from tasks.core.errors import UsageError
 from tests.serving.running import ask, service, stop
+from tests.support.small_runs import parse_command_line
 
 
 @pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
 from tasks.encode import encode
-from tasks.pad import align_to_groups, check_validation, pad, split_bounds
+from tasks.pad import align_to_groups, check_training, check_validation, pad, split_bounds
 from tasks.texts.groups import read_groups
 from tasks.texts.padded import PaddedFile, pad_tokens
 
@@ -89,6 +89,12 @@ def test_every_review_is_in_one_split(imdb, tmp_path):
 def test_few_texts_validate_on_a_tenth_or_a_hundred_of_them():
     rows = {train: train - split_bounds(train, 5, 0.04)["train"][2] for train in (90, 120, 500, 2_000, 25_000)}
     assert rows == {90: 20, 120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
+
+
+def test_training_without_a_label_that_validation_took_is_refused():
+    check_training(np.array([0, 2, 1]), 3)
+    with pytest.raises(DataError, match="training would have no text of 1 of 3 labels"):
+        check_training(np.array([0, 1, 1]), 3)
 
 
 @pytest.mark.parametrize(("labels", "missing"), [([0] * 10 + [1] * 9, ""), ([1] * 30, " and 1 of 2 labels missing")])

@@ -52,6 +52,15 @@ def test_a_decision_is_kept_until_there_is_another_question(its, champion, kept)
     assert (found and found.decision) == kept
 
 
+@pytest.mark.parametrize(("metric", "attempt"), [("accuracy", 2), ("f1_macro", 3)])
+def test_the_same_version_is_a_new_attempt_by_another_metric(metric, attempt):
+    own = LOST | {"attempt": 2, "reviews": 100, "metric": "accuracy"}
+    others = [version(3, LOST | {"attempt": 1, "reviews": 100}), version(2, own)]
+    client = SimpleNamespace(search_model_versions=lambda _filter: others)
+    contest = Contest(2, 1, 100, 0, {"metric": metric})
+    assert promote.attempt_of(client, "films", contest) == attempt
+
+
 def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):
     champions, met, recorded = [version(1), version(3), version(3), version(3)], [], []
     monkeypatch.setattr(

@@ -1,12 +1,16 @@
 """Runs of seconds and what they leave: their settings, epochs, a classifier."""
 
+from tasks.reporting.command_line import parse_flags, settings_in
+
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.build import make_model
+from tasks.core.base_settings import Settings
 from tasks.core.files import hash_file
 from tasks.core.settings import ModelSettings, RunSettings
 from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras
@@ -72,6 +76,11 @@ def tracked(imdb: Path, **sections) -> RunSettings:
     for section, values in sections.items():
         settings[section] |= values
     return RunSettings.model_validate(settings)
+
+
+def parse_command_line(settings_model: type[Settings], arguments: Sequence[str], program: str, about: str) -> Any:
+    """Return the settings that flags, environment and preset give."""
+    return settings_in(parse_flags(settings_model, arguments, program, about), settings_model)
 
 
 def as_flags(settings: RunSettings) -> list[str]:

@@ -1,7 +1,5 @@
 """Kinds of files that people bring: each is trained on, and the run says what it left out, or refused in one line."""
 
-from tasks.reporting.command_line import parse_command_line
-
 import gzip
 import json
 import re
@@ -22,6 +20,7 @@ from tasks.core.settings import RunSettings
 from tasks.download import pin
 from tasks.texts.sources.labels import MISSING, appearance, is_missing
 from tasks.texts.sources.own_files import fetch_own
+from tests.support.small_runs import parse_command_line
 
 ROWS = 120
 LABELS = ["neg", "pos"] * (ROWS // 2)
