@@ -106,7 +106,7 @@ def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_t
     assert len(list((store / "train").iterdir())) == 1 + 2
     assert len(list((store / "score").iterdir())) == 1 + 1
     page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
-    assert "only the one with the lowest validation loss was tested" in page
+    assert "only the one with the best validation loss was tested" in page
 
 
 def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so(

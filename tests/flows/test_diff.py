@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import command
+from flows import command, imdb_flow
 from flows.imdb_flow import check_train
 from tasks.core.errors import InputError
 from tasks.core.flow_settings import TrainSettings
+from tasks.core.settings import RunSettings
 from tasks.store import step as module
 from tests.support.small_runs import STEPS, small
 
@@ -59,16 +60,18 @@ def test_a_run_is_repeated_byte_for_byte_in_another_store(first_run, store, pref
     assert {"commit", "dirty", "processor", "cores"} <= set(metrics["machine"])
 
 
-@pytest.mark.slow
-def test_the_latest_run_is_the_one_before_its_repetition(trained, prefect_server, call, monkeypatch):
-    code = module.describe_code
-    monkeypatch.setattr(module, "describe_code", lambda name: code(name) | {"library numpy": "9"})
-    monkeypatch.setattr(
-        "tasks.train.seed_dropout", lambda model, *_: model.set_weights([0 * its for its in model.get_weights()])
-    )
-    status, output = call("train", "--like", "latest", "--anyway")
-    assert status == 1
-    assert "DIFFERENT" in output
+def test_the_latest_run_is_the_one_before_its_repetition(trained, monkeypatch):
+    latest = trained / "runs" / "latest"
+    before, repetition = latest.resolve(), latest.with_name("repetition")
+
+    def repeat(_settings: RunSettings) -> Path:
+        repetition.mkdir()
+        latest.unlink()
+        latest.symlink_to(repetition.name)
+        return repetition
+
+    monkeypatch.setattr(imdb_flow, "imdb_flow", repeat)
+    assert imdb_flow.train_flow(TrainSettings(like="latest")) == (repetition, str(before))
 
 
 def like(run: Path, settings: dict, **values) -> TrainSettings:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.registry import local_database
 from tests.support.shared import start_prefect_server
 from tests.support.web import free_port, wait_for
 
@@ -100,6 +101,8 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         files: the folder of the models' files.
         port: default: a free one.
     """
+    if database.startswith("sqlite:///"):  # a copy: to create one takes the server ten seconds
+        local_database.create_tables(Path(database.removeprefix("sqlite:///")))
     port = port or free_port()
     own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
