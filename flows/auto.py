@@ -2,6 +2,7 @@
 
 from tasks.reporting.command_line import read_preset
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,7 @@ from tasks.evaluation.comparison import found_member, members_of
 from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.scores import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
-from tasks.pad import pad
+from tasks.pad import ENOUGH_ROWS, pad
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
@@ -98,8 +99,10 @@ class Auto:
     def plan_refit(self) -> None:
         """Reserve the time to train the best network again, if it allows that and validation takes training texts."""
         seconds, data = self.best(network=True)["seconds"], self.networks["fast"].data
-        has_own = "validation" in self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
-        if not has_own and data.validation_split > FINAL_SHARE and seconds <= self.left():
+        splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
+        rows = splits.get("train", {}).get("rows", math.inf)
+        is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it takes a tenth at any share
+        if is_taken and data.validation_split > FINAL_SHARE and seconds <= self.left():
             self.refits, self.reserved = True, seconds
 
     def final_settings(self) -> RunSettings:

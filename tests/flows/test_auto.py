@@ -108,8 +108,11 @@ def test_without_time_for_a_network_the_linear_model_is_the_only_one(
     assert len(said) == 1
 
 
-@pytest.mark.parametrize(("splits", "share", "seconds"), [({"validation": 9}, 0.2, 1), ({}, 0.04, 1), ({}, 0.2, 999)])
-def test_the_best_network_keeps_its_validation_texts_if_they_are_its_own_or_time_is_short(
+@pytest.mark.parametrize(
+    ("splits", "share", "seconds"),
+    [({"validation": {"rows": 9}}, 0.2, 1), ({"train": {"rows": 1_000}}, 0.2, 1), ({}, 0.04, 1), ({}, 0.2, 999)],
+)
+def test_the_best_network_keeps_its_validation_texts_if_they_are_its_own_or_few_or_time_is_short(
     imdb, said, splits, share, seconds
 ):
     downloaded = SimpleNamespace(meta={"dataset": {"check": {"splits": splits}}})
