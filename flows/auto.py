@@ -44,7 +44,7 @@ class Auto:
         metric: the selection metric.
         tried: a dictionary for each stage, as in metrics.json.
         networks: the settings of the network of each stage that trains one.
-        refits: whether the best network is trained again, with fewer texts for validation.
+        reserved: seconds to train the best network again, with fewer texts for validation; None if it is not.
     """
 
     def __init__(self, settings: RunSettings, minutes: float, downloaded: Artifact) -> None:
@@ -53,11 +53,11 @@ class Auto:
         self.metric = self.networks["fast"].evaluation.metric or "accuracy"
         self.tried: list[dict[str, Any]] = []
         self.downloaded, self.seconds, self.started = downloaded, 60 * minutes, time.monotonic()
-        self.refits, self.reserved = False, 0.0
+        self.reserved: float | None = None
 
     def left(self, overrun: float = 0.0) -> float:
         """Return the seconds until the steps after the choice have to begin, at least one."""
-        budget = self.seconds * (1 + overrun - AFTERWARDS) - self.reserved
+        budget = self.seconds * (1 + overrun - AFTERWARDS) - (self.reserved or 0)
         return max(1.0, self.started + budget - time.monotonic())
 
     def best(self, *, network: bool = False) -> dict[str, Any]:
@@ -101,14 +101,14 @@ class Auto:
         seconds, data = self.best(network=True)["seconds"], self.networks["fast"].data
         splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
         rows = splits.get("train", {}).get("rows", math.inf)
-        is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it takes a tenth at any share
+        is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it would take a tenth
         if is_taken and data.validation_split > FINAL_SHARE and seconds <= self.left():
-            self.refits, self.reserved = True, seconds
+            self.reserved = seconds
 
     def final_settings(self) -> RunSettings:
         """Return the settings of the best network, with fewer texts for validation if it is trained again."""
         best = self.networks[self.best(network=True)["stage"]]
-        if not self.refits:
+        if self.reserved is None:
             return best
         note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {best.data.validation_split:.0%}"
         self.tried.append({"stage": "refit", "seconds": 0.0, "value": None, "note": note})

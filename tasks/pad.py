@@ -85,9 +85,9 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
     facts = encoding.model_dump(include={"vocabulary_size", "labels", "start_char"})
     schema = padded_schema(rule=encoding.tokenisation, **facts, **options)
-    for split, check in (("validation", check_validation), ("train", check_training)):
-        source, start, stop = bounds[split]
-        check(read_labels(encoded_file(encoded, source))[start:stop], encoding.labels)
+    labels, cut = read_labels(encoded_file(encoded, "train")), bounds["train"][2]
+    check_validation(read_labels(own) if own.exists() else labels[cut:], encoding.labels)
+    check_training(labels[:cut], encoding.labels)
     rows = {}
     for split, (source, start, stop) in bounds.items():
         batches = iterate_encoded(encoded_file(encoded, source), start, stop)

@@ -204,8 +204,7 @@ def describe_chosen(comparison: dict[str, Any]) -> str:
     if name is None:
         return "No network could be trained, so none is chosen."
     summary, metric = comparison["members"][0]["summary"], comparison["metric"]
-    value = as_cost(metric, summary["cost"]) if metric else summary["cost"]
-    measured = f"best {metric} ({value:.4f})" if metric else f"lowest loss ({value:.4f})"
+    measured = f"{f'best {metric}' if metric else 'lowest loss'} ({as_cost(metric, summary['cost']):.4f})"
     chosen = (
         f"The validation texts choose {name}, with the {measured}; "
         f"it is right on {100 * summary['accuracy']:.2f}% of the test texts."

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-STOPPED = "stopped early, others were better"
 FAILURE = "failure"  # the attribute with the reason of a failure
 UNPRUNED = 4  # the first trials, which are never stopped early
 WAIT = 60  # seconds that a write waits for another search that writes to the same file
@@ -168,8 +167,9 @@ def run_trials(
             study.tell(trial, state=TrialState.FAIL)
             say(f"{name} failed: {describe(error)}")
         else:
-            value = loss if loss is None or metric is None else as_cost(metric, loss)
-            outcome = f"validation {metric or 'loss'} {value:.4f}" if value is not None else STOPPED
+            outcome = "stopped early, others were better"
+            if loss is not None:
+                outcome = f"validation {metric or 'loss'} {as_cost(metric, loss):.4f}"
             say(f"{name} ({', '.join(f'{key}={value}' for key, value in trial.params.items())}): {outcome}")
 
 

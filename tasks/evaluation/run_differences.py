@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tasks.core.errors import PipelineError
 from tasks.evaluation.metrics import HEADLINES, compare
 from tasks.evaluation.scores import decision_rule, probability_of, read_scores
-from tasks.evaluation.selection_metric import compare_metric, needs_every_label
+from tasks.evaluation.selection_metric import compare_metric, missing_labels
 from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
@@ -151,7 +151,7 @@ def compare_tested(first: RunRecord, second: RunRecord, store: Store) -> dict[st
     if paired and metric not in (None, "accuracy") and old_names == names:
         shares = np.stack([new[joined["row_after"].to_numpy()], old[joined["row"].to_numpy()]])
         numbers = [np.array([names.index(name) for name in its]) for its in (labels, *verdicts)]
-        if len(set(labels)) == len(names) or not needs_every_label(metric):
+        if not missing_labels(metric, numbers[0], len(names)):
             paired |= compare_metric(metric, numbers[0], np.stack(numbers[1:]), shares)
     joined = joined.append_column("lost", pc.subtract(joined["given"], joined["given_after"]))
     flipped = joined.filter(pc.not_equal(joined["verdict"], joined["verdict_after"])).sort_by([("lost", "descending")])

@@ -58,14 +58,16 @@ def measure_ranking(metric: Metric, hits: np.ndarray, probabilities: np.ndarray)
     return float(np.trapezoid(np.append(0, hit), np.append(0, missed)) / (hit[-1] * missed[-1]))
 
 
-def needs_every_label(metric: Metric) -> bool:
-    """Return whether a metric is not defined on texts of which none has some label."""
-    return metric not in ("accuracy", "log_loss", "mcc")
+def missing_labels(metric: Metric | None, labels: np.ndarray, count: int) -> list[int]:
+    """Return those of `count` labels that none of (n,) labels is, if the metric is not defined without them."""
+    if metric in (None, "accuracy", "log_loss", "mcc"):
+        return []
+    return sorted(set(range(count)) - set(labels.tolist()))
 
 
-def as_cost(metric: Metric, value: float) -> float:
-    """Return a number that is lower for a better value of the metric: the value, or its negative."""
-    return value if metric == "log_loss" else -value
+def as_cost(metric: Metric | None, value: float) -> float:
+    """Return a number that is lower for a better value of the metric (None: a loss), or the value of such a number."""
+    return value if metric in (None, "log_loss") else -value
 
 
 def lead_of(metric: Metric, labels: np.ndarray, verdicts: np.ndarray, probabilities: np.ndarray) -> Lead:
@@ -107,7 +109,7 @@ def compare_metric(
     bootstrap: Efron and Tibshirani, 1993).
 
     Args:
-        labels: (n,) integers from 0; each label must be present if `needs_every_label(metric)`.
+        labels: (n,) integers from 0; no label may be one of `missing_labels`.
         verdicts: (2, n) of both classifiers.
         probabilities: (2, n) or (2, n, labels).
         one_sided: whether only a lead of the first counts against chance.

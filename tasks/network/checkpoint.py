@@ -91,10 +91,8 @@ class Checkpoint:
     def peek(self, is_usable: Callable[[State], bool]) -> State | None:
         """Return the state that `read` would return if no weights are damaged; fetches and writes nothing."""
         for name in self._state_names():
-            path = self.folder / name
-            content = path.read_bytes() if path.exists() else self.bucket and self.bucket.read(name)
             with contextlib.suppress(DamagedError):
-                state = read_sealed(content or b"", State, path)
+                state = self._peek(self.folder / name)
                 if is_usable(state):
                     return state
         return None
@@ -151,6 +149,15 @@ class Checkpoint:
         save_model(model, draft)
         flush(draft)
         return draft.rename(draft.with_suffix(f".{hash_file(draft)}.keras")).name
+
+    def _peek(self, path: Path) -> State:
+        """Return a state as `_fetch` would, and write nothing."""
+        try:
+            return unseal(path, State)
+        except DamagedError:
+            if not self.bucket:
+                raise
+            return read_sealed(self.bucket.read(path.name) or b"", State, path)
 
     def _fetch(self, name: str, read: Callable[[Path], Content]) -> Content:
         """Return what `read` returns of a file; a missing or damaged one is fetched from the bucket, if it is there."""

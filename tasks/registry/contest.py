@@ -13,7 +13,7 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.core.settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
 from tasks.evaluation.scores import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
-from tasks.evaluation.selection_metric import needs_every_label
+from tasks.evaluation.selection_metric import missing_labels
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
 from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision, Models
@@ -187,9 +187,9 @@ def predict_reviews(classifier: Classifier, downloaded: Path, reviews: np.ndarra
     return probabilities
 
 
-def require_labels(labels: np.ndarray, names: list[str], metric: Metric) -> None:
-    """Raise NotComparable if none of (n,) labels is one of those with a name."""
-    if absent := sorted(set(range(len(names))) - set(labels.tolist())):
+def require_labels(labels: np.ndarray, names: list[str], metric: Metric | None) -> None:
+    """Raise NotComparable if the metric is not defined on texts with these (n,) labels."""
+    if absent := missing_labels(metric, labels, len(names)):
         named = ", ".join(names[label] for label in absent)
         raise NotComparable(f"{metric} needs texts of each label, and none of those to compare is labelled {named}")
 
@@ -222,8 +222,7 @@ def hold_contest(
         probabilities = predict_reviews(classifier, downloaded, reviews)
     defending, shares = holder.answers_as(challenger.labels, probabilities)
     labels, mine_shares = mine.scores.labels[fresh], mine.scores.probabilities[fresh]
-    if metric and needs_every_label(metric):
-        require_labels(labels, challenger.labels, metric)
+    require_labels(labels, challenger.labels, metric)
     verdicts, both = np.stack([challenger.verdicts(mine_shares), defending]), np.stack([mine_shares, shares])
     return Contest(
         challenger=challenger.number,

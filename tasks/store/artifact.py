@@ -46,7 +46,7 @@ def read_sealed(content: bytes, kind: type[Record], name: object) -> Record:
     except ValidationError as error:
         raise DamagedError(f"{name}: unreadable ({error.errors()[0]['msg']})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{name}: unreadable") from error
+        raise DamagedError(f"{name}: missing or unreadable") from error
     if is_altered:
         raise DamagedError(f"{name}: altered")
     return record

@@ -155,6 +155,7 @@ def test_another_machine_goes_on_and_what_is_damaged_here_comes_from_the_bucket(
     assert len(there.read(warn=pytest.fail).history) == 3
     for path in there.folder.iterdir():
         damage(path)
+    assert len(there.peek(lambda state: True).history) == 3
     assert len(there.read(warn=pytest.fail).history) == 3
     there.write(model, epochs(0.5, 0.4, 0.3, 0.2)[-1], 7)
     assert set(bucket.names("")) == {*names(there), *names(Checkpoint(tmp_path / "here"))} - {"epoch-00002.json"} - {

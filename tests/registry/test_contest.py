@@ -158,6 +158,7 @@ def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
 
 def test_a_metric_that_needs_each_label_is_not_measured_without_one():
     require_labels(np.array([0, 2, 1]), ["a", "b", "c"], "f1_macro")
+    require_labels(np.array([0, 2, 2]), ["a", "b", "c"], "accuracy")
     with pytest.raises(NotComparable, match=r"f1_macro needs texts of each label, and none of .* is labelled b"):
         require_labels(np.array([0, 2, 2]), ["a", "b", "c"], "f1_macro")
 
