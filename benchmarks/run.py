@@ -152,7 +152,7 @@ def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:
     from tasks.evaluation.scores import Scores
     from tasks.network.scoring import onnx_scorer
 
-    score = onnx_scorer(network, len(LABELS), settings.batch_size, bucketing=True)
+    score = onnx_scorer(network, len(LABELS), settings.batch_size, bucketing=True, keep_memory=True)
     return [measure_scores(Scores(part.labels, score(part)), LABELS, settings) for part in test]
 
 

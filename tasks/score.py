@@ -31,7 +31,7 @@ def score(*, downloaded: Path, padded: Path, trained: Path, settings: ScoringSet
 
     def write_scorer() -> Scorer:
         write_network(network, labels, folder / NETWORK)
-        return onnx_scorer(folder / NETWORK, len(labels), settings.batch_size, bucketing=bucketing)
+        return onnx_scorer(folder / NETWORK, len(labels), settings.batch_size, bucketing=bucketing, keep_memory=True)
 
     scorer, temperature = write_scorer(), None
     if settings.calibrate:

@@ -8,6 +8,7 @@ import pytest
 
 from flows import command
 from tasks.core.files import hash_file
+from tests.support.shared import shared_prefect_server
 
 PROJECT = Path(__file__).parents[2]
 
@@ -67,7 +68,7 @@ def test_an_installed_wheel_trains_and_keeps_what_it_made_in_the_current_folder(
     def run(*words: str) -> str:
         done = subprocess.run(
             [installed / "bin" / "imdb-pipeline", *words],
-            env=clean | {"PYTHONPATH": str(installed)},
+            env=clean | {"PYTHONPATH": str(installed), "PREFECT_API_URL": shared_prefect_server()},
             cwd=here,
             capture_output=True,
             text=True,

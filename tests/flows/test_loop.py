@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
+from tasks.core.settings import RunSettings
+from tests.support.small_runs import TRACED_SOONEST, as_flags
 from tests.support.web import ask, wait_until
 
 PROJECT = Path(__file__).parents[2]
 MODEL = "reviews-classifier"
 SMALL = {
     "data": {"maxlen": 32, "max_unknown": 0.9},
-    "model": {"units": 8, "embedding_dim": 8, "dense_units": 8},
+    "model": TRACED_SOONEST | {"units": 8, "embedding_dim": 8, "dense_units": 8, "readout": "max"},
     "training": {"epochs": 6, "batch_size": 32, "learning_rate": 0.01},
     "promotion": {"candidates": "network"},
 }
@@ -90,15 +92,6 @@ def deployments(served, tmp_path):
         process.wait(30)
 
 
-def flags_of(settings: dict) -> list[str]:
-    return [
-        part
-        for section, values in settings.items()
-        for name, value in values.items()
-        for part in (f"--{section}.{name.replace('_', '-')}", str(value))
-    ]
-
-
 @pytest.mark.slow
 def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one(
     served, python, deployments, tmp_path, rng
@@ -112,7 +105,7 @@ def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one
         return json.loads((store / "runs" / "latest" / "metrics.json").read_text())
 
     write_rows(own, 2000, rng, OLD)
-    python("flows/imdb_flow.py", *flags_of(settings))
+    python("flows/imdb_flow.py", *as_flags(RunSettings.model_validate(settings)))
     assert (latest()["promotion"]["decision"], latest()["promotion"]["model"]) == ("champion", MODEL)
 
     as_deployed = yaml.safe_load((PROJECT / "deployment.yaml").read_text())["deployments"]
@@ -149,7 +142,7 @@ def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one
     # The same reviews, learnt worse.
     worse = {"training": SMALL["training"] | {"epochs": 1, "learning_rate": 0.0001}}
     worse["promotion"] = SMALL["promotion"] | {"min_accuracy": 0.1}
-    python("flows/imdb_flow.py", *flags_of(settings | worse))
+    python("flows/imdb_flow.py", *as_flags(RunSettings.model_validate(settings | worse)))
     lost = latest()["promotion"]
     assert (lost["decision"], lost["against"], lost["attempt"]) == ("challenger", 2, 1), lost["reason"]
     assert lost["difference"] < 0

@@ -105,6 +105,7 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         local_database.create_tables(Path(database.removeprefix("sqlite:///")))
     port = port or free_port()
     own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    own["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # no test uses jobs, which take seconds to start
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     server = subprocess.Popen(
         [*command, "--artifacts-destination", str(files)],
