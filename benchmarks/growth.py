@@ -49,9 +49,9 @@ def repeat(source: Path, factor: int, target: Path) -> None:
 
 def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on the outputs in `folder`; return its seconds and this process's peak memory in MB."""
+    from tasks.core.command_settings import PredictSettings
     from tasks.core.data_settings import EncodeSettings, PadSettings
-    from tasks.core.flow_settings import PredictSettings
-    from tasks.core.settings import MetricsSettings, ModelSettings, PackageSettings, ScoringSettings
+    from tasks.core.run_settings import MetricsSettings, ModelSettings, PackageSettings, ScoringSettings
 
     target = folder / step
     target.mkdir()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import roc_auc_score
 
-from tasks.evaluation.scores import by_label
+from tasks.evaluation.predictions import by_label
 from tasks.label_check import out_of_sample, places_of_rows, rank_labels
 from tasks.store.run_record import folder_of, read_record
 from tasks.store.shared_store import open_store

@@ -76,10 +76,10 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from benchmarks import case_study
     from benchmarks.texts import spell, word_ranks
     from tasks.build import make_model
-    from tasks.core.settings import EvaluationSettings, ModelSettings, TrainingSettings
+    from tasks.core.run_settings import EvaluationSettings, ModelSettings, TrainingSettings
     from tasks.network.onnx_export import write_network
-    from tasks.network.quiet_import import start_tensorflow
     from tasks.network.scoring import NETWORK
+    from tasks.network.tensorflow_setup import start_tensorflow
     from tasks.train import compile_model, fit_epoch
 
     start_tensorflow()
@@ -149,7 +149,7 @@ def load(folder: Path) -> list[Any]:
 def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:
     """Score and compute metrics, as the steps score and evaluate do."""
     from tasks.evaluation.metrics import measure_scores
-    from tasks.evaluation.scores import Scores
+    from tasks.evaluation.predictions import Scores
     from tasks.network.scoring import onnx_scorer
 
     score = onnx_scorer(network, len(LABELS), settings.batch_size, bucketing=True, keep_memory=True)

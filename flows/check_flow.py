@@ -11,10 +11,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from tasks.core.command_settings import CheckSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import print_error
 from tasks.core.files import replace_file, written_as_newest
-from tasks.core.flow_settings import CheckSettings
 from tasks.core.layout import CHECK_PAGE, CHECKS
 from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.reporting.pages import render

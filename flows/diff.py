@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.table import Column, Table
 
+from tasks.core.command_settings import DiffSettings
 from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors, replace_file
-from tasks.core.flow_settings import DiffSettings
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri

@@ -8,7 +8,7 @@ from tasks.reporting.command_line import run_flow
 from functools import partial
 from typing import Any
 
-from tasks.core.flow_settings import ExportSettings
+from tasks.core.command_settings import ExportSettings
 from tasks.core.paths import user_path
 from tasks.export import check_place_of, export
 from tasks.registry.client import tracking_uri

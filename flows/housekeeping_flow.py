@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from tasks.core.command_settings import HousekeepingSettings
 from tasks.core.environment import store_root
-from tasks.core.flow_settings import HousekeepingSettings
 from tasks.reporting.screen import show_inventory
 from tasks.store.fingerprint import StepPlan
 from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts

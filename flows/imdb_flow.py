@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.auto import check_auto, choose_settings, plan_stages
+from flows.auto_preset import check_auto, choose_settings, plan_stages
 from flows.diff import show_repetition
 from flows.trials import train_network
 from tasks.baseline import baseline
+from tasks.core.command_settings import TrainSettings
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, RegistryError, SourceUnreachable
-from tasks.core.flow_settings import TrainSettings
-from tasks.core.settings import Considered, RunSettings
+from tasks.core.run_settings import Considered, RunSettings
 from tasks.data_check import data_check
 from tasks.download import download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
+from tasks.evaluation.predictions import decision_rule
 from tasks.evaluation.run_differences import compare_artifacts
-from tasks.evaluation.scores import decision_rule
 from tasks.figures import figures
 from tasks.label_check import label_check
 from tasks.package import package

@@ -16,9 +16,9 @@ if __name__ == "__main__":
         raise SystemExit(status)
 
 from flows.runners import map_over
+from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError, describe
-from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.core.paths import user_path
 from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, parts_of, predict
 from tasks.registry.client import tracking_uri

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.errors import InputError, PipelineError
-from tasks.core.flow_settings import STDIN, PredictSettings
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import load_classifier

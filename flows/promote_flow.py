@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from tasks.core.flow_settings import PromoteSettings
+from tasks.core.command_settings import PromoteSettings
 from tasks.promote import list_champions, make_champion, promote
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri

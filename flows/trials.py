@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.build import build
+from tasks.core.command_settings import CompareSettings
 from tasks.core.files import digest
-from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import STUDIES
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, shared_settings
 from tasks.evaluation.optuna_search import finished_trials, open_study, read_search, run_trials

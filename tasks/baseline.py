@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
-from tasks.core.settings import BaselineSettings
-from tasks.evaluation.scores import Scores, write_scores
+from tasks.core.run_settings import BaselineSettings
+from tasks.evaluation.predictions import Scores, write_scores
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
 from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
 from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
-from tasks.network.quiet_import import start_tensorflow
+from tasks.network.tensorflow_setup import start_tensorflow
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.groups import fold_of, read_groups

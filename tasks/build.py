@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.settings import ModelSettings
+from tasks.core.run_settings import ModelSettings
 from tasks.linear.phrase_tables import VECTORS, PhraseFacts, read_table
 from tasks.network.keras_files import MODEL, READER, save_model
-from tasks.network.quiet_import import start_tensorflow
+from tasks.network.tensorflow_setup import start_tensorflow
 from tasks.store.step import step
 from tasks.texts.padded import PaddedFile, padded_file
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.core.command_settings import CompareSettings
 from tasks.core.files import digest, written_as_newest
-from tasks.core.flow_settings import CompareSettings
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
-from tasks.core.machine import describe_machine, describe_versions
-from tasks.core.settings import RunSettings, TrackingSettings
+from tasks.core.provenance import describe_machine, describe_versions
+from tasks.core.run_settings import RunSettings, TrackingSettings
 from tasks.evaluation.comparison import Outcome, chosen_run, compare_pairs, cost_of, shared_settings, summarise_runs
 from tasks.evaluation.plots import draw_comparison, save_figure
+from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.result_files import Training
-from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.registry.client import describe_run, experiment_id, flatten, registry
 from tasks.reporting.pages import read_figures, render, show_comparison_in_prefect

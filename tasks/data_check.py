@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.core.flow_settings import CheckLimits
+from tasks.core.command_settings import CheckLimits
 from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.store.step import run_logger, step
 

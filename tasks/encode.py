@@ -15,7 +15,7 @@ from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_voc
 from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import reorder
 from tasks.texts.vocabulary import ranks_to_ids
-from tasks.texts.word_limits import WordCheck
+from tasks.texts.word_checks import WordCheck
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:

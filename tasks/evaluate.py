@@ -8,10 +8,10 @@ import numpy as np
 
 from tasks.core.data_settings import OrderSettings
 from tasks.core.layout import METRICS
-from tasks.core.settings import MetricsSettings
+from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import metrics
+from tasks.evaluation.predictions import Calibration, decision_rule, divide_logits, read_scores
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import Calibration, decision_rule, divide_logits, read_scores
 from tasks.store.step import run_logger, step
 from tasks.texts.dataset import Dataset
 from tasks.texts.downloaded import read_original_labels

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.command_settings import ExportSettings
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
-from tasks.core.flow_settings import ExportSettings
 from tasks.core.layout import CARD
 from tasks.core.paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, open_keras, open_onnx

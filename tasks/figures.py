@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core.layout import FINDINGS, METRICS
-from tasks.core.settings import MetricsSettings
+from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import plots
 from tasks.evaluation.findings import most_confused, worst_mistakes
+from tasks.evaluation.predictions import Scores, decision_rule, read_scores
 from tasks.evaluation.result_files import Training
-from tasks.evaluation.scores import Scores, decision_rule, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words

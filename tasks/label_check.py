@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.layout import LABEL_EXAMPLES, LABEL_ISSUES
 from tasks.evaluation.metrics import wilson_interval
-from tasks.evaluation.scores import Scores, by_label, read_scores
+from tasks.evaluation.predictions import Scores, by_label, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.downloaded import groups_of, order_texts, read_labels, read_rows

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks.core.layout import METRICS
-from tasks.core.settings import PackageSettings, ThresholdSettings
+from tasks.core.run_settings import PackageSettings, ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.metrics import find_confidence_threshold
 from tasks.evaluation.model_card import write_card
+from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.result_files import Candidates, Training
-from tasks.evaluation.scores import decision_rule, read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step

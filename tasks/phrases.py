@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.errors import DataError
-from tasks.core.settings import PhraseSettings
+from tasks.core.run_settings import PhraseSettings
 from tasks.linear.naive_bayes import fix_threads, presence_of
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_tables import (

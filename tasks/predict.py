@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.core.command_settings import PredictSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, locked, replace_file
-from tasks.core.flow_settings import PredictSettings
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier

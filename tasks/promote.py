@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tasks.core.command_settings import PromoteSettings
 from tasks.core.errors import RegistryError
-from tasks.core.flow_settings import PromoteSettings
-from tasks.core.settings import Metric, PromotionSettings
+from tasks.core.run_settings import Metric, PromotionSettings
 from tasks.registry import versions
 from tasks.registry.client import registry
 from tasks.registry.contest import (

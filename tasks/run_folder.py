@@ -8,8 +8,8 @@ from typing import Any
 from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
-from tasks.core.machine import describe_machine, describe_versions
-from tasks.core.settings import RunSettings
+from tasks.core.provenance import describe_machine, describe_versions
+from tasks.core.run_settings import RunSettings
 from tasks.evaluation.result_files import Training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_figures, render, show_in_prefect

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.settings import ScoringSettings
+from tasks.core.run_settings import ScoringSettings
+from tasks.evaluation.predictions import Calibration, Scores, fit_temperature, write_scores
 from tasks.evaluation.result_files import Training
-from tasks.evaluation.scores import Calibration, Scores, fit_temperature, write_scores
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK, Scorer, onnx_scorer

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.core.settings import Considered, Metric, MetricsSettings
+from tasks.core.run_settings import Considered, Metric, MetricsSettings
 from tasks.evaluation.findings import describe_choice
+from tasks.evaluation.predictions import (
+    Calibration,
+    Rule,
+    Scores,
+    decision_rule,
+    fit_temperature,
+    read_scores,
+    write_scores,
+)
 from tasks.evaluation.result_files import Candidate, CandidateMetrics, Candidates
-from tasks.evaluation.scores import Calibration, Rule, Scores, decision_rule, fit_temperature, read_scores, write_scores
 from tasks.evaluation.selection_metric import measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SlicedDataSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import SliceSettings
+from tasks.core.run_settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
 from tasks.texts.downloaded import order_texts, read_labels

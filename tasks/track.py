@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.files import digest
 from tasks.core.layout import CARD, METRICS
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
+from tasks.evaluation.predictions import HeldOutScores, decision_rule, read_scores, write_held_out
 from tasks.evaluation.result_files import Candidates, Training
-from tasks.evaluation.scores import HeldOutScores, decision_rule, read_scores, write_held_out
 from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.core.flow_settings import CheckLimits
+from tasks.core.command_settings import CheckLimits
 from tasks.core.layout import CHECK, SUSPECTS
 from tasks.data_checks.checked_texts import PLACES, CheckedTexts, read_checked
 from tasks.data_checks.giveaways import Giveaway, find_giveaways

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import CompareSettings
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import compare, wilson_interval
 from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED, read_grid
 from tasks.store.artifact import RunArtifacts

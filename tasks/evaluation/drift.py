@@ -7,7 +7,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from tasks.evaluation.metrics import bin_of
-from tasks.evaluation.scores import read_scores
+from tasks.evaluation.predictions import read_scores
 from tasks.texts.encoded import read_words
 
 SCORE_BINS, LENGTH_BINS = 10, 10

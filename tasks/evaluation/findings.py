@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.scores import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.selection_metric import as_cost
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words

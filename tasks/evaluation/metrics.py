@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tasks.core.settings import Metric, MetricsSettings
-from tasks.evaluation.scores import Rule, Scores, confidence_of, cost_table, decision_rule
+from tasks.core.run_settings import Metric, MetricsSettings
+from tasks.evaluation.predictions import Rule, Scores, confidence_of, cost_table, decision_rule
 from tasks.evaluation.selection_metric import compare_metric, measure
 from tasks.texts.groups import Slices
 

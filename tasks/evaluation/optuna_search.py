@@ -9,7 +9,7 @@ from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
 from tasks.core.files import explain_os_errors, locked
 from tasks.core.paths import sqlite_address
-from tasks.core.settings import Metric, RunSettings
+from tasks.core.run_settings import Metric, RunSettings
 from tasks.evaluation.selection_metric import as_cost
 
 if TYPE_CHECKING:

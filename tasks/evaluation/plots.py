@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluation.metrics import bin_of
-from tasks.evaluation.scores import Rule, Scores, confidence_of
+from tasks.evaluation.predictions import Rule, Scores, confidence_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

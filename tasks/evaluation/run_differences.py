@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from tasks.core.errors import PipelineError
 from tasks.evaluation.metrics import HEADLINES, compare
-from tasks.evaluation.scores import decision_rule, probability_of, read_scores
+from tasks.evaluation.predictions import decision_rule, probability_of, read_scores
 from tasks.evaluation.selection_metric import compare_metric, missing_labels
 from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.settings import Metric
-from tasks.evaluation.scores import probability_of
+from tasks.core.run_settings import Metric
+from tasks.evaluation.predictions import probability_of
 
 ROUNDS, SEED = 4_999, 113
 FEW_SWAPS = 10  # fewer say little about a p-value (Knijnenburg, Wessels, Reinders and Shmulevich, 2009)

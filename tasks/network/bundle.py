@@ -22,7 +22,7 @@ from tasks.core.errors import ModelError
 from tasks.core.files import digest, hash_file
 from tasks.core.layout import CARD
 from tasks.evaluation.drift import Profile
-from tasks.evaluation.scores import Rule, confidence_of, decide_labels
+from tasks.evaluation.predictions import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
 from tasks.texts.dataset import JsonFile

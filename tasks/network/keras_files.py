@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.network.quiet_import import start_tensorflow
+from tasks.network.tensorflow_setup import start_tensorflow
 
 if TYPE_CHECKING:
     import keras

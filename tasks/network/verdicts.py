@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.evaluation.findings import describe_limit
-from tasks.evaluation.scores import confidence_of
+from tasks.evaluation.predictions import confidence_of
 from tasks.network.bundle import BundleFacts, Classifier
 from tasks.texts.padded import bucket_lengths
 from tasks.texts.tokenising import tokenise

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.core.settings import Metric, PromotionSettings, ThresholdSettings
+from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
-from tasks.evaluation.scores import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
+from tasks.evaluation.predictions import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
 from tasks.evaluation.selection_metric import missing_labels
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version

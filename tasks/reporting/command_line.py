@@ -23,8 +23,15 @@ from tasks.core.base_settings import Settings
 from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
 from tasks.core.paths import user_path
-from tasks.core.settings import RunSettings
-from tasks.reporting.flags import PREFIX, check_encoding, describe_mistake, is_flag, tell_variables, variables_read
+from tasks.core.run_settings import RunSettings
+from tasks.reporting.flag_errors import (
+    PREFIX,
+    check_encoding,
+    describe_mistake,
+    is_flag,
+    tell_variables,
+    variables_read,
+)
 from tasks.reporting.screen import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record, unfinished_step

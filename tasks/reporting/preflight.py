@@ -25,8 +25,8 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 from tasks.core.environment import store_root
 from tasks.core.errors import ServerError, StoreError, origin_of
 from tasks.core.files import locked
+from tasks.core.orphan_cleanup import start_watchdog
 from tasks.core.paths import has_password
-from tasks.core.watchdog import start_watchdog
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.core.files import digest, hash_file
-from tasks.core.machine import library_version
+from tasks.core.provenance import library_version
 from tasks.store.store import MANIFEST, Store, last_used
 
 PROJECT = ("tasks", "flows")

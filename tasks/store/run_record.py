@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from tasks.core.errors import ModelError
 from tasks.core.layout import CONFIG, METRICS, RUNS
 from tasks.core.paths import user_path
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.inventory import take
 from tasks.store.store import Store

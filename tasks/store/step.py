@@ -19,7 +19,7 @@ from typing import Any, Generic, ParamSpec, SupportsIndex, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.core.files import digest
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
 from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code, find_causes
 from tasks.store.inventory import announce_use

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.flow_settings import CheckLimits
+from tasks.core.command_settings import CheckLimits
 from tasks.data_checks import checked_texts
 from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.data_checks.text_statistics import first_mates, is_conflicting

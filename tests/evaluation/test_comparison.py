@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import CompareSettings
-from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.evaluation.comparison import (
     chosen_run,
     compare_pairs,

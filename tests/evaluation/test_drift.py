@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.evaluation.drift import add, measure_drift, profile, reference_of, stability_index
-from tasks.evaluation.scores import Scores, write_scores
+from tasks.evaluation.predictions import Scores, write_scores
 from tasks.texts.encoded import write_words
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.evaluation.findings import LONGEST_TEXT, describe_comparison, describe_fit, most_confused, worst_mistakes
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 from tasks.texts.encoded import Encoding, write_encoded, write_vocabulary
 
 NAMES = ("negative", "positive")

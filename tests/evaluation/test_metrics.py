@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from tasks.core.settings import MetricsSettings
+from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation.metrics import (
     accuracy_by_length,
     accuracy_by_slice,
@@ -16,7 +16,7 @@ from tasks.evaluation.metrics import (
     measure_scores,
     wilson_interval,
 )
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 from tasks.texts.groups import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()

@@ -7,10 +7,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.core.settings import MetricsSettings
+from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
 from tasks.evaluation.model_card import script_shares, write_card
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 from tasks.texts.groups import Slices
 
 NAMES = st.text(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, SourceUnreachable, StoreError, TrainingError
-from tasks.core.flow_settings import CompareSettings
 from tasks.evaluation.optuna_search import best_trial, finished_trials, open_study, read_grid, read_search, run_trials
 
 SPACE = read_search("model.units=1..64 model.cell=gru,lstm")

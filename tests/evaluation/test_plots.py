@@ -10,7 +10,7 @@ from tasks.evaluation.plots import (
     gather_rare,
     save_figure,
 )
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 
 HISTORY = [
     {"epoch": epoch, "loss": 1 / epoch, "accuracy": 0.7, "val_loss": 0.9, "val_accuracy": 0.6} for epoch in (1, 2, 3)

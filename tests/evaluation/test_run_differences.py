@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.errors import ModelError
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.evaluation.run_differences import compare_data, find_differences
 from tasks.store.run_record import Recorded, RunRecord
 from tasks.store.store import Store

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tasks.core.settings import Metric
+from tasks.core.run_settings import Metric
 from tasks.evaluation import selection_metric
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 from tasks.evaluation.selection_metric import as_cost, compare_metric, measure
 
 

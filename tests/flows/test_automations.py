@@ -28,7 +28,7 @@ FAILING = """
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
 from tasks.reporting.progress import announce_champion
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
 imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))
 """

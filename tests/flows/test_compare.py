@@ -11,9 +11,9 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 import tasks.train
 from flows.compare_flow import compare_flow
 from tasks.compare import log_once
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import TrainingError
 from tasks.core.files import list_files
-from tasks.core.flow_settings import CompareSettings
 from tasks.registry.client import address_of
 from tasks.reporting.screen import show_comparison
 from tasks.store.inventory import artifact_keys, list_artifacts

@@ -9,9 +9,9 @@ import pytest
 
 from flows import command, imdb_flow
 from flows.imdb_flow import check_train
+from tasks.core.command_settings import TrainSettings
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import TrainSettings
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.store import step as module
 from tests.support.small_runs import STEPS, small
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows import command
 from flows.promote_flow import promote_flow
-from tasks.core.flow_settings import PromoteSettings
+from tasks.core.command_settings import PromoteSettings
 from tasks.store.pruning import prune
 from tests.support.small_runs import as_flags, small
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from flows.housekeeping_flow import housekeeping_flow, main
-from tasks.core.flow_settings import HousekeepingSettings
+from tasks.core.command_settings import HousekeepingSettings
 from tasks.store.inventory import damaged_runs, list_artifacts
 
 

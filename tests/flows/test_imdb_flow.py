@@ -22,7 +22,7 @@ from flows import command
 from flows.imdb_flow import run_steps
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.store.pruning import STAMPED_FILES
 from tasks.store.step import planning
 from tests.support.metrics_page import DESCRIBED

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.core.settings import RunSettings
-from tasks.evaluation.scores import divide_logits, read_scores
+from tasks.core.run_settings import RunSettings
+from tasks.evaluation.predictions import divide_logits, read_scores
 from tasks.export import export_classifier
 from tasks.network.bundle import open_keras, open_onnx
 from tasks.network.verdicts import judge_texts

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tests.support.small_runs import TRACED_SOONEST, as_flags
 from tests.support.web import ask, wait_until
 

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tasks.predict
+from tasks.core.command_settings import PredictSettings
 from tasks.core.data_settings import EncodeSettings, PadSettings, SourceSettings
 from tasks.core.errors import MAX_LINES, PipelineError, UsageError, print_error
-from tasks.core.flow_settings import PredictSettings
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.pad import pad

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from tasks.core.flow_settings import PredictSettings
+from tasks.core.command_settings import PredictSettings
 from tasks.export import export_classifier, score_with_onnx
 from tasks.network.verdicts import describe_verdict, explain
 from tasks.predict import predict_text, score_file

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from flows import runners
 from flows.compare_flow import train_member
 from flows.runners import share_processors
+from tasks.core.command_settings import CompareSettings, RunnerSettings
 from tasks.core.errors import RunnerError
-from tasks.core.flow_settings import CompareSettings, RunnerSettings
 from tests.support.champions import store_with_champion
 from tests.support.small_runs import as_flags, small
 from tests.support.web import free_port

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from flows.imdb_flow import run_steps
-from tasks.core.settings import RunSettings
-from tasks.evaluation.scores import read_scores
+from tasks.core.run_settings import RunSettings
+from tasks.evaluation.predictions import read_scores
 from tasks.export import export_classifier
 from tasks.network.bundle import open_keras
 from tasks.registry.client import tracking_uri

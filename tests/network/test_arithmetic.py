@@ -68,7 +68,7 @@ def test_another_dtype_policy_is_refused():
     import keras
 
     from tasks.core.errors import TrainingError
-    from tasks.network.quiet_import import start_tensorflow
+    from tasks.network.tensorflow_setup import start_tensorflow
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -83,7 +83,7 @@ def test_another_dtype_policy_is_refused():
 def test_tf32_is_off():
     import tensorflow as tf
 
-    from tasks.network.quiet_import import arithmetic, start_tensorflow
+    from tasks.network.tensorflow_setup import arithmetic, start_tensorflow
 
     tf.config.experimental.enable_tensor_float_32_execution(True)
     start_tensorflow()
@@ -91,7 +91,7 @@ def test_tf32_is_off():
 
 
 def test_this_machine_has_a_device():
-    from tasks.network.quiet_import import start_tensorflow, training_device
+    from tasks.network.tensorflow_setup import start_tensorflow, training_device
 
     start_tensorflow()
     assert training_device() in ("CPU:0", "GPU:0")

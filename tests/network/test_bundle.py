@@ -9,7 +9,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.errors import ModelError
 from tasks.core.layout import METRICS
-from tasks.core.settings import ModelSettings
+from tasks.core.run_settings import ModelSettings
 from tasks.network.bundle import BundleFacts, Classifier, open_keras
 from tasks.network.keras_files import MODEL, save_model
 from tasks.registry.loading import find_version, load_version

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.build import make_model
-from tasks.core.settings import ModelSettings
+from tasks.core.run_settings import ModelSettings
 from tasks.network.keras_files import load_model, save_model
 from tests.support.small_reviews import WORDS
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import ModelError
-from tasks.core.settings import Activation, ModelSettings
+from tasks.core.run_settings import Activation, ModelSettings
 from tasks.network.onnx_export import RECURRENT_ACTIVATIONS, measure_gap, network_to_onnx, write_network
 
 SMALL = {"units": 3, "embedding_dim": 4, "dense_units": 3}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.core.settings import PromotionSettings
+from tasks.core.run_settings import PromotionSettings
 from tasks.evaluation.metrics import compare
-from tasks.evaluation.scores import HeldOutScores, Scores, look_up, read_held_out, write_held_out
+from tasks.evaluation.predictions import HeldOutScores, Scores, look_up, read_held_out, write_held_out
 from tasks.registry.contest import (
     Contender,
     Contest,

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.core.errors import ModelError
-from tasks.core.settings import TrackingSettings
+from tasks.core.run_settings import TrackingSettings
 from tasks.registry.client import experiment_id, registry
 from tasks.registry.local_database import own_registry
 from tasks.registry.registry_lock import registry_lock

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from serving.settings import ServeSettings
+from tasks.core.command_settings import CompareSettings, PredictSettings
 from tasks.core.errors import UsageError
-from tasks.core.flow_settings import CompareSettings, PredictSettings
-from tasks.core.settings import RunSettings
-from tasks.reporting import command_line, flags
+from tasks.core.run_settings import RunSettings
+from tasks.reporting import command_line, flag_errors
 from tests.support.small_runs import parse_command_line
 
 
@@ -153,7 +153,7 @@ FOREIGN = {
 def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
     for name, value in FOREIGN.items():
         monkeypatch.setenv(name, value)
-    flags.print_once.cache_clear()
+    flag_errors.print_once.cache_clear()
     assert parse() == RunSettings()
     assert capsys.readouterr().err == (
         "imdb_flow.py: IMDB_DATA is not used: this project's variables look like IMDB_DATA__DATASET\n"
@@ -164,7 +164,7 @@ def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
 def test_variables_that_are_used_are_named(monkeypatch, capsys):
     monkeypatch.setenv("IMDB_DATA__MAXLEN", "10")
     monkeypatch.setenv("IMDB_MODEL__UNITS", "7")
-    flags.print_once.cache_clear()
+    flag_errors.print_once.cache_clear()
     settings = parse("--training.epochs", "2")
     assert (settings.data.maxlen, settings.model.units) == (10, 7)
     said = capsys.readouterr().err

@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.baseline import assign_folds, baseline
-from tasks.core.settings import BaselineSettings
-from tasks.evaluation.scores import read_scores
+from tasks.core.run_settings import BaselineSettings
+from tasks.evaluation.predictions import read_scores
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.keras_files import load_model
 from tasks.network.onnx_export import write_network

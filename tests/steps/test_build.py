@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.build import build, make_model
-from tasks.core.settings import ModelSettings
+from tasks.core.run_settings import ModelSettings
 from tasks.linear.phrase_tables import VECTORS, read_phrases
 from tasks.network.keras_files import learner_of, load_model
 from tasks.texts.padded import padded_schema, write_padded

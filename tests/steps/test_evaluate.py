@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.data_settings import OrderSettings
-from tasks.core.settings import MetricsSettings
+from tasks.core.run_settings import MetricsSettings
 from tasks.evaluate import evaluate
+from tasks.evaluation.predictions import Calibration, Scores, read_scores, write_scores
 from tasks.evaluation.result_files import CandidateMetrics, Candidates
-from tasks.evaluation.scores import Calibration, Scores, read_scores, write_scores
 from tasks.texts.dataset import Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, padded_schema, write_padded

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import tasks.export
 from tasks.build import make_model
+from tasks.core.command_settings import ExportSettings
 from tasks.core.errors import InputError, ModelError
-from tasks.core.flow_settings import ExportSettings
-from tasks.core.settings import ModelSettings, ScoringSettings
+from tasks.core.run_settings import ModelSettings, ScoringSettings
+from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.result_files import Epoch, write_training
-from tasks.evaluation.scores import read_scores
 from tasks.export import FORMATS, export, export_classifier, score_with_onnx
 from tasks.network.keras_files import save_model
 from tasks.network.scoring import keras_scorer

@@ -3,10 +3,10 @@ import pyarrow.csv
 import pytest
 
 from tasks.core.data_settings import DataSettings
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
-from tasks.evaluation.scores import Scores, by_label, read_scores, write_scores
+from tasks.evaluation.predictions import Scores, by_label, read_scores, write_scores
 from tasks.label_check import label_check, out_of_sample, places_of_rows
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.errors import DataError
-from tasks.core.settings import PhraseSettings
+from tasks.core.run_settings import PhraseSettings
 from tasks.linear.phrase_tables import VECTORS, read_phrases
 from tasks.phrases import assign_folds, quality_of
 from tasks.texts.encoded import write_encoded

@@ -13,11 +13,11 @@ import pytest
 
 import flows.predict_flow
 import tasks.predict
-import tasks.texts.tables.text_file
+import tasks.texts.tables.text_decoding
 from flows.predict_flow import predict_flow
 from flows.runners import map_over
+from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import InputError
-from tasks.core.flow_settings import PredictSettings
 from tasks.predict import predict_files, score_batch, score_file, score_rows
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
@@ -97,7 +97,7 @@ def test_a_folder_of_texts_per_label_is_scored_to_one_table(championed, classifi
 
 
 def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
     scored, number = [], itertools.count(1)
@@ -121,7 +121,7 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
 
 
 def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     output = tmp_path / "scored.parquet"
     sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for source, word in zip(sources, ("good", "bad"), strict=True):
@@ -178,7 +178,7 @@ def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_
 
 
 def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 5)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("good film\n" * 12)
     before = replace(classifier, sha256="1" * 64, score=lambda padded: np.zeros(len(padded.lengths), np.float32))

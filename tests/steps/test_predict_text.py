@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prefect import get_client
 
 from flows.predict_flow import predict_flow
+from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import ModelError
-from tasks.core.flow_settings import PredictSettings
 from tasks.network.verdicts import describe_explanation
 from tasks.predict import explain, predict_text
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import promote
 from tasks.core.errors import RegistryError
-from tasks.core.settings import PromotionSettings
+from tasks.core.run_settings import PromotionSettings
 from tasks.evaluation.metrics import compare
 from tasks.promote import find_standing
 from tasks.registry.contest import Contest

@@ -1,9 +1,9 @@
 import numpy as np
 
 from tasks.build import make_model
-from tasks.core.settings import ModelSettings, ScoringSettings
+from tasks.core.run_settings import ModelSettings, ScoringSettings
+from tasks.evaluation.predictions import Calibration, divide_logits, read_scores
 from tasks.evaluation.result_files import Epoch, write_training
-from tasks.evaluation.scores import Calibration, divide_logits, read_scores
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer

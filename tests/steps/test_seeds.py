@@ -1,5 +1,5 @@
 from tasks.build import make_model
-from tasks.core.settings import ModelSettings
+from tasks.core.run_settings import ModelSettings
 from tasks.train import random_states, seed_dropout
 from tests.support.small_reviews import WORDS
 

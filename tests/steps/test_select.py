@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.evaluation.findings import describe_choice
-from tasks.evaluation.scores import Scores
+from tasks.evaluation.predictions import Scores
 from tasks.select import choose, is_better
 
 LABELS = np.tile(np.array([0, 1], np.int8), 200)

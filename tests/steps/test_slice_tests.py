@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.data_settings import DataSettings
 from tasks.core.errors import InputError
-from tasks.core.settings import RunSettings, SliceSettings
+from tasks.core.run_settings import RunSettings, SliceSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.slice_tests import slice_tests

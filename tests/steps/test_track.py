@@ -13,8 +13,8 @@ import tasks.promote
 import tasks.run_folder
 import tasks.track
 from flows.promote_flow import promote_flow
+from tasks.core.command_settings import PredictSettings, PromoteSettings
 from tasks.core.errors import ModelError, RegistryError
-from tasks.core.flow_settings import PredictSettings, PromoteSettings
 from tasks.predict import predict_text
 from tasks.registry.client import address_of
 from tasks.registry.mlflow_model import content_of

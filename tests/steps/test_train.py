@@ -8,7 +8,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
 from tasks.core.layout import CHECKPOINTS
-from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, TrainingSettings
 from tasks.network.batches import bucketed_dataset
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.layout import CHECKPOINTS
-from tasks.core.settings import ModelSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_tables import read_phrases
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model

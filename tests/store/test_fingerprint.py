@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from tasks.baseline import baseline
 from tasks.build import build
 from tasks.core.files import digest
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluate import evaluate
@@ -60,7 +60,7 @@ STEPS = [
 # change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the
 # key).
 HARMLESS = {
-    *("tasks.core.data_settings", "tasks.core.settings", "tasks.core.errors", "tasks.core.layout"),
+    *("tasks.core.data_settings", "tasks.core.run_settings", "tasks.core.errors", "tasks.core.layout"),
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.files.explain_os_errors", "tasks.core.files.list_files"),
     *(

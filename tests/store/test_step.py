@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from tasks.core.data_settings import DataSettings, PadSettings
-from tasks.core.settings import SliceSettings, TrainingSettings
+from tasks.core.run_settings import SliceSettings, TrainingSettings
 from tasks.pad import pad
 from tasks.slice_tests import slice_tests
 from tasks.store.artifact import Artifact, Resume

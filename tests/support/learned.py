@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tasks.core.settings import PhraseSettings
+from tasks.core.run_settings import PhraseSettings
 from tasks.phrases import phrases
 from tasks.texts.encoded import Encoding, write_encoded
 from tasks.texts.groups import block_of, write_groups

@@ -12,7 +12,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.base_settings import Settings
 from tasks.core.files import hash_file
-from tasks.core.settings import ModelSettings, RunSettings
+from tasks.core.run_settings import ModelSettings, RunSettings
 from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras
 from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model

@@ -26,7 +26,7 @@ from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDA
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.table_files import name_few
-from tasks.texts.tables.text_file import ROWS_PER_BATCH
+from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 
 MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 

@@ -21,7 +21,7 @@ from tasks.store.bucket import code_of
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.fetching import fetch, is_remote, require_space
 from tasks.texts.tables.table_files import is_table, visible
-from tasks.texts.tables.text_file import ROWS_PER_BATCH
+from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 
 RETRY_SECONDS = (1, 5)  # between tries of a web server; the object stores' clients try again themselves
 COPIES = "fetch"  # the folder of the copies in the store

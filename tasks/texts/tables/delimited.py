@@ -12,7 +12,7 @@ import pyarrow as pa
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import EmptyTable, ReadOptions
 from tasks.texts.tables.table_files import form_of
-from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
+from tasks.texts.tables.text_decoding import MAX_ROW, Part, TextFile
 
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line

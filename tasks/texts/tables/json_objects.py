@@ -11,7 +11,7 @@ from tasks.core.errors import InputError
 from tasks.texts.tables.annotations import annotated
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.table_files import form_of
-from tasks.texts.tables.text_file import MAX_ROW, Part, TextFile
+from tasks.texts.tables.text_decoding import MAX_ROW, Part, TextFile
 
 PIECE = 1 << 20
 SKIPPED = tuple(" \t\r\n,")  # between the items of an array

@@ -13,7 +13,7 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.json_objects import read_objects
 from tasks.texts.tables.table_files import form_of, is_fasttext
-from tasks.texts.tables.text_file import ROWS_PER_BATCH, Part, TextFile, explain_bytes
+from tasks.texts.tables.text_decoding import ROWS_PER_BATCH, Part, TextFile, explain_bytes
 from tasks.texts.tables.text_folder import read_text_folder
 
 MAX_BATCH_BYTES = 64 << 20

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 from tasks.download import pin
 from tasks.texts.sources.labels import MISSING, appearance, is_missing
 from tasks.texts.sources.own_files import fetch_own

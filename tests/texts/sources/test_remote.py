@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from tasks.core.command_settings import PredictSettings
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import InputError, SourceError, SourceUnreachable
-from tasks.core.flow_settings import PredictSettings
 from tasks.download import pin
 from tasks.store.pruning import prune
 from tasks.store.step import planning

@@ -10,12 +10,12 @@ import pytest
 import tasks.texts.tables.delimited
 import tasks.texts.tables.json_objects
 import tasks.texts.tables.reading
-import tasks.texts.tables.text_file
+import tasks.texts.tables.text_decoding
 from tasks.core.errors import InputError
 from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.table_files import form_of
-from tasks.texts.tables.text_file import guess_encoding
+from tasks.texts.tables.text_decoding import guess_encoding
 
 ROWS = [{"text": 'one, "two"\nthree; four', "label": "1"}, {"text": "Größe\tund mehr", "label": "0"}]
 CSV = 'text,label\n"one, ""two""\nthree; four",1\nGröße\tund mehr,0\n'
@@ -165,14 +165,14 @@ def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
 
 
 def test_large_files_come_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 300)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 300)
     write(tmp_path / "a.csv", "text,label\n" + "".join(f"review {row},1\n" for row in range(3000)))
     batches = list(read_batches(tmp_path / "a.csv"))
     assert [len(batch) for batch in batches] == [300] * 10
     assert [row["text"] for batch in batches for row in batch.to_pylist()] == [f"review {row}" for row in range(3000)]
     pq.write_table(pa.Table.from_batches(batches), tmp_path / "b.parquet")
     assert sum(map(len, read_batches(tmp_path / "b.parquet"))) == 3000
-    monkeypatch.setattr(tasks.texts.tables.text_file, "CHARACTERS_PER_BATCH", 500)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "CHARACTERS_PER_BATCH", 500)
     assert max(batch.nbytes for batch in read_batches(tmp_path / "a.csv")) < 4500
 
 
@@ -252,14 +252,14 @@ def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, co
 def test_an_undecodable_byte_in_any_column_is_named_by_its_place(tmp_path, monkeypatch, encoding, bad, columns):
     before = "text,label,other\n" + "good,1,2\n" * 700 + "fine,0,"
     content = before.encode(encoding) + bad + "\n".encode("utf-16-le" if encoding == "utf-16" else encoding)
-    monkeypatch.setattr(tasks.texts.tables.text_file, "CHUNK", 1000)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "CHUNK", 1000)
     place = f"first at byte {len(before.encode(encoding)):,} .line 702."
     with pytest.raises(InputError, match=f"a.csv: holds bytes that are not {encoding.upper()}, {place}"):
         read(write(tmp_path / "a.csv", content), ReadOptions(columns=columns, encoding=encoding))
 
 
 def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "MAX_ROW", 20)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "MAX_ROW", 20)
     with pytest.raises(InputError, match=r"a\.txt: line 2 is longer than 20 characters"):
         read(write(tmp_path / "a.txt", "short\n" + "long " * 5 + "\n"))
 
@@ -284,7 +284,7 @@ def test_the_probable_encoding_is_named(text, encoding):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt", "a.parquet"])
 def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(tasks.texts.tables.text_file, "ROWS_PER_BATCH", 400)
+    monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 400)
     monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", 4000)
     monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 400)
     its = [{"text": f"some words {row * 7919 % 10007}", "label": "1"} for row in range(20_000)]

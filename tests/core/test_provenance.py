@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from tasks.core import machine
+from tasks.core import provenance
 from tasks.core.errors import TrainingError
 
 
@@ -18,12 +18,12 @@ def checkout(folder):
 
 
 def test_the_commit_is_named_and_whether_files_differ_from_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "PROJECT", checkout(tmp_path / "project"))
-    clean = machine.describe_machine()
+    monkeypatch.setattr(provenance, "PROJECT", checkout(tmp_path / "project"))
+    clean = provenance.describe_machine()
     assert len(clean["commit"]) == 40
     assert clean["dirty"] is False
     (tmp_path / "project" / "file").write_text("b")
-    assert machine.describe_machine() == clean | {"dirty": True}
+    assert provenance.describe_machine() == clean | {"dirty": True}
     assert clean["cores"] >= 1
     assert clean["memory_gb"] > 0
     assert clean["processor"]
@@ -32,8 +32,8 @@ def test_the_commit_is_named_and_whether_files_differ_from_it(tmp_path, monkeypa
 def test_within_a_checkout_of_something_else_there_is_no_commit(tmp_path, monkeypatch):
     inside = checkout(tmp_path / "other") / "site-packages"
     inside.mkdir()
-    monkeypatch.setattr(machine, "PROJECT", inside)
-    found = machine.describe_machine()
+    monkeypatch.setattr(provenance, "PROJECT", inside)
+    found = provenance.describe_machine()
     assert (found["commit"], found["dirty"]) == (None, None)
 
 
@@ -46,7 +46,7 @@ def test_tensorflow_is_either_build_and_its_absence_is_named(monkeypatch):
         return installed[name]
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    read_version = machine.library_version.__wrapped__  # without what it remembers
+    read_version = provenance.library_version.__wrapped__  # without what it remembers
     assert read_version("tensorflow") == "2.21.0"
     installed = {"tensorflow": "2.22.0"}
     assert read_version("tensorflow") == "2.22.0"

@@ -1,4 +1,4 @@
-"""Text files: decompressing, decoding, cutting into lines and parts; and why one cannot be decoded."""
+"""Decoding text files: decompressing, decoding, cutting into lines and parts; and why one cannot be decoded."""
 
 import codecs
 import io

@@ -1,4 +1,4 @@
-"""Scores: the probabilities of a classifier and the labels of a split, in memory and as Parquet."""
+"""Predictions: a classifier's probabilities of a split, the rule that makes labels of them, and their calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
-from tasks.core.settings import ThresholdSettings
+from tasks.core.run_settings import ThresholdSettings
 from tasks.texts.dataset import JsonFile, label_dtype
 from tasks.texts.downloaded import Identities
 

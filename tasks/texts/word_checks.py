@@ -1,4 +1,4 @@
-"""Word limits: how long texts are and how many of their words are unknown, within limits."""
+"""Word checks: how long texts are and how many of their words are unknown, within limits."""
 
 from collections.abc import Callable, Iterator
 

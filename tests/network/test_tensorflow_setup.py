@@ -14,7 +14,7 @@ def import_a_tensorflow_that(does: str, tmp_path: Path) -> subprocess.CompletedP
         "config = types.SimpleNamespace(list_logical_devices=lambda: None)\n" + does
     )
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + (
-        "from tasks.network.quiet_import import import_tensorflow\n"
+        "from tasks.network.tensorflow_setup import import_tensorflow\n"
         "import_tensorflow()\nprint('went on', file=sys.stderr)\n"
     )
     return subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)

@@ -3,8 +3,8 @@ import pytest
 from scipy.special import expit, softmax
 
 from tasks.core.errors import InputError
-from tasks.core.settings import ThresholdSettings
-from tasks.evaluation.scores import (
+from tasks.core.run_settings import ThresholdSettings
+from tasks.evaluation.predictions import (
     Scores,
     cost_table,
     decide_labels,

@@ -1,4 +1,4 @@
-"""Flags and variables: which of them set what, and one line for each that is wrong."""
+"""Errors of flags and variables: one line for each that is wrong, and which of them set what."""
 
 import difflib
 import functools

@@ -1,4 +1,4 @@
-"""The settings of the flows other than a run: runners, compare, promote, predict, export and housekeeping."""
+"""Settings of the commands: train, compare, check, diff, promote, predict, export and housekeeping, and of runners."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import ModelName, Settings, Share
 from tasks.core.data_settings import Address, CopiedSettings, Delimiter, EncodingName, Quoting
-from tasks.core.settings import RunSettings
+from tasks.core.run_settings import RunSettings
 
 STDIN = "-"
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings, SourceSettings
-from tasks.core.settings import ModelSettings, RunSettings, ThresholdSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, RunSettings, ThresholdSettings, TrainingSettings
 
 
 def test_the_defaults_are_the_case_studys():

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import auto as module
+from flows import auto_preset as module
 from flows import compare_flow, imdb_flow
-from flows.auto import Auto, check_auto, choose_settings, preset_settings
+from flows.auto_preset import Auto, check_auto, choose_settings, preset_settings
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, TrainingError
-from tasks.core.flow_settings import CompareSettings
-from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
 from tests.support.small_runs import TRACED_SOONEST, as_flags, small
 
 NETWORK = {

@@ -1,4 +1,4 @@
-"""Watchdog: a process that ends what a run has started, workers and Prefect's server, once the run has ended.
+"""Orphan cleanup: a watchdog process ends the workers and the server that a run has started, once the run has ended.
 
 A run that is killed cannot end them itself. What a run starts inherits a variable of its environment that names it.
 This file is also the watchdog's program: it imports little, because it is in memory as long as the run.

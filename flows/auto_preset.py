@@ -10,13 +10,13 @@ from typing import Any
 
 from flows.trials import search, train_trial, trial_flow
 from tasks.baseline import baseline
+from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, PipelineError, TrainingError
-from tasks.core.flow_settings import CompareSettings
-from tasks.core.settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison import found_member, members_of
 from tasks.evaluation.optuna_search import best_trial
-from tasks.evaluation.scores import read_scores
+from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import ENOUGH_ROWS, pad
 from tasks.store.artifact import Artifact
