@@ -203,13 +203,14 @@ def run_flow(
         check(settings)
         if parsed.dry_run:
             return exit_status(program, lambda: show_plans(plan(settings), as_json=parsed.json_), "the dry run")
-        # Importing Prefect takes two seconds, which a command without a flow does not need.
         from tasks.reporting.preflight import check_server, check_store
+
+        check_store(warn=lambda message: print_error(program, message))
+        check_server(warn=lambda message: print_error(program, message))
+        # Importing Prefect takes two seconds, which a command without a flow does not need.
         from tasks.reporting.signals import handle_signals
 
         print_failures_once()
-        check_store(warn=lambda message: print_error(program, message))
-        check_server(warn=lambda message: print_error(program, message))
     except PipelineError as error:
         return refuse(program, error)
     handle_signals()

@@ -1,6 +1,7 @@
 """Checks before a run: the shared store, Prefect's server or a temporary one, and the disk space for it."""
 
 import atexit
+import importlib.metadata
 import logging
 import os
 import shutil
@@ -16,14 +17,9 @@ from pathlib import Path
 from urllib.request import getproxies
 
 import httpx
-import prefect
-from prefect import get_client
-from prefect.context import refresh_global_settings_context
-from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
-from tasks.core.environment import store_root
-from tasks.core.errors import ServerError, StoreError, origin_of
+from tasks.core.environment import default_variables, store_root
+from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
 from tasks.core.files import locked
 from tasks.core.orphan_cleanup import start_watchdog
 from tasks.core.paths import has_password
@@ -37,22 +33,26 @@ PAUSE = 0.05  # seconds
 def start_server() -> None:
     """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
 
-    It ends with this process. Prefect would import the server to start it, which takes as long again, and 80 MB.
+    It ends with this process, which imports Prefect meanwhile. Prefect would import the server to start it, which takes
+    as long again, and 80 MB.
     """
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(prefect.__file__).parents[1])]
+    packages = importlib.metadata.distribution("prefect").locate_file("")
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(packages)]
     command += ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    settings = get_current_settings()
-    variables = os.environ | VARIABLES | settings.to_environment_variables(exclude_unset=True)
     # In its own session: a signal to the run's process group must leave it the server to report its end to.
-    process = subprocess.Popen(command, env=variables, start_new_session=True)
+    process = subprocess.Popen(command, env=os.environ | VARIABLES, start_new_session=True)
     atexit.register(stop_server, process)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-    wait_for_server(process, os.environ["PREFECT_API_URL"], settings.server.ephemeral.startup_timeout_seconds)
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
     refresh_global_settings_context()
+    seconds = get_current_settings().server.ephemeral.startup_timeout_seconds
+    wait_for_server(process, os.environ["PREFECT_API_URL"], seconds)
     # This server has no pages.
     logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
 
@@ -146,22 +146,32 @@ def check_server(warn: Callable[[str], None]) -> None:
     Raise ServerError, which names address and origin, if it does not answer; StoreError if its disk is too full.
     """
     check_proxies()
-    settings = get_current_settings()
-    if address := settings.api.url:
-        check_address(address)
-    elif not settings.server.ephemeral.enabled:
-        raise ServerError(
-            "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
-            "temporary one; set the former or unset the latter"
-        )
-    else:
-        for folder, remedy in writable_places().items():
-            check_room(folder, remedy)
-        database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
-        set_aside_damaged_database(database, warn)
-        start_watchdog(announce_use(store_root()).lock_file)
-        with locked(database.with_name(f"{database.name}.lock"), str(database)):  # two servers cannot create it at once
-            start_server()
+    if is_configured():
+        from prefect.settings import get_current_settings
+
+        settings = get_current_settings()
+        if settings.api.url:
+            return check_address(settings.api.url)
+        if not settings.server.ephemeral.enabled:
+            raise ServerError(
+                "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
+                "temporary one; set the former or unset the latter"
+            )
+    for folder, remedy in writable_places().items():
+        check_room(folder, remedy)
+    database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+    set_aside_damaged_database(database, warn)
+    start_watchdog(announce_use(store_root()).lock_file)
+    with locked(database.with_name(f"{database.name}.lock"), str(database)):  # two servers cannot create it at once
+        start_server()
+
+
+def is_configured() -> bool:
+    """Return whether Prefect has settings that are not ours, or is imported; to ask it takes nearly two seconds."""
+    variables = {name for name in os.environ if name.startswith("PREFECT_")} - default_variables(store_root()).keys()
+    marks = {"pyproject.toml": "[tool.prefect", "prefect.toml": ""}
+    files = (marks.get(file.name, "PREFECT_") in file.read_text("utf-8", "replace") for file in settings_files())
+    return "prefect" in sys.modules or bool(variables) or any(files)
 
 
 def writable_places() -> dict[Path, str]:
@@ -199,6 +209,9 @@ def check_address(address: str) -> None:
 
 def ask_version() -> str:
     """Return why the server in Prefect's settings cannot be used, or ""; with Prefect's client, as the run will."""
+    from prefect import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             timeout = httpx.Timeout(LONGEST, connect=CONNECTING)
@@ -211,6 +224,8 @@ def ask_version() -> str:
 
 def describe_answer(error: BaseException) -> str:
     """Return briefly why a server cannot be used."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
     if isinstance(error, PrefectHTTPStatusError):
         status = error.response.status_code
         if status in (401, 403):

@@ -164,6 +164,28 @@ def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_pat
         httpx.get(f"{address}/health")
 
 
+@pytest.mark.parametrize(
+    ("variables", "file", "asked"),
+    [
+        ({}, "", "False"),
+        ({"PREFECT_LOGGING_LEVEL": "INFO"}, "", "True"),
+        ({}, "prefect.toml", "True"),
+    ],
+)
+def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp_path, variables, file, asked):
+    if file:
+        (tmp_path / file).write_text('[logging]\nlevel = "INFO"\n')
+    run = (
+        "import sys; from tasks.core import environment; environment.prepare();"
+        "from tasks.reporting import preflight; preflight.start_server = lambda: print('prefect' in sys.modules);"
+        "preflight.check_server(print)"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    clean |= variables | {"ARTIFACTS_STORE": str(tmp_path / "store"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env=clean, capture_output=True, text=True)
+    assert done.stdout.strip() == asked, done.stderr
+
+
 def test_a_temporary_server_that_ends_at_once_is_reported():
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process:
         with pytest.raises(ServerError, match="temporary server ended with exit status 3; run again, or set PREFECT_"):
