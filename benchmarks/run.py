@@ -27,15 +27,15 @@ FLOW = HERE.parent / "flows" / "imdb_flow.py"
 LABELS = ("negative", "positive")
 
 TARGETS = {
-    "epoch_ratio": 0.62,
-    "evaluate_ratio": 0.45,
+    "epoch_ratio": 0.5,
+    "evaluate_ratio": 0.35,
     "prepare_ratio": 1.0,
     "load_ratio": 0.05,
     "predict_ratio": 0.6,
     "cold_ratio": 0.75,
     "warm_ratio": 0.05,
     "warm_alone_ratio": 0.12,
-    "memory_ratio": 1.0,
+    "memory_ratio": 0.9,
 }
 
 
