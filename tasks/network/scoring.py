@@ -84,7 +84,7 @@ def onnx_scorer(network: Path, labels: int, batch_size: int, *, bucketing: bool,
     options = onnxruntime.SessionOptions()
     # One thread per batch: sharing each batch among threads takes up to 1.7 times as long.
     options.intra_op_num_threads = 1
-    options.enable_cpu_mem_arena = keep_memory  # until the session ends
+    options.enable_cpu_mem_arena = keep_memory  # until the session ends, which a service's does not
     options.log_severity_level = 3  # it warns if it cannot count the processors, as in containers
     session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 

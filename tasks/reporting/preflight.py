@@ -20,7 +20,7 @@ import httpx
 
 from tasks.core.environment import default_variables, store_root
 from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
-from tasks.core.files import locked
+from tasks.core.files import is_held, locked
 from tasks.core.orphan_cleanup import start_watchdog
 from tasks.core.paths import has_password
 from tasks.store.inventory import announce_use
@@ -162,7 +162,10 @@ def check_server(warn: Callable[[str], None]) -> None:
     database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     set_aside_damaged_database(database, warn)
     start_watchdog(announce_use(store_root()).lock_file)
-    with locked(database.with_name(f"{database.name}.lock"), str(database)):  # two servers cannot create it at once
+    lock = database.with_name(f"{database.name}.lock")
+    if is_held(lock):  # `locked` logs that, but Prefect, which shows its log, is not imported yet
+        warn(f"{database}: another run is working on it; waiting until it is done")
+    with locked(lock, str(database)):  # two servers cannot create the database at once
         start_server()
 
 

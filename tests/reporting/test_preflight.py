@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 import tasks.reporting.preflight
@@ -184,6 +185,22 @@ def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp
     clean |= variables | {"ARTIFACTS_STORE": str(tmp_path / "store"), "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert done.stdout.strip() == asked, done.stderr
+
+
+def test_a_run_says_that_it_waits_for_another_one_to_start_its_server(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    for name in ("start_server", "start_watchdog"):
+        monkeypatch.setattr(tasks.reporting.preflight, name, lambda *_: None)
+    other, said = FileLock(tmp_path / "prefect.db.lock"), []
+    other.acquire()
+
+    def warn(message):
+        said.append(message)
+        other.release()
+
+    with temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}, restore_defaults={PREFECT_API_URL}):
+        check_server(warn)
+    assert said == [f"{tmp_path / 'prefect.db'}: another run is working on it; waiting until it is done"]
 
 
 def test_a_temporary_server_that_ends_at_once_is_reported():
