@@ -111,6 +111,7 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                     update_progress_artifact(shown, progress=round(100 * share, 1))
                 except (httpx.HTTPError, PrefectHTTPStatusError) as error:
                     is_told = False
-                    run_logger().warning("Prefect's server no longer gets the progress (%s); the work goes on", error)
+                    reason = str(error) or type(error).__name__
+                    run_logger().warning("Prefect's server no longer gets the progress (%s); the work goes on", reason)
 
         yield advance
