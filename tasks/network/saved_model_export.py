@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks.network.bundle import KerasClassifier
 from tasks.texts.padded import BUCKET_WIDTH, head_of
-from tasks.texts.tokenising import ISOLATED, MARKED, RULES, TABLE, accent_ranks, letter_table
+from tasks.texts.tokenising import ISOLATED, MARKED, TABLE, accent_ranks, letter_table
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +20,7 @@ def tokenise_in_graph(rule: str) -> Callable[["tf.Tensor"], "tf.RaggedTensor"]:
     import tensorflow as tf
 
     offsets, replacements = letter_table(rule)
-    is_decomposed = RULES[rule].is_decomposed
+    is_decomposed = rule == "unicode"
     ranks = accent_ranks() if is_decomposed else np.zeros(0, np.int32)
 
     def respell(texts: "tf.Tensor") -> "tf.RaggedTensor":

@@ -6,16 +6,12 @@ no normalisation, and its lower-casing follows another Unicode version and depen
 """
 
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.texts.vocabulary import select
-
-Respell = Callable[[pa.Array], pa.Array]
 
 # Keras's text preprocessing with its default filters, by which the IMDB reviews were tokenised, and the
 # control characters and blanks that those reviews never have within a word. They do have U+0008, U+0010, U+0080 to
@@ -44,21 +40,6 @@ MARKED, ISOLATED = MARK + r"(.\p{M}*)", r" \1 "
 TABLE = 0x40000
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule of tokenising.
-
-    Attributes:
-        respell: texts to lower-case words between spaces, with a mark before characters that are words of their own.
-        respell_ascii: a faster equivalent for ASCII; None if there is none.
-        is_decomposed: whether `respell` decomposes accents and writes marks.
-    """
-
-    respell: Respell
-    respell_ascii: Respell | None
-    is_decomposed: bool
-
-
 def respell_keras(texts: pa.Array) -> pa.Array:
     """Return texts in lower case, with spaces for Keras's punctuation."""
     # Arrow lowers letter by letter: a sigma at a word's end is as any other.
@@ -84,10 +65,7 @@ def respell_unicode(texts: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(marked, UNICODE_SEPARATORS, " ")
 
 
-RULES = {
-    "keras": Rule(respell_keras, None, is_decomposed=False),
-    "unicode": Rule(respell_unicode, respell_ascii, is_decomposed=True),
-}
+RULES = {"keras": respell_keras, "unicode": respell_unicode}
 
 
 def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
@@ -97,18 +75,18 @@ def tokenise(texts: pa.Array, rule: str) -> pa.ListArray:
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    pieces = pc.split_pattern(space_words(texts, RULES[rule]), " ")
+    pieces = pc.split_pattern(space_words(texts, rule), " ")
     words = pieces.flatten()
     return select(pieces, np.asarray(pc.not_equal(words, "")), words)
 
 
-def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
+def space_words(texts: pa.Array, rule: str) -> pa.Array:
     """Return texts as words between spaces."""
-    if rule.respell_ascii is None:
-        return rule.respell(texts)
+    if rule == "keras":
+        return respell_keras(texts)
     is_ascii = pc.string_is_ascii(texts)
-    fast = rule.respell_ascii(texts.filter(is_ascii))
-    others = pc.replace_substring_regex(rule.respell(texts.filter(pc.invert(is_ascii))), MARKED, ISOLATED)
+    fast = respell_ascii(texts.filter(is_ascii))
+    others = pc.replace_substring_regex(respell_unicode(texts.filter(pc.invert(is_ascii))), MARKED, ISOLATED)
     both = pa.concat_arrays([fast, others])
     flags = np.asarray(is_ascii)
     places = np.where(flags, np.cumsum(flags) - 1, len(fast) + np.cumsum(~flags) - 1)
@@ -116,7 +94,7 @@ def space_words(texts: pa.Array, rule: Rule) -> pa.Array:
 
 
 def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a rule's `respell` makes of every single character.
+    """Return what a rule's function in `RULES` makes of every single character.
 
     Returns:
         (TABLE + 2,) int32 offsets into the second array, which holds code points: those of c begin at offsets[c], those
@@ -124,7 +102,7 @@ def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
     """
     points = [point for point in range(TABLE + 1) if not 0xD800 <= point < 0xE000]  # no text holds a surrogate
     characters = [chr(point) for point in points]
-    respelt = RULES[rule].respell(pa.array(characters))
+    respelt = RULES[rule](pa.array(characters))
     written = [
         [-1] if new == old else [ord(character) for character in new]
         for old, new in zip(characters, respelt.to_pylist(), strict=True)
