@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 GROUPS, SLICES = "groups.parquet", "slices.parquet"
@@ -69,8 +70,7 @@ def write_groups(folder: Path, groups: np.ndarray, *, together: bool) -> None:
 
 def read_groups(folder: Path) -> np.ndarray:
     """Read the group of each encoded training text: (n,) int64."""
-    groups: np.ndarray = pq.read_table(folder / GROUPS)["group"].to_numpy()
-    return groups
+    return np.asarray(pq.read_table(folder / GROUPS)["group"])
 
 
 def is_contiguous(folder: Path) -> bool:
@@ -90,13 +90,9 @@ class Slices(NamedTuple):
 
 def large_slices(values: pa.Array, min_rows: int) -> Slices:
     """Return the slices of n strings that have at least `min_rows` rows."""
-    encoded = values.dictionary_encode()
-    places = encoded.indices.to_numpy()
-    counts = np.bincount(places, minlength=len(encoded.dictionary))
-    kept = np.flatnonzero(counts >= min_rows)
-    place_of_value = np.full(len(counts), -1, np.int32)
-    place_of_value[kept] = np.arange(len(kept))
-    return Slices(encoded.dictionary.take(pa.array(kept)).to_pylist(), place_of_value[places])
+    names, rows = values.value_counts().flatten()
+    large = names.filter(pc.greater_equal(rows, min_rows))
+    return Slices(large.to_pylist(), pc.index_in(values, large).fill_null(-1).to_numpy())
 
 
 def write_slices(folder: Path, slices: Slices) -> None:
