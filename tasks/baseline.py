@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
-from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
+from tasks.linear.out_of_fold import learn_folds, logits_of
 from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
@@ -38,21 +38,11 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return fold_of(groups, FOLDS if labels.max() < MANY_LABELS else 2)  # each label is a fit in each fold
 
 
-def fit(
-    parts: Parts, labels: np.ndarray, folds: np.ndarray, vocabulary_size: int, settings: BaselineSettings
-) -> tuple[np.ndarray, Learned]:
-    """Return the codes of the phrases, in order, and models for each label in `labels_to_fit`."""
-    known, counts = learn_phrases(parts, vocabulary_size, settings.min_documents)
-    rules = settings.model_dump() | {"iterations": ITERATIONS}
-    return known, learn_folds(counts, labels, sizes_of(known, vocabulary_size), folds, **rules)
-
-
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
     """Return (n,) float32 probabilities of label 1 from (n, 1) logits, or (n, labels) that add up to 1."""
     from scipy.special import expit, log_expit, softmax
 
-    probabilities: np.ndarray = expit(logits[:, 0]) if logits.shape[1] == 1 else softmax(log_expit(logits), axis=1)
-    return probabilities
+    return np.asarray(expit(logits[:, 0]) if logits.shape[1] == 1 else softmax(log_expit(logits), axis=1))
 
 
 def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: int) -> "keras.Model":
@@ -85,7 +75,9 @@ def baseline(
     size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
     texts, labels = read_texts(encoded, "train", train_rows)
     folds = assign_folds(read_groups(encoded)[:train_rows], labels) if out_of_fold else np.full(len(labels), -1)
-    known, learned = fit(texts, labels, folds, size, settings)
+    known, counts = learn_phrases(texts, size, settings.min_documents)
+    rules = settings.model_dump() | {"iterations": ITERATIONS}
+    learned = learn_folds(counts, labels, sizes_of(known, size), folds, **rules)
     models = learned.whole
     if out_of_fold:
         write_scores(folder, "train", Scores(labels, probabilities_of(learned.logits)))

@@ -45,13 +45,15 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSetting
     return fold_of(groups, folds, settings.seed)
 
 
-def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:
+def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:
     """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts; return the number of folds.
+
+    `rows` is the number of training texts.
 
     Raises:
         DataError: there are too few groups, too many words, or no phrase that enough texts contain.
     """
-    size, rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
+    size = Encoding.read(encoded).vocabulary_size
     parts, labels = read_split(encoded, "train", rows)
     folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
     known, counts = learn_phrases(parts, size, settings.min_documents)
@@ -62,14 +64,14 @@ def learn(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -
     learned = learn_folds(counts, labels, sizes, folds, **rules)
     tokens = sum(len(part.flatten()) for part in parts())
     deviations = deviations_of(learned, counts, sizes, folds, tokens)
-    scaled = [scale_numbers(models, sizes, deviations) for models in (learned.whole, *learned.held_out)]
-    write_tables(folder, known, scaled[0], scaled[1:], folds)
+    tables = [scale_numbers(models, sizes, deviations) for models in (*learned.held_out, learned.whole)]
+    write_tables(folder, known, tables, folds)
     validation, validation_labels = read_split(encoded, "validation", rows)
     logits = logits_of(learned.whole, presence_of(count_phrases(validation(), known, size)))
     facts = PhraseFacts(
         vocabulary_size=size,
         longest=LONGEST,
-        numbers=scaled[0].shape[1],
+        numbers=tables[0].shape[1],
         phrases=len(known),
         deviations=deviations.tolist(),
         out_of_fold=quality_of(learned.logits, labels),
@@ -88,10 +90,10 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
     return Quality(accuracy=float(accuracy), log_loss=float(-shares[np.arange(len(labels)), labels].mean()))
 
 
-def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder: Path) -> None:
+def learn_vectors(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> None:
     """Write a vector for each token id: zeros for marks and for ids from `VECTOR_WORDS` on."""
     encoding = Encoding.read(encoded)
-    parts, _labels = read_split(encoded, "train", PaddedFile(padded_file(padded, "train")).rows)
+    parts, _labels = read_split(encoded, "train", rows)
     size = min(VECTOR_WORDS, encoding.vocabulary_size)
     dim = min(settings.vector_dim, size)
     vectors = np.zeros((encoding.vocabulary_size, settings.vector_dim), np.float32)
@@ -101,28 +103,24 @@ def learn_vectors(encoded: Path, padded: Path, settings: PhraseSettings, folder:
     np.save(folder / VECTORS, vectors)
 
 
-def describe(facts: PhraseFacts) -> str:
-    """Return a line about the number of phrases and the accuracy of a linear model of them."""
-    return (
-        f"{facts.phrases:,} phrases; a linear model of them reaches {facts.out_of_fold.accuracy:.4f} on training "
-        f"texts of unseen folds, {facts.validation.accuracy:.4f} on validation texts"
-    )
-
-
 @step(run_name="phrases in {settings.folds} folds")
 def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
     """Write the tables of the phrases, and word vectors if asked for; return the phrases' number, folds and quality."""
     fix_threads()
-    facts, folds = learn(encoded, padded, settings, folder)
+    rows = PaddedFile(padded_file(padded, "train")).rows
+    facts, folds = learn(encoded, rows, settings, folder)
     if vectors:
-        learn_vectors(encoded, padded, settings, folder)
+        learn_vectors(encoded, rows, settings, folder)
     logger = run_logger()
-    logger.info(describe(facts))
-    gap = facts.out_of_fold.accuracy - facts.validation.accuracy
-    if gap > MAX_GAP:
+    unseen, validated = facts.out_of_fold.accuracy, facts.validation.accuracy
+    logger.info(
+        f"{facts.phrases:,} phrases; a linear model of them reaches {unseen:.4f} on training texts of unseen folds, "
+        f"{validated:.4f} on validation texts"
+    )
+    if unseen - validated > MAX_GAP:
         logger.warning(
-            f"The linear model is {100 * gap:.1f} points better on training texts of unseen folds than on validation "
-            "texts: texts about one thing may be in several folds, so the network may rely on phrases that will not "
-            "help it. Name the column that says what a text is about with --data.group-column"
+            f"The linear model is {100 * (unseen - validated):.1f} points better on training texts of unseen folds "
+            "than on validation texts: texts about one thing may be in several folds, so the network may rely on "
+            "phrases that will not help it. Name the column that says what a text is about with --data.group-column"
         )
     return facts.model_dump(include={"phrases", "out_of_fold", "validation"}) | {"folds": folds}

@@ -29,11 +29,6 @@ class PhraseModel:
     weights: np.ndarray
     intercept: float
 
-    def logits(self, presence: "csr_matrix") -> np.ndarray:
-        """Return the logit of each text: (n,) float32."""
-        logits: np.ndarray = presence @ self.weights + np.float32(self.intercept)
-        return logits
-
 
 def presence_of(counts: "csr_matrix") -> "csr_matrix":
     """Return 1 where a text contains a phrase."""

@@ -61,7 +61,7 @@ def labels_to_fit(labels: np.ndarray) -> list[int]:
 
 def logits_of(models: list[PhraseModel], presence: "csr_matrix") -> np.ndarray:
     """Return the logit of each text by each model: (texts, models) float32."""
-    return np.stack([model.logits(presence) for model in models], axis=1)
+    return np.stack([presence @ model.weights + np.float32(model.intercept) for model in models], axis=1)
 
 
 def numbers_of(models: list[PhraseModel]) -> np.ndarray:
@@ -89,11 +89,9 @@ def deviations_of(
                 weights = counted * numbers**power
                 sums[power - 1, :, column] += np.bincount(sizes, weights=weights, minlength=longest + 1)[1:]
     variances = sums[1] / tokens - (sums[0] / tokens) ** 2
-    deviations: np.ndarray = np.sqrt(np.where(variances > 0, variances, 1))
-    return deviations
+    return np.asarray(np.sqrt(np.where(variances > 0, variances, 1)))
 
 
 def scale_numbers(models: list[PhraseModel], sizes: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     """Return numbers in standard deviations, clipped at 5: (phrases, numbers) float32."""
-    scaled: np.ndarray = np.clip(numbers_of(models) / deviations[sizes - 1], -CUT, CUT)
-    return scaled.astype(np.float32)
+    return np.clip(numbers_of(models) / deviations[sizes - 1], -CUT, CUT).astype(np.float32)

@@ -165,19 +165,17 @@ class PhraseFacts(JsonFile):
     validation: Quality
 
 
-def write_tables(
-    folder: Path, known: np.ndarray, whole: np.ndarray, held_out: Sequence[np.ndarray], folds: np.ndarray
-) -> None:
+def write_tables(folder: Path, known: np.ndarray, tables: Sequence[np.ndarray], folds: np.ndarray) -> None:
     """Write codes.npy, tables.npy and folds.npy.
 
     Args:
         known: (phrases,) codes in order.
-        whole: (phrases, numbers) float32 of all training texts; `held_out` has those of the other folds for each fold.
+        tables: (phrases, numbers) float32 of the other folds for each fold, and last of all training texts.
         folds: (texts,) fold of each training text.
     """
     np.save(folder / CODES, known)
     # Each table ends with a row of zeros, for unknown phrases.
-    np.save(folder / TABLES, np.pad(np.stack([*held_out, whole]), ((0, 0), (0, 1), (0, 0))))
+    np.save(folder / TABLES, np.pad(np.stack(tables), ((0, 0), (0, 1), (0, 0))))
     np.save(folder / FOLDS, folds)
 
 
@@ -222,8 +220,7 @@ class PhraseReader:
         codes = phrase_codes(tokens.ravel(), starts, self.facts.vocabulary_size, self.facts.longest)
         places = find_phrases(codes, self.known).reshape(-1, *tokens.shape)
         numbers = self.tables[self.folds[rows][None, :, None], places]
-        joined: np.ndarray = numbers.transpose(1, 2, 3, 0).reshape(*tokens.shape, self.width)
-        return joined
+        return np.asarray(numbers.transpose(1, 2, 3, 0).reshape(*tokens.shape, self.width))
 
 
 def read_phrases(folder: Path) -> PhraseReader:

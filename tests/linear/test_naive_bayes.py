@@ -4,6 +4,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from tasks.linear.naive_bayes import fit_phrases, log_ratios, presence_of, signs_of
+from tasks.linear.out_of_fold import logits_of
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presen
     np.testing.assert_allclose(model.weights, model.ratios * theirs.coef_[0], atol=2e-3)
     assert model.intercept == pytest.approx(theirs.intercept_[0], abs=2e-3)
     expected = theirs.decision_function(presence.multiply(model.ratios))
-    np.testing.assert_allclose(model.logits(presence), expected, atol=5e-3)
+    np.testing.assert_allclose(logits_of([model], presence)[:, 0], expected, atol=5e-3)
 
 
 def test_presence_counts_a_phrase_once_a_review(counts):
