@@ -94,4 +94,4 @@ def deviations_of(
 
 def scale_numbers(models: list[PhraseModel], sizes: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     """Return numbers in standard deviations, clipped at 5: (phrases, numbers) float32."""
-    return np.clip(numbers_of(models) / deviations[sizes - 1], -CUT, CUT).astype(np.float32)
+    return np.asarray(np.clip(numbers_of(models) / deviations[sizes - 1], -CUT, CUT), np.float32)

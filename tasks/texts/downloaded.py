@@ -123,8 +123,7 @@ def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarra
     if not path.exists() or "original" not in pq.read_schema(path).names:
         return None
     original = pa.chunked_array(iterate_column(path, "test", "original")).fill_null(-1).to_numpy()
-    ordered: np.ndarray = original[order_texts(read_labels(downloaded), settings)["test"]]
-    return ordered
+    return np.asarray(original[order_texts(read_labels(downloaded), settings)["test"]])
 
 
 def read_rows(downloaded: Path, split: str | None, rows: np.ndarray) -> pa.Table:
@@ -166,8 +165,7 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     if not path.exists() or "group" not in pq.read_schema(path).names:
         return block_of(labels)
     names = pa.chunked_array(iterate_column(path, "train", "group")).combine_chunks()
-    number: np.ndarray = names.dictionary_encode().indices.to_numpy()
-    return number.astype(np.int64)
+    return np.asarray(names.dictionary_encode().indices, np.int64)
 
 
 def name_text(downloaded: Path, split: str, row: int) -> str:

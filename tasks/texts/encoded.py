@@ -73,8 +73,7 @@ def count_encoded(path: Path) -> int:
 
 def read_labels(path: Path) -> np.ndarray:
     """Return the labels: (n,) int8 or int16."""
-    labels: np.ndarray = pq.read_table(path, columns=["label"])["label"].to_numpy()
-    return labels
+    return np.asarray(pq.read_table(path, columns=["label"])["label"])
 
 
 class Encoding(JsonFile):

@@ -18,8 +18,7 @@ ODD = np.uint64(0x9E3779B97F4A7C15)
 def hash_words(tokens: pa.ListArray) -> np.ndarray:
     """Return a hash of each word of lists of words: (words,) uint64."""
     words = tokens.flatten().dictionary_encode()
-    hashes: np.ndarray = hash_all(word.encode() for word in words.dictionary.to_pylist())[words.indices.to_numpy()]
-    return hashes
+    return np.asarray(hash_all(word.encode() for word in words.dictionary.to_pylist())[words.indices])
 
 
 def pair_words(hashes: np.ndarray, bounds: np.ndarray) -> np.ndarray:

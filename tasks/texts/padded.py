@@ -163,8 +163,7 @@ def words_kept(padded: Padded, start_char: int | None) -> np.ndarray:
     """Return (n,) words of padded texts: their tokens without the start mark, unless it was cut off."""
     if start_char is None:
         return padded.lengths
-    words: np.ndarray = padded.lengths - (padded.tokens == start_char).any(axis=1)
-    return words
+    return np.asarray(padded.lengths - (padded.tokens == start_char).any(axis=1))
 
 
 def maxlen_of(parts: Sequence[Padded]) -> int:

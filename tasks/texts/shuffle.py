@@ -50,5 +50,5 @@ def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> 
             places = zip(sizes.tolist(), bounds[rows].tolist(), strict=True)
             content = b"".join(os.pread(file.fileno(), size, place) for size, place in places)
             offsets = np.concatenate([[0], np.cumsum(sizes)]) // dtype.itemsize
-            yield pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(np.frombuffer(content, dtype)))
+            yield pa.ListArray.from_arrays(offsets, np.frombuffer(content, dtype))
     path.unlink()

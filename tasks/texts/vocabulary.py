@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.core.errors import DataError
 
-START, LEFT_OUT, PADDING = "[START]", "[OOV]", "[PAD]"
+START, LEFT_OUT = "[START]", "[OOV]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
 
 
@@ -48,9 +48,7 @@ def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     places = pc.index_in(vocabulary, value_set=words.dictionary)
     ranks = np.full(len(words.dictionary), UNRANKED, np.int32)
     ranks[places.drop_null().to_numpy()] = 1 + np.flatnonzero(places.is_valid())
-    return pa.ListArray.from_arrays(
-        pa.array(list_offsets(tokens).astype(np.int32)), pa.array(ranks[words.indices.to_numpy()])
-    )
+    return pa.ListArray.from_arrays(list_offsets(tokens), ranks[words.indices.to_numpy()])
 
 
 def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,15 +62,13 @@ def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tupl
 def select(lists: pa.ListArray, kept: np.ndarray, values: pa.Array) -> pa.ListArray:
     """Return lists with new values, of which only those marked by `kept`, (v,) bool, remain."""
     before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-    offsets = before[list_offsets(lists)].astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values.filter(pa.array(kept)))
+    return pa.ListArray.from_arrays(before[list_offsets(lists)], values.filter(kept))
 
 
 def list_offsets(lists: pa.ListArray) -> np.ndarray:
     """Return where each list begins in `lists.flatten()`, and where the last ends: (n + 1,) int64."""
-    offsets: np.ndarray = lists.offsets.to_numpy().astype(np.int64)
-    from_zero: np.ndarray = offsets - offsets[0]
-    return from_zero
+    offsets = np.asarray(lists.offsets, np.int64)
+    return offsets - int(offsets[0])
 
 
 def ranks_to_ids(
@@ -110,7 +106,7 @@ def ranks_to_ids(
     largest = max(num_words - 1, start_char or 0, oov_char or 0)
     dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32
     values = pa.array(np.where(kept, ids, oov_char or 0).astype(dtype))
-    lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+    lists = pa.ListArray.from_arrays(offsets, values)
     return lists if oov_char is not None else select(lists, kept, values)
 
 

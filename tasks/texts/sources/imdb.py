@@ -164,7 +164,7 @@ def flatten_lists(reviews: list[Any], place: str) -> pa.ListArray:
     if len(ranks) and ranks.min() < 1:
         row = int(np.searchsorted(offsets, int(ranks.argmin()), side="right")) - 1
         raise SourceError(f"{place}: text {row} has the rank {ranks.min()}; ranks begin at 1")
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ranks))
+    return pa.ListArray.from_arrays(offsets, ranks)
 
 
 def read_labels(path: Path, member: str) -> np.ndarray:
