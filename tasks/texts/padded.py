@@ -12,9 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.core.errors import DataError
 from tasks.texts.dataset import label_dtype
-from tasks.texts.tokenising import RULES
 from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")
@@ -119,16 +117,10 @@ class PaddedFile(Sequence[Padded]):
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a padded file; raise DataError if `write_padded` did not make it."""
+        """Open a padded file; the store has checked that the step `pad` wrote it."""
         self.path, self._file = path, pq.ParquetFile(path)
-        metadata = self._file.schema_arrow.metadata or {}
+        metadata = self._file.schema_arrow.metadata
         self.metadata = {name.decode(): value.decode() for name, value in metadata.items()}
-        for name, expected in (("format", [FORMAT]), ("rule", list(RULES))):
-            if self.metadata.get(name) not in expected:
-                raise DataError(
-                    f"{path}: its {name} is {self.metadata.get(name, 'missing')!r}, expected {' or '.join(expected)}; "
-                    "remove the file, and the next run rebuilds it"
-                )
         self.rows: int = self._file.metadata.num_rows
         self._parts = -(-self._file.metadata.num_row_groups // GROUPS_PER_PART)
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.errors import DataError
 from tasks.texts.padded import Padded, PaddedFile, pad_tokens, padded_schema, read_column, words_kept, write_padded
 
 
@@ -53,17 +52,6 @@ def test_the_schema_says_how_it_was_made(tmp_path, rng):
     assert schema.field("tokens").type == pa.list_(pa.uint16(), 16)
     assert schema.metadata[b"truncating"] == b"post"
     assert schema.metadata[b"rule"] == b"unicode"
-
-
-def test_a_file_made_otherwise_is_refused(tmp_path, rng):
-    pq.write_table(pa.table({"tokens": [[1]], "length": [1], "label": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(DataError, match="its format is 'missing'"):
-        PaddedFile(tmp_path / "other.parquet")
-    schema = padded_schema(16, 100, "pre", "pre")
-    schema = schema.with_metadata(schema.metadata | {b"rule": b"split on commas"})
-    write_padded(tmp_path / "rule.parquet", schema, [part(2, rng)])
-    with pytest.raises(DataError, match="its rule is 'split on commas'"):
-        PaddedFile(tmp_path / "rule.parquet")
 
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.sampled_from(["pre", "post", "middle"]), st.sampled_from([None, 1]))
