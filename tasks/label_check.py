@@ -62,12 +62,11 @@ def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
     The linear models of the other folds score a training text; the mean of the network and the linear model scores
     another.
     """
-    train, *others = (read_scores(baselined, split) for split in SPLITS)
-    means = (
-        (its.probabilities + read_scores(scored, split).probabilities) / 2
-        for split, its in zip(SPLITS[1:], others, strict=True)
-    )
-    return [train, *(Scores(its.labels, mean) for its, mean in zip(others, means, strict=True))]
+    found = [read_scores(baselined, "train")]
+    for split in SPLITS[1:]:
+        linear, network = read_scores(baselined, split), read_scores(scored, split)
+        found.append(Scores(linear.labels, (linear.probabilities + network.probabilities) / 2))
+    return found
 
 
 def places_of_rows(downloaded: Path, settings: EncodeSettings, train_rows: int) -> list[tuple[str, np.ndarray]]:
