@@ -121,10 +121,9 @@ def open_place(address: str) -> tuple[Any, str]:
         from fsspec.implementations.arrow import ArrowFSWrapper
         from pyarrow.fs import GcsFileSystem
 
-        return ArrowFSWrapper(GcsFileSystem(retry_time_limit=timedelta(minutes=1))), address.removeprefix(
-            "gs://"
-        ).rstrip("/")
-    files, place = fsspec.url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
+        files, place = ArrowFSWrapper(GcsFileSystem(retry_time_limit=timedelta(minutes=1))), address[len("gs://") :]
+    else:
+        files, place = fsspec.url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
     return files, place.rstrip("/")
 
 
