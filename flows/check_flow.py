@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core.command_settings import CheckSettings
-from tasks.core.data_settings import is_address
 from tasks.core.errors import print_error
 from tasks.core.files import replace_file, written_as_newest
 from tasks.core.layout import CHECK_PAGE, CHECKS
@@ -21,9 +20,7 @@ from tasks.reporting.pages import render
 from tasks.reporting.screen import show_check, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
-from tasks.texts.sources.datasets import check_dataset, fetch_dataset
-from tasks.texts.sources.layouts import describe_unread
-from tasks.texts.sources.remote import copy_dataset, find_copy
+from tasks.texts.sources.datasets import check_dataset, fetch_dataset, find_texts
 
 
 def check(settings: CheckSettings, flags: Flags) -> int:
@@ -36,11 +33,8 @@ def check(settings: CheckSettings, flags: Flags) -> int:
         plan = StepPlan("check", "runs", f"checks {settings.dataset} and writes to {store.root / CHECKS}")
         return show_plans([plan], as_json=flags.json_)
     warn = partial(print_error, Path(sys.argv[0]).name)
-    if is_address(settings.dataset):
-        warn(copy_dataset(settings.data, refresh=settings.data.refresh)[1])
-    path = find_copy(settings.data) if settings.data.is_own else None
-    if path and (unread := describe_unread(path)):
-        warn(unread)
+    if settings.data.is_own:
+        find_texts(settings.data, warn)
     with written_as_newest(store.root / CHECKS, Path(settings.dataset).stem) as (draft, folder):
         with tempfile.TemporaryDirectory(dir=draft) as downloaded:
             fetch_dataset(settings.data, Path(downloaded), warn)

@@ -4,16 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.core.data_settings import DataSettings, SourceSettings, is_address
+from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
 from tasks.store.step import is_planning, run_logger, step
-from tasks.texts.sources.datasets import fetch_dataset
+from tasks.texts.sources.datasets import fetch_dataset, find_texts
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import word_index_of
-from tasks.texts.sources.layouts import describe_unread
 from tasks.texts.sources.own_files import hash_dataset
-from tasks.texts.sources.remote import copy_dataset, find_copy
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -27,15 +25,9 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    if is_address(settings.dataset) and not is_planning():
-        warn(copy_dataset(settings, refresh=settings.refresh)[1])
-    path = find_copy(settings)
-    if path is None:  # a dry run writes nothing
+    if find_texts(settings, warn, may_copy=not is_planning()) is None:  # a dry run writes nothing
         return settings
-    sha256 = hash_dataset(settings)
-    if passed_over := describe_unread(path):
-        warn(passed_over)
-    return settings.model_copy(update={"sha256": sha256})
+    return settings.model_copy(update={"sha256": hash_dataset(settings)})
 
 
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:

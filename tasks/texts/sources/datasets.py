@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.core.data_settings import SourceSettings, is_address
+from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
 from tasks.core.paths import user_path
 from tasks.texts.dataset import Dataset
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.imdb import fetch_imdb
 from tasks.texts.sources.labels import Warn
-from tasks.texts.sources.layouts import labelled_files
+from tasks.texts.sources.layouts import describe_unread, labelled_files
 from tasks.texts.sources.own_files import fetch_own
+from tasks.texts.sources.remote import copy_dataset, find_copy
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 
@@ -19,6 +20,19 @@ def check_dataset(settings: SourceSettings) -> None:
     if settings.is_own and not is_address(settings.dataset):
         labelled_files(user_path(settings.dataset))
     Corrections(settings)
+
+
+def find_texts(settings: CopiedSettings, warn: Warn, *, may_copy: bool = True) -> Path | None:
+    """Return the path of your texts, or of their copy, which is made if it `may_copy`; None if there is no copy.
+
+    `warn` is called about the copy, and about files in the dataset's folder that are not read.
+    """
+    if is_address(settings.dataset) and may_copy:
+        warn(copy_dataset(settings, refresh=settings.refresh)[1])
+    path = find_copy(settings)
+    if path and (unread := describe_unread(path)):
+        warn(unread)
+    return path
 
 
 def fetch_dataset(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
