@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
-from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads, presence_of
+from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads
 from tasks.linear.out_of_fold import learn_folds, logits_of
 from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
@@ -84,7 +84,7 @@ def baseline(
     rows = {}
     for split in ("test", "validation"):
         parts, labels = read_texts(encoded, split, train_rows)
-        logits = logits_of(models, presence_of(count_phrases(parts(), known, size)))
+        logits = logits_of(models, count_phrases(parts(), known, size).sign())
         write_scores(folder, split, Scores(labels, probabilities_of(logits)))
         rows[split] = len(labels)
     save_model(make_network(known, models, size), folder / MODEL)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.core.errors import DataError
 from tasks.core.run_settings import PhraseSettings
-from tasks.linear.naive_bayes import fix_threads, presence_of
+from tasks.linear.naive_bayes import fix_threads
 from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_tables import (
     LONGEST,
@@ -67,7 +67,7 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> t
     tables = [scale_numbers(models, sizes, deviations) for models in (*learned.held_out, learned.whole)]
     write_tables(folder, known, tables, folds)
     validation, validation_labels = read_split(encoded, "validation", rows)
-    logits = logits_of(learned.whole, presence_of(count_phrases(validation(), known, size)))
+    logits = logits_of(learned.whole, count_phrases(validation(), known, size).sign())
     facts = PhraseFacts(
         vocabulary_size=size,
         longest=LONGEST,

@@ -30,13 +30,6 @@ class PhraseModel:
     intercept: float
 
 
-def presence_of(counts: "csr_matrix") -> "csr_matrix":
-    """Return 1 where a text contains a phrase."""
-    presence = counts.copy()
-    presence.data[:] = 1
-    return presence
-
-
 def log_ratios(positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, min_documents: int) -> np.ndarray:
     """Return log((p + 1) / (q + 1)) - log(sum p / sum q), with sums per phrase length: (phrases,) float32.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.linear.naive_bayes import PhraseModel, fit_phrases, presence_of, signs_of
+from tasks.linear.naive_bayes import PhraseModel, fit_phrases, signs_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -31,13 +31,13 @@ def learn_folds(
     """Fit models on all texts, and for each fold, if there are any, on the others.
 
     Args:
-        counts: (texts, phrases) occurrences.
+        counts: (texts, phrases) occurrences, which count once for each text.
         labels: (texts,) from 0.
         sizes: (phrases,) words of each phrase.
         folds: (texts,) from 0; -1 is none.
         rules: min_documents, inverse_penalty and iterations of `fit_phrases`.
     """
-    presence = presence_of(counts)
+    presence = counts.sign()
     transposed = presence.T.tocsr()
 
     def fit(left_out: np.ndarray) -> list[PhraseModel]:

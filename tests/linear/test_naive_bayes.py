@@ -3,7 +3,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from tasks.linear.naive_bayes import fit_phrases, log_ratios, presence_of, signs_of
+from tasks.linear.naive_bayes import fit_phrases, log_ratios, signs_of
 from tasks.linear.out_of_fold import logits_of
 
 
@@ -25,7 +25,7 @@ def test_a_length_that_one_label_never_has_gives_numbers():
 
 @pytest.mark.parametrize("left_out", [0, 50])
 def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presence(counts, rng, left_out):
-    labels, presence = rng.integers(0, 2, 300), presence_of(counts)
+    labels, presence = rng.integers(0, 2, 300), counts.sign()
     signs = signs_of(labels)
     signs[:left_out] = 0
     sizes = np.ones(40, np.int8)
@@ -37,11 +37,6 @@ def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presen
     assert model.intercept == pytest.approx(theirs.intercept_[0], abs=2e-3)
     expected = theirs.decision_function(presence.multiply(model.ratios))
     np.testing.assert_allclose(logits_of([model], presence)[:, 0], expected, atol=5e-3)
-
-
-def test_presence_counts_a_phrase_once_a_review(counts):
-    assert (presence_of(counts).toarray() == (counts.toarray() > 0)).all()
-    assert counts.max() > 1
 
 
 def test_a_label_stands_against_all_others():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from tasks.linear.naive_bayes import fit_phrases, presence_of, signs_of
+from tasks.linear.naive_bayes import fit_phrases, signs_of
 from tasks.linear.out_of_fold import deviations_of, labels_to_fit, learn_folds, logits_of, numbers_of, scale_numbers
 
 RULES = {"min_documents": 1, "inverse_penalty": 0.2, "iterations": 20}
@@ -19,10 +19,10 @@ def learned(rng):
 def test_a_review_is_told_what_the_other_folds_say_and_nothing_of_its_own(learned):
     counts, labels, folds, sizes, models = learned
     others = np.flatnonzero(folds != 1)
-    presence = presence_of(counts[others])
+    presence = counts[others].sign()
     alone = fit_phrases(presence, presence.T.tocsr(), signs_of(labels[others]), sizes, **RULES)
     np.testing.assert_allclose(numbers_of(models.held_out[1]), numbers_of([alone]), atol=1e-4)
-    its = presence_of(counts[np.flatnonzero(folds == 1)])
+    its = counts[np.flatnonzero(folds == 1)].sign()
     np.testing.assert_allclose(models.logits[folds == 1], logits_of([alone], its), atol=1e-4)
     contrary = np.where(folds == 1, 1 - labels, labels)
     again = learn_folds(counts, contrary, sizes, folds, **RULES)
@@ -60,6 +60,6 @@ def test_two_labels_take_one_model_and_more_take_one_each(learned):
     models = learn_folds(counts, three, sizes, folds, **RULES)
     assert models.logits.shape == (120, 3)
     assert numbers_of(models.whole).shape == (15, 6)
-    presence = presence_of(counts)
+    presence = counts.sign()
     alone = fit_phrases(presence, presence.T.tocsr(), signs_of(three, 2), sizes, **RULES)
     assert (numbers_of(models.whole)[:, [2, 5]] == numbers_of([alone])).all()
