@@ -10,10 +10,10 @@ from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.dataset import Dataset
-from tasks.texts.downloaded import WordRanks, order_texts, read_word_ranks
+from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import write_groups
-from tasks.texts.shuffle import reorder
+from tasks.texts.shuffle import order_texts, reorder
 from tasks.texts.vocabulary import ranks_to_ids
 from tasks.texts.word_checks import WordCheck
 
@@ -41,16 +41,6 @@ def check_word_index(word_ranks: WordRanks, limit: int, index_from: int) -> None
         )
 
 
-def limit_of(word_ranks: WordRanks, settings: EncodeSettings) -> int:
-    """Return the number below which ids end.
-
-    Without `num_words` it is the highest id of all splits, which therefore becomes oov_char, as in load_data.
-    """
-    if settings.num_words:
-        return settings.num_words
-    return max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
-
-
 @step(run_name="encode the {settings.num_words} most frequent words")
 def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[str, int]:
     """Write train.parquet, test.parquet, groups.parquet, vocabulary.json, encoding.json and words.json.
@@ -64,7 +54,8 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
         DataError: a split lacks a label, or its words are beyond a limit.
     """
     word_ranks = read_word_ranks(downloaded, settings.tokenisation)
-    limit = limit_of(word_ranks, settings)
+    # Ids end below it: without `num_words` below the highest id, which therefore becomes oov_char, as in load_data.
+    limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
     orders = order_texts(word_ranks.labels, settings, word_ranks.groups if settings.whole_groups else None)
@@ -77,15 +68,12 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
         check = WordCheck(split, order, settings)
         ids = (ranks_to_ids(part, num_words=limit, **rules) for part in check.watch(word_ranks.parts[split](), limit))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            highest = max(
-                highest,
-                write_encoded(encoded_file(folder, split), reorder(ids, order, Path(scratch)), labels[split]),
-            )
+            parts = reorder(ids, order, Path(scratch))
+            highest = max(highest, write_encoded(encoded_file(folder, split), parts, labels[split]))
         check.enforce(word_ranks.name_row)
         words[split] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    facts = {"tokenisation": settings.tokenisation, "labels": len(names)}
-    Encoding(vocabulary_size=size, **facts, **rules).write(folder)
+    Encoding(tokenisation=settings.tokenisation, vocabulary_size=size, labels=len(names), **rules).write(folder)
     write_vocabulary(folder, word_ranks.vocabulary)
     return {split: len(order) for split, order in orders.items()} | {"words": len(word_ranks.vocabulary)}

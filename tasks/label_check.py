@@ -14,8 +14,9 @@ from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.predictions import Scores, by_label, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
-from tasks.texts.downloaded import groups_of, order_texts, read_labels, read_rows
+from tasks.texts.downloaded import groups_of, read_labels, read_rows
 from tasks.texts.padded import SPLITS
+from tasks.texts.shuffle import order_texts
 from tasks.texts.tables.writing import write_csv
 
 EXAMPLES = 20

@@ -11,8 +11,9 @@ from tasks.core.errors import InputError
 from tasks.core.run_settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
-from tasks.texts.downloaded import order_texts, read_labels
+from tasks.texts.downloaded import read_labels
 from tasks.texts.groups import large_slices, write_slices
+from tasks.texts.shuffle import order_texts
 from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.sources.remote import dataset_path
 from tasks.texts.tables.columns import strings_of

@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.data_settings import OrderSettings
-from tasks.core.errors import DataError
 from tasks.texts.dataset import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
-from tasks.texts.groups import block_of, keep_together
-from tasks.texts.shuffle import SHUFFLED, shuffled_orders
+from tasks.texts.groups import block_of
+from tasks.texts.shuffle import SHUFFLED, order_texts
 from tasks.texts.sources import imdb
 from tasks.texts.sources.splitting import hash_all
 from tasks.texts.tables.reading import iterate_rows
@@ -47,16 +46,8 @@ class WordRanks:
 
 
 def read_word_ranks(downloaded: Path, rule: str) -> WordRanks:
-    """Return the texts of a folder with imdb.npz and its word index, or with texts.parquet.
-
-    Raises:
-        DataError: IMDB's arrays, which are tokenised already, cannot follow another rule than "keras".
-    """
-    if (downloaded / imdb.NPZ).exists():
-        if rule != "keras":
-            raise DataError(f"IMDB's arrays are tokenised by the rule keras, not {rule}; leave --data.tokenisation out")
-        return read_arrays(downloaded)
-    return read_texts(downloaded, rule)
+    """Return the texts of a folder with imdb.npz, which are tokenised already, or with texts.parquet."""
+    return read_arrays(downloaded) if (downloaded / imdb.NPZ).exists() else read_texts(downloaded, rule)
 
 
 def read_arrays(downloaded: Path) -> WordRanks:
@@ -103,18 +94,6 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     if not len(labels["validation"]):
         del labels["validation"]  # pad cuts it from the end of the training reviews
     return labels
-
-
-def order_texts(
-    columns: dict[str, np.ndarray], settings: OrderSettings, groups: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Return the row numbers of each split as encoded, with the training rows of each group together.
-
-    `columns` has a column of each split, of which only the rows count.
-    """
-    rows = {split: len(column) for split, column in columns.items()}
-    orders = shuffled_orders(rows, settings.shuffle_seed, settings.max_reviews)
-    return orders if groups is None else orders | {"train": keep_together(orders["train"], groups)}
 
 
 def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarray | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.data_settings import OrderSettings
+from tasks.texts.groups import keep_together
 from tasks.texts.vocabulary import list_offsets
 
 # As Keras shuffles the first two; only data that brings its own has the third.
@@ -14,18 +16,20 @@ SHUFFLED = ("train", "test", "validation")
 ROWS_IN_MEMORY = 8192
 
 
-def shuffled_orders(rows: dict[str, int], seed: int, max_reviews: int | None) -> dict[str, np.ndarray]:
-    """Return each split's first `max_reviews` row numbers in the order of keras.datasets.imdb.load_data.
+def order_texts(
+    columns: dict[str, np.ndarray], settings: OrderSettings, groups: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the row numbers of each split as encoded, with the training rows of each group together.
 
-    `rows` has the size of each split, in the order in which they are shuffled.
+    They are the first `max_reviews` in the order of keras.datasets.imdb.load_data. `columns` has a column of each
+    split, in the order in which they are shuffled; only its rows count.
     """
-    rng = np.random.RandomState(seed)
-    orders = {}
-    for split, count in rows.items():
-        order = np.arange(count)
+    rng, orders = np.random.RandomState(settings.shuffle_seed), {}
+    for split, column in columns.items():
+        order = np.arange(len(column))
         rng.shuffle(order)
-        orders[split] = order[:max_reviews]
-    return orders
+        orders[split] = order[: settings.max_reviews]
+    return orders if groups is None else orders | {"train": keep_together(orders["train"], groups)}
 
 
 def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
