@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 import pyarrow as pa
@@ -51,7 +50,7 @@ class TextFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._text.close()
         self._raw.close()
 
@@ -96,14 +95,6 @@ def open_binary(path: Path, raw: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(pa.input_stream(raw, compression=compression) if compression else raw)  # type: ignore[arg-type]
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
-    """Yield a file's decompressed bytes, and none at its end."""
-    with path.open("rb") as raw, open_binary(path, raw) as binary:
-        while chunk := binary.read(CHUNK):
-            yield chunk
-    yield b""
-
-
 def explain_bytes(path: Path, options: ReadOptions) -> str:
     """Return where a file cannot be decoded, why, and what to do."""
     encoding, flag = options.encoding, f"{options.flags}encoding"
@@ -131,18 +122,20 @@ def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple
     """
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     size, line = 0, 1
-    for chunk in chunks_of(path):
-        state = decoder.getstate()
-        try:
-            line += decoder.decode(chunk, final=not chunk).count("\n")
-        except UnicodeDecodeError as error:
-            start = error.start - (len(error.object) - len(chunk))  # negative if the chunk before begins the character
-            decoder.setstate(state)
-            line += decoder.decode(chunk[: max(start, 0)]).count("\n")
-            sample = error.object[max(0, error.start - SAMPLE // 2) :][:SAMPLE]
-            return size + start, line, error.reason == "unexpected end of data", sample
-        size += len(chunk)
-    return None
+    with path.open("rb") as raw, open_binary(path, raw) as binary:
+        while True:
+            chunk, state = binary.read(CHUNK), decoder.getstate()
+            try:
+                line += decoder.decode(chunk, final=not chunk).count("\n")
+            except UnicodeDecodeError as error:
+                start = error.start - (len(error.object) - len(chunk))  # below 0 if the last chunk begins the character
+                decoder.setstate(state)
+                line += decoder.decode(chunk[: max(start, 0)]).count("\n")
+                sample = error.object[max(0, error.start - SAMPLE // 2) :][:SAMPLE]
+                return size + start, line, error.reason == "unexpected end of data", sample
+            if not chunk:
+                return None
+            size += len(chunk)
 
 
 def guess_encoding(raw: bytes) -> str | None:
