@@ -80,17 +80,17 @@ def named_split(name: str) -> int | None:
     return places.pop() if len(places) == 1 else None
 
 
-def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None] | None:
-    """Return the split that each file's name or folder says; None if they say none, or a setting decides."""
+def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None]:
+    """Return the split that each file's name or folder says; {} if they say none, or a setting decides."""
     if settings.split_column or settings.group_column:
-        return None
+        return {}
     splits: dict[Path, int | None] = {}
     for file in files:
         parts = (file.parent if file.is_dir() else file).relative_to(path).parts  # a label is not a split
         said = [named_split(part) for part in reversed(parts)]
         splits[file] = next((place for place in said if place is not None), None)
     places = set(splits.values()) - {None}
-    return splits if TRAIN in places and len(places) > 1 else None
+    return splits if TRAIN in places and len(places) > 1 else {}
 
 
 def name_in(path: Path, file: Path) -> str:

@@ -31,18 +31,17 @@ from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 
 
-def choose_splits(path: Path, splits: dict[Path, int | None], warn: Warn) -> dict[int, int] | None:
+def choose_splits(path: Path, splits: dict[str, int | None], warn: Warn) -> dict[int, int] | None:
     """Return the split for which files named after each are used; None if all are for training.
 
     `splits` is what the names of the files that were read say.
     """
-    names = {file: name_in(path, file) for file in splits}
-    if unnamed := [names[file] for file, place in splits.items() if place is None]:
+    if unnamed := [name for name, place in splits.items() if place is None]:
         raise InputError(
             f"{path}: {name_few(unnamed)} is not named train, validation or test, but others are; rename "
             "or remove it, or give --data.split-column"
         )
-    said = {names[file]: place for file, place in splits.items() if place is not None}
+    said = {name: place for name, place in splits.items() if place is not None}
     places = set(said.values())
     if places == {TRAIN}:
         warn(f"{path}: {name_few(list(said))} is split as usual")
@@ -116,14 +115,13 @@ def stage_rows(
     options = read_options(settings, flags, warn)
     files = labelled_files(path)
     splits, empty, unlabelled = splits_by_name(files, path, settings), list[str](), list[str]()
-    read: dict[Path, int | None] = {}
+    read: dict[str, int | None] = {}
     with pq.ParquetWriter(staged, STAGED) as writer:
         for file in files:
-            name, first = name_in(path, file), 0
-            if splits and splits[file] == LEFT_OUT:
+            name, first, said = name_in(path, file), 0, splits.get(file)
+            if said == LEFT_OUT:
                 unlabelled.append(name)
                 continue
-            said = splits[file] if splits else None
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
                     rows = labelled_rows(batch, file, name, first, labels, corrections, settings, said or TRAIN)
@@ -133,12 +131,12 @@ def stage_rows(
                 if file == path:
                     raise
             except MissingColumn as error:
-                if splits is None or splits[file] == TRAIN:
+                if not splits or said == TRAIN:
                     raise
                 warn(f"left out: {error}")
                 continue
             if first:
-                read[file] = said
+                read[name] = said
             else:
                 empty.append(name)
     for names, why in ((empty, "no rows"), (unlabelled, "unlabelled by its name")):
