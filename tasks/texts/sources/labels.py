@@ -77,11 +77,10 @@ class Labels:
         Raise InputError if there are too many labels, or two of them look alike.
         """
         encoded = spellings.dictionary_encode()
-        places: np.ndarray = encoded.indices.to_numpy()
+        places = np.asarray(encoded.indices)
         _place, firsts, counts = np.unique(places, return_index=True, return_counts=True)
         found = zip(encoded.dictionary.to_pylist(), rows[firsts].tolist(), counts.tolist(), strict=True)
-        numbers: np.ndarray = np.array([self._number(*each, file) for each in found], np.int16)[places]
-        return numbers
+        return np.array([self._number(*each, file) for each in found], np.int16).take(places)
 
     def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
         key, where, column = appearance(spelling), f"{file.name} row {row:,}", self._settings.label_column
