@@ -25,10 +25,10 @@ MAX_SECONDS = 3600
 MAX_BYTES = 1 << 30  # if the server declares fewer or no number
 
 
-def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str | None = None) -> None:
+def fetch(source: str, target: Path, *, expected: str | None = None) -> None:
     """Copy `source`, an http(s) or file:// address or a path, to `target`, or leave no file if that fails.
 
-    `expected` is the hash in hex, by hashlib's `algorithm`; None accepts any content.
+    `expected` is the sha256 or md5 in hex; None accepts any content.
 
     Raises:
         SourceUnreachable: no connection, a time-out, a 5xx response or a short body; retrying may help.
@@ -40,7 +40,7 @@ def fetch(source: str, target: Path, *, algorithm: str = "sha256", expected: str
         else:
             copy_local(local_path(source), target)
         if expected:
-            check_hash(target, source, algorithm, expected)
+            check_hash(target, source, expected)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -155,8 +155,9 @@ def require_space(address: str, size: int, folder: Path) -> None:
         )
 
 
-def check_hash(path: Path, source: str, algorithm: str, expected: str) -> None:
-    """Compare a file's hash with the expected one."""
+def check_hash(path: Path, source: str, expected: str) -> None:
+    """Compare a file's hash with the expected one, an md5 of 32 digits or a sha256."""
+    algorithm = "md5" if len(expected) == 32 else "sha256"
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected.lower():

