@@ -15,7 +15,7 @@ from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
 from tasks.texts.dataset import Dataset
-from tasks.texts.downloaded import identify_texts, iterate_texts, read_labels
+from tasks.texts.downloaded import hash_split, identify_texts, iterate_texts, read_labels
 from tasks.texts.shuffle import SHUFFLED
 
 EXAMPLES, FLIPS, LONGEST_TEXT = 5, 100, 400
@@ -101,8 +101,7 @@ def read_rows(downloaded: Path) -> pa.Table:
     """Return the hash, label and split of each text of a download."""
     names, tables = pa.array(Dataset.read(downloaded).labels), []
     for split, numbers in read_labels(downloaded).items():
-        hashes = [part for part, _ in iterate_texts(downloaded, split, with_texts=False)]
-        columns = {"hash": np.concatenate([np.zeros(0, np.uint64), *hashes]), "label": names.take(pa.array(numbers))}
+        columns = {"hash": hash_split(downloaded, split), "label": names.take(pa.array(numbers))}
         tables.append(pa.table(columns | {"split": pa.array([split] * len(numbers), pa.string())}))
     return pa.concat_tables(tables)
 

@@ -182,15 +182,18 @@ class Identities:
 
 def identify_texts(downloaded: Path, settings: OrderSettings) -> Identities:
     """Return the hashes of a download's texts, shuffled and limited as `encode` does."""
-    splits = {}
-    for split in SHUFFLED:
-        hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
-        splits[split] = np.concatenate([np.zeros(0, np.uint64), *hashes])
+    splits = {split: hash_split(downloaded, split) for split in SHUFFLED}
     orders = order_texts(splits, settings)
     kept = {split: hashes[orders[split]] for split, hashes in splits.items()}
     learnt = [hashes for split, hashes in kept.items() if split != "test"]
     left_out = sum(len(splits[split]) - len(hashes) for split, hashes in kept.items())
     return Identities(kept["test"], np.unique(np.concatenate(learnt)), left_out)
+
+
+def hash_split(downloaded: Path, split: str) -> np.ndarray:
+    """Return the hashes of a split's texts, in the download's order: (n,) uint64."""
+    hashes = [hashes for hashes, _texts in iterate_texts(downloaded, split, with_texts=False)]
+    return np.concatenate([np.zeros(0, np.uint64), *hashes])
 
 
 def iterate_texts(
