@@ -68,13 +68,6 @@ def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, sh
     assert bounds["test"] == ("test", 0, 5)
 
 
-def test_an_empty_split_is_refused():
-    with pytest.raises(DataError, match="the train split would be empty: 1 training and 5 test texts"):
-        split_bounds(1, 5, 0.2)
-    with pytest.raises(DataError, match="the test split would be empty"):
-        split_bounds(10, 0, 0.2)
-
-
 def test_every_review_is_in_one_split(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
     encode.function(downloaded=imdb, settings=EncodeSettings(), folder=tmp_path / "encoded")
