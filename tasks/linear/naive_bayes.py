@@ -124,11 +124,9 @@ def descent_direction(gradient: np.ndarray, steps: list[tuple[np.ndarray, np.nda
 
     `steps` are moves, changes of the gradient, and their products, the oldest first.
     """
-    direction: np.ndarray = gradient.copy()
     if not steps:
-        direction /= np.linalg.norm(gradient)
-        return direction
-    used = []
+        return np.asarray(gradient / np.linalg.norm(gradient))
+    direction, used = gradient.copy(), []
     for move, change, curvature in reversed(steps):
         used.append((move @ direction) / gradient.dtype.type(curvature))
         direction -= used[-1] * change
