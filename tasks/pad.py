@@ -23,9 +23,8 @@ def split_bounds(
     Validation takes the end of the training texts, like Keras's `validation_split`, unless it has its own. It takes at
     least a tenth, or `ENOUGH_ROWS`, of them.
     """
-    enough = (
-        min(ENOUGH_ROWS, max(MIN_VALIDATION_ROWS, train_rows // 10)) if train_rows >= 3 * MIN_VALIDATION_ROWS else 0
-    )
+    tenth = max(MIN_VALIDATION_ROWS, train_rows // 10)
+    enough = min(ENOUGH_ROWS, tenth) if train_rows >= 3 * MIN_VALIDATION_ROWS else 0
     cut = train_rows if validation_rows else min(math.floor(train_rows * (1 - validation_split)), train_rows - enough)
     return {
         "train": ("train", 0, cut),
@@ -84,8 +83,6 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     rows = {}
     for split, (source, start, stop) in bounds.items():
         batches = iterate_encoded(encoded_file(encoded, source), start, stop)
-        parts = (
-            (*pad_tokens(batch.column("tokens"), **options), batch.column("label").to_numpy()) for batch in batches
-        )
+        parts = ((*pad_tokens(batch["tokens"], **options), batch["label"].to_numpy()) for batch in batches)
         rows[split] = write_padded(padded_file(folder, split), schema, parts)
     return rows

@@ -221,7 +221,5 @@ def iterate_arrays(downloaded: Path, split: str, *, with_texts: bool) -> Iterato
     for start in range(0, len(lists), ROWS_PER_PART):
         rows = [np.asarray(row.values, np.int32) for row in lists.slice(start, ROWS_PER_PART)]
         # A word index may end before the ranks that num_words leaves out.
-        texts = (
-            None if words is None else pa.array([" ".join(words.take(row, mode="clip")) for row in rows], pa.string())
-        )
+        texts = None if words is None else pa.array([" ".join(words.take(row, mode="clip")) for row in rows])
         yield hash_all(row.tobytes() for row in rows), texts

@@ -67,12 +67,8 @@ def find_near_pairs(signatures: np.ndarray) -> np.ndarray:
         pairs = np.concatenate([np.stack([mates[~begins], order[~begins]], 1) for mates in (firsts, previous)])
         found.append(np.unique(pairs, axis=0))
     candidates = np.unique(np.concatenate(found), axis=0)
-    alike = np.concatenate(
-        [
-            (signatures[part[:, 0]] == signatures[part[:, 1]]).mean(axis=1)
-            for part in np.array_split(candidates, len(candidates) // TEXTS_AT_ONCE + 1)
-        ]
-    )
+    parts = np.array_split(candidates, len(candidates) // TEXTS_AT_ONCE + 1)
+    alike = np.concatenate([(signatures[part[:, 0]] == signatures[part[:, 1]]).mean(axis=1) for part in parts])
     return candidates[alike >= MIN_SIMILARITY]
 
 

@@ -103,10 +103,8 @@ def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
     points = [point for point in range(TABLE + 1) if not 0xD800 <= point < 0xE000]  # no text holds a surrogate
     characters = [chr(point) for point in points]
     respelt = RULES[rule](pa.array(characters))
-    written = [
-        [-1] if new == old else [ord(character) for character in new]
-        for old, new in zip(characters, respelt.to_pylist(), strict=True)
-    ]
+    pairs = zip(characters, respelt.to_pylist(), strict=True)
+    written = [[-1] if new == old else list(map(ord, new)) for old, new in pairs]
     counts = np.zeros(TABLE + 1, np.int32)
     counts[points] = [len(codes) for codes in written]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)

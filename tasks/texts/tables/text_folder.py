@@ -66,8 +66,6 @@ def read_text_folder(folder: Path, options: ReadOptions) -> Iterator[Part]:
         rows.append((text, folder.name, name))
         size += len(content)
         if number == total or len(rows) == ROWS_PER_BATCH or size > CHARACTERS_PER_BATCH:
-            yield (
-                pa.record_batch([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], columns),
-                (number / total),
-            )
+            part = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+            yield pa.record_batch(part, columns), number / total
             rows, size = [], 0
