@@ -50,11 +50,11 @@ def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSe
     values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)
     scored = values.take(pa.array(order_texts(read_labels(downloaded), data)["test"]))
     slices = large_slices(scored, settings.min_slice_rows)
-    if not slices.values:
+    if not len(slices.dictionary):
         raise InputError(
             f"{path}: the column {column!r} has {len(scored.unique()):,} values in {len(scored):,} test rows, and none "
             f"in {settings.min_slice_rows:,} or more; name another with --evaluation.slice-column, or lower "
             "--evaluation.min-slice-rows"
         )
     write_slices(folder, slices)
-    return {"values": len(slices.values), "reviews": int((slices.places >= 0).sum())}
+    return {"values": len(slices.dictionary), "reviews": len(slices) - slices.null_count}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 
 from tasks.core.run_settings import Metric, MetricsSettings
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, cost_table, decision_rule
 from tasks.evaluation.selection_metric import compare_metric, measure
-from tasks.texts.groups import Slices
 
 # The metrics that are one number.
 HEADLINES = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")  # for narrow tables
@@ -139,15 +139,16 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[
     return rows
 
 
-def accuracy_by_slice(scores: Scores, slices: Slices, rule: Rule) -> list[dict[str, Any]]:
-    """Return the accuracy of each slice, the worst first, and last that of all smaller ones together."""
+def accuracy_by_slice(scores: Scores, slices: pa.DictionaryArray, rule: Rule) -> list[dict[str, Any]]:
+    """Return the accuracy of each of `large_slices`, the worst first, and last that of all smaller ones together."""
+    places = slices.indices.fill_null(-1).to_numpy()
     is_right = scores.labels == scores.verdicts(rule)
     # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
-    order = np.argsort(slices.places, kind="stable")
-    bounds = np.searchsorted(slices.places[order], np.arange(len(slices.values) + 1))
+    order = np.argsort(places, kind="stable")
+    bounds = np.searchsorted(places[order], np.arange(len(slices.dictionary) + 1))
     rows = [
         {"value": value} | judge_part(is_right[order[start:stop]])
-        for value, (start, stop) in zip(slices.values, itertools.pairwise(bounds), strict=True)
+        for value, (start, stop) in zip(slices.dictionary.to_pylist(), itertools.pairwise(bounds), strict=True)
     ]
     rows.sort(key=lambda row: row["accuracy"])
     if bounds[0]:

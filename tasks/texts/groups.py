@@ -1,7 +1,6 @@
 """Groups of texts about one thing, such as a film: folds do not separate them, and each is a slice of the test."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -78,31 +77,18 @@ def is_contiguous(folder: Path) -> bool:
     return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")
 
 
-class Slices(NamedTuple):
-    """Test texts that share a value of a column, in the order in which they are scored.
-
-    `places` are (n,) int32 places in `values`, those of large slices; -1 if too few texts share a text's value.
-    """
-
-    values: list[str]
-    places: np.ndarray
-
-
-def large_slices(values: pa.Array, min_rows: int) -> Slices:
-    """Return the slices of n strings that have at least `min_rows` rows."""
+def large_slices(values: pa.Array, min_rows: int) -> pa.DictionaryArray:
+    """Return n strings, with null for those that fewer than `min_rows` rows have."""
     names, rows = values.value_counts().flatten()
     large = names.filter(pc.greater_equal(rows, min_rows))
-    return Slices(large.to_pylist(), pc.index_in(values, large).fill_null(-1).to_numpy())
+    return pa.DictionaryArray.from_arrays(pc.index_in(values, large), large)
 
 
-def write_slices(folder: Path, slices: Slices) -> None:
-    """Write the value of each text, null for rare ones."""
-    places = pa.array(slices.places, mask=slices.places < 0)
-    values = pa.DictionaryArray.from_arrays(places, pa.array(slices.values, pa.string()))
-    pq.write_table(pa.table({"value": values}), folder / SLICES, compression="zstd")
+def write_slices(folder: Path, slices: pa.DictionaryArray) -> None:
+    """Write the value of each test text, in the order in which they are scored; null for rare ones."""
+    pq.write_table(pa.table({"value": slices}), folder / SLICES, compression="zstd")
 
 
-def read_slices(folder: Path) -> Slices:
+def read_slices(folder: Path) -> pa.DictionaryArray:
     """Read slices.parquet."""
-    values = pq.read_table(folder / SLICES)["value"].combine_chunks()
-    return Slices(values.dictionary.to_pylist(), values.indices.fill_null(-1).to_numpy().astype(np.int32))
+    return pq.read_table(folder / SLICES)["value"].combine_chunks()

@@ -2,6 +2,7 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
 from tasks.evaluation.model_card import script_shares, write_card
 from tasks.evaluation.predictions import Scores
-from tasks.texts.groups import Slices
 
 NAMES = st.text(
     st.sampled_from('a|<`"\\\n\x7f\x85\u2028\ufffeé😀') | st.characters(exclude_categories=["Cs"]),
@@ -31,7 +31,8 @@ def card_of(folder, labels=("negative", "positive"), licence=None, name="imdb", 
     part = measured | {"by_length": accuracy_by_length(scores, true + 1, 0.5)}
     if slices:
         places = np.arange(len(true)) % (len(slices) + 1) - 1
-        part["by_slice"] = accuracy_by_slice(scores, Slices(list(slices), places), 0.5)
+        values = pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0), pa.array(slices))
+        part["by_slice"] = accuracy_by_slice(scores, values, 0.5)
     part["ece_before"] = 0.25
     judged = {"candidates": {"chosen": "network"}, "test": part, "validation": part}
     judged["baseline"] = measured | {"comparison": compare(true, chosen, true)}

@@ -52,12 +52,12 @@ def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews
     slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
     words, encoding = read_vocabulary(tmp_path / "encoded"), Encoding.read(tmp_path / "encoded")
     tokens = pq.read_table(encoded_file(tmp_path / "encoded", "test"))["tokens"].to_pylist()
-    assert len(slices.places) == len(tokens) == (max_reviews or len(tokens))
-    for place, ids in zip(slices.places, tokens, strict=True):
+    assert len(slices) == len(tokens) == (max_reviews or len(tokens))
+    for value, ids in zip(slices.to_pylist(), tokens, strict=True):
         known = [words[its - 1 - encoding.index_from] for its in ids[1:] if its > encoding.index_from]
         (film,) = (int(word[4:]) for word in known if word.startswith("film"))
-        assert slices.values[place] == (FILMS[film] or "").strip()
-    assert set(slices.values) == {"Alien", "Brazil", "", "7"}
+        assert value == (FILMS[film] or "").strip()
+    assert set(slices.dictionary.to_pylist()) == {"Alien", "Brazil", "", "7"}
 
 
 @pytest.mark.parametrize(
