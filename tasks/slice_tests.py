@@ -11,7 +11,7 @@ from tasks.core.errors import InputError
 from tasks.core.run_settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset import TEXTS, Dataset
-from tasks.texts.downloaded import read_labels
+from tasks.texts.downloaded import read_labels, take_rows
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import order_texts
 from tasks.texts.sources.own_files import hash_dataset, read_options
@@ -27,12 +27,10 @@ def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSe
     found, options = [], read_options(settings, {column: FLAG})
     for name in tests["file"].unique().to_pylist():
         rows = tests.filter(pc.equal(tests["file"], name))["row"].to_numpy()
-        file, first = path / name if path.is_dir() else path, 1
-        for batch in read_batches(file, options):
-            values = pc.utf8_trim_whitespace(strings_of(batch, column, file, FLAG))
-            places = rows - first
-            found.append(values.take(pa.array(places[(places >= 0) & (places < len(batch))])))
-            first += len(batch)
+        file = path / name if path.is_dir() else path
+        values = (strings_of(batch, column, file, FLAG) for batch in read_batches(file, options))
+        batches = (pa.record_batch({column: pc.utf8_trim_whitespace(its)}) for its in values)
+        found += take_rows(batches, rows - 1)[column].chunks
     return pa.concat_arrays(found)
 
 

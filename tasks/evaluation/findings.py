@@ -9,6 +9,7 @@ import numpy as np
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.result_files import Candidates
 from tasks.evaluation.selection_metric import as_cost
+from tasks.texts.downloaded import take_rows
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
 
@@ -105,12 +106,9 @@ def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
 
 def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
     """Return the token ids of some rows of an encoded file, by row number."""
-    found, first = {}, 0
-    for batch in iterate_encoded(path, 0, count_encoded(path)):
-        for row in rows[(rows >= first) & (rows < first + len(batch))].tolist():
-            found[row] = np.asarray(batch.column("tokens")[row - first].values)
-        first += len(batch)
-    return found
+    rows = np.unique(rows)
+    tokens = take_rows(iterate_encoded(path, 0, count_encoded(path)), rows)["tokens"]
+    return {row: np.asarray(ids.values) for row, ids in zip(rows.tolist(), tokens, strict=True)}
 
 
 def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
