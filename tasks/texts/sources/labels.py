@@ -84,16 +84,13 @@ class Labels:
 
     def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
         key, where, column = appearance(spelling), f"{file.name} row {row:,}", self._settings.label_column
-        if spelling == IGNORED:
-            self.left_out["with the answer ignore"] += count
-            return LEFT_OUT
+        reason = "with the answer ignore" if spelling == IGNORED else self._drops.get(key)
         if is_missing(spelling):
             shown = repr(spelling) if spelling.strip() else "nothing"
             self._first_missing = self._first_missing or f"{file}: row {row:,} has {shown} in {column!r}"
-            self.left_out[MISSING_LABEL] += count
-            return LEFT_OUT
-        if key in self._drops:
-            self.left_out[self._drops[key]] += count
+            reason = MISSING_LABEL
+        if reason:
+            self.left_out[reason] += count
             return LEFT_OUT
         number, first, first_row = self._known.setdefault(key, (len(self._known), spelling, where))
         if first != spelling:
