@@ -19,19 +19,15 @@ class WordCheck:
     def __init__(self, split: str, order: np.ndarray, settings: EncodeSettings) -> None:
         """`order` has the (m,) rows of the download that the split keeps."""
         self._split, self._settings, self._rows = split, settings, np.sort(order)
-        self._words = self._unknown = np.zeros(0, np.int64)  # of every row
 
     def watch(self, parts: Iterator[pa.ListArray], num_words: int) -> Iterator[pa.ListArray]:
         """Yield lists of ranks, every row of the download's split in order, and count the words of the rows kept."""
-        counted = [(self._words, self._unknown)]
+        counted = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for ranks in parts:
             counted.append(count_words(ranks, num_words=num_words, index_from=self._settings.index_from))
             yield ranks
         self._words, self._unknown = (np.concatenate(counts)[self._rows] for counts in zip(*counted, strict=True))
-
-    @property
-    def _odd(self) -> np.ndarray:
-        return np.flatnonzero((self._words < 1) | (self._words > self._settings.max_words))
+        self._odd = np.flatnonzero((self._words < 1) | (self._words > self._settings.max_words))
 
     def summary(self) -> dict[str, int]:
         """Return counts: texts, words, unknown words, the shortest and longest text, texts of odd length."""
