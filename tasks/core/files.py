@@ -61,11 +61,14 @@ def remove_whole(folder: Path, name: str = "") -> bool:
     return True
 
 
-def unfinished_folders(place: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the folders in `place` that killed processes left, or live ones fill, and their final names."""
+def unfinished_folders(place: Path, before: float = math.inf) -> Iterator[tuple[Path, str]]:
+    """Yield the folders in `place` that killed processes left, or live ones fill, and their final names.
+
+    Only those not written to since `before`, in seconds since 1970.
+    """
     for path in sorted(place.glob(".*")):
         match = LEFT_OVER.fullmatch(path.name)
-        if match and path.is_dir() and not path.is_symlink():
+        if match and path.is_dir() and not path.is_symlink() and last_written(path) < before:
             yield path, match["name"]
 
 
@@ -74,12 +77,7 @@ def remove_unfinished(place: Path, before: float) -> list[Path]:
 
     `before` is in seconds since 1970, long enough ago that no live process still fills them.
     """
-    return [path for path, name in old_unfinished(place, before) if remove_whole(path, name)]
-
-
-def old_unfinished(place: Path, before: float) -> list[tuple[Path, str]]:
-    """Return those of `unfinished_folders` that were not written to since `before`."""
-    return [(path, name) for path, name in unfinished_folders(place) if last_written(path) < before]
+    return [path for path, name in unfinished_folders(place, before) if remove_whole(path, name)]
 
 
 def last_written(folder: Path) -> float:

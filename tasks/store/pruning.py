@@ -143,7 +143,7 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
                     if free and pruned.remove(left, name):
                         pruned.removed.append(str(left.relative_to(root)))
     for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
-        old = [left for left, name in files.old_unfinished(place, before) if pruned.remove(left, name)]
+        old = [left for left, name in files.unfinished_folders(place, before) if pruned.remove(left, name)]
         pruned.removed.extend(str(left.relative_to(root)) for left in old)
 
 
