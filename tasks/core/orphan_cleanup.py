@@ -38,16 +38,6 @@ def start_watchdog(owner: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def variables_of(process: "psutil.Process") -> dict[str, str]:
-    """Return the environment that a process was started with; nothing if it has ended or is not ours to ask."""
-    import psutil
-
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):
-        return {}
-
-
 def stop(processes: "Sequence[psutil.Process]") -> None:
     """End processes, by force after five seconds; those that have ended by themselves are no error."""
     import psutil
@@ -67,8 +57,9 @@ def main(owner: str) -> None:
     import psutil
 
     for _ in range(ROUNDS):
-        others = (process for process in psutil.process_iter() if process.pid != os.getpid())
-        left = [process for process in others if variables_of(process).get(OWNER) == owner]
+        # Without those that have ended; the environment of one that is not ours to ask is None.
+        others = (process for process in psutil.process_iter(["environ"]) if process.pid != os.getpid())
+        left = [process for process in others if (process.info["environ"] or {}).get(OWNER) == owner]
         if not left:
             return
         stop(left)
