@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib.util
 import platform
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from tasks.core.provenance import library_version
 from tasks.store.store import MANIFEST, Store, last_used
 
 PROJECT = ("tasks", "flows")
-PARSE_ATTEMPTS = 5
+PARSING = threading.Lock()  # CPython up to 3.12 may raise SystemError when two threads parse at the same time
 
 # Packages that cannot change what a step writes: paths, locks, storage, tracking, terminal output. The settings that a
 # step reads are in its key by value. tests/store/test_fingerprint.py lists the names that steps import from them.
@@ -95,15 +96,8 @@ def is_module(name: str) -> bool:
 @functools.cache
 def parse(path: Path) -> ast.Module:
     """Parse a source file without its docstrings, which change no result."""
-    source = path.read_bytes()
-    for attempt in range(PARSE_ATTEMPTS):
-        try:
-            tree = ast.parse(source)
-            break
-        except SystemError:
-            # CPython up to 3.12 raises it when two threads parse at the same time.
-            if attempt == PARSE_ATTEMPTS - 1:
-                raise
+    with PARSING:
+        tree = ast.parse(path.read_bytes())
     for node in [tree, *statements(tree)]:
         if hasattr(node, "body"):
             node.body = [part for part in node.body if not is_bare_string(part)]
