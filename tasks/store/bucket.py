@@ -4,8 +4,6 @@ import contextlib
 import functools
 import importlib.util
 import os
-import random
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -20,11 +18,8 @@ if TYPE_CHECKING:
     import s3fs
 
 SCHEME = "s3://"
-# Errors of a write whose condition does not hold.
-CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404")
-# S3 may refuse one of two simultaneous writes; it may be repeated.
-COLLISION = "ConditionalRequestConflict"
-COLLISIONS = 8
+# Errors of a write whose condition does not hold, or that met another one of the same object: its caller looks again.
+CONDITION_FAILED = ("PreconditionFailed", "412", "NoSuchKey", "404", "ConditionalRequestConflict")
 KEPT = "finished steps and epochs are kept, run again to go on"
 
 
@@ -150,15 +145,11 @@ class Bucket:
     def _write(self, name: str, content: bytes, **condition: str) -> str | None:
         wanted = {"Bucket": self.bucket, "Key": self.prefix + name, "Body": content, **condition}
         with self._naming(name):
-            for attempt in range(COLLISIONS):
-                try:
-                    return str(self.files.call_s3("put_object", **wanted)["ETag"])
-                except OSError as error:
-                    if code_of(error) in CONDITION_FAILED:
-                        break
-                    if code_of(error) != COLLISION or attempt == COLLISIONS - 1:
-                        raise
-                    time.sleep(0.2 * random.random())
+            try:
+                return str(self.files.call_s3("put_object", **wanted)["ETag"])
+            except OSError as error:
+                if code_of(error) not in CONDITION_FAILED:
+                    raise
             # If a response was lost, the write was repeated and found its own first attempt.
             return self.tag(name) if self.read(name) == content else None
 
