@@ -48,10 +48,8 @@ def is_live(announced: Path) -> bool:
 
     The lock decides: the process id may be reused, and clocks change.
     """
-    with locked(announced, wait=False) as free:
-        if free:
-            announced.unlink(missing_ok=True)
-    return not free
+    with locked(announced, wait=False, passing=True) as free:
+        return not free
 
 
 def live_uses(root: Path, *, dry_run: bool = False) -> tuple[float, set[str]]:
