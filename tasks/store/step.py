@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, SupportsIndex, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from tasks.core.files import digest
 from tasks.core.run_settings import RunSettings
@@ -114,18 +115,15 @@ class Step:
         """The Prefect task that runs the function, or takes its artifact from the store."""
         import pyarrow as pa
         from prefect import Task
-        from prefect.context import TaskRunContext
+        from prefect.runtime import task_run
         from prefect.settings import get_current_settings
         from prefect.states import Completed
 
         @functools.wraps(self.function)
         def run(**inputs: Any) -> Any:
-            context = TaskRunContext.get()
-            if context is None:
-                raise RuntimeError(f"{self.name} runs as a Prefect task")
             refresh = bool(get_current_settings().tasks.refresh_cache)
-            with log_step(str(context.task_run.flow_run_id), self.name) as entry:
-                artifact, plan = self.run(inputs, refresh=refresh, is_retry=context.task_run.run_count > 1)
+            with log_step(flow_run_id(), self.name) as entry:
+                artifact, plan = self.run(inputs, refresh=refresh, is_retry=task_run.run_count > 1)
                 entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
             pa.default_memory_pool().release_unused()  # the next step may need it
             return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
@@ -171,17 +169,21 @@ class Step:
         return f"{self.name}/{digest(made_of)}"
 
     def made_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions."""
+        """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions.
+
+        A parameter annotated with a settings model counts with that model's fields only: `settings: PadSettings` may be
+        passed all of `DataSettings`.
+        """
         hints = typing.get_type_hints(self.function)
         parts: dict[str, Any] = {}
         for name, value in inputs.items():
             if isinstance(value, BaseModel) and not isinstance(value, Artifact):
-                section = section_of(hints.get(name, type(value)))
-                own = reduce_input(value, hints.get(name))
-                parts |= {f"setting {section}.{field}": setting for field, setting in own.items()}
+                model = hints.get(name, type(value))
+                own = value.model_dump(mode="json", include=set(model.model_fields))
+                parts |= {f"setting {section_of(model)}.{field}": setting for field, setting in own.items()}
             else:
                 kind = "input" if name in MADE_BY else "setting"
-                parts[f"{kind} {name}"] = reduce_input(value, hints.get(name))
+                parts[f"{kind} {name}"] = value.sha256 if isinstance(value, Artifact) else to_jsonable_python(value)
         return parts | describe_code(self.function.__module__)
 
     def run(
@@ -305,17 +307,3 @@ def section_of(model: Any) -> str:
     """Return the section of a run's settings that a step's settings are part of, as "data" for `PadSettings`."""
     run = RunSettings()
     return next((name for name in RunSettings.model_fields if isinstance(getattr(run, name), model)), "settings")
-
-
-def reduce_input(value: Any, annotation: Any) -> Any:
-    """Return the part of an input that counts for the key: an artifact's hash, or the settings that the step reads.
-
-    A parameter annotated with a settings model counts with that model's fields only: `settings: PadSettings` may be
-    passed all of `DataSettings`.
-    """
-    if isinstance(value, Artifact):
-        return value.sha256
-    if isinstance(value, BaseModel):
-        known = getattr(annotation, "model_fields", None)
-        return value.model_dump(mode="json", include=None if known is None else set(known))
-    return TypeAdapter(Any).dump_python(value, mode="json")
