@@ -16,16 +16,12 @@ from tasks.store.step import run_logger
 
 
 def tag_flow_run(tag: str) -> None:
-    """Add a tag to the current flow run; outside a flow run do nothing."""
+    """Add a tag to the current flow run."""
     from prefect import get_client
-    from prefect.context import FlowRunContext
+    from prefect.runtime import flow_run
 
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return
-    run = context.flow_run
     with get_client(sync_client=True) as client:
-        client.update_flow_run(run.id, tags={*run.tags, tag})
+        client.update_flow_run(flow_run.id, tags={*flow_run.tags, tag})
 
 
 MODEL_PROMOTED = "imdb-pipeline.model.promoted"
