@@ -119,7 +119,7 @@ DATABASE_MB = 20
 
 
 def check_store(warn: Callable[[str], None]) -> None:
-    """Check the connection to a shared store; warn if the champion is not shared, or if its bucket deletes old objects.
+    """Check the connection to a shared store; warn if the champion is not shared.
 
     Raises:
         StoreError: it does not answer, denies access, or its address is invalid.
@@ -128,11 +128,6 @@ def check_store(warn: Callable[[str], None]) -> None:
     store.check()
     if not isinstance(store, SharedStore):
         return
-    if rules := store.bucket.expiry_rules():
-        warn(
-            f"{store.bucket.address}: the bucket's lifecycle rule {', '.join(rules)} deletes old objects, also those "
-            "that newer artifacts share; limit it to another prefix, or steps run again whose files are gone"
-        )
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         warn(
             f"{store.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "

@@ -126,16 +126,6 @@ class Bucket:
         with self._naming(""):
             self.files.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
 
-    def expiry_rules(self) -> list[str]:
-        """Return the names of the lifecycle rules, if we may read them, that delete old objects of this store."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            rules = self.files.call_s3("get_bucket_lifecycle_configuration", Bucket=self.bucket)["Rules"]
-        except (OSError, BotoCoreError, ClientError):
-            return []  # the store's own requests report what else is wrong
-        return [str(rule.get("ID") or "without a name") for rule in rules if deletes_below(rule, self.prefix)]
-
     def _head(self, name: str) -> dict[str, Any] | None:
         with self._naming(name), contextlib.suppress(FileNotFoundError):
             head: dict[str, Any] = self.files.call_s3("head_object", Bucket=self.bucket, Key=self.prefix + name)
@@ -171,16 +161,6 @@ class Bucket:
             raise StoreError(
                 f"{self.where(name)}: the object store does not answer ({code_of(error)}); {KEPT}"
             ) from error
-
-
-def deletes_below(rule: dict[str, Any], prefix: str) -> bool:
-    """Return whether a lifecycle rule deletes, after some days or on a date, objects that may lie below `prefix`."""
-    chosen = rule.get("Filter", {})
-    chosen = chosen.get("And", chosen)
-    named = str(chosen.get("Prefix", rule.get("Prefix", "")))
-    is_expiring = rule.get("Status") == "Enabled" and {"Days", "Date"} & set(rule.get("Expiration", {}))
-    has_tags = chosen.get("Tag") or chosen.get("Tags")  # our objects have none
-    return bool(is_expiring and not has_tags and (named.startswith(prefix) or prefix.startswith(named)))
 
 
 def code_of(error: BaseException) -> str:

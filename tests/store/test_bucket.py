@@ -118,28 +118,3 @@ def test_a_store_that_nobody_runs_is_named_with_what_is_kept(object_store, monke
 def test_an_address_of_no_bucket_is_refused(address):
     with pytest.raises(StoreError, match="expected s3://BUCKET/PREFIX"):
         Bucket(address)
-
-
-@pytest.mark.parametrize(
-    ("rule", "is_found"),
-    [
-        ({"Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}, True),
-        ({"Filter": {"Prefix": "store/"}, "Expiration": {"Days": 30}}, True),
-        ({"Filter": {"Prefix": "store/a/objects/"}, "Expiration": {"Days": 30}}, True),
-        ({"Filter": {"Prefix": "other/"}, "Expiration": {"Days": 30}}, False),
-        ({"Filter": {"Tag": {"Key": "old", "Value": "yes"}}, "Expiration": {"Days": 30}}, False),
-        ({"Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 3}}, False),
-    ],
-)
-def test_lifecycle_rules_that_delete_old_objects_are_found(object_store, rule, is_found):
-    bucket = Bucket("s3://reviews/store/a")
-    rules = {"Rules": [{"ID": "old", "Status": "Enabled"} | rule]}
-    assert bucket.expiry_rules() == []
-    bucket.files.call_s3("put_bucket_lifecycle_configuration", Bucket="reviews", LifecycleConfiguration=rules)
-    try:
-        assert bucket.expiry_rules() == (["old"] if is_found else [])
-        object_store.refusing = True
-        assert bucket.expiry_rules() == []
-    finally:
-        object_store.clear_faults()
-        bucket.files.call_s3("delete_bucket_lifecycle", Bucket="reviews")
