@@ -125,9 +125,9 @@ def check_store(warn: Callable[[str], None]) -> None:
         StoreError: it does not answer, denies access, or its address is invalid.
     """
     store = open_store()
-    store.check()
     if not isinstance(store, SharedStore):
         return
+    store.bucket.check()
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         warn(
             f"{store.bucket.address} is shared, but its champion is not: set MLFLOW_TRACKING_URI to a server that all "

@@ -31,9 +31,6 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def check(self) -> None:
-        """Raise StoreError if the store cannot be reached."""
-
     def path(self, artifact: Artifact, name: str = "") -> Path:
         """Return the folder of `artifact`, or its file `name`; raise DamagedError if it has no such file."""
         if name and name not in artifact.files:
@@ -109,15 +106,14 @@ class Store:
             refresh: make it even if it is there.
         """
         with self.locked(key):
-            is_damaged = False
             if not refresh:
                 try:
                     if found := self.use(key):
                         return found, True
                 except DamagedError as damage:
                     logger.warning("%s; rebuilding it", damage)
-                    is_damaged = True
-            return self._make(key, fill, made_of or {}, replace=refresh or is_damaged)
+                    refresh = True
+            return self._make(key, fill, made_of or {}, replace=refresh)
 
     def locked(self, key: str, *, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
         """Hold this machine's lock of `key`, an artifact's or another name with a slash, as `files.locked` does."""
