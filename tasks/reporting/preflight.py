@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +16,12 @@ from pathlib import Path
 from urllib.request import getproxies
 
 import httpx
+import psutil
 
 from tasks.core.environment import default_variables, store_root
 from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
 from tasks.core.files import is_held, locked
-from tasks.core.orphan_cleanup import start_watchdog
+from tasks.core.orphan_cleanup import start_watchdog, stop
 from tasks.core.paths import has_password
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
@@ -44,8 +44,8 @@ def start_server() -> None:
     command += ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     # In its own session: a signal to the run's process group must leave it the server to report its end to.
-    process = subprocess.Popen(command, env=os.environ | VARIABLES, start_new_session=True)
-    atexit.register(stop_server, process)
+    process = psutil.Popen(command, env=os.environ | VARIABLES, start_new_session=True)
+    atexit.register(stop, [process])
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
@@ -57,7 +57,7 @@ def start_server() -> None:
     logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
 
 
-def wait_for_server(process: "subprocess.Popen[bytes]", url: str, seconds: float) -> None:
+def wait_for_server(process: psutil.Popen, url: str, seconds: float) -> None:
     """Return when the server answers; raise ServerError if it has ended, or after some seconds of waiting.
 
     Only the pauses count, as in Prefect: a machine that is too busy to run this process does not run the server either.
@@ -72,16 +72,6 @@ def wait_for_server(process: "subprocess.Popen[bytes]", url: str, seconds: float
             time.sleep(PAUSE)
     ended = "does not answer" if process.returncode is None else f"ended with exit status {process.returncode}"
     raise ServerError(f"Prefect's temporary server {ended}; run again, or set PREFECT_API_URL to a server's address")
-
-
-def stop_server(process: "subprocess.Popen[bytes]") -> None:
-    """End the server, by force after five seconds."""
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
