@@ -5,7 +5,6 @@ A message says what was found, what was expected and what to do.
 
 import os
 import sys
-import tomllib
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -116,11 +115,6 @@ def describe_settings(error: BaseException) -> str:
         given, reason = str(mistake["input"]), mistake["msg"]
         what = f"{'.'.join(map(str, mistake['loc']))}: {reason[0].lower()}{reason[1:]}"
         return f"Prefect's settings are invalid: {what}; fix {origin_of(given) or 'its environment variable'}"
-    for file in settings_files():
-        try:
-            tomllib.loads(file.read_text("utf-8") if file.suffix == ".toml" else "")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
-            return f"{file}: Prefect's settings cannot be read ({mistake}); fix this file"
     return describe(error)
 
 
