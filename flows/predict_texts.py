@@ -1,6 +1,6 @@
 """Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
 
-from tasks.reporting.command_line import Parser, exit_status, parse_flags, refuse, settings_in
+from tasks.reporting.command_line import Parser, exit_status, parse_flags, refuse
 
 import json
 import sys
@@ -87,8 +87,7 @@ def main() -> int | None:
     accept_any_character()
     try:
         arguments, texts = split_texts(sys.argv[1:])
-        parsed = parse_flags(PredictSettings, arguments, program, ABOUT)
-        settings = settings_in(parsed, PredictSettings)
+        settings, parsed = parse_flags(PredictSettings, arguments, program, ABOUT)
         if settings.input == STDIN and sys.stdin is None:
             raise InputError("--input -: standard input is closed; expected one text per line")
     except PipelineError as error:

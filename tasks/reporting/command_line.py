@@ -135,12 +135,7 @@ class RunFlags(Flags):
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
 
 
-def settings_in(parsed: Flags, settings_model: type[Model]) -> Model:
-    """Return the settings among the flags."""
-    return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields})
-
-
-def parse_flags(settings_model: type[Settings], arguments: Sequence[str], program: str, about: str) -> Flags:
+def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> tuple[Model, Flags]:
     """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
     `arguments` exclude the program's name; `about` is the description in `--help`. Raise UsageError with one line per
@@ -168,7 +163,7 @@ def parse_flags(settings_model: type[Settings], arguments: Sequence[str], progra
     except UsageError as error:  # of a preset
         raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
     tell_variables(flags, program, variables.values())
-    return parsed
+    return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields}), parsed
 
 
 def run_flow(
@@ -194,8 +189,7 @@ def run_flow(
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:
-        parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
-        settings = settings_in(parsed, settings_model)
+        settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
         if parsed.json_ and not parsed.dry_run:
             raise UsageError("--json: give --dry-run too; a run prints no JSON")
         if not parsed.dry_run:
@@ -231,8 +225,7 @@ def run_command(
     program = Path(sys.argv[0]).name
     accept_any_character()
     try:
-        parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(work) or "")
-        settings = settings_in(parsed, settings_model)
+        settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(work) or "")
         check(settings)
     except PipelineError as error:
         return refuse(program, error)

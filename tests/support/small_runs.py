@@ -1,6 +1,6 @@
 """Runs of seconds and what they leave: their settings, epochs, a classifier."""
 
-from tasks.reporting.command_line import parse_flags, settings_in
+from tasks.reporting.command_line import parse_flags
 
 import shutil
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def tracked(imdb: Path, **sections) -> RunSettings:
 
 def parse_command_line(settings_model: type[Settings], arguments: Sequence[str], program: str, about: str) -> Any:
     """Return the settings that flags, environment and preset give."""
-    return settings_in(parse_flags(settings_model, arguments, program, about), settings_model)
+    return parse_flags(settings_model, arguments, program, about)[0]
 
 
 def as_flags(settings: RunSettings) -> list[str]:
