@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ def console_for() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print rows under their columns; one whose name begins with > is aligned to the right."""
+    justified = (Column(name.removeprefix(">"), justify="right" if name[:1] == ">" else "left") for name in columns)
+    table = Table(*justified, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console_for().print(table)
+
+
 def show_run(folder: Path) -> int:
     """Print the steps of a run, its test metrics, the promotion and the path of the report.
 
@@ -42,19 +51,15 @@ def show_run(folder: Path) -> int:
     console = console_for()
     dataset, steps, test = metrics["dataset"], metrics["steps"], metrics["test"]
 
-    columns = "step", Column("seconds", justify="right"), "why"
-    table = Table(*columns, title=f"{dataset['name']}: {dataset['test']:,} test texts", title_justify="left")
+    rows = []
     for step in steps:
         seconds = "failed" if step["seconds"] is None else f"{step['seconds']:.2f}"
-        table.add_row(step["name"], seconds, "cached" if step["cached"] else step.get("cause", ""))
-    console.print(table)
+        rows.append((step["name"], seconds, "cached" if step["cached"] else step.get("cause", "")))
+    print_table(("step", ">seconds", "why"), rows, f"{dataset['name']}: {dataset['test']:,} test texts")
 
     is_linear = metrics["candidates"]["chosen"] == "linear"
     judged = {"linear model": test} if is_linear else {"network": test, "baseline": metrics["baseline"]}
-    table = Table("", *judged)
-    for name in HEADLINES:
-        table.add_row(name, *(f"{its[name]:.4f}" for its in judged.values()))
-    console.print(table)
+    print_table(("", *judged), ((name, *(f"{its[name]:.4f}" for its in judged.values())) for name in HEADLINES))
     sentences = describe_results(metrics)
     console.print(sentences["derived"], sentences["baseline"], sentences["choice"], sep="\n")
     if promotion := metrics["promotion"]:
@@ -110,26 +115,23 @@ def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) 
     console, size = console_for(), f"{findings['rows']['all']:,} texts"
     if findings["rows"]["checked"] < findings["rows"]["all"]:
         size += f", {findings['rows']['checked']:,} of them checked"
-    columns = [Column(name, justify="right") for name in ("texts", "median words", "95%", "longest")]
-    table = Table("split", *columns, "labels", title=f"{findings['dataset']}: {size}", title_justify="left")
+    rows = []
     for split, its in findings["splits"].items():
         labels = sorted(its["labels"].items(), key=lambda item: -item[1])
         named = ", ".join(f"{label} {rows:,}" for label, rows in labels[:4]) + (", …" if len(labels) > 4 else "")
-        table.add_row(split, f"{its['rows']:,}", *(f"{number:,.0f}" for number in its["words"].values()), named)
-    console.print(table)
-    table = Table("finding", Column("texts", justify="right"), Column("share", justify="right"))
-    for name, its in findings["flagged"].items():
-        if its["rows"]:
-            table.add_row(name, f"{its['rows']:,}", f"{its['share']:.2%}")
-    if table.row_count:
-        console.print(table)
+        rows.append((split, f"{its['rows']:,}", *(f"{number:,.0f}" for number in its["words"].values()), named))
+    columns = "split", ">texts", ">median words", ">95%", ">longest", "labels"
+    print_table(columns, rows, f"{findings['dataset']}: {size}")
+    flagged = {name: its for name, its in findings["flagged"].items() if its["rows"]}
+    if flagged:
+        rows = [(name, f"{its['rows']:,}", f"{its['share']:.2%}") for name, its in flagged.items()]
+        print_table(("finding", ">texts", ">share"), rows)
     if findings["giveaways"]:
-        columns = [Column(name, justify="right") for name in ("texts", "with this label", "of the label's")]
-        table = Table("giveaway", "label", *columns)
-        for its in findings["giveaways"]:
-            numbers = f"{its['rows']:,}", f"{its['share']:.1%}", f"{its['coverage']:.1%}"
-            table.add_row(its["phrase"], its["label"], *numbers)
-        console.print(table)
+        rows = [
+            (its["phrase"], its["label"], f"{its['rows']:,}", f"{its['share']:.1%}", f"{its['coverage']:.1%}")
+            for its in findings["giveaways"]
+        ]
+        print_table(("giveaway", "label", ">texts", ">with this label", ">of the label's"), rows)
     console.print("\n".join(f"Above the limit: {line}" for line in exceeded) or "No finding is above its limit.")
     console.print(f"Page: {folder / CHECK_PAGE}\nRows: {folder / SUSPECTS}", soft_wrap=True)
     return 0
@@ -140,21 +142,19 @@ def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([plan._asdict() | {"causes": [cause._asdict() for cause in plan.causes]} for plan in plans]))
         return 0
-    table = Table("step", "would be", "why")
-    for plan in plans:
-        table.add_row(plan.step, plan.status, plan.cause)
-    console_for().print(table)
+    print_table(("step", "would be", "why"), ((plan.step, plan.status, plan.cause) for plan in plans))
     return 0
 
 
 def show_promotion(record: dict[str, Any]) -> int:
     """Print which version was promoted and which one it replaced, the decision on a run's, or the champions so far."""
     if "decision" not in record:
-        table = Table("version", "since", "by", "accuracy", "reason", title=f"champions of {record['model']}")
+        rows = []
         for entry in record["champions"]:
             accuracy = "" if entry["accuracy"] is None else f"{entry['accuracy']:.4f}"
-            table.add_row(str(entry["version"]), entry["at"], entry["by"], accuracy, entry["reason"])
-        console_for().print(table)
+            rows.append((str(entry["version"]), entry["at"], entry["by"], accuracy, entry["reason"]))
+        columns = "version", "since", "by", "accuracy", "reason"
+        print_table(columns, rows, f"champions of {record['model']}")
         return 0
     if record.get("by") != "hand":
         print(f"{record['model']}, {TITLES[record['decision']]}: {record['reason']}")
@@ -195,20 +195,15 @@ def show_inventory(findings: dict[str, Any]) -> int:
     """Print the store's artifacts; the exit status is 1 if something is damaged."""
     console = console_for()
     artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
-    numbers = [Column(name, justify="right") for name in ("MB", "days since use", "runs")]
-    title = f"{findings['action']}: {len(artifacts)} artifacts"
-    table = Table("artifact", *numbers, "last run", "whole", title=title, title_justify="left")
+    rows = []
     for entry in artifacts:
         step, _, key = entry["key"].partition("/")
-        table.add_row(
-            f"{step}/{key[:12]}",
-            f"{entry['size'] / 1e6:.1f}",
-            f"{entry['days']:.1f}",
-            str(len(entry["runs"])),
-            entry["runs"][-1].partition("-")[0] if entry["runs"] else "none",
-            "NO" if entry["damage"] else "yes" if findings["action"] == "verify" else "",
-        )
-    console.print(table)
+        numbers = f"{entry['size'] / 1e6:.1f}", f"{entry['days']:.1f}", str(len(entry["runs"]))
+        last = entry["runs"][-1].partition("-")[0] if entry["runs"] else "none"
+        whole = "NO" if entry["damage"] else "yes" if findings["action"] == "verify" else ""
+        rows.append((f"{step}/{key[:12]}", *numbers, last, whole))
+    columns = "artifact", ">MB", ">days since use", ">runs", "last run", "whole"
+    print_table(columns, rows, f"{findings['action']}: {len(artifacts)} artifacts")
     total = sum(entry["size"] for entry in artifacts)
     console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}")
     for name in findings["removed"]:
