@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from prefect.exceptions import TerminationSignal
@@ -19,11 +18,7 @@ def handle_signals() -> None:
     """
     # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    sys.unraisablehook = repeat_signals(sys.unraisablehook)
-
-
-def repeat_signals(report: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """Return a hook for exceptions that cannot be raised: it sends signals again, and leaves others to `report`."""
+    report = sys.unraisablehook
 
     def repeat_or_report(dropped: Any) -> None:
         number = RAISED_BY.get(dropped.exc_type)
@@ -33,4 +28,4 @@ def repeat_signals(report: Callable[[Any], Any]) -> Callable[[Any], None]:
             # From another thread, later: an exception within this hook would be dropped too.
             threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
-    return repeat_or_report
+    sys.unraisablehook = repeat_or_report
