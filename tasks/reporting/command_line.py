@@ -45,6 +45,7 @@ Result = TypeVar("Result")
 
 PRESETS = {path.stem: path for path in (environment.PROJECT / "tasks" / "core" / "presets").glob("*.toml")}
 CASE_STUDY = "case-study"  # has no file: its values are the settings' defaults
+PRESET_NAMES = ", ".join(sorted([CASE_STUDY, *PRESETS]))
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,18 +96,13 @@ class Flags(BaseSettings):
         return init_settings, env_settings, *preset
 
 
-def preset_names() -> list[str]:
-    """Return the names that --preset accepts."""
-    return sorted([CASE_STUDY, *PRESETS])
-
-
 def read_preset(name: str) -> dict[str, Any]:
     """Return the settings of a preset, by its name or the path of a TOML file; raise UsageError if it is neither."""
     if name == CASE_STUDY:
         return {}
     path = PRESETS.get(name) or user_path(name)
     if not path.is_file():
-        raise UsageError(f"--preset {name}: no such preset ({', '.join(preset_names())}) and no such file")
+        raise UsageError(f"--preset {name}: no such preset ({PRESET_NAMES}) and no such file")
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
@@ -132,7 +128,7 @@ class PresetSource(Source):
 class RunFlags(Flags):
     """The flags of commands that train; a preset ranks between environment and default."""
 
-    preset: str = Field(CASE_STUDY, description=f"a preset's name ({', '.join(preset_names())}) or a TOML file")
+    preset: str = Field(CASE_STUDY, description=f"a preset's name ({PRESET_NAMES}) or a TOML file")
 
 
 def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> tuple[Model, Flags]:

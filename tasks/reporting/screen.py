@@ -21,7 +21,6 @@ from tasks.store.run_record import TRACK, unfinished_step
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 WIDE = 80  # columns of a terminal in which the table of a comparison fits
 UNTRACKED = 3
-TRACK_LATER = "python flows/promote_flow.py"
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
 
@@ -66,7 +65,7 @@ def show_run(folder: Path) -> int:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)
     if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
-        return report_untracked(f"{TRACK_LATER} {folder}")
+        return report_untracked(f"python flows/promote_flow.py {folder}")
     return 0
 
 
