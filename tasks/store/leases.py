@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from tasks.core.errors import StoreError
 from tasks.store.bucket import Bucket
 
@@ -27,48 +25,32 @@ class LeaseLostError(StoreError):
     """Another process has taken over the lease."""
 
 
-def machine_id() -> str:
-    """Return what distinguishes the process ids of this machine, or container, from others; "" if it is not Linux."""
+def place_of(folder: Path) -> str:
+    """Return what distinguishes a folder from those of other machines and containers; "" if this is not Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {os.readlink('/proc/self/ns/mnt')} {folder.resolve()}"
     except OSError:
         return ""
-
-
-def start_of(pid: int) -> str:
-    """Return when a process of this machine was started, in clock ticks since the boot; "" if it has ended."""
-    state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return "" if state in "ZX" else facts[18]
-
-
-def has_ended(machine: str, pid: int, start: str) -> bool:
-    """Return whether a process is known to have ended; False for one of another machine."""
-    if not machine or machine != machine_id():
-        return False
-    try:
-        return start_of(pid) != start
-    except OSError:  # /proc may hide the processes of other users
-        return not psutil.pid_exists(pid)
 
 
 class Lease:
     """An object that names its holder, who renews it every quarter of its term.
 
     A waiting process takes over a lease that has not changed for a whole term by the object store's clock, so clocks of
-    different machines are never compared, or whose holder was a process of this machine and has ended. A holder that
-    was suspended for longer notices at its next write; until then two may do the same work, so their writes must allow
-    for that.
+    different machines are never compared. A holder that was suspended for longer notices at its next write; until then
+    two may do the same work, so their writes must allow for that.
+
+    It takes over at once a lease of its own copy of the store: there it holds the lock of `key`, which the holder held
+    too, so the holder has ended.
     """
 
-    def __init__(self, bucket: Bucket, key: str, seconds: float) -> None:
-        """Prepare to hold `key` for terms of `seconds`."""
+    def __init__(self, bucket: Bucket, key: str, seconds: float, place: str = "") -> None:
+        """Prepare to hold `key` for terms of `seconds`; `place` names the copy whose lock of `key` is held."""
         # A lost response must not cost the lease: the request is repeated well before the term is over.
         self.bucket, self.seconds = Bucket(bucket.address, max(2.0, seconds / 6)), seconds
         self.name = f"locks/{key}.lease"
-        self.holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-        machine = machine_id()
-        self.process = machine, os.getpid(), start_of(os.getpid()) if machine else ""
+        self.holder, self.place = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}", place
         self.beats = 0
         self.tag: str | None = None
         self._turn, self._ended = threading.Lock(), threading.Event()
@@ -82,8 +64,8 @@ class Lease:
                 return True
             if (standing := self.bucket.tag_and_age(self.name)) is None:
                 continue  # it vanished meanwhile
-            (tag, age), (holder, term, process) = standing, self._read()
-            ended = has_ended(*process)
+            (tag, age), (holder, term, place) = standing, self._read()
+            ended = bool(place) and place == self.place
             if holder is None or ended or age > term:
                 self.tag = self.bucket.replace(self.name, self._record(), tag)
                 if self.tag:
@@ -145,14 +127,13 @@ class Lease:
         """Return the content of the object, which differs each time."""
         self.beats += 1
         record = {"holder": None if free else self.holder, "seconds": self.seconds, "beat": self.beats}
-        return json.dumps(record | {"written_by": self.holder, "process": self.process}).encode()
+        return json.dumps(record | {"written_by": self.holder, "place": self.place}).encode()
 
-    def _read(self) -> tuple[str | None, float, tuple[str, int, str]]:
-        """Return the holder, or None, its term in seconds, and its process's machine, id and start."""
+    def _read(self) -> tuple[str | None, float, str]:
+        """Return the holder, or None, its term in seconds, and its place."""
         try:
             record = json.loads(self.bucket.read(self.name) or b"{}")
-            machine, pid, start = record.get("process", ("", 0, ""))
-            return record.get("holder"), float(record.get("seconds", 0)), (machine, pid, start)
+            return record.get("holder"), float(record.get("seconds", 0)), record.get("place", "")
         except (ValueError, TypeError, AttributeError) as error:
             raise StoreError(f"{self.bucket.where(self.name)}: not a lease of ours; remove it") from error
 
@@ -167,9 +148,12 @@ def lease_seconds() -> float:
 
 
 @contextlib.contextmanager
-def leased(bucket: Bucket, key: str, *, wait: bool = True) -> Iterator[Lease | None]:
-    """Hold the lease of `key`, and yield it; without `wait`, yield None if another process has it."""
-    lease = Lease(bucket, key, lease_seconds())
+def leased(bucket: Bucket, key: str, copy: Path | None = None, *, wait: bool = True) -> Iterator[Lease | None]:
+    """Hold the lease of `key`, and yield it; without `wait`, yield None if another process has it.
+
+    `copy` is the folder whose lock of `key` the caller holds.
+    """
+    lease = Lease(bucket, key, lease_seconds(), place_of(copy) if copy else "")
     if not lease.take(key, wait=wait):
         yield None
         return

@@ -64,7 +64,7 @@ class SharedStore(Store):
     def held(self, key: str, *, wait: bool = True) -> Iterator[Callable[[], None] | None]:
         """Hold `key` against all processes of all machines, as `Store.held` does."""
         with super().held(key, wait=wait) as is_held, contextlib.ExitStack() as stack:
-            lease = stack.enter_context(leased(self.bucket, key, wait=wait)) if is_held else None
+            lease = stack.enter_context(leased(self.bucket, key, self.root, wait=wait)) if is_held else None
             yield lease.check if lease else None
 
     def share_folder(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class SharedStore(Store):
 
     def _make(self, key: str, fill: Fill, made_of: Mapping[str, Any], *, replace: bool) -> tuple[Artifact, bool]:
         replaced = self.manifest(key) if replace else None
-        with leased(self.bucket, key):
+        with leased(self.bucket, key, self.root):
             # Another machine may have made it while this one waited for the lease.
             if self.manifest(key) != replaced and (found := self.use(key)):
                 return found, True

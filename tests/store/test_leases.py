@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tasks.core.errors import StoreError
-from tasks.store.leases import Lease, LeaseLostError, has_ended, leased, machine_id, start_of
+from tasks.store.leases import Lease, LeaseLostError, leased
+from tasks.store.shared_store import SharedStore
 
 KEY = "pad/abc"
 
@@ -50,20 +51,25 @@ def test_what_a_killed_holder_left_is_taken_over_after_its_term(bucket, caplog):
     assert f"{KEY}: {killed.holder} has given no sign of life" in caplog.text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are identified by /proc")
-def test_a_killed_process_of_this_machine_is_not_waited_for(bucket, caplog):
+@pytest.mark.skipif(sys.platform != "linux", reason="folders are identified by /proc")
+def test_a_killed_process_of_this_machine_is_not_waited_for(bucket, tmp_path, caplog):
     code = (
-        "import sys, time; from tasks.store.bucket import Bucket; from tasks.store.leases import Lease;"
-        "print(Lease(Bucket(sys.argv[1]), sys.argv[2], 600).take(''), flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from tasks.store.bucket import Bucket;"
+        "from tasks.store.shared_store import SharedStore; store = SharedStore(Path(sys.argv[1]), Bucket(sys.argv[2]));"
+        "held = store.held(sys.argv[3]); held.__enter__(); print('held', flush=True); time.sleep(600)"
     )
-    command = [sys.executable, "-c", code, bucket.address, KEY]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout.readline() == "True\n"
-        with leased(bucket, KEY, wait=False) as none:
-            assert none is None
+    here, elsewhere = (SharedStore(tmp_path / name, bucket) for name in ("here", "elsewhere"))
+    command = [sys.executable, "-c", code, str(here.root), bucket.address, KEY]
+    told = os.environ | {"ARTIFACTS_LEASE_SECONDS": "600"}
+    with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with here.held(KEY, wait=False) as check:
+            assert check is None
         holder.kill()
-    with leased(bucket, KEY, wait=False) as lease:
-        assert lease is not None
+    with elsewhere.held(KEY, wait=False) as check:
+        assert check is None
+    with here.held(KEY, wait=False) as check:
+        assert check is not None
     assert "has ended; taking over" in caplog.text
 
 
@@ -73,15 +79,6 @@ def test_a_term_that_is_over_is_not_waited_for_again(bucket):
     time.sleep(3)  # the object store names whole seconds
     with leased(bucket, KEY, wait=False) as lease:
         assert lease is not None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are identified by /proc")
-def test_a_process_that_has_ended_is_known_by_its_start():
-    machine, pid = machine_id(), os.getpid()
-    assert not has_ended(machine, pid, start_of(pid))
-    assert has_ended(machine, pid, "1")  # another process had this number
-    assert not has_ended("another machine", pid, "1")
-    assert not has_ended("", pid, "1")
 
 
 def test_a_holder_that_stood_still_finds_out_before_it_writes(bucket):
