@@ -75,11 +75,11 @@ def settings_files() -> list[Path]:
     return [file.absolute() for file in files if file.is_file()]
 
 
-def origin_of(value: str, variable: str = "") -> str | None:
-    """Return what sets one of Prefect's settings to `value`, or None: a file, `variable`, or if empty any variable."""
-    names = [variable] if variable else sorted(name for name in os.environ if name.startswith("PREFECT_"))
+def origin_of(value: str) -> str | None:
+    """Return the variable, else the file, that sets one of Prefect's settings to `value`; None if none does."""
+    names = sorted(name for name, its in os.environ.items() if name.startswith("PREFECT_") and its == value)
     files = [str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")]
-    return next(iter([name for name in names if os.environ.get(name) == value] + files), None)
+    return next(iter(names + files), None)
 
 
 def is_debugging() -> bool:

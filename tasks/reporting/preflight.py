@@ -183,7 +183,7 @@ def check_proxies() -> None:
 
 def check_address(address: str) -> None:
     """Raise ServerError if the server at `address` does not respond as a Prefect server of this version."""
-    origin = origin_of(address, "PREFECT_API_URL") or "Prefect's settings"
+    origin = origin_of(address) or "Prefect's settings"
     if has_password(address):
         raise ServerError(f"{origin}: the server's address has a password in it; set PREFECT_API_AUTH_STRING instead")
     if found := ask_version():

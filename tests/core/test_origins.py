@@ -22,9 +22,8 @@ def nothing_set(tmp_path, monkeypatch):
     ],
 )
 def test_the_file_that_sets_an_address_is_found_and_a_variable_goes_before_it(tmp_path, monkeypatch, name, content):
-    assert origin_of(ADDRESS, "PREFECT_API_URL") is None
+    assert origin_of(ADDRESS) is None
     (tmp_path / name).write_text(content)
-    assert origin_of(ADDRESS, "PREFECT_API_URL") == str(tmp_path / name)
+    assert origin_of(ADDRESS) == str(tmp_path / name)
     monkeypatch.setenv("PREFECT_API_URL", ADDRESS)
-    assert origin_of(ADDRESS, "PREFECT_API_URL") == "PREFECT_API_URL"
     assert origin_of(ADDRESS) == "PREFECT_API_URL"
