@@ -1,7 +1,7 @@
 """An artifact: the result of a step, known by its files and their hashes; and all artifacts of a run, by name."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -149,8 +149,7 @@ class RunArtifacts:
 
     def by_step(self) -> dict[str, Artifact]:
         """Return the artifacts by the name of their step, in the order of the steps."""
-        named = {MADE_BY[field.name]: getattr(self, field.name) for field in fields(self)}
-        return {step: artifact for step, artifact in named.items() if artifact}
+        return {artifact.step: artifact for artifact in vars(self).values() if artifact}
 
 
 @dataclass(frozen=True)
