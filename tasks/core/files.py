@@ -197,7 +197,7 @@ def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = Fal
     """Hold the lock in the file `path`, and yield whether it is held; raise StoreError if the file cannot be created.
 
     Args:
-        path: created if it is missing, with its folder. Its time tells when the lock was last waited for and taken.
+        path: created if it is missing, with its folder.
         what: is done under the lock, for the log.
         wait: for another process that holds it, and log that; if False, yield False at once.
         passing: remove the file at the end, as next to a user's own files; a waiting process creates it again.
@@ -212,8 +212,6 @@ def locked(path: Path, what: str = "", *, wait: bool = True, passing: bool = Fal
         if wait and not lock.is_locked:
             logger.info("%s: another run is working on it; waiting until it is done", what)
             lock.acquire()
-        if wait:
-            os.utime(path)
     try:
         yield lock.is_locked
     finally:

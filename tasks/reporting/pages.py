@@ -50,15 +50,8 @@ def mlflow_page(tracking: dict[str, Any]) -> str | None:
     return f"{tracking['uri'].rstrip('/')}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
 
 
-def link_folder(folder: Path, key: str) -> None:
-    """Put a link to a folder of this machine into Prefect's UI."""
-    from prefect.artifacts import create_link_artifact
-
-    create_link_artifact(folder.as_uri(), link_text=folder.name, key=key, description="On this run's machine.")
-
-
 def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any]) -> None:
-    """Put the metrics, the report and links to the run folder and the MLflow run into Prefect's UI."""
+    """Put the metrics, the report and a link to the MLflow run into Prefect's UI."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
@@ -67,17 +60,15 @@ def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any]) -> None:
     images = {name: as_address(svg) for name, svg in read_figures(folder / FIGURES).items()}
     markdown = render("report.md.jinja", name=name, metrics=metrics, images=images, folder=folder)
     create_markdown_artifact(markdown, key="imdb-pipeline-report")
-    link_folder(folder, "imdb-pipeline-run-folder")
     if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
         create_link_artifact(page, link_text="The run in MLflow", key="imdb-pipeline-mlflow-run")
 
 
 def show_comparison_in_prefect(comparison: dict[str, Any], folder: Path) -> None:
-    """Put the table of a comparison and a link to its folder into Prefect's UI."""
+    """Put the table of a comparison and the path of its folder into Prefect's UI."""
     from prefect.artifacts import create_table_artifact
 
     cells = [[cell.replace("\n", ", ") for cell in findings.describe_row(member)] for member in comparison["members"]]
     rows = [dict(zip(findings.COLUMNS, row, strict=True)) for row in cells]
-    said = f"{findings.describe_chosen(comparison)} {findings.describe_sight(comparison)}"
+    said = f"{findings.describe_chosen(comparison)} {findings.describe_sight(comparison)} Folder: {folder}"
     create_table_artifact(rows, key="imdb-pipeline-comparison", description=said)
-    link_folder(folder, "imdb-pipeline-comparison-folder")

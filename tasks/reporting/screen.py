@@ -19,7 +19,6 @@ from tasks.store.run_record import TRACK, unfinished_step
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-WIDE = 80  # columns of a terminal in which the table of a comparison fits
 UNTRACKED = 3
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
@@ -79,19 +78,12 @@ def show_comparison(folder: Path) -> int:
     size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
     rows = [describe_row(member) for member in members]
-    if console.width < WIDE:  # one number per row
-        table.show_header = False
-        for row in rows:
-            for name, cell in zip(COLUMNS, row, strict=True):
-                table.add_row(name, cell)
-            table.add_section()
-    else:
-        for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
-            # Eighty characters hold the numbers if the names give way.
-            words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
-            table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
-        for row in rows:
-            table.add_row(*row)
+    for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
+        # Eighty characters hold the numbers if the names give way.
+        words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
+        table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
     console.print(describe_chosen(comparison))
     failed = [member for member in members if member["failure"]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.files import is_held, lock_file, locked
-from tasks.core.layout import CHECKPOINTS, CHECKS, COMPARISONS, LATEST, LOCKS, RUNS
+from tasks.core.layout import CHECKPOINTS, CHECKS, COMPARISONS, LATEST, RUNS
 from tasks.store.artifact import DamagedError
 from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, live_uses, step_folders
 from tasks.store.store import Store, last_used
@@ -21,7 +21,6 @@ STAMPED_FILES = {
     COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
 }
 CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
-KEY_LOCK = re.compile(r"[a-z_]+-[0-9a-f]{64}\.lock")
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Pruned:
     """The result of pruning; with `dry_run` nothing was removed, and the rest says what would be.
 
     Attributes:
-        removed: other paths than artifacts: old runs and comparisons, unfinished folders of killed runs, locks.
+        removed: other paths than artifacts: old runs and comparisons, unfinished folders of killed runs.
         held: old keys that a running process holds.
         foreign_files: files among ours that are not ours; they were not touched.
     """
@@ -77,7 +76,6 @@ def prune(root: Path, days: int, *, dry_run: bool = False) -> Pruned:
         for place, ours in STAMPED_FILES.items():
             prune_stamped(root, place, ours, cutoff, pruned, serving_runs)
         prune_unfinished(root, min(time.time() - files.UNFINISHED_SECONDS, alive_since), pruned)
-        prune_locks(root, cutoff, pruned)
     return pruned
 
 
@@ -145,14 +143,3 @@ def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
     for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
         old = [left for left, name in files.unfinished_folders(place, before) if pruned.remove(left, name)]
         pruned.removed.extend(str(left.relative_to(root)) for left in old)
-
-
-def prune_locks(root: Path, cutoff: float, pruned: Pruned) -> None:
-    """Remove the lock files of keys that no process has held since `cutoff`; a waiting process creates it again."""
-    gone = {lock_file(root, entry["key"]) for entry in pruned.artifacts}
-    for path in sorted({*(root / LOCKS).glob("*.lock")} - gone):
-        if KEY_LOCK.fullmatch(path.name) and path.stat().st_mtime < cutoff:
-            with pruned.free(path) as free:
-                if free:
-                    pruned.remove(path)
-                    pruned.removed.append(str(path.relative_to(root)))

@@ -148,7 +148,6 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(first_run, i
         assert {its.key for its in client.read_artifacts(artifact_filter=its_own) if its.key} == {
             "imdb-pipeline-metrics",
             "imdb-pipeline-report",
-            "imdb-pipeline-run-folder",
             "imdb-pipeline-training",
         }
 
