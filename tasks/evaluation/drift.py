@@ -13,6 +13,8 @@ from tasks.texts.encoded import read_words
 SCORE_BINS, LENGTH_BINS = 10, 10
 # The share of an empty bin, because the index has a logarithm.
 MIN_SHARE = 1e-4
+# What may drift, and the counts of a profile that show it.
+COUNTS = {"length": "lengths", "unknown words": "words", "score": "scores", "predicted label": "verdicts"}
 
 
 class Profile(TypedDict):
@@ -84,11 +86,8 @@ def stability_index(expected: list[int], found: list[int]) -> float:
 
 def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
     """Return the stability index of lengths, known and unknown words, scores, and predicted labels if counted."""
-    drift = {
-        "length": stability_index(reference["lengths"], found["lengths"]),
-        "unknown words": stability_index(reference["words"], found["words"]),
-        "score": stability_index(reference["scores"], found["scores"]),
+    return {
+        name: stability_index(reference[counts], found[counts])  # type: ignore[literal-required]
+        for name, counts in COUNTS.items()
+        if counts in reference
     }
-    if "verdicts" in reference:
-        drift["predicted label"] = stability_index(reference["verdicts"], found["verdicts"])
-    return drift
