@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
@@ -199,9 +200,8 @@ def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -
 
     `known` are (m,) uint64 in any order, `probabilities` (m,) or (m, labels) of these.
     """
-    order = np.argsort(known, kind="stable")
-    place = np.searchsorted(known, reviews, sorter=order)
-    if len(reviews) and (not len(known) or not np.isin(reviews, known).all()):
+    places = pc.index_in(pa.array(reviews), pa.array(known))
+    if places.null_count:
         return None
-    found: np.ndarray = probabilities[order[place]]
+    found: np.ndarray = probabilities[places.to_numpy()]
     return found
