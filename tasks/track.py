@@ -10,7 +10,7 @@ from tasks.core.files import digest
 from tasks.core.layout import CARD, METRICS
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
-from tasks.evaluation.predictions import HeldOutScores, decision_rule, read_scores, write_held_out
+from tasks.evaluation.predictions import HELD_OUT, decision_rule, read_scores, write_held_out
 from tasks.evaluation.result_files import Candidates, Training
 from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
@@ -136,8 +136,8 @@ def log_files(
         folder = Path(scratch)
         write_registered(folders["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
-        tested = write_held_out(folder, HeldOutScores(read_scores(folders["select"], "test"), reviews))
-        for path in (*tested, folders["evaluate"] / METRICS):
+        write_held_out(folder, read_scores(folders["select"], "test"), reviews)
+        for path in (*(folder / name for name in HELD_OUT), folders["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)
     for figure in sorted(folders["figures"].glob("*.svg")):
         client.log_artifact(run, str(figure), FIGURES)

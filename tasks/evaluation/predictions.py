@@ -135,11 +135,6 @@ def fit_temperature(scores: Scores) -> float:
     return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))
 
 
-def scores_file(folder: Path, split: str) -> Path:
-    """Return the path of the scores of a split."""
-    return folder / f"{split}.parquet"
-
-
 def columns_of(scores: Scores) -> dict[str, Any]:
     """Return the columns label and probability, or with more than two labels the list column probabilities."""
     if scores.probabilities.ndim == 1:
@@ -159,40 +154,27 @@ def scores_in(table: pa.Table) -> Scores:
 
 def write_scores(folder: Path, split: str, scores: Scores) -> None:
     """Write the scores of a split, one row per review."""
-    pq.write_table(pa.table(columns_of(scores)), scores_file(folder, split), compression="zstd")
+    pq.write_table(pa.table(columns_of(scores)), folder / f"{split}.parquet", compression="zstd")
 
 
 def read_scores(folder: Path, split: str) -> Scores:
     """Read the scores of a split."""
-    return scores_in(pq.read_table(scores_file(folder, split)))
+    return scores_in(pq.read_table(folder / f"{split}.parquet"))
 
 
-TESTED, LEARNT = "test.parquet", "learnt.parquet"
+HELD_OUT = TESTED, LEARNT = "test.parquet", "learnt.parquet"
 
 
-@dataclass(frozen=True)
-class HeldOutScores:
-    """A model's scores of test reviews, with the identity of each review."""
-
-    scores: Scores
-    reviews: Identities
+def write_held_out(folder: Path, scores: Scores, reviews: Identities) -> None:
+    """Write the scores of the test reviews and the identities of all reviews that were trained on: `HELD_OUT`."""
+    pq.write_table(pa.table({"review": reviews.tested} | columns_of(scores)), folder / TESTED, compression="zstd")
+    pq.write_table(pa.table({"review": reviews.learnt}), folder / LEARNT, compression="zstd")
 
 
-def write_held_out(folder: Path, held_out: HeldOutScores) -> list[Path]:
-    """Write the scores of the test reviews and the identities of all reviews that were trained on."""
-    tables = {
-        TESTED: pa.table({"review": held_out.reviews.tested} | columns_of(held_out.scores)),
-        LEARNT: pa.table({"review": held_out.reviews.learnt}),
-    }
-    for name, table in tables.items():
-        pq.write_table(table, folder / name, compression="zstd")
-    return [folder / name for name in tables]
-
-
-def read_held_out(folder: Path) -> HeldOutScores:
+def read_held_out(folder: Path) -> tuple[Scores, Identities]:
     """Read the scores of the test reviews and their identities."""
-    tested, learnt = (pq.read_table(folder / name) for name in (TESTED, LEARNT))
-    return HeldOutScores(scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy()))
+    tested, learnt = (pq.read_table(folder / name) for name in HELD_OUT)
+    return scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy())
 
 
 def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:

@@ -12,12 +12,12 @@ import pyarrow as pa
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.metrics import compare_scores
-from tasks.evaluation.predictions import HeldOutScores, decide_labels, decision_rule, look_up, read_held_out
+from tasks.evaluation.predictions import Scores, decide_labels, decision_rule, look_up, read_held_out
 from tasks.evaluation.selection_metric import missing_labels
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
 from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision, Models
-from tasks.texts.downloaded import iterate_texts
+from tasks.texts.downloaded import Identities, iterate_texts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -106,10 +106,11 @@ class NotComparable(Exception):
 
 @dataclass(frozen=True)
 class Contender:
-    """A version and its scores of its test texts."""
+    """A version, its scores of its test texts, and the identities of its texts."""
 
     version: "ModelVersion | OwnVersion"
-    held_out: HeldOutScores
+    scores: Scores
+    reviews: Identities
 
     @property
     def number(self) -> int:
@@ -125,7 +126,7 @@ class Contender:
     @property
     def accuracy(self) -> float:
         """On its own test texts."""
-        return float((self.verdicts(self.held_out.scores.probabilities) == self.held_out.scores.labels).mean())
+        return float((self.verdicts(self.scores.probabilities) == self.scores.labels).mean())
 
     @property
     def is_trial(self) -> bool:
@@ -161,7 +162,7 @@ def read_contender(client: Models, version: "ModelVersion | OwnVersion") -> Cont
     try:
         with tempfile.TemporaryDirectory() as scratch:
             folder = client.download_artifacts(str(version.run_id), EVALUATION, scratch)
-            return Contender(version, read_held_out(Path(folder)))
+            return Contender(version, *read_held_out(Path(folder)))
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
@@ -208,12 +209,11 @@ def hold_contest(
     `metric` is by default the accuracy. Raise NotComparable if there are no texts on which both can be compared.
     """
     holder = read_contender(client, champion)
-    mine = challenger.held_out
-    fresh = ~np.isin(mine.reviews.tested, holder.held_out.reviews.learnt)
-    reviews = mine.reviews.tested[fresh]
+    fresh = ~np.isin(challenger.reviews.tested, holder.reviews.learnt)
+    reviews = challenger.reviews.tested[fresh]
     if not len(reviews):
         raise NotComparable("the champion was trained on all of its test texts")
-    probabilities = look_up(reviews, holder.held_out.reviews.tested, holder.held_out.scores.probabilities)
+    probabilities = look_up(reviews, holder.reviews.tested, holder.scores.probabilities)
     if probabilities is None:
         try:
             classifier = load_version(described(champion), uri, open_onnx)
@@ -221,7 +221,7 @@ def hold_contest(
             raise NotComparable(f"the champion cannot be loaded ({error})") from error
         probabilities = predict_reviews(classifier, downloaded, reviews)
     defending, shares = holder.answers_as(challenger.labels, probabilities)
-    labels, mine_shares = mine.scores.labels[fresh], mine.scores.probabilities[fresh]
+    labels, mine_shares = challenger.scores.labels[fresh], challenger.scores.probabilities[fresh]
     require_labels(labels, challenger.labels, metric)
     verdicts, both = np.stack([challenger.verdicts(mine_shares), defending]), np.stack([mine_shares, shares])
     return Contest(

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from tasks.core.run_settings import PromotionSettings
 from tasks.evaluation.metrics import compare
-from tasks.evaluation.predictions import HeldOutScores, Scores, look_up, read_held_out, write_held_out
+from tasks.evaluation.predictions import Scores, look_up, read_held_out, write_held_out
 from tasks.registry.contest import (
     Contender,
     Contest,
@@ -142,12 +142,12 @@ def version(number: int, **tags: str) -> SimpleNamespace:
 
 def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
     scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
-    held_out = HeldOutScores(scores, Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64)))
-    write_held_out(tmp_path, held_out)
+    reviews = Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64))
+    write_held_out(tmp_path, scores, reviews)
     again = read_held_out(tmp_path)
-    assert again.reviews.tested.tolist() == [2**64 - 1, 5, 7]
-    assert again.reviews.learnt.tolist() == [3]
-    contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), again)
+    assert again[1].tested.tolist() == [2**64 - 1, 5, 7]
+    assert again[1].learnt.tolist() == [3]
+    contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), *again)
     assert contender.accuracy == pytest.approx(2 / 3)
     assert contender.labels == ["bad", "good"]
     assert contender.verdicts(scores.probabilities).tolist() == [0, 1, 0]
@@ -165,20 +165,18 @@ def test_a_metric_that_needs_each_label_is_not_measured_without_one():
 
 def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
-    held_out = HeldOutScores(
-        Scores(np.array([0, 1], np.int8), probabilities), Identities(*np.array([[5, 7], [1, 2]], np.uint64))
-    )
-    write_held_out(tmp_path, held_out)
-    contender = Contender(version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]'), read_held_out(tmp_path))
+    scores, reviews = Scores(np.array([0, 1], np.int8), probabilities), np.array([[5, 7], [1, 2]], np.uint64)
+    write_held_out(tmp_path, scores, Identities(*reviews))
+    its = version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]')
+    contender = Contender(its, *read_held_out(tmp_path))
     assert contender.accuracy == 0.5
     assert [its.tolist() for its in contender.answers_as(["c", "b", "a"], probabilities)] == [
         [2, 0],
         probabilities[:, ::-1].tolist(),
     ]
     cost = '[["c", "a", 1], ["a", "b", 9], ["a", "c", 9]]'
-    careful = Contender(version(5, threshold="0.5", cost=cost, labels='["a", "b", "c"]'), contender.held_out)
+    other = version(5, threshold="0.5", cost=cost, labels='["a", "b", "c"]')
+    careful = Contender(other, contender.scores, contender.reviews)
     assert careful.verdicts(probabilities).tolist() == [1, 2], "the label with the lowest expected cost"
-    again = look_up(
-        np.array([7, 5], np.uint64), contender.held_out.reviews.tested, contender.held_out.scores.probabilities
-    )
+    again = look_up(np.array([7, 5], np.uint64), contender.reviews.tested, contender.scores.probabilities)
     assert again.tolist() == probabilities[::-1].tolist()
