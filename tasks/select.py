@@ -1,6 +1,5 @@
 """Select: whether the network or the linear model is packaged, by the validation texts."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from tasks.evaluation.predictions import (
     read_scores,
     write_scores,
 )
-from tasks.evaluation.result_files import Candidate, CandidateMetrics, Candidates
+from tasks.evaluation.result_files import CandidateMetrics, Candidates
 from tasks.evaluation.selection_metric import measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
@@ -34,15 +33,6 @@ def measure_candidate(scores: Scores, metric: Metric, rule: Rule) -> CandidateMe
     return CandidateMetrics(value=value, log_loss=log_loss)
 
 
-def write_linear(baselined: Path, names: Sequence[str], temperature: float | None, folder: Path) -> None:
-    """Write the linear model for Keras and ONNX Runtime, calibrated, as `score` does with the network."""
-    model = load_model(baselined / MODEL)
-    if temperature:
-        divide_weights(model, temperature)
-    save_model(model, folder / MODEL)
-    write_network(model, names, folder / NETWORK)
-
-
 def is_better(first: Scores, second: Scores, metric: Metric, rule: Rule) -> bool:
     """Return whether the first of two classifiers leads on the same texts by more than one standard error.
 
@@ -56,17 +46,15 @@ def is_better(first: Scores, second: Scores, metric: Metric, rule: Rule) -> bool
     return next((lead for lead in leads if abs(lead) > 1), 0) > 1
 
 
-def choose(validation: Mapping[Candidate, Scores], metric: Metric, rule: Rule, considered: Considered) -> Candidates:
-    """Choose among the scores of the validation texts, the simplest first: a model has to be better than a simpler one.
+def choose(linear: Scores, network: Scores, metric: Metric, rule: Rule, considered: Considered) -> Candidates:
+    """Choose by the scores of the validation texts: the network has to be better than the linear model.
 
     `rule` makes labels of probabilities; `considered` is "network" if no other may be chosen.
     """
-    chosen: Candidate = "linear"
-    for name, scores in validation.items():
-        if name == considered or is_better(scores, validation[chosen], metric, rule):
-            chosen = name
-    measured = {name: measure_candidate(scores, metric, rule) for name, scores in validation.items()}
-    return Candidates(considered=considered, chosen=chosen, metric=metric, **measured)
+    is_network = considered == "network" or is_better(network, linear, metric, rule)
+    both = {"network": network, "linear": linear}
+    measured = {name: measure_candidate(scores, metric, rule) for name, scores in both.items()}
+    return Candidates(considered=considered, chosen="network" if is_network else "linear", metric=metric, **measured)
 
 
 @step()
@@ -90,16 +78,19 @@ def select(
     temperature = fit_temperature(linear["validation"]) if calibrate else None
     if temperature:
         linear = {split: scores.divided(temperature) for split, scores in linear.items()}
-    by_name: dict[Candidate, dict[str, Scores]] = {"linear": linear, "network": network}
-    validation = {name: its["validation"] for name, its in by_name.items()}
-    candidates = choose(validation, metric, rule, considered)
+    candidates = choose(linear["validation"], network["validation"], metric, rule, considered)
     candidates.write(folder)
+    chosen = network
     if candidates.chosen == "linear":
-        write_linear(baselined, names, temperature, folder)
+        chosen, model = linear, load_model(baselined / MODEL)
+        if temperature:
+            divide_weights(model, temperature)
+        save_model(model, folder / MODEL)
+        write_network(model, names, folder / NETWORK)
         run_logger().info(describe_choice(candidates))
     else:
         temperature = Calibration.read(scored).temperature
     Calibration(temperature=temperature).write(folder)
-    for split in SPLITS:
-        write_scores(folder, split, by_name[candidates.chosen][split])
+    for split, scores in chosen.items():
+        write_scores(folder, split, scores)
     return {"chosen": candidates.chosen}

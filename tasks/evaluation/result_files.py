@@ -54,9 +54,6 @@ def best_epoch(history: list[Epoch]) -> int:
     return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch
 
 
-Candidate = Literal["linear", "network"]
-
-
 class CandidateMetrics(BaseModel):
     """A candidate on the validation texts."""
 
@@ -70,7 +67,7 @@ class Candidates(JsonFile):
     FILE = "candidates.json"
 
     considered: Literal["best", "network"]
-    chosen: Candidate
+    chosen: Literal["linear", "network"]
     metric: str
     network: CandidateMetrics
     linear: CandidateMetrics

@@ -31,7 +31,7 @@ def scores(mistakes: int, confidence: float, first: int = 0) -> Scores:
     ],
 )
 def test_the_linear_model_serves_unless_the_network_is_better_by_more_than_noise(network, linear, considered, chosen):
-    candidates = choose({"linear": linear, "network": network}, "accuracy", 0.5, considered)
+    candidates = choose(linear, network, "accuracy", 0.5, considered)
     assert candidates.chosen == chosen
     said = describe_choice(candidates)
     assert said.startswith(f"The {'linear model' if chosen == 'linear' else 'network'} serves: validation accuracy ")
