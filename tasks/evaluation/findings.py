@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.result_files import Candidates
@@ -15,15 +16,9 @@ from tasks.texts.vocabulary import START, ids_to_words
 
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
 ALPHA = 0.05
-# Of the table of a comparison, with the side on which its cells are aligned.
-COLUMNS: dict[str, Literal["left", "right"]] = {
-    "network": "left",
-    "validation loss": "right",
-    "test accuracy, 95% interval": "right",
-    "parameters": "right",
-    "seconds an epoch": "right",
-    "seconds to best": "right",
-}
+# The columns of the table of a comparison; all except the first are numbers.
+MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "seconds an epoch", "seconds to best")
+COLUMNS = ("network", *MEASURED)
 
 
 def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
@@ -92,23 +87,18 @@ def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) 
 
 def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
     """Return {"words": their number, "text"} of some test texts, in the order of `rows`."""
-    ids = read_rows(encoded_file(encoded, "test"), rows)
-    vocabulary, encoding = read_vocabulary(encoded), Encoding.read(encoded)
+    path, vocabulary, encoding = encoded_file(encoded, "test"), read_vocabulary(encoded), Encoding.read(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
+    rising, places = np.unique(rows, return_inverse=True)
+    found = take_rows(iterate_encoded(path, 0, count_encoded(path)), rising)["tokens"]
     texts = []
-    for row in rows.tolist():
-        words = [word for word in ids_to_words(ids[row], vocabulary, **marks) if word != START] if vocabulary else []
+    for tokens in found.take(pa.array(places)):
+        ids = np.asarray(tokens.values)
+        words = [word for word in ids_to_words(ids, vocabulary, **marks) if word != START] if vocabulary else []
         shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
-        count = len(ids[row]) - (encoding.start_char is not None)
+        count = len(ids) - (encoding.start_char is not None)
         texts.append({"words": count, "text": " ".join(shown) if vocabulary else None})
     return texts
-
-
-def read_rows(path: Path, rows: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the token ids of some rows of an encoded file, by row number."""
-    rows = np.unique(rows)
-    tokens = take_rows(iterate_encoded(path, 0, count_encoded(path)), rows)["tokens"]
-    return {row: np.asarray(ids.values) for row, ids in zip(rows.tolist(), tokens, strict=True)}
 
 
 def describe_results(metrics: dict[str, Any]) -> dict[str, str]:

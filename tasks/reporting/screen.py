@@ -78,10 +78,10 @@ def show_comparison(folder: Path) -> int:
     size = f"{dataset['test']:,} test texts" if comparison["chosen"] else "no network finished"
     table = Table(title=f"{dataset['name']}: {size}", title_justify="left")
     rows = [describe_row(member) for member in members]
-    for (name, justify), cells in zip(COLUMNS.items(), zip(*rows, strict=True), strict=True):
+    for place, (name, cells) in enumerate(zip(COLUMNS, zip(*rows, strict=True), strict=True)):
         # Eighty characters hold the numbers if the names give way.
         words = [*name.split(), *(line for cell in cells for line in cell.split("\n"))]
-        table.add_column(name, justify=justify, width=None if name == "network" else max(map(len, words)))
+        table.add_column(name, justify="right" if place else "left", width=max(map(len, words)) if place else None)
     for row in rows:
         table.add_row(*row)
     console.print(table)
