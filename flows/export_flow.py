@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from tasks.core.command_settings import ExportSettings
-from tasks.core.paths import user_path
-from tasks.export import check_place_of, export
+from tasks.export import export, output_of
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.screen import show_export
@@ -34,11 +33,10 @@ def export_flow(settings: ExportSettings) -> dict[str, Any]:
 def plan_export(settings: ExportSettings) -> list[StepPlan]:
     """Return which model would be written, and where."""
     found = find_version(settings.model, settings.registered_model, tracking_uri())
-    output = user_path(settings.output).absolute()
-    return [StepPlan("export", "runs", f"{found.name} as {settings.format} to {output}")]
+    return [StepPlan("export", "runs", f"{found.name} as {settings.format} to {output_of(settings)}")]
 
 
-main = partial(run_flow, export_flow, ExportSettings, show_export, check_place_of, plan_export)
+main = partial(run_flow, export_flow, ExportSettings, show_export, output_of, plan_export)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -44,25 +44,21 @@ FORMATS = {
 }
 
 
-def check_output(output: Path) -> None:
-    """Refuse a path that exists or cannot be written, before a model is loaded."""
+def output_of(settings: ExportSettings) -> Path:
+    """Return the folder to write; refuse one that exists or cannot be written, before a model is loaded."""
+    output = user_path(settings.output).absolute()
     check_writable(output)
     if output.exists():
         raise InputError(f"{output}: exists already; name a new folder with --output")
-
-
-def check_place_of(settings: ExportSettings) -> None:
-    """Refuse settings whose output cannot be written."""
-    check_output(user_path(settings.output).absolute())
+    return output
 
 
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
     """Write the classifier, classifier.json and README.md to `output`; return the largest difference of the scores.
 
-    Raise InputError if `output` exists or cannot be written; ModelError, with nothing left behind, if the scores differ
-    by more than the format's tolerance.
+    `output` does not exist. Raise ModelError, with nothing left behind, if the scores differ by more than the format's
+    tolerance.
     """
-    check_output(output)
     write, score, tolerance = FORMATS[kind]
     with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
@@ -78,8 +74,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
 @task("export {settings.format}")
 def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     """Write the champion or a named model."""
-    output = user_path(settings.output).absolute()
-    check_output(output)
+    output = output_of(settings)
     classifier = load_version(find_version(settings.model, settings.registered_model, uri), uri, open_keras)
     gap = export_classifier(classifier, output, settings.format)
     if not classifier.card:

@@ -166,7 +166,7 @@ def run_flow(
     flow: Callable[[Model], Result],
     settings_model: type[Model],
     show: Callable[[Result], int],
-    check: Callable[[Model], None] = lambda _settings: None,
+    check: Callable[[Model], object] = lambda _settings: None,
     plan: Callable[[Model], Sequence[StepPlan]] = lambda _settings: (),
 ) -> int:
     """Run a flow with the settings of this process's command line.
