@@ -13,7 +13,7 @@ from tasks.core.run_settings import Metric, RunSettings
 from tasks.evaluation.selection_metric import as_cost
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Study
     from optuna.distributions import BaseDistribution
 
 
@@ -159,34 +159,25 @@ def run_trials(
 
     while len(finished_trials(study)) < count:
         trial = study.ask(space)
-        name = f"trial {trial.number}"
+        seen: list[float] = []
+        name, outcome = f"trial {trial.number}", "stopped early, others were better"
         try:
-            loss = run_trial(study, trial, losses_of(name, point_of(trial.params)), keep_best=keep_best)
+            for loss in losses_of(name, point_of(trial.params)):
+                seen.append(loss)
+                trial.report(loss, len(seen))
+                if trial.should_prune():
+                    study.tell(trial, state=TrialState.PRUNED)
+                    break
+            else:
+                value = min(seen) if keep_best else seen[-1]
+                study.tell(trial, value)
+                outcome = f"validation {metric or 'loss'} {as_cost(metric, value):.4f}"
         except LASTING as error:
             trial.set_user_attr(FAILURE, describe(error))
             study.tell(trial, state=TrialState.FAIL)
             say(f"{name} failed: {describe(error)}")
         else:
-            outcome = "stopped early, others were better"
-            if loss is not None:
-                outcome = f"validation {metric or 'loss'} {as_cost(metric, loss):.4f}"
             say(f"{name} ({', '.join(f'{key}={value}' for key, value in trial.params.items())}): {outcome}")
-
-
-def run_trial(study: "Study", trial: "Trial", losses: Iterator[float], *, keep_best: bool) -> float | None:
-    """Ask a trial for one epoch after the other, tell the study, and return its loss, or None if it was stopped."""
-    from optuna.trial import TrialState
-
-    seen: list[float] = []
-    for loss in losses:
-        seen.append(loss)
-        trial.report(loss, len(seen))
-        if trial.should_prune():
-            study.tell(trial, state=TrialState.PRUNED)
-            return None
-    value = min(seen) if keep_best else seen[-1]
-    study.tell(trial, value)
-    return value
 
 
 def finished_trials(study: "Study") -> list[dict[str, Any]]:
