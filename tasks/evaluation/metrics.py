@@ -131,12 +131,11 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[
     is_right = scores.labels == scores.verdicts(rule)
     longest = max(int(lengths.max()), 1)
     edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
-    rows = []
-    for low, high in itertools.pairwise(edges):
-        inside = (lengths > low) & (lengths <= high) if low else lengths <= high
-        if inside.any():
-            rows.append({"from": low + 1, "to": high} | judge_part(is_right[inside]))
-    return rows
+    places = np.searchsorted(edges[1:], lengths)
+    return [
+        {"from": edges[place] + 1, "to": edges[place + 1]} | judge_part(is_right[places == place])
+        for place in np.unique(places)
+    ]
 
 
 def accuracy_by_slice(scores: Scores, slices: pa.DictionaryArray, rule: Rule) -> list[dict[str, Any]]:
