@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tasks.core.command_settings import PredictSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
-from tasks.core.files import digest, explain_os_errors, hash_file, locked, replace_file
+from tasks.core.files import digest, explain_os_errors, hash_file, locked
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
@@ -30,8 +30,6 @@ from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.text_folder import FILE_NAME
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
-
-STATE = "state.json"
 
 
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
@@ -135,19 +133,18 @@ def score_rows(
         "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
     }
     options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
-    state = digest(about | asdict(options) | {"words": settings.explain}).encode()
+    mark = parts / digest(about | asdict(options) | {"words": settings.explain})
     with explain_os_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if parts.exists() and ((parts / STATE).read_bytes() if (parts / STATE).exists() else b"") != state:
+        if parts.exists() and not mark.exists():
             shutil.rmtree(parts)  # of another input, or another model
-        parts.mkdir(exist_ok=True)
-        replace_file(parts / STATE, state)
+        parts.mkdir(parents=True, exist_ok=True)
+        mark.touch()
         try:
             rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
         except InputError:
             shutil.rmtree(parts)  # when it is corrected, it is another file
             raise
-        counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("[0-9]*.json"))])
+        counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("*.json"))])
         drift = measure_drift(classifier.facts.reference, counted)
         join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
         shutil.rmtree(parts)
@@ -192,8 +189,8 @@ def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
-    is_one = is_one_table(settings)
-    return [(file, scored) for file, scored in files_and_outputs(settings) if is_one or not scored.exists()]
+    its = files_and_outputs(settings)
+    return its if is_one_table(settings) else [(file, scored) for file, scored in its if not scored.exists()]
 
 
 def files_and_outputs(settings: PredictSettings) -> list[tuple[Path, Path]]:
