@@ -7,17 +7,8 @@ from typing import Any
 from tasks.core.command_settings import PromoteSettings
 from tasks.core.errors import RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings
-from tasks.registry import versions
+from tasks.registry import contest, versions
 from tasks.registry.client import registry
-from tasks.registry.contest import (
-    Contest,
-    NotComparable,
-    count_attempts,
-    decide,
-    hold_contest,
-    read_contender,
-    reason_to_refuse,
-)
 from tasks.registry.loading import champion_history, described, fetch_bundle, has_files, reader
 from tasks.registry.local_database import own_registry
 from tasks.registry.registry_lock import registry_lock
@@ -38,42 +29,42 @@ def judge_version(
     champion: Any,
     downloaded: Path,
     settings: PromotionSettings,
-    lost: int | None = None,
+    lost: Any = None,
     metric: Metric | None = None,
-) -> Contest | Decision:
+) -> contest.Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
-    `lost` is the number of a champion whose files are gone: `champion` is then None. `metric` is what the contest is
+    `lost` is a champion whose files are gone: `champion` is then None. `metric` is what the contest is
     about, by default the accuracy.
     """
     against = int(champion.version) if champion else None
     try:
-        challenger = read_contender(client, version)
-        refused = reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
+        challenger = contest.read_contender(client, version)
+        refused = contest.reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
         if refused:
             return Decision(decision=NEITHER, reason=refused, against=against)
         if champion is None:
-            cause = f"the files of the one before it, version {lost}, are gone" if lost else "there was none"
+            cause = f"the files of the one before it, version {lost.version}, are gone" if lost else "there was none"
             reason = f"Version {version.version} is the {'' if lost else 'first '}champion: {cause}."
             return Decision(decision=CHAMPION, reason=reason, against=None)
-        return hold_contest(client, uri, challenger, champion, downloaded, metric)
-    except NotComparable as cause:
+        return contest.hold_contest(client, uri, challenger, champion, downloaded, metric)
+    except contest.NotComparable as cause:
         with_champion = f" with the champion, version {against}" if against else ""
         reason = f"Version {version.version} is not compared{with_champion}: {cause}; promote it by hand to serve it."
         return Decision(decision=CHALLENGER if against else NEITHER, reason=reason, against=against)
 
 
-def attempt_of(client: versions.Models, model: str, contest: Contest) -> int:
+def attempt_of(client: versions.Models, model: str, held: contest.Contest) -> int:
     """Return which challenger of its champion a version is; under `registry_lock` no two have the same number."""
     found = client.search_model_versions(f"name = '{model}'")
     decisions = {int(its.version): decision for its in found if (decision := versions.decision_on(its))}
-    own, earlier = decisions.pop(contest.challenger, None), 0
-    if own and own.against == contest.champion and own.attempt is not None:
+    own, earlier = decisions.pop(held.challenger, None), 0
+    if own and own.against == held.champion and own.attempt is not None:
         # With other settings it is still the same attempt, because its verdicts are the same; not by another metric.
-        if own.metric == contest.compared["metric"]:
+        if own.metric == held.compared["metric"]:
             return own.attempt
         earlier = own.attempt
-    return 1 + max(earlier, count_attempts(list(decisions.values()), contest.champion, contest.reviews))
+    return 1 + max(earlier, contest.count_attempts(list(decisions.values()), held.champion, held.reviews))
 
 
 def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decision | None:
@@ -130,15 +121,13 @@ def promote_version(
             standing = find_standing(version, champion, asked)
             if standing:
                 return standing.model_copy(update=place), False
-            judged = judge_version(
-                client, uri, version, champion, downloaded, settings, lost and int(lost.version), metric
-            )
+            judged = judge_version(client, uri, version, champion, downloaded, settings, lost, metric)
             with registry_lock(client, uri, place["model"]):
                 before, current = champion or lost, versions.version_under(client, place["model"], CHAMPION)
                 if (before and before.version) != (current and current.version):
                     continue
-                if isinstance(judged, Contest):
-                    judged = decide(judged, attempt_of(client, place["model"], judged), settings)
+                if isinstance(judged, contest.Contest):
+                    judged = contest.decide(judged, attempt_of(client, place["model"], judged), settings)
                 decision = judged.model_copy(update={"asked": asked, "by": "run"})
                 return versions.record_decision(client, version, decision).model_copy(update=place), True
     raise RegistryError(
@@ -184,10 +173,8 @@ def make_champion(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             fetch_bundle(described(versions.version_or_champion(client, model, number)), uri, Path(scratch))
         with registry_lock(client, uri, model):
-            version, before = (
-                versions.version_or_champion(client, model, number),
-                versions.version_under(client, model, CHAMPION),
-            )
+            version = versions.version_or_champion(client, model, number)
+            before = versions.version_under(client, model, CHAMPION)
             against = int(before.version) if before is not None and before.version != version.version else None
             reason = settings.reason or f"{'rolled back' if settings.back else 'promoted'} by hand"
             decision = Decision(decision=CHAMPION, reason=reason, against=against, by="hand")
