@@ -58,26 +58,21 @@ def make_model(
         (batch, labels) float32 probabilities that add up to 1. `length` may differ from batch to batch.
     """
     start_tensorflow()
-    with seeded_weights(settings.seed):
-        return make_layers(settings, vocabulary_size, labels, learned)
-
-
-def make_layers(settings: ModelSettings, vocabulary_size: int, labels: int, learned: Path | None) -> "keras.Model":
-    """Return the network, with weights from the current random state."""
     import keras
 
-    tokens = keras.Input((None,), dtype="int32", name="tokens")
-    vectors = embed(tokens, settings, vocabulary_size, learned)
-    if not settings.phrases:
-        return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
-    # Training fits the reader: it gives each text numbers that were learned from the other texts only.
-    layer = phrase_layer(require(learned))
-    numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
-    inputs = numbers
-    if vectors is not None:
-        inputs = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
-    reader = keras.Model([tokens, numbers], classify(inputs, settings, labels), name=READER)
-    return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
+    with seeded_weights(settings.seed):
+        tokens = keras.Input((None,), dtype="int32", name="tokens")
+        vectors = embed(tokens, settings, vocabulary_size, learned)
+        if not settings.phrases:
+            return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
+        # Training fits the reader: it gives each text numbers that were learned from the other texts only.
+        layer = phrase_layer(require(learned))
+        numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
+        inputs = numbers
+        if vectors is not None:
+            inputs = keras.layers.Concatenate(name="words_and_numbers")([vectors, numbers])
+        reader = keras.Model([tokens, numbers], classify(inputs, settings, labels), name=READER)
+        return keras.Model(tokens, reader([tokens, layer(tokens)]), name=NAME)
 
 
 def require(learned: Path | None) -> Path:
