@@ -50,9 +50,9 @@ def evaluate(
         if temperature:
             before = divide_logits(scores.probabilities, 1 / temperature)
             judged[split]["ece_before"] = metrics.calibration_error(scores.labels, before, settings.calibration_bins)
-    confidence = metrics.find_confidence_threshold(chosen["validation"], rule, settings.abstain_error)
     network, baseline = (read_scores(its, "test") for its in (scored, baselined))
-    if confidence is not None:
+    if settings.abstain_error is not None:
+        confidence = metrics.find_confidence_threshold(chosen["validation"], rule, settings.abstain_error)
         judged["answers"] = metrics.measure_answers(chosen["test"], rule, confidence)
         if confidence == 1:
             run_logger().warning(NO_ANSWER, settings.abstain_error)

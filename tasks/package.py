@@ -8,9 +8,8 @@ import numpy as np
 from tasks.core.layout import METRICS
 from tasks.core.run_settings import PackageSettings, ThresholdSettings
 from tasks.evaluation.drift import reference_of
-from tasks.evaluation.metrics import find_confidence_threshold
 from tasks.evaluation.model_card import write_card
-from tasks.evaluation.predictions import decision_rule, read_scores
+from tasks.evaluation.predictions import decision_rule
 from tasks.evaluation.result_files import Candidates, Training
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
@@ -55,7 +54,7 @@ def package(
     if Candidates.read(selected).chosen == "linear":
         scored, maxlen, padding, truncating, bucketing = selected, MAXLEN, "pre", "post", True
         lengths = uncut_lengths(encoded, train.rows)
-    rule = decision_rule(settings, dataset.labels)
+    rule, metrics = decision_rule(settings, dataset.labels), json.loads((evaluated / METRICS).read_bytes())
     facts = BundleFacts(
         maxlen=maxlen,
         padding=padding,
@@ -67,9 +66,7 @@ def package(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         reference=reference_of(encoded, selected, lengths),
-        confidence_threshold=find_confidence_threshold(
-            read_scores(selected, "validation"), rule, settings.abstain_error
-        ),
+        confidence_threshold=metrics["answers"]["confidence_threshold"] if "answers" in metrics else None,
         counts_start=False,
     )
     write_bundle(folder, encoded, scored, facts)
@@ -79,7 +76,7 @@ def package(
         read_vocabulary(encoded)[: encoding.vocabulary_size - encoding.index_from - 1],
         language="en" if dataset.sha256 in ENGLISH else None,
         sizes={split: PaddedFile(padded_file(padded, split)).rows for split in SPLITS},
-        metrics=json.loads((evaluated / METRICS).read_bytes()),
+        metrics=metrics,
         facts=facts,
         licence=about.licence,
     )

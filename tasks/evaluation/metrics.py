@@ -75,11 +75,11 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) 
     return float(np.abs(gaps).sum() / len(hits))
 
 
-def find_confidence_threshold(validation: Scores, rule: Rule, error: float | None) -> float | None:
-    """Return the confidence that an answered text must exceed; None if there is no `error` to keep to.
+def find_confidence_threshold(validation: Scores, rule: Rule, error: float) -> float:
+    """Return the confidence that an answered text must exceed.
 
-    With 95% confidence, at most that share of the answers to new texts like the validation texts is wrong. If there are
-    too few validation texts to show it, the result is 1, and no text is answered.
+    With 95% confidence, at most the share `error` of the answers to new texts like the validation texts is wrong. If
+    there are too few validation texts to show it, the result is 1, and no text is answered.
 
     This is selective classification with guaranteed risk (Geifman and El-Yaniv, Selective classification for deep
     neural networks, 2017). Thresholds are tested by the exact binomial tail, in sequences of falling confidence from
@@ -88,8 +88,6 @@ def find_confidence_threshold(validation: Scores, rule: Rule, error: float | Non
     """
     from scipy.stats import binom
 
-    if error is None:
-        return None
     confidence = confidence_of(validation.probabilities, rule)
     order = np.argsort(-confidence, kind="stable")
     wrong = np.cumsum((validation.verdicts(rule) != validation.labels)[order])

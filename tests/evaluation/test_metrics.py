@@ -177,4 +177,3 @@ def test_no_text_is_answered_where_too_few_show_that_the_limit_holds():
     assert measure_answers(few, 0.5, 1.0) == {"confidence_threshold": 1.0, "unanswered": 1.0, "error": None}
     many = Scores(np.repeat(few.labels, 20), np.repeat(few.probabilities, 20))
     assert find_confidence_threshold(many, 0.5, 0.02) == 0
-    assert find_confidence_threshold(many, 0.5, None) is None
