@@ -107,11 +107,10 @@ def fit_epoch(
     rng = np.random.default_rng([settings.seed, epoch])
     weights = balanced_weights(train) if settings.class_weight == "balanced" else None
     bucketing = settings.bucketing
-    passes = passes_an_epoch(train, settings)
+    passes, count = plan_epoch(train, settings)
     batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases, passes=passes)
     its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
-    count = len(batches)
 
     def show(batch: int, logs: Any) -> None:
         advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
@@ -156,7 +155,7 @@ def fit(
     Returns:
         That part with the weights to keep, and its epochs.
     """
-    batches = steps_an_epoch(train, settings)
+    _passes, batches = plan_epoch(train, settings)
     state = checkpoint.read(warn=say, is_usable=lambda its: not goes_beyond(its.history, settings))
     if state:
         history, model = state.history, load_model(checkpoint.folder / state.last)
@@ -206,16 +205,14 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
-def passes_an_epoch(train: Sequence[Padded], settings: TrainingSettings) -> int:
-    """Return how often an epoch reads the texts: more than once if few texts have to give `min_steps` batches."""
-    batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
-    return max(1, min(settings.min_steps, EPOCH_STEPS) // batches)
+def plan_epoch(train: Sequence[Padded], settings: TrainingSettings) -> tuple[int, int]:
+    """Return how often an epoch reads the texts, and its number of batches.
 
-
-def steps_an_epoch(train: Sequence[Padded], settings: TrainingSettings) -> int:
-    """Return the number of batches in an epoch."""
+    It reads them more than once if few texts have to give `min_steps` batches.
+    """
     batches = batches_an_epoch(train, settings.batch_size, bucketing=settings.bucketing)
-    return passes_an_epoch(train, settings) * batches
+    passes = max(1, min(settings.min_steps, EPOCH_STEPS) // batches)
+    return passes, passes * batches
 
 
 def with_enough_epochs(settings: TrainingSettings, batches: int) -> TrainingSettings:
@@ -271,7 +268,8 @@ def train(
     logger = run_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
-    settings = with_enough_epochs(settings, steps_an_epoch(texts, settings))
+    passes, batches = plan_epoch(texts, settings)
+    settings = with_enough_epochs(settings, batches)
     with (
         resumable(resume) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
@@ -286,6 +284,6 @@ def train(
     return {
         "seconds": [epoch.seconds for epoch in history],
         "epochs": settings.epochs,
-        "passes": passes_an_epoch(texts, settings),
+        "passes": passes,
         "arithmetic": arithmetic(),
     }

@@ -24,8 +24,8 @@ from tasks.train import (
     goes_beyond,
     is_done,
     measure_validation,
+    plan_epoch,
     settings_of_epochs,
-    steps_an_epoch,
     train,
     with_enough_epochs,
 )
@@ -181,11 +181,11 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
 
 def test_few_texts_are_read_as_often_as_the_least_number_of_batches_needs(padded):
     few, many = settings(epochs=2, min_steps=0), settings(epochs=2, min_steps=100)
-    assert with_enough_epochs(few, steps_an_epoch([padded], few)).epochs == 2
-    steps = steps_an_epoch([padded], many)
+    assert with_enough_epochs(few, plan_epoch([padded], few)[1]).epochs == 2
+    _passes, steps = plan_epoch([padded], many)
     many = with_enough_epochs(many, steps)
     assert (many.epochs - 1) * steps < 100 <= many.epochs * steps
-    assert steps_an_epoch([padded], settings(min_steps=0)) < EPOCH_STEPS
+    assert plan_epoch([padded], settings(min_steps=0))[1] < EPOCH_STEPS
     assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch has some batches between its checkpoints"
 
 
