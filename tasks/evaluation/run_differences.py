@@ -124,12 +124,8 @@ def read_tested(run: RunRecord, store: Store) -> tuple[pa.Table, np.ndarray, lis
     names = np.array(Dataset.read(downloaded).labels)
     verdicts = scores.verdicts(decision_rule(run.settings.evaluation, names.tolist()))
     columns = {"hash": hashes, "label": names[scores.labels], "verdict": names[verdicts], "row": np.arange(len(hashes))}
-    given = probability_of(scores.probabilities, scores.labels)
-    return (
-        pa.table(columns | {"given": given, "split": np.full(len(hashes), "test")}),
-        scores.probabilities,
-        names.tolist(),
-    )
+    columns |= {"given": probability_of(scores.probabilities, scores.labels), "split": np.full(len(hashes), "test")}
+    return pa.table(columns), scores.probabilities, names.tolist()
 
 
 def compare_tested(first: RunRecord, second: RunRecord, store: Store) -> dict[str, Any]:
