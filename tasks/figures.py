@@ -11,7 +11,6 @@ from tasks.evaluation.findings import most_confused, worst_mistakes
 from tasks.evaluation.predictions import Scores, decision_rule, read_scores
 from tasks.evaluation.result_files import Training
 from tasks.store.step import step
-from tasks.texts.dataset import Dataset
 from tasks.texts.encoded import read_words
 
 
@@ -26,7 +25,6 @@ def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list
 @step()
 def figures(
     *,
-    downloaded: Path,
     encoded: Path,
     trained: Path,
     scored: Path,
@@ -39,7 +37,7 @@ def figures(
     """Write the figures and findings.json."""
     training, test = Training.read(trained), json.loads((evaluated / METRICS).read_text())["test"]
     network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, selected))
-    names = Dataset.read(downloaded).labels
+    names = [its["label"] for its in test["by_label"]]
     rule = decision_rule(settings, names)
     is_few = len(names) <= plots.MOST_CURVES
     drawn = {
