@@ -135,16 +135,22 @@ def fit_temperature(scores: Scores) -> float:
     return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))
 
 
-def columns_of(scores: Scores) -> dict[str, Any]:
-    """Return the columns label and probability, or with more than two labels the list column probabilities."""
-    if scores.probabilities.ndim == 1:
-        return {"label": scores.labels, "probability": scores.probabilities}
-    rows = pa.FixedSizeListArray.from_arrays(scores.probabilities.reshape(-1), scores.probabilities.shape[1])
-    return {"label": scores.labels, "probabilities": rows}
+def write_scores(folder: Path, split: str, scores: Scores, **columns: Any) -> None:
+    """Write the scores of a split, one row per review, after other columns.
+
+    The columns are label and probability, or with more than two labels the list column probabilities.
+    """
+    columns["label"], its = scores.labels, scores.probabilities
+    if its.ndim == 1:
+        columns["probability"] = its
+    else:
+        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(its.reshape(-1), its.shape[1])
+    pq.write_table(pa.table(columns), folder / f"{split}.parquet", compression="zstd")
 
 
-def scores_in(table: pa.Table) -> Scores:
-    """Return the scores that a table holds in the columns of `columns_of`."""
+def read_scores(folder: Path, split: str) -> Scores:
+    """Read the scores of a split."""
+    table = pq.read_table(folder / f"{split}.parquet")
     labels = table["label"].to_numpy()
     if "probability" in table.column_names:
         return Scores(labels, table["probability"].to_numpy())
@@ -152,29 +158,19 @@ def scores_in(table: pa.Table) -> Scores:
     return Scores(labels, rows.flatten().to_numpy().reshape(len(labels), -1))
 
 
-def write_scores(folder: Path, split: str, scores: Scores) -> None:
-    """Write the scores of a split, one row per review."""
-    pq.write_table(pa.table(columns_of(scores)), folder / f"{split}.parquet", compression="zstd")
-
-
-def read_scores(folder: Path, split: str) -> Scores:
-    """Read the scores of a split."""
-    return scores_in(pq.read_table(folder / f"{split}.parquet"))
-
-
-HELD_OUT = TESTED, LEARNT = "test.parquet", "learnt.parquet"
+HELD_OUT = ("test.parquet", "learnt.parquet")
 
 
 def write_held_out(folder: Path, scores: Scores, reviews: Identities) -> None:
     """Write the scores of the test reviews and the identities of all reviews that were trained on: `HELD_OUT`."""
-    pq.write_table(pa.table({"review": reviews.tested} | columns_of(scores)), folder / TESTED, compression="zstd")
-    pq.write_table(pa.table({"review": reviews.learnt}), folder / LEARNT, compression="zstd")
+    write_scores(folder, "test", scores, review=reviews.tested)
+    pq.write_table(pa.table({"review": reviews.learnt}), folder / HELD_OUT[1], compression="zstd")
 
 
 def read_held_out(folder: Path) -> tuple[Scores, Identities]:
     """Read the scores of the test reviews and their identities."""
-    tested, learnt = (pq.read_table(folder / name) for name in HELD_OUT)
-    return scores_in(tested), Identities(tested["review"].to_numpy(), learnt["review"].to_numpy())
+    tested, learnt = (pq.read_table(folder / name, columns=["review"])["review"].to_numpy() for name in HELD_OUT)
+    return read_scores(folder, "test"), Identities(tested, learnt)
 
 
 def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
