@@ -265,7 +265,6 @@ def train(
     Returns:
         {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each, "arithmetic"}.
     """
-    logger = run_logger()
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
     passes, batches = plan_epoch(texts, settings)
@@ -275,7 +274,7 @@ def train(
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
     ):
         model, history = fit(
-            built / MODEL, texts, held_out, settings, checkpoint, logger.info, advance, phrases, metric
+            built / MODEL, texts, held_out, settings, checkpoint, run_logger().info, advance, phrases, metric
         )
         bare = load_model(built / MODEL)
         learner_of(bare).set_weights(model.get_weights())
