@@ -42,18 +42,22 @@ def side_by_side(*widths: float, height: float = 3.7) -> "tuple[Figure, list[Axe
     return figure, list(axes)
 
 
-def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Figure":
-    """Draw training and validation loss and accuracy by epoch, with the best epoch marked."""
+def plot_epochs(axes: "Axes", history: list[dict[str, Any]], name: str, **style: Any) -> None:
+    """Draw one of the metrics of each epoch as a line."""
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [epoch["epoch"] for epoch in history]
+    axes.plot([epoch["epoch"] for epoch in history], [epoch[name] for epoch in history], "o-", **style)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Figure":
+    """Draw training and validation loss and accuracy by epoch, with the best epoch marked."""
     figure, both = side_by_side(1, 1, height=3.4)
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, [epoch[name] for epoch in history], "o-", color=BLUE, label="training")
-        axes.plot(epochs, [epoch[f"val_{name}"] for epoch in history], "o-", color=ORANGE, label="validation")
+        plot_epochs(axes, history, name, color=BLUE, label="training")
+        plot_epochs(axes, history, f"val_{name}", color=ORANGE, label="validation")
         axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
         axes.set(title=name.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False)
     return figure
 
@@ -61,19 +65,15 @@ def draw_learning_curves(history: list[dict[str, Any]], best_epoch: int) -> "Fig
 def draw_comparison(members: Sequence[dict[str, Any]]) -> "Figure":
     """Draw validation loss and accuracy by epoch, one colour per member and one line per seed."""
     import matplotlib as mpl
-    from matplotlib.ticker import MaxNLocator
 
     shades = mpl.colormaps["tab10"] if len(members) <= 10 else mpl.colormaps["turbo"].resampled(len(members))
     figure, both = side_by_side(1, 1, height=4.0 + 0.22 * -(-len(members) // 3))
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         for place, member in enumerate(members):
             for number, run in enumerate(member["runs"]):
-                epochs = [epoch["epoch"] for epoch in run["history"]]
-                values = [epoch[f"val_{name}"] for epoch in run["history"]]
-                label, color = None if number else member["name"], shades(place)
-                axes.plot(epochs, values, "o-", color=color, alpha=0.85, markersize=4, linewidth=1.4, label=label)
+                style = {"color": shades(place), "label": None if number else member["name"]}
+                plot_epochs(axes, run["history"], f"val_{name}", **style, alpha=0.85, markersize=4, linewidth=1.4)
         axes.set(title=f"{name.capitalize()} on the validation texts", xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles, labels = both[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
