@@ -103,51 +103,42 @@ def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
 def score_file(
     classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
 ) -> dict[str, Any] | None:
-    """Score every row of a file in bounded memory, resuming an interrupted run, under a lock next to the output.
+    """Score every row of a file in bounded memory, under a lock next to the output.
+
+    Each part is kept until all are joined, so an interrupted run resumes.
 
     Returns:
-        The result of `score_rows`, or None if another process has scored this file of a folder meanwhile.
+        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
+        is beyond the limit}; None if another process has scored this file of a folder meanwhile.
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
         if output.exists() and not is_one_table(settings):
             return None
-        return score_rows(classifier, source, output, settings, on_read)
-
-
-def score_rows(
-    classifier: Classifier, source: Path, output: Path, settings: PredictSettings, on_read: OnRead
-) -> dict[str, Any]:
-    """Score every row of a file, keeping each part until all are joined; call it under the output's lock.
-
-    Returns:
-        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
-        is beyond the limit}.
-    """
-    parts = parts_of(output)
-    about = {
-        "model": classifier.name,
-        "model_sha256": classifier.sha256,
-        "dataset": classifier.facts.dataset,
-        "dataset_sha256": classifier.facts.dataset_sha256,
-        "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
-    }
-    options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
-    mark = parts / digest(about | asdict(options) | {"words": settings.explain})
-    with explain_os_errors(output):
-        if parts.exists() and not mark.exists():
-            shutil.rmtree(parts)  # of another input, or another model
-        parts.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-        try:
-            rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
-        except InputError:
-            shutil.rmtree(parts)  # when it is corrected, it is another file
-            raise
-        counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("*.json"))])
-        drift = measure_drift(classifier.facts.reference, counted)
-        join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
-        shutil.rmtree(parts)
+        parts = parts_of(output)
+        about = {
+            "model": classifier.name,
+            "model_sha256": classifier.sha256,
+            "dataset": classifier.facts.dataset,
+            "dataset_sha256": classifier.facts.dataset_sha256,
+            "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
+        }
+        options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
+        mark = parts / digest(about | asdict(options) | {"words": settings.explain})
+        with explain_os_errors(output):
+            if parts.exists() and not mark.exists():
+                shutil.rmtree(parts)  # of another input, or another model
+            parts.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            try:
+                rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
+            except InputError:
+                shutil.rmtree(parts)  # when it is corrected, it is another file
+                raise
+            counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("*.json"))])
+            drift = measure_drift(classifier.facts.reference, counted)
+            join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
+            shutil.rmtree(parts)
     is_beyond = rows >= settings.min_drift_rows and max(drift.values()) > settings.max_drift
     return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
 

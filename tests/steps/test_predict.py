@@ -18,7 +18,7 @@ from flows.predict_flow import predict_flow
 from flows.runners import map_over
 from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import InputError
-from tasks.predict import predict_files, score_batch, score_file, score_rows
+from tasks.predict import predict_files, score_batch, score_file
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
 
@@ -165,13 +165,13 @@ def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_
 
     def count(*arguments):
         scored.append(arguments)
-        return score_rows(*arguments)
+        return score_batch(*arguments)
 
     def another_command_first(*arguments):
         predict_files(ask(inbox, outbox), "", ignore)
         return map_over(*arguments)
 
-    monkeypatch.setattr(tasks.predict, "score_rows", count)
+    monkeypatch.setattr(tasks.predict, "score_batch", count)
     monkeypatch.setattr(flows.predict_flow, "map_over", another_command_first)
     predict_flow(ask(inbox, outbox, model="1", runner="threads"))
     assert len(scored) == 2
