@@ -142,15 +142,13 @@ def accuracy_by_slice(scores: Scores, slices: pa.DictionaryArray, rule: Rule) ->
     is_right = scores.labels == scores.verdicts(rule)
     # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
     order = np.argsort(places, kind="stable")
-    bounds = np.searchsorted(places[order], np.arange(len(slices.dictionary) + 1))
+    bounds = np.searchsorted(places[order], np.arange(-1, len(slices.dictionary) + 1))
     rows = [
         {"value": value} | judge_part(is_right[order[start:stop]])
-        for value, (start, stop) in zip(slices.dictionary.to_pylist(), itertools.pairwise(bounds), strict=True)
+        for value, (start, stop) in zip([None, *slices.dictionary.to_pylist()], itertools.pairwise(bounds), strict=True)
+        if start < stop
     ]
-    rows.sort(key=lambda row: row["accuracy"])
-    if bounds[0]:
-        rows.append({"value": None} | judge_part(is_right[order[: bounds[0]]]))
-    return rows
+    return sorted(rows, key=lambda row: (row["value"] is None, row["accuracy"]))
 
 
 def judge_part(is_right: np.ndarray) -> dict[str, Any]:
