@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
-from tasks.core.files import explain_os_errors, locked
+from tasks.core.files import locked
 from tasks.core.paths import sqlite_address
 from tasks.core.run_settings import Metric, RunSettings
 from tasks.evaluation.selection_metric import as_cost
@@ -117,8 +117,6 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with explain_os_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
     # Two that make the tables at the same time would fail.
     with locked(file.with_suffix(".lock"), str(file)):
         waiting = {"connect_args": {"timeout": WAIT}}
