@@ -63,9 +63,7 @@ def plan_housekeeping(settings: HousekeepingSettings) -> list[StepPlan]:
     ]
 
 
-main = partial(
-    run_flow, housekeeping_flow, HousekeepingSettings, show_inventory, lambda _settings: None, plan_housekeeping
-)
+main = partial(run_flow, housekeeping_flow, HousekeepingSettings, show_inventory, plan=plan_housekeeping)
 
 if __name__ == "__main__":
     raise SystemExit(main())
