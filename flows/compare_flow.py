@@ -69,7 +69,11 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))
-    outcomes = train_members(members, downloaded, settings)
+    calls = [{"member": member, "downloaded": downloaded} for member in members]
+    outcomes = [
+        Outcome(member, [], describe(outcome)) if isinstance(outcome, Exception) else outcome
+        for member, outcome in zip(members, map_over(train_member, calls, settings), strict=True)
+    ]
     folder = compare(settings, downloaded, outcomes, trials)
     if settings.tracking.enabled:
         try:
@@ -82,16 +86,6 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
 def find_members(settings: CompareSettings) -> list[Member]:
     """Return the members that the settings name, with the presets read from their files."""
     return members_of(settings, {name: read_preset(name) for name in settings.presets})
-
-
-def train_members(members: list[Member], downloaded: Artifact, settings: CompareSettings) -> list[Outcome]:
-    """Run all members, one after another or in parallel."""
-    calls = [{"member": member, "downloaded": downloaded} for member in members]
-    outcomes = map_over(train_member, calls, settings)
-    return [
-        Outcome(member, [], describe(outcome)) if isinstance(outcome, Exception) else outcome
-        for member, outcome in zip(members, outcomes, strict=True)
-    ]
 
 
 def plan_comparison(settings: CompareSettings) -> list[StepPlan]:
