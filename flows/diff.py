@@ -18,10 +18,9 @@ from tasks.core.files import explain_os_errors, replace_file
 from tasks.core.paths import check_writable, user_path
 from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri
-from tasks.registry.loading import find_version
+from tasks.registry.loading import find_version, run_of
 from tasks.reporting.pages import render
 from tasks.reporting.screen import console_for
-from tasks.store.inventory import read_runs
 from tasks.store.run_record import RunRecord, read_record
 from tasks.store.shared_store import open_store
 
@@ -91,11 +90,10 @@ def find_record(name: str, registered_model: str | None) -> RunRecord:
     if not name.isdecimal():
         return read_record(name, store)
     version = find_version(name, registered_model, tracking_uri())
-    for folder, metrics in reversed(list(read_runs(store.root))):
-        tracking = (metrics or {}).get("tracking") or {}
-        if (tracking.get("model"), tracking.get("version")) == (version.registered_model, version.number):
-            return read_record(str(folder), store)
-    raise ModelError(f"{version.name}: its run folder is no longer in {store.root / 'runs'}; name another run")
+    folder = run_of(version)
+    if folder is None:
+        raise ModelError(f"{version.name}: its run folder is no longer in {store.root / 'runs'}; name another run")
+    return read_record(str(folder), store)
 
 
 def diff(settings: DiffSettings, flags: Flags) -> int:

@@ -10,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from serving.settings import ServeSettings
-from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, describe
 from tasks.core.layout import METRICS, REPORT
 from tasks.network.bundle import Classifier, open_onnx
-from tasks.registry.loading import FoundVersion, champion_history, find_version, load_version
+from tasks.registry.loading import FoundVersion, champion_history, find_version, load_version, run_of
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
@@ -30,18 +29,6 @@ class LoadedModel:
     found: FoundVersion
     test: dict[str, Any] | None
     report: Path | None
-
-
-def run_of(found: FoundVersion) -> Path | None:
-    """Return the newest run folder in the store that made a registered version, or None."""
-    for metrics in sorted((store_root() / "runs").glob("[!.]*/metrics.json"), reverse=True):
-        try:
-            tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
-        except (OSError, ValueError, AttributeError):
-            continue  # it is damaged: `housekeeping verify` names it
-        if (tracking.get("model"), tracking.get("version")) == (found.registered_model, found.number):
-            return metrics.parent
-    return None
 
 
 def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:

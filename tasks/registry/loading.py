@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS
@@ -19,6 +20,7 @@ from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_database import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
+from tasks.store.inventory import read_runs
 from tasks.store.run_record import take_recorded
 from tasks.store.shared_store import open_store
 
@@ -91,6 +93,16 @@ def find_run(folder: Path) -> FoundVersion:
         return FoundVersion(f"run {folder.name}", packaged["key"], packaged["sha256"], run=folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
+
+
+def run_of(found: FoundVersion) -> Path | None:
+    """Return the newest run folder in the store that made a registered version, or None."""
+    newest: Path | None = None
+    for folder, metrics in read_runs(store_root()):
+        tracking = (metrics or {}).get("tracking") or {}
+        if (tracking.get("model"), tracking.get("version")) == (found.registered_model, found.number):
+            newest = folder
+    return newest
 
 
 def described(version: Any) -> FoundVersion:

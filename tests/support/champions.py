@@ -58,5 +58,6 @@ def write_run_of(store: Path, test: dict[str, Any], report: str) -> None:
     run = store / "runs" / "20261101T000000Z-lucky-cat"
     run.mkdir(parents=True)
     (run / "report.html").write_text(report)
+    (run / "config.json").write_text("{}")
     metrics = {"tracking": {"model": MODEL, "version": 1}, "test": test}
     (run / "metrics.json").write_text(json.dumps(metrics))
