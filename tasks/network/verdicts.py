@@ -41,14 +41,13 @@ def describe_verdict(classifier: Classifier, probabilities: np.ndarray) -> dict[
         "label", the predicted one; "probability", with two labels the positive one's, with more the predicted one's;
         "probabilities", by the label's name; "answered", if the classifier may leave a text unanswered.
     """
-    labels, rule = classifier.facts.labels, classifier.facts.rule
     each = probabilities if probabilities.ndim else np.array([1 - probabilities, probabilities])
-    answered = classifier.are_answered(probabilities[None])
+    row = {name: column[0].as_py() for name, column in verdict_columns(classifier, probabilities[None]).items()}
     return {
-        "label": classifier.label_names(probabilities[None])[0].as_py(),
-        "probability": float(probabilities if len(labels) == 2 else confidence_of(probabilities[None], rule)[0]),
-        "probabilities": dict(zip(labels, each.tolist(), strict=True)),
-    } | ({} if answered is None else {"answered": bool(answered[0])})
+        "label": row["predicted_label"],
+        "probability": row["probability"],
+        "probabilities": dict(zip(classifier.facts.labels, each.tolist(), strict=True)),
+    } | ({"answered": row["answered"]} if "answered" in row else {})
 
 
 def judge_texts(
