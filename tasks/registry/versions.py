@@ -31,46 +31,49 @@ Models: TypeAlias = "MlflowClient | OwnRegistry"
 
 
 class Decision(BaseModel):
-    """A decision on a version, as its tag and metrics.json keep it: the fields that were set."""
+    """A decision on a version, as its tag and metrics.json keep it: the fields that were set.
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    Attributes:
+        decision: champion, challenger or neither.
+        reason: why, in words.
+        against: the champion's version.
+        attempt: which challenger of this champion it is, from 1.
+        reviews: test reviews on which the two were compared.
+        left_out: test reviews that the champion had learnt.
+        metric: of --metric, or accuracy.
+        difference: by which the challenger is better in the metric.
+        ci95: 95% interval of the difference.
+        only_first: reviews that the challenger alone got right.
+        only_second: reviews that the champion alone got right.
+        p_value: one-sided, of McNemar's exact test, or of a paired permutation test if the metric is not accuracy.
+        level: what the p-value had to be below.
+        asked: the settings of the promotion.
+        by: a run, or a person.
+        at: when, in UTC.
+        model: the model's name; metrics.json only.
+        version: the version; metrics.json only.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     decision: Literal["champion", "challenger", "neither"]
-    """champion, challenger or neither"""
     reason: str = ""
-    """why, in words"""
     against: int | None = None
-    """the champion's version"""
     attempt: int | None = None
-    """which challenger of this champion it is, from 1"""
     reviews: int | None = None
-    """test reviews on which the two were compared"""
     left_out: int | None = None
-    """test reviews that the champion had learnt"""
     metric: str | None = None
-    """of --metric, or accuracy"""
     difference: float | None = None
-    """by which the challenger is better in the metric"""
     ci95: tuple[float, float] | None = None
-    """95% interval of the difference"""
     only_first: int | None = None
-    """reviews that the challenger alone got right"""
     only_second: int | None = None
-    """reviews that the champion alone got right"""
     p_value: float | None = None
-    """one-sided, of McNemar's exact test, or of a paired permutation test if the metric is not accuracy"""
     level: float | None = None
-    """what the p-value had to be below"""
     asked: dict[str, Any] | None = None
-    """the settings of the promotion"""
     by: Literal["run", "hand"] | None = None
-    """a run, or a person"""
     at: str | None = None
-    """when, in UTC"""
     model: str | None = None
-    """the model's name; metrics.json only"""
     version: int | None = None
-    """the version; metrics.json only"""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that were set, as JSON values."""
