@@ -80,16 +80,6 @@ class Decision(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def champions(client: Models) -> dict[str, int]:
-    """Return the version of every champion that this project has registered, by the name of its model."""
-    found = {}
-    for model in client.search_registered_models(max_results=1000):
-        version = dict(model.aliases).get(CHAMPION)
-        if version is not None and CONTENT in client.get_model_version(model.name, str(version)).tags:
-            found[model.name] = int(version)
-    return found
-
-
 def model_or_default(client: Models, model: str | None) -> str:
     """Return `model`, or if it is None the one that has a champion; imdb-classifier, if several have one.
 
@@ -100,13 +90,17 @@ def model_or_default(client: Models, model: str | None) -> str:
     """
     if model is not None:
         return model
-    found = champions(client)
+    registered, found = client.search_registered_models(max_results=1000), {}
+    for its in registered:
+        version = dict(its.aliases).get(CHAMPION)
+        if version is not None and CONTENT in client.get_model_version(its.name, str(version)).tags:
+            found[its.name] = version  # another project may have registered the others
     if CASE_STUDY in found:
         return CASE_STUDY
     if len(found) > 1:
         named = ", ".join(f"{name} (version {version})" for name, version in sorted(found.items()))
         raise ModelError(f"several models have a champion: {named}; choose one with --registered-model NAME")
-    names = list(found) or sorted(model.name for model in client.search_registered_models(max_results=1000))
+    names = list(found) or sorted(its.name for its in registered)
     if len(names) != 1:
         raise ModelError(
             "no model has a champion yet: train one with python flows/imdb_flow.py, promote a version with "
