@@ -113,17 +113,13 @@ class Service:
 
     def describe(self) -> dict[str, Any]:
         """Return the response of /model."""
-        now = self.champion.now
-        facts = now.classifier.facts
+        now, facts = self.champion.now, {"labels", "threshold", "dataset", "dataset_sha256"}
         return {
             "name": now.classifier.name,
             "registered_model": now.classifier.registered_model,
             "version": now.found.number,
             "content_sha256": now.found.content,
-            "labels": facts.labels,
-            "threshold": facts.threshold,
-            "dataset": facts.dataset,
-            "dataset_sha256": facts.dataset_sha256,
+            **now.classifier.facts.model_dump(include=facts),
             "test": now.test,
             "champions": self.champion.history,
             "report": f"{self.settings.root_path}/report" if now.report else None,
