@@ -52,14 +52,12 @@ class Counts:
         )
         Gauge("classifier_waiting_texts", "Texts waiting to be scored.", registry=registry).set_function(waiting)
 
-    def set_model(self, gauge: Gauge, model: str | None) -> None:
-        """Set the one model that a gauge, `serves` or `rejects`, names, or none."""
-        gauge.clear()
-        if model:
-            gauge.labels(model).set(1)
-
-    def text(self) -> bytes:
-        """Return all metrics in Prometheus's text format."""
+    def text(self, serves: str, rejected: str | None) -> bytes:
+        """Return all metrics in Prometheus's text format; `serves` and `rejected` are names of models."""
+        for gauge, model in ((self.serves, serves), (self.rejects, rejected)):
+            gauge.clear()
+            if model:
+                gauge.labels(model).set(1)
         return generate_latest(self.registry)
 
 
@@ -71,7 +69,6 @@ class Service:
         self.batcher = Batcher(self.score, BATCH_SIZE, settings.max_waiting)
         self.explaining = asyncio.Semaphore(1)
         self.counts = Counts(lambda: self.batcher.texts_waiting)
-        self.counts.set_model(self.counts.serves, champion.now.classifier.name)
 
     def score(self, texts: list[str], explain: int = 0) -> tuple[str, list[dict[str, Any]]]:
         """Return the model's name and the verdicts, with their `explain` most influential words."""
@@ -104,8 +101,6 @@ class Service:
             await asyncio.sleep(self.settings.look_seconds)
             if await run_in_threadpool(self.champion.look):
                 self.counts.swaps.inc()
-                self.counts.set_model(self.counts.serves, self.champion.now.classifier.name)
-            self.counts.set_model(self.counts.rejects, self.rejected())
 
     def rejected(self) -> str | None:
         """Return the name of the champion that could not be loaded, so that an older model serves; or None."""
@@ -156,8 +151,7 @@ class Service:
             response = JSONResponse({"detail": "internal error; see the log of the service"}, 500)
         for name, value in SAFE.items():
             response.headers.setdefault(name, value)
-        route = request.scope.get("route")
-        path = getattr(route, "path", "other")
+        path = getattr(request.scope.get("route"), "path", "other")
         self.counts.requests.labels(path, response.status_code).inc()
         self.counts.seconds.labels(path).observe(time.perf_counter() - started)
         return response
@@ -219,7 +213,8 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
 
     @app.get("/metrics", summary="Metrics in Prometheus's text format")
     async def metrics() -> Response:
-        return Response(service.counts.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = service.counts.text(champion.now.classifier.name, service.rejected())
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/report", summary="The report of the run that trained the model")
     async def report() -> Response:
