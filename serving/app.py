@@ -13,11 +13,12 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.batching import Batcher, QueueFull
 from serving.champion import Champion
-from serving.requests import PredictRequest, RequestError, read_body, read_request
+from serving.requests import PredictRequest, read_body, read_request
 from serving.settings import ServeSettings
 from tasks.network.verdicts import MAX_STEPS, judge_texts
 
@@ -78,7 +79,7 @@ class Service:
         return classifier.name, judge_texts(classifier, texts, explain, min(MAX_STEPS, 2 * MAX_STEPS // len(texts)))
 
     async def predict(self, request: PredictRequest) -> dict[str, Any]:
-        """Return the response of /predict; raise RequestError if too many texts are waiting."""
+        """Return the response of /predict; raise HTTPException if too many texts are waiting."""
         try:
             if request.explain:
                 # Explaining scores a text once per word, so it runs outside the queue and delays no other request.
@@ -89,7 +90,7 @@ class Service:
             else:
                 name, verdicts = await self.batcher.judge(request.texts)
         except QueueFull:
-            raise RequestError(503, "too many texts are waiting; try again later", Retry_After="1") from None
+            raise HTTPException(503, "too many texts are waiting; try again later", {"Retry-After": "1"}) from None
         for verdict in verdicts:
             self.counts.texts.labels(verdict["label"]).inc()
         predictions = [verdict | {"words": [share._asdict() for share in verdict["words"]]} for verdict in verdicts]
@@ -133,13 +134,13 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def authenticate(self, request: Request) -> None:
-        """Check the bearer token; raise RequestError if one is required and the request has another one or none."""
+        """Check the bearer token; raise HTTPException if one is required and the request has another one or none."""
         token = self.settings.token
         if token is None or request.scope["route"].path in OPEN:
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
-            raise RequestError(401, "a bearer token is required", WWW_Authenticate="Bearer")
+            raise HTTPException(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
 
     async def handle(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         """Handle and count a request; an unexpected error is logged and never shown to the client."""
@@ -220,7 +221,7 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
     async def report() -> Response:
         page = champion.now.report
         if page is None or not page.exists():
-            raise RequestError(404, "the run that trained this model is not in this store")
+            raise HTTPException(404, "the run that trained this model is not in this store")
         return FileResponse(page, media_type="text/html")
 
     @app.get("/", include_in_schema=False)

@@ -13,13 +13,7 @@ from serving.settings import ServeSettings
 from tasks.core.paths import printable
 
 MAX_WORDS = 20
-
-
-class RequestError(HTTPException):
-    """A rejected request: HTTP status, reason, and response headers (Retry_After for Retry-After)."""
-
-    def __init__(self, status: int, detail: str, **headers: str) -> None:
-        super().__init__(status, detail, {name.replace("_", "-"): value for name, value in headers.items()})
+CLOSE = {"Connection": "close"}
 
 
 class PredictRequest(BaseModel):
@@ -34,8 +28,8 @@ class PredictRequest(BaseModel):
 
 
 async def read_body(request: Request, settings: ServeSettings) -> bytes:
-    """Return a request's body; raise RequestError if it is too large, slow or compressed, or the client disconnects."""
-    too_large = RequestError(413, f"the body has more than {settings.max_body} bytes", Connection="close")
+    """Return a request's body; raise HTTPException if it is too large, slow or compressed, or the client has left."""
+    too_large = HTTPException(413, f"the body has more than {settings.max_body} bytes", CLOSE)
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > settings.max_body:
         raise too_large
@@ -48,41 +42,41 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
                     raise too_large
     except TimeoutError:
         reason = f"the body did not arrive within {settings.patience:g} seconds"
-        raise RequestError(408, reason, Connection="close") from None
+        raise HTTPException(408, reason, CLOSE) from None
     except ClientDisconnect:
-        raise RequestError(400, "the body is incomplete", Connection="close") from None
+        raise HTTPException(400, "the body is incomplete", CLOSE) from None
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding not in ("identity", ""):
-        raise RequestError(415, f"the body is compressed ({coding}); send plain JSON", Accept_Encoding="identity")
+        raise HTTPException(415, f"the body is compressed ({coding}); send plain JSON", {"Accept-Encoding": "identity"})
     return bytes(body)
 
 
 def read_request(body: bytes, settings: ServeSettings) -> PredictRequest:
-    """Parse and validate a body; raise RequestError if it is not JSON, does not match the schema or exceeds a limit."""
+    """Read and validate a body; raise HTTPException if it is not JSON, does not match the schema or exceeds a limit."""
     try:
         content = from_json(body.decode(json.detect_encoding(body)))  # without a byte order mark
     except ValueError as error:
-        raise RequestError(400, f"Invalid JSON: {error}") from None
+        raise HTTPException(400, f"Invalid JSON: {error}") from None
     if not isinstance(content, dict):
-        raise RequestError(422, "expected a JSON object with texts")
+        raise HTTPException(422, "expected a JSON object with texts")
     known = PredictRequest.model_fields
     # Pydantic would collect an error for each of a million unknown keys.
     if (unknown := next((name for name in content if name not in known), None)) is not None:
-        raise RequestError(422, f"{printable(unknown[:80])}: is unknown; expected {' and '.join(known)}")
+        raise HTTPException(422, f"{printable(unknown[:80])}: is unknown; expected {' and '.join(known)}")
     try:
         parsed = PredictRequest.model_validate(content)
     except ValidationError as error:
         # Without the input itself: it may be long, and need not be text.
         mistakes = error.errors(include_url=False, include_input=False)
-        raise RequestError(422, "; ".join(map(describe, mistakes))) from None
+        raise HTTPException(422, "; ".join(map(describe, mistakes))) from None
     if len(parsed.texts) > settings.max_texts:
-        raise RequestError(413, f"{len(parsed.texts)} texts; at most {settings.max_texts} per request")
+        raise HTTPException(413, f"{len(parsed.texts)} texts; at most {settings.max_texts} per request")
     for index, text in enumerate(parsed.texts):
         if len(text) > settings.max_characters:
-            raise RequestError(413, f"texts.{index} has {len(text)} characters; at most {settings.max_characters}")
+            raise HTTPException(413, f"texts.{index} has {len(text)} characters; at most {settings.max_characters}")
     characters = sum(map(len, parsed.texts))
     if parsed.explain and characters > settings.max_explained:
-        raise RequestError(413, f"{characters} characters to explain; at most {settings.max_explained} per request")
+        raise HTTPException(413, f"{characters} characters to explain; at most {settings.max_explained} per request")
     return parsed
 
 
