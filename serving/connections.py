@@ -12,19 +12,15 @@ class CountedTransport:
     """A transport that counts the bytes of responses."""
 
     def __init__(self, transport: Any) -> None:
-        self._transport, self._written = transport, 0
+        self._transport, self.written = transport, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Write and count."""
-        self._written += len(data)
+        self.written += len(data)
         self._transport.write(data)
-
-    def count_read(self) -> int:
-        """Return how many bytes are no longer buffered here."""
-        return int(self._written - self._transport.get_write_buffer_size())
 
 
 class LimitedProtocol(H11Protocol):
@@ -69,8 +65,9 @@ class LimitedProtocol(H11Protocol):
         self._reading = self.loop.call_later(self.patience, self._check_reading, before)
 
     def _check_reading(self, before: int) -> None:
-        read = self._counted.count_read()
-        if self.transport.get_write_buffer_size() and read < before + MIN_READ_BYTES:
+        waiting = self.transport.get_write_buffer_size()
+        read = self._counted.written - waiting
+        if waiting and read < before + MIN_READ_BYTES:
             self.transport.abort()
         else:
             self._watch_reading(read)
