@@ -1,29 +1,24 @@
 """`python -m serving`: serve the champion over HTTP until SIGTERM or Ctrl-C."""
 
+from tasks.reporting.command_line import Flags, run_command
+
 import logging
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
 
-from tasks.core import environment
-
-if TYPE_CHECKING:
-    from tasks.reporting.command_line import Flags
-
-    from serving.settings import ServeSettings
-    from tasks.store.fingerprint import StepPlan
+from serving.settings import ServeSettings
+from tasks.core.errors import ServerError
+from tasks.registry.client import tracking_uri
+from tasks.registry.loading import find_version
+from tasks.reporting.screen import show_plans
+from tasks.store.fingerprint import StepPlan
 
 DRAIN_SECONDS = 30
 
 
 def main() -> int:
     """Serve with the settings of the command line; return the exit status."""
-    environment.prepare()
-    from tasks.reporting.command_line import run_command
-
-    from serving.settings import ServeSettings
-
     if sys.argv[0].endswith("__main__.py"):
         sys.argv[0] = "python -m serving"
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -31,17 +26,7 @@ def main() -> int:
     return run_command(serve, ServeSettings)
 
 
-def plan_service(settings: "ServeSettings") -> "list[StepPlan]":
-    """Return which version would be served, and where."""
-    from tasks.registry.client import tracking_uri
-    from tasks.registry.loading import find_version
-    from tasks.store.fingerprint import StepPlan
-
-    found = find_version(settings.model, settings.registered_model, tracking_uri())
-    return [StepPlan("serve", "runs", f"{found.name} at {url_of(settings.host, settings.port)}{settings.root_path}")]
-
-
-def serve(settings: "ServeSettings", flags: "Flags") -> int:
+def serve(settings: ServeSettings, flags: Flags) -> int:
     """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
     A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the
@@ -52,13 +37,12 @@ def serve(settings: "ServeSettings", flags: "Flags") -> int:
     from serving.app import create_app
     from serving.champion import Champion
     from serving.connections import limited_protocol
-    from tasks.registry.client import tracking_uri
-    from tasks.reporting.screen import show_plans
 
     if flags.dry_run:
-        return show_plans(plan_service(settings), as_json=flags.json_)
-    listening = listen(settings.host, settings.port)
-    with listening:
+        name = find_version(settings.model, settings.registered_model, tracking_uri()).name
+        place = f"{url_of(settings.host, settings.port)}{settings.root_path}"
+        return show_plans([StepPlan("serve", "runs", f"{name} at {place}")], as_json=flags.json_)
+    with listen(settings.host, settings.port) as listening:
         champion = Champion(settings, tracking_uri())
         config = uvicorn.Config(
             create_app(settings, champion),
@@ -84,8 +68,6 @@ def url_of(host: str, port: int) -> str:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; raise ServerError if the address is not available."""
-    from tasks.core.errors import ServerError
-
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=1024)
