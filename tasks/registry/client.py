@@ -31,6 +31,7 @@ REMEDIES = {
     429: "try again later, or raise the server's limit",
 }
 CHECK_SECONDS = 10
+EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 
 
 def tracking_uri() -> str | None:
@@ -87,16 +88,10 @@ def find_fault(address: str) -> str | None:
 
     if not address.startswith(("http://", "https://")):
         return None
+    options = {"params": {"max_results": 1}, "max_retries": 0, "timeout": CHECK_SECONDS, "raise_on_status": False}
     try:
-        response = http_request(  # type: ignore[no-untyped-call]
-            get_default_host_creds(address),  # type: ignore[no-untyped-call]
-            "/api/2.0/mlflow/experiments/search",
-            "GET",
-            params={"max_results": 1},
-            max_retries=0,
-            timeout=CHECK_SECONDS,
-            raise_on_status=False,
-        )
+        credentials = get_default_host_creds(address)  # type: ignore[no-untyped-call]
+        response = http_request(credentials, EXPERIMENTS, "GET", **options)  # type: ignore[no-untyped-call]
         if response.status_code == HTTPStatus.OK and "experiments" in response.json():
             return None
     except MlflowException as error:
