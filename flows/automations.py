@@ -62,14 +62,6 @@ def replace_automations(kind: str, **options: Any) -> None:
             automation.create()
 
 
-def webhook_block(address: str) -> CustomWebhookNotificationBlock:
-    """Return the block that posts to a webhook, with the address as its secret."""
-    text = {"text": "{{subject}}: {{body}}"}
-    return CustomWebhookNotificationBlock(
-        name="imdb-pipeline", url="{{address}}", method="POST", json_data=text, secrets={"address": address}
-    )
-
-
 def printable_webhook(address: str) -> str:
     """Return the part of a webhook's address that may be printed; raise InputError if it is missing or invalid."""
     try:
@@ -102,7 +94,11 @@ def set_up(automations: str, address: str) -> int:
         print("Runs whose process or machine is gone start again by themselves")
     else:
         site = printable_webhook(address)
-        block = webhook_block(address).save("imdb-pipeline", overwrite=True)
+        text = {"text": "{{subject}}: {{body}}"}
+        webhook = CustomWebhookNotificationBlock(
+            name="imdb-pipeline", url="{{address}}", method="POST", json_data=text, secrets={"address": address}
+        )
+        block = webhook.save("imdb-pipeline", overwrite=True)
         replace_automations("notifications", block_document_id=block)
         print(f"The webhook at {site} is called when a run fails and when a model becomes the champion")
     return 0
