@@ -40,9 +40,4 @@ def main() -> int:
         return 2
     module, _about = COMMANDS[word]
     sys.argv[:2] = [f"{PROGRAM} {word}", *(["--dry-run"] if word == "why" else [])]
-    if word == "predict":
-        from flows.predict_texts import main as score_without_prefect
-
-        if (status := score_without_prefect()) is not None:
-            return status
     return int(import_module(module).main())

@@ -4,7 +4,7 @@ from tasks.reporting.command_line import Parser, exit_status, parse_flags, refus
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,34 +52,26 @@ def decode_line(line: bytes, number: int) -> str:
         ) from error
 
 
-def score_texts(settings: PredictSettings, texts: list[str], *, as_json: bool) -> int:
-    """Print the verdict on each text."""
-    classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
-    for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
-        if as_json:
-            print_line(text, verdict, explained=bool(settings.explain))
-        else:
-            show_prediction(verdict)
-    return 0
-
-
 def print_line(text: str, verdict: dict[str, Any], *, explained: bool) -> None:
     """Print a text and its verdict as a line of JSON."""
     words = [share._asdict() for share in verdict.pop("words")]
     print(json.dumps({"text": text} | verdict | ({"words": words} if explained else {}), ensure_ascii=False))
 
 
-def score_lines(settings: PredictSettings, stream: BinaryIO) -> int:
-    """Print a JSON line with the text and its verdict for each line of `stream`."""
+def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_json: bool) -> int:
+    """Print the verdict on each text, once its batch is scored; as JSON with the text."""
     classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
-    for texts in read_lines(stream):
+    for texts in batches:
         for text, verdict in zip(texts, judge_texts(classifier, texts, settings.explain), strict=True):
-            print_line(text, verdict, explained=bool(settings.explain))
+            if as_json:
+                print_line(text, verdict, explained=bool(settings.explain))
+            else:
+                show_prediction(verdict)
         print(end="", flush=True)
     return 0
 
 
-def main() -> int | None:
+def score_without_prefect() -> int | None:
     """Score the texts or the lines that the command line gives; return the exit status, or None if it does not."""
     if "--dry-run" in sys.argv[1:]:
         return None
@@ -93,8 +85,10 @@ def main() -> int | None:
     except PipelineError as error:
         return refuse(program, error)
     if settings.text is not None:
-        texts = texts or [settings.text.get_secret_value()]  # IMDB_TEXT
-        return exit_status(program, lambda: score_texts(settings, texts, as_json=parsed.json_))
-    if settings.input == STDIN:
-        return exit_status(program, lambda: score_lines(settings, sys.stdin.buffer))
-    return None
+        batches: Iterable[list[str]] = [texts or [settings.text.get_secret_value()]]  # IMDB_TEXT
+    elif settings.input == STDIN:
+        batches = read_lines(sys.stdin.buffer)
+    else:
+        return None
+    as_json = parsed.json_ or settings.text is None
+    return exit_status(program, lambda: score_texts(settings, batches, as_json=as_json))
