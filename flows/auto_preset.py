@@ -134,10 +134,7 @@ class Auto:
             predicted = max(predicted, self.tried[-1]["seconds"])
 
 
-@flow("imdb-pipeline-search")
-def search_flow(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, Any]]:
-    """Run the trials that are missing, and return all."""
-    return search(settings, downloaded)
+search_flow = flow("imdb-pipeline-search")(search)
 
 
 @flow("imdb-pipeline-linear")
