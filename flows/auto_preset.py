@@ -154,25 +154,26 @@ def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
 
 def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
     """Return when each stage runs, and the first of its steps that is not cached."""
-    networks = preset_settings(settings)
-    stages: dict[str, list[StepPlan]] = {}
-    with planning() as stages["linear"]:
-        fit_linear(networks["fast"], downloaded)
-    for stage, network in networks.items():
-        with planning() as stages[stage]:
-            train_trial(network, downloaded)
-    limit = "if the time allows {:g} times that of {}"
-    when = {"linear": "always", "fast": limit.format(FAST_BY_LINEAR, "linear")}
-    when |= {"tuned": limit.format(TUNED_BY_FAST, "fast")} | (
-        {"fast": "always"} if settings.candidates == "network" else {}
-    )
-    plans = []
-    for stage, steps in stages.items():
-        todo = [plan for plan in steps if plan.status != "cached"]
-        status, why = (todo[0].status, f"; {todo[0].step}: {todo[0].cause}") if todo else ("cached", "")
-        plans.append(StepPlan(stage, status, when[stage] + why, todo[0].causes if todo else ()))
-    plans.append(StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left"))
-    return [*plans, StepPlan("refit", "unknown", "if validation takes training texts, and the time allows it")]
+    networks, limit = preset_settings(settings), "if the time allows {:g} times that of {}"
+    fast = "always" if settings.candidates == "network" else limit.format(FAST_BY_LINEAR, "linear")
+    tuned = limit.format(TUNED_BY_FAST, "fast")
+    return [
+        plan_stage("linear", "always", lambda: fit_linear(networks["fast"], downloaded)),
+        plan_stage("fast", fast, lambda: train_trial(networks["fast"], downloaded)),
+        plan_stage("tuned", tuned, lambda: train_trial(networks["tuned"], downloaded)),
+        StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left"),
+        StepPlan("refit", "unknown", "if validation takes training texts, and the time allows it"),
+    ]
+
+
+def plan_stage(stage: str, when: str, run: Callable[[], Artifact]) -> StepPlan:
+    """Return when a stage runs, and the first of its steps that is not cached."""
+    with planning() as plans:
+        run()
+    todo = next((plan for plan in plans if plan.status != "cached"), None)
+    if todo is None:
+        return StepPlan(stage, "cached", when)
+    return StepPlan(stage, todo.status, f"{when}; {todo.step}: {todo.cause}", todo.causes)
 
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
