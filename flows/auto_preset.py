@@ -62,11 +62,9 @@ class Auto:
 
     def best(self, *, network: bool = False) -> dict[str, Any]:
         """Return the best stage, or the best that trained a network; the earliest of equal ones."""
-        finished = (its for its in self.tried if its["value"] is not None)
-        return min(
-            (its for its in finished if not network or its["stage"] in self.networks),
-            key=lambda its: as_cost(self.metric, its["value"]),
-        )
+        stages = [*self.networks, *([] if network else ["linear"])]
+        finished = [its for its in self.tried if its["value"] is not None and its["stage"] in stages]
+        return min(finished, key=lambda its: as_cost(self.metric, its["value"]))
 
     def reason_to_skip(self, predicted: float) -> str | None:
         """Return why a stage of so many predicted seconds is not run, or None."""
