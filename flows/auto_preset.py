@@ -14,7 +14,7 @@ from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, PipelineError, TrainingError
 from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
-from tasks.evaluation.comparison import found_member, members_of
+from tasks.evaluation.comparison import found_member
 from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
@@ -25,6 +25,7 @@ from tasks.store.shared_store import open_store
 from tasks.store.step import flow, planning, run_logger
 
 PRESETS = ("fast", "tuned")
+CHOSEN = ("model", "phrases", "training")  # the sections of the settings that a preset decides
 FAST_BY_LINEAR = 4.0  # the ratio of their seconds, which both grow with the rows and words
 TUNED_BY_FAST = 3.0  # the ratio of their seconds; up to 6 with many long texts, when tuned may be stopped
 SEARCH = (
@@ -176,23 +177,19 @@ def plan_stage(stage: str, when: str, run: Callable[[], Artifact]) -> StepPlan:
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:
     """Return the settings of each preset on the texts of a run, prepared and validated as the run says."""
-    shared = settings.model_dump() | {"cells": None, "presets": PRESETS, "auto": {}}
+    shared = settings.model_dump(include=set(RunSettings.model_fields) - {*CHOSEN, "auto"})
     shared["evaluation"]["metric"] = settings.evaluation.metric or "accuracy"
-    members = members_of(CompareSettings.model_validate(shared), {name: read_preset(name) for name in PRESETS})
+    presets = {name: read_preset(name) for name in PRESETS}
     return {
-        name: its.runs[0].model_copy(update={"data": settings.data}) for name, its in zip(PRESETS, members, strict=True)
+        name: RunSettings.model_validate(shared | {section: preset.get(section, {}) for section in CHOSEN})
+        for name, preset in presets.items()
     }
 
 
 def check_auto(settings: RunSettings) -> None:
     """Refuse settings that the stages choose themselves."""
-    default = RunSettings()
-    given = [
-        f"{section}.{name}"
-        for section in ("model", "phrases", "training")
-        for name, value in getattr(settings, section)
-        if value != getattr(getattr(default, section), name)
-    ]
+    chosen = settings.model_dump(include=set(CHOSEN), exclude_defaults=True)
+    given = [f"{section}.{name}" for section, fields in chosen.items() for name in fields]
     if settings.auto.minutes and given:
         raise InputError(
             f"--preset auto chooses the network and its training, so {', '.join(given)} cannot be set; leave that out, "
