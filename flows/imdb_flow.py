@@ -193,12 +193,8 @@ def train_flow(settings: TrainSettings) -> tuple[Path, str | None]:
     """
     # Now, because "latest" names this run once it has ended.
     like = str(read_record(settings.like, open_store()).folder) if settings.like else None
-    return imdb_flow(without_like(settings)), like
-
-
-def without_like(settings: TrainSettings) -> RunSettings:
-    """Return the settings that config.json has."""
-    return RunSettings.model_validate(settings.model_dump(include=set(RunSettings.model_fields)))
+    own = settings.model_dump(include=set(RunSettings.model_fields))
+    return imdb_flow(RunSettings.model_validate(own)), like
 
 
 def check_train(settings: TrainSettings) -> None:
@@ -208,7 +204,7 @@ def check_train(settings: TrainSettings) -> None:
     if not settings.like or settings.anyway:
         return
     with planning(read_record(settings.like, open_store()).artifacts) as plans:
-        run_steps(without_like(settings))
+        run_steps(settings)
     if changed := [f"{plan.step}: {plan.cause}" for plan in plans if plan.status != "cached"]:
         summary = f"--like {settings.like}: something differs from that run; --anyway repeats it nevertheless"
         raise InputError("\n  ".join([summary, *changed]))
@@ -225,12 +221,7 @@ def show_trained(trained: tuple[Path, str | None]) -> int:
     return show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached) or status
 
 
-def plan_train(settings: TrainSettings) -> list[StepPlan]:
-    """Return what `train_flow` would do."""
-    return plan_run(without_like(settings))
-
-
-main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_train)
+main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_run)
 
 if __name__ == "__main__":
     raise SystemExit(main())
