@@ -57,9 +57,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
     uri = check_tracking(settings)
-    downloaded, auto = None, None
+    downloaded, auto = download_dataset(settings.data), None
     if settings.auto.minutes:
-        downloaded = download_dataset(settings.data)
         settings, auto = choose_settings(settings, settings.auto.minutes, downloaded)
     artifacts = run_steps(settings, downloaded)
     tracking, promotion = track_and_promote(settings, artifacts, uri)
