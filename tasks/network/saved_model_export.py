@@ -110,36 +110,26 @@ def make_module(classifier: KerasClassifier) -> "tf.Module":
 
     encode, table = encode_in_graph(classifier)
     network, facts = classifier.network, classifier.facts
-    maxlen, bucketing = facts.maxlen, facts.bucketing
+    maxlen, narrowest = facts.maxlen, min(BUCKET_WIDTH, facts.maxlen) if facts.bucketing else facts.maxlen
     outputs, names = int(network.output_shape[-1]), tf.constant(facts.labels)
 
     def serve(texts: "tf.Tensor") -> dict[str, "tf.Tensor"]:
         ids = encode(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         rounded = -(-lengths // BUCKET_WIDTH) * BUCKET_WIDTH
-        narrowest = min(BUCKET_WIDTH, maxlen)
-        padded_lengths = tf.clip_by_value(rounded, narrowest if bucketing else maxlen, maxlen)
+        padded_lengths = tf.clip_by_value(rounded, narrowest, maxlen)
         right = ids.to_tensor(shape=(None, maxlen))
         if facts.padding == "pre":
             # Rotate each row so that its words are at the end.
             columns = (tf.range(maxlen)[None, :] - (maxlen - lengths)[:, None]) % maxlen
             right = tf.gather(right, columns, batch_dims=1)
-        buckets, _places = tf.unique(padded_lengths)
-
-        def score_bucket(number: "tf.Tensor", scores: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-            length = buckets[number]
+        scores = tf.zeros((tf.size(lengths), outputs))
+        for length in tf.unique(padded_lengths)[0]:
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             rows = tf.cast(tf.where(padded_lengths == length), tf.int32)
             tokens = tf.gather(right, rows[:, 0])
             tokens = tokens[:, maxlen - length :] if facts.padding == "pre" else tokens[:, :length]
-            scored = network(tokens, training=False)
-            return number + 1, tf.tensor_scatter_nd_update(scores, rows, scored)
-
-        _number, scores = tf.while_loop(
-            lambda number, _scores: number < tf.size(buckets),
-            score_bucket,
-            (tf.constant(0), tf.zeros((tf.size(lengths), outputs))),
-            parallel_iterations=1,
-        )
+            scores = tf.tensor_scatter_nd_update(scores, rows, network(tokens, training=False))
         if outputs == 1:
             positive = scores[:, 0]
             confidence = tf.where(positive >= facts.threshold, positive, 1 - positive)
