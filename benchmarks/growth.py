@@ -25,7 +25,7 @@ def write_texts(data: Path, reviews: int | None, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from benchmarks.texts import spell
+    from benchmarks.imdb_texts import spell
 
     tables = []
     for split in ("train", "test"):
@@ -67,7 +67,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         pad.function(encoded=folder / "encode", settings=PadSettings(), folder=target)
     elif step == "score":
         from tasks.build import make_model
-        from tasks.evaluation.result_files import Epoch, write_training
+        from tasks.evaluation.training_history import Epoch, write_training
         from tasks.network.keras_files import save_model
         from tasks.score import score
 
@@ -104,7 +104,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
 def write_choice(folder: Path) -> None:
     """Write what the step `select` writes when only the network is considered."""
-    from tasks.evaluation.result_files import CandidateMetrics, Candidates
+    from tasks.evaluation.training_history import CandidateMetrics, Candidates
 
     value = CandidateMetrics(value=0, log_loss=0)
     Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(folder)
@@ -118,7 +118,7 @@ def peak_memory() -> float:
 
 def measure(data: Path, reviews: int | None, scratch: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Return seconds and peak memory by step and factor."""
-    from tasks.texts.dataset import Dataset
+    from tasks.texts.dataset_info import Dataset
 
     figures: dict[str, dict[str, dict[str, float]]] = {step: {} for step in STEPS}
     write_texts(data, reviews, scratch / "once.parquet")

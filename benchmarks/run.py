@@ -73,8 +73,8 @@ class Figures:
 
 def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures, scratch: Path) -> None:
     """Time the steps in this process, alternating between plain script and pipeline."""
-    from benchmarks import case_study
-    from benchmarks.texts import spell, word_ranks
+    from benchmarks import plain_keras
+    from benchmarks.imdb_texts import spell, word_ranks
     from tasks.build import make_model
     from tasks.core.run_settings import EvaluationSettings, ModelSettings, TrainingSettings
     from tasks.network.onnx_export import write_network
@@ -84,22 +84,22 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
     start_tensorflow()
     training, evaluation = TrainingSettings(), EvaluationSettings()
-    model = make_model(ModelSettings(), case_study.NUM_WORDS)
+    model = make_model(ModelSettings(), plain_keras.NUM_WORDS)
     compile_model(model, training, steps=1)  # the learning rate is constant, so the number of steps does not matter
-    plain_model = case_study.make_model()
+    plain_model = plain_keras.make_model()
     texts, ranks = spell(data, "test")[0][:reviews].to_pylist(), word_ranks(data)
     download = link_download(data, scratch)
 
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", flush=True)
         folder = scratch / f"round-{number}"
-        plain_load, arrays = timed(case_study.load_and_pad, data)
+        plain_load, arrays = timed(plain_keras.load_and_pad, data)
         x_train, y_train, x_test, y_test = (part[:reviews] for part in arrays)
         figures.add("prepare", plain_load, timed(prepare, download, reviews, folder)[0])
         seconds, (train, validation, test) = timed(load, folder)
         figures.add("load", plain_load, seconds)
 
-        options = {"batch_size": case_study.BATCH_SIZE, "validation_split": 0.2, "verbose": 0}
+        options = {"batch_size": plain_keras.BATCH_SIZE, "validation_split": 0.2, "verbose": 0}
         plain, _ = timed(plain_model.fit, x_train, y_train, **options)
         seconds, _ = timed(fit_epoch, model, train, validation, training, number + 1)
         if number:  # the first epoch includes tracing the graph
@@ -109,7 +109,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
         network = folder / NETWORK
         write_network(model, LABELS, network)  # the step `score` does this once per model
         figures.add("evaluate", plain, timed(evaluate, network, test, evaluation)[0])
-        plain, by_plain = timed(case_study.predict_texts, plain_model, texts, ranks)
+        plain, by_plain = timed(plain_keras.predict_texts, plain_model, texts, ranks)
         seconds, by_pipeline = timed(predict_texts, network, texts, folder)
         figures.add("predict", plain, seconds)
         assert by_plain.shape == by_pipeline.shape == (len(texts),)
@@ -117,7 +117,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
 def link_download(data: Path, scratch: Path) -> Path:
     """Return a folder like the output of the step `download`."""
-    from tasks.texts.dataset import Dataset
+    from tasks.texts.dataset_info import Dataset
 
     download = scratch / "download"
     download.mkdir()
@@ -222,7 +222,7 @@ def compare_processes(
     for number in range(rounds):
         print(f"whole runs, round {number + 1} of {rounds}", flush=True)
         seed = str(113 + number)
-        script = [sys.executable, str(HERE / "case_study.py"), "--data", str(data), "--epochs", str(epochs)]
+        script = [sys.executable, str(HERE / "plain_keras.py"), "--data", str(data), "--epochs", str(epochs)]
         plain, plain_memory, printed = run_process(
             [*script, "--seed", seed, *(["--reviews", str(reviews)] if reviews else [])], clean
         )

@@ -26,7 +26,7 @@ def run_plain(data: Path, seed: int, environment: dict[str, str]) -> float:
     """Return the wall seconds of the plain script's five epochs."""
     from benchmarks.run import run_process
 
-    script = [sys.executable, str(HERE / "case_study.py"), "--data", str(data), "--seed", str(seed)]
+    script = [sys.executable, str(HERE / "plain_keras.py"), "--data", str(data), "--seed", str(seed)]
     return run_process(script, environment)[0]
 
 

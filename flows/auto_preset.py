@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.trials import search, train_trial, trial_flow
+from flows.training import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, PipelineError, TrainingError
 from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
 from tasks.encode import encode
-from tasks.evaluation.comparison import found_member
+from tasks.evaluation.comparison_members import found_member
 from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure

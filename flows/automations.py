@@ -32,7 +32,7 @@ from prefect.settings import PREFECT_API_URL
 from tasks.core.environment import PROJECT
 from tasks.core.errors import InputError
 from tasks.core.paths import printable_url
-from tasks.reporting.preflight import check_address
+from tasks.reporting.prefect_server import check_address
 
 AUTOMATIONS = PROJECT / "deploy" / "automations.yaml"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from flows.trials import search
+from flows.training import search
 from tasks.compare import compare, track_comparison
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.run_settings import RunSettings
-from tasks.evaluation.comparison import Member, MemberRun, Outcome, found_member, members_of
+from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_search import best_trial, read_search
 from tasks.reporting.screen import show_comparison
 from tasks.store.artifact import Artifact

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.auto_preset import check_auto, choose_settings, plan_stages
 from flows.diff import show_repetition
-from flows.trials import train_network
+from flows.training import train_network
 from tasks.baseline import baseline
 from tasks.core.command_settings import TrainSettings
 from tasks.core.data_settings import DataSettings, SourceSettings
@@ -29,12 +29,12 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
-from tasks.reporting.progress import tag_flow_run
+from tasks.reporting.prefect_ui import tag_flow_run
 from tasks.reporting.screen import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.select import select
-from tasks.slice_tests import slice_tests
+from tasks.slices import slices
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
@@ -115,7 +115,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         considered=considered,
         calibrate=evaluation.calibrate,
     )
-    sliced = slice_tests(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
+    sliced = slices(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
     evaluated = evaluate(
         downloaded=downloaded,
         padded=padded,

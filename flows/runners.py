@@ -10,7 +10,7 @@ from typing import Any
 from tasks.core.command_settings import RunnerSettings
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
-from tasks.core.orphan_cleanup import start_watchdog
+from tasks.core.process_watchdog import start_watchdog
 from tasks.store.inventory import announce_use
 from tasks.store.step import Deferred, run_logger
 

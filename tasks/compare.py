@@ -12,13 +12,21 @@ from tasks.core.files import digest, written_as_newest
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, COMPARISONS, CONFIG, FIGURES, METRICS
 from tasks.core.provenance import describe_machine, describe_versions
 from tasks.core.run_settings import RunSettings, TrackingSettings
-from tasks.evaluation.comparison import Outcome, chosen_run, compare_pairs, cost_of, shared_settings, summarise_runs
+from tasks.evaluation.comparison_members import (
+    Outcome,
+    chosen_run,
+    compare_pairs,
+    cost_of,
+    shared_settings,
+    summarise_runs,
+)
 from tasks.evaluation.plots import draw_comparison, save_figure
 from tasks.evaluation.predictions import decision_rule, read_scores
-from tasks.evaluation.result_files import Training
 from tasks.evaluation.selection_metric import as_cost
+from tasks.evaluation.training_history import Training
 from tasks.registry.client import describe_run, experiment_id, flatten, registry
-from tasks.reporting.pages import read_figures, render, show_comparison_in_prefect
+from tasks.reporting.pages import read_figures, render
+from tasks.reporting.prefect_ui import show_comparison_in_prefect
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
 from tasks.store.run_record import TRACK, StepEntry, log_step
 from tasks.store.shared_store import open_store

@@ -9,7 +9,7 @@ import numpy as np
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import write_groups

@@ -11,9 +11,9 @@ from tasks.core.layout import METRICS
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import metrics
 from tasks.evaluation.predictions import Calibration, decision_rule, divide_logits, read_scores
-from tasks.evaluation.result_files import Candidates
+from tasks.evaluation.selection_metric import Candidates
 from tasks.store.step import run_logger, step
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_original_labels
 from tasks.texts.groups import read_slices
 from tasks.texts.padded import PaddedFile, padded_file

@@ -9,7 +9,7 @@ from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import plots
 from tasks.evaluation.findings import most_confused, worst_mistakes
 from tasks.evaluation.predictions import Scores, decision_rule, read_scores
-from tasks.evaluation.result_files import Training
+from tasks.evaluation.training_history import Training
 from tasks.store.step import step
 from tasks.texts.encoded import read_words
 

@@ -13,7 +13,7 @@ from tasks.core.layout import LABEL_EXAMPLES, LABEL_ISSUES
 from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.predictions import Scores, by_label, read_scores
 from tasks.store.step import step
-from tasks.texts.dataset import TEXTS, Dataset
+from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.downloaded import groups_of, read_labels, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.shuffle import order_texts

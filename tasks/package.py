@@ -10,11 +10,12 @@ from tasks.core.run_settings import PackageSettings, ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.model_card import write_card
 from tasks.evaluation.predictions import decision_rule
-from tasks.evaluation.result_files import Candidates, Training
+from tasks.evaluation.selection_metric import Candidates
+from tasks.evaluation.training_history import Training
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.encoded import Encoding, read_split, read_vocabulary
 from tasks.texts.padded import SPLITS, PaddedFile, padded_file
 from tasks.texts.sources.imdb import NPZ_SHA256

@@ -21,11 +21,11 @@ from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
 from tasks.registry.loading import load_classifier
-from tasks.reporting.progress import Advance, announce_drift, showing_progress
+from tasks.reporting.prefect_ui import Advance, announce_drift, showing_progress
 from tasks.store.step import run_logger, task
 from tasks.texts.padded import words_kept
 from tasks.texts.sources.layouts import hash_files, label_folders, name_in
-from tasks.texts.tables.columns import ReadOptions, texts_of
+from tasks.texts.tables.read_options import ReadOptions, texts_of
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.text_folder import FILE_NAME

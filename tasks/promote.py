@@ -10,10 +10,10 @@ from tasks.core.run_settings import Metric, PromotionSettings
 from tasks.registry import contest, versions
 from tasks.registry.client import registry
 from tasks.registry.loading import champion_history, described, fetch_bundle, has_files, reader
-from tasks.registry.local_database import own_registry
+from tasks.registry.local_registry import own_registry
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
-from tasks.reporting.progress import announce_champion
+from tasks.reporting.prefect_ui import announce_champion
 from tasks.store.artifact import Artifact
 from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store

@@ -10,9 +10,10 @@ from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.provenance import describe_machine, describe_versions
 from tasks.core.run_settings import RunSettings
-from tasks.evaluation.result_files import Training
+from tasks.evaluation.training_history import Training
 from tasks.registry.client import registry
-from tasks.reporting.pages import read_figures, render, show_in_prefect
+from tasks.reporting.pages import read_figures, render
+from tasks.reporting.prefect_ui import show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
 from tasks.store.run_record import read_record, steps_of, take_recorded
 from tasks.store.shared_store import open_store

@@ -7,12 +7,12 @@ import numpy as np
 
 from tasks.core.run_settings import ScoringSettings
 from tasks.evaluation.predictions import Calibration, Scores, fit_temperature, write_scores
-from tasks.evaluation.result_files import Training
+from tasks.evaluation.training_history import Training
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK, Scorer, onnx_scorer
 from tasks.store.step import step
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.padded import PaddedFile, padded_file
 
 

@@ -15,13 +15,12 @@ from tasks.evaluation.predictions import (
     read_scores,
     write_scores,
 )
-from tasks.evaluation.result_files import CandidateMetrics, Candidates
-from tasks.evaluation.selection_metric import measure, standard_errors
+from tasks.evaluation.selection_metric import CandidateMetrics, Candidates, measure, standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK
 from tasks.store.step import run_logger, step
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 
 SPLITS = ("test", "validation")
 

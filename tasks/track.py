@@ -11,11 +11,12 @@ from tasks.core.layout import CARD, METRICS
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.predictions import HELD_OUT, decision_rule, read_scores, write_held_out
-from tasks.evaluation.result_files import Candidates, Training
+from tasks.evaluation.selection_metric import Candidates
+from tasks.evaluation.training_history import Training
 from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
 from tasks.registry.loading import has_files
-from tasks.registry.local_database import own_registry
+from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
@@ -23,7 +24,7 @@ from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hash
 from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 
 if TYPE_CHECKING:

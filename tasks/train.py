@@ -11,14 +11,14 @@ import numpy as np
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.run_settings import Metric, TrainingSettings
 from tasks.evaluation.predictions import Scores
-from tasks.evaluation.result_files import Epoch, best_epoch, write_training
 from tasks.evaluation.selection_metric import as_cost, measure
+from tasks.evaluation.training_history import Epoch, best_epoch, write_training
 from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, open_checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.tensorflow_setup import arithmetic, training_device
-from tasks.reporting.progress import Advance, showing_progress
+from tasks.reporting.prefect_ui import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
 from tasks.store.shared_store import open_store

@@ -34,7 +34,7 @@ from tasks.core import environment  # noqa: E402
 
 environment.prepare([])
 
-from tasks.registry import local_database  # noqa: E402
+from tasks.registry import local_registry  # noqa: E402
 from tasks.store.bucket import Bucket  # noqa: E402
 from tasks.store.inventory import DAY  # noqa: E402
 from tasks.store.store import MANIFEST, Store  # noqa: E402
@@ -70,15 +70,15 @@ def old_store(store: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def copied_registry():
     """Every new store has a copy of one database that MLflow has created, which takes seconds."""
-    create = local_database.create_tables
+    create = local_registry.create_tables
 
     def copy(path: Path) -> None:
         shutil.copy(made_once("mlflow.db", create), path)
         with closing(sqlite3.connect(path)) as database, database:
-            database.execute("UPDATE experiments SET artifact_location = ?", (f"{local_database.own_artifacts()}/0",))
+            database.execute("UPDATE experiments SET artifact_location = ?", (f"{local_registry.own_artifacts()}/0",))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_database, "create_tables", copy)
+        patch.setattr(local_registry, "create_tables", copy)
         yield
 
 

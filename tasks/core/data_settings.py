@@ -153,7 +153,7 @@ class OrderSettings(Settings):
 
 
 class SlicedDataSettings(OrderSettings, SourceSettings):
-    """What `slice_tests` reads of the data's settings."""
+    """What `slices` reads of the data's settings."""
 
 
 class EncodeSettings(OrderSettings):

@@ -149,7 +149,7 @@ class MetricsSettings(ThresholdSettings):
 
 
 class SliceSettings(Settings):
-    """Groups of test texts to evaluate separately: what `slice_tests` reads."""
+    """Groups of test texts to evaluate separately: what `slices` reads."""
 
     slice_column: str | None = Field(None, min_length=1)
     """your texts: also report the accuracy by value of this column, such as a film (none: do not)"""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data_checks.checked_texts import PLACES
+from tasks.data_checks.tokenised_texts import PLACES
 from tasks.evaluation.drift import LENGTH_BINS, stability_index
 from tasks.texts.downloaded import ROWS_PER_PART
 from tasks.texts.near_duplicates import find_near_pairs, first_of_cluster, pair_words, sign_texts

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
-from tasks.evaluation.result_files import Candidates
-from tasks.evaluation.selection_metric import as_cost
+from tasks.evaluation.selection_metric import Candidates, as_cost
 from tasks.texts.downloaded import take_rows
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.core.run_settings import ThresholdSettings
-from tasks.texts.dataset import JsonFile, label_dtype
+from tasks.texts.dataset_info import JsonFile, label_dtype
 from tasks.texts.downloaded import Identities
 
 # How probabilities become labels: the threshold of two labels, or of more the (predicted, true) costs of mistakes.

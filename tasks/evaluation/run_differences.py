@@ -14,7 +14,7 @@ from tasks.evaluation.selection_metric import compare_metric, missing_labels
 from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import hash_split, identify_texts, iterate_texts, read_labels
 from tasks.texts.shuffle import SHUFFLED
 

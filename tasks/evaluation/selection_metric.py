@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from statistics import mean
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel
 
 from tasks.core.run_settings import Metric
 from tasks.evaluation.predictions import probability_of
+from tasks.texts.dataset_info import JsonFile
 
 ROUNDS, SEED = 4_999, 113
 FEW_SWAPS = 10  # fewer say little about a p-value (Knijnenburg, Wessels, Reinders and Shmulevich, 2009)
@@ -138,3 +140,22 @@ def compare_metric(
         "ci95": np.quantile(drawn, [0.025, 0.975]).tolist(),
         "p_value": p_value,
     }
+
+
+class CandidateMetrics(BaseModel):
+    """A candidate on the validation texts."""
+
+    value: float
+    log_loss: float
+
+
+class Candidates(JsonFile):
+    """What the step `select` writes: which model is packaged, and why."""
+
+    FILE = "candidates.json"
+
+    considered: Literal["best", "network"]
+    chosen: Literal["linear", "network"]
+    metric: str
+    network: CandidateMetrics
+    linear: CandidateMetrics

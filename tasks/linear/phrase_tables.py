@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import DataError
-from tasks.texts.dataset import JsonFile
+from tasks.texts.dataset_info import JsonFile
 from tasks.texts.vocabulary import list_offsets
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tasks.evaluation.drift import Profile
 from tasks.evaluation.predictions import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
 from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
-from tasks.texts.dataset import JsonFile
+from tasks.texts.dataset_info import JsonFile
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
 from tasks.texts.padded import Padded, bucket_lengths, pad_tokens
 from tasks.texts.tokenising import tokenise

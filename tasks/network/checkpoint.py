@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.core.layout import CHECKPOINTS
-from tasks.evaluation.result_files import Epoch, best_epoch
+from tasks.evaluation.training_history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
 from tasks.store.artifact import DamagedError, RelativeName, Resume, read_sealed, seal, unseal
 from tasks.store.bucket import Bucket

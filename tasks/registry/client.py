@@ -17,7 +17,7 @@ from tasks.core.errors import RegistryError
 from tasks.core.files import replace_file
 from tasks.core.paths import has_password, sqlite_address
 from tasks.core.provenance import describe_machine
-from tasks.registry.local_database import open_database, own_artifacts, own_database, unusable_database
+from tasks.registry.local_registry import open_database, own_artifacts, own_database, unusable_database
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

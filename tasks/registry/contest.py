@@ -22,7 +22,7 @@ from tasks.texts.downloaded import Identities, iterate_texts
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from tasks.registry.local_database import OwnVersion
+    from tasks.registry.local_registry import OwnVersion
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tasks.core.layout import METRICS
 from tasks.core.paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
-from tasks.registry.local_database import folder_of, own_registry
+from tasks.registry.local_registry import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
 from tasks.store.inventory import read_runs

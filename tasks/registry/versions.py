@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-    from tasks.registry.local_database import OwnRegistry
+    from tasks.registry.local_registry import OwnRegistry
 
 # What is decided on a version; the first two are aliases in MLflow as well.
 CHAMPION: Literal["champion"] = "champion"

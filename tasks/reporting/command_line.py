@@ -193,7 +193,7 @@ def run_flow(
         check(settings)
         if parsed.dry_run:
             return exit_status(program, lambda: show_plans(plan(settings), as_json=parsed.json_), "the dry run")
-        from tasks.reporting.preflight import check_server, check_store
+        from tasks.reporting.prefect_server import check_server, check_store
 
         check_store(warn=lambda message: print_error(program, message))
         check_server(warn=lambda message: print_error(program, message))

@@ -122,7 +122,7 @@ MADE_BY = {
     "trained": "train",
     "scored": "score",
     "selected": "select",
-    "sliced": "slice_tests",
+    "sliced": "slices",
     "evaluated": "evaluate",
     "data_checked": "data_check",
     "drawn": "figures",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.data_settings import OrderSettings
-from tasks.texts.dataset import TEXTS, Dataset, label_dtype
+from tasks.texts.dataset_info import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED, order_texts

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.texts.dataset import JsonFile
+from tasks.texts.dataset_info import JsonFile
 
 VOCABULARY, ENCODING, WORDS = "vocabulary.json", "encoding.json", "words.json"
 ROWS_PER_GROUP = 8192

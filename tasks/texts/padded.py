@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.texts.dataset import label_dtype
+from tasks.texts.dataset_info import label_dtype
 from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")

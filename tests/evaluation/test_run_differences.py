@@ -12,7 +12,7 @@ from tasks.core.run_settings import RunSettings
 from tasks.evaluation.run_differences import compare_data, find_differences
 from tasks.store.run_record import Recorded, RunRecord
 from tasks.store.store import Store
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 
 LABELS, SPLITS = ("bad", "good"), ("train", "test", "validation")
 
@@ -103,4 +103,4 @@ def test_runs_need_not_have_the_same_steps():
         }
         return RunRecord(Path("run"), RunSettings(), {"versions": {}, "machine": {}}, artifacts)
 
-    assert find_differences(record("pad", "phrases"), record("pad", "slice_tests")) == []
+    assert find_differences(record("pad", "phrases"), record("pad", "slices")) == []

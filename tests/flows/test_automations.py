@@ -14,7 +14,7 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-import tasks.reporting.preflight
+import tasks.reporting.prefect_server
 from flows.automations import AUTOMATIONS, check_server, main, printable_webhook, read_automations
 from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
@@ -27,7 +27,7 @@ DEPLOYMENTS = PROJECT / "deployment.yaml"
 FAILING = """
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
-from tasks.reporting.progress import announce_champion
+from tasks.reporting.prefect_ui import announce_champion
 from tasks.core.run_settings import RunSettings
 announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
 imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))
@@ -72,7 +72,7 @@ def set_up(monkeypatch, capsys):
 
     def run(server: str | None, *words: str, password: str | None = None) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["automations.py", *words])
-        monkeypatch.setattr(tasks.reporting.preflight, "LONGEST", 60)  # a busy machine answers late
+        monkeypatch.setattr(tasks.reporting.prefect_server, "LONGEST", 60)  # a busy machine answers late
         with temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: password}):
             status = main()
         return status, *capsys.readouterr()

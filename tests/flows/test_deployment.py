@@ -10,7 +10,7 @@ from prefect.events import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 
 from tasks.core.run_settings import RunSettings
-from tasks.reporting.progress import REVIEWS_DRIFTED, resource_of
+from tasks.reporting.prefect_ui import REVIEWS_DRIFTED, resource_of
 
 PROJECT = Path(__file__).parents[2]
 

@@ -249,14 +249,14 @@ def test_any_environment_makes_settings_or_is_refused_by_name(capsys, environmen
 
 @pytest.mark.parametrize("flags", [[], ["--debug"]])
 def test_an_unexpected_error_is_one_line_and_debug_shows_its_traceback(capsys, monkeypatch, flags):
-    from tasks.reporting import command_line, preflight
+    from tasks.reporting import command_line, prefect_server
 
     def fall(_settings: RunSettings) -> Path:
         raise KeyError("no such thing")
 
     monkeypatch.setattr("sys.argv", ["train", *flags])
     monkeypatch.setenv("IMDB_DEBUG", str(bool(flags)).lower())
-    monkeypatch.setattr(preflight, "check_server", lambda **_: None)
+    monkeypatch.setattr(prefect_server, "check_server", lambda **_: None)
     monkeypatch.setattr(command_line, "unfinished_step", lambda: None)  # other tests of this process leave some
     assert command_line.run_flow(fall, RunSettings, lambda _: 0) == 1
     said = capsys.readouterr().err

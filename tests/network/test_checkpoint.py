@@ -7,7 +7,7 @@ import pytest
 from tasks.build import make_model
 from tasks.core.errors import StoreError
 from tasks.core.run_settings import ModelSettings
-from tasks.evaluation.result_files import best_epoch
+from tasks.evaluation.training_history import best_epoch
 from tasks.network.checkpoint import Checkpoint, State, open_checkpoint, remove_old_trainings
 from tasks.store.artifact import seal
 from tasks.store.bucket import Bucket

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.errors import RegistryError
 from tasks.registry.client import experiment_id, find_fault, registry, tracking_uri
-from tasks.registry.local_database import as_of_here
+from tasks.registry.local_registry import as_of_here
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.network.bundle import open_keras, open_onnx
 from tasks.registry.client import registry
 from tasks.registry.loading import fetch_bundle, find_version, load_version
-from tasks.registry.local_database import own_database
+from tasks.registry.local_registry import own_database
 from tests.support.champions import MODEL, store_with_champion
 
 TEXTS = pa.array(["a good film", "bad"])

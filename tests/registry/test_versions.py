@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from tasks.core.errors import ModelError
 from tasks.core.run_settings import TrackingSettings
 from tasks.registry.client import experiment_id, registry
-from tasks.registry.local_database import own_registry
+from tasks.registry.local_registry import own_registry
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import (
     CHALLENGER,

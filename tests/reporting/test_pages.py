@@ -5,7 +5,8 @@ import jinja2
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from tasks.reporting.pages import as_address, mlflow_page, read_figures, render
+from tasks.reporting.pages import read_figures, render
+from tasks.reporting.prefect_ui import as_address, mlflow_page
 
 SVG = '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns="http://www.w3.org/2000/svg"><text>é</text></svg>\n'
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.encode import check_labels, encode
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_word_ranks
 from tasks.texts.encoded import Encoding, read_vocabulary, read_words
 from tasks.texts.groups import read_groups

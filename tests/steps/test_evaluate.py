@@ -8,8 +8,8 @@ from tasks.core.data_settings import OrderSettings
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.predictions import Calibration, Scores, read_scores, write_scores
-from tasks.evaluation.result_files import CandidateMetrics, Candidates
-from tasks.texts.dataset import Dataset
+from tasks.evaluation.selection_metric import CandidateMetrics, Candidates
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, padded_schema, write_padded
 from tests.support.metrics_page import DESCRIBED

@@ -3,12 +3,12 @@ import numpy as np
 from tasks.build import make_model
 from tasks.core.run_settings import ModelSettings, ScoringSettings
 from tasks.evaluation.predictions import Calibration, divide_logits, read_scores
-from tasks.evaluation.result_files import Epoch, write_training
+from tasks.evaluation.training_history import Epoch, write_training
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.score import score
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.padded import padded_schema, write_padded
 from tests.support.small_reviews import WORDS
 from tests.support.small_runs import TRACED_SOONEST

@@ -24,7 +24,7 @@ from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.score import score
 from tasks.select import select
-from tasks.slice_tests import slice_tests
+from tasks.slices import slices
 from tasks.store import fingerprint as module
 from tasks.store.artifact import MADE_BY, Artifact
 from tasks.store.fingerprint import (
@@ -54,7 +54,7 @@ STEPS = [
     phrases,
     score,
     select,
-    slice_tests,
+    slices,
     train,
 ]
 
@@ -68,7 +68,7 @@ HARMLESS = {
     *(
         f"tasks.core.paths.{name}" for name in ("check_relative", "printable", "user_path")
     ),  # return what they are given
-    *("tasks.reporting.progress.Advance", "tasks.reporting.progress.showing_progress"),
+    *("tasks.reporting.prefect_ui.Advance", "tasks.reporting.prefect_ui.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "read_sealed", "seal")),
     *(
         "tasks.store.artifact.unseal",

@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from tasks.core.data_settings import DataSettings, PadSettings
 from tasks.core.run_settings import SliceSettings, TrainingSettings
 from tasks.pad import pad
-from tasks.slice_tests import slice_tests
+from tasks.slices import slices
 from tasks.store.artifact import Artifact, Resume
 from tasks.store.step import planning, step
 from tasks.store.store import Store
@@ -34,10 +34,10 @@ def test_slices_depend_on_the_files_and_the_order_and_not_on_the_networks_input(
     inputs = {"downloaded": artifact("download/1", "aa"), "settings": SliceSettings(slice_column="film")}
     data = DataSettings(dataset="a.csv")
     other = data.model_copy(update={"maxlen": 9, "num_words": 99, "min_words": 2, "padding": "post"})
-    key = slice_tests.key(inputs | {"data": data})
-    assert slice_tests.key(inputs | {"data": other}) == key
+    key = slices.key(inputs | {"data": data})
+    assert slices.key(inputs | {"data": other}) == key
     for name, value in (("max_reviews", 20), ("shuffle_seed", 2), ("delimiter", ";")):
-        assert slice_tests.key(inputs | {"data": data.model_copy(update={name: value})}) != key
+        assert slices.key(inputs | {"data": data.model_copy(update={name: value})}) != key
 
 
 def test_a_step_depends_on_the_content_of_its_inputs_not_on_their_names():

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.registry import local_database
+from tasks.registry import local_registry
 from tests.support.shared import start_prefect_server
 from tests.support.web import free_port, wait_for
 
@@ -102,7 +102,7 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         port: default: a free one.
     """
     if database.startswith("sqlite:///"):  # a copy: to create one takes the server ten seconds
-        local_database.create_tables(Path(database.removeprefix("sqlite:///")))
+        local_registry.create_tables(Path(database.removeprefix("sqlite:///")))
     port = port or free_port()
     own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}
     own["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # no test uses jobs, which take seconds to start

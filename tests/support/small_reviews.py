@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.padded import Padded
 
 GOOD, BAD = 5, 6

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
 from tasks.core.paths import user_path
-from tasks.texts.dataset import Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.imdb import fetch_imdb
 from tasks.texts.sources.labels import Warn

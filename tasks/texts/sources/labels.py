@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.texts.dataset import MAX_LABELS
+from tasks.texts.dataset_info import MAX_LABELS
 from tasks.texts.sources.splitting import LEFT_OUT
 from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few

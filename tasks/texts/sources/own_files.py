@@ -13,7 +13,7 @@ from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.paths import user_path
-from tasks.texts.dataset import TEXTS, label_dtype
+from tasks.texts.dataset_info import TEXTS, label_dtype
 from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources import splitting
@@ -23,7 +23,7 @@ from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, spl
 from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
 from tasks.texts.sources.remote import dataset_path
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDATION
-from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
+from tasks.texts.tables.read_options import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.table_files import name_few
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH

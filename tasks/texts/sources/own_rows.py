@@ -13,7 +13,7 @@ from tasks.texts.padded import SPLITS
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.labels import Labels, Warn
 from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, SPLIT_NAMES, TEST, TRAIN, VALIDATION, hash_texts
-from tasks.texts.tables.columns import required_strings, strings_of, texts_of
+from tasks.texts.tables.read_options import required_strings, strings_of, texts_of
 from tasks.texts.tables.text_folder import FILE_NAME
 
 ROWS_NAMED = 5

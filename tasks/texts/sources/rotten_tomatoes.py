@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.core.errors import SourceUnreachable
-from tasks.texts.dataset import TEXTS
+from tasks.texts.dataset_info import TEXTS
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.fetching import check_hash
 from tasks.texts.sources.splitting import assign_splits, hash_texts

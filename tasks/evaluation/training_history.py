@@ -1,11 +1,10 @@
-"""Result files of steps: training.json and candidates.json."""
+"""Training history: the metrics of each epoch, and training.json."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.texts.dataset import JsonFile
+from tasks.texts.dataset_info import JsonFile
 
 
 class Epoch(BaseModel):
@@ -52,22 +51,3 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
 def best_epoch(history: list[Epoch]) -> int:
     """Return the epoch with the lowest cost, or validation loss without one; the earliest if several are equal."""
     return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch
-
-
-class CandidateMetrics(BaseModel):
-    """A candidate on the validation texts."""
-
-    value: float
-    log_loss: float
-
-
-class Candidates(JsonFile):
-    """What the step `select` writes: which model is packaged, and why."""
-
-    FILE = "candidates.json"
-
-    considered: Literal["best", "network"]
-    chosen: Literal["linear", "network"]
-    metric: str
-    network: CandidateMetrics
-    linear: CandidateMetrics

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.texts.dataset import TEXTS
+from tasks.texts.dataset_info import TEXTS
 from tasks.texts.downloaded import ROWS_PER_PART, read_arrays, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources import imdb

@@ -10,13 +10,13 @@ from tasks.core.data_settings import SlicedDataSettings
 from tasks.core.errors import InputError
 from tasks.core.run_settings import SliceSettings
 from tasks.store.step import step
-from tasks.texts.dataset import TEXTS, Dataset
+from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.downloaded import read_labels, take_rows
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import order_texts
 from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.sources.remote import dataset_path
-from tasks.texts.tables.columns import strings_of
+from tasks.texts.tables.read_options import strings_of
 from tasks.texts.tables.reading import read_batches
 
 FLAG = "--evaluation.slice-column"
@@ -35,7 +35,7 @@ def read_values(path: Path, column: str, tests: pa.Table, settings: SlicedDataSe
 
 
 @step(run_name="slice by {settings.slice_column}")
-def slice_tests(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
+def slices(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSettings, folder: Path) -> dict[str, int]:
     """Write slices.parquet: the value of the column for each test text.
 
     Return how many values have enough texts to be evaluated alone, and how many texts these have. Raise InputError if

@@ -1,4 +1,4 @@
-from tasks.evaluation.result_files import Training, write_training
+from tasks.evaluation.training_history import Training, write_training
 from tests.support.small_runs import epochs
 
 

@@ -9,7 +9,7 @@ from tasks.core.errors import InputError
 from tasks.core.run_settings import RunSettings, SliceSettings
 from tasks.download import download
 from tasks.encode import encode
-from tasks.slice_tests import slice_tests
+from tasks.slices import slices
 from tasks.texts.encoded import Encoding, encoded_file, read_vocabulary
 from tasks.texts.groups import read_slices
 from tests.support.small_runs import small
@@ -34,7 +34,7 @@ def own(tmp_path):
 
 
 def divided(tmp_path, data, **values):
-    slice_tests.function(
+    slices.function(
         downloaded=tmp_path / "downloaded", data=data, settings=SliceSettings(**values), folder=tmp_path / "divided"
     )
     return read_slices(tmp_path / "divided")
@@ -97,7 +97,7 @@ def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
         for column in ("film", "label")
     )
     again = [step["name"] for step in by_label["steps"] if not step["cached"]]
-    assert again == ["slice_tests", "evaluate", "figures", "package"]  # the model card has the slices
+    assert again == ["slices", "evaluate", "figures", "package"]  # the model card has the slices
     rows = by_film["test"]["by_slice"]
     assert sum(row["reviews"] for row in rows) == by_film["dataset"]["test"]
     assert {row["value"] for row in rows} >= {"Alien", ""}

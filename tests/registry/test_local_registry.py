@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core.errors import RegistryError
 from tasks.registry.client import experiment_id, registry
-from tasks.registry.local_database import own_artifacts, own_database
+from tasks.registry.local_registry import own_artifacts, own_database
 
 HOSTILE = "a b#c%20d?e&f=g"
 CLASSIFIER = "classifier"

@@ -15,10 +15,10 @@ import pytest
 from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-import tasks.reporting.preflight
+import tasks.reporting.prefect_server
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.layout import PREFECT
-from tasks.reporting.preflight import (
+from tasks.reporting.prefect_server import (
     DATABASE_MB,
     check_proxies,
     check_room,
@@ -53,7 +53,7 @@ def test_a_dead_server_is_named_with_what_set_it_and_what_to_do(monkeypatch):
 
 
 def test_a_silent_server_is_given_up_in_time(silent, monkeypatch):
-    monkeypatch.setattr(tasks.reporting.preflight, "LONGEST", 0.2)
+    monkeypatch.setattr(tasks.reporting.prefect_server, "LONGEST", 0.2)
     began = time.monotonic()
     assert "it does not answer in time" in refusal(silent)
     assert time.monotonic() - began < 5
@@ -82,8 +82,8 @@ def test_a_password_in_the_address_is_refused_and_not_printed():
 
 def test_a_server_that_answers_is_all_that_is_needed(prefect_server, monkeypatch):
     prepared: list = []
-    monkeypatch.setattr(tasks.reporting.preflight, "writable_places", lambda: prepared.append("space") or {})
-    monkeypatch.setattr(tasks.reporting.preflight, "start_watchdog", prepared.append)
+    monkeypatch.setattr(tasks.reporting.prefect_server, "writable_places", lambda: prepared.append("space") or {})
+    monkeypatch.setattr(tasks.reporting.prefect_server, "start_watchdog", prepared.append)
     check_server(pytest.fail)
     assert prepared == [], "no temporary server is prepared"
 
@@ -97,7 +97,7 @@ def test_no_address_and_no_temporary_server_is_refused_with_the_variable():
 def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
     check_room(tmp_path, "--store DIR")
     monkeypatch.setattr(
-        tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=DATABASE_MB * 10**6 - 1)
+        tasks.reporting.prefect_server.shutil, "disk_usage", lambda _: SimpleNamespace(free=DATABASE_MB * 10**6 - 1)
     )
     with pytest.raises(StoreError, match=rf"{tmp_path}: 19 MB are free .* needs 20 MB; free space, or name a folder"):
         check_room(tmp_path, "--store DIR")
@@ -106,7 +106,7 @@ def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
 def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert writable_places()[tmp_path] == "TMPDIR"
-    monkeypatch.setattr(tasks.reporting.preflight.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(tasks.reporting.prefect_server.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
         check_room(tmp_path, "TMPDIR")
 
@@ -148,7 +148,7 @@ def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_pat
     copy_empty_database(tmp_path / PREFECT / "prefect.db")
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
-        "from tasks.reporting.preflight import start_server; start_server(); from prefect import get_client;"
+        "from tasks.reporting.prefect_server import start_server; start_server(); from prefect import get_client;"
         "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules)"
     )
     done = subprocess.run(
@@ -178,8 +178,8 @@ def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp
         (tmp_path / file).write_text('[logging]\nlevel = "INFO"\n')
     run = (
         "import sys; from tasks.core import environment; environment.prepare();"
-        "from tasks.reporting import preflight; preflight.start_server = lambda: print('prefect' in sys.modules);"
-        "preflight.check_server(print)"
+        "from tasks.reporting import prefect_server as its; its.start_server = lambda: print('prefect' in sys.modules);"
+        "its.check_server(print)"
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     clean |= variables | {"ARTIFACTS_STORE": str(tmp_path / "store"), "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -190,7 +190,7 @@ def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp
 def test_a_run_says_that_it_waits_for_another_one_to_start_its_server(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     for name in ("start_server", "start_watchdog"):
-        monkeypatch.setattr(tasks.reporting.preflight, name, lambda *_: None)
+        monkeypatch.setattr(tasks.reporting.prefect_server, name, lambda *_: None)
     other, said = FileLock(tmp_path / "prefect.db.lock"), []
     other.acquire()
 

@@ -3,8 +3,8 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from tasks.reporting import progress
-from tasks.reporting.progress import showing_progress
+from tasks.reporting import prefect_ui
+from tasks.reporting.prefect_ui import showing_progress
 
 
 def artifacts_of(key: str) -> list:
@@ -40,7 +40,7 @@ def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, c
     def refuse(*_arguments, **_options):
         raise httpx.ConnectError("gone")
 
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_UPDATES", 0)
+    monkeypatch.setattr(prefect_ui, "SECONDS_BETWEEN_UPDATES", 0)
     monkeypatch.setattr("prefect.artifacts.update_progress_artifact", refuse)
     work(lambda: None)
     assert caplog.text.count("no longer gets the progress (gone)") == 1

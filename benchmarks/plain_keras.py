@@ -1,6 +1,6 @@
 """The case study as a plain Keras script, without cache or length buckets: the reference for the benchmarks.
 
-python benchmarks/case_study.py --data PATH/imdb.npz
+python benchmarks/plain_keras.py --data PATH/imdb.npz
 """
 
 import argparse

@@ -9,9 +9,9 @@ from tasks.core.files import digest
 from tasks.core.layout import STUDIES
 from tasks.core.run_settings import RunSettings
 from tasks.encode import encode
-from tasks.evaluation.comparison import found_member, shared_settings
+from tasks.evaluation.comparison_members import found_member, shared_settings
 from tasks.evaluation.optuna_search import finished_trials, open_study, read_search, run_trials
-from tasks.evaluation.result_files import Training
+from tasks.evaluation.training_history import Training
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.store.artifact import Artifact

@@ -1,10 +1,12 @@
-"""Progress of long steps, and events for Prefect's server."""
+"""What Prefect's server and UI get: the progress of long steps, events, tags, and the results of runs."""
 
+import base64
 import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,6 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.theme import Theme
 
+from tasks.core.layout import FIGURES
+from tasks.evaluation import findings
+from tasks.evaluation.metrics import NUMBERS
+from tasks.reporting.pages import read_figures, render
 from tasks.store.step import run_logger
 
 
@@ -111,3 +117,40 @@ def showing_progress(key: str, description: str) -> Iterator[Advance]:
                     run_logger().warning("Prefect's server no longer gets the progress (%s); the work goes on", reason)
 
         yield advance
+
+
+def as_address(svg: str) -> str:
+    """Return a figure as a data URL on white, because Prefect's UI may be dark and the letters are black."""
+    svg = svg.replace("<svg ", '<svg style="background: #fff" ', 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def mlflow_page(tracking: dict[str, Any]) -> str | None:
+    """Return the URL of a run in MLflow's UI, or None if MLflow has no server."""
+    if not (tracking["uri"] or "").startswith("http"):
+        return None
+    return f"{tracking['uri'].rstrip('/')}/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
+
+
+def show_in_prefect(name: str, folder: Path, metrics: dict[str, Any]) -> None:
+    """Put the metrics, the report and a link to the MLflow run into Prefect's UI."""
+    from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+    rows = {"test": metrics["test"], "validation": metrics["validation"], "linear baseline": metrics["baseline"]}
+    table = [{"texts": row} | {key: round(numbers[key], 4) for key in NUMBERS} for row, numbers in rows.items()]
+    create_table_artifact(table, key="imdb-pipeline-metrics", description="The test metrics count.")
+    images = {name: as_address(svg) for name, svg in read_figures(folder / FIGURES).items()}
+    markdown = render("report.md.jinja", name=name, metrics=metrics, images=images, folder=folder)
+    create_markdown_artifact(markdown, key="imdb-pipeline-report")
+    if metrics["tracking"] and (page := mlflow_page(metrics["tracking"])):
+        create_link_artifact(page, link_text="The run in MLflow", key="imdb-pipeline-mlflow-run")
+
+
+def show_comparison_in_prefect(comparison: dict[str, Any], folder: Path) -> None:
+    """Put the table of a comparison and the path of its folder into Prefect's UI."""
+    from prefect.artifacts import create_table_artifact
+
+    cells = [[cell.replace("\n", ", ") for cell in findings.describe_row(member)] for member in comparison["members"]]
+    rows = [dict(zip(findings.COLUMNS, row, strict=True)) for row in cells]
+    said = f"{findings.describe_chosen(comparison)} {findings.describe_sight(comparison)} Folder: {folder}"
+    create_table_artifact(rows, key="imdb-pipeline-comparison", description=said)

@@ -17,7 +17,8 @@ def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_p
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(0, flush=True); time.sleep(60)"
     )
     run = (
-        "import subprocess, sys, time; from pathlib import Path; from tasks.core.orphan_cleanup import start_watchdog;"
+        "import subprocess, sys, time; from pathlib import Path;"
+        "from tasks.core.process_watchdog import start_watchdog;"
         "from tasks.store.inventory import announce_use; start_watchdog(announce_use(Path(sys.argv[1])).lock_file);"
         "children = [subprocess.Popen([sys.executable, '-c', code], stdout=-1) for code in sys.argv[2:]];"
         "print(*(n for child in children for n in (child.pid, int(child.stdout.readline()))), flush=True);"

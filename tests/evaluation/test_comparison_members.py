@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError
 from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
-from tasks.evaluation.comparison import (
+from tasks.evaluation.comparison_members import (
     chosen_run,
     compare_pairs,
     cost_of,
