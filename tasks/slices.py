@@ -1,4 +1,4 @@
-"""Slice tests: group the test texts by a column of your files, to evaluate the network on each value."""
+"""Slices: group the test texts by a column of your files, to evaluate the network on each value."""
 
 from pathlib import Path
 
@@ -47,12 +47,12 @@ def slices(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSetting
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
     values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)
     scored = values.take(pa.array(order_texts(read_labels(downloaded), data)["test"]))
-    slices = large_slices(scored, settings.min_slice_rows)
-    if not len(slices.dictionary):
+    large = large_slices(scored, settings.min_slice_rows)
+    if not len(large.dictionary):
         raise InputError(
             f"{path}: the column {column!r} has {len(scored.unique()):,} values in {len(scored):,} test rows, and none "
             f"in {settings.min_slice_rows:,} or more; name another with --evaluation.slice-column, or lower "
             "--evaluation.min-slice-rows"
         )
-    write_slices(folder, slices)
-    return {"values": len(slices.dictionary), "reviews": len(slices) - slices.null_count}
+    write_slices(folder, large)
+    return {"values": len(large.dictionary), "reviews": len(large) - large.null_count}
