@@ -292,7 +292,7 @@ def test_scoring_between_addresses_goes_on_where_it_was_interrupted(store, bucke
     assert not list((store / "fetch").iterdir())
     with interrupted_by(KeyboardInterrupt, *places):
         pass
-    assert len(prune(store, 0).removed) == 2
+    assert len(prune(store, 0).removed) == 1
     assert not list((store / "fetch").iterdir())
 
 
