@@ -1,4 +1,4 @@
-"""Checks before a run: the shared store, Prefect's server or a temporary one, and the disk space for it."""
+"""Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first."""
 
 import atexit
 import importlib.metadata
