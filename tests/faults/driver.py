@@ -35,10 +35,12 @@ class Driver:
     def __init__(self, imdb: Path, scratch: Path, server: str | None = None, shared: str | None = None) -> None:
         """Read the data in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given.
 
-        If `shared` is the address of a shared store, the stores of the runs are local copies of it.
+        If `shared` is the address of a shared store, the stores of the runs are local copies of it. FAULT_FLAGS has the
+        flags of other runs, on other data.
         """
         self.scratch, self.shared = scratch, shared
-        self.flags = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz"), *SETTINGS]
+        source = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz")]
+        self.flags = os.environ.get("FAULT_FLAGS", "").split() or [*source, *SETTINGS]
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         self.environment |= {"PYTHONUNBUFFERED": "1"} | ({"PREFECT_API_URL": server} if server else {})
         self.started = 0
