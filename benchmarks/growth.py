@@ -104,7 +104,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
 def write_choice(folder: Path) -> None:
     """Write what the step `select` writes when only the network is considered."""
-    from tasks.evaluation.training_history import CandidateMetrics, Candidates
+    from tasks.evaluation.selection_metric import CandidateMetrics, Candidates
 
     value = CandidateMetrics(value=0, log_loss=0)
     Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(folder)

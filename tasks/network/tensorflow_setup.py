@@ -1,7 +1,8 @@
 """TensorFlow's setup: exact arithmetic, and an import without the notices that it prints for its own developers.
 
-No environment variable does this: TensorFlow prints them from C++ before it reads TF_CPP_MIN_LOG_LEVEL. The filter is
-this file, run as its own process with the standard library alone, so messages appear even if the import crashes.
+No environment variable does this: TensorFlow prints them from C++ before it reads TF_CPP_MIN_LOG_LEVEL, also that
+TF_ENABLE_ONEDNN_OPTS is set, as it is here. The filter is this file, run as its own process with the standard library
+alone, so messages appear even if the import crashes.
 """
 
 import contextlib
