@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
-from tasks.core.layout import METRICS
+from tasks.core.layout import METRICS, RUNS
 from tasks.core.paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_registry import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
-from tasks.store.inventory import read_runs
 from tasks.store.run_record import take_recorded
 from tasks.store.shared_store import open_store
 
@@ -97,12 +96,14 @@ def find_run(folder: Path) -> FoundVersion:
 
 def run_of(found: FoundVersion) -> Path | None:
     """Return the newest run folder in the store that made a registered version, or None."""
-    newest: Path | None = None
-    for folder, metrics in read_runs(store_root()):
-        tracking = (metrics or {}).get("tracking") or {}
+    for metrics in sorted((store_root() / RUNS).glob(f"[!.]*/{METRICS}"), reverse=True):
+        try:
+            tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
+        except (OSError, ValueError, AttributeError):
+            continue  # it is damaged: `housekeeping verify` names it
         if (tracking.get("model"), tracking.get("version")) == (found.registered_model, found.number):
-            newest = folder
-    return newest
+            return metrics.parent
+    return None
 
 
 def described(version: Any) -> FoundVersion:
