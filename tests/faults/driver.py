@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,11 +47,15 @@ class Driver:
 
     def start(self, store: Path, *flags: str, **options: object) -> subprocess.Popen[bytes]:
         """Start a run in its own session."""
+        return self.start_flow("imdb_flow.py", store, *self.flags, *flags, **options)
+
+    def start_flow(self, script: str, store: Path, *flags: str, **options: object) -> subprocess.Popen[bytes]:
+        """Start a script of flows/ in its own session."""
         self.started += 1
         log = (self.scratch / f"run-{self.started:04d}.log").open("wb")
         with log:
             return subprocess.Popen(
-                [sys.executable, str(PROJECT / "flows" / "imdb_flow.py"), *self.flags, *flags],
+                [sys.executable, str(PROJECT / "flows" / script), *flags],
                 env=self.environment | self.folders(store),
                 stdout=log,
                 stderr=log,
@@ -141,13 +145,15 @@ def assert_files_complete(store: Path) -> None:
 MOMENTS = ("*/.*.draft", "checkpoints/*/*/.*.raw.keras", "checkpoints/*/*/epoch-0000[2-9].*.keras", "runs/.*.draft")
 
 
-def kill_moments(dice: random.Random, longest: float) -> Iterator[Callable[[Path, float], bool]]:
-    """Yield conditions for killing a run: a random time, or a file in the store."""
+def kill_moments(
+    dice: random.Random, longest: float, patterns: Sequence[str] = MOMENTS
+) -> Iterator[Callable[[Path, float], bool]]:
+    """Yield conditions for killing a run: a random time, or a file in its folder."""
     while True:
         if dice.random() < 0.5:
             yield partial(has_run_for, dice.uniform(0, longest))
         else:
-            yield partial(has_shown, dice.choice(MOMENTS), dice.uniform(0, 0.03))
+            yield partial(has_shown, dice.choice(patterns), dice.uniform(0, 0.03))
 
 
 def has_run_for(limit: float, _store: Path, ran: float) -> bool:
