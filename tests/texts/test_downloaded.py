@@ -21,7 +21,7 @@ def write_reviews(folder, splits, labels=None):
     return folder
 
 
-def test_a_review_is_known_by_its_words_in_any_split_and_order(tmp_path):
+def test_a_text_has_the_same_hash_in_any_split_and_order(tmp_path):
     folder = write_reviews(tmp_path, ["train", "train", "validation", "test", "test", "test"])
     reviews = identify_texts(folder, OrderSettings())
     assert (len(reviews.tested), len(reviews.learnt)) == (3, 3)
@@ -29,13 +29,13 @@ def test_a_review_is_known_by_its_words_in_any_split_and_order(tmp_path):
         write_reviews(tmp_path, ["test", "test", "train", "train", "train", "test"]), OrderSettings(shuffle_seed=5)
     )
     assert set(reviews.learnt) & set(other.tested) == set(np.unique(reviews.learnt)) - set(other.learnt)
-    # "A good film." and "a  GOOD film" are one and the same.
+    # "A good film." and "a  GOOD film" have the same hash.
     assert len(np.unique(other.tested)) == 2
     assert reviews.tested.dtype == np.uint64
 
 
-def test_who_is_tested_stands_in_the_order_of_the_scores(imdb, tmp_path):
-    """The encoded test file has its reviews in that order, the arrays have them in theirs."""
+def test_hashes_of_test_texts_follow_the_encoded_order(imdb, tmp_path):
+    """The encoded test file has the texts in the order of their scores, the arrays in the order of the download."""
     settings = EncodeSettings(num_words=500, max_reviews=50)
     encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     encoded = pq.read_table(encoded_file(tmp_path, "test"))
@@ -47,21 +47,21 @@ def test_who_is_tested_stands_in_the_order_of_the_scores(imdb, tmp_path):
         assert [int(word.removeprefix("word")) + 3 for word in text_of[review].split()] == ids[1:]
 
 
-def test_arrays_without_their_word_index_are_the_same_reviews(imdb, tmp_path):
+def test_arrays_without_a_word_index_have_the_same_hashes_and_no_texts(imdb, tmp_path):
     shutil.copyfile(imdb / "imdb.npz", tmp_path / "imdb.npz")
     with_words, without = (identify_texts(folder, OrderSettings()) for folder in (imdb, tmp_path))
     assert (with_words.tested == without.tested).all()
     assert [texts for _hashes, texts in iterate_texts(tmp_path, "test")] == [None]
 
 
-def test_an_empty_split_is_no_review(tmp_path):
+def test_an_empty_split_has_no_hashes(tmp_path):
     folder = write_reviews(tmp_path, ["train", "test"])
     assert len(identify_texts(folder, OrderSettings()).learnt) == 1
     assert [len(hashes) for hashes, _texts in iterate_texts(folder, "validation")] in ([], [0])
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_reviews_that_a_trial_leaves_out_are_left_out(tmp_path, limit):
+def test_max_reviews_limits_the_hashes_of_each_split(tmp_path, limit):
     folder = write_reviews(tmp_path, ["train", "train", "train", "test", "test", "test"])
     reviews = identify_texts(folder, OrderSettings.model_construct(shuffle_seed=113, max_reviews=limit))
     assert (len(reviews.tested), len(reviews.learnt)) == (limit, limit)

@@ -14,13 +14,13 @@ from tasks.texts.groups import (
 )
 
 
-def test_a_block_is_fifty_neighbours_of_each_label():
+def test_a_block_has_fifty_neighbours_of_each_label():
     labels = np.repeat([1, 0], 5000)
     assert block_of(labels).tolist() == np.repeat(np.arange(100), 50).tolist() * 2
 
 
 @given(st.lists(st.integers(1, 200), min_size=2, max_size=6), st.randoms())
-def test_every_block_has_its_share_of_every_label(counts, random):
+def test_every_label_is_spread_evenly_over_the_blocks(counts, random):
     labels = np.repeat(np.arange(len(counts)), counts)
     random.shuffle(labels)
     blocks = block_of(labels)
@@ -32,7 +32,7 @@ def test_every_block_has_its_share_of_every_label(counts, random):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 9))
-def test_groups_that_are_kept_together_stand_in_one_run_and_lose_no_row(groups, seed):
+def test_keep_together_makes_groups_contiguous_and_loses_no_row(groups, seed):
     groups = np.array(groups)
     order = np.random.default_rng(seed).permutation(len(groups))[: max(1, len(groups) - 2)]
     together = keep_together(order, groups)
@@ -43,12 +43,12 @@ def test_groups_that_are_kept_together_stand_in_one_run_and_lose_no_row(groups, 
 
 
 @pytest.mark.parametrize(("cut", "expected"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 2), (5, 5), (6, 6)])
-def test_a_cut_moves_to_where_a_group_begins(cut, expected):
+def test_a_cut_moves_back_to_the_start_of_a_group(cut, expected):
     assert group_boundary(np.array([7, 7, 3, 3, 3, 9]), cut) == expected
 
 
 @given(st.lists(st.integers(-9, 10**15), min_size=8, max_size=60), st.integers(2, 4))
-def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
+def test_folds_have_whole_groups_in_nearly_equal_numbers(names, folds):
     groups = np.array(names)
     assigned = fold_of(groups, folds)
     by_group = {group: set(assigned[groups == group].tolist()) for group in names}
@@ -58,7 +58,7 @@ def test_a_fold_holds_whole_groups_and_about_as_many_as_any_other(names, folds):
     assert (assigned == fold_of(groups, folds)).all()
 
 
-def test_groups_are_read_as_they_were_written(tmp_path):
+def test_groups_and_their_contiguity_are_read_back_as_written(tmp_path):
     write_groups(tmp_path, np.array([3, 1, 2**40]), together=True)
     assert is_contiguous(tmp_path)
     write_groups(tmp_path, np.array([3, 1, 2**40]), together=False)

@@ -18,7 +18,7 @@ def text_of(rng: random.Random, words: int) -> str:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.integers(30, 400))
-def test_a_text_and_its_copy_with_one_word_changed_are_found_among_others(seed, words):
+def test_a_copy_with_one_changed_word_joins_the_cluster_of_its_original(seed, words):
     rng = random.Random(seed)
     texts = [text_of(rng, words) for _ in range(50)]
     place, changed = rng.randrange(50), texts[7].split()
@@ -37,13 +37,13 @@ def test_unrelated_texts_are_not_near_duplicates(seed, words):
     assert cluster_texts([pa.array(texts)]).tolist() == list(range(100))
 
 
-def test_the_same_words_in_another_order_are_another_text():
+def test_the_same_words_in_another_order_are_not_near_duplicates():
     words = WORDS[:40]
     texts = [" ".join(words), " ".join(random.Random(1).sample(words, 40))]
     assert cluster_texts([pa.array(texts)]).tolist() == [0, 1]
 
 
-def test_a_thousand_equal_texts_are_one_cluster_and_do_not_become_all_pairs():
+def test_a_thousand_equal_texts_form_one_cluster_from_few_pairs():
     tokens = pa.array([["one", "more", "time"]] * 1000 + [[], ["quite", "another"], []])
     signatures = sign_texts(hash_words(tokens), tokens.offsets.to_numpy().astype(np.int64))
     pairs = find_near_pairs(signatures)
@@ -62,5 +62,5 @@ def test_the_last_word_of_a_text_is_not_paired_with_the_next_text():
     assert pair_words(hashes, bounds).tolist() == np.concatenate(alone).tolist()
 
 
-def test_no_text_has_no_cluster():
+def test_no_texts_give_no_clusters():
     assert cluster_texts([]).tolist() == []

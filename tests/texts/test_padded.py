@@ -17,7 +17,7 @@ def part(rows: int, rng: np.random.Generator, dtype=np.uint16):
 
 
 @pytest.mark.parametrize(("vocabulary_size", "dtype"), [(65_536, np.uint16), (65_537, np.int32)])
-def test_what_is_written_is_read(tmp_path, rng, vocabulary_size, dtype):
+def test_padded_texts_are_read_back_as_written(tmp_path, rng, vocabulary_size, dtype):
     tokens, lengths, labels = part(50, rng, dtype)
     schema = padded_schema(16, vocabulary_size, "post", "pre")
     assert write_padded(tmp_path / "p.parquet", schema, [(tokens, lengths, labels)]) == 50
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(tmp_path, rng, vocabulary_size, dtype):
     assert read.padding == "post"
 
 
-def test_each_part_is_read_by_itself(tmp_path, rng):
+def test_a_part_has_at_most_four_row_groups(tmp_path, rng):
     groups = [part(rows, rng) for rows in (3, 5, 2, 4, 6)]
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), groups)
     file = PaddedFile(tmp_path / "p.parquet")
@@ -39,14 +39,14 @@ def test_each_part_is_read_by_itself(tmp_path, rng):
         assert (read.tokens == np.concatenate([tokens for tokens, _lengths, _labels in four])).all()
 
 
-def test_one_part_is_read_without_a_copy(tmp_path, rng):
+def test_tokens_of_one_row_group_are_read_without_a_copy(tmp_path, rng):
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), [part(50, rng)])
     tokens = PaddedFile(tmp_path / "p.parquet")[0].tokens
     assert not tokens.flags.owndata
     assert not tokens.flags.writeable
 
 
-def test_the_schema_says_how_it_was_made(tmp_path, rng):
+def test_the_schema_records_token_type_truncation_and_tokenising_rule(tmp_path, rng):
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "post", "unicode"), [part(2, rng)])
     schema = pq.read_schema(tmp_path / "p.parquet")
     assert schema.field("tokens").type == pa.list_(pa.uint16(), 16)

@@ -8,7 +8,7 @@ from tasks.texts.shuffle import reorder
 @pytest.mark.parametrize("most", [None, 7, 0])
 @pytest.mark.parametrize("kind", [pa.uint16(), pa.int32()])
 @pytest.mark.parametrize("longest", [9, 1])
-def test_rows_are_reordered_in_parts_as_in_memory(tmp_path, monkeypatch, rng, most, kind, longest):
+def test_reordering_in_parts_equals_reordering_in_memory(tmp_path, monkeypatch, rng, most, kind, longest):
     monkeypatch.setattr(tasks.texts.shuffle, "ROWS_IN_MEMORY", 8)
     lists = pa.array([rng.integers(1, 99, rng.integers(0, longest)).tolist() for _ in range(50)], pa.list_(kind))
     order = rng.permutation(50)[:most]

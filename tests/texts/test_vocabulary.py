@@ -11,13 +11,13 @@ WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
 
 
-def test_words_rank_by_frequency_and_ties_by_first_appearance():
+def test_words_rank_by_frequency():
     tokens = pa.array([["b", "a", "c"], ["a", "c", "a"]])
     assert rank_words([tokens]) == ["a", "c", "b"]
 
 
 @given(REVIEWS, REVIEWS)
-def test_words_counted_in_parts_rank_as_if_counted_at_once(first, second):
+def test_words_rank_the_same_in_one_part_or_two(first, second):
     parts = [pa.array(reviews, pa.list_(pa.string())) for reviews in (first, second, first + second)]
     assert rank_words(parts[:2]) == rank_words(parts[2:])
 
@@ -31,7 +31,7 @@ def test_known_words_survive_encoding_and_decoding(reviews):
     assert decoded == [["[START]", *review] for review in reviews]
 
 
-def test_words_that_training_never_saw_are_left_out():
+def test_unknown_words_are_left_out_of_ids_and_counted():
     ranks = words_to_ranks(pa.array([["known", "unknown", "known"], ["unknown"]]), pa.array(["known"]))
     assert ranks.to_pylist() == [[1, UNRANKED, 1], [UNRANKED]]
     assert ranks_to_ids(ranks, num_words=9, start_char=None).to_pylist() == [[4, 4], []]
@@ -40,7 +40,7 @@ def test_words_that_training_never_saw_are_left_out():
     assert unknown.tolist() == [1, 1]
 
 
-def test_ids_need_no_more_bytes_than_they_must():
+def test_ids_are_uint16_for_small_vocabularies_and_int32_otherwise():
     ranks = pa.array([[1, 70_000]], pa.list_(pa.int32()))
     assert ranks_to_ids(ranks, num_words=10_000).type.value_type == pa.uint16()
     assert ranks_to_ids(ranks, num_words=80_000).type.value_type == pa.int32()
@@ -51,6 +51,6 @@ def test_a_sliced_list_array_is_encoded_like_its_copy():
     assert ranks_to_ids(ranks, num_words=100).to_pylist() == [[1, 4], [1, 5, 6]]
 
 
-def test_an_id_of_another_vocabulary_is_refused():
+def test_an_id_outside_the_vocabulary_is_refused():
     with pytest.raises(DataError, match="token id 9 has no word among 2"):
         ids_to_words(np.array([1, 4, 9]), ["a", "b"])

@@ -20,8 +20,8 @@ def name_row(split: str, row: int) -> str:
     return f"{split}.csv row {row + 1}"
 
 
-def test_words_are_counted_of_the_rows_that_are_kept():
-    check = watch([3, 1, 0])  # ids are ranks + 3 and end below 10: 9 is unknown, as 0 is
+def test_words_are_counted_only_in_the_rows_of_the_split():
+    check = watch([3, 1, 0])  # ids are ranks + 3 and less than 10, so the ranks 0 and 9 are unknown
     assert check.summary() == {
         "reviews": 3,
         "words": 8,
@@ -46,12 +46,12 @@ def test_words_are_counted_of_the_rows_that_are_kept():
         ),
     ],
 )
-def test_beyond_a_limit_the_rows_are_named(order, values, message):
+def test_a_split_beyond_a_word_limit_is_refused_with_the_reason(order, values, message):
     with pytest.raises(DataError, match=message):
         watch(order, **values).enforce(name_row)
 
 
-def test_within_a_limit_that_was_raised_nothing_is_refused():
+def test_a_split_within_raised_limits_is_accepted():
     limits = {"max_odd_lengths": 0.25, "max_unknown": 1}
     for name in limits:
         with pytest.raises(DataError):
@@ -60,5 +60,5 @@ def test_within_a_limit_that_was_raised_nothing_is_refused():
     assert watch([0, 1, 2, 3], **limits).summary()["odd_lengths"] == 1
 
 
-def test_a_split_without_reviews_has_no_words():
+def test_an_empty_split_has_no_words():
     assert watch([]).summary()["words"] == 0

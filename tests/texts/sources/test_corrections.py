@@ -14,7 +14,7 @@ def label(row: int) -> str:
 
 
 def fetch(tmp_path, corrections: str, **values):
-    """Return the description and the rows of 60 texts, of which the last 20 are for testing, after corrections."""
+    """Return the description and rows of 60 labelled texts after corrections; the last 20 are the test split."""
     splits = ["train"] * 30 + ["validation"] * 10 + ["test"] * 20
     lines = [f'"the text\n of row {row}",{label(row)},{split}' for row, split in enumerate(splits, 1)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label,split", *lines, "unlabelled,,train", ""]))
@@ -27,7 +27,7 @@ def fetch(tmp_path, corrections: str, **values):
 
 BY_TEXT = 'text,label\n"the text of row 2",pos\nthe text  of row 51,drop\nunlabelled,neg\n'
 BY_ROW = "file,row,label\nown.csv,2,pos\nown.csv,51,drop\nown.csv,61,neg\n"
-# As label_issues.csv, with one row as it was.
+# Like an edited label_issues.csv; the label of the last row is unchanged.
 EDITED = (
     "file,row,split,text,label,likelier label,score\n"
     'own.csv,2,train,"the text\r\n of row 2",pos,pos,0.9\nown.csv,51,test,the text of row 51,drop,neg,0.9\n'
@@ -49,7 +49,7 @@ def test_corrections_by_text_or_row_change_labels_and_drop_rows(tmp_path, correc
     assert len(read) == ROWS - 2
 
 
-def test_a_spelling_is_corrected_in_each_row_that_has_it(tmp_path):
+def test_a_label_can_be_renamed_by_correcting_all_its_rows(tmp_path):
     facts, rows = fetch(tmp_path, "text,label\nunlabelled,positive\n" + "".join(
         f"the text of row {row},positive\n" for row in range(1, ROWS + 1, 2)
     ))  # fmt: skip
@@ -71,7 +71,7 @@ def test_a_spelling_is_corrected_in_each_row_that_has_it(tmp_path):
         ("file,row,label\nown.csv,1,postive\n", "has the label 'postive'"),
     ],
 )
-def test_corrections_that_cannot_be_applied_are_refused_with_their_row(tmp_path, corrections, message):
+def test_invalid_corrections_are_refused_with_the_reason(tmp_path, corrections, message):
     with pytest.raises(InputError, match=message):
         fetch(tmp_path, corrections)
 
@@ -79,7 +79,7 @@ def test_corrections_that_cannot_be_applied_are_refused_with_their_row(tmp_path,
 @pytest.mark.parametrize(
     ("name", "message"), [("none.csv", "no such file"), ("fixes.zip", "expected a file that ends")]
 )
-def test_a_file_of_corrections_that_cannot_be_read_is_refused_before_the_run(tmp_path, name, message):
+def test_an_unreadable_corrections_file_is_refused_before_the_run(tmp_path, name, message):
     (tmp_path / "fixes.zip").touch()
     (tmp_path / "own.csv").touch()
     data = {"dataset": str(tmp_path / "own.csv"), "corrections": str(tmp_path / name)}
@@ -87,13 +87,13 @@ def test_a_file_of_corrections_that_cannot_be_read_is_refused_before_the_run(tmp
         check_dataset(SourceSettings.model_validate(data))
 
 
-def test_the_same_correction_twice_is_one(tmp_path):
+def test_a_repeated_correction_is_applied_once(tmp_path):
     once, twice = (fetch(tmp_path, corrections) for corrections in (BY_ROW, f"{BY_ROW}own.csv,2,pos\n"))
     assert once[0]["check"] == twice[0]["check"]
     assert once[1] == twice[1]
 
 
-def test_a_dataset_with_the_label_drop_cannot_be_corrected(tmp_path):
+def test_a_dataset_with_a_label_named_drop_cannot_be_corrected(tmp_path):
     lines = [f"text {row},{'drop' if row % 2 else 'keep'}" for row in range(200)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label", *lines, ""]))
     (tmp_path / "fixes.csv").write_text("text,label\ntext 1,keep\n")
@@ -102,7 +102,7 @@ def test_a_dataset_with_the_label_drop_cannot_be_corrected(tmp_path):
         fetch_own(settings, tmp_path, lambda _line: None)
 
 
-def test_the_content_of_the_corrections_is_part_of_the_hash(tmp_path):
+def test_the_dataset_hash_depends_on_the_corrections(tmp_path):
     (tmp_path / "own.csv").write_text("text,label\n")
     hashes = []
     for corrections in (BY_ROW, BY_TEXT):
@@ -112,6 +112,6 @@ def test_the_content_of_the_corrections_is_part_of_the_hash(tmp_path):
     assert len({*hashes, hash_dataset(SourceSettings(dataset=str(tmp_path / "own.csv")))}) == 3
 
 
-def test_only_your_texts_are_corrected():
+def test_corrections_are_refused_for_built_in_datasets():
     with pytest.raises(ValueError, match="corrections is for your texts"):
         SourceSettings(corrections="fixes.csv")

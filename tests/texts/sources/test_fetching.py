@@ -23,12 +23,12 @@ def mirror(tmp_path):
         yield url
 
 
-def test_a_file_comes_over_http_and_its_hash_is_checked(mirror, tmp_path):
+def test_a_file_with_the_expected_hash_is_fetched_over_http(mirror, tmp_path):
     fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
     assert (tmp_path / "got").read_bytes() == CONTENT
 
 
-def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
+def test_a_file_is_fetched_from_a_path_or_a_file_url(tmp_path):
     (tmp_path / "imdb.npz").write_bytes(CONTENT)
     for number, source in enumerate([str(tmp_path / "imdb.npz"), (tmp_path / "imdb.npz").as_uri()]):
         fetch(source, tmp_path / str(number), expected=SHA256.upper())
@@ -46,14 +46,14 @@ def test_a_file_comes_from_a_path_and_a_file_address(tmp_path):
         ("unlimited", SourceUnreachable, "cannot be fetched"),
     ],
 )
-def test_what_goes_wrong_is_named_and_leaves_no_file(mirror, tmp_path, behaviour, error, message):
+def test_a_failed_download_is_explained_and_leaves_no_file(mirror, tmp_path, behaviour, error, message):
     with pytest.raises(error, match=message) as raised:
         fetch(f"{mirror}/{behaviour}/imdb.npz", tmp_path / "got", expected=SHA256)
     assert type(raised.value) is error
     assert not (tmp_path / "got").exists()
 
 
-def test_a_refused_connection_is_worth_another_try(tmp_path):
+def test_a_refused_connection_raises_source_unreachable(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -61,7 +61,7 @@ def test_a_refused_connection_is_worth_another_try(tmp_path):
             fetch(f"http://127.0.0.1:{port}/imdb.npz", tmp_path / "got")
 
 
-def test_a_body_without_end_is_cut_off(mirror, tmp_path, monkeypatch):
+def test_an_undeclared_body_over_the_size_limit_is_refused(mirror, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
     fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
     with pytest.raises(SourceError, match="more than 100000 bytes, and the server has not declared so many"):
@@ -69,7 +69,7 @@ def test_a_body_without_end_is_cut_off(mirror, tmp_path, monkeypatch):
     assert not (tmp_path / "got").exists()
 
 
-def test_a_file_that_the_disk_has_no_space_for_is_refused_before_it_comes(mirror, tmp_path, monkeypatch):
+def test_a_file_too_large_for_the_disk_is_refused(mirror, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=349_999))
     with pytest.raises(SourceError, match=r"has 350,000 bytes, but the disk of .* has space for 349,999; free space"):
@@ -79,7 +79,7 @@ def test_a_file_that_the_disk_has_no_space_for_is_refused_before_it_comes(mirror
     fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got", expected=SHA256)
 
 
-def test_a_missing_local_file_is_named(tmp_path):
+def test_a_missing_local_file_is_reported_by_name(tmp_path):
     with pytest.raises(SourceError, match=r"nowhere\.npz: cannot read this file"):
         fetch(str(tmp_path / "nowhere.npz"), tmp_path / "got")
 
@@ -89,25 +89,25 @@ def test_an_unknown_scheme_is_refused():
         local_path("ftp://host/imdb.npz")
 
 
-def test_the_word_index_is_looked_for_beside_the_arrays():
+def test_the_word_index_is_expected_next_to_the_arrays():
     assert next_to("http://host/a/imdb.npz", "index.json") == "http://host/a/index.json"
     assert next_to("/data/imdb.npz", "index.json") == "/data/index.json"
 
 
-def test_a_server_that_stalls_is_given_up(tmp_path, monkeypatch):
+def test_a_stalled_server_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(SourceUnreachable, match=r"cannot be fetched \(timed out\)"):
             fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/imdb.npz", tmp_path / "got")
 
 
-def test_a_server_that_drips_is_given_up(mirror, tmp_path, monkeypatch):
+def test_a_download_over_the_time_limit_fails(mirror, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "MAX_SECONDS", 0.0)
     with pytest.raises(SourceUnreachable, match=r"incomplete after 0.0 s; try a nearer mirror"):
         fetch(f"{mirror}/plain/imdb.npz", tmp_path / "got")
 
 
-def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
+def test_passwords_are_read_from_netrc(mirror, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
@@ -116,15 +116,15 @@ def test_a_password_comes_from_netrc(mirror, tmp_path, monkeypatch):
         fetch(f"{mirror}/locked/imdb.npz", tmp_path / "got", expected=SHA256)
 
 
-def test_an_https_address_is_never_followed_to_http():
+def test_redirects_from_https_to_http_are_refused():
     refuse_downgrade("http://a.org/x", httpx.Request("GET", "http://b.org/x"))
     refuse_downgrade("https://a.org/x", httpx.Request("GET", "https://b.org/x"))
     with pytest.raises(SourceError, match=r"redirects to http://b\.org, which is not encrypted"):
         refuse_downgrade("https://a.org/x", httpx.Request("GET", "http://b.org/x?key=1"))
 
 
-def test_a_redirect_is_looked_at_before_it_is_followed(mirror, tmp_path, monkeypatch):
-    """The server has no certificate, so the one scheme stands for the other."""
+def test_every_request_is_checked_for_a_downgrade_to_http(mirror, tmp_path, monkeypatch):
+    """The server has no certificate, so this checks only that each request reaches `refuse_downgrade`."""
     asked = []
     monkeypatch.setattr(fetching, "refuse_downgrade", lambda url, request: asked.append((url, str(request.url))))
     fetch(f"{mirror}/moved/imdb.npz", tmp_path / "got", expected=SHA256)
@@ -132,7 +132,7 @@ def test_a_redirect_is_looked_at_before_it_is_followed(mirror, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("content", [b"machine 127.0.0.1 logn me password secret\n", b"\xff\xfe"])
-def test_a_netrc_that_cannot_be_read_is_named_and_not_quoted(mirror, tmp_path, monkeypatch, content):
+def test_an_invalid_netrc_is_reported_without_its_content(mirror, tmp_path, monkeypatch, content):
     (tmp_path / "netrc").write_bytes(content)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(SourceError, match="netrc: ") as raised:

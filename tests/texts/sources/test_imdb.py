@@ -8,7 +8,7 @@ from tasks.texts.sources.imdb import HOST, NPZ_SHA256, WORD_INDEX_MD5, fetch_imd
 from tests.support.small_reviews import write_imdb
 
 
-def test_the_published_address_and_hashes_are_keras_own():
+def test_the_address_and_hashes_equal_those_in_keras():
     import inspect
 
     from keras.src.datasets import imdb
@@ -17,7 +17,7 @@ def test_the_published_address_and_hashes_are_keras_own():
     assert all(fact in source for fact in (HOST, NPZ_SHA256, WORD_INDEX_MD5))
 
 
-def test_arrays_and_index_are_kept_as_they_came(tmp_path):
+def test_arrays_and_word_index_are_copied_unchanged(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "here").mkdir()
     sha256 = write_imdb(tmp_path / "there")
@@ -30,25 +30,25 @@ def test_arrays_and_index_are_kept_as_they_came(tmp_path):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
-def test_without_a_hash_the_published_one_is_expected(tmp_path, tmp_path_factory):
+def test_the_published_hash_is_expected_by_default(tmp_path, tmp_path_factory):
     write_imdb(tmp_path)
     with pytest.raises(SourceError, match=f"expected {NPZ_SHA256}.*--data.sha256 HEX"):
         fetch_imdb(SourceSettings(source=f"{tmp_path}/imdb.npz"), tmp_path_factory.mktemp("here"), pytest.fail)
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "{", '{"a": 1, "b": 3}', '{"a": 1, "b": 1}', '{"a": "x"}'])
-def test_a_word_index_that_is_none_is_refused(tmp_path, content):
+def test_an_invalid_word_index_is_refused(tmp_path, content):
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(SourceError, match="somewhere: "):
         read_word_index(tmp_path / "index.json", "somewhere")
 
 
-def test_words_come_in_order_of_rank(tmp_path):
+def test_words_are_returned_in_order_of_rank(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"b": 2, "c": 3, "a": 1}))
     assert read_word_index(tmp_path / "index.json", "here") == ["a", "b", "c"]
 
 
-def test_a_mirror_without_a_word_index_is_warned_about_and_a_named_one_must_be_there(tmp_path, tmp_path_factory):
+def test_a_missing_word_index_is_a_warning_but_an_error_if_named(tmp_path, tmp_path_factory):
     sha256 = write_imdb(tmp_path)
     (tmp_path / "imdb_word_index.json").unlink()
     here, said = tmp_path_factory.mktemp("here"), []
@@ -61,7 +61,7 @@ def test_a_mirror_without_a_word_index_is_warned_about_and_a_named_one_must_be_t
         fetch_imdb(SourceSettings(**source, word_index=str(tmp_path / "elsewhere.json")), here, pytest.fail)
 
 
-def test_a_word_index_whose_hash_was_named_must_have_it(tmp_path, tmp_path_factory):
+def test_a_word_index_with_an_unexpected_hash_is_refused(tmp_path, tmp_path_factory):
     source = {"source": str(tmp_path / "imdb.npz"), "sha256": write_imdb(tmp_path)}
     settings = SourceSettings(**source, word_index_sha256="0" * 64)
     with pytest.raises(SourceError, match=f"expected {'0' * 64}.*--data.word-index-sha256 HEX"):

@@ -1,4 +1,4 @@
-"""Kinds of files that people bring: each is trained on, and the run says what it left out, or refused in one line."""
+"""Kinds of files: each is read, and the run reports the rows that it leaves out, or is refused in one line."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ def table(labels: list[str] | None = None, comma: str = ",", first: int = 0) -> 
 
 
 def labelled(*named: str, every: int = 10) -> str:
-    """A table in which some rows have other labels, in turn."""
+    """Return a table in which every tenth row has another label, from `named` in turn."""
     return table([named[row // every % len(named)] if row % every == 0 else LABELS[row] for row in range(ROWS)])
 
 
@@ -73,7 +73,7 @@ SWALLOWED = LONE_QUOTE.replace("w0\n", 'w0"\n')
 
 Files = dict[str, str | bytes]
 TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
-    # name, files, flags, rows or rows of each split, and what the run says
+    # name, files, flags, rows (or rows per split), and the line that the run reports
     ("plain", {"a.csv": table()}, "", ROWS, None),
     ("float labels", {"a.csv": table(["0.0", "1.0"] * 60)}, "", ROWS, "'0.0' as '0', '1.0' as '1'"),
     ("spaces", {"a.csv": table([" neg ", " pos "] * 60)}, "", ROWS, "' neg ' as 'neg'"),
@@ -276,7 +276,7 @@ REFUSED: list[tuple[str, Files, str]] = [
 
 
 def fetch(folder: Path, files: Files, flags: str = "") -> tuple[dict[str, int], list[str]]:
-    """Return the rows of each split, and what the run says."""
+    """Return the number of rows per split, and the lines that the run reports."""
     source, said = folder / "in", list[str]()
     for name, content in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -289,21 +289,21 @@ def fetch(folder: Path, files: Files, flags: str = "") -> tuple[dict[str, int], 
 
 
 @pytest.mark.parametrize(("files", "flags", "rows", "line"), [pytest.param(*case, id=kind) for kind, *case in TRAINED])
-def test_a_kind_of_file_is_trained_on(tmp_path, files, flags, rows, line):
+def test_a_supported_file_is_read_and_its_oddities_are_reported(tmp_path, files, flags, rows, line):
     splits, said = fetch(tmp_path, files, flags)
     assert splits == rows if isinstance(rows, dict) else sum(splits.values()) == rows
     assert (not said) if line is None else any(re.search(line, one) for one in said), said
 
 
 @pytest.mark.parametrize(("files", "line"), [pytest.param(*case, id=kind) for kind, *case in REFUSED])
-def test_a_kind_of_file_is_refused_in_one_line(tmp_path, files, line):
+def test_an_unusable_file_is_refused_in_one_line(tmp_path, files, line):
     with pytest.raises(InputError, match=line) as caught:
         fetch(tmp_path, files)
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "in") in str(caught.value)
 
 
-def test_backslashes_and_quotes_reach_the_text(tmp_path):
+def test_escaped_quotes_reach_the_text_without_backslashes(tmp_path):
     rows = "".join(f'{label},"{text} \\"so\\", and"\n' for label, text in zip(LABELS, texts(), strict=True))
     fetch(tmp_path, {"a.csv": f"label,text\n{rows}"}, "--data.quoting backslash")
     assert pq.read_table(tmp_path / "out" / "texts.parquet")["text"][0].as_py() == f'{texts()[0]} "so", and'
@@ -314,7 +314,7 @@ def test_backslashes_and_quotes_reach_the_text(tmp_path):
     st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]),
     st.sampled_from([" ", "\u200b", "\xa0", "\ufeff"]),
 )
-def test_a_label_looks_like_its_other_normal_forms_and_with_characters_that_are_not_shown(label, form, hidden):
+def test_appearance_ignores_normal_forms_and_outer_invisible_characters(label, form, hidden):
     other = hidden + unicodedata.normalize(form, label) + hidden
     assert appearance(other) == appearance(label)
     assert is_missing(other) >= (label in MISSING)

@@ -18,7 +18,7 @@ PATH = Path("a.csv")
         ({"not bad": 5, "it's": 4}, ["not bad", "it's"], "rarer", "'not bad'"),
     ],
 )
-def test_an_unknown_positive_label_is_the_rarer_one_and_the_log_says_so(counts, labels, reason, flag):
+def test_the_positive_label_defaults_to_the_rarer_one_with_a_warning(counts, labels, reason, flag):
     warnings: list[str] = []
     assert name_labels(counts, None, PATH, warnings.append) == labels
     (line,) = warnings
@@ -26,13 +26,13 @@ def test_an_unknown_positive_label_is_the_rarer_one_and_the_log_says_so(counts, 
     assert line.endswith(f"for the other give --data.positive-label {flag}")
 
 
-def test_whole_numbers_are_in_their_order_and_before_names():
+def test_numeric_labels_come_first_in_numeric_order():
     counts = dict.fromkeys(["10", "b", "1", "-1", "0", "-10", "a"], 1)
     assert name_labels(counts, None, PATH, pytest.fail) == ["-10", "-1", "0", "1", "10", "a", "b"]
 
 
 @given(st.permutations([("0", 9), ("1", 2)]), st.integers(1, 50))
-def test_a_known_positive_label_stays_positive_however_frequent_it_is(pairs, count):
+def test_a_well_known_positive_label_does_not_depend_on_frequencies(pairs, count):
     counts = dict(pairs) | {"1": count}
     assert name_labels(counts, None, PATH, pytest.fail) == ["0", "1"]
     assert name_labels(counts, "0", PATH, pytest.fail) == ["1", "0"]

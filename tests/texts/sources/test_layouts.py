@@ -1,4 +1,4 @@
-"""Layouts that people have: each is read like a table of the same texts, and mixtures are refused."""
+"""Layouts: each is read like a table of the same texts, and mixtures are refused."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def fetch(tmp_path: Path, dataset: Path, **values):
 
 
 def reviews(name: str, count: int) -> list[tuple[str, str, str]]:
-    """File, text and label."""
+    """Return file, text and label of each text."""
     return [
         (f"{name}/{label}/{row}_{row % 10}.txt", f"{label} film {row} of {name}", label)
         for label in ("neg", "pos")
@@ -47,7 +47,7 @@ def reviews(name: str, count: int) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def acl_imdb(tmp_path):
-    """IMDB as published, but smaller."""
+    """Return a folder with the layout of the published IMDB, with fewer texts."""
     folder = tmp_path / "aclImdb"
     for name, count in (("train", 12), ("test", 6)):
         for file, text, _label in reviews(name, count):
@@ -60,7 +60,7 @@ def acl_imdb(tmp_path):
     return folder
 
 
-def test_imdb_as_published_is_read_like_one_table_of_its_texts(tmp_path, acl_imdb):
+def test_the_published_imdb_folder_is_read_like_a_table_of_its_texts(tmp_path, acl_imdb):
     facts, rows = fetch(tmp_path, acl_imdb)
     table = sorted(
         (file, text, label, name)
@@ -77,7 +77,7 @@ def test_imdb_as_published_is_read_like_one_table_of_its_texts(tmp_path, acl_imd
     assert [(row["file"], row["row"]) for row in rows] == [(file, 1) for file, *_ in table]
 
 
-def test_what_lies_next_to_the_texts_is_named(tmp_path, acl_imdb):
+def test_skipped_files_are_reported_and_new_texts_change_the_hash(tmp_path, acl_imdb):
     write(acl_imdb / "train/pos/notes.md")
     warned: list[str] = []
     pinned = pin(DataSettings(dataset=f"{acl_imdb}/"), warned.append)
@@ -91,7 +91,7 @@ def test_what_lies_next_to_the_texts_is_named(tmp_path, acl_imdb):
     assert pin(DataSettings(dataset=f"{acl_imdb}/"), warned.append).sha256 != pinned.sha256
 
 
-def test_labels_may_have_the_names_of_splits_and_are_then_split_by_hash(tmp_path):
+def test_labels_named_like_splits_are_split_by_hash(tmp_path):
     for label in ("valid", "invalid"):
         for row in range(60):
             write(tmp_path / "forms" / label / f"{row}.txt", f"{label} form {row}")
@@ -109,7 +109,7 @@ def test_labels_may_have_the_names_of_splits_and_are_then_split_by_hash(tmp_path
         (["train/neg/1.txt", "train/pos/1.txt", "other/2.txt", "other/1.txt"], "other/1.txt and train/neg/1.txt"),
     ],
 )
-def test_a_mixture_of_layouts_is_refused_with_two_of_its_files(tmp_path, files, conflict):
+def test_mixed_layouts_are_refused_with_two_conflicting_files(tmp_path, files, conflict):
     for file in files:
         write(tmp_path / file)
     with pytest.raises(InputError, match=f"mixes layouts: {conflict}; expected either tables, or text files"):
@@ -117,14 +117,14 @@ def test_a_mixture_of_layouts_is_refused_with_two_of_its_files(tmp_path, files, 
 
 
 @pytest.mark.parametrize("files", [["train/1.txt", "test/1.txt"], ["pos/1.txt"], ["pos/1.csv", "neg/1.csv"]])
-def test_folders_that_are_no_labels_are_refused_as_before(tmp_path, files):
+def test_folders_that_are_not_labels_are_refused(tmp_path, files):
     for file in files:
         write(tmp_path / file)
     with pytest.raises(InputError, match=r"skipped; expected files in \.csv"):
         labelled_files(tmp_path)
 
 
-def test_a_text_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_text_file_is_reported_by_name(tmp_path):
     for label in ("neg", "pos"):
         write(tmp_path / "in" / label / "1.txt", "a text")
     (tmp_path / "in/pos/2.txt").write_bytes(b"caf\xe9 au lait")
@@ -137,8 +137,8 @@ def test_a_text_that_cannot_be_read_is_named(tmp_path):
         hash_files(tmp_path / "in")
 
 
-def test_the_shards_of_hugging_face_have_their_splits_and_the_names_of_their_classes(tmp_path):
-    """As in the repository stanfordnlp/imdb."""
+def test_hugging_face_shards_have_their_splits_and_class_names(tmp_path):
+    """The files are named as in the repository stanfordnlp/imdb."""
     features = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}, "text": {"dtype": "string"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     folder = tmp_path / "imdb/plain_text"

@@ -34,7 +34,7 @@ def save_member(path, x: bytes, y: bytes | None = None):
     return path
 
 
-def test_lists_and_labels_are_read_as_numpy_reads_them(imdb):
+def test_lists_and_labels_equal_those_that_numpy_reads(imdb):
     for split in ("train", "test"):
         lists, labels = read_ranks(imdb / "imdb.npz", split)
         with np.load(imdb / "imdb.npz", allow_pickle=True) as arrays:
@@ -44,13 +44,13 @@ def test_lists_and_labels_are_read_as_numpy_reads_them(imdb):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_protocol_that_numpy_has_written_is_read(tmp_path, protocol):
+def test_every_pickle_protocol_used_by_numpy_is_read(tmp_path, protocol):
     content = pickle.dumps(object_array([[1, 2], [3]]), protocol=protocol)
     lists, _ = read_ranks(save_member(tmp_path / "a.npz", header((2,)) + content), "train")
     assert lists.to_pylist() == [[1, 2], [3]]
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path):
+def test_a_malicious_pickle_is_refused_and_runs_no_code(tmp_path):
     mark = tmp_path / "ran"
     hostile = object_array([[1], [2]])
     hostile[1] = Hostile(f"touch {mark}")
@@ -76,7 +76,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path):
     ],
     ids=["no array", "shape", "cut", "string", "float", "digits", "large", "negative", "numbers", "header", "version"],
 )
-def test_a_member_that_is_something_else_is_refused(tmp_path, x, message):
+def test_an_invalid_array_of_word_ranks_is_refused(tmp_path, x, message):
     with pytest.raises(SourceError, match=message):
         read_ranks(save_member(tmp_path / "a.npz", x), "train")
 
@@ -90,12 +90,12 @@ def test_a_member_that_is_something_else_is_refused(tmp_path, x, message):
         (np.array([0.0, 1.0]), "expected one row of 0 and 1"),
     ],
 )
-def test_labels_that_are_no_labels_are_refused(tmp_path, y, message):
+def test_invalid_labels_are_refused(tmp_path, y, message):
     with pytest.raises(SourceError, match=message):
         read_ranks(save(tmp_path / "a.npz", y=y), "train")
 
 
-def test_an_array_that_lies_about_its_size_costs_no_memory(tmp_path):
+def test_an_array_with_a_false_size_is_refused_in_little_memory(tmp_path):
     path = save_member(tmp_path / "a.npz", header((10**12,)) + pickle.dumps(object_array([[1]])))
     lying = header((10**12,), "<i8") + b"\0" * 16
     tracemalloc.start()
@@ -112,13 +112,13 @@ def test_an_array_that_lies_about_its_size_costs_no_memory(tmp_path):
         tracemalloc.stop()
 
 
-def test_a_member_that_inflates_without_end_is_cut_off(tmp_path, monkeypatch):
+def test_a_member_that_inflates_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.texts.sources.imdb.MAX_MEMBER_BYTES", 1_000_000)
     with pytest.raises(SourceError, match="inflates to more than 1000000 bytes"):
         read_ranks(save_member(tmp_path / "a.npz", b"\0" * 50_000_000), "train")
 
 
-def test_what_is_no_npz_is_named(tmp_path):
+def test_a_file_that_is_not_npz_or_lacks_an_array_is_refused(tmp_path):
     (tmp_path / "a.npz").write_text("<html>")
     with pytest.raises(SourceError, match=r"a\.npz: is not an \.npz file"):
         read_ranks(tmp_path / "a.npz", "train")

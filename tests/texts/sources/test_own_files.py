@@ -43,7 +43,7 @@ def fetch(tmp_path, dataset, **values):
     return facts, pq.read_table(folder / "texts.parquet").to_pylist()
 
 
-def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
+def test_csv_parquet_json_lines_and_shards_give_the_same_rows(tmp_path):
     its = rows(60)
     write_csv(tmp_path / "a.csv", its, encoding="utf-8-sig")  # a BOM, as spreadsheets write it
     pq.write_table(pa.Table.from_pylist(its), tmp_path / "b.parquet")
@@ -61,7 +61,7 @@ def test_csv_parquet_and_json_lines_give_the_same_reviews(tmp_path):
     assert [row["label"] for row in read[0]] == [row % 2 for row in range(60)]
 
 
-def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
+def test_splits_depend_on_the_seed_and_have_the_expected_shares(tmp_path):
     path = write_csv(tmp_path / "a.csv", rows(1000))
     facts, read = fetch(tmp_path, path)
     found = {name: its["rows"] / 1000 for name, its in facts["check"]["splits"].items()}
@@ -73,7 +73,7 @@ def test_rows_are_dealt_out_by_seed_and_about_as_asked(tmp_path):
 
 
 @pytest.mark.parametrize("group_column", [None, "film"])
-def test_a_row_keeps_its_split_whatever_is_added_before_it(tmp_path, group_column):
+def test_rows_stay_in_their_split_when_others_are_added(tmp_path, group_column):
     old, new = rows(600, films=120), [row | {"film": row["film"] + " II"} for row in rows(800, films=120)[600:]]
     splits = [
         {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / name, its), **values)[1]}
@@ -84,7 +84,7 @@ def test_a_row_keeps_its_split_whatever_is_added_before_it(tmp_path, group_colum
     assert splits[0].items() <= splits[1].items()
 
 
-def test_a_label_that_validation_would_lack_leaves_all_of_validation_to_pad(tmp_path):
+def test_rows_are_not_assigned_to_validation_if_it_would_lack_a_label(tmp_path):
     its = rows(600)
     splits = {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / "a.csv", its))[1]}
     assert set(splits.values()) == {"train", "validation", "test"}
@@ -95,7 +95,7 @@ def test_a_label_that_validation_would_lack_leaves_all_of_validation_to_pad(tmp_
     assert again == {text: "train" if split == "validation" else split for text, split in splits.items()}
 
 
-def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
+def test_equal_texts_share_a_split_and_count_as_duplicates(tmp_path):
     its = rows(200)
     twice = [row | {"text": row["text"].upper()} for row in its]
     facts, _ = fetch(tmp_path, write_csv(tmp_path / "a.csv", its + twice), max_leaks=0)
@@ -103,7 +103,7 @@ def test_equal_texts_share_a_split_so_none_leaks(tmp_path):
 
 
 def near_rows(count: int) -> list[dict]:
-    """Reviews of forty words; the second half are the first with another last word, and other films."""
+    """Return texts of forty words; the second half repeats the first with a word added, as another film."""
     rng = random.Random(1)
     texts = [" ".join(rng.choices([f"word{number}" for number in range(500)], k=40)) for _ in range(count // 2)]
     both = texts + [f"{text} indeed" for text in texts]
@@ -112,7 +112,7 @@ def near_rows(count: int) -> list[dict]:
 
 
 @pytest.mark.parametrize(("near", "together"), [("keep", False), ("together", True)])
-def test_near_duplicates_share_a_split_unless_they_are_kept_apart(tmp_path, near, together):
+def test_near_duplicates_share_a_split_unless_set_to_keep(tmp_path, near, together):
     path = write_csv(tmp_path / "a.csv", near_rows(200))
     _facts, read = fetch(tmp_path, path, near_duplicates=near)
     splits = [row["split"] for row in read]
@@ -120,7 +120,7 @@ def test_near_duplicates_share_a_split_unless_they_are_kept_apart(tmp_path, near
     assert {"train", "test"} <= set(splits)
 
 
-def test_near_duplicates_of_a_group_join_the_group(tmp_path):
+def test_a_group_and_its_near_duplicates_share_a_split(tmp_path):
     its = [row | {"film": f"f{number % 50}"} for number, row in enumerate(near_rows(200))]
     split_of = {}
     for row, before in zip(
@@ -130,7 +130,7 @@ def test_near_duplicates_of_a_group_join_the_group(tmp_path):
         assert split_of.setdefault(row["text"].removesuffix(" indeed"), row["split"]) == row["split"]
 
 
-def test_training_rows_nearly_as_test_rows_are_dropped_on_demand(tmp_path):
+def test_training_near_duplicates_of_test_rows_are_dropped_on_request(tmp_path):
     its = [row | {"film": "test" if number < 20 else "train"} for number, row in enumerate(near_rows(200))]
     facts, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), split_column="film", near_duplicates="drop")
     assert [number for number, row in enumerate(read) if row["split"] == "removed"] == list(range(100, 120))
@@ -138,7 +138,7 @@ def test_training_rows_nearly_as_test_rows_are_dropped_on_demand(tmp_path):
     assert any("left out 20 rows whose text is nearly a validation or test text" in line for line in said)
 
 
-def test_near_duplicates_of_very_many_rows_are_not_looked_for_and_a_line_says_so(tmp_path, monkeypatch):
+def test_too_many_rows_skip_the_near_duplicate_search_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(own_files, "MAX_CLUSTERED", 100)
     read = fetch(tmp_path, write_csv(tmp_path / "a.csv", near_rows(200)))[1]
     assert [row["split"] for row in read[:100]] != [row["split"] for row in read[100:]]
@@ -146,7 +146,7 @@ def test_near_duplicates_of_very_many_rows_are_not_looked_for_and_a_line_says_so
 
 
 @pytest.mark.parametrize(("leaks", "kept"), [("remove", 19), ("keep", 20)])
-def test_training_rows_with_a_test_text_are_left_out_and_counted(tmp_path, leaks, kept):
+def test_leaked_training_rows_are_removed_and_counted_unless_kept(tmp_path, leaks, kept):
     facts, written = fetch(tmp_path, write_csv(tmp_path / "a.csv", leaky(40)), split_column="film", leaks=leaks)
     splits = [row["split"] for row in written]
     assert (splits.count("train"), splits.count("test"), len(splits)) == (kept, 20, 40)
@@ -155,14 +155,14 @@ def test_training_rows_with_a_test_text_are_left_out_and_counted(tmp_path, leaks
     assert ["left out 1 rows whose text is also in validation or test" in line for line in said] == [True] * (20 - kept)
 
 
-def test_a_rare_label_is_a_warning_with_its_count(tmp_path):
+def test_a_rare_label_gives_a_warning_with_its_count(tmp_path):
     its = [row for number, row in enumerate(rows(300)) if number % 2 or number % 6 == 0]
     fetch(tmp_path, write_csv(tmp_path / "a.csv", its), min_class_share=0.4)
     rare = r"only \d+ of the \d+ train rows have the label 'neg' \(first in a.csv row 1\)"
     assert any(re.search(rare, line) for line in said)
 
 
-def test_one_group_of_most_rows_is_refused_with_the_share_it_takes(tmp_path):
+def test_a_group_too_large_for_its_split_is_refused(tmp_path):
     its = [row | {"film": "f" if number < 170 else row["film"]} for number, row in enumerate(rows(200, films=40))]
     path = write_csv(tmp_path / "a.csv", its)
     seed = next(seed for seed in range(99) if assign_splits(hash_texts(["f"], seed), 0.2, 0.16) == TEST)
@@ -196,7 +196,7 @@ def test_no_group_is_in_two_splits(tmp_path):
     assert len(films) == len({film for film, _group in films}) == len({group for _film, group in films}) == 60
 
 
-def test_a_split_column_decides(tmp_path):
+def test_a_split_column_sets_the_split_of_each_row(tmp_path):
     its = [row | {"part": ("train", "dev", "Test")[number % 3]} for number, row in enumerate(rows(60))]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
     _, read = fetch(tmp_path, tmp_path / "a.jsonl", split_column="part")
@@ -246,7 +246,7 @@ def leaky(count: int) -> list[dict]:
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
-def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values, message):
+def test_unusable_data_is_refused_with_its_path_and_the_reason(tmp_path, its, values, message):
     path = tmp_path / "a.csv"
     if isinstance(its, list):
         write_csv(path, its)
@@ -259,7 +259,7 @@ def test_what_cannot_be_trained_on_is_named_with_its_place(tmp_path, its, values
     assert str(path) in str(caught.value)
 
 
-def test_a_place_with_nothing_to_read_is_named(tmp_path):
+def test_a_missing_file_or_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         fetch(tmp_path, tmp_path / "none.csv")
     with pytest.raises(InputError, match="out/ skipped; expected files in"):
@@ -278,7 +278,7 @@ def test_a_place_with_nothing_to_read_is_named(tmp_path):
         (["neg", "pos"], ["neg", "pos"], None),
     ],
 )
-def test_blanks_and_decimals_are_no_part_of_a_label(tmp_path, spellings, labels, line):
+def test_labels_are_read_without_outer_spaces_and_zero_decimals(tmp_path, spellings, labels, line):
     its = [row | {"label": spellings[number % len(spellings)]} for number, row in enumerate(rows(90))]
     facts, read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), min_class_share=0)
     assert facts["labels"] == labels
@@ -288,14 +288,14 @@ def test_blanks_and_decimals_are_no_part_of_a_label(tmp_path, spellings, labels,
     assert fetch(tmp_path, tmp_path / "b.parquet")[0]["labels"] == ["0", "1"]
 
 
-def test_the_positive_label_may_be_spelt_as_any_row_spells_it(tmp_path):
+def test_the_positive_label_ignores_case_and_outer_spaces(tmp_path):
     its = [row | {"label": ["ham", " Spam "][number % 2]} for number, row in enumerate(rows(90))]
     path = write_csv(tmp_path / "a.csv", its)
     assert fetch(tmp_path, path, positive_label=" Spam ")[0]["labels"] == ["ham", "Spam"]
     assert fetch(tmp_path, path, positive_label="spam")[0]["labels"] == ["ham", "Spam"]
 
 
-def test_blank_cells_are_texts_without_words(tmp_path):
+def test_an_empty_cell_is_an_empty_text(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"{'' if row == 7 else f'text {row}'},{row % 2}\n" for row in range(90)))
     _facts, read = fetch(tmp_path, path)
@@ -303,7 +303,7 @@ def test_blank_cells_are_texts_without_words(tmp_path):
     assert len(read) == 90
 
 
-def test_bytes_of_another_encoding_are_named_by_their_place_and_read_with_it(tmp_path):
+def test_a_windows_1252_file_is_refused_unless_its_encoding_is_given(tmp_path):
     lines = ["text,label", *(f"caf\u00e9 {row},{row % 2}" if row == 60 else f"t {row},{row % 2}" for row in range(90))]
     (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("windows-1252"))
     with pytest.raises(InputError, match=r"first at byte 424 .line 62.*give --data.encoding windows-1252"):

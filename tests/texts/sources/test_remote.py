@@ -39,7 +39,7 @@ def said():
 
 @pytest.fixture
 def tickets(tmp_path):
-    """A database with 9,000 tickets, more than are read at once; its address."""
+    """Return the address of a database with 9,000 tickets, more than one batch."""
     path = tmp_path / "shop.db"
     add(path, *((f"ticket {row}", row % 2) for row in range(9_000)))
     return f"sqlite+pysqlite:///{path}"
@@ -61,7 +61,7 @@ def weed(tmp_path_factory):
 
 @pytest.fixture(params=["moto", pytest.param("weed", marks=pytest.mark.seaweedfs)])
 def bucket(request, monkeypatch):
-    """The files of a bucket."""
+    """Return the file system with the bucket, once served by moto and once by SeaweedFS."""
     import s3fs
 
     is_moto = request.param == "moto"
@@ -73,7 +73,7 @@ def bucket(request, monkeypatch):
     return s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
 
 
-def test_the_rows_of_a_query_are_read_once_and_again_when_asked(tmp_path, store, tickets, said):
+def test_query_results_are_copied_once_and_refreshed_on_request(tmp_path, store, tickets, said):
     settings = DataSettings(dataset=tickets, query=QUERY, near_duplicates="keep")
     first = pin(settings, said.append)
     out = tmp_path / "out"
@@ -95,7 +95,7 @@ def test_the_rows_of_a_query_are_read_once_and_again_when_asked(tmp_path, store,
     assert len(list((store / "fetch").iterdir())) == 1
 
 
-def test_values_of_any_type_become_text_and_a_null_stays_one(tmp_path, store, tickets):
+def test_query_values_become_text_except_nulls(tmp_path, store, tickets):
     query = "select null as text, 1.5 as label, topic as n, ':a' as c from tickets limit 1"
     path = dataset_path(SourceSettings(dataset=tickets, query=query))
     assert pq.read_table(path).to_pylist() == [{"text": None, "label": "1.5", "n": "0", "c": ":a"}]
@@ -103,7 +103,7 @@ def test_values_of_any_type_become_text_and_a_null_stays_one(tmp_path, store, ti
 
 @pytest.fixture
 def shop(monkeypatch):
-    """The address of a real PostgreSQL's database, whose user and password are in the environment."""
+    """Yield the address of a real PostgreSQL database; its user and password are in the environment."""
     if programs_of_postgres() is None:
         pytest.skip("PostgreSQL's programs are not installed (Debian: apt-get install postgresql)")
     pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
@@ -115,7 +115,7 @@ def shop(monkeypatch):
 
 
 @pytest.mark.machines
-def test_a_real_postgresql_is_read_by_a_cursor_and_cannot_be_changed(store, shop, said):
+def test_postgresql_is_read_in_batches_and_in_a_read_only_transaction(store, shop, said):
     engine = create_engine(shop, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("create table tickets (body text, topic boolean, opened time)"))
@@ -153,7 +153,7 @@ def test_a_real_postgresql_is_read_by_a_cursor_and_cannot_be_changed(store, shop
         ("select x'ff' as text", "returns bytes; convert them to text in the query"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_refused_and_changes_nothing(tmp_path, store, tickets, query, message):
+def test_an_invalid_query_is_refused_and_changes_nothing(tmp_path, store, tickets, query, message):
     with pytest.raises(InputError, match=message):
         dataset_path(SourceSettings(dataset=tickets, query=query))
     with sqlite3.connect(tmp_path / "shop.db") as database:
@@ -162,7 +162,7 @@ def test_a_query_that_cannot_be_read_is_refused_and_changes_nothing(tmp_path, st
     assert not list((store / "fetch").iterdir())
 
 
-def test_a_database_that_is_not_there_is_not_made(tmp_path, store):
+def test_a_missing_database_is_refused_and_not_created(tmp_path, store):
     with pytest.raises(InputError, match=r"none.db: no such file"):
         dataset_path(SourceSettings(dataset=f"sqlite+pysqlite:///{tmp_path}/none.db", query=QUERY))
     assert not (tmp_path / "none.db").exists()
@@ -170,7 +170,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path, store):
         dataset_path(SourceSettings(dataset="oracle+nothing://host/db", query=QUERY))
 
 
-def test_a_dry_run_reads_nothing(store, tickets, said):
+def test_a_dry_run_does_not_copy_the_dataset(store, tickets, said):
     settings = DataSettings(dataset=tickets, query=QUERY)
     with planning():
         assert pin(settings, said.append) == settings
@@ -189,7 +189,7 @@ def test_a_dry_run_reads_nothing(store, tickets, said):
         {"dataset": "s3://key:secret@bucket/a.csv"},
     ],
 )
-def test_an_address_with_a_password_is_refused_without_showing_it(values):
+def test_an_address_with_a_password_is_refused(values):
     with pytest.raises(ValidationError, match="has a user or a password in it") as refused:
         DataSettings(**values)
     assert "PGPASSWORD or ~/.pgpass" in str(refused.value)
@@ -199,12 +199,12 @@ def test_an_address_with_a_password_is_refused_without_showing_it(values):
 
 @pytest.mark.parametrize("values", [{"dataset": "a.csv", "query": QUERY}, {"dataset": "postgresql://host/db"},
                                     {"dataset": "s3://bucket/a.csv", "query": QUERY}])  # fmt: skip
-def test_a_database_and_a_query_go_together(values):
+def test_a_query_requires_a_database_and_vice_versa(values):
     with pytest.raises(ValidationError, match="query is for the address of a database"):
         DataSettings(**values)
 
 
-def test_a_file_on_a_web_server_is_read_once(tmp_path, store, said):
+def test_a_file_on_a_web_server_is_downloaded_once(tmp_path, store, said):
     (tmp_path / "reviews.csv").write_text(TABLE)
     with serving(tmp_path) as (url, seen):
         settings = DataSettings(dataset=f"{url}/plain/reviews.csv")
@@ -216,7 +216,7 @@ def test_a_file_on_a_web_server_is_read_once(tmp_path, store, said):
     assert dataset_path(settings).read_text() == TABLE
 
 
-def test_a_copy_that_is_cut_off_is_tried_again(tmp_path, store, monkeypatch, caplog):
+def test_an_interrupted_download_is_retried(tmp_path, store, monkeypatch, caplog):
     monkeypatch.setattr(remote, "RETRY_SECONDS", (0, 0))
     (tmp_path / "reviews.csv").write_text(TABLE)
     with serving(tmp_path) as (url, seen):
@@ -228,14 +228,14 @@ def test_a_copy_that_is_cut_off_is_tried_again(tmp_path, store, monkeypatch, cap
         assert seen["/short/reviews.csv"] == 3
 
 
-def test_what_the_disk_has_no_space_for_is_refused_before_it_comes(store, bucket, monkeypatch):
+def test_an_object_store_folder_too_large_for_the_disk_is_refused(store, bucket, monkeypatch):
     bucket.pipe(f"{BUCKET}/large/a.csv", TABLE.encode())
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=10))
     with pytest.raises(SourceError, match=rf"s3://{BUCKET}/large: has {len(TABLE):,} bytes, but .* space for 10"):
         dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/large"))
 
 
-def test_a_folder_in_an_object_store_is_read_with_its_splits(tmp_path, store, bucket, said):
+def test_an_object_store_folder_is_read_with_its_splits_and_refreshed(tmp_path, store, bucket, said):
     for name in ("train", "test"):
         bucket.pipe(f"{BUCKET}/texts/parts/{name}.csv", TABLE.replace("text ", f"{name} ").encode())
     bucket.pipe(f"{BUCKET}/texts/parts/logo.png", b"\0")
@@ -249,7 +249,7 @@ def test_a_folder_in_an_object_store_is_read_with_its_splits(tmp_path, store, bu
     assert said[-1] == f"s3://{BUCKET}/texts/: read again: changed"
 
 
-def test_what_an_object_store_does_not_have_is_named(store, bucket):
+def test_a_missing_object_or_a_folder_without_texts_is_refused(store, bucket):
     with pytest.raises(SourceError, match=r"none.csv: no such object, folder or bucket"):
         dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/none.csv"))
     bucket.pipe(f"{BUCKET}/images/logo.png", b"\0")
@@ -270,13 +270,13 @@ def test_refused_credentials_are_not_shown(store, object_store_server, monkeypat
 
 @contextmanager
 def interrupted_by(error, *places):
-    """Yield the local places, and raise an error at the end."""
+    """Yield the local paths for two addresses, and raise `error` at the end."""
     with pytest.raises(error), local_places(*places) as local:  # noqa: PT012
         yield local
         raise error
 
 
-def test_scoring_between_addresses_goes_on_where_it_was_interrupted(store, bucket):
+def test_interrupted_scoring_of_an_object_store_folder_resumes(store, bucket):
     bucket.pipe(f"{BUCKET}/cut/a.csv", TABLE.encode())
     bucket.pipe(f"{BUCKET}/cut/b.csv", TABLE.encode())
     bucket.pipe(f"{BUCKET}/done/a.csv.parquet", b"scored")
@@ -296,7 +296,7 @@ def test_scoring_between_addresses_goes_on_where_it_was_interrupted(store, bucke
     assert not list((store / "fetch").iterdir())
 
 
-def test_scores_are_written_where_the_output_says(tmp_path, store, bucket):
+def test_scores_are_uploaded_to_the_output_address(tmp_path, store, bucket):
     for name in ("a.csv", "b.csv"):
         bucket.pipe(f"{BUCKET}/inbox/{name}", TABLE.encode())
     bucket.pipe(f"{BUCKET}/scored/a.csv.parquet", b"old")

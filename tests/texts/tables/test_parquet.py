@@ -16,7 +16,7 @@ MB = 1 << 20
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(characters=1_000_000, rows=2048, in_dictionary=True)
 @given(characters=st.integers(0, MB), rows=st.integers(1, 200), in_dictionary=st.booleans())
-def test_a_file_is_read_in_bounded_memory_whatever_it_decodes_to(tmp_path, characters, rows, in_dictionary):
+def test_memory_is_bounded_even_if_a_file_decodes_to_gigabytes(tmp_path, characters, rows, in_dictionary):
     values = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * characters]))
     texts = values if in_dictionary else values.dictionary_decode()
     path = tmp_path / "a.parquet"
@@ -34,7 +34,7 @@ def test_a_file_is_read_in_bounded_memory_whatever_it_decodes_to(tmp_path, chara
 
 
 @pytest.mark.parametrize("column", [pa.array([[7] * MB]), pa.array(["x" * (2 * MB)])], ids=["list", "text"])
-def test_a_value_that_is_too_large_is_refused_with_its_file_and_column(tmp_path, monkeypatch, column):
+def test_a_too_large_value_is_refused_with_its_file_and_column(tmp_path, monkeypatch, column):
     monkeypatch.setattr(reading, "MAX_VALUE_BYTES", MB)
     pq.write_table(pa.table({"text": ["a"], "more": column}), tmp_path / "a.parquet", compression="zstd")
     assert (tmp_path / "a.parquet").stat().st_size < MB / 100

@@ -32,7 +32,7 @@ def write(path, content):
 
 
 def gz(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)  # equal bytes each time: they name a test
+    return gzip.compress(content, mtime=0)  # equal bytes each time, because they are part of a test's id
 
 
 def zstd(content: bytes) -> bytes:
@@ -60,7 +60,7 @@ def zstd(content: bytes) -> bytes:
         ("a.json.zst", zstd(json.dumps(ROWS, ensure_ascii=False).encode("utf-16")), {"encoding": "utf-16"}),
     ],
 )
-def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, content, options):
+def test_every_table_format_gives_the_same_rows(tmp_path, name, content, options):
     path = write(tmp_path / name, content)
     assert read(path, ReadOptions(**options)) == ROWS
     assert read(path, ReadOptions(columns={"label": "label-column"}, **options)) == [{"label": "1"}, {"label": "0"}]
@@ -74,7 +74,7 @@ def test_the_same_rows_come_out_of_every_form_a_table_has(tmp_path, name, conten
         (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
     ],
 )
-def test_text_in_parquet_is_text_whatever_kind_of_text_it_is(tmp_path, values, kept):
+def test_any_parquet_string_type_is_read_as_text_and_lists_are_refused(tmp_path, values, kept):
     pq.write_table(pa.table({"text": values, "label": [[1], [2]]}), tmp_path / "a.parquet")
     path = tmp_path / "a.parquet"
     (batch,) = read_batches(path)
@@ -102,12 +102,12 @@ def test_quotes_commas_and_line_breaks_stay_within_their_field(tmp_path):
         ("a.jsonl", '{"text": "fine"}\n\n{"text": ""}\n{"text": "dull"}\n{"text": ""}\n'),
     ],
 )
-def test_a_text_without_words_is_a_row_in_every_form(tmp_path, name, content):
+def test_an_empty_text_is_a_row_in_every_format(tmp_path, name, content):
     (batch,) = read_batches(write(tmp_path / name, content))
     assert texts_of(batch, "text", tmp_path, np.arange(1, 5)).to_pylist() == ["fine", "", "dull", ""]
 
 
-def test_of_json_only_what_is_wanted_is_typed(tmp_path):
+def test_requested_json_columns_become_text_and_others_are_ignored(tmp_path):
     others = [{"id": None}, {"id": 7}, {"id": "x"}, {"more": [1]}, {}]
     lines = [json.dumps(others[row % 5] | {"text": f"t{row}", "label": row % 2}) for row in range(5000)]
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
@@ -118,7 +118,7 @@ def test_of_json_only_what_is_wanted_is_typed(tmp_path):
     assert read(path, ReadOptions(columns=COLUMNS)) == [{"text": "a", "label": "1.0"}, {"text": "b", "label": "true"}]
 
 
-def test_all_columns_of_json_are_carried_along_as_they_are(tmp_path):
+def test_json_columns_have_their_own_types_and_mixed_ones_are_json(tmp_path):
     its = [
         {"text": f"t{row}", "n": row, "x": row / 2 if row % 3 else row, "yes": row % 2 == 0, "s": "ä", "none": None}
         for row in range(3000)
@@ -140,21 +140,21 @@ def test_all_columns_of_json_are_carried_along_as_they_are(tmp_path):
     assert found[0]["late"] is None
 
 
-def test_an_array_of_objects_may_be_cut_anywhere_between_two_reads(tmp_path, monkeypatch):
+def test_a_json_array_is_read_correctly_in_pieces_of_any_size(tmp_path, monkeypatch):
     path = write(tmp_path / "a.json", json.dumps([row | {"n": [1, {"b": "]}"}]} for row in ROWS * 3], indent=1))
     for piece in (1, 2, 7):
         monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", piece)
         assert read(path, ReadOptions(columns=COLUMNS)) == ROWS * 3
 
 
-def test_columns_without_a_name_may_be_there_twice(tmp_path):
+def test_unnamed_columns_are_named_by_their_position(tmp_path):
     path = write(tmp_path / "a.csv", "v1,v2,,,\nham,hello,,x,\n")
     assert read(path, ReadOptions("v2")) == [
         {"v1": "ham", "v2": "hello", "column 3": None, "column 4": "x", "column 5": None}
     ]
 
 
-def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
+def test_duplicate_columns_are_refused_only_if_they_are_read(tmp_path):
     table = pa.table([["a"], ["b"], ["c"]], names=["text", "x", "x"])
     pq.write_table(table, tmp_path / "a.parquet")
     write(tmp_path / "a.csv", "text,x,x\na,b,c\n")
@@ -164,7 +164,7 @@ def test_a_column_that_nobody_wants_may_be_there_twice(tmp_path):
             read(tmp_path / name)
 
 
-def test_large_files_come_in_batches(tmp_path, monkeypatch):
+def test_large_files_are_read_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 300)
     write(tmp_path / "a.csv", "text,label\n" + "".join(f"review {row},1\n" for row in range(3000)))
     batches = list(read_batches(tmp_path / "a.csv"))
@@ -187,7 +187,7 @@ def test_large_files_come_in_batches(tmp_path, monkeypatch):
         ("a.gz", ("", "gzip")),
     ],
 )
-def test_a_name_says_form_and_compression(tmp_path, name, form):
+def test_format_and_compression_follow_from_the_file_name(tmp_path, name, form):
     assert form_of(tmp_path / name) == form
 
 
@@ -230,7 +230,7 @@ def test_a_name_says_form_and_compression(tmp_path, name, form):
         ("a.json", "", "is not a JSON array of objects"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, content, message):
+def test_an_unreadable_table_is_refused_with_its_path_and_the_reason(tmp_path, monkeypatch, name, content, message):
     monkeypatch.setattr(tasks.texts.tables.delimited, "MAX_ROW", 4000)
     path = write(tmp_path / name, content)
     with pytest.raises(InputError, match=message) as caught:
@@ -249,7 +249,7 @@ def test_what_cannot_be_read_is_named_by_its_row(tmp_path, monkeypatch, name, co
     ],
 )
 @pytest.mark.parametrize("columns", [None, COLUMNS])
-def test_an_undecodable_byte_in_any_column_is_named_by_its_place(tmp_path, monkeypatch, encoding, bad, columns):
+def test_an_undecodable_byte_in_any_column_is_reported_with_its_position(tmp_path, monkeypatch, encoding, bad, columns):
     before = "text,label,other\n" + "good,1,2\n" * 700 + "fine,0,"
     content = before.encode(encoding) + bad + "\n".encode("utf-16-le" if encoding == "utf-16" else encoding)
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "CHUNK", 1000)
@@ -258,13 +258,13 @@ def test_an_undecodable_byte_in_any_column_is_named_by_its_place(tmp_path, monke
         read(write(tmp_path / "a.csv", content), ReadOptions(columns=columns, encoding=encoding))
 
 
-def test_lines_longer_than_the_limit_are_refused_by_number(tmp_path, monkeypatch):
+def test_lines_longer_than_the_limit_are_refused_with_their_number(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "MAX_ROW", 20)
     with pytest.raises(InputError, match=r"a\.txt: line 2 is longer than 20 characters"):
         read(write(tmp_path / "a.txt", "short\n" + "long " * 5 + "\n"))
 
 
-def test_a_delimiter_that_the_header_does_not_have_is_refused_with_the_one_it_has(tmp_path):
+def test_a_wrong_delimiter_is_refused_and_the_likely_one_is_suggested(tmp_path):
     path = write(tmp_path / "a.csv", "text;label\ngood;1\n")
     with pytest.raises(InputError, match=r"has no ','; fields seem to be separated by ';': give --data.delimiter ';'"):
         read(path, ReadOptions(delimiter=",", flags="--data."))
@@ -278,12 +278,12 @@ def test_a_delimiter_that_the_header_does_not_have_is_refused_with_the_one_it_ha
         ("这部电影非常好看、演员演技出色、剧情紧凑" * 3, "gb18030"),
     ],
 )
-def test_the_probable_encoding_is_named(text, encoding):
+def test_the_probable_encoding_is_guessed(text, encoding):
     assert guess_encoding(text.encode(encoding)) == encoding
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt", "a.parquet"])
-def test_the_share_that_has_been_read_grows_to_the_whole(tmp_path, monkeypatch, name):
+def test_reading_progress_never_falls_and_ends_at_one(tmp_path, monkeypatch, name):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 400)
     monkeypatch.setattr(tasks.texts.tables.json_objects, "PIECE", 4000)
     monkeypatch.setattr(tasks.texts.tables.reading, "ROWS_PER_BATCH", 400)

@@ -10,7 +10,7 @@ def names(paths) -> list[str]:
     return [path.name for path in paths]
 
 
-def test_endings_count_in_any_case_and_hidden_files_do_not(tmp_path):
+def test_file_extensions_match_in_any_case_and_hidden_files_are_ignored(tmp_path):
     for name in ("a.csv", "B.CSV", "c.JsonL", "d.Parquet", "e.TXT", "g.Csv.GZ", ".f.csv"):
         (tmp_path / name).write_text("")
     assert names(table_files(tmp_path)) == ["B.CSV", "a.csv", "c.JsonL", "d.Parquet", "e.TXT", "g.Csv.GZ"]
@@ -19,7 +19,7 @@ def test_endings_count_in_any_case_and_hidden_files_do_not(tmp_path):
     assert describe_skipped(tmp_path / "a.csv") is None
 
 
-def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
+def test_skipped_files_and_folders_are_listed(tmp_path):
     for name in ("a.csv", "c.csv.zip", "README.txt", ".hidden"):
         (tmp_path / name).write_text("")
     (tmp_path / "old.csv").mkdir()
@@ -32,7 +32,7 @@ def test_what_lies_there_and_is_not_taken_is_named(tmp_path):
     assert "README" not in describe_skipped(tmp_path)
 
 
-def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_read_by_it(tmp_path):
+def test_non_utf8_names_are_shown_escaped_and_refused_for_tables(tmp_path):
     (tmp_path / "a.csv").write_text("")
     (tmp_path / os.fsdecode(b"caf\xe9.doc")).write_text("")
     assert r"caf\udce9.doc skipped" in describe_skipped(tmp_path)
@@ -41,7 +41,7 @@ def test_a_name_in_another_encoding_is_shown_by_its_bytes_and_a_table_is_not_rea
         table_files(tmp_path)
 
 
-def test_many_that_are_passed_over_are_counted(tmp_path):
+def test_skipped_files_after_the_fifth_are_counted(tmp_path):
     for number in range(1008):
         (tmp_path / f"{number:04}.doc").write_text("")
     assert "0000.doc, 0001.doc, 0002.doc, 0003.doc, 0004.doc and 1,003 more skipped" in describe_skipped(tmp_path)
@@ -56,7 +56,7 @@ def test_many_that_are_passed_over_are_counted(tmp_path):
         ("full", r"full: a\.doc skipped; expected files in \.csv"),
     ],
 )
-def test_a_place_without_a_table_is_refused_with_what_lies_there(tmp_path, name, message):
+def test_a_path_without_a_table_is_refused_with_the_reason(tmp_path, name, message):
     (tmp_path / "a.csv.zip").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()

@@ -26,7 +26,7 @@ TABLE = pa.table(
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_rows_are_read_again_as_they_were_written(tmp_path, form):
+def test_texts_are_read_back_as_written(tmp_path, form):
     path = tmp_path / f"a{form}"
     table = TABLE.drop_columns("tags") if form == ".csv" else TABLE
     WRITERS[form](path, table.schema, [table, table.slice(1)])
@@ -36,7 +36,7 @@ def test_rows_are_read_again_as_they_were_written(tmp_path, form):
     assert texts == ['one, "two"\nthree', "größe", "", "größe", ""]
 
 
-def test_json_lines_hold_values_and_not_their_names(tmp_path):
+def test_json_lines_contain_native_values_and_null_for_nan(tmp_path):
     WRITERS[".jsonl"](tmp_path / "a", TABLE.schema, [TABLE])
     rows = [json.loads(line) for line in (tmp_path / "a").read_text(encoding="utf-8").splitlines()]
     assert rows[0] == {"text": 'one, "two"\nthree', "n": 1, "x": 0.1, "when": "2026-01-31", "tags": ["a", "é"],
@@ -45,7 +45,7 @@ def test_json_lines_hold_values_and_not_their_names(tmp_path):
     assert [row["made"] for row in rows] == [{"a": [1]}, 7, None]
 
 
-def test_csv_holds_numbers_in_few_digits_and_mixed_values_as_json(tmp_path):
+def test_csv_has_short_floats_and_mixed_values_as_json(tmp_path):
     table = TABLE.drop_columns("tags")
     WRITERS[".csv"](tmp_path / "a.csv", table.schema, [table])
     (batch,) = read_batches(tmp_path / "a.csv")
@@ -60,7 +60,7 @@ def refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def test_json_lines_are_strict_json_whatever_is_nested_in_them(tmp_path):
+def test_json_lines_are_strict_json_even_with_nested_nan_and_infinity(tmp_path):
     nan, infinity = float("nan"), float("inf")
     table = pa.table({"x": [nan, infinity, 0.1], "list": [[nan, 1.0], [], None], "tree": [{"a": {"b": -infinity}}] * 3})
     WRITERS[".jsonl"](tmp_path / "a.jsonl", table.schema, [table])
@@ -92,7 +92,7 @@ NESTED = [pa.list_(pa.int64()), pa.struct([("a", pa.string())]), pa.map_(pa.stri
 
 
 @pytest.mark.parametrize(("form", "kinds"), [(".csv", BYTES + NESTED), (".jsonl", BYTES), (".parquet", [])])
-def test_columns_that_a_form_cannot_hold_are_refused_by_name_in_one_line(tmp_path, form, kinds):
+def test_columns_that_a_format_cannot_hold_are_refused_by_name(tmp_path, form, kinds):
     for kind in BYTES + NESTED:
         schema = pa.schema([("text", pa.string()), ("raw", kind), ("n", pa.int64()), ("more", kind)])
         if kind not in kinds:
@@ -118,7 +118,7 @@ def test_columns_that_a_form_cannot_hold_are_refused_by_name_in_one_line(tmp_pat
         pa.dictionary(pa.int32(), pa.int64()),
     ],
 )
-def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form, kind):
+def test_columns_of_other_types_are_written_in_every_format(tmp_path, form, kind):
     table = pa.table({"text": ["x"], "other": pa.nulls(1, kind)})
     pq.write_table(table, tmp_path / "part.parquet")
     (batch,) = read_batches(tmp_path / "part.parquet")
@@ -129,6 +129,6 @@ def test_any_other_type_is_written_in_every_form_that_can_hold_it(tmp_path, form
     assert again.column("text").to_pylist() == ["x"]
 
 
-def test_a_form_that_is_not_written_is_none(tmp_path):
+def test_the_writable_format_is_none_for_other_extensions(tmp_path):
     names = ("a.CSV", "a.jsonl", "a.parquet", "a.tsv", "a.csv.gz", "a")
     assert [writable_form(tmp_path / name) for name in names] == [".csv", ".jsonl", ".parquet", None, None, None]
