@@ -31,7 +31,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tasks.core.environment import PROJECT
 from tasks.core.errors import InputError
-from tasks.core.paths import printable_url
+from tasks.core.user_paths import printable_url
 from tasks.reporting.prefect_server import check_address
 
 AUTOMATIONS = PROJECT / "deploy" / "automations.yaml"

@@ -17,7 +17,7 @@ from tasks.core.files import replace_file, written_as_newest
 from tasks.core.layout import CHECK_PAGE, CHECKS
 from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.reporting.pages import render
-from tasks.reporting.screen import show_check, show_plans
+from tasks.reporting.terminal_output import show_check, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.datasets import check_dataset, fetch_dataset, find_texts

@@ -17,7 +17,7 @@ from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_search import best_trial, read_search
-from tasks.reporting.screen import show_comparison
+from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import steps_of, unfinished_step

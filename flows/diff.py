@@ -15,12 +15,12 @@ from rich.table import Column, Table
 from tasks.core.command_settings import DiffSettings
 from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors, replace_file
-from tasks.core.paths import check_writable, user_path
+from tasks.core.user_paths import check_writable, user_path
 from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, run_of
 from tasks.reporting.pages import render
-from tasks.reporting.screen import console_for
+from tasks.reporting.terminal_output import console_for
 from tasks.store.run_record import RunRecord, read_record
 from tasks.store.shared_store import open_store
 

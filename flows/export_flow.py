@@ -12,7 +12,7 @@ from tasks.core.command_settings import ExportSettings
 from tasks.export import export, output_of
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
-from tasks.reporting.screen import show_export
+from tasks.reporting.terminal_output import show_export
 from tasks.store.fingerprint import StepPlan
 from tasks.store.step import flow
 

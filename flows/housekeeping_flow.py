@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.core.command_settings import HousekeepingSettings
 from tasks.core.environment import store_root
-from tasks.reporting.screen import show_inventory
+from tasks.reporting.terminal_output import show_inventory
 from tasks.store.fingerprint import StepPlan
 from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
 from tasks.store.pruning import Pruned, prune

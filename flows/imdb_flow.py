@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.auto_preset import check_auto, choose_settings, plan_stages
+from flows.automl import check_auto, choose_settings, plan_stages
 from flows.diff import show_repetition
 from flows.training import train_network
 from tasks.baseline import baseline
@@ -30,7 +30,7 @@ from tasks.pad import pad
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
 from tasks.reporting.prefect_ui import tag_flow_run
-from tasks.reporting.screen import show_run
+from tasks.reporting.terminal_output import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.select import select

@@ -12,11 +12,11 @@ from flows.runners import map_over
 from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError, describe
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, parts_of, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
-from tasks.reporting.screen import show_prediction
+from tasks.reporting.terminal_output import show_prediction
 from tasks.store.fingerprint import StepPlan
 from tasks.store.step import flow, run_logger
 from tasks.texts.sources.layouts import describe_unread, label_folders

@@ -13,7 +13,7 @@ from tasks.core.errors import InputError, PipelineError
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import load_classifier
-from tasks.reporting.screen import accept_any_character, show_prediction
+from tasks.reporting.terminal_output import accept_any_character, show_prediction
 
 ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
 

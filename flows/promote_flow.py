@@ -14,7 +14,7 @@ from tasks.promote import list_champions, make_champion, promote
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
-from tasks.reporting.screen import show_promotion
+from tasks.reporting.terminal_output import show_promotion
 from tasks.run_folder import complete_run_folder, read_run
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record

@@ -11,7 +11,7 @@ from serving.settings import ServeSettings
 from tasks.core.errors import ServerError
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
-from tasks.reporting.screen import show_plans
+from tasks.reporting.terminal_output import show_plans
 from tasks.store.fingerprint import StepPlan
 
 DRAIN_SECONDS = 30

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from serving.settings import ServeSettings
-from tasks.core.paths import printable
+from tasks.core.user_paths import printable
 
 MAX_WORDS = 20
 CLOSE = {"Connection": "close"}

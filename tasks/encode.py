@@ -14,8 +14,8 @@ from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import order_texts, reorder
+from tasks.texts.text_limits import WordCheck
 from tasks.texts.vocabulary import ranks_to_ids
-from tasks.texts.word_checks import WordCheck
 
 
 def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:

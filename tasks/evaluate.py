@@ -12,6 +12,7 @@ from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import metrics
 from tasks.evaluation.predictions import Calibration, decision_rule, divide_logits, read_scores
 from tasks.evaluation.selection_metric import Candidates
+from tasks.evaluation.significance import compare_scores
 from tasks.store.step import run_logger, step
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_original_labels
@@ -64,7 +65,7 @@ def evaluate(
     verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
     probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {
-        "comparison": metrics.compare_scores(settings.metric, network.labels, verdicts, probabilities, one_sided=False)
+        "comparison": compare_scores(settings.metric, network.labels, verdicts, probabilities, one_sided=False)
     }
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

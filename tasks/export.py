@@ -10,7 +10,7 @@ from tasks.core.command_settings import ExportSettings
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
 from tasks.core.layout import CARD
-from tasks.core.paths import check_writable, user_path
+from tasks.core.user_paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, open_keras, open_onnx
 from tasks.network.onnx_export import write_network
 from tasks.network.saved_model_export import score_with_saved_model, write_saved_model

@@ -16,7 +16,7 @@ from tasks.core.command_settings import PredictSettings
 from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, locked
-from tasks.core.paths import check_writable, user_path
+from tasks.core.user_paths import check_writable, user_path
 from tasks.evaluation.drift import Profile, add, measure_drift, profile
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
@@ -25,7 +25,7 @@ from tasks.reporting.prefect_ui import Advance, announce_drift, showing_progress
 from tasks.store.step import run_logger, task
 from tasks.texts.padded import words_kept
 from tasks.texts.sources.layouts import hash_files, label_folders, name_in
-from tasks.texts.tables.read_options import ReadOptions, texts_of
+from tasks.texts.tables.columns import ReadOptions, texts_of
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.text_folder import FILE_NAME

@@ -15,7 +15,8 @@ from tasks.evaluation.predictions import (
     read_scores,
     write_scores,
 )
-from tasks.evaluation.selection_metric import CandidateMetrics, Candidates, measure, standard_errors
+from tasks.evaluation.selection_metric import CandidateMetrics, Candidates, measure
+from tasks.evaluation.significance import standard_errors
 from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK

@@ -16,7 +16,7 @@ from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.shuffle import order_texts
 from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.sources.remote import dataset_path
-from tasks.texts.tables.read_options import strings_of
+from tasks.texts.tables.columns import strings_of
 from tasks.texts.tables.reading import read_batches
 
 FLAG = "--evaluation.slice-column"

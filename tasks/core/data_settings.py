@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tasks.core.base_settings import Seed, Settings, Sha256, Share
-from tasks.core.paths import has_password
+from tasks.core.user_paths import has_password
 
 
 def named_encoding(name: str) -> str:

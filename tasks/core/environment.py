@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from tasks.core.errors import DEBUG_VARIABLE, ServerError, StoreError, is_debugging, show_uncaught
 from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 
 STORE_VARIABLE = "ARTIFACTS_STORE"
 COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a store that several share

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tasks.core.command_settings import CheckLimits
 from tasks.core.layout import CHECK, SUSPECTS
 from tasks.data_checks.giveaways import Giveaway, find_giveaways
+from tasks.data_checks.read_texts import PLACES, CheckedTexts, read_checked
 from tasks.data_checks.text_statistics import (
     describe_split,
     first_mates,
@@ -18,10 +19,9 @@ from tasks.data_checks.text_statistics import (
     measure_shifts,
     number_repeats,
 )
-from tasks.data_checks.tokenised_texts import PLACES, CheckedTexts, read_checked
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.padded import SPLITS
-from tasks.texts.sources.splitting import TEST, hash_all
+from tasks.texts.sources.splits import TEST, hash_all
 from tasks.texts.tables.writing import write_csv
 from tasks.texts.vocabulary import scripts_of
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.texts.sources.splitting import hash_all
+from tasks.texts.sources.splits import hash_all
 from tasks.texts.vocabulary import compose
 
 MIN_ROWS, MIN_SHARE = 20, 0.99

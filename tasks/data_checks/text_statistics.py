@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data_checks.tokenised_texts import PLACES
+from tasks.data_checks.read_texts import PLACES
 from tasks.evaluation.drift import LENGTH_BINS, stability_index
 from tasks.texts.downloaded import ROWS_PER_PART
 from tasks.texts.near_duplicates import find_near_pairs, first_of_cluster, pair_words, sign_texts
-from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION
+from tasks.texts.sources.splits import TEST, TRAIN, VALIDATION
 
 SCRIPTS, WORD_BINS, WORDS_PER_BIN, MIN_ROWS = 5, 1000, 100, 200
 

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError
 from tasks.core.run_settings import RunSettings
-from tasks.evaluation.metrics import compare, wilson_interval
+from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED, read_grid
+from tasks.evaluation.significance import compare
 from tasks.store.artifact import RunArtifacts
 from tasks.store.run_record import StepEntry
 

@@ -1,4 +1,4 @@
-"""Metrics of a classifier, and McNemar's test of two classifiers on the same reviews."""
+"""Metrics of a classifier on a split, on ranges of lengths and on slices, and of the texts that it answers."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.core.run_settings import Metric, MetricsSettings
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, cost_table, decision_rule
-from tasks.evaluation.selection_metric import compare_metric, measure
+from tasks.evaluation.selection_metric import measure
 
 # The metrics that are one number.
 HEADLINES = ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss")  # for narrow tables
@@ -155,44 +155,3 @@ def judge_part(is_right: np.ndarray) -> dict[str, Any]:
     """Return the accuracy of a part of the reviews: (n,) bool, n at least 1."""
     right, reviews = int(is_right.sum()), len(is_right)
     return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
-
-
-def paired_interval(only_first: int, only_second: int, reviews: int) -> list[float]:
-    """Return the 95% interval of the difference of two accuracies on the same reviews: [low, high].
-
-    Wald's interval after half a review is added to each of the four cells (Agresti and Min, 2005).
-    """
-    first, second, n = only_first + 0.5, only_second + 0.5, reviews + 2
-    reach = Z_95 * math.sqrt(first + second - (first - second) ** 2 / n) / n
-    return [(first - second) / n - reach, (first - second) / n + reach]
-
-
-def compare_scores(
-    metric: Metric | None, labels: np.ndarray, verdicts: np.ndarray, probabilities: np.ndarray, *, one_sided: bool
-) -> dict[str, Any]:
-    """Return `compare` of two classifiers, and in its place for any metric but the accuracy, `compare_metric`."""
-    compared = compare(labels, *verdicts, one_sided=one_sided)
-    if metric in (None, "accuracy"):
-        return compared
-    return compared | compare_metric(metric, labels, verdicts, probabilities, one_sided=one_sided)
-
-
-def compare(labels: np.ndarray, predicted: np.ndarray, other: np.ndarray, *, one_sided: bool = False) -> dict[str, Any]:
-    """Return the comparison of the verdicts of two classifiers on n texts; the arrays are (n,) integers from 0.
-
-    The p-value is McNemar's exact test (McNemar, 1947): a binomial test of the reviews on which only one classifier is
-    right. With `one_sided`, only a lead of the first counts against chance.
-    """
-    from scipy.stats import binomtest
-
-    first, second = predicted == labels, other == labels
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    disputed, alternative = only_first + only_second, "greater" if one_sided else "two-sided"
-    return {
-        "metric": "accuracy",
-        "difference": float(first.mean() - second.mean()),
-        "ci95": paired_interval(only_first, only_second, len(labels)),
-        "only_first": only_first,
-        "only_second": only_second,
-        "p_value": float(binomtest(only_first, disputed, alternative=alternative).pvalue) if disputed else 1.0,
-    }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
 from tasks.core.files import locked
-from tasks.core.paths import sqlite_address
 from tasks.core.run_settings import Metric, RunSettings
+from tasks.core.user_paths import sqlite_address
 from tasks.evaluation.selection_metric import as_cost
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.core.errors import PipelineError
-from tasks.evaluation.metrics import HEADLINES, compare
+from tasks.evaluation.metrics import HEADLINES
 from tasks.evaluation.predictions import decision_rule, probability_of, read_scores
-from tasks.evaluation.selection_metric import compare_metric, missing_labels
+from tasks.evaluation.selection_metric import missing_labels
+from tasks.evaluation.significance import compare, compare_metric
 from tasks.store.fingerprint import Cause, find_causes
 from tasks.store.run_record import RunRecord, folder_of
 from tasks.store.store import Store

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
 from tasks.core.files import replace_file
-from tasks.core.paths import has_password, sqlite_address
 from tasks.core.provenance import describe_machine
+from tasks.core.user_paths import has_password, sqlite_address
 from tasks.registry.local_registry import open_database, own_artifacts, own_database, unusable_database
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
-from tasks.evaluation.metrics import compare_scores
 from tasks.evaluation.predictions import Scores, decide_labels, decision_rule, look_up, read_held_out
 from tasks.evaluation.selection_metric import missing_labels
+from tasks.evaluation.significance import compare_scores
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
 from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision, Models

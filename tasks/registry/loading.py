@@ -14,7 +14,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import METRICS, RUNS
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_registry import folder_of, own_registry

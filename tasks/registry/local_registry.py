@@ -18,7 +18,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import RegistryError
 from tasks.core.files import explain_os_errors
 from tasks.core.layout import MLFLOW
-from tasks.core.paths import sqlite_address
+from tasks.core.user_paths import sqlite_address
 from tasks.store.store import Store
 
 logger = logging.getLogger("prefect.registry")

@@ -7,6 +7,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import tomllib
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,8 +23,8 @@ from tasks.core import environment
 from tasks.core.base_settings import Settings
 from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
-from tasks.core.paths import user_path
 from tasks.core.run_settings import RunSettings
+from tasks.core.user_paths import user_path
 from tasks.reporting.flag_errors import (
     PREFIX,
     check_encoding,
@@ -32,7 +33,7 @@ from tasks.reporting.flag_errors import (
     tell_variables,
     variables_read,
 )
-from tasks.reporting.screen import accept_any_character, print_failures_once, show_plans
+from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record, unfinished_step
 from tasks.store.shared_store import open_store
@@ -197,14 +198,34 @@ def run_flow(
 
         check_store(warn=lambda message: print_error(program, message))
         check_server(warn=lambda message: print_error(program, message))
-        # Importing Prefect takes two seconds, which a command without a flow does not need.
-        from tasks.reporting.signals import handle_signals
-
         print_failures_once()
     except PipelineError as error:
         return refuse(program, error)
     handle_signals()
     return exit_status(program, lambda: show(flow(settings)))
+
+
+def handle_signals() -> None:
+    """Exit at SIGTERM, and send a signal again whose exception Python dropped because it was raised in a destructor.
+
+    TensorFlow's objects have destructors, and after it has traced a network thousands of them run.
+    """
+    from prefect.exceptions import TerminationSignal
+
+    numbers = {KeyboardInterrupt: signal.SIGINT, TerminationSignal: signal.SIGTERM, SystemExit: signal.SIGTERM}
+    # Prefect marks the run and passes SIGTERM on; an exit, unlike the signal's default, also stops its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    report = sys.unraisablehook
+
+    def repeat_or_report(dropped: Any) -> None:
+        number = numbers.get(dropped.exc_type)
+        if number is None:
+            report(dropped)
+        else:
+            # From another thread, later: an exception within this hook would be dropped too.
+            threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = repeat_or_report
 
 
 def run_command(

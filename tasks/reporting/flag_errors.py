@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 
 from tasks.core.base_settings import Settings
 from tasks.core.errors import UsageError, print_error
-from tasks.core.paths import printable
+from tasks.core.user_paths import printable
 
 PREFIX = "IMDB_"
 

@@ -21,8 +21,8 @@ import psutil
 from tasks.core.environment import default_variables, store_root
 from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
 from tasks.core.files import is_held, locked
-from tasks.core.paths import has_password
 from tasks.core.process_watchdog import start_watchdog, stop
+from tasks.core.user_paths import has_password
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
 

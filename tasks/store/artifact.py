@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tasks.core.errors import StoreError
 from tasks.core.files import digest, hash_file, list_files
-from tasks.core.paths import check_relative
+from tasks.core.user_paths import check_relative
 
 # A name in a record, which may come from a bucket: it is joined to a folder, and must not lead out of it.
 RelativeName = Annotated[str, AfterValidator(check_relative)]

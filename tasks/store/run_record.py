@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 
 from tasks.core.errors import ModelError
 from tasks.core.layout import CONFIG, METRICS, RUNS
-from tasks.core.paths import user_path
 from tasks.core.run_settings import RunSettings
+from tasks.core.user_paths import user_path
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.inventory import take
 from tasks.store.store import Store

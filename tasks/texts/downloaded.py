@@ -16,7 +16,7 @@ from tasks.texts.encoded import ROWS_PER_GROUP
 from tasks.texts.groups import block_of
 from tasks.texts.shuffle import SHUFFLED, order_texts
 from tasks.texts.sources import imdb
-from tasks.texts.sources.splitting import hash_all
+from tasks.texts.sources.splits import hash_all
 from tasks.texts.tables.reading import iterate_rows
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import rank_words, words_to_ranks

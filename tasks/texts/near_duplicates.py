@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from tasks.texts.sources.splitting import hash_all
+from tasks.texts.sources.splits import hash_all
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import list_offsets
 

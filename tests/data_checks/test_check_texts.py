@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.command_settings import CheckLimits
-from tasks.data_checks import tokenised_texts
+from tasks.data_checks import read_texts
 from tasks.data_checks.check_texts import check_texts, find_exceeded
 from tasks.data_checks.text_statistics import first_mates, is_conflicting
 from tasks.texts.dataset_info import Dataset
@@ -125,8 +125,8 @@ def test_keras_arrays_are_checked_by_their_words_or_their_ranks(tmp_path):
 
 
 def test_of_very_many_words_only_some_texts_are_checked(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenised_texts, "MAX_WORDS", 1000)
-    monkeypatch.setattr(tokenised_texts, "ROWS_PER_PART", 10)
+    monkeypatch.setattr(read_texts, "MAX_WORDS", 1000)
+    monkeypatch.setattr(read_texts, "ROWS_PER_PART", 10)
     rows = plain_rows()
     rows[99]["text"] = rows[0]["text"]
     found, suspects = check(tmp_path, rows)

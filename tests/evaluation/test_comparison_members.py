@@ -15,7 +15,8 @@ from tasks.evaluation.comparison_members import (
     members_of,
     summarise_runs,
 )
-from tasks.evaluation.metrics import compare, wilson_interval
+from tasks.evaluation.metrics import wilson_interval
+from tasks.evaluation.significance import compare
 
 
 def list_members(files=None, **settings) -> list:

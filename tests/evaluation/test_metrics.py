@@ -10,13 +10,13 @@ from tasks.evaluation.metrics import (
     accuracy_by_length,
     accuracy_by_slice,
     calibration_error,
-    compare,
     find_confidence_threshold,
     measure_answers,
     measure_scores,
     wilson_interval,
 )
 from tasks.evaluation.predictions import Scores
+from tasks.evaluation.significance import compare
 from tasks.texts.groups import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()

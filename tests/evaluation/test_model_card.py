@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.run_settings import MetricsSettings
-from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, compare, measure_scores
+from tasks.evaluation.metrics import accuracy_by_length, accuracy_by_slice, measure_scores
 from tasks.evaluation.model_card import script_shares, write_card
 from tasks.evaluation.predictions import Scores
+from tasks.evaluation.significance import compare
 
 NAMES = st.text(
     st.sampled_from('a|<`"\\\n\x7f\x85\u2028\ufffeé😀') | st.characters(exclude_categories=["Cs"]),

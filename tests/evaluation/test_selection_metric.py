@@ -5,9 +5,10 @@ import pytest
 from sklearn import metrics
 
 from tasks.core.run_settings import Metric
-from tasks.evaluation import selection_metric
+from tasks.evaluation import significance
 from tasks.evaluation.predictions import Scores
-from tasks.evaluation.selection_metric import as_cost, compare_metric, measure
+from tasks.evaluation.selection_metric import as_cost, measure
+from tasks.evaluation.significance import compare_metric
 
 
 def answers(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndarray:
@@ -18,7 +19,7 @@ def answers(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.nd
 
 @pytest.fixture
 def few_rounds(monkeypatch):
-    monkeypatch.setattr(selection_metric, "ROUNDS", 199)
+    monkeypatch.setattr(significance, "ROUNDS", 199)
 
 
 @pytest.mark.parametrize("metric", get_args(Metric))
@@ -87,7 +88,7 @@ def test_a_ranking_is_compared_whatever_the_level_of_the_probabilities(metric, r
 
 
 def test_equal_classifiers_are_called_different_as_often_as_alpha_says(rng, monkeypatch):
-    monkeypatch.setattr(selection_metric, "ROUNDS", 59)
+    monkeypatch.setattr(significance, "ROUNDS", 59)
     p_values = []
     for _ in range(150):
         labels = np.concatenate([[0, 1], rng.integers(0, 2, 58)])

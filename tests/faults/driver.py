@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tasks.core.files import hash_file
-from tasks.core.paths import sqlite_address
+from tasks.core.user_paths import sqlite_address
 from tasks.registry.mlflow_model import content_of
 from tasks.registry.versions import CHAMPION, CONTENT, decision_on
 from tasks.store.inventory import artifact_keys

@@ -15,7 +15,7 @@ from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import TrainingError
 from tasks.core.files import list_files
 from tasks.registry.client import address_of
-from tasks.reporting.screen import show_comparison
+from tasks.reporting.terminal_output import show_comparison
 from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
 from tests.support.small_runs import small

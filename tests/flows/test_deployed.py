@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.core.paths import sqlite_address
+from tasks.core.user_paths import sqlite_address
 from tests.support.servers import mlflow_server, postgres, prefect_server_for, programs_of_postgres
 from tests.support.small_runs import small
 from tests.support.web import ask, wait_until

@@ -13,7 +13,7 @@ from tasks.network.bundle import open_keras, open_onnx
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, load_version
-from tasks.reporting.screen import show_run
+from tasks.reporting.terminal_output import show_run
 from tasks.texts.padded import PaddedFile, padded_file
 
 WORDS = ["film", "actor", "scene", "plot", "music", "the", "a", "was", "seen", "long", "night", "story"]

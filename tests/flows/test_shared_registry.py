@@ -13,8 +13,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.core.paths import sqlite_address
 from tasks.core.run_settings import RunSettings
+from tasks.core.user_paths import sqlite_address
 from tasks.registry.registry_lock import claims
 from tasks.registry.versions import CHAMPION, CONTENT, REPLACED_BY, decision_on
 from tests.support.servers import mlflow_server

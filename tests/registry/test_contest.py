@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from tasks.core.run_settings import PromotionSettings
-from tasks.evaluation.metrics import compare
 from tasks.evaluation.predictions import Scores, look_up, read_held_out, write_held_out
+from tasks.evaluation.significance import compare
 from tasks.registry.contest import (
     Contender,
     Contest,

@@ -6,7 +6,7 @@ import pytest
 
 IN_A_DESTRUCTOR = """
 import os, signal, sys, time
-from tasks.reporting.signals import handle_signals
+from tasks.reporting.command_line import handle_signals
 
 class Doomed:
     def __del__(self):
@@ -30,7 +30,7 @@ def test_a_signal_that_arrives_in_a_destructor_still_ends_the_process(number, st
 
 
 def test_another_exception_in_a_destructor_is_reported(monkeypatch):
-    from tasks.reporting.signals import handle_signals
+    from tasks.reporting.command_line import handle_signals
 
     reported = []
     monkeypatch.setattr(sys, "unraisablehook", lambda dropped: reported.append(dropped.exc_type))

@@ -11,7 +11,7 @@ import pytest
 from tasks import promote
 from tasks.core.errors import RegistryError
 from tasks.core.run_settings import PromotionSettings
-from tasks.evaluation.metrics import compare
+from tasks.evaluation.significance import compare
 from tasks.promote import find_standing
 from tasks.registry.contest import Contest
 from tasks.registry.versions import CHALLENGER, Decision

@@ -18,7 +18,7 @@ from tasks.core.errors import ModelError, RegistryError
 from tasks.predict import predict_text
 from tasks.registry.client import address_of
 from tasks.registry.mlflow_model import content_of
-from tasks.reporting.screen import show_promotion, show_run
+from tasks.reporting.terminal_output import show_promotion, show_run
 from tests.support.champions import MODEL, logged_runs
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import small, tracked

@@ -12,7 +12,7 @@ import tasks.run_folder
 import tasks.track
 from flows.imdb_flow import imdb_flow
 from tasks.core.command_settings import PredictSettings
-from tasks.core.paths import sqlite_address
+from tasks.core.user_paths import sqlite_address
 from tasks.predict import predict_text
 from tasks.registry.client import address_of, describe_run, registry
 from tasks.registry.versions import CONTENT

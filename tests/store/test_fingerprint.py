@@ -66,7 +66,7 @@ HARMLESS = {
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.files.explain_os_errors", "tasks.core.files.list_files"),
     *(
-        f"tasks.core.paths.{name}" for name in ("check_relative", "printable", "user_path")
+        f"tasks.core.user_paths.{name}" for name in ("check_relative", "printable", "user_path")
     ),  # return what they are given
     *("tasks.reporting.prefect_ui.Advance", "tasks.reporting.prefect_ui.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "read_sealed", "seal")),
@@ -96,12 +96,12 @@ def changed(monkeypatch, file: str) -> set[str]:
 @pytest.mark.parametrize(
     "file",
     [
-        "core/paths.py",
+        "core/user_paths.py",
         "core/errors.py",
         "store/bucket.py",
         "store/store.py",
         "registry/client.py",
-        "reporting/screen.py",
+        "reporting/terminal_output.py",
     ],
 )
 def test_a_changed_message_in_storage_tracking_or_output_changes_no_key(monkeypatch, file):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
 TABLE = ReadOptions(columns={"text": "--data.text-column", "label": "--data.label-column"})

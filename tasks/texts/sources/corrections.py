@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 from tasks.texts.sources.labels import DROP, plain_label
-from tasks.texts.tables.read_options import MissingColumn, ReadOptions, required_strings, strings_of
+from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.table_files import LABELLED, table_files
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.imdb import fetch_imdb

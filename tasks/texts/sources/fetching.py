@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress
 
 from tasks.core.errors import SourceError, SourceUnreachable
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import httpx

@@ -13,7 +13,7 @@ import pyarrow as pa
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset_info import MAX_LABELS
-from tasks.texts.sources.splitting import LEFT_OUT
+from tasks.texts.sources.splits import LEFT_OUT
 from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few
 

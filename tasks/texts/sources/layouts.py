@@ -8,7 +8,7 @@ from typing import NoReturn
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
-from tasks.texts.sources.splitting import LEFT_OUT, SPLIT_NAMES, TRAIN
+from tasks.texts.sources.splits import LEFT_OUT, SPLIT_NAMES, TRAIN
 from tasks.texts.tables.table_files import LABELLED, describe_skipped, files_within, name_few, table_files, visible
 from tasks.texts.tables.text_folder import hash_text_folder, other_names, text_names
 

@@ -12,18 +12,28 @@ import pyarrow.parquet as pq
 from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
-from tasks.core.paths import user_path
+from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import TEXTS, label_dtype
 from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
-from tasks.texts.sources import splitting
 from tasks.texts.sources.corrections import Corrections, original_labels
 from tasks.texts.sources.labels import DROPPED, Labels, Warn, name_labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
-from tasks.texts.sources.own_rows import STAGED, check_classes, check_leaks, labelled_rows, without_leaks
+from tasks.texts.sources.own_rows import STAGED, labelled_rows
 from tasks.texts.sources.remote import dataset_path
-from tasks.texts.sources.splitting import LEFT_OUT, REMOVED, TEST, TRAIN, VALIDATION
-from tasks.texts.tables.read_options import EmptyTable, MissingColumn, ReadOptions
+from tasks.texts.sources.splits import (
+    LEFT_OUT,
+    REMOVED,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    assign_splits,
+    check_classes,
+    check_leaks,
+    check_shares,
+    without_leaks,
+)
+from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.table_files import name_few
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
@@ -187,11 +197,11 @@ def assign_rows(rows: pa.Table, near: np.ndarray, settings: SourceSettings, path
         _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
         links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, firsts[number])])
         hashes = hashes[first_of_cluster(len(rows), links)]
-    split, labels = splitting.assign_splits(hashes, test, validation), rows["label"].to_numpy()
+    split, labels = assign_splits(hashes, test, validation), rows["label"].to_numpy()
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
         split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label
-    splitting.check_shares(split, test, validation, f"{path}{grouped}")
+    check_shares(split, test, validation, f"{path}{grouped}")
     return split
 
 

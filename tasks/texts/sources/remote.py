@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tasks.core.data_settings import OBJECT_STORES, SourceSettings, is_address
 from tasks.core.errors import InputError, PipelineError, SourceError, SourceUnreachable
 from tasks.core.files import digest, explain_os_errors, list_files
-from tasks.core.paths import check_relative, user_path
+from tasks.core.user_paths import check_relative, user_path
 from tasks.store.bucket import code_of
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.fetching import fetch, is_remote, require_space

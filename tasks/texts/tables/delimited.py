@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.read_options import EmptyTable, ReadOptions
+from tasks.texts.tables.columns import EmptyTable, ReadOptions
 from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_decoding import MAX_ROW, Part, TextFile
 

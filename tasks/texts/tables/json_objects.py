@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tasks.core.errors import InputError
 from tasks.texts.tables.annotations import annotated
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_decoding import MAX_ROW, Part, TextFile
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from tasks.core.errors import InputError
 from tasks.texts.encoded import open_streaming
 from tasks.texts.tables.annotations import class_names, name_classes, split_label
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.read_options import ReadOptions
 from tasks.texts.tables.table_files import form_of, is_fasttext
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH, Part, TextFile, explain_bytes
 from tasks.texts.tables.text_folder import read_text_folder

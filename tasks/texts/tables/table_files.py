@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.core.paths import printable
+from tasks.core.user_paths import printable
 
 FORMS = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt")
 ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet", ".ft": ".txt"}

@@ -10,7 +10,7 @@ from typing import BinaryIO, Self, TypeVar
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.table_files import form_of
 
 ROWS_PER_BATCH = 8192

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.core.paths import printable
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.core.user_paths import printable
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.text_decoding import CHARACTERS_PER_BATCH, MAX_ROW, ROWS_PER_BATCH, Part, explain_bytes
 
 FILE_NAME = "\0file"  # the column of the files' names

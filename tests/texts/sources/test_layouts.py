@@ -16,7 +16,7 @@ from tasks.core.errors import InputError
 from tasks.download import pin
 from tasks.texts.sources.layouts import describe_unread, hash_files, labelled_files
 from tasks.texts.sources.own_files import fetch_own
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 from tests.support.labelled_texts import LABELS, TEXTS, read
 

@@ -10,7 +10,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources import own_files
 from tasks.texts.sources.own_files import fetch_own, stage_rows
-from tasks.texts.sources.splitting import TEST, assign_splits, hash_texts
+from tasks.texts.sources.splits import TEST, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.core.errors import InputError
 from tasks.texts.tables import reading
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
 MB = 1 << 20

@@ -12,7 +12,7 @@ import tasks.texts.tables.json_objects
 import tasks.texts.tables.reading
 import tasks.texts.tables.text_decoding
 from tasks.core.errors import InputError
-from tasks.texts.tables.read_options import ReadOptions, required_strings, texts_of
+from tasks.texts.tables.columns import ReadOptions, required_strings, texts_of
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_decoding import guess_encoding

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.read_options import ReadOptions
+from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
 

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.texts.word_checks import WordCheck
+from tasks.texts.text_limits import WordCheck
 
 PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
 

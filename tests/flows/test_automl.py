@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import auto_preset as module
+from flows import automl as module
 from flows import compare_flow, imdb_flow
-from flows.auto_preset import Auto, check_auto, choose_settings, preset_settings
+from flows.automl import Auto, check_auto, choose_settings, preset_settings
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.texts.sources.splitting import TEST, TRAIN, VALIDATION, assign_splits, check_shares, hash_texts
+from tasks.texts.sources.splits import TEST, TRAIN, VALIDATION, assign_splits, check_shares, hash_texts
 
 
 def test_hashes_depend_on_text_and_seed_but_not_on_case_or_outer_spaces():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tasks.core.errors import InputError
 from tasks.core.layout import METRICS
 from tasks.evaluation.metrics import HEADLINES
-from tasks.reporting.screen import FailureFilter, accept_any_character, show_inventory, show_run
+from tasks.reporting.terminal_output import FailureFilter, accept_any_character, show_inventory, show_run
 
 
 def record(message: str, *arguments: object, name: str = "prefect.task_runs", **facts) -> logging.LogRecord:

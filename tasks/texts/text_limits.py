@@ -1,4 +1,4 @@
-"""Word checks: how long texts are and how many of their words are unknown, within limits."""
+"""Limits of texts: how long they may be, and how many of their words may be unknown."""
 
 from collections.abc import Callable, Iterator
 

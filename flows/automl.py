@@ -1,4 +1,4 @@
-"""Auto: the best model of these texts within a time, by the selection metric on the validation texts."""
+"""AutoML (`--preset auto`): the best model within a time, by the selection metric on the validation texts."""
 
 from tasks.reporting.command_line import read_preset
 

@@ -1,6 +1,6 @@
 """Find wrong labels of IMDB's test reviews, and compare with what people said about 1,310 of them.
 
-    python benchmarks/human_votes.py RUN REVIEWS VOTES
+    python benchmarks/label_errors.py RUN REVIEWS VOTES
 
 RUN is the folder of a run with --data.dataset REVIEWS (Parquet with split, label, rating, id and text) and
 --data.split-column split, VOTES a table with split, label, rating, id, votes_given and votes_opposite. The votes are

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError, RegistryError
-from tasks.core.paths import check_relative, check_writable, has_password, printable_url, user_path
+from tasks.core.user_paths import check_relative, check_writable, has_password, printable_url, user_path
 from tasks.registry.client import tracking_uri
 
 

@@ -1,4 +1,4 @@
-"""Checked texts: a download's texts as word numbers, with their labels, splits and places in the files."""
+"""Read texts to check: a download's texts as word numbers, with their labels, splits and places in the files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
