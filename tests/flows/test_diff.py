@@ -27,7 +27,7 @@ def call(monkeypatch, capsys):
     return run
 
 
-def test_diff_shows_settings_metrics_flips_and_missing_files(trained, run, imdb, call, tmp_path):
+def test_diff_shows_settings_artifacts_flips_and_missing_files(trained, run, imdb, call, tmp_path):
     first = (trained / "runs" / "latest").resolve().name
     second = run(small(imdb, evaluation={"threshold": 0.9}))["folder"].name
     status, output = call("diff", first, "latest", "--json", "--html", str(tmp_path / "diff.html"))

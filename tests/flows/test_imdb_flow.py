@@ -73,25 +73,25 @@ def test_steps_rerun_only_if_their_settings_or_inputs_change(run, imdb, trained)
     assert all((folder / "finished").exists() for folder in kept)
 
 
-def dry_run(monkeypatch, capsys, settings: RunSettings) -> list[dict]:
+def run_why(monkeypatch, capsys, settings: RunSettings) -> list[dict]:
     """Return the plan that `imdb-pipeline why` prints for a run."""
     monkeypatch.setattr(sys, "argv", ["imdb-pipeline", "why", "--json", *as_flags(settings)])
     assert command.main() == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_dry_run_reports_steps_and_causes_and_writes_nothing(imdb, trained, monkeypatch, capsys):
+def test_why_reports_status_and_cause_of_each_step_and_writes_nothing(imdb, trained, monkeypatch, capsys):
     before = list_files(trained)
-    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb))} == {"cached"}
+    assert {plan["status"] for plan in run_why(monkeypatch, capsys, small(imdb))} == {"cached"}
     longer = small(imdb, training={"epochs": 9})
-    told = {plan["step"]: (plan["status"], plan["cause"]) for plan in dry_run(monkeypatch, capsys, longer)}
+    told = {plan["step"]: (plan["status"], plan["cause"]) for plan in run_why(monkeypatch, capsys, longer)}
     epochs = small(imdb).training.epochs
     assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs} of 9")
     assert told["score"] == ("unknown", "train has not run")
     assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
-    (cause,) = next(plan["causes"] for plan in dry_run(monkeypatch, capsys, longer) if plan["causes"])
+    (cause,) = next(plan["causes"] for plan in run_why(monkeypatch, capsys, longer) if plan["causes"])
     assert cause == {"kind": "setting", "name": "training.epochs", "before": epochs, "after": 9}
-    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb, data={"sha256": "0" * 64}))} == {
+    assert {plan["status"] for plan in run_why(monkeypatch, capsys, small(imdb, data={"sha256": "0" * 64}))} == {
         "runs",
         "unknown",
     }

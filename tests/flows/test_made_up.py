@@ -238,7 +238,7 @@ GIVEN = st.sampled_from(["", "none", "-1", "{", "[]", "1e400", "/", "~0", "gru"]
 
 @many
 @given(st.dictionaries(st.sampled_from(VARIABLES), GIVEN.filter(str.isprintable)))
-def test_any_variables_give_valid_settings_or_are_refused_by_name(capsys, environment):
+def test_any_variables_are_accepted_or_refused_with_a_short_error(capsys, environment):
     with patch.dict(os.environ, environment):
         try:
             assert isinstance(parse_command_line(RunSettings, [], "train", ""), RunSettings)
