@@ -20,11 +20,11 @@ from tasks.core.environment import (
 from tasks.core.errors import ServerError, StoreError
 
 PROJECT = Path(__file__).parents[2]
-PREDICT = [sys.executable, str(PROJECT / "flows" / "predict_flow.py")]  # the only flow that starts without Prefect
+PREDICT = [sys.executable, str(PROJECT / "flows" / "predict_flow.py")]  # the only flow that does not import Prefect
 
 
 @pytest.mark.parametrize("name", ["a b#c%20d?e", "plain"])
-def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, name, monkeypatch):
+def test_prefects_database_is_in_the_store_for_any_store_name(tmp_path, name, monkeypatch):
     (tmp_path / name / "prefect").mkdir(parents=True)
     for variable in [key for key in os.environ if key.startswith("PREFECT")]:
         monkeypatch.delenv(variable)
@@ -34,7 +34,7 @@ def test_prefect_keeps_its_database_in_the_store_whatever_its_name_is(tmp_path, 
     assert make_url(address).database == str(tmp_path / name / "prefect" / "prefect.db")
 
 
-def test_credentials_in_the_address_of_the_store_are_refused_and_not_shown(tmp_path):
+def test_credentials_in_the_store_address_are_refused_and_not_shown(tmp_path):
     told = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "ARTIFACTS_STORE": "s3://KEY:a-secret/of-mine@reviews/x"}
     command = [sys.executable, "flows/imdb_flow.py"]
     done = subprocess.run(command, env=told, cwd=PROJECT, capture_output=True, text=True, timeout=120)
@@ -45,12 +45,12 @@ def test_credentials_in_the_address_of_the_store_are_refused_and_not_shown(tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_a_prefix_may_have_any_sign(monkeypatch):
+def test_a_bucket_prefix_may_contain_an_at_sign_and_a_colon(monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/me@example.org:nightly/")
     assert store_address() == "s3://reviews/me@example.org:nightly"
 
 
-def test_stores_of_different_addresses_have_different_copies(monkeypatch):
+def test_different_store_addresses_have_different_local_copies(monkeypatch):
     monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
     places = set()
     for address, endpoint in (("s3://a/b-c", ""), ("s3://a-b/c", ""), ("s3://a/b-c", "http://127.0.0.1:9000")):
@@ -60,7 +60,7 @@ def test_stores_of_different_addresses_have_different_copies(monkeypatch):
     assert len(places) == 3
 
 
-def test_a_database_that_the_user_has_named_stays_named(monkeypatch):
+def test_a_database_set_by_the_user_is_not_replaced(monkeypatch):
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////elsewhere.db")
     monkeypatch.delenv("PREFECT_HOME")
     assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in default_variables(Path("/a?b"))
@@ -76,11 +76,11 @@ def test_a_database_that_the_user_has_named_stays_named(monkeypatch):
         ("*", "*"),
     ],
 )
-def test_what_listens_on_this_machine_never_goes_through_a_proxy(listed, expected):
+def test_loopback_addresses_are_added_to_no_proxy(listed, expected):
     assert without_proxy(listed) == expected
 
 
-def test_httpx_and_requests_keep_loopback_from_a_proxy_and_nothing_else(monkeypatch):
+def test_httpx_and_requests_use_the_proxy_except_for_loopback_and_no_proxy(monkeypatch):
     import httpx
     from requests.utils import get_environ_proxies
 
@@ -96,7 +96,7 @@ def test_httpx_and_requests_keep_loopback_from_a_proxy_and_nothing_else(monkeypa
     assert [url for url in proxied if get_environ_proxies(url)] == ["http://other.org"]
 
 
-def test_another_backend_of_keras_is_set_aside_and_named(monkeypatch, capsys):
+def test_another_keras_backend_is_overridden_with_a_warning(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     prepare([])
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
@@ -105,7 +105,7 @@ def test_another_backend_of_keras_is_set_aside_and_named(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_settings_that_prefect_cannot_read_are_named_with_their_variable(tmp_path):
+def test_invalid_prefect_settings_are_reported_with_their_variable(tmp_path):
     flow = PROJECT / "flows" / "housekeeping_flow.py"
     done = subprocess.run(
         [sys.executable, str(flow), "--store", str(tmp_path)],
@@ -128,7 +128,7 @@ def test_settings_that_prefect_cannot_read_are_named_with_their_variable(tmp_pat
         ("REQUESTS_CA_BUNDLE", __file__, "it has no certificates"),
     ],
 )
-def test_certificates_that_cannot_be_read_are_named_with_their_variable(monkeypatch, name, value, reason):
+def test_unreadable_certificates_are_reported_with_their_variable(monkeypatch, name, value, reason):
     monkeypatch.setenv(name, value)
     with pytest.raises(ServerError) as raised:
         check_certificates()
@@ -147,7 +147,7 @@ def test_certificates_that_cannot_be_read_are_named_with_their_variable(monkeypa
         ("2>&-", 2, ""),
     ],
 )
-def test_a_closed_standard_stream_is_named_or_does_not_matter(tmp_path, redirection, status, line):
+def test_closed_stdout_is_reported_and_other_closed_streams_are_ignored(tmp_path, redirection, status, line):
     command = shlex.join([*PREDICT, "--text", "a", "--explain", "x", "--store", str(tmp_path)])
     done = subprocess.run(["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == status
@@ -156,7 +156,7 @@ def test_a_closed_standard_stream_is_named_or_does_not_matter(tmp_path, redirect
     assert done.stderr.count("\n") == bool(line)
 
 
-def test_closed_standard_input_has_no_lines_to_score(tmp_path):
+def test_scoring_lines_from_a_closed_standard_input_is_an_error(tmp_path):
     command = [*PREDICT, "--input", "-", "--store", str(tmp_path)]
     done = subprocess.run(["bash", "-c", f"{shlex.join(command)} <&-"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -164,7 +164,7 @@ def test_closed_standard_input_has_no_lines_to_score(tmp_path):
 
 
 @pytest.mark.parametrize("command", [PREDICT, [sys.executable, "-m", "serving"]])
-def test_another_tasks_in_the_working_directory_and_on_the_path_is_not_imported(tmp_path, command):
+def test_another_tasks_module_on_the_path_is_not_imported(tmp_path, command):
     (tmp_path / "tasks.py").write_text("raise SystemExit('another tasks.py was imported')")
     told = os.environ | {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
     done = subprocess.run([*command, "--help"], cwd=tmp_path, env=told, capture_output=True, text=True, timeout=60)
@@ -172,7 +172,7 @@ def test_another_tasks_in_the_working_directory_and_on_the_path_is_not_imported(
     assert done.stdout.startswith("usage:")
 
 
-def test_a_user_without_a_home_has_the_store_as_home(monkeypatch, tmp_path):
+def test_a_user_without_a_home_folder_has_the_store_as_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "")
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
     monkeypatch.setattr(Path, "home", no_home)
@@ -184,16 +184,16 @@ def no_home() -> Path:
     raise RuntimeError("Could not determine home directory.")
 
 
-def test_a_shared_store_of_a_user_without_a_home_names_what_to_set(monkeypatch):
+def test_a_shared_store_without_a_home_folder_needs_artifacts_copy(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
     monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/x")
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as of a user with neither HOME nor an entry
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user with neither HOME nor a passwd entry
     with pytest.raises(StoreError, match="no home folder; set ARTIFACTS_COPY to a folder to write to"):
         store_root()
 
 
-def test_the_copy_of_a_shared_store_in_a_home_that_cannot_be_written_names_what_to_set(monkeypatch):
+def test_the_error_of_an_unwritable_cache_folder_names_artifacts_copy(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
     monkeypatch.setenv("ARTIFACTS_STORE", "s3://reviews/x")
@@ -207,8 +207,8 @@ def test_figures_need_no_display(monkeypatch):
     assert os.environ["MPLBACKEND"] == "agg"
 
 
-def test_make_installs_into_its_own_environment_whatever_pip_is_told():
-    """PIP_USER=1, which some images set, would install into the home folder."""
+def test_make_overrides_pip_user():
+    """With PIP_USER=1, which some images set, pip would install into the home folder."""
     command = ["make", "--silent", "--eval", "show:; @echo $$PIP_USER", "show"]
     told = os.environ | {"PIP_USER": "1"}
     done = subprocess.run(command, cwd=PROJECT, env=told, capture_output=True, text=True, check=True, timeout=60)

@@ -21,7 +21,7 @@ def test_an_unexpected_error_is_one_line_with_its_type_and_place():
     assert "no reason given" in describe(ValueError())
 
 
-def test_an_error_of_the_operating_system_names_the_file(tmp_path):
+def test_an_operating_system_error_names_the_file(tmp_path):
     found = describe(caught((tmp_path / "gone").read_text))
     assert found.startswith(f"{tmp_path / 'gone'}: No such file or directory; fix this")
 
@@ -33,7 +33,7 @@ def test_a_message_is_never_longer_than_five_lines(capsys):
     assert len(capsys.readouterr().err) < 1100
 
 
-def test_tracebacks_are_shown_on_request(monkeypatch):
+def test_imdb_debug_turns_on_debugging(monkeypatch):
     monkeypatch.delenv("IMDB_DEBUG", raising=False)
     assert not is_debugging()
     monkeypatch.setenv("IMDB_DEBUG", "true")

@@ -6,7 +6,7 @@ import pytest
 from tasks.core.errors import StoreError
 from tasks.core.files import explain_os_errors
 
-# The error, and whether it is about writing to /store/pad/abc.
+# An error, and whether it is about writing to /store/pad/abc.
 CASES = [
     (OSError(errno.ENOSPC, "No space left on device"), True),
     (OSError(errno.ENOSPC, "No space left on device", "/tmp/elsewhere"), True),
@@ -25,7 +25,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "is_of_writing"), CASES)
-def test_only_errors_of_writing_to_the_place_are_reported_as_such(error, is_of_writing, tmp_path):
+def test_only_errors_of_writing_to_the_folder_become_store_errors(error, is_of_writing, tmp_path):
     with (
         pytest.raises(StoreError if is_of_writing else type(error)) as raised,
         explain_os_errors(tmp_path.parents[-1] / "store/pad/abc"),

@@ -21,7 +21,7 @@ def nothing_set(tmp_path, monkeypatch):
         ("profiles.toml", f'active = "a"\n[profiles.a]\nPREFECT_API_URL = "{ADDRESS}"\n'),
     ],
 )
-def test_the_file_that_sets_an_address_is_found_and_a_variable_goes_before_it(tmp_path, monkeypatch, name, content):
+def test_the_origin_of_an_address_is_a_file_unless_a_variable_sets_it(tmp_path, monkeypatch, name, content):
     assert origin_of(ADDRESS) is None
     (tmp_path / name).write_text(content)
     assert origin_of(ADDRESS) == str(tmp_path / name)

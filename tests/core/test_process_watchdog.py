@@ -8,8 +8,8 @@ def is_running(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_all_that_a_killed_run_has_started_ends_by_itself_and_nothing_else(tmp_path):
-    """Its children, and theirs: also one in a session of its own, and one that ignores SIGTERM."""
+def test_only_processes_that_a_killed_run_started_are_ended(tmp_path):
+    """Children and grandchildren, also one in its own session and one that ignores SIGTERM."""
     others = (
         'import subprocess, sys, time; print(subprocess.Popen(["sleep", "60"], start_new_session=True).pid, flush=True)'
     )

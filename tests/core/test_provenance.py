@@ -8,7 +8,7 @@ from tasks.core.errors import TrainingError
 
 
 def checkout(folder):
-    """A checkout with one commit."""
+    """Create a checkout with one commit."""
     folder.mkdir()
     (folder / "file").write_text("a")
     own = ["-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false"]
@@ -17,7 +17,7 @@ def checkout(folder):
     return folder
 
 
-def test_the_commit_is_named_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+def test_the_commit_and_uncommitted_changes_are_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "PROJECT", checkout(tmp_path / "project"))
     clean = provenance.describe_machine()
     assert len(clean["commit"]) == 40
@@ -29,7 +29,7 @@ def test_the_commit_is_named_and_whether_files_differ_from_it(tmp_path, monkeypa
     assert clean["processor"]
 
 
-def test_within_a_checkout_of_something_else_there_is_no_commit(tmp_path, monkeypatch):
+def test_the_commit_of_another_project_is_not_recorded(tmp_path, monkeypatch):
     inside = checkout(tmp_path / "other") / "site-packages"
     inside.mkdir()
     monkeypatch.setattr(provenance, "PROJECT", inside)
@@ -37,7 +37,7 @@ def test_within_a_checkout_of_something_else_there_is_no_commit(tmp_path, monkey
     assert (found["commit"], found["dirty"]) == (None, None)
 
 
-def test_tensorflow_is_either_build_and_its_absence_is_named(monkeypatch):
+def test_either_tensorflow_package_is_found_and_a_missing_one_reported(monkeypatch):
     installed = {"tensorflow-cpu": "2.21.0"}
 
     def version(name: str) -> str:
@@ -46,7 +46,7 @@ def test_tensorflow_is_either_build_and_its_absence_is_named(monkeypatch):
         return installed[name]
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    read_version = provenance.library_version.__wrapped__  # without what it remembers
+    read_version = provenance.library_version.__wrapped__  # without its cache
     assert read_version("tensorflow") == "2.21.0"
     installed = {"tensorflow": "2.22.0"}
     assert read_version("tensorflow") == "2.22.0"

@@ -9,7 +9,7 @@ from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings, 
 from tasks.core.run_settings import ModelSettings, RunSettings, ThresholdSettings, TrainingSettings
 
 
-def test_the_defaults_are_the_case_studys():
+def test_the_defaults_are_those_of_the_case_study():
     settings = RunSettings()
     assert (settings.data.num_words, settings.data.maxlen, settings.data.validation_split) == (
         10_000,
@@ -31,7 +31,7 @@ def test_settings_are_frozen_and_misspelt_keys_are_errors():
         RunSettings.model_validate({"data": {"maxlin": 3}})
 
 
-def test_what_steps_read_does_not_overlap():
+def test_source_encode_and_pad_settings_do_not_overlap():
     parts = [set(part.model_fields) for part in (SourceSettings, EncodeSettings, PadSettings)]
     assert set(DataSettings.model_fields) == set.union(*parts) | {"on_unreachable", "refresh"}
     assert sum(map(len, parts)) == len(set.union(*parts))
@@ -52,13 +52,13 @@ def test_what_steps_read_does_not_overlap():
         (ThresholdSettings, {"cost": [["a", "b", 2], ["a", "b", 5]]}, "twice"),
     ],
 )
-def test_a_value_that_cannot_be_run_is_refused(kind, values, message):
+def test_an_invalid_value_is_refused(kind, values, message):
     with pytest.raises(ValidationError, match=message):
         kind.model_validate(values)
 
 
 @pytest.mark.parametrize("number", [math.inf, math.nan])
-def test_no_number_is_infinite(number):
+def test_infinite_and_nan_values_are_refused(number):
     for name, section in RunSettings.model_fields.items():
         for key, field in section.annotation.model_fields.items():
             if "float" in str(field.annotation):
@@ -67,7 +67,7 @@ def test_no_number_is_infinite(number):
                     RunSettings.model_validate({name: {key: value}})
 
 
-def test_every_setting_is_explained():
+def test_every_setting_has_a_description():
     for section in RunSettings.model_fields.values():
         for name, field in section.annotation.model_fields.items():
             assert field.description, name
@@ -84,7 +84,7 @@ SECTION = {
 
 
 @given(st.fixed_dictionaries({}, optional=SECTION))
-def test_any_values_are_refused_or_make_settings_that_survive_json(values):
+def test_any_values_are_refused_or_survive_a_json_round_trip(values):
     try:
         settings = RunSettings.model_validate(values)
     except ValidationError:
@@ -92,7 +92,7 @@ def test_any_values_are_refused_or_make_settings_that_survive_json(values):
     assert RunSettings.model_validate_json(settings.model_dump_json()) == settings
 
 
-def test_a_password_is_refused_and_not_repeated():
+def test_a_password_in_a_source_is_refused_and_not_repeated():
     with pytest.raises(ValidationError, match="has a user or a password in it") as raised:
         SourceSettings(source="https://me:secret@mirror/imdb.npz")
     assert "secret" not in str(raised.value)

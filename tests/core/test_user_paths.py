@@ -10,33 +10,33 @@ from tasks.core.user_paths import check_relative, check_writable, has_password, 
 from tasks.registry.client import tracking_uri
 
 
-def test_a_place_in_folders_that_are_yet_to_be_made_is_free(tmp_path, monkeypatch):
+def test_a_path_in_folders_that_do_not_exist_yet_is_writable(tmp_path, monkeypatch):
     check_writable(tmp_path / "a" / "b" / "scores.parquet")
     monkeypatch.chdir(tmp_path)
     check_writable(tmp_path.relative_to(tmp_path) / "scores.parquet")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_below_a_file_names_the_file(tmp_path):
+def test_the_error_of_a_path_below_a_file_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=rf"scores: cannot be written, because {tmp_path / 'file'} is a file"):
         check_writable(tmp_path / "file" / "scores")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["long", "nul"])
-def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+def test_an_invalid_file_name_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="--output"):
         check_writable(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_the_right_to_write_is_named(tmp_path):
+def test_a_folder_without_write_permission_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match=f"{tmp_path}: no right to write here"):
         check_writable(tmp_path / "scores")
 
 
-def test_a_tilde_is_a_home_where_there_is_one(monkeypatch):
+def test_a_tilde_is_expanded_only_if_the_user_exists(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert str(user_path("~/reviews.csv")) == "/home/me/reviews.csv"
     assert str(user_path("~nobody-of-this-name/a.csv")) == "~nobody-of-this-name/a.csv"
@@ -48,7 +48,7 @@ parts = st.text("ab.-_ ü", min_size=1, max_size=4).filter(lambda part: part not
 @given(
     st.lists(parts, min_size=1, max_size=4), st.sampled_from(["..", ".", "", "a\\b", "..\\", "\0"]), st.integers(0, 4)
 )
-def test_a_name_from_elsewhere_never_leads_out_of_its_folder(plain, bad, place):
+def test_a_relative_path_cannot_leave_its_folder(plain, bad, place):
     name = "/".join(plain)
     assert check_relative(name) == name
     assert Path("/folder", name).resolve().is_relative_to("/folder")
@@ -76,7 +76,7 @@ def test_a_name_from_elsewhere_never_leads_out_of_its_folder(plain, bad, place):
         ("sqlite:////data/me@home/mlflow.db", False),
     ],
 )
-def test_a_password_is_found_before_the_host_and_nowhere_else(address, expected):
+def test_passwords_in_addresses_are_detected(address, expected):
     assert has_password(address) is expected
 
 
@@ -88,20 +88,20 @@ def test_a_password_is_found_before_the_host_and_nowhere_else(address, expected)
         ("https://[::1]:8443/secret", "https://[::1]:8443"),
     ],
 )
-def test_of_a_secret_address_the_host_alone_is_shown(address, expected):
+def test_only_the_host_of_a_secret_address_is_shown(address, expected):
     assert printable_url(address) == expected
 
 
 @pytest.mark.parametrize(
     "address", ["hooks.example.org/secret", "", "https://", "https://host:secret/", "https://[secret/"]
 )
-def test_what_is_no_address_is_refused(address):
+def test_an_invalid_address_is_refused_and_not_repeated(address):
     with pytest.raises(ValueError, match=r"no host|cannot be read") as raised:
         printable_url(address)
     assert "secret" not in str(raised.value)
 
 
-def test_a_password_for_mlflow_is_refused_and_the_way_out_named(monkeypatch):
+def test_a_password_in_mlflows_address_is_refused_with_the_alternative(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org")
     with pytest.raises(RegistryError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as raised:
         tracking_uri()

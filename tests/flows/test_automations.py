@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = PROJECT / "deployment.yaml"
 
 
-# Events of this process may already go to another server.
+# Runs in its own process, because events of this one may already go to another server.
 FAILING = """
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
@@ -36,7 +36,7 @@ imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "o
 
 @pytest.fixture
 def webhook():
-    """An address, and the queue of what is posted there."""
+    """A webhook's address, and the queue of the messages posted to it."""
     posted: queue.Queue[str] = queue.Queue()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def webhook():
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
+            """Do not log requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     thread = threading.Thread(target=server.serve_forever)
@@ -59,7 +59,7 @@ def webhook():
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """The address of the API of a server of its own that asks for the password me:right."""
+    """The API address of a separate server with the password me:right."""
     home = tmp_path_factory.mktemp("prefect")
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": "me:right"}
     with prefect_server_for(environment) as served:
@@ -68,7 +68,7 @@ def guarded(tmp_path_factory):
 
 @pytest.fixture
 def set_up(monkeypatch, capsys):
-    """A function that runs the command on a server and returns its exit status and what it printed."""
+    """A function that runs the command against a server and returns its exit status, output and errors."""
 
     def run(server: str | None, *words: str, password: str | None = None) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["automations.py", *words])
@@ -80,10 +80,10 @@ def set_up(monkeypatch, capsys):
     return run
 
 
-def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, guarded, set_up, store, monkeypatch):
+def test_webhooks_are_notified_of_failed_runs_and_new_champions(webhook, guarded, set_up, store, monkeypatch):
     address, posted = webhook
     monkeypatch.setenv("WEBHOOK", address)
-    for _ in range(2):  # the second time it replaces what the first made
+    for _ in range(2):  # the second call replaces the automations of the first
         status, out, err = set_up(guarded, "notifications", password="me:right")
         assert status == 0, err
         assert address.removesuffix("/hook") in out
@@ -100,13 +100,13 @@ def test_a_failed_run_and_a_new_champion_are_told_to_a_webhook(webhook, guarded,
     assert posted.empty()
 
 
-def test_without_a_server_nothing_is_set_up(set_up):
+def test_setting_up_automations_without_a_server_is_an_error(set_up):
     status, _out, err = set_up(None, "notifications", "http://127.0.0.1:1/")
     assert status == 1
     assert "PREFECT_API_URL names no server" in err
 
 
-def test_a_server_that_does_not_answer_is_named(set_up):
+def test_a_server_that_does_not_answer_is_reported_in_one_line(set_up):
     status, _out, err = set_up("http://127.0.0.1:1/api", "notifications", "http://127.0.0.1:1/")
     assert status == 1
     assert err.startswith("automations.py: setting up notifications failed: Prefect's server at http://127.0.0.1:1")
@@ -115,7 +115,7 @@ def test_a_server_that_does_not_answer_is_named(set_up):
 
 
 @pytest.mark.parametrize("automations", ["recovery", "notifications"])
-def test_a_wrong_password_of_the_server_is_reported_in_one_line(guarded, set_up, monkeypatch, automations):
+def test_a_wrong_server_password_is_reported_in_one_line(guarded, set_up, monkeypatch, automations):
     monkeypatch.setenv("WEBHOOK", "https://hooks.example.org/")
     status, _out, err = set_up(guarded, automations, password="me:wrong")
     assert status == 1
@@ -135,8 +135,8 @@ def test_a_wrong_password_of_the_server_is_reported_in_one_line(guarded, set_up,
         ("imdb-pipeline-member", None, False),
     ],
 )
-def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_ours):
-    # Here, because the import takes seconds.
+def test_only_deployed_runs_of_this_project_are_recovered(flow, deployment, is_ours):
+    # Imported here because it takes seconds.
     from prefect.server.events.schemas.automations import EventTrigger
     from prefect.server.events.schemas.events import RelatedResource, Resource
 
@@ -157,7 +157,7 @@ def test_only_deployed_runs_of_this_project_begin_again(flow, deployment, is_our
         )
 
 
-def test_every_deployed_flow_begins_again():
+def test_every_deployed_flow_is_recovered():
     entrypoints = {deployed["entrypoint"] for deployed in yaml.safe_load(DEPLOYMENTS.read_text())["deployments"]}
     named = {load_flow_from_entrypoint(str(PROJECT / entrypoint)).name for entrypoint in entrypoints}
     for automation in yaml.safe_load(AUTOMATIONS.read_text())["recovery"]:
@@ -165,12 +165,12 @@ def test_every_deployed_flow_begins_again():
 
 
 @pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])
-def test_a_webhook_that_is_no_address_is_refused_and_not_printed(address):
+def test_an_invalid_webhook_address_is_refused_and_not_printed(address):
     with pytest.raises(InputError, match="WEBHOOK") as raised:
         printable_webhook(address)
     assert "secret" not in str(raised.value)
 
 
-def test_a_servers_password_is_refused():
+def test_a_password_in_the_server_address_is_refused():
     with pytest.raises(ServerError, match="PREFECT_API_AUTH_STRING"):
         check_server("http://me:secret@127.0.0.1:1/api")

@@ -20,14 +20,14 @@ NETWORK = {
 
 
 @pytest.fixture
-def said(monkeypatch) -> list[str]:
-    """The lines that are logged."""
+def log_lines(monkeypatch) -> list[str]:
+    """The logged lines."""
     lines: list[str] = []
     monkeypatch.setattr(module, "run_logger", lambda: SimpleNamespace(info=lambda line, *its: lines.append(line % its)))
     return lines
 
 
-def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_same_ones(imdb):
+def test_each_network_is_a_preset_with_the_data_settings_of_the_run(imdb):
     settings = small(imdb, data={"validation_split": 0.1, "max_reviews": 300})
     networks = preset_settings(settings)
     assert list(networks) == ["fast", "tuned"]
@@ -39,12 +39,12 @@ def test_the_networks_are_the_presets_on_the_texts_of_the_run_validated_on_the_s
     assert {its.auto.minutes for its in networks.values()} == {None}, "repeating the run repeats the choice"
 
 
-def test_a_comparison_refuses_it(imdb):
+def test_a_comparison_refuses_the_auto_preset(imdb):
     with pytest.raises(InputError, match="--preset auto"):
         compare_flow.check(CompareSettings.model_validate(small(imdb, auto={"minutes": 5}).model_dump()))
 
 
-def test_a_dry_run_says_which_stages_run(imdb, trained, monkeypatch, capsys):
+def test_a_dry_run_reports_the_status_of_each_stage(imdb, trained, monkeypatch, capsys):
     own = {"model": ModelSettings(), "training": TrainingSettings()}
     settings = small(imdb, auto={"minutes": 5}).model_copy(update=own)
     monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(settings)])
@@ -62,22 +62,22 @@ def test_a_dry_run_says_which_stages_run(imdb, trained, monkeypatch, capsys):
     assert plans[3]["cause"] == "if the time allows 3 times that of fast; phrases: first run"
 
 
-def test_settings_that_it_chooses_are_refused(imdb):
+def test_settings_that_auto_chooses_cannot_be_set(imdb):
     check_auto(RunSettings(auto={"minutes": 5}, data={"maxlen": 100}))
     check_auto(RunSettings(model={"units": 7}))
     with pytest.raises(InputError, match=r"so model\.units, training\.seed cannot be set"):
         check_auto(RunSettings(auto={"minutes": 5}, model={"units": 7}, training={"seed": 5}))
 
 
-def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, said):
+def test_a_stage_runs_if_time_allows_and_the_best_so_far_is_logged(imdb, log_lines):
     auto = Auto(small(imdb), 10, SimpleNamespace())
     assert auto.run("linear", lambda seconds: -0.75 if seconds is None else 0)
     assert not auto.run("tuned", lambda _: pytest.fail("it was run"), predicted=600)
     assert auto.run("fast", lambda seconds: -0.75 if 500 < seconds <= 570 else 0, predicted=500)
     assert auto.best()["stage"] == "linear", "the first of equal ones"
     assert auto.best(network=True)["stage"] == "fast"
-    assert said[0].startswith("auto: linear: validation accuracy 0.7500 in 0 s; best so far: linear, 0.7500; ")
-    assert said[1].startswith("auto: tuned: skipped: 600 s needed, 510 s left; best so far: linear")
+    assert log_lines[0].startswith("auto: linear: validation accuracy 0.7500 in 0 s; best so far: linear, 0.7500; ")
+    assert log_lines[1].startswith("auto: tuned: skipped: 600 s needed, 510 s left; best so far: linear")
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_a_stage_runs_if_the_time_allows_it_and_the_best_so_far_is_logged(imdb, 
         (10, "best", ["linear", "fast", "tuned", "refit"], 64),
     ],
 )
-def test_without_time_for_a_network_the_linear_model_is_the_only_one(
-    imdb, said, monkeypatch, minutes, candidates, stages, units
+def test_networks_are_tried_if_time_allows_or_the_linear_model_is_excluded(
+    imdb, log_lines, monkeypatch, minutes, candidates, stages, units
 ):
     def run(auto: Auto, stage: str, cost_within, *, predicted: float | None = None) -> bool:
-        """Take 10 seconds for the linear model, and run what the time allows."""
+        """Record a stage of 10 seconds with a fixed value, or skip it if time is short."""
         note = None if predicted is None else auto.reason_to_skip(predicted)
         value = {"linear": 0.7, "fast": 0.8, "tuned": 0.9}[stage] if note is None else None
         auto.tried.append({"stage": stage, "seconds": 10.0, "value": value, "note": note})
@@ -105,25 +105,23 @@ def test_without_time_for_a_network_the_linear_model_is_the_only_one(
     assert [its["stage"] for its in record["tried"]] == stages
     assert chosen.model.units == units
     assert chosen.data.validation_split == (0.2 if units == 1 else 0.04)
-    assert len(said) == 1
+    assert len(log_lines) == 1
 
 
 @pytest.mark.parametrize(
     ("splits", "share", "seconds"),
     [({"validation": {"rows": 9}}, 0.2, 1), ({"train": {"rows": 1_000}}, 0.2, 1), ({}, 0.04, 1), ({}, 0.2, 999)],
 )
-def test_the_best_network_keeps_its_validation_texts_if_they_are_its_own_or_few_or_time_is_short(
-    imdb, said, splits, share, seconds
-):
+def test_no_refit_if_validation_texts_are_few_or_separate_or_time_is_short(imdb, log_lines, splits, share, seconds):
     downloaded = SimpleNamespace(meta={"dataset": {"check": {"splits": splits}}})
     auto = Auto(small(imdb, data={"validation_split": share}), 10, downloaded)
     auto.tried.append({"stage": "fast", "seconds": seconds, "value": 0.8, "note": None})
     auto.plan_refit()
     assert auto.final_settings().data.validation_split == share
-    assert not said
+    assert not log_lines
 
 
-def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
+def test_an_optional_stage_may_fail_or_time_out(imdb, log_lines):
     def fail(error: Exception) -> float:
         raise error
 
@@ -140,15 +138,13 @@ def test_a_stage_that_takes_too_long_or_fails_leaves_the_others(imdb, said):
 
 
 @pytest.mark.slow
-def test_the_winner_alone_reads_the_test_texts_and_goes_through_the_other_steps(
-    imdb, store, prefect_server, monkeypatch
-):
+def test_only_the_best_network_is_scored_on_the_test_texts(imdb, store, prefect_server, monkeypatch):
     wide = NETWORK | {"model": NETWORK["model"] | {"cell": "gru"}}
     monkeypatch.setattr(module, "read_preset", {"fast": NETWORK, "tuned": wide}.__getitem__)
     monkeypatch.setattr(module, "SEARCH", "model.units=2..3")
     monkeypatch.setattr(module, "MAX_TRIALS", 1)
     monkeypatch.setattr(Auto, "reason_to_skip", lambda *_: None)  # however slow this machine is
-    few = {"validation_split": 0.04}  # so few that the choice is not trained again
+    few = {"validation_split": 0.04}  # so small that there is no refit
     settings = small(imdb, data=few, auto={"minutes": 5}, evaluation={"metric": "roc_auc"})
     folder = imdb_flow.imdb_flow(settings)
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -1,4 +1,4 @@
-"""`imdb-pipeline check`: what a user sees, and the findings in a run."""
+"""`imdb-pipeline check`: its output and files, and the findings in a run."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def texts(tmp_path) -> Path:
-    """A file of 300 texts, of which some have an id that gives away the label, and two are nearly the same."""
+    """A file of 300 texts: some contain an id that gives away the label, and two are near-duplicates."""
     rng, words = random.Random(1), [f"word{letter}{other}" for letter in "abcdefgh" for other in "klmnop"]
     rows = [[" ".join(rng.choices(words, k=30)), "yes" if row % 2 else "no"] for row in range(300)]
     for row in range(1, 121, 2):
@@ -35,7 +35,7 @@ FLAGS = ("--data.text-column", "body", "--data.label-column", "urgent")
 
 @pytest.fixture
 def call(monkeypatch, capsys, store):
-    """A function that runs `imdb-pipeline check` and returns its status and both streams."""
+    """A function that runs `imdb-pipeline check` and returns its status, output and errors."""
 
     def run(*words: str):
         monkeypatch.setattr(sys, "argv", ["imdb-pipeline", "check", *words])
@@ -44,7 +44,7 @@ def call(monkeypatch, capsys, store):
     return run
 
 
-def test_findings_are_shown_and_kept(texts, call, store):
+def test_findings_are_printed_and_saved(texts, call, store):
     status, output, _errors = call(str(texts), *FLAGS)
     assert status == 0
     folder = (store / "checks" / "latest").resolve()
@@ -65,7 +65,7 @@ def test_findings_are_shown_and_kept(texts, call, store):
     ]
 
 
-def test_texts_at_an_address_are_read_again_when_asked(texts, call):
+def test_texts_at_a_url_are_downloaded_again_only_with_refresh(texts, call):
     with serving(texts.parent) as (url, seen):
         for flag, age in (("", "read"), ("", "the copy in the store is used; --data.refresh reads it again"),
                           ("--data.refresh", "read again: unchanged")):  # fmt: skip
@@ -82,7 +82,7 @@ def test_strict_exits_with_one_if_a_limit_is_exceeded(texts, call):
     assert call(str(texts), *FLAGS, "--max-giveaway", "0.3")[0] == 0
 
 
-def test_json_and_a_dry_run(texts, call, store):
+def test_findings_are_printed_as_json_and_a_dry_run_checks_nothing(texts, call, store):
     status, output, _errors = call(str(texts), *FLAGS, "--json")
     assert (status, json.loads(output)["exceeded"]) == (0, [])
     status, output, _errors = call(str(texts), *FLAGS, "--dry-run", "--json")
@@ -101,7 +101,7 @@ def test_json_and_a_dry_run(texts, call, store):
         ("body,urgent\nfine,yes\n", (*FLAGS, "--max-leaks", "two"), "--max-leaks", 2),
     ],
 )
-def test_bad_input_is_one_line_with_its_place(texts, call, content, flags, said, expected):
+def test_bad_input_is_reported_in_one_line(texts, call, content, flags, said, expected):
     texts.unlink()
     if content:
         texts.write_text(content)
@@ -123,7 +123,7 @@ def test_neither_prefect_nor_tensorflow_is_imported(texts, store):
     assert ran.stdout.splitlines()[-1] == "[] 0", ran.stderr
 
 
-def test_a_run_has_the_findings_in_its_metrics_and_report(first_run):
+def test_metrics_and_report_of_a_run_contain_the_findings(first_run):
     folder = first_run / "runs" / "latest"
     found = json.loads((folder / "metrics.json").read_text())["data_check"]
     assert found["rows"] == {"all": 320, "checked": 320}

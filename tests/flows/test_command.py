@@ -18,12 +18,12 @@ def run_command(monkeypatch, *words: str) -> int:
     return command.main()
 
 
-def test_every_flow_has_its_word():
+def test_every_flow_has_a_command():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
     assert {module for module, _about in command.COMMANDS.values()} == flows | {"flows.diff", "serving.__main__"}
 
 
-def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
+def test_help_lists_every_command(monkeypatch, capsys):
     assert run_command(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split()[0] for line in lines] == list(command.COMMANDS)
@@ -37,19 +37,19 @@ def test_help_names_every_command_and_what_it_does(monkeypatch, capsys):
         (["--preset", "quick"], "--preset: expected train"),
     ],
 )
-def test_a_word_that_names_no_flow_is_one_line_and_status_2(monkeypatch, capsys, words, said):
+def test_an_unknown_or_missing_command_exits_with_status_2(monkeypatch, capsys, words, said):
     assert run_command(monkeypatch, *words) == 2
     assert capsys.readouterr().err.startswith(f"imdb-pipeline: error: {said}")
 
 
-def test_a_flow_gets_the_words_after_its_own(monkeypatch, capsys):
+def test_arguments_after_the_command_go_to_its_flow(monkeypatch, capsys):
     assert run_command(monkeypatch, "housekeeping", "burn") == 2
     assert capsys.readouterr().err.startswith("imdb-pipeline housekeeping: error: --action burn: ")
 
 
 @pytest.mark.slow
 @pytest.mark.index
-def test_an_installed_wheel_trains_and_keeps_what_it_made_in_the_current_folder(imdb, tmp_path):
+def test_an_installed_wheel_trains_and_writes_only_to_the_current_folder(imdb, tmp_path):
     source, installed, here = (tmp_path / name for name in ("source", "installed", "here"))
     for package in ("flows", "serving", "tasks"):
         shutil.copytree(PROJECT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -21,7 +21,7 @@ from tasks.store.pruning import STAMPED_FILES
 from tests.support.small_runs import small
 from tests.support.web import free_port
 
-# The run that these tests begin with is of this network: it comes from the cache.
+# The first run has trained this network, so it comes from the cache.
 TRAINED = {"cells": ["simple_rnn"], "ways": ["one"]}
 SEARCH = {"search": "model.cell=simple_rnn model.bidirectional=false model.units=2..3", "trials": 1}
 MEMBERS = {"simple_rnn one-way", "trial 0"}
@@ -32,14 +32,14 @@ def of(imdb, **settings) -> CompareSettings:
 
 
 def compare(store, settings) -> dict:
-    """Run a comparison with its records in the given store, and return comparison.json and the folder."""
+    """Run a comparison, and return its comparison.json and folder."""
     folder = compare_flow(settings)
     return json.loads((folder / "comparison.json").read_text()) | {"folder": folder}
 
 
 @pytest.fixture(scope="module")
 def searched(imdb, first_run, prefect_server, tmp_path_factory) -> tuple[Path, dict]:
-    """A store, and in it a comparison of what was trained before with what a search of one trial has found."""
+    """A store, and in it a comparison of a cached network with the result of a search of one trial."""
     store = tmp_path_factory.mktemp("searched") / "store"
     shutil.copytree(first_run, store, symlinks=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -47,14 +47,14 @@ def searched(imdb, first_run, prefect_server, tmp_path_factory) -> tuple[Path, d
         return store, compare(store, of(imdb, **TRAINED, **SEARCH))
 
 
-def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imdb):
+def test_a_comparison_writes_a_page_its_numbers_and_a_figure(searched, imdb):
     store, comparison = searched
     folder = comparison["folder"]
     assert (store / "comparisons" / "latest").resolve() == folder
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
     assert set(files) == {"comparison.html", "comparison.json", "config.json", "figures/learning_curves.svg"}
     assert all(map(STAMPED_FILES["comparisons"].fullmatch, files)), (
-        "pruning takes a folder with other files for someone else's"
+        "pruning treats a folder with other files as foreign"
     )
     assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **TRAINED, **SEARCH)
     assert {member["name"] for member in comparison["members"]} == MEMBERS
@@ -69,7 +69,7 @@ def test_a_comparison_leaves_a_folder_with_page_numbers_and_figure(searched, imd
         assert low <= run["accuracy"] <= high
 
 
-def test_the_page_asks_no_other_host_and_the_terminal_says_who_is_chosen(searched, capsys):
+def test_the_page_is_self_contained_and_the_terminal_names_the_choice(searched, capsys):
     _store, comparison = searched
     page = (comparison["folder"] / "comparison.html").read_text()
     assert page.count("<svg") == 1
@@ -82,7 +82,7 @@ def test_the_page_asks_no_other_host_and_the_terminal_says_who_is_chosen(searche
     assert str(comparison["folder"] / "comparison.html") in printed
 
 
-def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searched):
+def test_artifacts_list_their_comparisons_and_prefect_has_the_table(searched):
     store, comparison = searched
     users = {entry["key"]: entry["runs"] for entry in list_artifacts(store)}
     for member in comparison["members"]:
@@ -93,25 +93,23 @@ def test_housekeeping_knows_what_comparisons_use_and_prefect_has_the_table(searc
         assert client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
 
 
-def test_a_search_trains_one_epoch_after_the_other_and_its_best_trial_alone_is_tested(searched):
+def test_a_search_trains_epoch_by_epoch_and_tests_only_its_best_trial(searched):
     store, comparison = searched
     (trial,) = comparison["search"]["trials"]
     assert (trial["state"], len(trial["losses"])) == ("complete", 2)
     (found,) = [member for member in comparison["members"] if member["name"] == "trial 0"]
     assert [epoch["val_loss"] for epoch in found["runs"][0]["history"]] == trial["losses"]
-    # What was trained before is not trained again: neither the run, nor the trial once it has become a member.
+    # Neither the first run's network nor the trial is trained again as a member.
     steps = [step for member in comparison["members"] for run in member["runs"] for step in run["steps"]]
     assert [step["cached"] for step in steps if step["name"] == "train"] == [True, True]
-    # One training of one epoch and one of both came to that of the run, and the scores of the trial that was chosen.
+    # The search added two trainings, of one and of two epochs, and one scoring, of the best trial.
     assert len(list((store / "train").iterdir())) == 1 + 2
     assert len(list((store / "score").iterdir())) == 1 + 1
     page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
     assert "only the one with the best validation loss was tested" in page
 
 
-def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so(
-    imdb, trained, monkeypatch, caplog, capsys
-):
+def test_a_comparison_without_mlflow_completes_with_exit_status_3(imdb, trained, monkeypatch, caplog, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     settings = of(imdb, cells=["simple_rnn"], tracking={"enabled": True})
@@ -124,7 +122,7 @@ def test_a_comparison_that_cannot_be_tracked_is_kept_and_the_exit_status_says_so
     assert show_comparison(compare_flow(settings)) == 0
 
 
-def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb, trained, monkeypatch, capsys):
+def test_a_failed_member_is_reported_and_the_others_finish(imdb, trained, monkeypatch, capsys):
     def fail(*_arguments, **_named):
         raise TrainingError("the loss is <not> a number")
 
@@ -139,7 +137,7 @@ def test_a_member_that_fails_is_shown_with_its_reason_and_the_others_go_on(imdb,
     assert show_comparison(comparison["folder"]) == 1
     assert "lstm one-way failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
 
-    # In MLflow the comparison is a run, and each member one below it.
+    # In MLflow the comparison is a run, and each member is a child run.
     for _again in range(2):
         parent = log_once(comparison["folder"], small(imdb).tracking, None)
     client = MlflowClient(address_of(None), address_of(None))

@@ -1,4 +1,4 @@
-"""Deployments at work: real servers, a real worker that is killed in the middle, and another that finishes its job."""
+"""Deployments on real servers: a worker is killed during a run, and another one finishes it."""
 
 import json
 import os
@@ -33,7 +33,7 @@ automations.AUTOMATIONS = Path(sys.argv[1])
 automations.AUTOMATIONS.write_text(sooner)
 automations.replace_automations("recovery")
 """
-KEEP = """
+SAVE_SECRET = """
 import sys
 from prefect.blocks.system import Secret
 Secret(value=sys.argv[2]).save(sys.argv[1])
@@ -42,7 +42,7 @@ Secret(value=sys.argv[2]).save(sys.argv[1])
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def served(request, alone, tmp_path):
-    """The environment of a worker: Prefect's server and MLflow's database, or both of their servers on PostgreSQL."""
+    """A worker's environment: Prefect's server and MLflow's database on SQLite, or both servers on PostgreSQL."""
     if request.param == "sqlite":
         with prefect_server_for(alone) as environment:
             yield environment
@@ -58,7 +58,7 @@ def served(request, alone, tmp_path):
 
 @pytest.fixture
 def prefect(served):
-    """Runs Prefect's command line, or Python, against the server."""
+    """A function that runs Prefect's command line, or Python, against the server."""
 
     def run(*arguments: str, command: list[str] = PREFECT) -> str:
         done = subprocess.run(
@@ -72,7 +72,7 @@ def prefect(served):
 
 @pytest.fixture
 def worker(served, tmp_path):
-    """Starts workers, each in a session of its own; returns the process."""
+    """A function that starts a worker in its own session and returns the process."""
     started: list[subprocess.Popen] = []
 
     def start() -> subprocess.Popen:
@@ -90,7 +90,7 @@ def worker(served, tmp_path):
 
 
 def kill_all(process: subprocess.Popen) -> None:
-    """Kill a worker and all that it has started, as where a machine is switched off."""
+    """Kill a worker and all its child processes, as if its machine were switched off."""
     if process.poll() is None:
         its = psutil.Process(process.pid)
         for each in [its, *its.children(recursive=True)]:
@@ -100,19 +100,19 @@ def kill_all(process: subprocess.Popen) -> None:
 
 
 def runs_of(api: str, name: str) -> list[dict]:
-    """Return the runs of a deployment, the first one first."""
+    """Return the runs of a deployment, the earliest first."""
     its_own = {"name": {"any_": [name]}}
     return ask(api, "flow_runs/filter", deployments=its_own, sort="EXPECTED_START_TIME_ASC")
 
 
 def last_epoch(store: Path) -> int:
-    """Return the last epoch that is kept whole."""
+    """Return the last epoch with a complete checkpoint."""
     kept = [its.stem[-5:] for its in store.glob("checkpoints/train/*/epoch-*.json")]
     return max(map(int, kept), default=0)
 
 
-def everything_told(api: str) -> str:
-    """Return all that the server gives to any client: runs, deployments and pools."""
+def read_all(api: str) -> str:
+    """Return everything that the server returns to any client: runs, deployments, pools and logs."""
     told = [ask(api, f"{what}/filter") for what in ("deployments", "flow_runs", "work_pools")]
     logs = [ask(api, "logs/filter", limit=200, offset=200 * page) for page in range(10)]
     assert logs[0]
@@ -121,7 +121,7 @@ def everything_told(api: str) -> str:
 
 
 def check_registry(address: str, metrics: dict) -> None:
-    """Hold what MLflow knows against what the run says of itself."""
+    """Check that MLflow's records match metrics.json."""
     registry = MlflowClient(address, address)
     logged = registry.get_run(metrics["tracking"]["run_id"])
     assert logged.info.status == "FINISHED"
@@ -133,28 +133,26 @@ def check_registry(address: str, metrics: dict) -> None:
 
 
 @pytest.mark.machines
-def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole_epoch(
-    served, prefect, worker, imdb, tmp_path
-):
+def test_another_worker_resumes_a_killed_run_from_its_last_complete_epoch(served, prefect, worker, imdb, tmp_path):
     api, store, log = served["PREFECT_API_URL"], Path(served["ARTIFACTS_STORE"]), tmp_path / "worker.log"
     python, credentials = (
         [sys.executable],
         {"aws-access-key-id": "AKIATEST", "aws-secret-access-key": secrets.token_hex()},
     )
     for name, value in credentials.items():
-        prefect("-c", KEEP, name, value, command=python)
+        prefect("-c", SAVE_SECRET, name, value, command=python)
     prefect("work-pool", "create", POOL, "--type", "process", "--base-job-template", "deploy/pools/process.json")
     prefect("deploy", "--all", "--prefect-file", "deployment.yaml")
     assert len(ask(api, "deployments/filter")) == 5
     prefect("-c", RECOVERY, str(tmp_path / "automations.yaml"), command=python)
 
-    # A worker takes a run up and is gone before it begins.
+    # A worker claimed this run and disappeared before starting it.
     prefect("deployment", "run", "imdb-pipeline-housekeeping/weekly")
     taken = runs_of(api, "weekly")[0]
     ask(api, f"flow_runs/{taken['id']}/set_state", state={"type": "PENDING"})
-    # What its schedule brings, each minute for once, has to wait for that one.
+    # Scheduled runs (here every minute) have to wait for that one.
     prefect("deployment", "schedule", "create", "imdb-pipeline-housekeeping/weekly", "--cron", "* * * * *")
-    # And a run that a person asks for, whose training takes a while.
+    # A run that a user starts, with a long training.
     settings = small(imdb, training={"epochs": EPOCHS}, tracking={"enabled": True}, promotion={"min_accuracy": 0.4})
     settings = settings.model_dump(mode="json", exclude_defaults=True)
     prefect("deployment", "run", "imdb-pipeline/nightly", "--param", f"settings={json.dumps(settings)}")
@@ -165,7 +163,7 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole
     kill_all(first)
     assert any(its.get("AWS_SECRET_ACCESS_KEY") == credentials["aws-secret-access-key"] for its in running)
     nightly = runs_of(api, "nightly")[0]
-    assert nightly["state_type"] == "RUNNING"  # nobody is left to say otherwise
+    assert nightly["state_type"] == "RUNNING"  # no worker is left to change it
     reached = last_epoch(store)
     worker()
 
@@ -177,14 +175,14 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_from_its_last_whole
     assert len(metrics["history"]) == EPOCHS
     check_registry(served.get("MLFLOW_TRACKING_URI") or sqlite_address(store / "mlflow" / "mlflow.db"), metrics)
 
-    def has_kept_house() -> bool:
-        """The run that was taken up and one that the schedule brought have come to their end."""
+    def is_housekeeping_done() -> bool:
+        """Return whether the claimed run and a scheduled one are complete."""
         done = [its for its in runs_of(api, "weekly") if its["state_type"] == "COMPLETED"]
         return {its["auto_scheduled"] for its in done} == {True, False} and taken["id"] in {its["id"] for its in done}
 
-    wait_until(has_kept_house, 300, log.read_text)
+    wait_until(is_housekeeping_done, 300, log.read_text)
     assert credentials["aws-secret-access-key"] not in log.read_text()
-    assert credentials["aws-secret-access-key"] not in everything_told(api)
-    if "MLFLOW_TRACKING_URI" in served:  # PostgreSQL has kept it all
+    assert credentials["aws-secret-access-key"] not in read_all(api)
+    if "MLFLOW_TRACKING_URI" in served:  # everything is in PostgreSQL
         assert not list(Path(served["PREFECT_HOME"]).rglob("*.db"))
         assert not list(store.rglob("*.db"))

@@ -34,10 +34,10 @@ DEPLOYMENTS = {
         ("own-reviews", {"data": {"dataset": 3}}),
     ],
 )
-def test_the_entry_point_is_the_flow_and_its_parameters_fit_the_schema(name, wrong, monkeypatch):
+def test_parameters_of_each_deployment_match_the_schema_of_its_flow(name, wrong, monkeypatch):
     monkeypatch.chdir(PROJECT)
     flow = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
-    assert flow.name.startswith("imdb-pipeline")  # the server may have other projects' flows too
+    assert flow.name.startswith("imdb-pipeline")  # the server may also have flows of other projects
     schema = flow.parameters.model_dump()
     schema["definitions"] = schema.get("definitions") or {}
     validator = Draft202012Validator(schema)
@@ -47,7 +47,7 @@ def test_the_entry_point_is_the_flow_and_its_parameters_fit_the_schema(name, wro
 
 
 @pytest.mark.parametrize("name", ["nightly", "comparison"])
-def test_what_is_scheduled_never_trains_on_the_sample(name):
+def test_scheduled_runs_never_train_on_the_sample(name):
     assert DEPLOYMENTS[name]["parameters"]["settings"]["data"]["on_unreachable"] == "fail"
 
 
@@ -61,7 +61,7 @@ def test_what_is_scheduled_never_trains_on_the_sample(name):
         ("own-reviews", r"\d+ \d+ \* \* \*"),
     ],
 )
-def test_one_run_at_a_time_on_its_schedule(name, cron):
+def test_each_deployment_has_a_schedule_and_runs_one_at_a_time(name, cron):
     (schedule,) = DEPLOYMENTS[name]["schedules"]
     assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
     assert ZoneInfo(schedule["timezone"])
@@ -71,7 +71,7 @@ def test_one_run_at_a_time_on_its_schedule(name, cron):
 
 
 @pytest.mark.parametrize(("name", "model"), [("nightly", "imdb-classifier"), ("own-reviews", "reviews-classifier")])
-def test_reviews_that_have_drifted_retrain_the_model_that_scored_them_and_no_other(name, model):
+def test_drifted_reviews_retrain_only_the_model_that_scored_them(name, model):
     (trigger,) = DEPLOYMENTS[name]["triggers"]
     automation = DeploymentEventTrigger.model_validate(trigger)
     assert automation.enabled
@@ -80,7 +80,7 @@ def test_reviews_that_have_drifted_retrain_the_model_that_scored_them_and_no_oth
     assert not automation.match.matches({"prefect.resource.id": resource_of("another-classifier")})
 
 
-def test_the_own_model_is_called_as_its_trigger_says_and_waits_for_its_file():
+def test_own_reviews_train_the_model_of_the_trigger_and_are_not_scheduled():
     settings = RunSettings.model_validate(DEPLOYMENTS["own-reviews"]["parameters"]["settings"])
     assert settings.data.is_own
     assert f"{Path(settings.data.dataset).stem}-classifier" == "reviews-classifier"

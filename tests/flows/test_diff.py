@@ -1,4 +1,4 @@
-"""`imdb-pipeline diff`, and `train --like`: two runs compared, and one repeated."""
+"""`imdb-pipeline diff` compares two runs, and `train --like` repeats one."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def call(monkeypatch, capsys):
     return run
 
 
-def test_diff_shows_settings_metrics_flips_and_missing_files(trained, run, imdb, call, tmp_path):
+def test_diff_shows_settings_artifacts_flips_and_missing_files(trained, run, imdb, call, tmp_path):
     first = (trained / "runs" / "latest").resolve().name
     second = run(small(imdb, evaluation={"threshold": 0.9}))["folder"].name
     status, output = call("diff", first, "latest", "--json", "--html", str(tmp_path / "diff.html"))
@@ -60,7 +60,7 @@ def test_a_run_is_repeated_byte_for_byte_in_another_store(first_run, store, pref
     assert {"commit", "dirty", "processor", "cores"} <= set(metrics["machine"])
 
 
-def test_the_latest_run_is_the_one_before_its_repetition(trained, monkeypatch):
+def test_like_latest_means_the_run_before_the_repetition(trained, monkeypatch):
     latest = trained / "runs" / "latest"
     before, repetition = latest.resolve(), latest.with_name("repetition")
 
@@ -78,7 +78,7 @@ def like(run: Path, settings: dict, **values) -> TrainSettings:
     return TrainSettings.model_validate(settings | {"like": str(run)} | values)
 
 
-def test_a_repetition_is_refused_if_settings_or_code_differ_unless_anyway(trained, imdb, monkeypatch):
+def test_like_refuses_changed_settings_or_code_without_anyway(trained, imdb, monkeypatch):
     run, settings = trained / "runs" / "latest", small(imdb).model_dump()
     check_train(like(run, settings))
     more = small(imdb, training={"epochs": 9}).model_dump()

@@ -1,4 +1,4 @@
-"""`--dry-run` of every command: what it would do, without writing anything."""
+"""`--dry-run` of every command reports its plan and writes nothing."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def state(*folders: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of all files and folders."""
+    """Return size and modification time of all files and folders."""
     paths = [path for folder in folders for path in folder.rglob("*")]
     return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in paths}
 
@@ -42,14 +42,14 @@ def last_run(trained) -> Path:
     return (trained / "runs" / "latest").resolve()
 
 
-def test_export_and_serve_name_the_version_and_where(dry_run, last_run, tmp_path):
+def test_export_and_serve_name_the_model_and_the_destination(dry_run, last_run, tmp_path):
     model = ["--model", str(last_run)]
     exported = dry_run("export", *model, "--output", str(tmp_path / "out"), "--format", "onnx")
     assert exported == {"export": ("runs", f"run {last_run.name} as onnx to {tmp_path / 'out'}")}
     assert dry_run("serve", *model, "--port", "9") == {"serve": ("runs", f"run {last_run.name} at http://127.0.0.1:9")}
 
 
-def test_predict_says_which_files_have_scores_and_which_are_half_scored(dry_run, last_run, tmp_path):
+def test_predict_reports_files_as_scored_partly_scored_or_not_scored(dry_run, last_run, tmp_path):
     inbox, scored = tmp_path / "inbox", tmp_path / "scored"
     for name in ("a.txt", "b.txt", "c.txt"):
         inbox.mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ def test_predict_says_which_files_have_scores_and_which_are_half_scored(dry_run,
     assert dry_run("predict", *model, "--text", "good") == {"predict": scores}
 
 
-def test_housekeeping_names_what_pruning_then_removes(dry_run, old_store):
+def test_housekeeping_lists_exactly_what_prune_removes(dry_run, old_store):
     left = old_store / "checkpoints" / "train" / "abc"
     left.mkdir(parents=True)
     (left / "state.json").write_text("{}")
@@ -106,7 +106,7 @@ def test_a_dry_run_writes_nothing_and_imports_neither_prefect_nor_tensorflow(imd
     assert state(tmp_path) == before
 
 
-def test_promote_says_what_it_then_does(run, imdb, trained, dry_run, capsys):
+def test_promote_reports_its_plan_without_writing_to_mlflow(run, imdb, trained, dry_run, capsys):
     always = {"min_accuracy": 0}
     run(small(imdb, tracking={"enabled": True}, promotion=always))
     second = run(small(imdb, evaluation={"threshold": 0.6}, promotion=always))

@@ -15,7 +15,7 @@ def test_every_artifact_is_listed_with_its_age_and_runs(old_store):
     assert used["size"] > 3
 
 
-def test_damage_is_found_everywhere(old_store):
+def test_damaged_artifacts_and_runs_are_reported(old_store):
     (old_store / "pad" / "used" / "a.txt").write_text("abd")
     (old_store / "runs" / "20261101T000000Z-lucky-cat" / "config.json").write_text("{")
     unused, used = list_artifacts(old_store, verified=True)
@@ -32,7 +32,7 @@ def test_the_flow_lists_verifies_or_prunes(old_store, prefect_server, action):
     assert (old_store / "pad" / "used").exists() == (action != "prune")
 
 
-def test_what_is_not_ours_is_reported_and_left_alone(old_store, prefect_server, caplog):
+def test_foreign_files_are_reported_and_left_alone(old_store, prefect_server, caplog):
     theirs = old_store / "exported" / "1" / "saved_model.pb"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("theirs")
@@ -44,9 +44,7 @@ def test_what_is_not_ours_is_reported_and_left_alone(old_store, prefect_server, 
     assert theirs.read_text() == "theirs"
 
 
-def test_from_the_command_line_verify_fails_if_something_is_damaged(
-    old_store, prefect_server, monkeypatch, capsys, caplog
-):
+def test_verify_exits_with_status_1_if_an_artifact_is_damaged(old_store, prefect_server, monkeypatch, capsys, caplog):
     (old_store / "pad" / "used" / "a.txt").unlink()
     monkeypatch.setattr(sys, "argv", ["housekeeping_flow.py", "verify", "--store", str(old_store)])
     assert main() == 1

@@ -32,14 +32,14 @@ PROJECT = Path(__file__).parents[2]
 TRAINED = ["train", "score", "select", "evaluate", "figures", "package"]
 
 
-def made(metrics: dict) -> list[str]:
-    """The steps that were done, not taken from the cache."""
+def executed_steps(metrics: dict) -> list[str]:
+    """Return the steps that were executed, not taken from the cache."""
     assert [step["name"] for step in metrics["steps"]] == STEPS
     return [step["name"] for step in metrics["steps"] if not step["cached"]]
 
 
-def planned(settings: RunSettings) -> list[str]:
-    """The steps that would be done, not taken from the cache."""
+def planned_steps(settings: RunSettings) -> list[str]:
+    """Return the steps that would be executed, not taken from the cache."""
     with planning() as plans:
         run_steps(settings)
     return [plan.step for plan in plans if plan.status != "cached"]
@@ -49,64 +49,62 @@ def named(run: str) -> FlowRunFilter:
     return FlowRunFilter(name=FlowRunFilterName(any_=[run]))
 
 
-def test_each_step_is_done_once_and_again_only_when_it_must_be(run, imdb, trained):
+def test_steps_rerun_only_if_their_settings_or_inputs_change(run, imdb, trained):
     first = json.loads((trained / "runs" / "latest" / "metrics.json").read_text())
-    assert made(first) == STEPS
+    assert executed_steps(first) == STEPS
     second = run(small(imdb))
-    assert made(second) == []
+    assert executed_steps(second) == []
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
-    assert planned(small(imdb, data={"maxlen": 40})) == [
+    assert planned_steps(small(imdb, data={"maxlen": 40})) == [
         step for step in STEPS if step not in ("download", "data_check", "encode")
     ]
-    assert planned(small(imdb, model={"cell": "gru"})) == ["build", *TRAINED]
-    assert planned(small(imdb, baseline={"inverse_penalty": 1})) == ["baseline", *TRAINED[2:]]
-    assert not {"baseline", "train"} & set(planned(small(imdb, evaluation={"batch_size": 7})))
-    assert made(run(small(imdb, evaluation={"threshold": 0.4}))) == TRAINED[2:]
-    # Of finished trainings the last states of three stay, to go on from.
+    assert planned_steps(small(imdb, model={"cell": "gru"})) == ["build", *TRAINED]
+    assert planned_steps(small(imdb, baseline={"inverse_penalty": 1})) == ["baseline", *TRAINED[2:]]
+    assert not {"baseline", "train"} & set(planned_steps(small(imdb, evaluation={"batch_size": 7})))
+    assert executed_steps(run(small(imdb, evaluation={"threshold": 0.4}))) == TRAINED[2:]
+    # Checkpoints of the last three finished trainings are kept, so that they can be resumed with more epochs.
     (finished,) = (trained / "checkpoints" / "train").iterdir()
     for number in range(3):
         shutil.copytree(finished, finished.with_name(f"copy-{number}"))
-    assert made(run(small(imdb, model=CASE_STUDY))) == ["build", *TRAINED]
+    assert executed_steps(run(small(imdb, model=CASE_STUDY))) == ["build", *TRAINED]
     kept = list(finished.parent.iterdir())
     assert len(kept) == 3
     assert all((folder / "finished").exists() for folder in kept)
 
 
-def dry_run(monkeypatch, capsys, settings: RunSettings) -> list[dict]:
-    """What `imdb-pipeline why` says of a run."""
+def run_why(monkeypatch, capsys, settings: RunSettings) -> list[dict]:
+    """Return the plan that `imdb-pipeline why` prints for a run."""
     monkeypatch.setattr(sys, "argv", ["imdb-pipeline", "why", "--json", *as_flags(settings)])
     assert command.main() == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_dry_run_says_what_would_run_and_why_and_runs_nothing(imdb, trained, monkeypatch, capsys):
+def test_why_reports_status_and_cause_of_each_step_and_writes_nothing(imdb, trained, monkeypatch, capsys):
     before = list_files(trained)
-    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb))} == {"cached"}
+    assert {plan["status"] for plan in run_why(monkeypatch, capsys, small(imdb))} == {"cached"}
     longer = small(imdb, training={"epochs": 9})
-    told = {plan["step"]: (plan["status"], plan["cause"]) for plan in dry_run(monkeypatch, capsys, longer)}
+    told = {plan["step"]: (plan["status"], plan["cause"]) for plan in run_why(monkeypatch, capsys, longer)}
     epochs = small(imdb).training.epochs
     assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs} of 9")
     assert told["score"] == ("unknown", "train has not run")
     assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
-    (cause,) = next(plan["causes"] for plan in dry_run(monkeypatch, capsys, longer) if plan["causes"])
+    (cause,) = next(plan["causes"] for plan in run_why(monkeypatch, capsys, longer) if plan["causes"])
     assert cause == {"kind": "setting", "name": "training.epochs", "before": epochs, "after": 9}
-    assert {plan["status"] for plan in dry_run(monkeypatch, capsys, small(imdb, data={"sha256": "0" * 64}))} == {
+    assert {plan["status"] for plan in run_why(monkeypatch, capsys, small(imdb, data={"sha256": "0" * 64}))} == {
         "runs",
         "unknown",
     }
     assert list_files(trained) == before
 
 
-def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(first_run, imdb, prefect_server):
+def test_the_run_folder_and_prefect_record_settings_and_results(first_run, imdb, prefect_server):
     folder = (first_run / "runs" / "latest").resolve()
     metrics = json.loads((folder / "metrics.json").read_text())
     assert set(metrics) <= DESCRIBED, "each key has a description"
     assert list((first_run / "runs").glob("2*")) == [folder]
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
-    assert all(map(STAMPED_FILES["runs"].fullmatch, files)), (
-        "pruning takes a run folder with other files for someone else's"
-    )
+    assert all(map(STAMPED_FILES["runs"].fullmatch, files)), "pruning treats a run folder with other files as foreign"
     assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
     dataset = metrics["dataset"]
     assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
@@ -140,7 +138,7 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(first_run, i
         metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"]
     )
     assert (metrics["promotion"], metrics["tracking"]) == (None, None)
-    # Flows and keys are named after the project: a Prefect server may serve others too.
+    # Flows and keys are named after the project, because a Prefect server may also serve other projects.
     with get_client(sync_client=True) as client:
         (flow_run,) = client.read_flow_runs(flow_run_filter=named(folder.name.partition("-")[2]))
         assert client.read_flow(flow_run.flow_id).name == "imdb-pipeline"
@@ -152,18 +150,18 @@ def test_the_run_folder_and_prefect_hold_what_a_run_was_and_came_to(first_run, i
         }
 
 
-def test_a_rotten_padded_file_is_made_again_and_what_follows_is_kept(run, imdb, trained):
+def test_a_damaged_padded_file_is_rebuilt_and_later_steps_stay_cached(run, imdb, trained):
     first = run(small(imdb))
     path = trained / first["artifacts"]["pad"]["key"] / "train.parquet"
     path.write_bytes(path.read_bytes()[:-100])
     second = run(small(imdb))
-    assert made(second) == ["pad"]
+    assert executed_steps(second) == ["pad"]
     assert second["artifacts"] == first["artifacts"]
 
 
 @pytest.fixture
 def no_host(monkeypatch):
-    """A Keras host that does not listen, its address, and a sample set that needs no package index."""
+    """The address of a Keras host that does not listen; the sample is generated, not downloaded."""
 
     def write_sample(folder: Path, _labels: Sequence[str] | None) -> dict:
         rows = [
@@ -188,7 +186,7 @@ def no_host(monkeypatch):
 
 
 @pytest.mark.slow
-def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_host, caplog):
+def test_a_run_uses_the_sample_and_warns_if_the_host_is_unreachable(run, no_host, caplog):
     settings = small(None, training={"epochs": 1})
     metrics = run(settings)
     assert metrics["dataset"]["name"] == "rotten-tomatoes"
@@ -198,21 +196,21 @@ def test_without_the_host_the_run_goes_on_with_the_sample_and_says_so(run, no_ho
         (flow_run,) = client.read_flow_runs(flow_run_filter=named(name))
     assert "dataset:rotten-tomatoes" in flow_run.tags
     caplog.clear()
-    assert made(run(settings)) == []
+    assert executed_steps(run(settings)) == []
     assert "Retry 1/3" not in caplog.text
 
 
-def test_without_the_host_a_deployment_or_a_named_source_fails_and_names_the_ways_out(run, no_host):
+def test_the_sample_is_not_used_with_on_unreachable_fail_or_a_named_source(run, no_host):
     ways = r"(?s)Three ways to continue:.*--data.source.*--data.dataset.*HTTPS_PROXY"
     with pytest.raises(SourceUnreachable, match=ways):
         run(small(None, data={"on_unreachable": "fail"}))
-    # Nor does the sample set stand in where the user named a source.
+    # The sample does not replace a source that the user named either.
     with pytest.raises(SourceUnreachable, match="Three ways to continue"):
         run(small(None, data={"source": f"{no_host}imdb.npz"}))
 
 
 def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
-    """Run small(imdb) with a copy of the project as a process of its own, and return metrics.json."""
+    """Run small(imdb) with a copy of the project in a new process, and return metrics.json."""
     command = [sys.executable, "-X", "importtime", str(copy / "flows" / "imdb_flow.py"), *as_flags(small(imdb))]
     done = subprocess.run(
         command,
@@ -231,8 +229,8 @@ def run_copy(copy: Path, store: Path, imdb: Path) -> dict:
 
 
 @pytest.mark.slow
-def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, trained):
-    """And a run from the cache imports no TensorFlow."""
+def test_a_changed_module_reruns_only_the_steps_that_use_it(tmp_path, imdb, trained):
+    """Also, a cached run does not import TensorFlow."""
     copy = tmp_path / "copy"
     for package in ("flows", "tasks"):
         shutil.copytree(PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -244,7 +242,7 @@ def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, train
 
     edit('"""Checkpoints: ', '"""Checkpoints, in other words: ')
     first = run_copy(copy, trained, imdb)
-    assert made(first) == []
+    assert executed_steps(first) == []
     assert "prefect" in first["imported"]
     assert not first["imported"] & {"tensorflow", "keras", "sklearn", "scipy", "matplotlib"}
     assert "Report: " in first["printed"]
@@ -252,12 +250,12 @@ def test_a_changed_helper_repeats_what_uses_it_and_no_more(tmp_path, imdb, train
 
     edit('f"epoch-{epoch:05d}.keras"', 'f"after-{epoch:05d}.keras"')
     second = run_copy(copy, trained, imdb)
-    assert made(second) == ["train"]
+    assert executed_steps(second) == ["train"]
     assert "tensorflow" in second["imported"]
     assert second["artifacts"]["train"]["sha256"] == first["artifacts"]["train"]["sha256"]
 
 
-def test_from_the_command_line_a_failed_step_is_named_without_a_traceback(tmp_path, imdb, prefect_server):
+def test_the_command_line_names_a_failed_step_without_a_traceback(tmp_path, imdb, prefect_server):
     store = tmp_path / "store"
     flags = ["--store", str(store), "--data.source", str(imdb / "imdb.npz"), "--data.sha256", "0" * 64]
     done = subprocess.run(

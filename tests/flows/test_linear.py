@@ -1,4 +1,4 @@
-"""Few texts on which a network learns little: the linear model is registered and serves, at every door."""
+"""On few texts the linear model is registered instead of the network, and works in every format."""
 
 from tasks.reporting.command_line import read_preset
 
@@ -19,7 +19,7 @@ from tasks.texts.padded import PaddedFile, padded_file
 WORDS = ["film", "actor", "scene", "plot", "music", "the", "a", "was", "seen", "long", "night", "story"]
 
 
-def write_made_up(path, rng) -> None:
+def write_random_texts(path, rng) -> None:
     """Write 120 texts of random words, each with one word that decides its label."""
     lines = []
     for row in range(120):
@@ -30,8 +30,8 @@ def write_made_up(path, rng) -> None:
 
 
 @pytest.mark.slow
-def test_of_120_made_up_texts_the_linear_model_serves_without_a_mistake(run, tmp_path, store, capsys):
-    write_made_up(tmp_path / "moods.csv", np.random.default_rng(0))
+def test_the_linear_model_becomes_champion_and_serves_if_it_scores_best(run, tmp_path, store, capsys):
+    write_random_texts(tmp_path / "moods.csv", np.random.default_rng(0))
     preset = read_preset("fast")
     own = {"data": preset["data"] | {"dataset": str(tmp_path / "moods.csv")}}
     metrics = run(RunSettings.model_validate(preset | own))
@@ -57,7 +57,7 @@ def test_of_120_made_up_texts_the_linear_model_serves_without_a_mistake(run, tmp
     assert judge_texts(champion, ["a great film"], count=1)[0]["words"][0].word == "great"
     for format, tolerance in (("saved_model", 1e-6), ("onnx", 1e-5)):
         assert export_classifier(with_keras, tmp_path / format, format) <= tolerance
-    # Calibrated: the scores of the step, and those of the model for the same tokens.
+    # The step's scores and the model's scores for the same tokens are both calibrated.
     chosen = read_scores(store / metrics["artifacts"]["select"]["key"], "test").probabilities
     linear = read_scores(store / metrics["artifacts"]["baseline"]["key"], "test").probabilities
     assert chosen == pytest.approx(divide_logits(linear, metrics["temperature"]), abs=1e-6)

@@ -1,4 +1,4 @@
-"""The loop: reviews drift, an event retrains the model that scored them, and the better model takes over."""
+"""The loop: reviews drift, an event retrains the model that scored them, and the better version is promoted."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ serve(*served)
 
 
 def write_rows(path: Path, count: int, rng: np.random.Generator, words: tuple, *, labelled: bool = True) -> None:
-    """Append reviews to a CSV file, each with a word that says what it thinks, three times."""
+    """Append reviews to a CSV file, each with a word that decides its label, three times."""
     verdicts, others = words[0], words[1].split()
     is_new = not path.exists()
     with path.open("a", newline="") as file:
@@ -56,7 +56,7 @@ def write_rows(path: Path, count: int, rng: np.random.Generator, words: tuple, *
 
 @pytest.fixture
 def python(served):
-    """Runs Python in the environment of the server, in the project's folder."""
+    """A function that runs Python with the server's environment, in the project's folder."""
 
     def run_python(*arguments: str) -> str:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def python(served):
 
 @pytest.fixture
 def deployments(served, tmp_path):
-    """Serves deployments, each a name, settings and triggers, until the test ends."""
+    """A function that serves deployments (name, settings, triggers) until the test ends."""
     started = []
 
     def serve(*its: tuple) -> None:
@@ -93,10 +93,8 @@ def deployments(served, tmp_path):
 
 
 @pytest.mark.slow
-def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one(
-    served, python, deployments, tmp_path, rng
-):
-    """With a real server, its triggers as deployment.yaml has them, and a real process that runs what they start."""
+def test_drift_retrains_the_model_and_only_a_better_version_is_promoted(served, python, deployments, tmp_path, rng):
+    """With a real server, the triggers of deployment.yaml, and a real process that executes the runs."""
     store, own, api = Path(served["ARTIFACTS_STORE"]), tmp_path / "data" / "reviews.csv", served["PREFECT_API_URL"]
     own.parent.mkdir()
     settings = SMALL | {"data": SMALL["data"] | {"dataset": str(own)}}
@@ -116,7 +114,7 @@ def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one
     )
     wait_until(lambda: len(ask(api, "automations/filter")) == 2, 120, (tmp_path / "served.log").read_text)
 
-    # A tenth more, unlike all before; and as much of the kind without labels, to be scored.
+    # Add 10 % labelled reviews of a new kind, and as many unlabelled ones to score.
     write_rows(own, 200, rng, NEW)
     write_rows(tmp_path / "inbox.csv", 200, rng, NEW, labelled=False)
     scored = python(
@@ -139,7 +137,7 @@ def test_reviews_that_have_drifted_bring_a_better_champion_and_never_a_worse_one
         "own-reviews"
     ]
 
-    # The same reviews, learnt worse.
+    # Train on the same reviews with worse settings.
     worse = {"training": SMALL["training"] | {"epochs": 1, "learning_rate": 0.0001}}
     worse["promotion"] = SMALL["promotion"] | {"min_accuracy": 0.1}
     python("flows/imdb_flow.py", *as_flags(RunSettings.model_validate(settings | worse)))

@@ -1,4 +1,4 @@
-"""Whatever people bring: made-up files, folders and environments end well, or in few words that name the place."""
+"""Generated files, folders and environments are accepted, or refused in a short error that names the place."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ from tasks.pad import pad
 from tasks.predict import check_places, predict_files
 from tests.support.small_runs import parse_command_line
 
-# Prefect's threads, left over from other tests of the process, draw from `random` while Hypothesis makes a case.
+# Prefect's threads of earlier tests in this process use `random` while Hypothesis draws an example.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
 ODD = [
@@ -81,7 +81,7 @@ ROWS = plain_rows() | odd_rows() | st.tuples(plain_rows(), odd_rows()).map(lambd
 
 
 def write_csv(rows: list[dict], comma: str, end: str, quoted: bool) -> str:
-    """Return rows as a table that was written by hand; without quotes, a comma in a text makes one field more."""
+    """Return rows as a handwritten table; without quotes, a comma in a text adds a field."""
 
     def field(value: object) -> str:
         cell = "" if value is None else str(value)
@@ -94,7 +94,7 @@ def write_csv(rows: list[dict], comma: str, end: str, quoted: bool) -> str:
 
 @st.composite
 def csv_files(draw) -> bytes:
-    """Draw a CSV file: quotes, ends of lines and encodings as they come, every other time as they should be."""
+    """Draw a CSV file: half of them well-formed, the others with any quotes, line ends and encodings."""
     if draw(st.booleans()):
         return write_csv(draw(plain_rows()), ",", "\n", quoted=True).encode()
     text = write_csv(
@@ -114,7 +114,7 @@ def json_files(draw) -> bytes:
 
 @st.composite
 def parquet_files(draw) -> bytes:
-    """Draw a Parquet file with columns of any type, and names that may be there twice."""
+    """Draw a Parquet file with columns of any type and possibly duplicate names."""
     count = draw(st.sampled_from([80, 80, 3, 0]))
     texts = [f"film {row}" for row in range(count)]
     arrays = [
@@ -144,7 +144,7 @@ def parquet_files(draw) -> bytes:
 
 @st.composite
 def damaged(draw, files) -> bytes:
-    """Draw a file as it was made, or cut short, or with a byte changed."""
+    """Draw a file, sometimes with a part removed or replaced."""
     content = draw(files)
     if content and draw(st.sampled_from([False, False, False, True])):
         place = draw(st.integers(0, len(content) - 1))
@@ -166,7 +166,7 @@ FILES = st.one_of(
 
 @contextmanager
 def on_disk(files: list[tuple[str, bytes]], whole: bool):
-    """Give a folder for work, and the place of the files: their folder, or the first of them."""
+    """Yield a working folder and the path of the input: the folder of the files, or the first file."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "in"
         (folder / "old.csv").mkdir(parents=True)
@@ -175,8 +175,8 @@ def on_disk(files: list[tuple[str, bytes]], whole: bool):
         yield Path(scratch), folder if whole or not files else folder / files[0][0]
 
 
-def refuse(error: Exception, place: Path, capsys) -> None:
-    """Check that an error is one that was foreseen, short, and names the place."""
+def check_refusal(error: Exception, place: Path, capsys) -> None:
+    """Check that an error is a short PipelineError that names the place."""
     assert isinstance(error, PipelineError)
     assert str(place) in str(error)
     capsys.readouterr()
@@ -191,7 +191,7 @@ many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 @many
 @given(st.lists(FILES, max_size=2), st.booleans(), st.sampled_from([None, None, "1", "x"]), st.booleans())
-def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, whole, positive, strict):
+def test_any_files_are_trained_on_or_refused_with_a_short_error(capsys, files, whole, positive, strict):
     with on_disk(files, whole) as (scratch, place):
         limits = {} if strict else {"min_class_share": 0, "max_leaks": 0.99}
         asked = SourceSettings(dataset=str(place), positive_label=positive, **limits)
@@ -204,7 +204,7 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
             rows = pad.function(encoded=encoded, settings=PadSettings(maxlen=8), folder=padded)
         except PipelineError as error:
             # Errors about a whole split name the split instead of the place.
-            refuse(error, Path("texts") if "texts" in str(error) else place, capsys)
+            check_refusal(error, Path("texts") if "texts" in str(error) else place, capsys)
         else:
             assert set(rows) == {"train", "validation", "test"}
             assert min(rows.values()) > 0
@@ -212,7 +212,7 @@ def test_any_files_are_trained_on_or_refused_with_their_place(capsys, files, who
 
 @many
 @given(st.lists(FILES, max_size=3), st.booleans(), st.sampled_from(["out", "in", "out.parquet", "in/old.csv/x"]))
-def test_any_files_are_scored_or_refused_with_their_place(classifier, capsys, files, whole, output):
+def test_any_files_are_scored_or_refused_with_a_short_error(classifier, capsys, files, whole, output):
     with on_disk(files, whole) as (scratch, place):
         before = {path: path.read_bytes() for path in place.parent.rglob("*") if path.is_file()}
         asked = PredictSettings(input=str(place), output=str(scratch / output))
@@ -221,7 +221,7 @@ def test_any_files_are_scored_or_refused_with_their_place(classifier, capsys, fi
                 check_places(asked)
                 result = predict_files(asked, None, lambda *_: None)
             except PipelineError as error:
-                refuse(error, scratch, capsys)
+                check_refusal(error, scratch, capsys)
                 assert not (scratch / "out").exists()
             else:
                 for file in result["files"]:
@@ -238,13 +238,13 @@ GIVEN = st.sampled_from(["", "none", "-1", "{", "[]", "1e400", "/", "~0", "gru"]
 
 @many
 @given(st.dictionaries(st.sampled_from(VARIABLES), GIVEN.filter(str.isprintable)))
-def test_any_environment_makes_settings_or_is_refused_by_name(capsys, environment):
+def test_any_variables_are_accepted_or_refused_with_a_short_error(capsys, environment):
     with patch.dict(os.environ, environment):
         try:
             assert isinstance(parse_command_line(RunSettings, [], "train", ""), RunSettings)
         except UsageError as error:
             named = [name for name in ("--", "IMDB_", '"data"', '"model"') if name in str(error)]
-            refuse(error, Path(named[0] if named else "the variable's name"), capsys)
+            check_refusal(error, Path(named[0] if named else "the variable's name"), capsys)
 
 
 @pytest.mark.parametrize("flags", [[], ["--debug"]])
@@ -257,7 +257,7 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_its_traceback(capsys, m
     monkeypatch.setattr("sys.argv", ["train", *flags])
     monkeypatch.setenv("IMDB_DEBUG", str(bool(flags)).lower())
     monkeypatch.setattr(prefect_server, "check_server", lambda **_: None)
-    monkeypatch.setattr(command_line, "unfinished_step", lambda: None)  # other tests of this process leave some
+    monkeypatch.setattr(command_line, "unfinished_step", lambda: None)  # earlier tests in this process leave some
     assert command_line.run_flow(fall, RunSettings, lambda _: 0) == 1
     said = capsys.readouterr().err
     assert ("Traceback" in said) == bool(flags)

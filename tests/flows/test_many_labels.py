@@ -1,4 +1,4 @@
-"""More than two labels, from a table of texts to a verdict in TensorFlow and in ONNX Runtime."""
+"""More than two labels, from a table of texts to verdicts in TensorFlow and ONNX Runtime."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ def moody(tmp_path_factory):
     return make_classifier(tmp_path_factory.mktemp("moody"), MOODS)
 
 
-def test_scored_rows_have_the_label_its_probability_and_one_of_each_label(moody, tmp_path):
+def test_scored_rows_have_the_predicted_label_and_all_probabilities(moody, tmp_path):
     source, output = tmp_path / "a.csv", tmp_path / "scored.parquet"
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "a.parquet")
     source.write_text("text\n" + "".join(f'"{text}"\n' for text in TEXTS))
@@ -48,7 +48,7 @@ def test_scored_rows_have_the_label_its_probability_and_one_of_each_label(moody,
     assert label in MOODS
 
 
-def test_a_verdict_names_the_label_and_every_words_share_the_label_it_moves(moody):
+def test_each_word_is_explained_by_the_label_it_changes_most(moody):
     scores = moody.predict(pa.array(["good good film", "film"]))
     verdict = describe_verdict(moody, scores[0])
     assert verdict["label"] == MOODS[scores[0].argmax()]
@@ -59,7 +59,7 @@ def test_a_verdict_names_the_label_and_every_words_share_the_label_it_moves(mood
     assert abs(good.share) == pytest.approx(max(map(abs, fallen.values())), abs=1e-6)
 
 
-def test_the_saved_model_and_onnx_give_all_probabilities_and_the_names(moody, tmp_path):
+def test_saved_model_and_onnx_exports_give_all_probabilities_and_labels(moody, tmp_path):
     assert export_classifier(moody, tmp_path / "saved") <= 1e-6
     answer = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](text=tf.constant(TEXTS))
     expected = moody.predict(pa.array(TEXTS))
@@ -73,7 +73,7 @@ def test_the_saved_model_and_onnx_give_all_probabilities_and_the_names(moody, tm
     assert json.loads(named["labels"]) == list(MOODS)
 
 
-def test_costs_and_confidence_decide_alike_in_the_classifier_and_the_saved_model(moody, tmp_path):
+def test_the_saved_model_applies_costs_and_confidence_as_the_classifier(moody, tmp_path):
     costs = ((0, 1, 1), (3, 0, 1), (1, 9, 0))
     facts = moody.facts.model_copy(update={"costs": costs, "confidence_threshold": 0.333})
     careful = dataclasses.replace(moody, facts=facts)
@@ -87,7 +87,7 @@ def test_costs_and_confidence_decide_alike_in_the_classifier_and_the_saved_model
 
 
 @pytest.mark.slow
-def test_fifty_labels_go_all_the_way(run, tmp_path, rng):
+def test_fifty_labels_are_trained_registered_and_predicted(run, tmp_path, rng):
     texts = [
         {"text": f"word{number} {' '.join(rng.choice(['a', 'the', 'of'], 4))} n{number}", "label": f"topic {topic:02}"}
         for topic, number in itertools.product(range(TOPICS), range(40))
@@ -107,7 +107,7 @@ def test_fifty_labels_go_all_the_way(run, tmp_path, rng):
     page = (its["folder"] / "report.html").read_text()
     assert "topic 07" in page
     assert its["promotion"]["decision"] == "champion"
-    # Of all registered models it is the one that has a champion, so it is meant where nobody says which.
+    # It is the only registered model with a champion, so it is the default.
     verdict = predict_text(PredictSettings(text="the of a mark07"), None)
     assert verdict["model"] == "topics-classifier version 1"
     assert len(verdict["probabilities"]) == TOPICS

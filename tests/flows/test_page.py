@@ -1,4 +1,4 @@
-"""The report as a browser sees it: chromium, found on PATH."""
+"""The report in a browser: chromium, if it is on PATH."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Reads the page from within, after it is drawn, and writes what it finds into the page.
+# Measures the page after it is drawn, and writes the results into the page.
 PROBE = """<script>
 window.addEventListener("load", () => {
   const drawn = [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect());

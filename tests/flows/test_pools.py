@@ -1,4 +1,4 @@
-"""The files of work pools, images and clusters: whole, sound, and of one mind about names."""
+"""The files of work pools, images and clusters are complete, valid and consistent."""
 
 import asyncio
 import json
@@ -29,17 +29,17 @@ OBJECTS = [
 DEPLOYMENTS = yaml.safe_load((PROJECT / "deployment.yaml").read_text())["deployments"]
 IMAGE = f"imdb-pipeline:{tomllib.loads((PROJECT / 'pyproject.toml').read_text())['project']['version']}"
 RECIPE = (PROJECT / "deploy" / "docker" / "Dockerfile.pipeline").read_text()
-# What the server sets for each run.
+# Variables that the server sets for each run.
 RUN = {"name": "lucky-cat", "command": "prefect flow-run execute", "labels": {"a": "b"}, "annotations": {}}
 
 
 def defaults(pool: dict) -> dict:
-    """Return what a pool's variables are where nobody says otherwise."""
+    """Return the default values of a pool's variables."""
     return {name: its["default"] for name, its in pool["variables"]["properties"].items() if "default" in its}
 
 
 def check_job(manifest: dict) -> None:
-    """Hold a job against Kubernetes' own schema; Prefect's worker asks for two of its fields in the pod's, too."""
+    """Validate a job against Kubernetes' schema; two of its fields are in the pod too, for Prefect's worker."""
     pod = manifest["spec"]["template"]["spec"]
     assert (pod.pop("parallelism"), pod.pop("completions")) == (1, 1)
     named = {**manifest, "metadata": {**manifest["metadata"], "name": "lucky-cat"}}
@@ -47,19 +47,19 @@ def check_job(manifest: dict) -> None:
 
 
 def containers() -> list[dict]:
-    """Return every container of the cluster's files."""
+    """Return every container in the cluster's files."""
     pods = [its["spec"]["template"]["spec"] for its in OBJECTS if its["kind"] in ("Deployment", "Job")]
     return [container for pod in pods for container in pod["containers"]]
 
 
 @pytest.mark.parametrize("name", ["process", "docker", "kubernetes"])
-def test_a_pool_asks_for_variables_that_it_has(name):
+def test_a_pool_template_uses_exactly_the_variables_it_defines(name):
     pool = POOLS[name]
     asked = {its.name for its in find_placeholders(pool["job_configuration"])}
     assert asked == set(pool["variables"]["properties"])
 
 
-def test_a_job_of_the_cluster_fits_kubernetes_own_schema():
+def test_the_job_of_the_kubernetes_pool_matches_the_kubernetes_schema():
     pool = POOLS["kubernetes"]
     manifest = apply_values(pool["job_configuration"]["job_manifest"], defaults(pool) | RUN)
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
@@ -71,15 +71,15 @@ def test_a_job_of_the_cluster_fits_kubernetes_own_schema():
 
 
 @pytest.mark.parametrize("described", OBJECTS, ids=[f"{its['kind']} {its['metadata']['name']}" for its in OBJECTS])
-def test_each_object_of_the_cluster_is_of_a_kind_that_kubernetes_has_and_fits_its_schema(described):
-    kubernetes_validate.validate(described, "1.37", strict=True)  # its command only warns of a kind that there is not
+def test_each_cluster_object_matches_the_kubernetes_schema(described):
+    kubernetes_validate.validate(described, "1.37", strict=True)  # its command only warns of an unknown kind
     with pytest.raises(kubernetes_validate.ValidationError, match="metadatum"):
         kubernetes_validate.validate(described | {"metadatum": {}}, "1.37", strict=True)
 
 
 @pytest.mark.parametrize(("name", "worker"), [("docker", "Docker"), ("kubernetes", "Kubernetes")])
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=[its["name"] for its in DEPLOYMENTS])
-def test_prefects_own_worker_makes_a_container_of_each_deployment(name, worker, deployment, monkeypatch):
+def test_prefects_worker_configures_a_container_for_each_deployment(name, worker, deployment, monkeypatch):
     module = pytest.importorskip(f"prefect_{name}.worker", reason=f"pip install '.[{name}]'")
     made_by = getattr(module, f"{worker}WorkerJobConfiguration")
     variables = deployment["work_pool"]["job_variables"]
@@ -95,22 +95,22 @@ def test_prefects_own_worker_makes_a_container_of_each_deployment(name, worker, 
     check_job(configuration.job_manifest)
 
 
-def test_a_process_gets_the_deployments_environment_beside_the_pools():
+def test_a_process_gets_the_environment_of_its_deployment_and_its_pool():
     pool = json.loads(re.sub(r"{{ prefect\.blocks[^}]*}}", "of a block", json.dumps(POOLS["process"])))
     variables = DEPLOYMENTS[0]["work_pool"]["job_variables"]
     made = asyncio.run(ProcessJobConfiguration.from_template_and_values(pool, variables, client=object()))
     assert set(made.env) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *variables["env"]}
 
 
-def test_no_secret_stands_in_a_file():
+def test_no_deployment_file_contains_a_secret():
     told = json.dumps([POOLS, OBJECTS, DEPLOYMENTS])
     assert not re.search(r'"[A-Z_]*(SECRET|PASSWORD|TOKEN|_KEY)[A-Z_]*": "(?!\{\{ prefect\.blocks\.)', told)
     assert not [its for its in OBJECTS if its["kind"] == "Secret"]
-    # A deployment's variables are read once, when it is deployed, and kept in plain: what names a block is the pool's.
+    # A deployment's variables are stored in plain text when it is deployed, so only the pool may refer to blocks.
     assert "prefect.blocks" not in json.dumps(DEPLOYMENTS)
 
 
-def test_every_pod_runs_this_version_of_the_image_as_a_plain_user():
+def test_every_pod_runs_the_current_image_as_a_non_root_user():
     assert {its["image"] for its in containers()} == {IMAGE}
     assert {POOLS[name]["variables"]["properties"]["image"]["default"] for name in ("docker", "kubernetes")} == {IMAGE}
     user = int(re.search(r"^USER (\d+)$", RECIPE, re.MULTILINE)[1])
@@ -120,7 +120,7 @@ def test_every_pod_runs_this_version_of_the_image_as_a_plain_user():
     assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
 
 
-def test_what_a_pod_names_is_there():
+def test_objects_and_services_that_pods_refer_to_are_defined():
     there = {(its["kind"], its["metadata"]["name"]) for its in OBJECTS}
     manifest = POOLS["kubernetes"]["job_configuration"]["job_manifest"]
     told = json.dumps([manifest, *OBJECTS])
@@ -134,7 +134,7 @@ def test_what_a_pod_names_is_there():
         assert settings[variable].startswith(f"http://{name}:{ports[name]}")
 
 
-def test_workers_wait_at_the_pool_that_deployments_name():
+def test_workers_and_docs_use_the_pool_of_the_deployments():
     (pool,) = {its["work_pool"]["name"] for its in DEPLOYMENTS}
     places = [PROJECT / "Makefile", PROJECT / "deploy" / "docker" / "compose.yaml", *(PROJECT / "docs").glob("*.md")]
     named = [
@@ -145,7 +145,7 @@ def test_workers_wait_at_the_pool_that_deployments_name():
     assert {name for its in told for name in re.findall(r"(?:--pool|work-pool create) ([\w-]+)", its)} == {pool}
 
 
-def test_the_image_holds_what_deployments_run_and_the_cluster_asks_for():
+def test_the_image_contains_all_files_that_deployments_and_pods_use():
     held = [PROJECT / name for line in re.findall(r"^COPY (.*) \S+$", RECIPE, re.MULTILINE) for name in line.split()]
     entries = {its["entrypoint"].partition(":")[0].removesuffix(".py").replace("/", ".") for its in DEPLOYMENTS}
     require = {path for entry in entries for path in project_modules(entry).values()}

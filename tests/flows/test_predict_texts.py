@@ -1,4 +1,4 @@
-"""The command `predict` as a process of its own, on a store with a champion."""
+"""The command `predict` in its own process, on a store with a champion."""
 
 import io
 import json
@@ -28,7 +28,7 @@ HEAVY = ("prefect", "mlflow", "tensorflow", "keras", "sklearn", "matplotlib")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A store whose registry has a champion; to make its database takes seconds, so the tests share it."""
+    """A store whose registry has a champion, shared because creating its database takes seconds."""
     with store_with_champion(tmp_path_factory.mktemp("store")) as root:
         yield root
 
@@ -44,7 +44,7 @@ def imported(done: subprocess.CompletedProcess[bytes]) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
-def test_texts_are_scored_without_prefect_mlflow_and_tensorflow(store, classifier):
+def test_scoring_texts_imports_neither_prefect_mlflow_nor_tensorflow(store, classifier):
     texts = ["Good, good film", "the bad one"]
     done = predict(store, "--text", texts[0], f"--text={texts[1]}", "--explain", "1")
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_texts_are_scored_without_prefect_mlflow_and_tensorflow(store, classifie
     assert [float(line.split()[1]) for line in lines[::2]] == pytest.approx(scores.tolist(), abs=1e-4)
 
 
-def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
+def test_lines_of_standard_input_are_scored_as_json_lines(store, classifier):
     done = predict(store, "--input", "-", "--explain", "1", given="\ufeffGood film\r\n\nà bad".encode())
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.decode().splitlines()]
@@ -68,7 +68,7 @@ def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
 
 
 @given(
-    # A file that begins with zero bytes is UTF-16 or UTF-32, and refused with that advice.
+    # A file that begins with zero bytes is refused as UTF-16 or UTF-32.
     st.lists(
         st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
         | st.sampled_from(["\r", "\x0b", "\u2028"]),
@@ -76,7 +76,7 @@ def test_lines_that_come_in_go_out_as_json_lines(store, classifier):
     ),
     st.booleans(),
 )
-def test_a_file_of_lines_has_as_many_texts_as_the_same_lines_that_come_in(lines, ends):
+def test_a_text_file_and_standard_input_are_split_into_the_same_texts(lines, ends):
     content = ("\n".join("".join(line.split("\n")) for line in lines) + "\n" * ends).encode()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.txt"
@@ -85,13 +85,13 @@ def test_a_file_of_lines_has_as_many_texts_as_the_same_lines_that_come_in(lines,
     assert read == [text for part in read_lines(io.BufferedReader(io.BytesIO(content))) for text in part]
 
 
-def test_a_line_in_another_encoding_is_named(store):
+def test_a_line_that_is_not_utf_8_is_reported_with_its_number(store):
     done = predict(store, "--input", "-", given=b"good\n\xff\n")
     assert done.returncode == 1
     assert b"line 2 of standard input is not UTF-8" in done.stderr
 
 
-def test_of_many_texts_the_first_is_left_for_the_settings():
+def test_only_the_first_text_is_left_in_the_arguments():
     assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--model", "2", "--text=a"], ["a", "b=c"])
     assert split_texts(["--text=-a", "--explain=2", "--text", "-5"]) == (["--explain=2", "--text=-a"], ["-a", "-5"])
     with pytest.raises(UsageError, match="--text: expected one argument"):
@@ -99,7 +99,7 @@ def test_of_many_texts_the_first_is_left_for_the_settings():
     assert split_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
 
 
-def test_lines_are_read_as_they_come(tmp_path):
+def test_lines_are_read_as_they_arrive(tmp_path):
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as stream:
         lines = read_lines(stream)
@@ -111,7 +111,7 @@ def test_lines_are_read_as_they_come(tmp_path):
         assert list(lines) == [["four"]]
 
 
-def test_a_store_seen_by_another_path_is_read_and_not_written(store, tmp_path, monkeypatch):
+def test_a_copied_store_is_read_at_its_new_path_and_not_changed(store, tmp_path, monkeypatch):
     with sqlite3.connect(store / "mlflow" / "mlflow.db") as database:
         place = f"{store.as_uri()}/mlflow/artifacts/1/classifier"
         database.execute("UPDATE model_versions SET source = ?, storage_location = NULL", [place])

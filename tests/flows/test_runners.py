@@ -1,4 +1,4 @@
-"""Side by side: comparisons on threads, processes, Dask and Ray give the same results as one after another."""
+"""Comparisons on threads, processes, Dask and Ray give the same results as sequential ones."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ TWO = ["--cells", "simple_rnn,gru", "--ways", "one"]
 
 
 def compare(imdb: Path, store: Path, *flags: str) -> dict:
-    """Compare two networks by the command line, and return comparison.json."""
+    """Compare two networks with the command line, and return comparison.json."""
     command = [sys.executable, "flows/compare_flow.py", "--store", str(store), *as_flags(small(imdb)), *TWO, *flags]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,7 +51,7 @@ def alone(imdb, tmp_path_factory) -> dict:
 
 @pytest.mark.machines
 @pytest.mark.parametrize("runner", ["threads", "processes", "dask", "ray"])
-def test_members_side_by_side_come_to_the_same(runner, imdb, alone, tmp_path):
+def test_every_runner_gives_the_same_results_as_sequential_training(runner, imdb, alone, tmp_path):
     if runner in ("dask", "ray"):
         pytest.importorskip(f"prefect_{runner}")
     found = figures(compare(imdb, tmp_path / "store", "--runner", runner, "--workers", "2"))
@@ -61,29 +61,29 @@ def test_members_side_by_side_come_to_the_same(runner, imdb, alone, tmp_path):
 
 
 @pytest.mark.parametrize("runner", ["threads", "processes"])
-def test_an_address_is_of_a_cluster(runner):
+def test_threads_and_processes_do_not_accept_an_address(runner):
     with pytest.raises(ValidationError, match="address is for the runners dask and ray"):
         RunnerSettings(runner=runner, address="tcp://127.0.0.1:8786")
     assert CompareSettings(runner="dask", address="tcp://127.0.0.1:8786").workers is None
 
 
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+def test_a_missing_package_is_reported_with_its_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
     with pytest.raises(RunnerError, match=r"--runner ray needs prefect-ray \(.*\): pip install '\.\[ray\]'"):
         runners.open_runner(RunnerSettings(runner="ray"))
 
 
-def test_a_process_takes_its_share_of_the_processors(monkeypatch):
+def test_each_process_uses_its_share_of_the_processors(monkeypatch):
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what the user has set stays
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # a value set by the user is not changed
     share_processors(2)
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("4", "3")
 
 
 @pytest.mark.machines
-def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_bytes(tmp_path):
+def test_scoring_files_in_parallel_writes_the_same_bytes(tmp_path):
     inbox = tmp_path / "in"
     inbox.mkdir()
     for name in "abc":
@@ -114,7 +114,7 @@ def test_the_files_of_a_folder_are_scored_side_by_side_and_come_to_the_same_byte
 
 
 def started_by(run: subprocess.Popen) -> dict[int, str]:
-    """Return the processes of a run's store, without the run itself, by their ids."""
+    """Return the command lines of all processes that a run has started, by process id."""
     found = {}
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
@@ -125,7 +125,7 @@ def started_by(run: subprocess.Popen) -> dict[int, str]:
 
 @pytest.mark.machines
 @pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
-def test_workers_end_with_a_comparison_that_is_killed(runner, imdb, tmp_path):
+def test_workers_end_if_their_comparison_is_killed(runner, imdb, tmp_path):
     if runner in ("dask", "ray"):
         pytest.importorskip(f"prefect_{runner}")
     store = tmp_path / "store"
@@ -150,7 +150,7 @@ def test_workers_end_with_a_comparison_that_is_killed(runner, imdb, tmp_path):
 
 @pytest.fixture
 def dask(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """The address of a real Dask scheduler, and its two worker processes."""
+    """The address of a real Dask scheduler and its two worker processes."""
     pytest.importorskip("prefect_dask")
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
@@ -167,18 +167,18 @@ def dask(tmp_path) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     yield address, started[1:]
     for process in started:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and Prefect's temporary server with the worker that needed one
+            os.killpg(process.pid, signal.SIGKILL)  # also a worker's temporary Prefect server
         process.wait(20)
 
 
 @pytest.mark.machines
-def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, tmp_path):
+def test_a_killed_dask_worker_does_not_change_the_results(imdb, dask, tmp_path):
     address, workers = dask
     flags = ["--training.epochs", "40"]
     store = tmp_path / "store"
 
     def kill_one() -> None:
-        """Once both members have epochs, end one of the workers."""
+        """Kill one of the workers as soon as both members have epochs."""
         until = time.monotonic() + 200
         while len({path.parent for path in store.glob("checkpoints/train/*/epoch-*.keras")}) < 2:
             if time.monotonic() > until:
@@ -198,13 +198,13 @@ def test_a_dask_worker_that_is_killed_in_the_middle_costs_no_member(imdb, dask, 
 
 
 class Silent(ThreadPoolTaskRunner):
-    """A runner whose cluster is not there."""
+    """A runner whose cluster does not answer."""
 
     def __enter__(self):
         raise OSError("timed out")
 
 
-def test_a_cluster_that_does_not_answer_ends_a_comparison_before_anything_is_trained(monkeypatch):
+def test_a_cluster_that_does_not_answer_is_reported_before_training(monkeypatch):
     monkeypatch.setattr(runners, "open_runner", lambda _settings: Silent())
     watched = []
     monkeypatch.setattr(runners, "start_watchdog", watched.append)

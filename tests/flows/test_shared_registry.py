@@ -1,4 +1,4 @@
-"""Whole runs from two stores at once, on one MLflow server that keeps the models' files too."""
+"""Concurrent runs on two stores, with one MLflow server that also stores the models' files."""
 
 import json
 import os
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.machines
 
 @pytest.fixture
 def shared_registry(tmp_path, monkeypatch) -> Iterator[MlflowClient]:
-    """A client of a server that the runs of a test share."""
+    """A client of an MLflow server that the runs of a test share."""
     with mlflow_server(sqlite_address(tmp_path / "server.db"), tmp_path / "models") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         yield MlflowClient(address, address)
@@ -39,7 +39,7 @@ def settings(imdb: Path, seed: int, **sections) -> RunSettings:
 
 
 def run_at_once(runs: dict[Path, RunSettings]) -> list[dict]:
-    """Run the pipeline on several stores at once, as a shell does; return metrics.json of each."""
+    """Run the pipeline on several stores at once from the command line; return metrics.json of each."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ARTIFACTS_"))}
     started = [
         subprocess.Popen(
@@ -64,13 +64,13 @@ def run_at_once(runs: dict[Path, RunSettings]) -> list[dict]:
 
 
 def in_registry(client: MlflowClient) -> tuple[list[Run], list[ModelVersion]]:
-    """Return the runs and the versions that there are, the oldest first."""
+    """Return all runs, and all versions with the oldest first."""
     (experiment,) = [its for its in client.search_experiments() if its.name == "imdb-pipeline"]
     versions = client.search_model_versions(f"name = '{MODEL}'")
     return client.search_runs([experiment.experiment_id]), sorted(versions, key=lambda its: int(its.version))
 
 
-def test_two_runs_at_once_make_two_versions_and_one_champion(imdb, tmp_path, shared_registry):
+def test_two_concurrent_runs_register_two_versions_and_one_champion(imdb, tmp_path, shared_registry):
     made = run_at_once({tmp_path / "a": settings(imdb, 1), tmp_path / "b": settings(imdb, 2)})
     runs, versions = in_registry(shared_registry)
     assert {its.info.run_id for its in runs} == {its["tracking"]["run_id"] for its in made}
@@ -78,7 +78,7 @@ def test_two_runs_at_once_make_two_versions_and_one_champion(imdb, tmp_path, sha
     assert [int(its.version) for its in versions] == [1, 2]
     assert sorted(its["tracking"]["version"] for its in made) == [1, 2]
     assert len({its.tags[CONTENT] for its in versions}) == 2
-    # One met nobody and became the first champion; the other met it, and what came of that is what the alias says.
+    # One run found no champion and became the first; the other was compared with it, and the alias shows the result.
     records = {int(its.version): decision_on(its) for its in versions}
     (first,) = [number for number, its in records.items() if its.against is None]
     second = 3 - first
@@ -91,19 +91,19 @@ def test_two_runs_at_once_make_two_versions_and_one_champion(imdb, tmp_path, sha
         its["promotion"]["decision"] for its in made
     ]
     assert claims(shared_registry, MODEL) == set()
-    # Each model's files are on the server: a store that made none of them has them too.
+    # Each version's files can be downloaded from the server.
     for version in versions:
         folder = shared_registry.download_artifacts(version.run_id, "evaluation", str(tmp_path))
         assert any(Path(folder).iterdir())
 
 
-def test_two_runs_of_one_content_at_once_share_a_version(imdb, tmp_path, shared_registry):
+def test_two_concurrent_runs_with_equal_content_share_a_version(imdb, tmp_path, shared_registry):
     first, second = tmp_path / "a", tmp_path / "b"
     run_at_once({first: settings(imdb, 1, tracking={"enabled": False})})
     shutil.copytree(first, second, symlinks=True)
     made = run_at_once({first: settings(imdb, 1), second: settings(imdb, 1)})
     runs, versions = in_registry(shared_registry)
-    # Whoever looks before the other is done logs the run again; the model is registered and decided on once.
+    # Both may log the run, but the model is registered and decided on once.
     assert {its.info.status for its in runs} == {"FINISHED"}
     assert len({its.data.tags["content"] for its in runs}) == 1
     assert [int(its.version) for its in versions] == [1]

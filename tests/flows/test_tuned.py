@@ -1,4 +1,4 @@
-"""A network that reads phrases, through the whole flow and out of it by every door."""
+"""A network with phrases, through the whole flow and in every export format."""
 
 import json
 import tomllib
@@ -30,7 +30,7 @@ SMALL = {
 
 
 @pytest.mark.slow
-def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, imdb, store, tmp_path):
+def test_a_network_with_phrases_gives_equal_scores_in_every_format(run, imdb, store, tmp_path):
     metrics = run(small(imdb, **SMALL))
     assert [step["name"] for step in metrics["steps"]][:11] == [
         "download", "data_check", "encode", "pad", "baseline", "phrases", "build", "train",
@@ -58,7 +58,7 @@ def test_a_network_that_reads_phrases_gives_a_text_one_score_at_every_door(run, 
     ]  # fmt: skip
 
 
-def test_the_preset_is_ordinary_settings():
+def test_the_tuned_preset_is_valid_settings():
     settings = RunSettings.model_validate(PRESET)
     assert settings.model.phrases
     assert settings.data.whole_groups

@@ -31,14 +31,14 @@ describe_code = module.describe_code
 
 @pytest.fixture
 def finished(first_run, monkeypatch):
-    """The store of a finished run, and what the keys of its artifacts are made of."""
+    """The artifacts of a finished run, with the parts of their keys; its store is the current one."""
     monkeypatch.setenv("ARTIFACTS_STORE", str(first_run))
     return read_record("latest", Store(first_run)).artifacts
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_why_names_the_one_change_and_no_other(imdb, finished, data):
+def test_why_names_only_the_setting_module_or_library_that_changed(imdb, finished, data):
     code = sorted(
         {name for its in finished.values() for name in its.made_of if name.startswith(("module ", "library "))}
     )

@@ -9,18 +9,18 @@ from tests.support.object_store import SECRET
 from tests.support.web import free_port
 
 
-def test_what_is_not_there_is_none(bucket):
+def test_a_missing_object_reads_as_none(bucket):
     assert (bucket.read("a"), bucket.tag("a"), bucket.has("a", 0), bucket.names("a")) == (None, None, False, {})
     bucket.remove("a")
 
 
-def test_only_the_first_of_two_creates(bucket):
+def test_only_the_first_create_of_an_object_succeeds(bucket):
     assert bucket.create("a", b"one") == bucket.tag("a")
     assert bucket.create("a", b"two") is None
     assert bucket.read("a") == b"one"
 
 
-def test_only_who_has_seen_the_last_write_replaces(bucket):
+def test_replace_succeeds_only_with_the_tag_of_the_last_write(bucket):
     first = bucket.create("a", b"one")
     second = bucket.replace("a", b"two", first)
     assert second == bucket.tag("a") != first
@@ -29,7 +29,7 @@ def test_only_who_has_seen_the_last_write_replaces(bucket):
     assert bucket.read("a") == b"two"
 
 
-def test_files_go_up_and_come_down_whole(bucket, tmp_path):
+def test_an_uploaded_file_is_downloaded_unchanged(bucket, tmp_path):
     (tmp_path / "up").write_bytes(bytes(range(256)) * 1000)
     bucket.upload(tmp_path / "up", "x/y")
     assert bucket.has("x/y", 256_000)
@@ -40,7 +40,7 @@ def test_files_go_up_and_come_down_whole(bucket, tmp_path):
     assert not bucket.download("x/z", tmp_path / "none")
 
 
-def test_what_is_written_between_two_questions_of_a_listing_is_not_listed_yet(bucket, monkeypatch):
+def test_an_object_written_during_a_listing_is_not_listed_yet(bucket, monkeypatch):
     listing = bucket.files._lsdir
 
     async def nothing_yet(*arguments, **options):
@@ -54,7 +54,7 @@ def test_what_is_written_between_two_questions_of_a_listing_is_not_listed_yet(bu
     assert list(bucket.names("x")) == ["x/y"]
 
 
-def test_slow_and_failing_requests_are_waited_for_and_sent_again(bucket, object_store, tmp_path):
+def test_slow_requests_are_awaited_and_failed_ones_retried(bucket, object_store, tmp_path):
     (tmp_path / "up").write_bytes(b"abc" * 1000)
     object_store.slow, object_store.every = 0.02, 4
     for number in range(3):
@@ -64,7 +64,7 @@ def test_slow_and_failing_requests_are_waited_for_and_sent_again(bucket, object_
         assert (tmp_path / "down").read_bytes() == b"abc" * 1000
 
 
-def test_an_upload_that_is_cut_off_is_sent_again(bucket, object_store, tmp_path):
+def test_an_interrupted_upload_is_retried(bucket, object_store, tmp_path):
     (tmp_path / "up").write_bytes(b"abc" * 100_000)
     object_store.cuts = "/cut$"
     bucket.upload(tmp_path / "up", "cut")
@@ -72,20 +72,20 @@ def test_an_upload_that_is_cut_off_is_sent_again(bucket, object_store, tmp_path)
     assert len([line for line in object_store.requests if re.fullmatch("PUT .*/cut", line)]) >= 2
 
 
-def test_a_write_whose_answer_was_lost_counts_as_ours(bucket, monkeypatch):
+def test_a_create_succeeds_although_its_first_response_was_lost(bucket, monkeypatch):
     sent = bucket.files.call_s3
 
     def losing(method, **arguments):
         answer = sent(method, **arguments)
         if method == "put_object" and arguments["Body"] == b"ours":
-            sent(method, **arguments)  # as the client does after a time-out: it finds its own first write
+            sent(method, **arguments)  # as the client does after a timeout; it finds its own first write
         return answer
 
     monkeypatch.setattr(bucket.files, "call_s3", losing)
     assert bucket.create("a", b"ours") == bucket.tag("a")
 
 
-def test_trouble_with_this_machines_disk_is_not_blamed_on_the_object_store(bucket, tmp_path):
+def test_local_disk_errors_name_the_local_path(bucket, tmp_path):
     bucket.create("a", b"one" * 100_000)
     with pytest.raises(StoreError, match="/dev/full: cannot write here"):
         bucket.download("a", Path("/dev/full"))
@@ -95,19 +95,19 @@ def test_trouble_with_this_machines_disk_is_not_blamed_on_the_object_store(bucke
         bucket.upload(tmp_path / "none", "b")
 
 
-def test_refused_credentials_are_named_and_never_shown(bucket, object_store):
+def test_refused_credentials_are_reported_and_not_shown(bucket, object_store):
     object_store.refusing = True
     with pytest.raises(StoreError, match=r"s3://reviews/.*access is refused \(InvalidAccessKeyId\)") as refusal:
         bucket.check()
     assert SECRET not in str(refusal.value)
 
 
-def test_a_bucket_that_is_not_there_is_named(object_store):
+def test_a_missing_bucket_is_reported(object_store):
     with pytest.raises(StoreError, match="s3://nowhere: no such bucket"):
         Bucket("s3://nowhere/x").check()
 
 
-def test_a_store_that_nobody_runs_is_named_with_what_is_kept(object_store, monkeypatch):
+def test_an_unreachable_object_store_is_reported(object_store, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
     with pytest.raises(StoreError, match=r"does not answer .*finished steps and epochs are kept"):
@@ -115,6 +115,6 @@ def test_a_store_that_nobody_runs_is_named_with_what_is_kept(object_store, monke
 
 
 @pytest.mark.parametrize("address", ["gs://reviews/x", "s3://", "s3:///x"])
-def test_an_address_of_no_bucket_is_refused(address):
+def test_an_invalid_bucket_address_is_refused(address):
     with pytest.raises(StoreError, match="expected s3://BUCKET/PREFIX"):
         Bucket(address)

@@ -58,16 +58,16 @@ STEPS = [
     train,
 ]
 
-# What the modules of steps take from packages that are not fingerprinted. A name may join only if a change to it cannot
-# change what a step writes: paths, errors, hashes of files, locks, logging, file names, settings (which are in the
-# key).
+# Names that the modules of steps import from packages that are not fingerprinted. Add a name only if a change to it
+# cannot change the output of a step: paths, errors, file hashes, locks, logging, file names, settings (which are in
+# the key).
 HARMLESS = {
     *("tasks.core.data_settings", "tasks.core.run_settings", "tasks.core.errors", "tasks.core.layout"),
     *(f"tasks.core.files.{name}" for name in ("digest", "flush", "hash_file", "remove_whole", "replace_file")),
     *("tasks.core.files.explain_os_errors", "tasks.core.files.list_files"),
     *(
         f"tasks.core.user_paths.{name}" for name in ("check_relative", "printable", "user_path")
-    ),  # return what they are given
+    ),  # these return their argument
     *("tasks.reporting.prefect_ui.Advance", "tasks.reporting.prefect_ui.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "read_sealed", "seal")),
     *(
@@ -87,7 +87,7 @@ def keys() -> dict[str, str]:
 
 
 def changed(monkeypatch, file: str) -> set[str]:
-    """Return the steps whose keys change when one file does."""
+    """Return the steps whose keys change if a file changes."""
     before, real = keys(), fingerprint
     monkeypatch.setattr(module, "fingerprint", lambda path: "new" if path.as_posix().endswith(file) else real(path))
     return {name for name, key in keys().items() if key != before[name]}
@@ -104,7 +104,7 @@ def changed(monkeypatch, file: str) -> set[str]:
         "reporting/terminal_output.py",
     ],
 )
-def test_a_changed_message_in_storage_tracking_or_output_changes_no_key(monkeypatch, file):
+def test_changes_in_excluded_modules_do_not_change_any_key(monkeypatch, file):
     assert changed(monkeypatch, f"tasks/{file}") == set()
 
 
@@ -117,18 +117,18 @@ def test_a_changed_message_in_storage_tracking_or_output_changes_no_key(monkeypa
         ("evaluation/metrics.py", {"evaluate", "figures"}),
     ],
 )
-def test_a_change_in_what_determines_results_changes_the_keys_that_depend_on_it(monkeypatch, file, steps):
+def test_a_changed_module_changes_the_keys_of_the_steps_that_use_it(monkeypatch, file, steps):
     assert steps <= changed(monkeypatch, f"tasks/{file}")
 
 
-def test_a_changed_model_card_changes_the_bundle_only(monkeypatch):
+def test_a_changed_model_card_template_changes_only_the_key_of_package(monkeypatch):
     before, real = keys(), module.hash_file
     monkeypatch.setattr(module, "hash_file", lambda path: "new" if path.name == "model_card.jinja" else real(path))
     assert {name for name, key in keys().items() if key != before[name]} == {"package"}
     assert "module tasks.evaluation.model_card.jinja" in package.made_of({})
 
 
-def test_steps_take_nothing_that_determines_results_from_excluded_packages():
+def test_steps_import_only_harmless_names_from_excluded_packages():
     taken = set()
     for step in STEPS:
         for path in project_modules(step.function.__module__).values():
@@ -138,14 +138,14 @@ def test_steps_take_nothing_that_determines_results_from_excluded_packages():
     assert {name for name in taken if not {name, name.rpartition(".")[0]} & HARMLESS} == set()
 
 
-def test_modules_are_found_transitively_and_in_functions():
+def test_imports_are_followed_transitively_and_into_functions():
     assert {"tasks.pad", "tasks.texts.encoded", "tasks.texts.padded"} <= set(project_modules("tasks.pad"))
     assert not {"tasks.train", "tasks.network.keras_files", "tasks.store.store"} & set(project_modules("tasks.pad"))
     assert "tasks.store.store" in project_modules("tasks.pad", excluded=())
     assert "tasks.network.checkpoint" in project_modules("tasks.train")
 
 
-def test_comments_docstrings_and_layout_change_no_fingerprint(tmp_path):
+def test_comments_docstrings_and_layout_do_not_change_a_fingerprint(tmp_path):
     def of(source: str) -> str:
         path = tmp_path / f"{abs(hash(source))}.py"
         path.write_text(source)
@@ -156,7 +156,7 @@ def test_comments_docstrings_and_layout_change_no_fingerprint(tmp_path):
     assert of("def f(x):\n    return x + 2\n") != plain
 
 
-def test_one_thread_parses_at_a_time(monkeypatch, tmp_path):
+def test_only_one_thread_parses_at_a_time(monkeypatch, tmp_path):
     real, at_once, most = module.ast.parse, [], []
 
     def parse_slowly(source):
@@ -180,7 +180,7 @@ def artifact(key: str, content: str) -> Artifact:
 
 
 def inputs_of(step: Step) -> dict:
-    """Artifacts and settings with which a step can be called, by parameter."""
+    """Return artifacts and settings to call a step with, by parameter."""
     parameters = task_signature(step.function).parameters
     hints = {name: hint for name, hint in get_type_hints(step.function).items() if name in parameters}
     return {
@@ -194,7 +194,7 @@ def is_model(hint: object) -> bool:
 
 
 def others(hint: Any, value: object) -> st.SearchStrategy:
-    """Values of a type, except one and None."""
+    """Draw values of a type, except the given one and None."""
     kinds = [its for its in get_args(hint) if its not in (type(None), value)]
     if get_origin(hint) is Literal:
         return st.sampled_from(kinds)
@@ -206,15 +206,15 @@ def others(hint: Any, value: object) -> st.SearchStrategy:
     return st.just(not value) if hint is bool else values.filter(lambda other: other != value)
 
 
-# No step reads them: the first two decide which texts are downloaded, whose hash is in the key; the third whether
-# label_check runs.
+# Settings that no step reads: the first two decide which texts are downloaded, whose hash is in the key; the third
+# decides whether label_check runs.
 UNREAD = {"data.on_unreachable", "data.refresh", "evaluation.label_issues"}
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 @settings(max_examples=3)
 @given(data=st.data())
-def test_each_setting_input_module_and_library_is_named_as_the_cause(step, data):
+def test_each_changed_setting_input_module_or_library_is_the_named_cause(step, data):
     inputs, hints = inputs_of(step), get_type_hints(step.function)
     before = step.made_of(inputs)
     changes = {}
@@ -247,7 +247,7 @@ def test_every_setting_is_read_by_a_step():
     assert fields - read == UNREAD
 
 
-def test_settings_come_first_and_the_nearest_artifact_counts(tmp_path):
+def test_causes_list_settings_first_and_compare_with_the_closest_artifact(tmp_path):
     store = Store(tmp_path)
     old = {"setting data.maxlen": 9, "setting data.padding": "pre", "input encoded": "aa", "library numpy": "1"}
     for number, parts in enumerate([old, old | {"setting data.maxlen": 8, "library numpy": "0"}]):
@@ -258,8 +258,8 @@ def test_settings_come_first_and_the_nearest_artifact_counts(tmp_path):
     assert causes_of("train", old, store) is None
 
 
-def test_an_artifact_of_an_earlier_version_stays_whole(tmp_path):
-    """Its manifest does not say what its key was made of."""
+def test_an_artifact_of_an_earlier_version_stays_valid(tmp_path):
+    """Its manifest does not have the parts of its key."""
     made, _ = Store(tmp_path).get_or_make("pad/1", lambda folder: {})
     content = made.model_dump(mode="json", exclude={"made_of"})
     (tmp_path / "pad/1/artifact.json").write_text(json.dumps({"content": content, "sha256": digest(content)}))

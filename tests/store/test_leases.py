@@ -18,7 +18,7 @@ def short_terms(monkeypatch):
     monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", "0.6")
 
 
-def test_one_at_a_time_holds_a_key_and_the_next_has_it_at_once(bucket):
+def test_a_live_lease_does_not_expire_and_the_next_holder_waits(bucket):
     order = []
 
     def second():
@@ -28,23 +28,23 @@ def test_one_at_a_time_holds_a_key_and_the_next_has_it_at_once(bucket):
     with leased(bucket, KEY) as lease:
         other = threading.Thread(target=second)
         other.start()
-        time.sleep(1.5)  # more than two terms: a live holder's lease does not run out
+        time.sleep(1.5)  # more than two terms: a live holder's lease does not expire
         lease.check()
         order.append("first")
     other.join(20)
     assert order == ["first", "second"]
 
 
-def test_who_has_no_time_to_wait_is_told_at_once(bucket):
+def test_without_wait_a_held_lease_is_refused_at_once(bucket):
     with leased(bucket, KEY), leased(bucket, KEY, wait=False) as none:
         assert none is None
     with leased(bucket, KEY, wait=False) as free:
         assert free is not None
 
 
-def test_what_a_killed_holder_left_is_taken_over_after_its_term(bucket, caplog):
+def test_the_lease_of_a_killed_holder_is_taken_over_after_its_term(bucket, caplog):
     killed = Lease(bucket, KEY, 0.6)
-    assert killed.take(KEY)  # and nobody keeps it
+    assert killed.take(KEY)  # and is never renewed
     began = time.monotonic()
     with leased(bucket, KEY):
         assert time.monotonic() - began >= 0.6
@@ -52,7 +52,7 @@ def test_what_a_killed_holder_left_is_taken_over_after_its_term(bucket, caplog):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="folders are identified by /proc")
-def test_a_killed_process_of_this_machine_is_not_waited_for(bucket, tmp_path, caplog):
+def test_the_lease_of_a_killed_local_process_is_taken_over_without_waiting(bucket, tmp_path, caplog):
     code = (
         "import sys, time; from pathlib import Path; from tasks.store.bucket import Bucket;"
         "from tasks.store.shared_store import SharedStore; store = SharedStore(Path(sys.argv[1]), Bucket(sys.argv[2]));"
@@ -73,25 +73,25 @@ def test_a_killed_process_of_this_machine_is_not_waited_for(bucket, tmp_path, ca
     assert "has ended; taking over" in caplog.text
 
 
-def test_a_term_that_is_over_is_not_waited_for_again(bucket):
+def test_an_expired_lease_is_taken_over_without_waiting(bucket):
     killed = Lease(bucket, KEY, 0.6)
-    assert killed.take(KEY)  # and nobody keeps it
-    time.sleep(3)  # the object store names whole seconds
+    assert killed.take(KEY)  # and is never renewed
+    time.sleep(3)  # the object store's times are in whole seconds
     with leased(bucket, KEY, wait=False) as lease:
         assert lease is not None
 
 
-def test_a_holder_that_stood_still_finds_out_before_it_writes(bucket):
+def test_a_paused_holder_notices_that_its_lease_was_taken_over(bucket):
     still = Lease(bucket, KEY, 0.6)
     assert still.take(KEY)
     with leased(bucket, KEY) as lease:
         with pytest.raises(LeaseLostError, match="another worker has taken over"):
             still.check()
-        still.free()  # takes nothing from the other
+        still.free()  # does not free the other holder's lease
         lease.check()
 
 
-def test_of_many_that_wait_each_has_its_turn(bucket):
+def test_many_waiters_hold_the_lease_one_at_a_time(bucket):
     at_once, most, lock = 0, 0, threading.Lock()
 
     def work():
@@ -112,7 +112,7 @@ def test_of_many_that_wait_each_has_its_turn(bucket):
     assert (most, at_once) == (1, 0)
 
 
-def test_a_lease_is_kept_through_requests_that_fail(bucket, object_store):
+def test_a_lease_is_renewed_despite_failed_requests(bucket, object_store):
     with leased(bucket, KEY) as lease:
         object_store.every = 4
         time.sleep(1.2)
@@ -120,13 +120,13 @@ def test_a_lease_is_kept_through_requests_that_fail(bucket, object_store):
         assert bucket.tag(lease.name) is not None
 
 
-def test_a_lease_that_we_did_not_write_is_named(bucket):
+def test_an_unreadable_lease_is_reported(bucket):
     bucket.create(f"locks/{KEY}.lease", b"[1")
     with pytest.raises(StoreError, match=r"locks/pad/abc.lease: not a lease of ours"), leased(bucket, KEY):
         pass
 
 
-def test_a_sign_of_life_whose_answer_was_lost_is_the_holders_own(bucket, object_store):
+def test_a_lease_stays_valid_if_the_response_to_its_renewal_was_lost(bucket, object_store):
     lease = Lease(bucket, KEY, 60)
     assert lease.take(KEY)
     unseen = lease.bucket.replace(lease.name, lease._record(), lease.tag)
@@ -135,7 +135,7 @@ def test_a_sign_of_life_whose_answer_was_lost_is_the_holders_own(bucket, object_
     lease.check()
 
 
-def test_a_term_that_is_none_is_named(bucket, monkeypatch):
+def test_an_invalid_lease_term_is_reported(bucket, monkeypatch):
     for named in ("a minute", "0", "-1", "nan", "inf"):
         monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", named)
         with pytest.raises(StoreError, match=f"ARTIFACTS_LEASE_SECONDS={named}: expected seconds"), leased(bucket, KEY):

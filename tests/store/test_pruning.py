@@ -19,7 +19,7 @@ LONG_AGO = time.time() - 100 * DAY
 
 
 def write_old(path: Path, content: str = "") -> Path:
-    """Write a file of long ago, and its folders."""
+    """Write a file and its folders with an old modification time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     for part in (path, path.parent):
@@ -27,20 +27,20 @@ def write_old(path: Path, content: str = "") -> Path:
     return path
 
 
-def test_an_artifact_that_was_not_used_for_long_is_removed(old_store):
+def test_only_artifacts_without_recent_use_are_removed(old_store):
     mark_used(old_store / "pad" / "used")
     assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/unused"]
     assert [path.name for path in (old_store / "pad").iterdir()] == ["used"]
     assert prune(old_store, days=9).artifacts == []
 
 
-def test_what_a_step_takes_from_a_run_cut_short_counts_as_used(old_store):
+def test_taking_an_artifact_from_the_cache_counts_as_use(old_store):
     taken, _ = Store(old_store).get_or_make("pad/unused", lambda _folder: pytest.fail("rebuilt"))
     assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/used"]
     assert Store(old_store).find("pad/unused") == taken
 
 
-def test_nothing_is_removed_that_a_live_run_may_use(old_store):
+def test_artifacts_that_a_live_run_may_use_are_not_removed(old_store):
     script = (
         "import sys, time; from pathlib import Path; from tasks.store.inventory import announce_use;"
         "announce_use(Path(sys.argv[1])); print('here', flush=True); time.sleep(60)"
@@ -49,18 +49,18 @@ def test_nothing_is_removed_that_a_live_run_may_use(old_store):
     try:
         assert live.stdout.readline() == "here\n"
         assert live_uses(old_store)[0] < time.time()
-        mark_used(old_store / "pad" / "used")  # as the live run does when it takes it from the cache
+        mark_used(old_store / "pad" / "used")  # as the live run does when it uses a cached artifact
         assert [entry["key"] for entry in prune(old_store, days=0).artifacts] == ["pad/unused"]
     finally:
         live.kill()
         live.wait(10)
         live.stdout.close()
-    # Its lock is free now, though nobody released it.
+    # The lock of a killed process is free.
     assert [entry["key"] for entry in prune(old_store, days=0).artifacts] == ["pad/used"]
     assert not list((old_store / "locks" / "in-use").iterdir())
 
 
-def test_checkpoints_that_were_given_up_are_removed(old_store):
+def test_old_checkpoints_are_removed(old_store):
     folder = old_store / "checkpoints" / "train" / "abc"
     folder.mkdir(parents=True)
     (folder / "state.json").write_text("{}")
@@ -75,8 +75,8 @@ def contents(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
-    """As `--store .` in a checkout, or `--store ~`, would have it."""
+def test_foreign_folders_are_reported_and_never_touched(tmp_path):
+    """For example with `--store .` in a checkout, or `--store ~`."""
     home = tmp_path / "home"
     for name in (
         "tasks/store/store.py",
@@ -107,7 +107,7 @@ def test_the_folders_of_strangers_are_reported_and_never_touched(tmp_path):
     )
 
 
-def test_an_artifact_that_holds_a_file_of_someones_stays(old_store):
+def test_an_artifact_with_a_foreign_file_is_not_removed(old_store):
     note = write_old(old_store / "pad" / "unused" / "my-notes.txt", "keep me")
     pruned = prune(old_store, days=9)
     assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
@@ -115,13 +115,13 @@ def test_an_artifact_that_holds_a_file_of_someones_stays(old_store):
     assert note.read_text() == "keep me"
 
 
-def test_an_artifact_whose_manifest_was_copied_from_another_key_stays(old_store):
+def test_an_artifact_with_the_manifest_of_another_key_is_not_removed(old_store):
     (old_store / "pad" / "unused").rename(old_store / "pad" / "renamed")
     assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/used"]
     assert (old_store / "pad" / "renamed" / "a.txt").exists()
 
 
-def test_a_key_that_a_live_run_holds_is_passed_over_at_once(old_store):
+def test_a_locked_artifact_is_skipped_without_waiting(old_store):
     held, go_on = threading.Event(), threading.Event()
 
     def hold():
@@ -142,7 +142,7 @@ def test_a_key_that_a_live_run_holds_is_passed_over_at_once(old_store):
     assert Store(old_store).find("pad/unused")
 
 
-def test_what_killed_makers_left_under_keys_that_are_never_used_again_is_removed(old_store):
+def test_leftover_drafts_of_killed_runs_are_removed(old_store):
     lock_file(old_store, "pad/gone").touch()
     lock_file(old_store, "pad/busy").touch()
     for name in ("pad/.gone.abcdefgh.draft", "pad/.gone.12345678.replaced", "pad/.unused.0a1b2c3d.removed"):
@@ -162,7 +162,7 @@ def test_what_killed_makers_left_under_keys_that_are_never_used_again_is_removed
     assert (old_store / "runs" / ".20260101T000000Z-y.abcdefgh.draft").exists()
 
 
-def test_old_runs_go_and_the_latest_run_stays(old_store):
+def test_old_runs_are_removed_except_the_latest_and_recently_used_ones(old_store):
     latest = old_store / "runs" / "20261101T000000Z-lucky-cat"
     for run in (
         latest,
@@ -171,7 +171,7 @@ def test_old_runs_go_and_the_latest_run_stays(old_store):
     ):
         for name in ("figures/history.svg", "config.json", "metrics.json", "report.html", "label_issues.csv"):
             write_old(run / name, "{}")
-    os.utime(old_store / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as a service of its model does
+    os.utime(old_store / "runs" / "20200102T000000Z-older-cow" / "metrics.json")  # as a service with its model does
     pruned = prune(old_store, days=30)
     assert pruned.removed == ["runs/20200101T000000Z-old-dog"]
     assert sorted(path.name for path in (old_store / "runs").iterdir()) == [
@@ -181,7 +181,7 @@ def test_old_runs_go_and_the_latest_run_stays(old_store):
     ]
 
 
-def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(old_store):
+def test_old_comparisons_are_removed_but_not_artifacts_of_the_latest(old_store):
     place = old_store / "comparisons"
     named = {"members": [{"runs": [{"artifacts": {"pad": {"key": "pad/unused", "sha256": "0"}}}]}]}
     for name in ("20200101T000000Z-old-dog", "20261102T000000Z-wise-owl"):
@@ -200,8 +200,8 @@ def test_old_comparisons_go_and_the_latest_and_what_new_ones_hold_stay(old_store
     assert sorted(path.name for path in place.iterdir()) == ["20261102T000000Z-wise-owl", "latest"]
 
 
-def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
-    """A waiter that had opened the file before must not hold a lock that nobody else can see."""
+def test_a_lock_stays_exclusive_if_its_file_is_removed(store):
+    """A waiter that opened the file before its removal must not hold a lock that others cannot see."""
     holding, order = Store(store), []
 
     def wait_and_hold():
@@ -223,8 +223,8 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_still_one_lock(store):
     assert len(order) == 4
 
 
-def test_of_a_service_only_its_own_model_and_run_stay(old_store):
-    """It may run for weeks; all that was made since it started would stay otherwise."""
+def test_a_service_protects_only_its_own_model_and_run(old_store):
+    """A service may run for weeks; otherwise nothing used since its start could be removed."""
     script = (
         "import sys, time; from pathlib import Path; from tasks.store.inventory import Store, take;"
         "take(Store(Path(sys.argv[1])), 'pad/used'); print('here', flush=True); time.sleep(60)"
@@ -234,7 +234,7 @@ def test_of_a_service_only_its_own_model_and_run_stay(old_store):
     service = subprocess.Popen([sys.executable, "-c", script, str(old_store)], stdout=subprocess.PIPE, text=True)
     try:
         assert service.stdout.readline() == "here\n"
-        mark_used(old_store / "pad" / "unused")  # after the service has started
+        mark_used(old_store / "pad" / "unused")  # after the service started
         pruned = prune(old_store, days=0)
         assert [entry["key"] for entry in pruned.artifacts] == ["pad/unused"]
         assert pruned.held == ["pad/used"]
@@ -247,13 +247,13 @@ def test_of_a_service_only_its_own_model_and_run_stay(old_store):
     assert not run.exists()
 
 
-def test_drafts_come_and_go_while_left_overs_are_removed(tmp_path):
-    """Nobody fails, and what has its final name is complete, even if a draft in use is taken for a left-over."""
+def test_leftovers_are_removed_safely_while_drafts_are_written(tmp_path):
+    """No writer fails, and final folders are complete, even if a draft in use is mistaken for a leftover."""
     place, done = tmp_path / "runs", threading.Event()
 
     def write(number: int) -> None:
         for count in range(60):
-            with contextlib.suppress(FileNotFoundError):  # only a maker whose draft was taken away
+            with contextlib.suppress(FileNotFoundError):  # only if the draft was removed
                 with written_whole(place / f"{number}-{count}") as draft:
                     for name in "abc":
                         (draft / name).write_text("whole")
@@ -275,7 +275,7 @@ def test_drafts_come_and_go_while_left_overs_are_removed(tmp_path):
     assert {tuple(sorted(path.name for path in folder.iterdir())) for folder in place.glob("[!.]*")} <= {tuple("abc")}
 
 
-def test_a_store_that_is_pruned_twice_at_once_while_runs_start_and_end(old_store):
+def test_concurrent_prunings_remove_each_artifact_at_most_once(old_store):
     for number in range(30):
         Store(old_store).get_or_make(f"pad/{number}", lambda folder: {"n": (folder / "a.txt").write_text("abc")})
     uses = old_store / "locks" / "in-use"

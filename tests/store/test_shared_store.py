@@ -16,13 +16,13 @@ KEY = "pad/abc"
 
 @pytest.fixture
 def here(shared_address, tmp_path) -> SharedStore:
-    """One machine's copy of a shared store."""
+    """One machine's local copy of a shared store."""
     return SharedStore(tmp_path / "here", Bucket(shared_address))
 
 
 @pytest.fixture
 def there(shared_address, tmp_path) -> SharedStore:
-    """Another's."""
+    """Another machine's local copy of the same store."""
     return SharedStore(tmp_path / "there", Bucket(shared_address))
 
 
@@ -42,7 +42,7 @@ def fill(folder, text="abc") -> dict:
 
 
 def at_once(work, *stores) -> None:
-    """Do the same in each of several stores, side by side."""
+    """Do the same work in several stores concurrently."""
     threads = [threading.Thread(target=work, args=(store,)) for store in stores]
     for thread in threads:
         thread.start()
@@ -54,14 +54,14 @@ def fail(_folder) -> dict:
     raise AssertionError("rebuilt")
 
 
-def test_what_one_machine_has_made_the_other_takes(here, there):
+def test_an_artifact_made_on_one_machine_is_used_on_another(here, there):
     made = make(here, fill)
     assert there.peek(KEY)
     assert make(there, fail) == made == there.find(KEY)
     assert there.path(made, "part/a.txt").read_text() == "abc"
 
 
-def test_what_a_step_reads_is_fetched_when_it_is_asked_for_and_once(here, there, object_store):
+def test_an_artifact_is_downloaded_once_and_only_when_it_is_read(here, there, object_store):
     made = make(here, fill)
     assert not (there.root / KEY).exists()
     assert there.path(made, "b.txt").read_text() == "abc"
@@ -71,13 +71,13 @@ def test_what_a_step_reads_is_fetched_when_it_is_asked_for_and_once(here, there,
     assert not [line for line in object_store.requests if "objects" in line]
 
 
-def test_equal_files_lie_there_once(here, bucket):
+def test_equal_files_are_stored_once(here, bucket):
     make(here, fill)
     here.get_or_make("pad/other", fill)
     assert len(bucket.names("objects")) == 1
 
 
-def test_of_two_that_make_the_same_at_once_one_makes_it(here, there):
+def test_two_machines_at_once_build_an_artifact_only_once(here, there):
     makers, made, entered = [], {}, threading.Event()
 
     def slow(store):
@@ -93,8 +93,8 @@ def test_of_two_that_make_the_same_at_once_one_makes_it(here, there):
     assert made[here] == made[there]
 
 
-def test_where_two_have_made_it_all_the_same_both_end_with_the_first(here, there):
-    """As when a lease ran out under its holder."""
+def test_if_two_machines_build_an_artifact_both_use_the_first(here, there):
+    """This happens if a lease expires during the build."""
 
     def overtaken(folder):
         with there._draft(KEY) as draft:
@@ -107,7 +107,7 @@ def test_where_two_have_made_it_all_the_same_both_end_with_the_first(here, there
     assert made == there.find(KEY) == here.find(KEY)
 
 
-def test_a_damaged_copy_is_fetched_again(here, object_store, caplog):
+def test_a_damaged_local_copy_is_downloaded_again(here, object_store, caplog):
     made = make(here, fill)
     (here.root / KEY / "b.txt").write_text("abd")
     assert make(here, fail) == made
@@ -115,7 +115,7 @@ def test_a_damaged_copy_is_fetched_again(here, object_store, caplog):
     assert "b.txt: its sha256 differs from the manifest's; fetching it again" in caplog.text
 
 
-def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucket, tmp_path, caplog):
+def test_a_damaged_file_in_the_bucket_is_reported_and_rebuilt(here, there, bucket, tmp_path, caplog):
     made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
     place = f"{OBJECTS}/{made.files['b.txt'].sha256}"
@@ -126,7 +126,7 @@ def test_a_damaged_file_in_the_bucket_is_named_and_made_again(here, there, bucke
     assert here.find(KEY) == there.find(KEY)
 
 
-def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket, caplog):
+def test_a_file_missing_from_the_bucket_is_reported_and_rebuilt(here, there, bucket, caplog):
     made = make(here, fill)
     bucket.remove(f"{OBJECTS}/{made.files['b.txt'].sha256}")
     with pytest.raises(DamagedError, match="missing"):
@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_from_the_bucket_is_made_again(here, there, bucket, 
     assert there.find(KEY).sha256 == made.sha256
 
 
-def test_what_was_told_of_and_is_gone_is_named(here, there, bucket):
+def test_reading_a_deleted_artifact_is_an_error(here, there, bucket):
     made = make(here, fill)
     bucket.remove(f"{KEY}/{MANIFEST}")
     with pytest.raises(DamagedError, match="run again"):
@@ -144,21 +144,19 @@ def test_what_was_told_of_and_is_gone_is_named(here, there, bucket):
     assert here.find(KEY) is None
 
 
-def test_a_failed_maker_leaves_nothing_and_no_lease(here, there):
+def test_an_artifact_can_be_built_after_another_machine_failed(here, there):
     with pytest.raises(ZeroDivisionError):
         make(here, lambda folder: {"rows": 1 / 0})
     assert make(there, fill)
 
 
-def test_an_upload_that_is_cut_off_leaves_a_whole_artifact(here, there, object_store):
+def test_an_artifact_is_complete_despite_interrupted_uploads(here, there, object_store):
     object_store.cuts = "objects/|artifact.json"
     made = make(here, fill)
     assert there.find(KEY) == made
 
 
-def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
-    here, there, monkeypatch, bucket, tmp_path
-):
+def test_uploaded_files_without_a_manifest_are_not_an_artifact(here, there, monkeypatch, bucket, tmp_path):
     fill(tmp_path, "abc")
     (tmp_path / MANIFEST).write_text("{}")
     sha256 = hash_file(tmp_path / "b.txt")
@@ -170,18 +168,18 @@ def test_a_maker_that_was_killed_between_files_and_manifest_has_made_nothing(
     assert there.find(KEY) is None
 
 
-def test_a_copy_of_what_was_removed_and_made_anew_is_not_taken_for_it(here, there, bucket):
+def test_a_local_copy_of_a_replaced_artifact_is_not_used(here, there, bucket):
     make(here, fill)
-    bucket.remove(f"{KEY}/{MANIFEST}")  # as a rule of the bucket's for what is old does
+    bucket.remove(f"{KEY}/{MANIFEST}")  # as a lifecycle rule of the bucket does
     newer = make(there, lambda folder: fill(folder, "made later"))
     assert here.path(newer, "b.txt").read_text() == "made later"
 
 
-def test_of_two_that_find_the_same_damage_one_makes_it_again(here, there, bucket, tmp_path, monkeypatch):
+def test_two_machines_that_find_the_same_damage_rebuild_the_artifact_once(here, there, bucket, tmp_path, monkeypatch):
     made = make(here, fill)
     (tmp_path / "damage").write_text("abd")
     bucket.upload(tmp_path / "damage", f"{OBJECTS}/{made.files['b.txt'].sha256}")
-    shutil.rmtree(here.root / KEY)  # so that both look into the bucket
+    shutil.rmtree(here.root / KEY)  # so that both read from the bucket
     makers, found, both = [], [], threading.Barrier(2)
     monkeypatch.setattr("tasks.store.store.logger.warning", lambda *_: both.wait(10))
 
@@ -198,7 +196,7 @@ def test_of_two_that_find_the_same_damage_one_makes_it_again(here, there, bucket
     assert found[0] == found[1] == here.find(KEY)
 
 
-def test_a_key_that_another_machine_holds_is_not_free(here, there):
+def test_a_key_held_by_another_machine_is_not_free(here, there):
     with here.held(KEY) as check:
         check()
         with there.held(KEY, wait=False) as other:
@@ -207,7 +205,7 @@ def test_a_key_that_another_machine_holds_is_not_free(here, there):
         assert other
 
 
-def test_a_folder_of_a_run_is_put_where_all_can_see_it(here, bucket):
+def test_a_run_folder_is_uploaded_to_the_bucket(here, bucket):
     folder = here.root / "runs" / "20261126T000000Z-lucky-cat"
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "a.svg").write_text("<svg/>")
@@ -215,7 +213,7 @@ def test_a_folder_of_a_run_is_put_where_all_can_see_it(here, bucket):
     assert bucket.read("runs/20261126T000000Z-lucky-cat/figures/a.svg") == b"<svg/>"
 
 
-def test_a_lease_is_let_go_where_the_store_fails_at_the_end(bucket, object_store, caplog):
+def test_a_lease_that_cannot_be_released_is_logged(bucket, object_store, caplog):
     lease = Lease(bucket, KEY, 0.6)
     assert lease.take(KEY)
     object_store.refusing = True
@@ -226,7 +224,7 @@ def test_a_lease_is_let_go_where_the_store_fails_at_the_end(bucket, object_store
 @pytest.mark.parametrize(
     "name", ["../../outside.txt", "/tmp/outside.txt", "part/../../../outside.txt", "..\\outside.txt"]
 )
-def test_a_manifest_that_names_files_elsewhere_is_refused_and_writes_nothing(here, there, bucket, tmp_path, name):
+def test_a_manifest_with_paths_outside_its_folder_is_refused(here, there, bucket, tmp_path, name):
     made = make(here, fill)
     forged = Artifact.model_construct(key=KEY, files={name: made.files["b.txt"]}, meta={})
     bucket.replace(f"{KEY}/{MANIFEST}", seal(forged), bucket.tag(f"{KEY}/{MANIFEST}"))

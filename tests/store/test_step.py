@@ -20,7 +20,7 @@ def artifact(key: str, content: str) -> Artifact:
     return Artifact(key=key, files={"a": {"size": 1, "sha256": content}})
 
 
-def test_a_step_depends_on_the_settings_that_it_reads_and_no_others():
+def test_a_step_depends_only_on_the_settings_that_it_reads():
     encoded = artifact("encode/1", "aa")
     keys = [
         pad.key({"encoded": encoded, "settings": settings})
@@ -30,7 +30,7 @@ def test_a_step_depends_on_the_settings_that_it_reads_and_no_others():
     assert keys[0] != keys[2]
 
 
-def test_slices_depend_on_the_files_and_the_order_and_not_on_the_networks_input():
+def test_slices_depend_on_source_and_order_but_not_on_encoding_or_padding():
     inputs = {"downloaded": artifact("download/1", "aa"), "settings": SliceSettings(slice_column="film")}
     data = DataSettings(dataset="a.csv")
     other = data.model_copy(update={"maxlen": 9, "num_words": 99, "min_words": 2, "padding": "post"})
@@ -40,7 +40,7 @@ def test_slices_depend_on_the_files_and_the_order_and_not_on_the_networks_input(
         assert slices.key(inputs | {"data": data.model_copy(update={name: value})}) != key
 
 
-def test_a_step_depends_on_the_content_of_its_inputs_not_on_their_names():
+def test_a_step_depends_on_the_content_of_its_inputs_not_on_their_keys():
     settings = DataSettings()
     keys = [
         pad.key({"encoded": encoded, "settings": settings})
@@ -72,7 +72,7 @@ def count(*, settings: PadSettings, folder: Path) -> dict:
 
 @pytest.fixture
 def run_count(store, prefect_server):
-    """A flow of one step; it returns the artifact and whether it was cached."""
+    """A flow of one step that returns the artifact and whether it was cached."""
 
     @flow
     def counting():
@@ -90,7 +90,7 @@ def test_a_second_run_is_cached_and_prefect_shows_it(run_count, store):
     assert not (store / "results").exists()
 
 
-def test_a_damaged_artifact_is_made_again(run_count, store):
+def test_a_damaged_artifact_is_rebuilt(run_count, store):
     made, _ = run_count()
     (store / made.key / "made.txt").write_text("666")
     assert run_count() == (made, False)
@@ -98,7 +98,7 @@ def test_a_damaged_artifact_is_made_again(run_count, store):
     assert run_count() == (made, True)
 
 
-def test_refreshing_makes_an_artifact_again(run_count, store):
+def test_refreshing_the_cache_rebuilds_an_artifact(run_count, store):
     made, _ = run_count()
     before = (store / made.key / "made.txt").stat().st_mtime_ns
     with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}):
@@ -106,7 +106,7 @@ def test_refreshing_makes_an_artifact_again(run_count, store):
     assert (store / made.key / "made.txt").stat().st_mtime_ns > before
 
 
-def test_an_artifact_that_is_pruned_while_a_run_waits_for_its_lock_is_made_again(run_count, store, monkeypatch):
+def test_an_artifact_pruned_while_a_run_waits_for_its_lock_is_rebuilt(run_count, store, monkeypatch):
     made, _ = run_count()
     real, prunings = Store.locked, iter([True])
 
@@ -122,7 +122,7 @@ def test_an_artifact_that_is_pruned_while_a_run_waits_for_its_lock_is_made_again
     assert Store(store).find(made.key) == made
 
 
-def test_a_step_that_resumes_gets_the_key_of_what_its_interruptions_share(store):
+def test_runs_that_differ_only_in_epochs_share_a_resume_key(store):
     taken = []
 
     @step(resumes_on=lambda settings: settings.model_copy(update={"epochs": 1}))
@@ -136,7 +136,7 @@ def test_a_step_that_resumes_gets_the_key_of_what_its_interruptions_share(store)
     train.run({"settings": TrainingSettings(batch_size=7, epochs=9)}, refresh=True, is_retry=True)
     assert taken[0] == taken[1]
     assert taken[2].key != taken[0].key
-    # A retry of a refreshed step runs again, and may use what the first attempt finished.
+    # A retry of a refreshed step may resume from the first attempt.
     assert [resume.ignored for resume in taken] == [False, False, True, False, False]
 
 
@@ -145,7 +145,7 @@ def build(*, settings: TrainingSettings, resume: Resume, folder: Path) -> None:
     (folder / "made.txt").write_text(str(settings.epochs))
 
 
-def test_a_plan_says_what_would_run_and_why_and_writes_nothing(store):
+def test_a_plan_reports_status_and_cause_and_writes_nothing(store):
     five = {"settings": TrainingSettings()}
     made, plan = build.run(five)
     assert (plan.status, plan.cause) == ("runs", "first run")
@@ -164,7 +164,7 @@ def test_a_plan_says_what_would_run_and_why_and_writes_nothing(store):
     assert sorted(store.rglob("*")) == files
 
 
-def test_a_plan_knows_from_where_a_step_resumes_unless_it_is_to_be_made_again(store, monkeypatch):
+def test_a_plan_reports_where_a_step_resumes_unless_it_is_rebuilt(store, monkeypatch):
     def progress(key: str, settings: TrainingSettings) -> str:
         return f"epoch 5 of {settings.epochs}" if key == resuming.resume_key({"settings": settings}) else ""
 

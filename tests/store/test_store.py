@@ -27,23 +27,23 @@ def make(store: Store, fill=fill, **options):
 
 
 @pytest.fixture
-def shop(tmp_path) -> Store:
+def opened(tmp_path) -> Store:
     return Store(tmp_path / "store")
 
 
-def test_an_artifact_is_made_once_and_found_whole(shop):
-    made, is_cached = shop.get_or_make(KEY, fill)
+def test_an_artifact_is_built_once_and_then_cached(opened):
+    made, is_cached = opened.get_or_make(KEY, fill)
     assert not is_cached
-    assert shop.get_or_make(KEY, never) == (made, True)
-    assert made == shop.find(KEY)
+    assert opened.get_or_make(KEY, never) == (made, True)
+    assert made == opened.find(KEY)
     assert made.meta == {"rows": 2}
     assert made.size == 8
-    assert shop.path(made, "deep/labels.txt").read_text() == "0 1"
+    assert opened.path(made, "deep/labels.txt").read_text() == "0 1"
 
 
-def test_the_hash_is_of_the_content_not_of_the_meta(shop):
-    first = make(shop)
-    second = make(shop, lambda folder: fill(folder) | {"seconds": 3.5}, refresh=True)
+def test_the_hash_covers_the_files_but_not_the_metadata(opened):
+    first = make(opened)
+    second = make(opened, lambda folder: fill(folder) | {"seconds": 3.5}, refresh=True)
     assert first.sha256 == second.sha256
     assert first != second
 
@@ -63,61 +63,61 @@ def test_the_hash_is_of_the_content_not_of_the_meta(shop):
     ],
     ids=["byte", "truncated", "removed", "added", "manifest removed", "manifest torn", "manifest altered"],
 )
-def test_a_damaged_artifact_is_named_and_made_again(shop, damage, caplog):
-    made = make(shop)
-    damage(shop.root / KEY)
+def test_a_damaged_artifact_is_reported_and_rebuilt(opened, damage, caplog):
+    made = make(opened)
+    damage(opened.root / KEY)
     with pytest.raises(DamagedError):
-        shop.find(KEY)
-    assert make(shop) == made
+        opened.find(KEY)
+    assert make(opened) == made
     assert len(caplog.messages) == 1
-    assert str(shop.root / KEY) in caplog.messages[0]
-    assert shop.find(KEY) == made
+    assert str(opened.root / KEY) in caplog.messages[0]
+    assert opened.find(KEY) == made
 
 
-def test_every_byte_of_the_manifest_counts(shop):
-    made = make(shop)
-    path = shop.root / KEY / MANIFEST
+def test_a_change_to_any_byte_of_the_manifest_is_detected(opened):
+    made = make(opened)
+    path = opened.root / KEY / MANIFEST
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(DamagedError):
-            shop.find(KEY)
+            opened.find(KEY)
     path.write_bytes(whole)
-    assert shop.find(KEY) == made
+    assert opened.find(KEY) == made
 
 
-def test_a_failed_maker_leaves_nothing_behind(shop):
+def test_a_failed_build_leaves_nothing_behind(opened):
     def fail(folder: Path) -> dict:
         fill(folder)
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        make(shop, fail)
-    assert shop.find(KEY) is None
-    assert list((shop.root / "pad").iterdir()) == []
+        make(opened, fail)
+    assert opened.find(KEY) is None
+    assert list((opened.root / "pad").iterdir()) == []
 
 
-def test_drafts_of_a_killed_maker_are_swept(shop):
-    left = shop.root / "pad" / ".abc.x1y2_z3w.draft"
+def test_drafts_of_a_killed_run_are_removed(opened):
+    left = opened.root / "pad" / ".abc.x1y2_z3w.draft"
     left.mkdir(parents=True)
     (left / "half").write_text("...")
-    make(shop)
+    make(opened)
     assert not left.exists()
 
 
-def test_what_only_begins_like_a_draft_stays(shop):
-    note = shop.root / "pad" / ".abc.notes" / "mine.txt"
+def test_a_hidden_folder_that_is_not_a_draft_is_not_removed(opened):
+    note = opened.root / "pad" / ".abc.notes" / "mine.txt"
     note.parent.mkdir(parents=True)
     note.write_text("keep me")
-    make(shop)
+    make(opened)
     assert note.read_text() == "keep me"
 
 
-def test_who_waits_for_another_says_so(shop, caplog):
+def test_waiting_for_another_run_is_logged(opened, caplog):
     held, go_on = threading.Event(), threading.Event()
 
     def hold():
-        with shop.locked(KEY):
+        with opened.locked(KEY):
             held.set()
             go_on.wait(10)
 
@@ -126,13 +126,13 @@ def test_who_waits_for_another_says_so(shop, caplog):
     held.wait(10)
     threading.Timer(0.2, go_on.set).start()
     with caplog.at_level("INFO", "prefect.locks"):
-        make(shop)
+        make(opened)
     holder.join(10)
     assert f"{KEY}: another run is working on it; waiting until it is done" in caplog.text
 
 
-def test_a_file_that_cannot_be_read_is_rot_and_named(shop, monkeypatch):
-    made = make(shop)
+def test_an_unreadable_file_counts_as_damage(opened, monkeypatch):
+    made = make(opened)
 
     def fail(path):
         raise OSError(5, "Input/output error", str(path))
@@ -140,11 +140,11 @@ def test_a_file_that_cannot_be_read_is_rot_and_named(shop, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("tasks.store.store.hash_file", fail)
         with pytest.raises(DamagedError, match=r"cannot be read \(Input/output error\)"):
-            shop.find(KEY)
-    assert shop.find(KEY) == made
+            opened.find(KEY)
+    assert opened.find(KEY) == made
 
 
-def test_two_makers_at_once_make_it_once(shop):
+def test_concurrent_runs_build_an_artifact_only_once(opened):
     made = []
 
     def slow(folder: Path) -> dict:
@@ -152,7 +152,7 @@ def test_two_makers_at_once_make_it_once(shop):
         threading.Event().wait(0.3)
         return fill(folder)
 
-    threads = [threading.Thread(target=make, args=(shop, slow)) for _ in range(4)]
+    threads = [threading.Thread(target=make, args=(opened, slow)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -160,14 +160,14 @@ def test_two_makers_at_once_make_it_once(shop):
     assert len(made) == 1
 
 
-def test_a_store_that_is_a_file_is_named(tmp_path):
+def test_a_store_path_that_is_a_file_is_reported(tmp_path):
     (tmp_path / "store").write_text("I am a file")
     with pytest.raises(StoreError, match=r"store.*cannot write here"):
         make(Store(tmp_path / "store"))
 
 
-def test_the_manifest_lists_every_file_with_its_hash(shop):
-    make(shop)
-    content = json.loads((shop.root / KEY / MANIFEST).read_text())["content"]
+def test_the_manifest_lists_every_file_with_its_size(opened):
+    make(opened)
+    content = json.loads((opened.root / KEY / MANIFEST).read_text())["content"]
     assert set(content["files"]) == {"tokens.txt", "deep/labels.txt"}
     assert content["files"]["tokens.txt"]["size"] == 5
