@@ -40,7 +40,7 @@ def check(folder, rows) -> tuple[dict, list[dict]]:
         return found, list(csv.DictReader(file))
 
 
-def test_sound_texts_have_no_finding(tmp_path):
+def test_clean_texts_have_no_findings(tmp_path):
     found, suspects = check(tmp_path, plain_rows())
     assert {its["rows"] for its in found["flagged"].values()} == {0}
     assert (found["giveaways"], found["rows"], suspects) == ([], {"all": 100, "checked": 100}, [])
@@ -87,7 +87,7 @@ def test_each_finding_is_counted_and_its_rows_are_listed(tmp_path):
     }  # fmt: skip
 
 
-def test_rows_left_out_for_a_leak_are_found_as_such(tmp_path):
+def test_a_duplicate_of_a_removed_row_is_still_reported(tmp_path):
     rows = plain_rows()
     rows[75]["text"], rows[5]["split"] = rows[5]["text"], "removed"
     found, suspects = check(tmp_path, rows)
@@ -97,7 +97,7 @@ def test_rows_left_out_for_a_leak_are_found_as_such(tmp_path):
 
 
 @pytest.mark.parametrize("strict", [{"max_leaks": 0.0}, {"max_share": 0.001}, {"max_giveaway": 0.3}])
-def test_each_exceeded_limit_is_a_line_with_its_flag(tmp_path, strict):
+def test_each_exceeded_limit_is_reported_with_its_flag(tmp_path, strict):
     rows = plain_rows()
     rows[75]["text"], rows[20]["text"] = rows[5]["text"], "caf\ufffd"
     for row in rows[:60:2]:
@@ -109,7 +109,7 @@ def test_each_exceeded_limit_is_a_line_with_its_flag(tmp_path, strict):
     assert f"more than --{next(iter(strict)).replace('_', '-')} " in lines[0]
 
 
-def test_keras_arrays_are_checked_by_their_words_or_their_ranks(tmp_path):
+def test_keras_arrays_have_equal_findings_with_and_without_a_word_index(tmp_path):
     for name in ("with_index", "without"):
         (tmp_path / name).mkdir()
         write_imdb(tmp_path / name)
@@ -124,7 +124,7 @@ def test_keras_arrays_are_checked_by_their_words_or_their_ranks(tmp_path):
     assert set(both[0]["splits"]) == {"train", "test"}
 
 
-def test_of_very_many_words_only_some_texts_are_checked(tmp_path, monkeypatch):
+def test_only_a_sample_of_a_large_dataset_is_checked(tmp_path, monkeypatch):
     monkeypatch.setattr(read_texts, "MAX_WORDS", 1000)
     monkeypatch.setattr(read_texts, "ROWS_PER_PART", 10)
     rows = plain_rows()
@@ -135,7 +135,7 @@ def test_of_very_many_words_only_some_texts_are_checked(tmp_path, monkeypatch):
     assert all(its["text"] == rows[int(its["row"]) - 1]["text"] for its in suspects)
 
 
-def test_the_mate_of_a_row_is_in_training_if_there_is_one():
+def test_duplicates_map_to_a_training_row_and_label_conflicts_are_found():
     numbers, splits = np.array([7, 7, 7, 1, 1, 2]), np.array([2, 0, 3, 2, 1, 2], np.int8)
     assert first_mates(numbers, splits).tolist() == [1, 1, 1, 4, 4, 5]
     assert is_conflicting(np.array([0, 0, 0, 3]), np.array([1, 1, 0, 1])).tolist() == [True, True, True, False]

@@ -38,7 +38,7 @@ def noise(seed: int, rows: int, labels: int = 2, words: int = 12) -> tuple[list[
     ],
 )
 @pytest.mark.parametrize("labels", [2, 5, 300])
-def test_a_phrase_pattern_or_script_with_one_label_is_found(phrase, written, labels):
+def test_a_phrase_pattern_or_script_that_implies_a_label_is_found(phrase, written, labels):
     texts, numbers = noise(1, 1500, labels)
     for row in range(0, 1500, 50):
         numbers[row], texts[row] = (
@@ -53,7 +53,7 @@ def test_a_phrase_pattern_or_script_with_one_label_is_found(phrase, written, lab
     assert found[0].suspects.tolist() == [0, 50, 100]
 
 
-def test_rows_with_another_label_are_suspects():
+def test_rows_that_contradict_a_giveaway_are_suspects():
     texts, labels = noise(2, 1000)
     for row in range(200):
         texts[row], labels[row] = f"refund {texts[row]}", int(row != 150)
@@ -62,7 +62,7 @@ def test_rows_with_another_label_are_suspects():
     assert found[0].suspects.tolist() == [0, 1, 2, 150]
 
 
-def test_fewer_than_twenty_rows_or_ninety_nine_percent_give_nothing_away():
+def test_a_giveaway_needs_twenty_rows_and_over_99_percent_of_one_label():
     texts, labels = noise(3, 1000)
     for row in range(119):
         word = "rare" if row < 19 else "impure"
@@ -71,7 +71,7 @@ def test_fewer_than_twenty_rows_or_ninety_nine_percent_give_nothing_away():
 
 
 @pytest.mark.parametrize(("rows", "found"), [(60, 0), (400, 1)])
-def test_a_word_of_the_usual_label_gives_it_away_only_if_that_is_not_chance(rows, found):
+def test_a_word_of_the_majority_label_is_a_giveaway_only_beyond_chance(rows, found):
     texts, _labels = noise(4, 2000)
     labels = [int(row % 20 == 0) for row in range(2000)]  # chance gives 0 to 19 of 20 rows
     usual = [row for row in range(2000) if row % 20][:rows]
@@ -82,13 +82,13 @@ def test_a_word_of_the_usual_label_gives_it_away_only_if_that_is_not_chance(rows
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([2, 3, 10]))
-def test_texts_without_a_giveaway_have_none(seed, labels):
+def test_random_texts_have_no_giveaways(seed, labels):
     assert find(*noise(seed, 600, labels)) == ([], 0)
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(20, 60))
-def test_the_counts_are_those_of_counting(seed, rows):
+def test_a_giveaway_has_the_exact_number_of_its_rows(seed, rows):
     rng = random.Random(seed)
     texts, labels = noise(seed, 500)
     for row in rng.sample(range(500), rows):
@@ -98,5 +98,5 @@ def test_the_counts_are_those_of_counting(seed, rows):
     assert found[0].phrase in "leaked label"
 
 
-def test_no_words_have_no_giveaways():
+def test_texts_without_words_have_no_giveaways():
     assert find(["", "!"], [0, 1]) == ([], 0)

@@ -7,7 +7,7 @@ from tasks.data_checks.text_statistics import describe_split, measure_scripts, m
 from tasks.texts.vocabulary import scripts_of
 
 
-def test_scripts_are_named_and_measured_in_letters():
+def test_scripts_are_identified_and_measured_by_letter_count():
     vocabulary = ["good", "λόγος", "42", "хорошо", "好", "4th", "º"]
     scripts = scripts_of(vocabulary)
     assert scripts == ["Latin", "Greek", "", "Cyrillic", "Han", "Latin", "Latin"]
@@ -16,7 +16,7 @@ def test_scripts_are_named_and_measured_in_letters():
     assert measure_scripts([""], ["42"], np.array([1])) == {}
 
 
-def test_a_split_has_its_labels_and_quantiles_of_words():
+def test_a_split_is_described_by_label_counts_and_text_lengths():
     described = describe_split(np.array([0, 1, 1]), np.array([0, 10, 30]), ("no", "yes", "maybe"))
     assert described == {
         "rows": 3,
@@ -26,7 +26,7 @@ def test_a_split_has_its_labels_and_quantiles_of_words():
 
 
 @pytest.mark.parametrize(("length", "offset", "shifted"), [(20, 0, set()), (60, 0, {"length"}), (20, 60, {"words"})])
-def test_longer_texts_and_other_words_are_a_shift(length, offset, shifted):
+def test_shifts_in_length_and_words_are_detected(length, offset, shifted):
     rng = np.random.RandomState(1)
     lengths = np.concatenate([rng.poisson(20, 1000), rng.poisson(length, 300), rng.poisson(20, 50)])
     splits = np.repeat(np.array([0, 2, 1], np.int8), [1000, 300, 50])

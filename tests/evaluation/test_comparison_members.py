@@ -27,7 +27,7 @@ def names(members) -> list[str]:
     return [member.name for member in members]
 
 
-def test_each_cell_is_compared_both_ways_with_all_else_alike():
+def test_each_cell_is_compared_one_way_and_two_way_with_equal_settings():
     members = list_members(training={"epochs": 3})
     assert names(members) == [
         "simple_rnn one-way",
@@ -42,25 +42,25 @@ def test_each_cell_is_compared_both_ways_with_all_else_alike():
         assert run.model_copy(update={"model": ModelSettings()}) == RunSettings(training=TrainingSettings(epochs=3))
 
 
-def test_the_case_studys_member_is_the_case_studys_run_so_that_it_comes_from_its_cache():
+def test_the_two_way_lstm_has_the_settings_of_the_case_study():
     by_name = {member.name: member for member in list_members()}
     assert by_name["lstm two-way"].runs == (RunSettings(),)
 
 
-def test_a_seed_changes_first_weights_and_batches_and_nothing_else():
+def test_a_seed_changes_only_the_model_and_training_seeds():
     first, second = list_members(cells=["gru"], seeds=2)[0].runs
     assert (second.model.seed, second.training.seed) == (first.model.seed + 1, first.training.seed + 1)
     same = {"model": first.model, "training": first.training}
     assert second.model_copy(update=same) == first
 
 
-def test_a_cell_without_gates_takes_no_activation_of_gates():
+def test_a_simple_rnn_ignores_the_recurrent_activation():
     members = list_members(model={"recurrent_activation": "hard_sigmoid"})
     said = {member.runs[0].model.cell: member.runs[0].model.recurrent_activation for member in members}
     assert said == {"simple_rnn": None, "lstm": "hard_sigmoid", "gru": "hard_sigmoid"}
 
 
-def test_a_preset_brings_its_network_and_words_and_the_comparison_says_which_reviews():
+def test_a_preset_overrides_the_comparison_except_for_max_reviews():
     preset = {"data": {"maxlen": 40, "max_reviews": 10}, "model": {"units": 4}, "training": {"epochs": 1}}
     settings = {"data": {"max_reviews": 500, "maxlen": 99}, "training": {"epochs": 7}}
     lstm, own = list_members({"mine": preset}, cells=["lstm"], ways=["one"], presets=["mine"], **settings)
@@ -69,14 +69,14 @@ def test_a_preset_brings_its_network_and_words_and_the_comparison_says_which_rev
     assert (its.data.max_reviews, its.data.maxlen, its.model.units, its.training.epochs) == (500, 40, 4, 1)
 
 
-def test_of_equal_members_one_stays():
+def test_duplicate_members_are_removed():
     assert names(list_members({"case-study": {}}, cells=["lstm"], presets=["case-study"])) == [
         "lstm one-way",
         "lstm two-way",
     ]
 
 
-def test_a_grid_multiplies_every_member():
+def test_a_grid_expands_a_member_into_all_combinations():
     members = list_members(cells=["gru"], ways=["two"], grid="model.units=32,64 training.learning-rate=0.01,0.001")
     assert names(members)[0] == "gru two-way, model.units=32, training.learning_rate=0.01"
     found = [(its.runs[0].model.units, its.runs[0].training.learning_rate) for its in members]
@@ -90,12 +90,12 @@ def test_a_grid_multiplies_every_member():
     }
 
 
-def test_a_member_that_cannot_be_had_is_named():
+def test_an_invalid_member_is_named_with_the_reason():
     with pytest.raises(InputError, match=r"gru one-way, model.units=0: model.units: input should be greater than"):
         list_members(cells=["gru"], grid="model.units=0,4")
 
 
-def test_one_network_is_no_comparison():
+def test_a_comparison_needs_at_least_two_networks():
     with pytest.raises(InputError, match="only gru two-way is asked for"):
         list_members(cells=["gru"], ways=["two"])
     with pytest.raises(InputError, match="no network"):
@@ -116,12 +116,12 @@ def ran(accuracy: float, loss: float, best: int = 2, seconds=(3.0, 1.0, 1.0)) ->
     return facts | {"best_epoch": best, "history": history}
 
 
-def test_seeds_are_summed_up_as_mean_and_spread():
+def test_seeds_are_summarised_as_mean_and_spread():
     its = summarise_runs([ran(0.8, 0.5), ran(0.9, 0.3, best=1)], tested=100)
     assert (its["accuracy"], its["validation_loss"]) == (pytest.approx(0.85), pytest.approx(0.4))
     assert its["accuracy_spread"] == pytest.approx(0.0707, abs=1e-4)
     assert its["ci95"] == wilson_interval(85, 100)
-    assert its["seconds"] == 1.0, "the first epoch, which traces the step too, does not stand for the others"
+    assert its["seconds"] == 1.0, "the median, not the slow first epoch, which also traces the step"
     assert its["seconds_to_best"] == pytest.approx((4.0 + 3.0) / 2)
     assert its["best_epochs"] == [2, 1]
 
@@ -131,7 +131,7 @@ def test_one_seed_has_no_spread():
     assert (its["accuracy_spread"], its["validation_spread"]) == (None, None)
 
 
-def test_the_metric_ranks_if_there_is_one():
+def test_members_are_ranked_by_cost_rather_than_validation_loss():
     members = [
         {"name": name, "summary": summarise_runs([ran(0.8, loss) | {"cost": cost}], tested=100)}
         for name, loss, cost in (("a", 0.3, -0.7), ("b", 0.4, -0.8))
@@ -139,7 +139,7 @@ def test_the_metric_ranks_if_there_is_one():
     assert [member["name"] for member in sorted(members, key=cost_of)] == ["b", "a"]
 
 
-def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_last():
+def test_ranking_ignores_test_accuracy_and_puts_failed_members_last():
     lucky, steady = (
         {"name": name, "summary": summarise_runs([run], 100)}
         for name, run in (("lucky", ran(0.95, 0.6)), ("steady", ran(0.85, 0.3)))
@@ -148,27 +148,27 @@ def test_the_validation_loss_ranks_whatever_the_test_says_and_who_failed_comes_l
     assert [its["name"] for its in sorted([failed, lucky, steady], key=cost_of)] == ["steady", "lucky", "failed"]
 
 
-def test_a_member_is_tested_by_the_seed_that_validation_prefers():
+def test_the_earliest_run_with_the_lowest_cost_is_chosen():
     assert chosen_run({"runs": [ran(0.9, 0.5), ran(0.7, 0.2), ran(0.8, 0.2)]}) == 1
 
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
-def test_holm_gives_what_his_procedure_gives_by_hand():
+def test_holm_adjustment_matches_a_hand_calculation():
     # In rising order 0.005 * 4, 0.01 * 3, then 0.03 * 2, and 0.04 * 1, which is below the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 @given(P_VALUES)
-def test_holm_never_helps_and_never_exceeds_bonferroni(p_values):
+def test_holm_never_lowers_a_p_value_or_exceeds_bonferroni(p_values):
     adjusted = holm(p_values)
     for before, after in zip(p_values, adjusted, strict=True):
         assert before <= after <= min(1.0, len(p_values) * before)
 
 
 @given(P_VALUES, st.floats(0.001, 0.5))
-def test_what_is_below_alpha_is_what_stepping_down_rejects(p_values, alpha):
+def test_holm_rejects_the_same_as_the_step_down_procedure(p_values, alpha):
     rejected, count = set(), len(p_values)
     for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
         if (count - rank) * p_values[place] > alpha:
@@ -177,7 +177,7 @@ def test_what_is_below_alpha_is_what_stepping_down_rejects(p_values, alpha):
     assert {place for place, p_value in enumerate(holm(p_values)) if p_value <= alpha} == rejected
 
 
-def test_each_pair_is_tested_once_on_the_same_reviews(rng):
+def test_each_pair_is_tested_once_on_the_same_texts(rng):
     labels = rng.integers(0, 2, 400)
     verdicts = {
         name: np.where(rng.random(400) < share, labels, 1 - labels)

@@ -6,14 +6,14 @@ from tasks.evaluation.predictions import Scores, write_scores
 from tasks.texts.encoded import write_words
 
 
-def test_the_stability_index_is_as_by_hand():
+def test_the_stability_index_matches_a_hand_calculation():
     expected = (0.5 - 0.25) * np.log(0.5 / 0.25) + (0.5 - 0.75) * np.log(0.5 / 0.75)
     assert stability_index([1, 3], [50, 50]) == pytest.approx(expected)
     assert stability_index([5, 5], [10, 10]) == 0
     assert np.isfinite(stability_index([10, 0], [0, 10]))
 
 
-def test_a_profile_counts_every_review_once(padded, rng):
+def test_a_profile_counts_every_text_once(padded, rng):
     whole = profile(padded.lengths, [7, 3], rng.random(len(padded.labels)), edges=[10.0, 20.0])
     assert sum(whole["lengths"]) == sum(whole["scores"]) == len(padded.labels)
     assert whole["lengths"][0] == (padded.lengths <= 10).sum()
@@ -22,7 +22,7 @@ def test_a_profile_counts_every_review_once(padded, rng):
     assert twice["lengths"] == [2 * count for count in whole["lengths"]]
 
 
-def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_others_are(padded, tmp_path, rng):
+def test_drift_is_zero_for_reference_texts_and_positive_for_shifted_ones(padded, tmp_path, rng):
     write_words(tmp_path, {"train": {"words": 80, "unknown": 0}, "test": {"words": 80, "unknown": 20}})
     (tmp_path / "scored").mkdir()
     scores = rng.random(len(padded.labels)).astype(np.float32)
@@ -36,7 +36,7 @@ def test_lengths_of_training_and_words_of_the_test_reviews_are_no_drift_and_othe
     assert measure_drift(reference, same | moved)["unknown words"] > 0.5
 
 
-def test_of_many_labels_their_shares_may_drift_too(padded, rng):
+def test_predicted_labels_can_drift_without_score_drift(padded, rng):
     labels = len(padded.labels)
     even, moved = np.full((labels, 3), 0.2), np.full((labels, 3), 0.2)
     even[np.arange(labels), np.arange(labels) % 3] = 0.6

@@ -13,7 +13,7 @@ NAMES = ("negative", "positive")
 
 @pytest.fixture
 def encoded(tmp_path):
-    """Four test reviews: ids 4 and up are words, 2 a word left out, 1 the start."""
+    """Four encoded test texts: id 1 is the start, 2 an omitted word, and 4 and above are words."""
     reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
     write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
     rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
@@ -22,7 +22,7 @@ def encoded(tmp_path):
     return tmp_path
 
 
-def test_the_worst_mistakes_come_first_and_as_text(encoded):
+def test_the_worst_mistakes_come_first_with_their_text(encoded):
     mistakes = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), NAMES, 0.5)
     assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
     assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
@@ -36,7 +36,7 @@ def test_without_a_word_index_a_mistake_has_no_text(encoded):
     assert mistake["text"] is None
 
 
-def test_the_labels_taken_for_each_other_most_often_come_first_with_a_text_of_each_way(encoded):
+def test_the_most_confused_labels_come_first_with_examples(encoded):
     labels = np.array([0, 1, 1, 2], np.int8)
     probabilities = np.array([[0.1, 0.9, 0], [0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0.8, 0.2]], np.float32)
     first, second = most_confused(encoded, Scores(labels, probabilities), ["calm", "glad", "sad"], 0.5)
@@ -53,7 +53,7 @@ def history(*losses: float) -> list[dict]:
     return [{"epoch": place + 1, "loss": 1 / (place + 1), "val_loss": loss} for place, loss in enumerate(losses)]
 
 
-def test_overfitting_is_reported_only_if_there_is_any():
+def test_overfitting_is_reported_only_if_the_validation_loss_rises():
     text = describe_fit(history(0.5, 0.4, 0.6))
     assert text.startswith("The network overfits after epoch 2: by epoch 3 the validation loss rose from 0.400")
     assert "still falling" in describe_fit(history(0.5, 0.4))
@@ -69,7 +69,7 @@ def test_overfitting_is_reported_only_if_there_is_any():
         (0.02, 0.2, r"do not differ significantly \(\+2.00 points.*p = 0.200"),
     ],
 )
-def test_a_comparison_says_who_is_better_and_how_sure_that_is(difference, p_value, expected):
+def test_a_comparison_describes_the_difference_and_its_p_value(difference, p_value, expected):
     compared = {"metric": "accuracy", "difference": difference, "ci95": [difference - 0.01, difference + 0.01]}
     compared |= {"p_value": p_value, "only_first": 1000, "only_second": 20}
     text = describe_comparison(compared)

@@ -22,7 +22,7 @@ from tasks.texts.groups import large_slices
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()
 
 
-def test_a_small_case_is_judged_as_by_hand():
+def test_binary_metrics_match_a_hand_calculation():
     labels = np.array([1, 1, 1, 0, 0])
     judged = measure_scores(Scores(labels, np.array([0.9, 0.8, 0.3, 0.6, 0.1], np.float32)), NAMES, SETTINGS)
     assert judged["accuracy"] == pytest.approx(3 / 5)
@@ -36,18 +36,18 @@ def test_a_small_case_is_judged_as_by_hand():
     assert judged["ci95"][0] <= judged["accuracy"] <= judged["ci95"][1]
 
 
-def test_a_network_that_says_no_to_all_is_judged_too():
+def test_precision_recall_and_f1_are_zero_without_positive_predictions():
     judged = measure_scores(Scores(np.array([0, 1]), np.array([0.1, 0.2])), NAMES, SETTINGS)
     assert (judged["precision"], judged["recall"], judged["f1"]) == (0, 0, 0)
 
 
-def test_the_threshold_moves_the_verdicts():
+def test_accuracy_uses_the_threshold_of_the_settings():
     scores = Scores(np.array([0, 1]), np.array([0.4, 0.45]))
     assert measure_scores(scores, NAMES, SETTINGS)["accuracy"] == 0.5
     assert measure_scores(scores, NAMES, MetricsSettings(threshold=0.42))["accuracy"] == 1
 
 
-def test_three_labels_are_judged_as_by_hand():
+def test_multiclass_metrics_match_a_hand_calculation():
     labels = np.array([0, 0, 1, 2])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], np.float32)
     judged = measure_scores(Scores(labels, probabilities), ("calm", "glad", "sad"), MetricsSettings(calibration_bins=2))
@@ -59,9 +59,9 @@ def test_three_labels_are_judged_as_by_hand():
     assert judged["log_loss"] == pytest.approx(-np.log([0.8, 0.3, 0.7, 0.7]).mean(), abs=1e-6)
     sums = [0.04 + 0.01 + 0.01, 0.49 + 0.36 + 0.01, 0.04 + 0.09 + 0.01, 0.01 + 0.04 + 0.09]
     assert judged["brier"] == pytest.approx(np.mean(sums), abs=1e-6)
-    # The second label's review ranks first of four; the first label's second and the third's first.
+    # The texts of each label have the highest probabilities of that label.
     assert judged["roc_auc"] == pytest.approx(1)
-    # All four are called with more than a half: 3 of 4 are right, at 0.7 on average.
+    # All four predictions have a probability above one half: 3 of 4 are right, at 0.7 on average.
     assert judged["ece"] == pytest.approx(0.75 - (0.8 + 0.6 + 0.7 + 0.7) / 4, abs=1e-6)
     assert [its["support"] for its in judged["by_label"]] == [2, 1, 1]
     assert judged["by_label"][1] == {
@@ -73,38 +73,38 @@ def test_three_labels_are_judged_as_by_hand():
     }
 
 
-def test_calibration_error_is_the_weighted_gap_of_each_bin():
+def test_calibration_error_is_the_weighted_mean_gap_of_the_bins():
     labels = np.array([1, 0, 1, 1])
     probabilities = np.array([0.2, 0.2, 0.9, 1.0])
     assert calibration_error(labels, probabilities, 2) == pytest.approx((0.5 * abs(0.5 - 0.2)) + 0.5 * 0.05)
     assert calibration_error(labels, labels.astype(float), 10) == 0
 
 
-def test_the_interval_is_the_textbooks():
+def test_the_wilson_interval_matches_published_values():
     # Newcombe (1998), table I: 81 of 263, and 0 of 20.
     assert wilson_interval(81, 263) == pytest.approx([0.2553, 0.3662], abs=5e-5)
     assert wilson_interval(0, 20) == pytest.approx([0, 0.1611], abs=5e-5)
 
 
-def test_five_right_of_five_is_no_certainty():
+def test_the_interval_of_five_correct_out_of_five_is_wide():
     assert wilson_interval(5, 5) == pytest.approx([0.5655, 1.0], abs=5e-5)
 
 
 @given(st.integers(1, 30_000).flatmap(lambda reviews: st.tuples(st.sampled_from((0, reviews)), st.just(reviews))))
-def test_the_interval_is_around_the_accuracy_where_all_answers_are_right_or_none(counts):
+def test_the_interval_contains_an_accuracy_of_zero_or_one(counts):
     right, reviews = counts
     low, high = wilson_interval(right, reviews)
     assert 0 <= low <= right / reviews <= high <= 1
 
 
-def test_the_interval_narrows_with_more_reviews():
+def test_the_interval_narrows_with_more_texts():
     few, many = (np.diff(wilson_interval(round(0.8 * n), n))[0] for n in (100, 10_000))
     assert many < few / 5
     # The normal approximation: 2 * 1.96 * sqrt(0.8 * 0.2 / 10,000) = 0.0157
     assert many == pytest.approx(0.0157, rel=0.01)
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
+def test_the_interval_has_about_95_percent_coverage(rng):
     for share in (0.5, 0.85, 0.98):
         right = rng.binomial(200, share, 2000)
         bounds = np.array([wilson_interval(int(count), 200) for count in right])
@@ -112,7 +112,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
         assert 0.92 <= covered <= 0.98, share
 
 
-def test_every_review_counts_in_one_range_of_lengths(rng):
+def test_accuracy_by_length_counts_every_text_once(rng):
     lengths = rng.integers(0, 257, 500)
     rows = accuracy_by_length(Scores(rng.integers(0, 2, 500), rng.random(500)), lengths, 0.5)
     assert sum(row["reviews"] for row in rows) == 500
@@ -121,13 +121,13 @@ def test_every_review_counts_in_one_range_of_lengths(rng):
     assert all(row["ci95"][0] < row["accuracy"] < row["ci95"][1] for row in rows)
 
 
-def test_two_classifiers_are_compared_by_the_reviews_that_one_alone_got_right():
+def test_classifiers_are_compared_on_texts_that_only_one_gets_right():
     labels = np.array([1, 1, 1, 1, 0, 0])
     first, second = np.array([1, 1, 1, 1, 0, 1]), np.array([1, 0, 0, 0, 0, 0])
     compared = compare(labels, first, second)
     assert (compared["only_first"], compared["only_second"]) == (3, 1)
     assert compared["difference"] == pytest.approx(2 / 6)
-    # Of 4 disputed reviews 3 or more, or 1 or fewer, go to one side: (4 + 1 + 4 + 1) / 16 of all ways.
+    # Of 4 disputed texts 3 or more, or 1 or fewer, favour one classifier: (4 + 1 + 4 + 1) / 16 of all outcomes.
     assert compared["p_value"] == pytest.approx(10 / 16)
     assert compare(labels, second, first)["p_value"] == compared["p_value"]
     alike = compare(labels, first, first)
@@ -135,7 +135,7 @@ def test_two_classifiers_are_compared_by_the_reviews_that_one_alone_got_right():
     assert alike["ci95"][0] == -alike["ci95"][1] < 0
 
 
-def test_with_many_reviews_the_exact_test_agrees_with_mcnemars_chi_squared(rng):
+def test_the_exact_test_agrees_with_mcnemars_chi_squared_on_many_texts(rng):
     labels = rng.integers(0, 2, 20_000)
     first = np.where(rng.random(20_000) < 0.86, labels, 1 - labels)
     second = np.where(rng.random(20_000) < 0.85, labels, 1 - labels)
@@ -145,7 +145,7 @@ def test_with_many_reviews_the_exact_test_agrees_with_mcnemars_chi_squared(rng):
     assert compared["p_value"] == pytest.approx(chi2.sf(statistic, 1), rel=0.02)
 
 
-def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last():
+def test_slices_are_sorted_worst_first_with_rare_ones_grouped_last():
     films = pa.array(["a", "b", "a", "b", "a", "c", "b", "d", ""])
     right = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], bool)
     labels = np.zeros(9, np.int8)
@@ -159,7 +159,7 @@ def test_slices_are_judged_apart_the_worst_first_and_the_rare_ones_together_last
     assert sum(row["reviews"] for row in alone) == 9
 
 
-def test_the_error_of_answered_texts_is_below_the_limit_as_often_as_it_says(rng):
+def test_the_error_of_answered_texts_rarely_exceeds_the_limit(rng):
     def draw(count: int) -> Scores:
         probabilities = rng.beta(0.3, 0.3, count)
         return Scores((rng.random(count) < probabilities).astype(np.int8), probabilities.astype(np.float32))
@@ -171,7 +171,7 @@ def test_the_error_of_answered_texts_is_below_the_limit_as_often_as_it_says(rng)
     assert np.mean([each["unanswered"] for each in found]) < 0.6  # with the true probabilities it would be 0.42
 
 
-def test_no_text_is_answered_where_too_few_show_that_the_limit_holds():
+def test_no_text_is_answered_if_too_few_texts_support_the_limit():
     few = Scores(np.array([0, 1] * 20), np.array([0.1, 0.9] * 20, np.float32))
     assert find_confidence_threshold(few, 0.5, 0.02) == 1
     assert measure_answers(few, 0.5, 1.0) == {"confidence_threshold": 1.0, "unanswered": 1.0, "error": None}

@@ -51,7 +51,7 @@ def card_of(folder, labels=("negative", "positive"), licence=None, name="imdb", 
     return yaml.safe_load(metadata), text
 
 
-def test_hubs_find_the_task_the_data_and_the_metrics(tmp_path):
+def test_the_card_has_the_metadata_and_sections_that_hubs_expect(tmp_path):
     metadata, text = card_of(tmp_path, language="en", licence="MIT")
     assert (metadata["language"], metadata["license"], metadata["datasets"]) == ("en", "mit", ["imdb"])
     assert (metadata["pipeline_tag"], metadata["library_name"]) == ("text-classification", "keras")
@@ -81,7 +81,7 @@ def test_hubs_find_the_task_the_data_and_the_metrics(tmp_path):
         ("LicenseRef: x", "other", "licenseref-x", "LicenseRef: x"),
     ],
 )
-def test_a_licence_is_an_id_that_hubs_know_or_named_as_another(tmp_path, licence, known, name, words):
+def test_a_licence_becomes_a_known_id_or_other_with_a_name(tmp_path, licence, known, name, words):
     metadata, text = card_of(tmp_path, licence=licence)
     assert (metadata["license"], metadata.get("license_name")) == (known, name)
     assert text.endswith(f"## Licence\n\n{words}\n")
@@ -89,7 +89,7 @@ def test_a_licence_is_an_id_that_hubs_know_or_named_as_another(tmp_path, licence
 
 @settings(max_examples=25)
 @given(labels=st.lists(NAMES, min_size=2, max_size=4, unique=True), name=NAMES, slices=st.lists(NAMES, max_size=3))
-def test_any_name_of_labels_data_and_slices_leaves_the_card_readable(tmp_path_factory, labels, name, slices):
+def test_the_card_stays_valid_with_any_label_dataset_and_slice_names(tmp_path_factory, labels, name, slices):
     metadata, text = card_of(tmp_path_factory.mktemp("card"), labels, name=name, slices=slices)
     assert metadata["language"] == "und"
     assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == name
@@ -99,7 +99,7 @@ def test_any_name_of_labels_data_and_slices_leaves_the_card_readable(tmp_path_fa
     assert "<" not in re.sub(r"\\.", "", text)
 
 
-def test_the_card_of_a_model_with_many_labels_shows_the_worst(tmp_path):
+def test_the_card_lists_only_the_ten_worst_labels_and_slices(tmp_path):
     _, text = card_of(tmp_path, labels=[f"label {number}" for number in range(77)], slices=[f"s{n}" for n in range(12)])
     assert "one of 77 labels: label 0, label 1," in text
     assert "label 29, …." in text
@@ -126,5 +126,5 @@ def test_calibration_and_unanswered_texts_are_described(tmp_path):
         ([], {}),
     ],
 )
-def test_scripts_are_counted_by_each_words_first_letter(words, scripts):
+def test_scripts_are_counted_by_the_first_letter_of_each_word(words, scripts):
     assert script_shares(words) == pytest.approx(scripts)

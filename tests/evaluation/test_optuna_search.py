@@ -35,7 +35,7 @@ class Trainings:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    """A database that Optuna has made, with another study in it: to make one takes a second."""
+    """A database created by Optuna, with another study in it; creating one takes a second, so the tests copy it."""
     file = tmp_path_factory.mktemp("a folder") / "studies.db"
     open_study(file, "another search", 7)
     return file
@@ -46,7 +46,7 @@ def trainings(tmp_path, empty) -> Trainings:
     return Trainings(shutil.copy(empty, tmp_path / "studies.db"))
 
 
-def test_hopeless_trials_are_stopped_before_their_last_epoch_and_the_best_is_not(trainings):
+def test_poor_trials_are_pruned_early_and_the_best_one_completes(trainings):
     trials = trainings.search(9)
     stopped = [trial for trial in trials if trial["state"] == "pruned"]
     assert [trial["number"] for trial in trials] == list(range(9))
@@ -58,7 +58,7 @@ def test_hopeless_trials_are_stopped_before_their_last_epoch_and_the_best_is_not
     assert len(best["losses"]) == EPOCHS
 
 
-def test_a_search_goes_on_where_it_ended_and_draws_no_trial_again(trainings):
+def test_a_search_continues_without_repeating_trials(trainings):
     first = trainings.search(3)
     trained = trainings.epochs
     assert trainings.search(3) == first
@@ -68,7 +68,7 @@ def test_a_search_goes_on_where_it_ended_and_draws_no_trial_again(trainings):
     assert len({tuple(point.items()) for point in trainings.points}) == 5
 
 
-def test_a_trial_that_was_killed_is_run_again_and_counts_once(trainings):
+def test_an_interrupted_trial_is_rerun_and_counted_once(trainings):
     def killed(_trial, point):
         trainings.points.append(dict(point))
         yield 0.5
@@ -81,7 +81,7 @@ def test_a_trial_that_was_killed_is_run_again_and_counts_once(trainings):
     assert trials[0]["point"] == trainings.points[0]
 
 
-def test_a_trial_that_fails_is_noted_and_the_others_go_on(trainings):
+def test_a_failed_trial_is_recorded_and_the_search_continues(trainings):
     def failing(trial, point):
         if trial == "trial 1":
             raise TrainingError("the loss is not a number")
@@ -98,7 +98,7 @@ def test_a_trial_that_fails_is_noted_and_the_others_go_on(trainings):
     [StoreError("disk full"), MemoryError(), ConnectionError("no server"), SourceUnreachable("gone"), RuntimeError()],
     ids=lambda error: type(error).__name__,
 )
-def test_a_trial_that_fails_for_another_reason_than_its_settings_is_run_again(trainings, error):
+def test_a_trial_is_rerun_if_its_settings_did_not_cause_the_failure(trainings, error):
     def failing(trial, point):
         yield from trainings.losses(trial, point)
         if trial == "trial 1":
@@ -111,14 +111,14 @@ def test_a_trial_that_fails_for_another_reason_than_its_settings_is_run_again(tr
     assert trials[1]["point"] == trainings.points[1] == trainings.points[2]
 
 
-def test_several_searches_may_open_a_new_database_at_the_same_time(tmp_path):
+def test_concurrent_searches_can_create_the_same_database(tmp_path):
     file = tmp_path / "studies" / "studies.db"
     with ThreadPoolExecutor(6) as pool:
         opened = [pool.submit(open_study, file, f"search {number}", number) for number in range(6)]
     assert sorted(its.result().study_name for its in opened) == [f"search {number}" for number in range(6)]
 
 
-def test_the_same_seed_proposes_the_same(trainings, tmp_path, empty):
+def test_the_same_seed_proposes_the_same_trials(trainings, tmp_path, empty):
     other = Trainings(shutil.copy(empty, tmp_path / "other.db"))
     assert trainings.search(3) == other.search(3)
 
@@ -136,12 +136,12 @@ def test_the_same_seed_proposes_the_same(trainings, tmp_path, empty):
         ("data.max-reviews=100,200", "compared on the same ones"),
     ],
 )
-def test_a_grid_that_cannot_be_read_is_refused_with_the_reason(grid, said):
+def test_an_invalid_grid_is_refused_with_the_reason(grid, said):
     with pytest.raises(InputError, match=said):
         read_grid(grid)
 
 
-def test_a_search_has_ranges_and_values_and_searches_orders_of_magnitude_by_their_logarithm():
+def test_a_search_space_has_ranges_log_ranges_and_choices():
     space = "model.units=16..128 model.dropout=0..0.5 training.learning-rate=1e-4..1e-2 model.cell=gru,lstm"
     assert read_search(space) == {
         "model.units": IntDistribution(16, 128),
@@ -151,7 +151,7 @@ def test_a_search_has_ranges_and_values_and_searches_orders_of_magnitude_by_thei
     }
 
 
-def test_the_search_by_default_can_be_read():
+def test_the_default_search_space_is_valid():
     assert set(read_search(CompareSettings().search)) >= {"model.units", "training.learning_rate"}
 
 
@@ -167,6 +167,6 @@ def test_the_search_by_default_can_be_read():
         ("data.validation_split=0.1..0.3", "compared on the same ones"),
     ],
 )
-def test_a_search_that_cannot_be_made_is_refused_with_the_reason(search, said):
+def test_an_invalid_search_space_is_refused_with_the_reason(search, said):
     with pytest.raises(InputError, match=said):
         read_search(search)

@@ -29,13 +29,13 @@ def test_learning_curves_show_every_epoch_and_mark_the_best():
     assert legend(accuracy) == ["training", "validation", "best epoch (2)"]
 
 
-def test_the_areas_of_a_perfect_ranking_are_one_and_of_a_reversed_one_nothing():
+def test_a_perfect_ranking_has_area_one_and_a_reversed_one_zero():
     roc, pr = draw_rankings([("network", LABELS, SCORES), ("baseline", LABELS, 1 - SCORES)]).axes
     assert legend(roc) == ["chance", "network, area 1.000", "baseline, area 0.000"]
     assert "network, average precision 1.000" in legend(pr)
 
 
-def test_verdicts_show_each_count_and_the_share_of_positive_reviews():
+def test_verdict_plots_show_each_count_and_the_share_of_positive_texts():
     matrix, reliability = draw_verdicts([[1200, 3], [4, 5]], NAMES, Scores(LABELS, SCORES), 0.5, bins=2).axes
     assert [text.get_text() for text in matrix.texts] == ["1,200", "3", "4", "5"]
     given, share = reliability.lines[1].get_data()
@@ -43,7 +43,7 @@ def test_verdicts_show_each_count_and_the_share_of_positive_reviews():
     assert list(share) == [0, 1]
 
 
-def test_scores_show_every_review_once_and_accuracy_by_length():
+def test_score_plots_show_every_text_once_and_accuracy_by_length():
     by_length = [{"from": 1, "to": 64, "reviews": 100, "accuracy": 0.8, "ci95": [0.71, 0.87]}]
     spread, lengths = draw_scores(Scores(LABELS, SCORES), NAMES, 0.5, by_length).axes
     assert sum(patch.get_height() for patch in spread.patches) == len(LABELS)
@@ -52,7 +52,7 @@ def test_scores_show_every_review_once_and_accuracy_by_length():
     assert np.allclose(bar[:, 1], [0.71, 0.87])
 
 
-def test_of_many_labels_the_frequent_ones_are_shown_and_the_rest_gathered():
+def test_frequent_labels_are_shown_and_rare_ones_are_grouped():
     counts = np.diag(np.arange(1, 26)) + 1
     shown, names = gather_rare(counts, [f"label {number}" for number in range(25)])
     assert names == [*(f"label {number}" for number in range(5, 25)), "5 others"]
@@ -61,7 +61,7 @@ def test_of_many_labels_the_frequent_ones_are_shown_and_the_rest_gathered():
     assert shown[-1, -1] == counts[:5, :5].sum()
 
 
-def test_figures_of_three_labels_show_each_label_and_what_came_true(rng):
+def test_plots_of_three_labels_show_each_label_and_every_text(rng):
     labels = rng.integers(0, 3, 60)
     probabilities = rng.dirichlet([1, 1, 1], 60).astype(np.float32)
     scores, names = Scores(labels, probabilities), ["calm", "glad", "sad"]
@@ -76,7 +76,7 @@ def test_figures_of_three_labels_show_each_label_and_what_came_true(rng):
     assert sum(patch.get_height() for patch in spread.patches) == 60
 
 
-def test_costs_decide_what_came_true():
+def test_costs_determine_the_predicted_labels_in_plots():
     scores = Scores(np.array([1, 1]), np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]], np.float32))
     shown, is_right, _kinds = by_outcome(scores, ["a", "b", "c"], np.array([[0, 9, 9], [1, 0, 1], [1, 1, 0]]))
     assert (shown.tolist(), is_right.tolist()) == (pytest.approx([0.3, 0.8]), [True, True])

@@ -15,7 +15,7 @@ from tasks.evaluation.predictions import (
 )
 
 
-def test_a_score_is_found_by_its_review_in_any_order():
+def test_scores_are_looked_up_by_text_in_any_order():
     known, probabilities = np.array([9, 2, 5], np.uint64), np.array([0.9, 0.2, 0.5])
     assert look_up(np.array([5, 9, 5], np.uint64), known, probabilities).tolist() == [0.5, 0.9, 0.5]
     assert look_up(np.array([5, 10], np.uint64), known, probabilities) is None
@@ -33,7 +33,7 @@ def overconfident(rng, labels: int, count: int = 4000) -> Scores:
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-def test_the_temperature_is_the_factor_of_overconfident_logits_and_changes_no_label(rng, labels):
+def test_temperature_scaling_recovers_the_factor_and_changes_no_label(rng, labels):
     scores = overconfident(rng, labels)
     temperature = fit_temperature(scores)
     assert temperature == pytest.approx(3, rel=0.1)
@@ -42,13 +42,13 @@ def test_the_temperature_is_the_factor_of_overconfident_logits_and_changes_no_la
     assert divide_logits(calibrated.probabilities, 1 / temperature) == pytest.approx(scores.probabilities, abs=1e-6)
 
 
-def test_few_texts_without_a_mistake_do_not_give_certainty():
+def test_calibration_on_few_correct_texts_does_not_reach_certainty():
     scores = Scores(np.array([0, 1] * 10), np.array([0.2, 0.8] * 10, np.float32))
     assert divide_logits(scores.probabilities, fit_temperature(scores)).max() == pytest.approx(21 / 22, abs=1e-3)
 
 
 @pytest.mark.parametrize("names", [["ham", "spam"], ["ham", "news", "spam"]])
-def test_costs_choose_the_label_with_the_lowest_expected_cost(rng, names):
+def test_the_label_with_the_lowest_expected_cost_is_chosen(rng, names):
     settings = ThresholdSettings(cost=[("spam", "ham", 9)])
     each = rng.dirichlet(np.ones(len(names)), 1000)
     probabilities = each[:, 1] if len(names) == 2 else each
@@ -57,12 +57,12 @@ def test_costs_choose_the_label_with_the_lowest_expected_cost(rng, names):
     assert (decided == len(names) - 1).sum() < (each.argmax(axis=1) == len(names) - 1).sum()
 
 
-def test_labels_that_are_numbers_may_be_given_as_numbers():
+def test_costs_accept_numeric_labels_as_numbers():
     costs = cost_table(ThresholdSettings(cost=[(1, 0, 3)]), ["0", "1"])
     assert costs.tolist() == [[0, 1], [3, 0]]
 
 
-def test_a_cost_of_an_unknown_or_the_right_label_is_refused():
+def test_a_cost_with_an_unknown_or_identical_label_is_refused():
     for predicted in ("junk", "ham"):
         with pytest.raises(InputError, match=f"'{predicted}' instead of 'ham': expected two different labels"):
             decision_rule(ThresholdSettings(cost=[(predicted, "ham", 9)]), ["ham", "spam"])

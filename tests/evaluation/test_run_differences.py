@@ -39,7 +39,7 @@ def downloaded(store: Store, number: int, rows: list[tuple[str, int, str]]) -> R
     st.sets(st.integers(0, 19)),
     st.integers(0, 5),
 )
-def test_every_change_of_the_texts_is_counted(places, removed, relabelled, moved, added):
+def test_added_removed_relabelled_and_moved_texts_are_counted(places, removed, relabelled, moved, added):
     before = [(split, label, f"text {row}") for row, (split, label) in enumerate(places)]
     after = [
         (
@@ -59,7 +59,7 @@ def test_every_change_of_the_texts_is_counted(places, removed, relabelled, moved
     assert all(its["text"] for its in found["examples"])
 
 
-def test_repetitions_of_a_text_are_counted_one_by_one(store):
+def test_each_added_copy_of_a_text_is_counted(store):
     once = [("train", 0, "a"), ("test", 1, "b")]
     found = compare_data(
         downloaded(Store(store), 1, once), downloaded(Store(store), 2, [*once, once[0], once[0]]), Store(store)
@@ -68,7 +68,7 @@ def test_repetitions_of_a_text_are_counted_one_by_one(store):
     assert found["examples"][0] == {"change": "added", "before": None, "after": "train, bad", "text": "a"}
 
 
-def test_pruned_texts_are_named_with_the_remedy(store):
+def test_comparing_runs_with_pruned_texts_fails_with_a_remedy(store):
     first, second = (downloaded(Store(store), row, [("train", row, "a")]) for row in (0, 1))
     (store / "download" / "0").rename(store / "gone")
     with pytest.raises(ModelError, match=r"run0: download/.* is no longer in the store; .*train --like run0"):
@@ -79,7 +79,7 @@ PARTS = {"setting training.epochs": 9, "module tasks.pad": "bb", "library numpy"
 
 
 @pytest.mark.parametrize("changed", PARTS)
-def test_a_changed_setting_module_library_or_commit_is_the_only_difference(changed):
+def test_only_the_changed_setting_module_library_or_commit_is_reported(changed):
     def record(parts: dict) -> RunRecord:
         chosen = RunSettings.model_validate({"training": {"epochs": parts.get("setting training.epochs", 5)}})
         artifact = Recorded(
@@ -95,7 +95,7 @@ def test_a_changed_setting_module_library_or_commit_is_the_only_difference(chang
     assert f"{cause.kind} {cause.name}" == changed
 
 
-def test_runs_need_not_have_the_same_steps():
+def test_steps_that_only_one_run_has_are_not_differences():
     def record(*steps: str) -> RunRecord:
         artifacts = {
             step: Recorded(key=f"{step}/1", files={}, content="0", made_of={f"module tasks.{step}": "aa"})

@@ -12,7 +12,7 @@ from tasks.evaluation.significance import compare_metric
 
 
 def answers(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndarray:
-    """The probabilities of a classifier: (2, n) scores that lean towards the true label."""
+    """Return the probabilities of a classifier, which lean towards the true labels: (n,) float32."""
     logits = skill * (2 * labels - 1) + rng.normal(size=len(labels))
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
@@ -23,7 +23,7 @@ def few_rounds(monkeypatch):
 
 
 @pytest.mark.parametrize("metric", get_args(Metric))
-def test_each_metric_is_scikit_learns(metric, rng):
+def test_each_metric_matches_scikit_learn(metric, rng):
     judge = {
         "f1_macro": lambda labels, verdicts: metrics.f1_score(labels, verdicts, average="macro"),
         "mcc": metrics.matthews_corrcoef,
@@ -49,7 +49,7 @@ def test_each_metric_is_scikit_learns(metric, rng):
         assert measure(metric, these, verdicts, probabilities) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_classifier_that_never_says_a_label_has_an_f1_of_zero_for_it():
+def test_f1_and_mcc_are_zero_without_positive_predictions():
     labels, verdicts = np.array([0, 0, 1]), np.array([0, 0, 0])
     assert measure("f1", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
     assert measure("mcc", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
@@ -63,13 +63,13 @@ def compare_two(metric, labels, first, second, **options):
 
 
 @pytest.mark.parametrize("metric", ["f1_macro", "log_loss", "roc_auc", "mcc"])
-def test_a_better_classifier_is_found_and_the_same_one_is_not(metric, rng, few_rounds):
+def test_a_better_classifier_is_significant_and_an_identical_one_is_not(metric, rng, few_rounds):
     labels = rng.integers(0, 2, 400)
     good, weak = answers(rng, labels, 1.5), answers(rng, labels, 0.3)
     found = compare_two(metric, labels, good, weak)
     low, high = found["ci95"]
     assert 0 < low < found["difference"] < high
-    assert 0 < found["p_value"] < 1e-6, "few swaps do not limit it"
+    assert 0 < found["p_value"] < 1e-6, "the number of swaps does not limit the p-value"
     assert compare_two(metric, labels, weak, good, one_sided=True)["p_value"] == 1
     alike = compare_two(metric, labels, good, good)
     assert (alike["difference"], alike["p_value"], alike["ci95"]) == (0, 1, [0, 0])
@@ -77,7 +77,7 @@ def test_a_better_classifier_is_found_and_the_same_one_is_not(metric, rng, few_r
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
-def test_a_ranking_is_compared_whatever_the_level_of_the_probabilities(metric, rng, few_rounds):
+def test_ranking_metrics_ignore_the_level_of_the_probabilities(metric, rng, few_rounds):
     labels = rng.integers(0, 2, 600)
     weak = answers(rng, labels, 0.6)
     logits = np.log(weak / (1 - weak)) + 0.5 * (2 * labels - 1)
@@ -87,7 +87,7 @@ def test_a_ranking_is_compared_whatever_the_level_of_the_probabilities(metric, r
     assert max(its["p_value"] for its in found) < 0.001
 
 
-def test_equal_classifiers_are_called_different_as_often_as_alpha_says(rng, monkeypatch):
+def test_the_false_positive_rate_of_equal_classifiers_is_about_alpha(rng, monkeypatch):
     monkeypatch.setattr(significance, "ROUNDS", 59)
     p_values = []
     for _ in range(150):

@@ -35,8 +35,8 @@ class Driver:
     def __init__(self, imdb: Path, scratch: Path, server: str | None = None, shared: str | None = None) -> None:
         """Read the data in `imdb`, keep logs in `scratch`, and use the Prefect server at `server` if given.
 
-        If `shared` is the address of a shared store, the stores of the runs are local copies of it. FAULT_FLAGS has the
-        flags of other runs, on other data.
+        If `shared` is the address of a shared store, the stores of the runs are local copies of it. FAULT_FLAGS
+        replaces the flags of the runs, for example to use other data.
         """
         self.scratch, self.shared = scratch, shared
         source = ["--data.source", str(imdb / "imdb.npz"), "--data.sha256", hash_file(imdb / "imdb.npz")]

@@ -32,7 +32,7 @@ def damage(path: Path, dice: random.Random) -> str:
     return f"{kind} {path}"
 
 
-def test_damaged_files_are_named_and_rebuilt(driver, undisturbed, tmp_path, capsys):
+def test_damaged_files_are_reported_and_rebuilt(driver, undisturbed, tmp_path, capsys):
     seed = time.time_ns() % 10**6
     dice, store = random.Random(seed), tmp_path / "store"
     shutil.copytree(undisturbed[1], store, symlinks=True)

@@ -36,7 +36,7 @@ def small_disk(path, size: str):
 
 
 @pytest.mark.parametrize("size", ["60k", "150k", "400k"])
-def test_a_full_disk_is_named_and_leaves_only_complete_files(driver, undisturbed, tmp_path, size):
+def test_a_full_disk_is_reported_and_leaves_only_complete_files(driver, undisturbed, tmp_path, size):
     with small_disk(tmp_path / "disk", size) as disk:
         printed = run_that_fails(driver, disk / "store")
         last = printed.strip().splitlines()[-1]
@@ -49,7 +49,7 @@ def test_a_full_disk_is_named_and_leaves_only_complete_files(driver, undisturbed
         assert contents(driver.finish(disk / "store")) == contents(undisturbed[0])
 
 
-def test_a_file_above_the_size_limit_is_named(driver, undisturbed, tmp_path):
+def test_a_file_above_the_size_limit_is_reported(driver, undisturbed, tmp_path):
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (40_000, 40_000))
     last = run_that_fails(driver, tmp_path / "store", preexec_fn=limit).strip().splitlines()[-1]
     assert str(tmp_path / "store") in last
@@ -58,7 +58,7 @@ def test_a_file_above_the_size_limit_is_named(driver, undisturbed, tmp_path):
     assert contents(driver.finish(tmp_path / "store")) == contents(undisturbed[0])
 
 
-def test_a_read_only_store_is_named(driver, undisturbed, tmp_path):
+def test_a_read_only_store_is_reported(driver, undisturbed, tmp_path):
     with small_disk(tmp_path / "disk", "50m") as disk:
         shutil.copytree(undisturbed[1], disk / "store", symlinks=True)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -71,7 +71,7 @@ def test_a_read_only_store_is_named(driver, undisturbed, tmp_path):
         assert contents(driver.finish(disk / "store")) == contents(undisturbed[0])
 
 
-def test_a_store_that_is_a_file_is_named(driver, tmp_path):
+def test_a_store_that_is_a_file_is_reported(driver, tmp_path):
     (tmp_path / "store").write_text("I am a file")
     printed = run_that_fails(driver, tmp_path / "store")
     assert printed == (

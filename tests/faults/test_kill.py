@@ -25,7 +25,7 @@ pytestmark = pytest.mark.faults
 def test_a_run_killed_at_any_moment_produces_the_same_bytes(driver, undisturbed, tmp_path, capsys):
     """FAULT_KILLS and FAULT_SECONDS limit the number of kills and the time; FAULT_SEED sets the seed.
 
-    FAULT_FLAGS has the flags of other runs than the case study on small reviews.
+    FAULT_FLAGS replaces the flags of the runs, which are the case study on small generated texts.
     """
     most, seconds = int(os.environ.get("FAULT_KILLS", 15)), float(os.environ.get("FAULT_SECONDS", 150))
     seed = int(os.environ.get("FAULT_SEED", time.time_ns() % 10**6))

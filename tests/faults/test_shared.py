@@ -64,9 +64,7 @@ def test_two_concurrent_machines_build_each_artifact_once(sharing, undisturbed, 
     assert sorted(step for metrics in both for step in executed(metrics) if step in once) == sorted(once)
 
 
-def test_a_run_survives_slow_and_failing_requests_and_an_upload_that_is_cut_off(
-    sharing, undisturbed, tmp_path, object_store
-):
+def test_a_run_survives_slow_and_failing_requests_and_cut_off_uploads(sharing, undisturbed, tmp_path, object_store):
     object_store.slow, object_store.every, object_store.cuts = 0.02, 10, r"epoch-00002|train/.*artifact\.json"
     assert contents(sharing.finish(tmp_path / "here")) == contents(undisturbed[0])
 

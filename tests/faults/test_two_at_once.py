@@ -36,7 +36,7 @@ def test_two_equal_runs_execute_each_step_once(imdb, tmp_path, undisturbed):
     assert contents(metrics[0]) == contents(metrics[1]) == contents(undisturbed[0])
 
 
-def test_two_different_runs_do_not_disturb_each_other(driver, tmp_path, undisturbed):
+def test_two_different_runs_do_not_affect_each_other(driver, tmp_path, undisturbed):
     store = tmp_path / "store"
     metrics = run_both(driver, store, [], ["--model.cell", "gru"])
     shared = {"download", "encode", "pad"}
@@ -45,7 +45,7 @@ def test_two_different_runs_do_not_disturb_each_other(driver, tmp_path, undistur
     assert contents(metrics[0])["train"] != contents(metrics[1])["train"]
 
 
-def test_a_lock_whose_holder_was_killed_is_free(tmp_path):
+def test_the_lock_of_a_killed_process_is_released(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from tasks.store.store import Store;"
         "lock = Store(Path(sys.argv[1])).locked('pad/abc'); lock.__enter__(); print('held', flush=True); time.sleep(60)"

@@ -1,4 +1,4 @@
-"""Settings from outside that would change a training, which no cache key contains."""
+"""Environment settings that would change the results of a training, but that no cache key contains."""
 
 import json
 import os
@@ -41,9 +41,7 @@ def artifacts_of(store: Path) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_run_under_any_setting_from_outside_leaves_what_one_without_it_may_take_from_the_cache(
-    tmp_path, imdb, first_run, prefect_server
-):
+def test_environment_settings_do_not_change_the_artifacts_of_a_run(tmp_path, imdb, first_run, prefect_server):
     assert {*FIXED, *REMOVED} <= set(HOSTILE)
     assert all(any(name.startswith(prefix) for name in HOSTILE) for prefix in REMOVED_PREFIXES)
     (tmp_path / "keras").mkdir()
@@ -80,7 +78,7 @@ def test_another_dtype_policy_is_refused():
     start_tensorflow()
 
 
-def test_tf32_is_off():
+def test_tf32_is_disabled():
     import tensorflow as tf
 
     from tasks.network.tensorflow_setup import arithmetic, start_tensorflow
@@ -90,7 +88,7 @@ def test_tf32_is_off():
     assert arithmetic() == {"tf32": False, "op_determinism": False}
 
 
-def test_this_machine_has_a_device():
+def test_the_training_device_is_the_first_cpu_or_gpu():
     from tasks.network.tensorflow_setup import start_tensorflow, training_device
 
     start_tensorflow()

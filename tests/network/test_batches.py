@@ -6,7 +6,7 @@ from tests.support.small_reviews import make_padded
 TEXTS = make_padded(120, maxlen=100, seed=3)
 
 
-def test_a_batch_has_one_length_and_its_own_labels():
+def test_each_batch_has_one_length_and_matching_labels():
     labels = {tuple(row[row > 0]): label for row, label in zip(TEXTS.tokens, TEXTS.labels, strict=True)}
     seen = 0
     for tokens, batch_labels in bucketed_dataset([TEXTS], 16, bucketing=True, rng=np.random.default_rng(1)):
@@ -18,7 +18,7 @@ def test_a_batch_has_one_length_and_its_own_labels():
     assert {tokens.shape[1] for tokens, _ in bucketed_dataset([TEXTS], 16, bucketing=False)} == {100}
 
 
-def test_each_epoch_has_its_own_order_of_parts():
+def test_the_seed_determines_the_order_of_the_texts():
     parts = [make_padded(20, maxlen=32, seed=seed) for seed in range(4)]
     orders = [
         np.concatenate([tokens.numpy()[:, -1] for tokens, _ in bucketed_dataset(parts, 8, bucketing=True, rng=rng)])
@@ -29,7 +29,7 @@ def test_each_epoch_has_its_own_order_of_parts():
     assert sorted(orders[0]) == sorted(orders[2])
 
 
-def test_few_texts_are_read_several_times_in_another_order_each():
+def test_each_pass_reads_all_texts_in_another_order():
     rng = np.random.default_rng(1)
     dataset = bucketed_dataset([TEXTS], 16, bucketing=True, rng=rng, passes=3)
     tokens = [tuple(row[row > 0]) for batch, _ in dataset for row in batch.numpy()]

@@ -23,7 +23,7 @@ KEY = "package/abc"
 
 @pytest.fixture
 def run_folder(store, tmp_path) -> Path:
-    """A run folder of 100 days ago, and the model that it names in the store."""
+    """A run folder from 100 days ago, whose bundle is in the store."""
 
     def fill(folder: Path) -> dict:
         save_model(make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 10), folder / MODEL)
@@ -49,14 +49,14 @@ def load(run: Path) -> Classifier:
     return load_version(find_version(str(run), "imdb-classifier", None), None, open_keras)
 
 
-def test_a_model_that_is_served_from_a_run_folder_is_marked_as_used(run_folder, store):
+def test_a_bundle_loaded_from_a_run_folder_is_not_pruned(run_folder, store):
     assert load(run_folder).predict(pa.array(["good"])).shape == (1,)
     pruned = prune(store, days=30)
     assert (pruned.artifacts, pruned.removed) == ([], [])
     assert load(run_folder).name == "run 20200101T000000Z-lucky-cat"
 
 
-def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_folder, store):
+def test_an_unused_bundle_is_pruned_with_its_run(run_folder, store):
     assert [entry["key"] for entry in prune(store, days=30).artifacts] == [KEY]
     (store / "runs" / run_folder.name).mkdir(exist_ok=True)
     with pytest.raises(ModelError, match=r"is not a run folder"):
@@ -64,7 +64,7 @@ def test_a_model_that_nobody_serves_is_pruned_and_its_run_says_what_to_do(run_fo
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", MODEL, "classifier.json"])
-def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, store, name):
+def test_a_bundle_with_a_damaged_file_is_refused_with_the_files_name(run_folder, store, name):
     path = store / KEY / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -72,7 +72,7 @@ def test_a_rotten_file_of_a_model_is_named_and_the_model_not_served(run_folder, 
         load(run_folder)
 
 
-def test_another_model_under_the_same_key_is_not_taken_for_the_runs(run_folder, store):
+def test_a_bundle_whose_hash_differs_from_the_runs_is_refused(run_folder, store):
     metrics = json.loads((run_folder / METRICS).read_text())
     metrics["artifacts"]["package"]["sha256"] = "0" * 64
     (run_folder / METRICS).write_text(json.dumps(metrics))

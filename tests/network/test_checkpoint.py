@@ -22,7 +22,7 @@ def model():
     return make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 20)
 
 
-def test_the_best_epoch_is_the_earliest_of_the_lowest_losses():
+def test_the_best_epoch_is_the_first_with_the_lowest_loss():
     assert best_epoch(epochs(0.5, 0.3, 0.4, 0.3)) == 2
 
 
@@ -40,18 +40,18 @@ def epoch_file(checkpoint: Checkpoint, epoch: int) -> Path:
     return path
 
 
-def test_the_last_two_epochs_and_their_best_are_kept_and_no_others(model, tmp_path):
+def test_a_checkpoint_contains_only_the_last_two_epochs_and_their_best(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     assert checkpoint.read(warn=pytest.fail) is None
     write(checkpoint, model, 0.5, 0.3, 0.4, 0.6, 0.2)
     state = checkpoint.read(warn=pytest.fail)
     assert state.last == state.best == epoch_file(checkpoint, 5).name
     assert [epoch.val_loss for epoch in state.history] == [0.5, 0.3, 0.4, 0.6, 0.2]
-    numbers = [2, 4, 4, 5, 5]  # the second is the best of the first four
+    numbers = [2, 4, 4, 5, 5]  # epoch 2 is the best of the first four
     assert [int(name[6:11]) for name in names(checkpoint)] == numbers
 
 
-def test_a_finished_training_leaves_its_last_state_for_a_longer_one(model, tmp_path):
+def test_a_finished_training_can_be_continued_from_its_last_epoch(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     write(checkpoint, model, 0.5, 0.4, 0.3)
     checkpoint.finish()
@@ -61,7 +61,7 @@ def test_a_finished_training_leaves_its_last_state_for_a_longer_one(model, tmp_p
     assert "finished" not in names(checkpoint)
 
 
-def test_only_the_newest_finished_trainings_stay(model, tmp_path):
+def test_old_finished_trainings_are_removed_unless_in_use(model, tmp_path):
     store, place = Store(tmp_path), tmp_path / "checkpoints" / "train"
     for number in range(6):
         checkpoint = Checkpoint(place / f"c{number}")
@@ -82,7 +82,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["epoch-00003.json", "epoch-00003.*.keras"])
-def test_a_damaged_epoch_is_named_and_the_one_before_is_taken(model, tmp_path, name):
+def test_a_damaged_epoch_is_reported_and_the_previous_one_is_used(model, tmp_path, name):
     checkpoint = Checkpoint(tmp_path / "c")
     write(checkpoint, model, 0.5, 0.4, 0.3)
     (damaged,) = checkpoint.folder.glob(name)
@@ -97,7 +97,7 @@ def test_a_damaged_epoch_is_named_and_the_one_before_is_taken(model, tmp_path, n
     assert said[-1].endswith("training starts from the beginning")
 
 
-def test_a_state_that_is_not_wanted_is_passed_over(model, tmp_path):
+def test_unusable_states_are_skipped(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     write(checkpoint, model, 0.5, 0.4, 0.3)
     state = checkpoint.read(warn=pytest.fail, is_usable=lambda state: len(state.history) <= 2)
@@ -105,7 +105,7 @@ def test_a_state_that_is_not_wanted_is_passed_over(model, tmp_path):
     assert checkpoint.read(warn=pytest.fail, is_usable=lambda state: False) is None
 
 
-def test_a_shorter_training_keeps_the_epochs_of_a_longer_one_that_was_killed(model, tmp_path):
+def test_a_shorter_training_does_not_remove_epochs_of_a_longer_one(model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c")
     losses = (0.9, 0.8, 0.7, 0.6, 0.5)
     write(checkpoint, model, *losses)
@@ -121,8 +121,8 @@ def test_epochs_can_be_cleared(model, tmp_path):
     assert checkpoint.read(warn=pytest.fail) is None
 
 
-def losing_it_at(call: int):
-    """A check that lets `call` - 1 writes through."""
+def lose_lease_at(call: int):
+    """Return a check that raises LeaseLostError from this call on."""
     calls = iter(range(1, 10))
 
     def check():
@@ -133,11 +133,11 @@ def losing_it_at(call: int):
 
 
 @pytest.mark.parametrize(("lost_at", "names"), [(1, 0), (2, 1), (3, 2)])
-def test_who_has_lost_a_training_writes_no_more_and_removes_nothing(model, bucket, tmp_path, lost_at, names):
+def test_a_worker_that_lost_its_lease_stops_writing_and_removes_nothing(model, bucket, tmp_path, lost_at, names):
     checkpoint = Checkpoint(tmp_path / "c", bucket)
     write(checkpoint, model, 0.5)
     before = set(bucket.names(""))
-    checkpoint.check = losing_it_at(lost_at)
+    checkpoint.check = lose_lease_at(lost_at)
     with pytest.raises(LeaseLostError):
         checkpoint.write(model, epochs(0.5, 0.4)[-1], 7)
     after = set(bucket.names(""))
@@ -145,7 +145,7 @@ def test_who_has_lost_a_training_writes_no_more_and_removes_nothing(model, bucke
     assert len(after - before) == names
 
 
-def test_another_machine_goes_on_and_what_is_damaged_here_comes_from_the_bucket(model, bucket, tmp_path):
+def test_another_machine_resumes_from_the_bucket_despite_local_damage(model, bucket, tmp_path):
     write(Checkpoint(tmp_path / "here", bucket), model, 0.5, 0.4, 0.3)
     there = Checkpoint(tmp_path / "there", bucket)
     assert len(there.peek(lambda state: True).history) == 3
@@ -163,9 +163,7 @@ def test_another_machine_goes_on_and_what_is_damaged_here_comes_from_the_bucket(
     }
 
 
-def test_of_the_finished_trainings_in_a_bucket_the_newest_stay_and_an_interrupted_removal_is_done_again(
-    model, bucket, tmp_path, monkeypatch
-):
+def test_an_interrupted_removal_of_old_trainings_in_a_bucket_is_completed(model, bucket, tmp_path, monkeypatch):
     store = SharedStore(tmp_path, bucket)
     for number in range(6):
         with store.held(f"train/{number}") as check:
@@ -173,7 +171,7 @@ def test_of_the_finished_trainings_in_a_bucket_the_newest_stay_and_an_interrupte
             write(checkpoint, model, 0.5)
             if number:
                 checkpoint.finish()
-                shutil.rmtree(checkpoint.folder)  # another machine's
+                shutil.rmtree(checkpoint.folder)  # as if another machine had trained
     remove, removed = Bucket.remove, []
 
     def remove_one(place, name):
@@ -201,7 +199,7 @@ def test_epochs_in_a_bucket_can_be_cleared(model, bucket, tmp_path):
 
 @pytest.mark.usefixtures("object_store")  # SeaweedFS does not accept such names
 @pytest.mark.parametrize("name", ["../../../outside.txt", "/outside.txt", "a\\b"])
-def test_epochs_that_name_files_elsewhere_are_passed_over(bucket, tmp_path, name):
+def test_epochs_that_name_files_outside_the_checkpoint_are_skipped(bucket, tmp_path, name):
     (tmp_path / "outside").write_text("outside")
     state = State.model_construct(history=epochs(0.5), batches=7, last=name, best=name)
     bucket.create("epoch-00001.json", seal(state))

@@ -16,7 +16,7 @@ TOKENS = REVIEWS.tokens.astype(np.int32)
 
 
 def reader_and_network(phrases: int | None, numbers: int = 2) -> tuple[PhraseReader, keras.Model]:
-    """A table of the first phrases of the reviews, random numbers in it, read by NumPy and by the layer."""
+    """Return a NumPy reader and a network for the same table of phrases, which has random numbers."""
     known = distinct_phrases([lists(make_reviews(60, np.random.default_rng(3), 40)[0])], WORDS, 3, repeated=False)
     known = known[:: max(1, len(known) // phrases)][:phrases] if phrases else known
     table = np.random.default_rng(1).normal(size=(len(known) + 1, numbers)).astype(np.float32)
@@ -32,7 +32,7 @@ def reader_and_network(phrases: int | None, numbers: int = 2) -> tuple[PhraseRea
 
 
 @pytest.mark.parametrize("phrases", [1, 2, 3, 4, 5, 8, 9, 100, None])
-def test_the_layer_finds_what_numpy_finds_in_a_table_of_any_size(phrases):
+def test_the_phrase_layer_matches_numpy_for_tables_of_any_size(phrases):
     reader, network = reader_and_network(phrases)
     expected = reader(TOKENS, np.arange(60))
     assert network.output_shape == (None, None, 6)
@@ -42,7 +42,7 @@ def test_the_layer_finds_what_numpy_finds_in_a_table_of_any_size(phrases):
         assert (np.array(network(TOKENS[:, -length:])) == reader(TOKENS[:, -length:], np.arange(60))).all()
 
 
-def test_padding_on_either_side_has_no_numbers_and_changes_none():
+def test_padding_becomes_zeros_and_does_not_change_other_positions():
     _reader, network = reader_and_network(None)
     words = np.array([[row[row > 0][:5] for row in TOKENS if (row > 0).sum() >= 5]][0], np.int32)
     alone = np.array(network(words))
@@ -53,12 +53,12 @@ def test_padding_on_either_side_has_no_numbers_and_changes_none():
         assert not padded[:, before + 5 :].any()
 
 
-def test_several_numbers_per_phrase_are_grouped_by_length():
+def test_the_phrase_layer_matches_numpy_with_six_numbers_per_phrase():
     reader, network = reader_and_network(50, numbers=6)
     assert (np.array(network(TOKENS)) == reader(TOKENS, np.arange(60))).all()
 
 
-def test_the_table_survives_every_export(tmp_path):
+def test_the_phrase_table_survives_every_export(tmp_path):
     reader, network = reader_and_network(None)
     expected = reader(TOKENS, np.arange(60))
     save_model(network, tmp_path / "model.keras")

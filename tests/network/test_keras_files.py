@@ -14,7 +14,7 @@ def test_a_saved_model_is_loaded_with_equal_weights(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.keras"]
 
 
-def test_a_model_that_brings_code_is_refused(tmp_path):
+def test_a_model_that_contains_code_is_refused(tmp_path):
     import keras
 
     inputs = keras.Input((2,))

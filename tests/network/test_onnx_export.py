@@ -26,7 +26,7 @@ def make_network(labels: int = 2, **settings) -> keras.Model:
 
 @pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
-def test_every_cell_scores_as_keras_does_with_every_activation(tmp_path, cell, activation):
+def test_onnx_scores_match_keras_for_every_cell_and_activation(tmp_path, cell, activation):
     is_gate = cell != "simple_rnn" and activation in ("tanh", "sigmoid", "hard_sigmoid", "softsign")
     gates = {"recurrent_activation": activation} if is_gate else {}  # a gate without bounds overflows
     readout = "max_mean" if activation == "elu" else "state"
@@ -39,7 +39,7 @@ def test_every_cell_scores_as_keras_does_with_every_activation(tmp_path, cell, a
 @pytest.mark.parametrize(
     "settings", [{"bidirectional": False, "layers": 2}, {"readout": "mean", "dense_units": 0}, {"labels": 5}]
 )
-def test_every_shape_of_network_scores_as_keras_does(tmp_path, settings):
+def test_onnx_scores_match_keras_for_other_layers_readouts_and_labels(tmp_path, settings):
     network = make_network(**settings)
     labels = [str(label) for label in range(settings.get("labels", 2))]
     write_network(network, labels, tmp_path / "model.onnx")
@@ -81,21 +81,21 @@ def test_a_network_whose_scores_differ_is_not_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_overflows_does_so_in_both(tmp_path):
+def test_an_overflowing_network_scores_the_same_in_onnx_and_keras(tmp_path):
     network = make_network(activation="linear", recurrent_activation="linear")
     network.set_weights([weights * 1e9 for weights in network.get_weights()])
     write_network(network, LABELS, tmp_path / "model.onnx")
     assert measure_gap(network, tmp_path / "model.onnx", 2) == 0
 
 
-def test_an_unknown_layer_is_named():
+def test_the_error_names_an_unsupported_layer():
     tokens = keras.Input((None,), dtype="int32")
     other = keras.layers.LayerNormalization(name="norm")(keras.layers.Embedding(5, 2)(tokens))
     with pytest.raises(ModelError, match=r"the layer norm \(LayerNormalization\) cannot be written as ONNX"):
         network_to_onnx(keras.Model(tokens, other), "probability")
 
 
-def test_an_activation_that_onnx_lacks_is_named():
+def test_the_error_names_an_unsupported_activation():
     tokens = keras.Input((None,), dtype="int32")
     recurrent = keras.layers.GRU(2, activation="selu", name="gru_1")(keras.layers.Embedding(5, 2)(tokens))
     with pytest.raises(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tasks.network.saved_model_export import tokenise_in_graph
 from tasks.texts.tokenising import RULES, tokenise
 
-# All up to the end of the table, and some beyond it, which are treated alike.
+# All characters up to the end of the table, and some of those after it, which are treated alike.
 CHARACTERS = [chr(point) for point in (*range(0xD800), *range(0xE000, 0x40010), *range(0x40010, 0x110000, 997))]
 SCRIPTS = st.one_of(
     st.text(max_size=40),
@@ -32,7 +32,7 @@ def both(request):
     return both
 
 
-def test_every_character_becomes_the_same_words_in_tensorflow_and_in_arrow(both):
+def test_tensorflow_and_arrow_tokenise_every_character_alike(both):
     """Alone, between letters, after a sigma, and under accents out of order; 256 characters per text."""
     contexts = " {0} A{0}B \u03a3{0} {0}\u0301\u0323{0}"
     texts = [
@@ -45,6 +45,6 @@ def test_every_character_becomes_the_same_words_in_tensorflow_and_in_arrow(both)
 
 @settings(max_examples=100)
 @given(texts=st.lists(SCRIPTS, min_size=1, max_size=5))
-def test_any_text_becomes_the_same_words_in_tensorflow_and_in_arrow(both, texts):
+def test_tensorflow_and_arrow_tokenise_any_text_alike(both, texts):
     theirs, ours = both(texts)
     assert theirs == ours

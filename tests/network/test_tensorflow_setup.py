@@ -6,7 +6,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 
 
-def import_a_tensorflow_that(does: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def import_fake_tensorflow(does: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     package = tmp_path / "tensorflow.py"
     package.write_text(
         "import os, types\n"
@@ -21,21 +21,21 @@ def import_a_tensorflow_that(does: str, tmp_path: Path) -> subprocess.CompletedP
 
 
 def test_notices_are_removed_and_everything_else_is_shown_in_order(tmp_path):
-    done = import_a_tensorflow_that("os.write(2, b'a last line without an end')", tmp_path)
+    done = import_fake_tensorflow("os.write(2, b'a last line without an end')", tmp_path)
     assert done.returncode == 0
     assert done.stderr == "not built for this processor\na last line without an endwent on\n"
 
 
-def test_a_crash_while_tensorflow_is_imported_does_not_die_silently(tmp_path):
-    done = import_a_tensorflow_that("os.abort()", tmp_path)
+def test_a_crash_during_the_tensorflow_import_is_reported(tmp_path):
+    done = import_fake_tensorflow("os.abort()", tmp_path)
     assert done.returncode == -signal.SIGABRT
     assert done.stderr.startswith("not built for this processor\n")
     assert "Fatal Python error: Aborted" in done.stderr
     assert "oneDNN" not in done.stderr
 
 
-def test_an_error_while_tensorflow_is_imported_is_an_error(tmp_path):
-    done = import_a_tensorflow_that("raise ImportError('libstdc++ is too old')", tmp_path)
+def test_an_error_during_the_tensorflow_import_is_raised(tmp_path):
+    done = import_fake_tensorflow("raise ImportError('libstdc++ is too old')", tmp_path)
     assert done.returncode == 1
     assert "not built for this processor\n" in done.stderr
     assert "ImportError: libstdc++ is too old" in done.stderr

@@ -15,7 +15,7 @@ def client(store):
         yield client
 
 
-def test_an_experiment_that_another_store_makes_meanwhile_is_taken(client, monkeypatch):
+def test_an_experiment_created_concurrently_is_used(client, monkeypatch):
     made, look = experiment_id(client, None, "films"), client.get_experiment_by_name
     seen = [None, look("films")]
     monkeypatch.setattr(client, "get_experiment_by_name", lambda _name: seen.pop(0))
@@ -35,7 +35,7 @@ def test_an_experiment_that_another_store_makes_meanwhile_is_taken(client, monke
         ("mssql+pymssql://host/mlflow", "mssql+pymssql:// needs the package pymssql: pip install pymssql"),
     ],
 )
-def test_an_address_that_mlflow_cannot_use_is_refused_with_a_remedy(monkeypatch, address, line):
+def test_an_unusable_mlflow_address_is_refused_with_a_remedy(monkeypatch, address, line):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(RegistryError) as raised:
         tracking_uri()
@@ -45,14 +45,14 @@ def test_an_address_that_mlflow_cannot_use_is_refused_with_a_remedy(monkeypatch,
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:5000", "./mlruns", "/data/mlruns", "file:///x", "sqlite:///a.db", "tests"]
 )
-def test_an_address_that_mlflow_can_use_is_accepted(monkeypatch, address):
+def test_a_valid_mlflow_address_is_accepted(monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert tracking_uri() == address
 
 
 @pytest.mark.parametrize("old", ["/elsewhere", "/a/mlflow/artifacts/b", "/mlflow/artifacts", "/mlflow/artifacts2/x"])
 @pytest.mark.parametrize("new", ["s", "mlflow/artifacts/s", "mlflow/artifacts"])
-def test_the_address_of_a_file_in_a_moved_store_is_below_the_store(monkeypatch, tmp_path, old, new):
+def test_file_addresses_follow_a_moved_store(monkeypatch, tmp_path, old, new):
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path / new))
     for place in ("/mlflow/artifacts/0/run/artifacts", "/mlflow/artifacts/models/m-1/artifacts", "/mlflow/artifacts/0"):
         expected = (tmp_path / new).as_uri() + place
@@ -61,8 +61,8 @@ def test_the_address_of_a_file_in_a_moved_store_is_below_the_store(monkeypatch, 
 
 
 @contextlib.contextmanager
-def server_that_answers(status: int, body: str, location: str | None = None):
-    """Answer every request alike; yield the address."""
+def server_with_response(status: int, body: str, location: str | None = None):
+    """Send the same response to every request; yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -106,11 +106,11 @@ TOKEN, ADDRESS = "set MLFLOW_TRACKING_TOKEN, or", "check that MLFLOW_TRACKING_UR
         (200, "<html>log in", None, "answered with a page that is not MLflow's", TOKEN),
     ],
 )
-def test_an_answer_that_is_not_mlflows_is_named_with_a_remedy(
+def test_an_unusable_server_response_is_reported_with_a_remedy(
     store, monkeypatch, status, body, location, answered, remedy
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with server_that_answers(status, body, location) as address:
+    with server_with_response(status, body, location) as address:
         with pytest.raises(RegistryError) as raised, registry(address) as client:
             experiment_id(client, address, "films")
         message = str(raised.value)

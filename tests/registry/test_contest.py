@@ -25,7 +25,7 @@ from tasks.texts.downloaded import Identities
 
 
 def wrong(count: int, first: int = 0) -> np.ndarray:
-    """Who is wrong on `count` of 1,000 reviews, from review `first` on, and right on the others."""
+    """Return which of 1,000 answers are right: all except `count` of them from `first` on."""
     rows = np.arange(1000)
     return (rows < first) | (rows >= first + count)
 
@@ -50,14 +50,14 @@ def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
         (contest(wrong(100), wrong(160, 500)), 30, "challenger", "challenger 30 of this champion"),
     ],
 )
-def test_a_model_becomes_champion_only_if_it_is_better_beyond_chance(held, attempt, decision, reason):
+def test_only_a_significantly_better_model_becomes_champion(held, attempt, decision, reason):
     verdict = decide(held, attempt, PromotionSettings())
     assert verdict.decision == decision
     assert verdict.against == 1
     assert re.search(reason.replace("+", r"\+"), verdict.reason)
 
 
-def test_another_metric_than_the_accuracy_has_its_own_test():
+def test_promotion_uses_the_p_value_of_the_chosen_metric():
     paired = {"metric": "f1_macro", "difference": 0.03, "ci95": [0.01, 0.05], "p_value": 0.002}
     held = contest(wrong(150), wrong(150))
     held = replace(held, compared=held.compared | paired)
@@ -75,30 +75,30 @@ def test_another_metric_than_the_accuracy_has_its_own_test():
         (0.7, False, None),
     ],
 )
-def test_a_weak_model_and_a_trial_are_refused(accuracy, is_trial, reason):
+def test_weak_models_and_trial_runs_are_refused(accuracy, is_trial, reason):
     refused = reason_to_refuse(1, accuracy, is_trial, PromotionSettings())
     assert refused is None if reason is None else reason in refused
 
 
-def test_how_sure_a_promotion_must_be_is_a_setting():
+def test_promotion_depends_on_the_alpha_setting():
     held = contest(wrong(100), wrong(125, 500))
     assert decide(held, 1, PromotionSettings(alpha=0.01)).decision == "challenger"
     assert decide(held, 1, PromotionSettings(alpha=0.2)).decision == "champion"
 
 
-def test_the_lead_is_tested_on_one_side_and_exactly():
+def test_the_promotion_test_is_exact_and_one_sided():
     def p_value(only_challenger: int, only_champion: int) -> float:
         held = contest(wrong(only_champion), wrong(only_challenger, 500))
         assert (held.compared["only_first"], held.compared["only_second"]) == (only_challenger, only_champion)
         return decide(held, 1, PromotionSettings()).p_value
 
-    # Of ten reviews on which one alone is right, nine or ten are the challenger's: (10 + 1) / 2^10.
+    # Of ten texts that only one model gets right, nine or ten favour the challenger: (10 + 1) / 2^10.
     assert p_value(9, 1) == pytest.approx(11 / 2**10)
     assert p_value(1, 9) == pytest.approx(1 - 1 / 2**10)
     assert p_value(0, 0) == 1
 
 
-def test_all_shares_of_alpha_come_to_alpha():
+def test_the_shares_of_alpha_sum_to_alpha():
     shares = share_of_alpha(0.05, np.arange(1, 100_001))
     assert shares[0] == 0.025
     assert math.fsum(shares) == pytest.approx(0.05, rel=1e-4)
@@ -106,10 +106,10 @@ def test_all_shares_of_alpha_come_to_alpha():
 
 
 @pytest.mark.parametrize("accuracy", [0.75, 0.88])
-def test_thirty_equally_good_challengers_dethrone_the_champion_in_few_months(rng, accuracy):
+def test_thirty_equal_challengers_rarely_replace_the_champion(rng, accuracy):
     """A month: 30 challengers, each as good as the champion, on the same 2,000 test reviews."""
     months, challengers, reviews, alpha = 4000, 30, 2000, 0.05
-    right = rng.binomial(reviews, accuracy, (months, 1))  # of the champion, the same for all that come
+    right = rng.binomial(reviews, accuracy, (months, 1))  # answers of the champion, the same for all challengers
     only_challenger = rng.binomial(reviews - right, accuracy, (months, challengers))
     only_champion = rng.binomial(right, 1 - accuracy, (months, challengers))
     chance = binom.sf(only_challenger - 1, only_challenger + only_champion, 0.5)
@@ -119,14 +119,14 @@ def test_thirty_equally_good_challengers_dethrone_the_champion_in_few_months(rng
     assert unspent > 0.25
 
 
-def test_a_challenger_that_is_better_still_wins_late_in_the_month(rng):
+def test_a_better_challenger_usually_wins_at_the_tenth_attempt(rng):
     right = rng.binomial(5000, 0.85, 200)
     only_challenger, only_champion = rng.binomial(5000 - right, 0.88), rng.binomial(right, 0.12)
     won = binom.sf(only_challenger - 1, only_challenger + only_champion, 0.5) < share_of_alpha(0.05, 10)
     assert won.mean() > 0.5
 
 
-def test_attempts_count_until_new_test_reviews_outnumber_the_old():
+def test_attempts_are_reset_once_new_test_texts_outnumber_the_old():
     tried = Decision(decision="challenger", against=1, p_value=0.4, reviews=1000)
     of_another = tried.model_copy(update={"against": 3})
     decisions = [tried, tried, of_another, Decision(decision="neither", against=1)]
@@ -140,7 +140,7 @@ def version(number: int, **tags: str) -> SimpleNamespace:
     return SimpleNamespace(version=str(number), tags=tags)
 
 
-def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
+def test_held_out_scores_are_stored_with_the_identities_of_their_texts(tmp_path):
     scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
     reviews = Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64))
     write_held_out(tmp_path, scores, reviews)
@@ -156,14 +156,14 @@ def test_scores_are_kept_with_the_identities_of_their_texts(tmp_path):
         contender.answers_as(["poor", "good"], scores.probabilities)
 
 
-def test_a_metric_that_needs_each_label_is_not_measured_without_one():
+def test_a_metric_that_needs_every_label_is_refused_if_one_is_missing():
     require_labels(np.array([0, 2, 1]), ["a", "b", "c"], "f1_macro")
     require_labels(np.array([0, 2, 2]), ["a", "b", "c"], "accuracy")
     with pytest.raises(NotComparable, match=r"f1_macro needs texts of each label, and none of .* is labelled b"):
         require_labels(np.array([0, 2, 2]), ["a", "b", "c"], "f1_macro")
 
 
-def test_with_more_than_two_labels_the_most_probable_one_counts(tmp_path):
+def test_three_labels_are_decided_by_probability_or_by_cost(tmp_path):
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
     scores, reviews = Scores(np.array([0, 1], np.int8), probabilities), np.array([[5, 7], [1, 2]], np.uint64)
     write_held_out(tmp_path, scores, Identities(*reviews))

@@ -20,7 +20,7 @@ def store(tmp_path_factory):
         yield root
 
 
-def test_the_champion_a_number_and_a_name_lead_to_the_same_version(store):
+def test_a_version_is_found_by_alias_number_or_model_name(store):
     champion = find_version(None, None, None)
     assert (champion.name, champion.registered_model, champion.number) == (f"{MODEL} version 1", MODEL, 1)
     assert find_version("1", None, None) == find_version(None, MODEL, None) == champion
@@ -30,7 +30,7 @@ def test_the_champion_a_number_and_a_name_lead_to_the_same_version(store):
         find_version(None, "another", None)
 
 
-def test_files_of_the_store_are_verified_where_they_are_and_opened_by_either_library(store, tmp_path):
+def test_a_bundle_in_the_store_is_loaded_in_place_by_keras_and_onnx(store, tmp_path):
     found = find_version(None, None, None)
     assert fetch_bundle(found, None, tmp_path) == store / "registered"
     assert list(tmp_path.iterdir()) == []
@@ -39,7 +39,7 @@ def test_files_of_the_store_are_verified_where_they_are_and_opened_by_either_lib
     )
 
 
-def test_a_changed_or_missing_file_is_refused_before_anything_is_opened(store, tmp_path):
+def test_changed_or_missing_files_are_refused_before_loading(store, tmp_path):
     found = find_version(None, None, None)
     network = store / "registered" / "model.onnx"
     content = network.read_bytes()
@@ -52,7 +52,7 @@ def test_a_changed_or_missing_file_is_refused_before_anything_is_opened(store, t
     network.write_bytes(content)
 
 
-def test_a_version_that_someone_else_has_registered_is_refused(store):
+def test_a_version_registered_by_another_project_is_refused(store):
     with registry(None) as client:
         client.create_registered_model("of-others")
         client.create_model_version("of-others", (store / "registered").as_uri(), await_creation_for=0)
@@ -60,7 +60,7 @@ def test_a_version_that_someone_else_has_registered_is_refused(store):
         find_version("1", "of-others", None)
 
 
-def test_a_store_without_a_registry_or_with_a_damaged_one_is_named(store, tmp_path, monkeypatch):
+def test_a_missing_or_damaged_registry_is_reported(store, tmp_path, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
     with pytest.raises(ModelError, match="no model has a champion yet: train one"):
         find_version(None, None, None)
@@ -71,7 +71,7 @@ def test_a_store_without_a_registry_or_with_a_damaged_one_is_named(store, tmp_pa
         find_version(None, None, None)
 
 
-def test_what_a_killed_writer_left_in_a_journal_is_rolled_back(store, tmp_path, monkeypatch):
+def test_an_unfinished_transaction_of_a_killed_writer_is_rolled_back(store, tmp_path, monkeypatch):
     monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
     own_database().parent.mkdir()
     with sqlite3.connect(store / "mlflow" / "mlflow.db") as source, sqlite3.connect(own_database()) as copy:

@@ -42,12 +42,12 @@ def use(monkeypatch, store: Path) -> None:
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
 
 
-@pytest.mark.parametrize("does_the_old_place_stay", [False, True], ids=["moved", "copied"])
-def test_a_store_elsewhere_reads_and_writes_where_it_is_now(tmp_path, monkeypatch, caplog, does_the_old_place_stay):
+@pytest.mark.parametrize("is_copied", [False, True], ids=["moved", "copied"])
+def test_a_moved_or_copied_store_uses_its_new_location(tmp_path, monkeypatch, caplog, is_copied):
     old, new, scratch = tmp_path / "was" / HOSTILE, tmp_path / HOSTILE, tmp_path / "scratch"
     use(monkeypatch, old)
     first = log_a_model("first")
-    if does_the_old_place_stay:
+    if is_copied:
         shutil.copytree(old, new)
     else:
         old.rename(new)
@@ -67,7 +67,7 @@ def every_text(database: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def test_whatever_a_store_is_called_nothing_is_written_beside_it(tmp_path, monkeypatch):
+def test_nothing_is_written_outside_a_store_with_special_characters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use(monkeypatch, tmp_path / HOSTILE)
     version = log_a_model("text")
@@ -75,11 +75,11 @@ def test_whatever_a_store_is_called_nothing_is_written_beside_it(tmp_path, monke
     assert own_database().is_file()
     assert read_the_model(version, tmp_path / "scratch") == "text"
     with registry(None) as client:
-        run = client.create_run("0")  # what names no experiment of ours
+        run = client.create_run("0")  # in MLflow's default experiment
         assert run.info.artifact_uri.startswith(own_artifacts())
 
 
-def test_a_link_to_a_store_is_the_same_store(tmp_path, monkeypatch, caplog):
+def test_opening_a_store_through_a_symlink_changes_nothing(tmp_path, monkeypatch, caplog):
     use(monkeypatch, tmp_path / "store")
     version = log_a_model("text")
     (tmp_path / "link").symlink_to(tmp_path / "store")
@@ -91,7 +91,7 @@ def test_a_link_to_a_store_is_the_same_store(tmp_path, monkeypatch, caplog):
     assert not [record for record in caplog.records if record.name == "prefect.registry"]
 
 
-def test_addresses_of_other_places_are_left_as_they_are(tmp_path, monkeypatch):
+def test_artifact_locations_outside_the_store_are_unchanged(tmp_path, monkeypatch):
     use(monkeypatch, tmp_path / "store")
     with registry(None) as client:
         for name, location in (("s3", "s3://bucket/mlflow/artifacts"), ("own", (tmp_path / "own").as_uri())):
@@ -104,7 +104,7 @@ def test_addresses_of_other_places_are_left_as_they_are(tmp_path, monkeypatch):
         assert client.get_experiment("0").artifact_location == f"{own_artifacts()}/0"
 
 
-def test_drafts_that_a_killed_process_left_are_removed(store):
+def test_drafts_left_by_a_killed_process_are_removed(store):
     with registry(None):
         pass
     for name in (".mlflow.db.draft", ".mlflow.db.draft-journal"):
@@ -114,7 +114,7 @@ def test_drafts_that_a_killed_process_left_are_removed(store):
     assert [path.name for path in own_database().parent.glob(".*")] == []
 
 
-def test_a_damaged_database_is_named_with_its_remedy(store):
+def test_a_damaged_database_is_reported_with_a_remedy(store):
     own_database().parent.mkdir(parents=True)
     own_database().write_bytes(b"no database at all" * 100)
     with pytest.raises(RegistryError, match=r"its database cannot be used \(file is not a database\); bring back"):

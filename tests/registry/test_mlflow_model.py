@@ -1,4 +1,4 @@
-"""The registered model in the hands of MLflow's own commands, which know nothing of this project."""
+"""The registered model, used by MLflow's own commands without this project."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.support.web import free_port, wait_for
 
 TEXTS = ["Good, good film", "", "the bad film — it's bad"]
 LABELS = ["bad", "so so", "good"]
-# Runs in a process whose only modules of ours are those next to the model.
+# Runs in a process in which this project's only modules are those next to the model.
 ALONE = """
 import json, sys
 import mlflow
@@ -44,14 +44,14 @@ def store(tmp_path_factory):
 
 
 def outside(store: Path) -> dict[str, str]:
-    """Return the environment of a program that is none of ours."""
+    """Return the environment of a program outside this project."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "ARTIFACTS_STORE")}
     return clean | {"MLFLOW_TRACKING_URI": address_of(None), "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
-def test_the_champion_takes_texts_as_a_list_and_as_a_column(store, monkeypatch):
+def test_the_champion_accepts_texts_as_a_list_or_a_column(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address_of(None))
-    # MLflow puts the model's own modules in front, where processes that are started later would find them.
+    # MLflow puts the model's modules first in sys.path, where processes that are started later would find them.
     monkeypatch.setattr(sys, "path", list(sys.path))
     model = mlflow.pyfunc.load_model("models:/imdb-classifier@champion")
     expected = open_keras("keras", store / "packaged").predict(pa.array(TEXTS))
@@ -105,7 +105,7 @@ def test_mlflows_server_refuses_a_missing_text_with_its_row(champion, body):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::pandas.errors.Pandas4Warning")
-def test_mlflow_evaluates_the_labels_as_the_documentation_says(champion):
+def test_mlflow_evaluate_reports_the_accuracy_of_the_champion(champion):
     data = pd.DataFrame({"text": ["good", "bad", "film"], "label": ["positive", "negative", "positive"]})
     found = mlflow.models.evaluate(
         lambda texts: champion.predict(texts)["predicted_label"], data, targets="label", model_type="classifier"
@@ -114,7 +114,7 @@ def test_mlflow_evaluates_the_labels_as_the_documentation_says(champion):
     assert found.metrics["accuracy_score"] == pytest.approx(right.mean())
 
 
-def test_it_needs_what_its_requirements_name_and_not_this_project(store, tmp_path):
+def test_the_registered_model_runs_without_this_project_or_tensorflow(store, tmp_path):
     from tasks.registry.mlflow_model import write_registered
 
     (tmp_path / "packaged").mkdir()
@@ -134,11 +134,11 @@ def test_it_needs_what_its_requirements_name_and_not_this_project(store, tmp_pat
     assert np.allclose([[row[f"probability_{name}"] for name in LABELS] for row in found], expected, atol=1e-5)
 
 
-def test_mlflows_own_server_gives_the_score_of_predict_flow(store, tmp_path):
+def test_mlflows_server_returns_the_scores_of_the_keras_model(store, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/imdb-classifier@champion"]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # MLflow looks for uvicorn on PATH, where an environment that nobody has activated is not.
+    # MLflow looks for uvicorn on PATH, which does not contain a virtual environment that is not activated.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "uvicorn").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uvicorn "$@"\n')
     (tmp_path / "bin" / "uvicorn").chmod(0o755)

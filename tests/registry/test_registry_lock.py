@@ -15,7 +15,7 @@ SHARED = "http://a.registry.that.stores.share"
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.machines)])
 def client(request, tmp_path_factory):
-    """A registry, the store's own or one on PostgreSQL, that knows one model."""
+    """A registry with one model: the store's own, or one on PostgreSQL."""
     with contextlib.ExitStack() as servers, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(tmp_path_factory.mktemp("store")))
         address = None
@@ -29,7 +29,7 @@ def client(request, tmp_path_factory):
             yield client
 
 
-def test_two_never_hold_the_lock_together(client):
+def test_two_threads_never_hold_the_lock_at_once(client):
     inside, most, done = 0, 0, []
 
     def decide() -> None:
@@ -50,7 +50,7 @@ def test_two_never_hold_the_lock_together(client):
     assert (most, len(done), claims(client, "films")) == (1, 9, set())
 
 
-def test_a_failure_under_the_lock_releases_it(client):
+def test_an_exception_releases_the_lock(client):
     def fail() -> None:
         with registry_lock(client, SHARED, "films"):
             assert len(claims(client, "films")) == 1
@@ -71,9 +71,9 @@ def test_the_lock_of_a_killed_process_is_released_after_its_lease(client, caplog
     assert claims(client, "films") == set()
 
 
-def test_a_process_that_waits_too_long_gets_an_error(client, monkeypatch):
+def test_waiting_too_long_for_the_lock_raises_an_error(client, monkeypatch):
     monkeypatch.setattr(lock_module, "TIMEOUT_SECONDS", 0.2)
     with registry_lock(client, SHARED, "films"):
         with pytest.raises(RegistryError, match="films: others held its lock for 0 s; run the same again"):
             with registry_lock(client, SHARED, "films", pause=0.05):
-                pytest.fail("two hold it")
+                pytest.fail("the lock is held twice")

@@ -25,7 +25,7 @@ from tasks.registry.versions import (
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """A registry of its own; to make its database takes seconds, so the tests share it."""
+    """A registry of its own; creating its database takes seconds, so the tests share it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTIFACTS_STORE", str(tmp_path_factory.mktemp("store")))
         with registry(None) as client:
@@ -44,7 +44,7 @@ def alias(client, model: str, name: str) -> int | None:
     return found and int(found.version)
 
 
-def test_aliases_go_to_whom_they_belong(client):
+def test_decisions_move_the_aliases_and_record_replacements(client):
     register(client, "aliases", 4)
 
     def decide(number: int, decision: str) -> None:
@@ -69,7 +69,7 @@ def test_aliases_go_to_whom_they_belong(client):
     client.delete_registered_model("aliases")
 
 
-def test_a_version_is_one_content(client):
+def test_versions_are_found_by_their_content_hash(client):
     register(client, "contents", 2)
     client.create_model_version("contents", "/elsewhere", tags={"content_sha256": "2"}, await_creation_for=0)
     assert [version.version for version in versions_of(client, "contents", "2")] == [2, 3]
@@ -83,7 +83,7 @@ NAME_CHARACTERS = st.sampled_from("ab'\"`\\:/.;-%_#?@=[] \t\n\x00é✓\u2028") |
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])  # one takes a third of a second
 @example("ab'\"`\\:/.;-%_#?@=[] \t\n\x00é✓\u2028")
 @given(st.text(NAME_CHARACTERS, min_size=1, max_size=260))
-def test_a_name_is_refused_by_the_settings_or_works_in_the_registry(client, name):
+def test_every_name_that_the_settings_accept_works_in_the_registry(client, name):
     try:
         TrackingSettings(registered_model=name)
         model = name
@@ -103,7 +103,7 @@ def test_a_name_is_refused_by_the_settings_or_works_in_the_registry(client, name
     assert experiment_id(client, None, experiment) == experiment_id(client, None, experiment)
 
 
-def test_the_model_that_has_a_champion_is_the_default(client):
+def test_the_default_model_is_the_one_with_a_champion(client):
     with pytest.raises(ModelError, match="no model has a champion yet"):
         model_or_default(client, None)
     register(client, "mail-classifier", 3)

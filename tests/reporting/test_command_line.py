@@ -16,11 +16,11 @@ def parse(*arguments: str) -> RunSettings:
     return parse_command_line(RunSettings, arguments, "imdb_flow.py", "The pipeline.")
 
 
-def test_without_flags_the_case_study_is_run():
+def test_without_flags_the_settings_are_the_defaults():
     assert parse() == RunSettings()
 
 
-def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_default(tmp_path, monkeypatch):
+def test_flags_override_variables_which_override_presets_and_defaults(tmp_path, monkeypatch):
     preset = tmp_path / "mine.toml"
     preset.write_text("\ufeff[data]\nmaxlen = 10\nnum_words = 20\nskip_top = 5\n")
     monkeypatch.setenv("IMDB_DATA__NUM_WORDS", "30")
@@ -29,7 +29,7 @@ def test_a_flag_beats_the_environment_which_beats_the_preset_which_beats_the_def
     assert (data.maxlen, data.num_words, data.skip_top, data.index_from) == (10, 30, 8, 3)
 
 
-def test_none_and_switches_can_be_typed():
+def test_flags_accept_none_and_booleans():
     settings = parse("--data.num-words", "none", "--no-model.bidirectional", "--training.keep-best")
     assert settings.data.num_words is None
     assert settings.model.bidirectional is False
@@ -42,13 +42,13 @@ def test_the_metric_has_a_short_flag():
         parse("--metric", "rouge")
 
 
-def test_none_can_be_typed_where_it_is_a_word_of_several():
+def test_none_is_read_as_a_string_if_it_is_one_of_the_choices():
     flags = ["--training.learning-rate-decay", "none", "--training.class-weight", "none", "--runner", "none"]
     settings = parse_command_line(CompareSettings, flags, "compare_flow.py", "")
     assert (settings.training.learning_rate_decay, settings.training.class_weight, settings.runner) == ("none",) * 3
 
 
-def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
+def test_the_case_study_preset_equals_the_defaults():
     assert parse("--preset", "case-study") == RunSettings()
 
 
@@ -61,11 +61,11 @@ def test_the_case_study_is_the_defaults_and_can_be_asked_for_by_name():
         (["--preset", "quick"], "keras"),
     ],
 )
-def test_own_reviews_are_of_any_language_unless_someone_says_otherwise(flags, rule):
+def test_own_texts_are_tokenised_as_unicode_by_default(flags, rule):
     assert parse(*flags).data.tokenisation == rule
 
 
-def test_what_to_compare_can_be_typed_beside_what_it_shares():
+def test_compare_accepts_its_own_flags_together_with_a_preset():
     flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
     settings = parse_command_line(CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare.")
     assert (settings.cells, settings.ways, settings.presets) == (("lstm", "gru"), ("two",), ("fast",))
@@ -91,7 +91,7 @@ def test_the_quick_preset_is_small():
         (["--model.cell", "simple_rnn", "--model.recurrent-activation", "tanh"], ["simple_rnn has none"]),
     ],
 )
-def test_a_mistake_is_one_line(arguments, lines):
+def test_each_invalid_flag_is_reported_in_one_line(arguments, lines):
     with pytest.raises(UsageError) as raised:
         parse(*arguments)
     said = str(raised.value).splitlines()
@@ -105,7 +105,7 @@ def test_a_password_is_not_printed():
     assert "secret" not in str(raised.value)
 
 
-def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
+def test_an_unknown_key_or_invalid_toml_in_a_preset_is_reported(tmp_path):
     preset = tmp_path / "mine.toml"
     preset.write_text("[data]\nmaxlin = 10\n")
     with pytest.raises(UsageError, match=r"--data\.maxlin: no such setting; did you mean maxlen\?"):
@@ -115,7 +115,7 @@ def test_an_unknown_key_of_a_preset_is_a_mistake(tmp_path):
         parse("--preset", str(preset))
 
 
-def test_a_mistake_ends_with_status_2_before_anything_runs(store, monkeypatch, capsys):
+def test_an_invalid_flag_exits_with_status_2_before_anything_runs(store, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["imdb_flow.py", "--data.maxlen", "0"])
     assert command_line.run_flow(lambda _: pytest.fail("it ran"), RunSettings, pytest.fail, pytest.fail) == 2
     said = "imdb_flow.py: error: --data.maxlen 0: input should be greater than or equal to 1\n"
@@ -123,12 +123,12 @@ def test_a_mistake_ends_with_status_2_before_anything_runs(store, monkeypatch, c
     assert not store.exists()
 
 
-def test_a_name_in_another_encoding_is_refused_before_it_is_kept_anywhere():
+def test_a_name_in_another_encoding_is_refused():
     with pytest.raises(UsageError, match=r"caf\\udce9\.csv: is in another encoding than this terminal's, utf-8"):
         parse("--data.dataset", "/caf\udce9.csv")
 
 
-def test_help_explains_every_flag_and_imports_neither_prefect_nor_tensorflow():
+def test_help_describes_flags_without_importing_prefect_or_tensorflow():
     flow = Path(__file__).parents[2] / "flows" / "imdb_flow.py"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(flow), "--help"], capture_output=True, text=True, timeout=60
@@ -150,7 +150,7 @@ FOREIGN = {
 }
 
 
-def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
+def test_variables_of_other_software_are_ignored(monkeypatch, capsys):
     for name, value in FOREIGN.items():
         monkeypatch.setenv(name, value)
     flag_errors.print_once.cache_clear()
@@ -161,7 +161,7 @@ def test_variables_of_other_software_are_not_read(monkeypatch, capsys):
     )
 
 
-def test_variables_that_are_used_are_named(monkeypatch, capsys):
+def test_used_environment_variables_are_listed(monkeypatch, capsys):
     monkeypatch.setenv("IMDB_DATA__MAXLEN", "10")
     monkeypatch.setenv("IMDB_MODEL__UNITS", "7")
     flag_errors.print_once.cache_clear()
@@ -188,7 +188,7 @@ def test_variables_that_are_used_are_named(monkeypatch, capsys):
         (PredictSettings, {"IMDB_INPUT": "caf\udce9.csv"}, "IMDB_INPUT: is in another encoding"),
     ],
 )
-def test_a_mistake_in_a_variable_names_the_variable(monkeypatch, model, variables, line):
+def test_the_error_names_an_invalid_variable(monkeypatch, model, variables, line):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError) as raised:
@@ -198,14 +198,14 @@ def test_a_mistake_in_a_variable_names_the_variable(monkeypatch, model, variable
     assert "\n" not in str(raised.value)
 
 
-def test_a_flag_overrides_a_wrong_variable(monkeypatch):
+def test_a_flag_overrides_an_invalid_variable(monkeypatch):
     monkeypatch.setenv("IMDB_PORT", "tcp://10.0.0.1:80")
     assert parse_command_line(ServeSettings, ["--port", "9000"], "serve", "").port == 9000
 
 
 @pytest.mark.parametrize("printed", ["x", "x" * 100_000], ids=["in the buffer", "more"])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_standard_output_on_a_full_disk_is_one_line(printed):
+def test_writing_output_to_a_full_disk_is_reported_in_one_line(printed):
     code = (
         f"from tasks.reporting.command_line import exit_status; exit(exit_status('p', lambda: print({printed!r}) or 0))"
     )

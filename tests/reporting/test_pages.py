@@ -11,7 +11,7 @@ from tasks.reporting.prefect_ui import as_address, mlflow_page
 SVG = '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns="http://www.w3.org/2000/svg"><text>é</text></svg>\n'
 
 
-def test_a_figure_stands_within_a_page_without_its_own_head(tmp_path):
+def test_an_embedded_figure_has_no_xml_header(tmp_path):
     (tmp_path / "a_b.svg").write_text(SVG, encoding="utf-8")
     figures = read_figures(tmp_path)
     assert figures["a b"].startswith("<svg ")
@@ -22,18 +22,18 @@ def test_a_figure_stands_within_a_page_without_its_own_head(tmp_path):
     assert "é" in shown
 
 
-def test_the_page_of_a_run_in_mlflow_is_known_where_it_has_a_server():
+def test_a_run_has_an_mlflow_page_only_if_mlflow_has_a_server():
     run = {"experiment_id": "3", "run_id": "abc"}
     assert mlflow_page(run | {"uri": "http://host:5000/"}) == "http://host:5000/#/experiments/3/runs/abc"
     assert mlflow_page(run | {"uri": None}) is None
 
 
-def test_what_a_page_lacks_is_an_error_and_not_a_gap():
+def test_a_page_with_a_missing_value_raises_an_error():
     with pytest.raises(jinja2.UndefinedError, match="metrics"):
         render("report.html.jinja", name="odd-cat")
 
 
-def test_a_worker_logs_a_misspelt_parameter_in_one_line_and_quotes_no_password(caplog, monkeypatch):
+def test_a_worker_logs_invalid_parameters_in_one_line_without_passwords(caplog, monkeypatch):
     from flows.imdb_flow import imdb_flow
 
     validate = imdb_flow.validate_parameters  # imports Prefect, which sets its loggers up

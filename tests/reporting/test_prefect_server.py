@@ -33,7 +33,7 @@ from tests.support.web import serving
 
 @pytest.fixture
 def silent():
-    """The address of a host that takes connections and never answers."""
+    """The address of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/api"
 
@@ -44,7 +44,7 @@ def refusal(address: str) -> str:
     return str(raised.value)
 
 
-def test_a_dead_server_is_named_with_what_set_it_and_what_to_do(monkeypatch):
+def test_an_unreachable_server_is_reported_with_its_source_and_a_remedy(monkeypatch):
     address = "http://127.0.0.1:1/api"
     monkeypatch.setenv("PREFECT_API_URL", address)
     said = refusal(address)
@@ -52,14 +52,14 @@ def test_a_dead_server_is_named_with_what_set_it_and_what_to_do(monkeypatch):
     assert "refused; start it (make server), or unset PREFECT_API_URL for a temporary server" in said
 
 
-def test_a_silent_server_is_given_up_in_time(silent, monkeypatch):
+def test_a_silent_server_times_out(silent, monkeypatch):
     monkeypatch.setattr(tasks.reporting.prefect_server, "LONGEST", 0.2)
     began = time.monotonic()
     assert "it does not answer in time" in refusal(silent)
     assert time.monotonic() - began < 5
 
 
-def test_what_is_no_server_of_prefect_s_is_told_apart(tmp_path):
+def test_an_unusable_server_address_is_reported_with_its_cause(tmp_path):
     (tmp_path / "version").write_text("<html>")
     with serving(tmp_path) as (address, _seen):
         assert "it answers 404, as no server of Prefect's does; the address ends in /api" in refusal(f"{address}/plain")
@@ -67,7 +67,7 @@ def test_what_is_no_server_of_prefect_s_is_told_apart(tmp_path):
     assert "the address begins with http" in refusal("nonsense")
 
 
-def test_a_page_in_place_of_the_version_is_no_answer(tmp_path):
+def test_an_html_page_is_not_accepted_as_a_prefect_server(tmp_path):
     (tmp_path / "admin").mkdir()
     (tmp_path / "admin" / "version").write_text("<html>")
     with serving(tmp_path) as (address, _seen):
@@ -80,7 +80,7 @@ def test_a_password_in_the_address_is_refused_and_not_printed():
     assert "secret" not in said
 
 
-def test_a_server_that_answers_is_all_that_is_needed(prefect_server, monkeypatch):
+def test_no_temporary_server_is_prepared_if_a_server_responds(prefect_server, monkeypatch):
     prepared: list = []
     monkeypatch.setattr(tasks.reporting.prefect_server, "writable_places", lambda: prepared.append("space") or {})
     monkeypatch.setattr(tasks.reporting.prefect_server, "start_watchdog", prepared.append)
@@ -88,13 +88,13 @@ def test_a_server_that_answers_is_all_that_is_needed(prefect_server, monkeypatch
     assert prepared == [], "no temporary server is prepared"
 
 
-def test_no_address_and_no_temporary_server_is_refused_with_the_variable():
+def test_the_error_names_the_variables_if_no_server_is_configured():
     with temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}, restore_defaults={PREFECT_API_URL}):
         with pytest.raises(ServerError, match="PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED"):
             check_server(pytest.fail)
 
 
-def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
+def test_a_store_without_enough_free_space_is_refused(tmp_path, monkeypatch):
     check_room(tmp_path, "--store DIR")
     monkeypatch.setattr(
         tasks.reporting.prefect_server.shutil, "disk_usage", lambda _: SimpleNamespace(free=DATABASE_MB * 10**6 - 1)
@@ -103,7 +103,7 @@ def test_room_is_asked_for_before_anything_starts(tmp_path, monkeypatch):
         check_room(tmp_path, "--store DIR")
 
 
-def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
+def test_the_temporary_folder_needs_free_space_too(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert writable_places()[tmp_path] == "TMPDIR"
     monkeypatch.setattr(tasks.reporting.prefect_server.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
@@ -115,14 +115,14 @@ def test_the_folder_for_temporary_files_needs_room_too(tmp_path, monkeypatch):
     ("proxy", "reason"),
     [("socks5://127.0.0.1:1", "SOCKS needs"), ("socks://127.0.0.1:1", "its address cannot be read")],
 )
-def test_a_proxy_that_nothing_can_go_through_is_named(monkeypatch, proxy, reason):
+def test_the_error_names_the_variable_of_an_unusable_proxy(monkeypatch, proxy, reason):
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(ServerError, match=rf"ALL_PROXY: a proxy cannot be used \({reason}"):
         check_proxies()
 
 
-def test_a_run_with_a_dead_server_in_a_profile_ends_in_one_line(tmp_path):
-    """And a proxy, another backend and an ASCII terminal change nothing of it."""
+def test_an_unreachable_server_in_a_profile_ends_a_run_with_one_line(tmp_path):
+    """A proxy, another backend and an ASCII terminal do not change that."""
     profiles = tmp_path / ".prefect" / "profiles.toml"
     profiles.parent.mkdir()
     profiles.write_text('active = "old"\n[profiles.old]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n')
@@ -143,7 +143,7 @@ def test_a_run_with_a_dead_server_in_a_profile_ends_in_one_line(tmp_path):
     assert said.endswith(f"or take the address out of {profiles} for a temporary server")
 
 
-def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_path):
+def test_a_temporary_server_serves_its_process_and_ends_with_it(tmp_path):
     (tmp_path / PREFECT).mkdir()
     copy_empty_database(tmp_path / PREFECT / "prefect.db")
     run = (
@@ -173,7 +173,7 @@ def test_a_temporary_server_answers_serves_this_process_and_ends_with_it(tmp_pat
         ({}, "prefect.toml", "True"),
     ],
 )
-def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp_path, variables, file, asked):
+def test_the_server_starts_after_the_prefect_import_only_with_settings(tmp_path, variables, file, asked):
     if file:
         (tmp_path / file).write_text('[logging]\nlevel = "INFO"\n')
     run = (
@@ -187,7 +187,7 @@ def test_the_server_starts_before_prefect_is_imported_unless_it_has_settings(tmp
     assert done.stdout.strip() == asked, done.stderr
 
 
-def test_a_run_says_that_it_waits_for_another_one_to_start_its_server(tmp_path, monkeypatch):
+def test_waiting_for_a_database_in_use_by_another_run_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     for name in ("start_server", "start_watchdog"):
         monkeypatch.setattr(tasks.reporting.prefect_server, name, lambda *_: None)
@@ -219,7 +219,7 @@ def database(tmp_path):
     return path
 
 
-def test_a_sound_database_is_left_as_it_is(database):
+def test_an_intact_database_is_not_changed(database):
     before = database.read_bytes()
     set_aside_damaged_database(database, warn=pytest.fail)
     assert database.read_bytes() == before
@@ -235,7 +235,7 @@ def test_a_sound_database_is_left_as_it_is(database):
     ],
     ids=["header", "truncated", "page", "text"],
 )
-def test_a_damaged_database_is_set_aside_and_named(database, damage):
+def test_a_damaged_database_is_set_aside_and_reported(database, damage):
     damaged = damage(database.read_bytes())
     database.write_bytes(damaged)
     said = []
@@ -264,13 +264,13 @@ class Refusing:
 @pytest.mark.parametrize(
     "code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL]
 )
-def test_a_database_in_use_is_not_taken_for_a_damaged_one(database, monkeypatch, code):
+def test_a_database_in_use_is_not_treated_as_damaged(database, monkeypatch, code):
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Refusing(code))
     set_aside_damaged_database(database, warn=pytest.fail)
     assert database.exists()
 
 
-def test_a_damaged_database_that_two_runs_find_is_set_aside_once(database, monkeypatch):
+def test_two_runs_set_a_damaged_database_aside_only_once(database, monkeypatch):
     database.write_bytes(b"no database at all")
     both, said, connect = threading.Barrier(2), [], sqlite3.connect
 

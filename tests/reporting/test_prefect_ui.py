@@ -14,7 +14,7 @@ def artifacts_of(key: str) -> list:
 
 @pytest.fixture
 def work(prefect_server):
-    """Work in four parts within a flow, and do something between them."""
+    """Return a function that reports four parts of its work within a flow and calls `between` halfway."""
 
     def work(between=lambda: None):
         @flow
@@ -31,12 +31,12 @@ def work(prefect_server):
     return work
 
 
-def test_prefect_is_told_when_the_work_is_done(work):
+def test_prefect_shows_100_percent_when_the_work_is_done(work):
     work()
     assert [float(its.data) for its in artifacts_of("work")][-1:] == [100.0]
 
 
-def test_work_goes_on_where_prefects_server_stops_answering(work, monkeypatch, caplog):
+def test_work_continues_if_prefects_server_stops_responding(work, monkeypatch, caplog):
     def refuse(*_arguments, **_options):
         raise httpx.ConnectError("gone")
 

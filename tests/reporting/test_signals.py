@@ -29,7 +29,7 @@ def test_a_signal_that_arrives_in_a_destructor_still_ends_the_process(number, st
     assert (ended.returncode, ended.stdout) == (status, "still running\n")
 
 
-def test_another_exception_in_a_destructor_is_reported(monkeypatch):
+def test_other_exceptions_in_a_destructor_are_reported(monkeypatch):
     from tasks.reporting.command_line import handle_signals
 
     reported = []

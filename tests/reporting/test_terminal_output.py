@@ -22,7 +22,7 @@ def record(message: str, *arguments: object, name: str = "prefect.task_runs", **
     return logging.makeLogRecord({"name": name, "msg": message, "args": arguments} | facts)
 
 
-def test_the_terminal_hides_what_the_last_line_says():
+def test_prefects_failure_messages_are_hidden_in_the_terminal():
     shown = FailureFilter().filter
     error = (KeyError, KeyError("x"), None)
     assert not shown(record("Encountered exception during execution: %r", KeyError("x"), exc_info=error))
@@ -31,7 +31,7 @@ def test_the_terminal_hides_what_the_last_line_says():
     assert shown(record("Encountered exception", name="mine", exc_info=error))
 
 
-def test_an_error_in_a_log_line_is_described():
+def test_an_exception_in_a_log_line_is_shown_as_its_message():
     retried = record("Task run failed with %s: %r - Retry %s/3", "exception", InputError("a.csv: is empty"), 1)
     assert FailureFilter().filter(retried)
     assert retried.getMessage() == "Task run failed with exception: 'a.csv: is empty' - Retry 1/3"
@@ -49,14 +49,14 @@ COMPARISON = {
     "only_first": 1,
     "only_second": 0,
 }
-# One line of what may be in a path or label, with what Rich reads as markup or as an emoji.
+# Parts of paths and labels that Rich would read as markup or as an emoji.
 NAMES = st.lists(
     st.sampled_from(["[x]", "[/x]", "[red]", "[/]", "\\\\", ":cat:", "[link=a]", "a", "b"]), min_size=1
 ).map("".join)
 
 
 @given(NAMES)
-def test_text_in_square_brackets_is_printed_as_it_is(name):
+def test_markup_in_names_is_printed_literally(name):
     with TemporaryDirectory() as scratch, patch.dict(os.environ, {"COLUMNS": "1000"}):
         folder = Path(scratch) / name.replace("/", "|")
         folder.mkdir()
@@ -111,7 +111,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
         assert printed.getvalue().count(f"{numbers[name]:.4f}") == 2
 
 
-def test_characters_that_the_terminal_lacks_are_escaped(monkeypatch):
+def test_characters_outside_the_terminals_encoding_are_escaped(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     with pytest.raises(UnicodeEncodeError):

@@ -22,7 +22,7 @@ def requirements() -> set[str]:
 def test_the_image_installs_everything_that_the_service_imports_at_startup():
     imported = set()
     for name, path in {**project_modules("serving.app"), **project_modules("serving.champion")}.items():
-        # The service imports no step.
+        # The service imports none of the pipeline's steps.
         assert name.count(".") > 1 or not name.startswith("tasks.") or name in ("tasks.core", "tasks.network"), name
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import):

@@ -179,7 +179,7 @@ def test_the_service_survives_a_thousand_hostile_requests(running):
 @pytest.mark.parametrize(
     "slow", [b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"], ids=["head", "body"]
 )
-def test_slow_clients_are_disconnected_and_delay_nobody(running, slow):
+def test_slow_clients_are_disconnected_and_delay_no_other_client(running, slow):
     started = time.monotonic()
     with ThreadPoolExecutor(50) as threads:
         waiting = [threads.submit(send, running.port, slow) for _ in range(50)]

@@ -1,4 +1,4 @@
-"""The token: what opens without it, and how it is checked."""
+"""The token: which paths need none, and how it is checked."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from tests.support.small_runs import parse_command_line
 
 
 @pytest.mark.parametrize("host", ["a", "a/health?", "a/health#", "a/docs?x=", "/health?"])
-def test_no_host_header_opens_what_requires_a_token(store, monkeypatch, host):
+def test_no_host_header_bypasses_the_token(store, monkeypatch, host):
     monkeypatch.setenv("ARTIFACTS_STORE", str(store))
     app = create_app(ServeSettings(token="a secret of mine", root_path="/at"), Champion(ServeSettings(), None))
     for path, expected in {"/model": 401, "/at/model": 401, "/health": 200, "/at/health": 200}.items():
@@ -49,13 +49,13 @@ async def status_of(app, path: str, host: str, authorization: bytes = b"") -> in
 
 
 @pytest.mark.parametrize("token", ["a secret of mine\n", " a secret of mine\r\n"])
-def test_a_token_has_no_line_end(token):
+def test_whitespace_around_a_token_is_stripped(token):
     assert ServeSettings(token=token).token.get_secret_value() == "a secret of mine"
 
 
 @pytest.mark.parametrize("variable", [True, False])
 @pytest.mark.parametrize("token", ["s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
-def test_a_token_that_no_header_can_contain_is_refused_and_not_shown(monkeypatch, token, variable):
+def test_an_invalid_token_is_refused_and_not_shown(monkeypatch, token, variable):
     if variable:
         monkeypatch.setenv("IMDB_TOKEN", token)
     with pytest.raises(UsageError) as raised:

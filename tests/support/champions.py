@@ -1,4 +1,4 @@
-"""A registry with a champion, without running a training."""
+"""A registry with a champion, without a training run."""
 
 import json
 import shutil

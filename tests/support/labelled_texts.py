@@ -1,4 +1,4 @@
-"""Texts and labels that hypothesis draws, and reading both from a file."""
+"""Hypothesis strategies for texts and labels, and a reader of both."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.reading import read_batches
 
 TABLE = ReadOptions(columns={"text": "--data.text-column", "label": "--data.label-column"})
-# Whatever a text holds, except half characters and, at its start, a byte-order mark.
+# Any characters except surrogates and byte-order marks.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff"), max_size=40)
 LABELS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9).filter(
     lambda name: len(name.encode()) < 99

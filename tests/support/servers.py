@@ -101,7 +101,7 @@ def mlflow_server(database: str, files: Path, port: int | None = None) -> Iterat
         files: the folder of the models' files.
         port: default: a free one.
     """
-    if database.startswith("sqlite:///"):  # a copy: to create one takes the server ten seconds
+    if database.startswith("sqlite:///"):  # a copy: the server takes ten seconds to create one
         local_registry.create_tables(Path(database.removeprefix("sqlite:///")))
     port = port or free_port()
     own = {"MLFLOW_TRACKING_URI": "", "MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -1,4 +1,4 @@
-"""What one test process makes and all of a session use: files, a migrated database, a Prefect server."""
+"""Resources that one test process creates and all of a session use: files, a database, a Prefect server."""
 
 import json
 import os
@@ -29,10 +29,10 @@ KEPT_DATABASE = Path(__file__).parents[2] / ".pytest_cache" / f"prefect-{version
 
 
 def made_once(name: str, make: Callable[[Path], object]) -> Path:
-    """Return the file or folder `name` that the test processes share; the first that asks for it has it made.
+    """Return the file or folder `name` that the test processes share; the first that asks for it creates it.
 
     Args:
-        make: creates the path that it is called with. What it made must not be changed afterwards, only copied.
+        make: creates the path that it is called with. Afterwards the path must not be changed, only copied.
     """
     path = Path(os.environ[VARIABLE]) / name
     with FileLock(f"{path}.lock"):

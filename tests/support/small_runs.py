@@ -1,4 +1,4 @@
-"""Runs of seconds and what they leave: their settings, epochs, a classifier."""
+"""Runs that take seconds: their settings, epochs, and a classifier."""
 
 from tasks.reporting.command_line import parse_flags
 
@@ -30,12 +30,12 @@ SIX_WORDS = ["good", "bad", "film", "the", "a", "it's"]
 
 
 def store_after(name: str, settings: RunSettings, start: Path | None = None) -> Path:
-    """Return a store, shared by all test processes, in which a run was made; `start` is the store that it began with.
+    """Return a store, shared by all test processes, that contains one run.
 
     Args:
-        name: of the store, unique in the session.
+        name: the store's, unique in the session.
         settings: the run's.
-        start: a store to copy; None for an empty one.
+        start: a store to copy before the run; None to start with an empty one.
     """
     from flows.imdb_flow import imdb_flow  # here, because every test process reads this file
 

@@ -1,4 +1,4 @@
-"""Loopback servers: one that serves a folder and misbehaves if the path asks for it; ports and waiting for others."""
+"""Loopback servers: a file server whose paths select faults, and a proxy; free ports, and waiting for servers."""
 
 import base64
 import http.client
