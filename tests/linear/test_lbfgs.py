@@ -6,12 +6,12 @@ from tasks.linear.naive_bayes import minimise
 
 
 @pytest.mark.parametrize("memory", [3, 10])
-def test_it_comes_down_a_curved_valley(memory):
+def test_minimise_finds_the_minimum_of_the_rosenbrock_function(memory):
     lowest = minimise(lambda at: (rosen(at), rosen_der(at)), np.array([-1.2, 1.0, -0.5, 2.0]), 200, memory)
     np.testing.assert_allclose(lowest, 1, atol=1e-5)
 
 
-def test_it_keeps_the_precision_that_it_began_with_and_stops_where_that_is_used_up():
+def test_minimise_stays_in_float32_and_stops_once_it_converges():
     calls = []
 
     def value(at):

@@ -12,19 +12,19 @@ def counts(rng) -> csr_matrix:
     return csr_matrix(rng.poisson(0.2, (300, 40)).astype(np.float32))
 
 
-def test_ratios_follow_the_formula_by_length_and_are_0_for_rare_phrases():
+def test_log_ratios_follow_the_formula_and_are_0_for_rare_phrases():
     p, q, sizes = np.array([3.0, 0, 5, 1]), np.array([1.0, 1, 5, 0]), np.array([1, 1, 2, 2])
     expected = np.log((p + 1) / (q + 1)) - np.log([3 / 2, 3 / 2, 6 / 5, 6 / 5])
     np.testing.assert_allclose(log_ratios(p, q, sizes, 2), [expected[0], 0, expected[2], 0], rtol=1e-6)
     np.testing.assert_allclose(log_ratios(p, q, sizes, 1), expected, rtol=1e-6)
 
 
-def test_a_length_that_one_label_never_has_gives_numbers():
+def test_log_ratios_are_finite_if_a_label_has_no_phrase_of_a_length():
     assert np.isfinite(log_ratios(np.array([2.0]), np.array([0.0]), np.array([3]), 1)).all()
 
 
 @pytest.mark.parametrize("left_out", [0, 50])
-def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presence(counts, rng, left_out):
+def test_weights_equal_those_of_scikit_learns_logistic_regression(counts, rng, left_out):
     labels, presence = rng.integers(0, 2, 300), counts.sign()
     signs = signs_of(labels)
     signs[:left_out] = 0
@@ -39,5 +39,5 @@ def test_weights_are_those_of_scikit_learns_logistic_regression_on_scaled_presen
     np.testing.assert_allclose(logits_of([model], presence)[:, 0], expected, atol=5e-3)
 
 
-def test_a_label_stands_against_all_others():
+def test_signs_are_1_for_the_label_and_minus_1_for_all_others():
     assert signs_of(np.array([0, 1, 2]), 2).tolist() == [-1, -1, 1]

@@ -16,7 +16,7 @@ def learned(rng):
     return counts, labels, folds, sizes, learn_folds(counts, labels, sizes, folds, **RULES)
 
 
-def test_a_review_is_told_what_the_other_folds_say_and_nothing_of_its_own(learned):
+def test_held_out_models_learn_only_from_the_other_folds(learned):
     counts, labels, folds, sizes, models = learned
     others = np.flatnonzero(folds != 1)
     presence = counts[others].sign()
@@ -30,14 +30,14 @@ def test_a_review_is_told_what_the_other_folds_say_and_nothing_of_its_own(learne
     assert (numbers_of(again.whole) != numbers_of(models.whole)).any()
 
 
-def test_deviations_are_those_of_the_numbers_token_by_token(learned):
+def test_deviations_equal_those_computed_token_by_token(learned):
     counts, _labels, folds, sizes, models = learned
     tokens, numbers = 500, [[[] for _ in range(2)] for _ in range(3)]
     for row in range(120):
-        told = numbers_of(models.held_out[folds[row]])
+        held_out = numbers_of(models.held_out[folds[row]])
         for phrase, times in enumerate(counts[[row]].toarray()[0].astype(int)):
             for column in range(2):
-                numbers[sizes[phrase] - 1][column] += [float(told[phrase, column])] * times
+                numbers[sizes[phrase] - 1][column] += [float(held_out[phrase, column])] * times
     expected = [[np.std(its + [0.0] * (tokens - len(its))) for its in of_size] for of_size in numbers]
     deviations = deviations_of(models, counts, sizes, folds, tokens)
     np.testing.assert_allclose(deviations, expected, rtol=1e-4)
@@ -46,14 +46,14 @@ def test_deviations_are_those_of_the_numbers_token_by_token(learned):
     assert np.abs(scaled).max() <= 5
 
 
-def test_numbers_that_are_all_equal_are_left_as_they_are(learned):
+def test_numbers_that_are_all_equal_have_a_deviation_of_1(learned):
     counts, labels, folds, _sizes, _models = learned
     sizes = np.full(15, 3, np.int8)
     models = learn_folds(counts, labels, sizes, folds, **RULES)
     assert (deviations_of(models, counts, sizes, folds, 500)[:2] == 1).all()
 
 
-def test_two_labels_take_one_model_and_more_take_one_each(learned):
+def test_two_labels_need_one_model_and_three_labels_need_three(learned):
     counts, labels, folds, sizes, _models = learned
     assert labels_to_fit(labels) == [1]
     three = np.arange(120) % 4 % 3

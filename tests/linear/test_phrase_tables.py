@@ -26,13 +26,13 @@ def lists(reviews) -> pa.ListArray:
 
 
 def in_thirds(reviews):
-    """The same reviews as three parts, again on each call."""
+    """A function that returns the same texts in three parts on each call."""
     bounds = [0, len(reviews) // 3, 2 * len(reviews) // 3, len(reviews)]
     return lambda: (lists(reviews[start:stop]) for start, stop in itertools.pairwise(bounds))
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8))
-def test_a_code_stands_for_one_phrase_and_none_reaches_into_the_review_before(reviews):
+def test_each_code_identifies_one_phrase_within_a_single_text(reviews):
     codes = codes_of(lists(reviews), 10, 3)
     meaning: dict[int, tuple[int, ...]] = {}
     token = 0
@@ -50,11 +50,11 @@ def test_a_code_stands_for_one_phrase_and_none_reaches_into_the_review_before(re
     assert sizes_of(known, 10).tolist() == [len(meaning[code]) for code in known.tolist()]
 
 
-def test_a_sliced_list_keeps_its_own_words():
+def test_codes_of_a_sliced_array_come_from_its_own_tokens():
     assert (codes_of(lists([[7], [3, 4]])[1:], 10, 2) == [[4, 5], [-1, 5 + 4 * 11]]).all()
 
 
-def test_the_largest_vocabulary_has_codes_that_fit_and_a_larger_one_is_refused():
+def test_codes_of_the_largest_vocabulary_fit_and_a_larger_one_is_refused():
     words = np.full(3, MAX_VOCABULARY - 1)
     highest = phrase_codes(words, np.array([0, 3]), MAX_VOCABULARY)[2, 2]
     assert int(highest) == (MAX_VOCABULARY + 1) ** 3 - 1 < 2**63
@@ -64,7 +64,7 @@ def test_the_largest_vocabulary_has_codes_that_fit_and_a_larger_one_is_refused()
 
 @pytest.mark.parametrize("longest", [1, 2, 3])
 @pytest.mark.parametrize("min_documents", [1, 2, 3])
-def test_counts_equal_those_of_scikit_learns_vectoriser(rng, longest, min_documents):
+def test_phrase_counts_equal_those_of_scikit_learn(rng, longest, min_documents):
     reviews, _ = make_reviews(60, rng)
     known, ours = learn_phrases(in_thirds(reviews), WORDS, min_documents, longest)
     vectoriser = CountVectorizer(ngram_range=(1, longest), token_pattern=r"\d+", min_df=min_documents)
@@ -78,7 +78,7 @@ def test_counts_equal_those_of_scikit_learns_vectoriser(rng, longest, min_docume
     assert (ours != theirs[:, order]).nnz == 0
 
 
-def test_phrases_that_training_has_not_seen_count_for_nothing_and_empty_reviews_keep_their_rows():
+def test_unknown_phrases_are_not_counted_and_empty_texts_have_zero_rows():
     known = distinct_phrases([lists([[7, 8], [7, 8]])], 10, 2, repeated=True)
     assert known.tolist() == [8, 9, 9 + 8 * 11]
     assert count_phrases([lists([[], [8, 7, 8]]), lists([[9], []])], known, 10, 2).toarray().tolist() == [

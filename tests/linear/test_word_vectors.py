@@ -9,7 +9,7 @@ def lists(reviews) -> pa.ListArray:
     return pa.array(reviews, pa.list_(pa.uint16()))
 
 
-def test_cooccurrence_equals_a_loop_whatever_the_parts(rng):
+def test_cooccurrence_equals_a_plain_loop_for_one_or_two_parts(rng):
     reviews = [rng.integers(1, 60, rng.integers(0, 20)).tolist() for _ in range(40)]
     expected = np.zeros((50, 50))
     for review in reviews:
@@ -21,7 +21,7 @@ def test_cooccurrence_equals_a_loop_whatever_the_parts(rng):
         np.testing.assert_allclose(cooccurrence(parts, 50, 3).toarray(), expected, atol=1e-4)
 
 
-def test_vectors_have_one_length_unseen_words_none_and_equal_input_equal_vectors(rng):
+def test_vectors_are_reproducible_of_equal_length_and_zero_for_unseen_words(rng):
     counts = rng.random((30, 30)) * (rng.random((30, 30)) < 0.3)
     counts[4] = counts[:, 4] = 0
     matrix = csr_matrix(counts + counts.T, dtype=np.float32)
@@ -32,7 +32,7 @@ def test_vectors_have_one_length_unseen_words_none_and_equal_input_equal_vectors
     assert (vectors == word_vectors(matrix, 8, norm=2.4, seed=1)).all()
 
 
-def test_words_of_the_same_company_are_alike(rng):
+def test_words_in_the_same_contexts_have_similar_vectors(rng):
     fruit, tools = [10, 11, 12], [20, 21, 22]
     reviews = [rng.choice(its, 12).tolist() for its in (fruit, tools) for _ in range(30)]
     vectors = word_vectors(cooccurrence([lists(reviews)], 30), 2, norm=1, seed=1)

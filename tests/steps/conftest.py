@@ -12,7 +12,7 @@ from tests.support.small_runs import store_after, tracked
 
 
 @pytest.fixture
-def championed(classifier, monkeypatch):
+def champion(classifier, monkeypatch):
     """The classifier, as the champion of the registry."""
     monkeypatch.setattr(tasks.predict, "load_classifier", lambda *_arguments: classifier)
 
@@ -27,5 +27,5 @@ def first_tracked_run(imdb: Path, first_run: Path, prefect_server) -> Path:
 def tracked_run(store: Path, first_tracked_run: Path) -> dict:
     """metrics.json of a run of tracked(imdb) in the test's own store."""
     shutil.copytree(first_tracked_run, store, symlinks=True)
-    with registry(None):  # the addresses in its database are those of the copy from now on
+    with registry(None):  # the addresses in its database are changed to those of the copy
         return json.loads((store / "runs" / "latest" / "metrics.json").read_text())

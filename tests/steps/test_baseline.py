@@ -39,7 +39,7 @@ def write_texts(folder, rng, labels: int) -> list[list[int]]:
     return tested
 
 
-def test_folds_do_not_separate_groups_unless_a_label_is_in_one_only():
+def test_folds_separate_groups_only_if_a_label_is_in_a_single_group():
     labels, groups = np.arange(400) % 2, np.arange(400) // 10
     folds = assign_folds(groups, labels)
     assert np.unique(folds).tolist() == [0, 1, 2, 3]
@@ -49,7 +49,7 @@ def test_folds_do_not_separate_groups_unless_a_label_is_in_one_only():
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-def test_training_texts_are_scored_by_models_that_have_not_seen_them(tmp_path, rng, labels):
+def test_out_of_fold_adds_training_scores_and_does_not_change_others(tmp_path, rng, labels):
     write_texts(tmp_path, rng, labels)
     scores = []
     for name, out_of_fold in (("out", True), ("without", False)):
@@ -65,7 +65,7 @@ def test_training_texts_are_scored_by_models_that_have_not_seen_them(tmp_path, r
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-def test_the_linear_model_learns_what_words_mean_and_is_a_network_with_the_same_scores(tmp_path, rng, labels):
+def test_the_linear_model_learns_and_its_network_gives_the_same_scores(tmp_path, rng, labels):
     tested = write_texts(tmp_path, rng, labels)
     (tmp_path / "out").mkdir()
     rows = baseline.function(
@@ -91,7 +91,7 @@ def test_the_linear_model_learns_what_words_mean_and_is_a_network_with_the_same_
             assert scorer(padded) == pytest.approx(scores.probabilities, abs=1e-5)
 
 
-def test_texts_without_a_phrase_in_common_get_the_share_of_their_label(tmp_path, rng):
+def test_texts_without_a_frequent_phrase_all_get_the_same_score(tmp_path, rng):
     write_texts(tmp_path, rng, 2)
     (tmp_path / "out").mkdir()
     settings = BaselineSettings(min_documents=1000)

@@ -22,7 +22,7 @@ def small(**values) -> ModelSettings:
     return ModelSettings(**({"units": 4, "embedding_dim": 3, "dense_units": 5} | values))
 
 
-def test_the_defaults_are_the_case_studys_model_layer_by_layer():
+def test_the_default_network_has_the_layers_of_the_case_study():
     model = make_model(ModelSettings(), 10_000)
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds == ["InputLayer", "Embedding", "Bidirectional", "Flatten", "Dense", "Dropout", "Dense"]
@@ -34,7 +34,7 @@ def test_the_defaults_are_the_case_studys_model_layer_by_layer():
     assert (dense.activation.__name__, probability.activation.__name__) == ("relu", "sigmoid")
 
 
-def test_with_three_labels_there_is_one_softmax_output_per_label():
+def test_three_labels_give_one_softmax_output_per_label():
     model = make_model(small(), 10, 3)
     scores = model(np.ones((2, 7), np.int32)).numpy()
     assert scores.shape == (2, 3)
@@ -43,13 +43,13 @@ def test_with_three_labels_there_is_one_softmax_output_per_label():
 
 
 def formulas() -> dict[str, str]:
-    """The parameter counts that the documentation gives, by cell."""
+    """The formulas for parameter counts in the documentation, by cell."""
     return dict(re.findall(r"^\| `(simple_rnn|lstm|gru)` \|.*\| `(.+?)` \|$", DOCS.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 @pytest.mark.parametrize(("units", "dim"), [(4, 3), (64, 128), (1, 1)])
-def test_the_documented_parameter_count_is_the_layers_own(cell, units, dim):
+def test_the_documented_parameter_count_equals_that_of_the_layer(cell, units, dim):
     count = eval(formulas()[cell], {"units": units, "inputs": dim})
     for bidirectional in (False, True):
         model = make_model(small(cell=cell, units=units, embedding_dim=dim, bidirectional=bidirectional), 50)
@@ -71,7 +71,7 @@ def test_the_documented_parameter_count_is_the_layers_own(cell, units, dim):
         ({"layers": 2, "readout": "mean", "bidirectional": False}, 4),
     ],
 )
-def test_each_readout_gives_the_classifier_its_features(values, features):
+def test_each_readout_has_the_expected_number_of_features(values, features):
     model = make_model(small(**values), 50)
     assert model.get_layer("flatten").output.shape == (None, features)
     assert sum("bidirectional" in layer.name or layer.name[-2:] in ("_1", "_2", "_3") for layer in model.layers) == (
@@ -95,7 +95,7 @@ def test_a_text_of_any_length_is_scored():
         assert model(np.ones((2, length), np.int32)).shape == (2, 1)
 
 
-def test_equal_settings_give_equal_bytes_and_another_seed_does_not(tmp_path, rng):
+def test_equal_settings_give_identical_bytes_and_another_seed_does_not(tmp_path, rng):
     tokens = rng.integers(1, 50, (3, 8)).astype(np.uint16)
     schema = padded_schema(8, 50, "pre", "pre")
     write_padded(tmp_path / "train.parquet", schema, [(tokens, np.full(3, 8), np.array([0, 1, 0]))])
@@ -123,7 +123,7 @@ def learned(tmp_path_factory):
     return folder / "learned"
 
 
-def test_a_network_that_reads_phrases_takes_words_alone_and_its_reader_takes_both(learned, tmp_path, rng):
+def test_a_phrase_network_computes_the_phrase_numbers_from_tokens(learned, tmp_path, rng):
     model = make_model(small(phrases=True, word_dropout=0.2, dense_units=0), WORDS, learned=learned)
     tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
     numbers = reader(tokens, np.arange(7))
@@ -138,7 +138,7 @@ def test_a_network_that_reads_phrases_takes_words_alone_and_its_reader_takes_bot
     assert (np.array(load_model(tmp_path / "a.keras")(tokens)) == whole).all()
 
 
-def test_a_network_can_read_phrases_alone(learned, rng):
+def test_a_phrase_network_works_without_word_embeddings(learned, rng):
     model = make_model(small(phrases=True, embedding_dim=0), WORDS, learned=learned)
     tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
     numbers = reader(tokens, np.arange(7))
@@ -165,7 +165,7 @@ def test_word_vectors_can_be_tuned(learned, rng):
         small(vector_tuning=0.2)
 
 
-def test_a_network_that_reads_phrases_is_not_built_without_them():
+def test_a_phrase_network_cannot_be_built_without_learned_phrases():
     with pytest.raises(ValueError, match=r"model\.phrases and model\.word_vectors need"):
         make_model(small(phrases=True), WORDS)
 

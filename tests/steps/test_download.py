@@ -22,7 +22,7 @@ def mirror(tmp_path):
 
 @pytest.fixture
 def run_download(store, prefect_server):
-    """The task as it is, but with back-off of milliseconds."""
+    """A flow that runs the task with retry delays of milliseconds."""
 
     @flow
     def downloading(settings: SourceSettings):
@@ -31,12 +31,12 @@ def run_download(store, prefect_server):
     return downloading
 
 
-def test_two_failures_and_a_success_are_a_success(run_download, store, mirror):
+def test_a_download_succeeds_after_two_failed_attempts(run_download, store, mirror):
     url, seen, sha256 = mirror
-    made = run_download(SourceSettings(source=f"{url}/flaky/imdb.npz", sha256=sha256))
+    artifact = run_download(SourceSettings(source=f"{url}/flaky/imdb.npz", sha256=sha256))
     assert seen["/flaky/imdb.npz"] == 3
-    assert set(made.files) == {"imdb.npz", "imdb_word_index.json", "dataset.json"}
-    assert made.meta["dataset"]["sha256"] == sha256
+    assert set(artifact.files) == {"imdb.npz", "imdb_word_index.json", "dataset.json"}
+    assert artifact.meta["dataset"]["sha256"] == sha256
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_two_failures_and_a_success_are_a_success(run_download, store, mirror):
         ("reversed", 1, SourceError),
     ],
 )
-def test_only_what_may_pass_is_tried_again(run_download, store, mirror, behaviour, tries, error):
+def test_only_transient_download_errors_are_retried(run_download, store, mirror, behaviour, tries, error):
     url, seen, sha256 = mirror
     with pytest.raises(error) as raised:
         run_download(SourceSettings(source=f"{url}/{behaviour}/imdb.npz", sha256=sha256))
@@ -57,7 +57,7 @@ def test_only_what_may_pass_is_tried_again(run_download, store, mirror, behaviou
     assert list((store / "download").iterdir()) == []
 
 
-def test_a_refused_connection_is_tried_again(run_download, store, caplog):
+def test_a_refused_connection_raises_source_unreachable(run_download, store, caplog):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/imdb.npz"
@@ -65,7 +65,7 @@ def test_a_refused_connection_is_tried_again(run_download, store, caplog):
             run_download(SourceSettings(source=url))
 
 
-def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_download, store, mirror, tmp_path):
+def test_a_hostile_pickle_with_the_expected_hash_is_never_executed(run_download, store, mirror, tmp_path):
     import hashlib
 
     import numpy as np
@@ -78,13 +78,13 @@ def test_a_hostile_pickle_with_the_expected_hash_is_kept_but_never_run(run_downl
     path = tmp_path / "mirror" / "imdb.npz"
     np.savez(path, x_train=hostile, y_train=np.array([0, 1]), x_test=hostile, y_test=np.array([0, 1]))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    made = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
+    artifact = run_download(SourceSettings(source=f"{url}/plain/imdb.npz", sha256=sha256))
     with pytest.raises(SourceError, match="was refused: it asks for"):
-        read_word_ranks(store / made.key, "keras")
+        read_word_ranks(store / artifact.key, "keras")
     assert not (tmp_path / "ran").exists()
 
 
-def test_own_files_are_known_by_their_content_and_not_by_their_name(tmp_path):
+def test_own_files_are_identified_by_their_content(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood,1\n")
     first = pin(DataSettings(dataset=str(path)), pytest.fail)
@@ -94,7 +94,7 @@ def test_own_files_are_known_by_their_content_and_not_by_their_name(tmp_path):
     assert pin(DataSettings(), pytest.fail) == DataSettings()
 
 
-def test_a_local_word_index_is_known_by_its_content_too(tmp_path):
+def test_a_local_word_index_is_identified_by_its_content(tmp_path):
     sha256 = write_imdb(tmp_path)
     settings = DataSettings(source=str(tmp_path / "imdb.npz"), sha256=sha256)
     first = pin(settings, pytest.fail)
@@ -106,7 +106,7 @@ def test_a_local_word_index_is_known_by_its_content_too(tmp_path):
     assert pin(DataSettings(source="https://example.org/imdb.npz"), pytest.fail).word_index_sha256 is None
 
 
-def test_all_tables_of_a_folder_are_trained_on_and_what_is_passed_over_is_named(run_download, store, tmp_path):
+def test_all_tables_in_a_folder_are_read_and_skipped_files_are_named(run_download, store, tmp_path):
     folder = tmp_path / "reviews"
     folder.mkdir()
     for name in ("a.csv", "B.CSV"):
@@ -114,7 +114,7 @@ def test_all_tables_of_a_folder_are_trained_on_and_what_is_passed_over_is_named(
         (folder / name).write_text("text,label\n" + "".join(rows))
     for name in ("c.csv.zip", "README.txt"):
         (folder / name).write_text("")
-    said: list[str] = []
-    made = run_download(pin(DataSettings(dataset=str(folder)), said.append))
-    assert sorted(set(pq.read_table(store / made.key / "texts.parquet")["file"].to_pylist())) == ["B.CSV", "a.csv"]
-    assert said == [f"{folder}: README.txt, c.csv.zip skipped; expected files in .csv, .tsv, .parquet, .jsonl, .json"]
+    warned: list[str] = []
+    artifact = run_download(pin(DataSettings(dataset=str(folder)), warned.append))
+    assert sorted(set(pq.read_table(store / artifact.key / "texts.parquet")["file"].to_pylist())) == ["B.CSV", "a.csv"]
+    assert warned == [f"{folder}: README.txt, c.csv.zip skipped; expected files in .csv, .tsv, .parquet, .jsonl, .json"]

@@ -23,7 +23,7 @@ UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
 
 @pytest.fixture
 def keras_load_data(imdb, monkeypatch):
-    """keras.datasets.imdb.load_data itself, reading the generated file instead of the host's."""
+    """keras.datasets.imdb.load_data, which reads the generated file instead of the host's."""
     from keras.src.datasets import imdb as keras_imdb
 
     monkeypatch.setattr(keras_imdb, "get_file", lambda **_options: str(imdb / "imdb.npz"))
@@ -44,7 +44,7 @@ def keras_load_data(imdb, monkeypatch):
         {"num_words": 80, "start_char": None, "index_from": 0},
     ],
 )
-def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, options):
+def test_token_ids_and_labels_equal_those_of_keras(imdb, keras_load_data, tmp_path, options):
     settings = EncodeSettings(**options, **UNLIMITED)
     encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     rules = settings.model_dump(include={"num_words", "skip_top", "start_char", "oov_char", "index_from"})
@@ -55,7 +55,7 @@ def test_ids_equal_keras_own_value_by_value(imdb, keras_load_data, tmp_path, opt
         assert table["label"].to_pylist() == y.tolist()
 
 
-def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_path):
+def test_whole_groups_are_contiguous_and_texts_keep_their_labels(imdb, tmp_path):
     tables = {}
     for together in (False, True):
         folder = tmp_path / str(together)
@@ -70,7 +70,7 @@ def test_whole_groups_stand_together_each_review_with_its_own_label(imdb, tmp_pa
     assert len(runs) == len(set(runs)) == 50
 
 
-def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
+def test_the_encoding_and_the_vocabulary_are_written(imdb, tmp_path):
     counts = encode.function(downloaded=imdb, settings=EncodeSettings(num_words=100, **UNLIMITED), folder=tmp_path)
     assert counts == {"train": 240, "test": 80, "words": WORDS - 1}
     assert read_vocabulary(tmp_path)[:2] == ["word1", "word2"]
@@ -78,7 +78,7 @@ def test_the_rules_and_the_words_are_kept_beside_the_ids(imdb, tmp_path):
     assert json.loads((tmp_path / "encoding.json").read_text())["index_from"] == 3
 
 
-def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path):
+def test_without_num_words_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path):
     encode.function(downloaded=imdb, settings=EncodeSettings(num_words=None), folder=tmp_path)
     highest = max(
         pq.read_table(tmp_path / f"{s}.parquet")["tokens"].combine_chunks().flatten().to_numpy().max()
@@ -87,7 +87,7 @@ def test_without_a_limit_the_vocabulary_ends_after_the_highest_id(imdb, tmp_path
     assert Encoding.read(tmp_path).vocabulary_size == highest + 1
 
 
-def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuffle(imdb, tmp_path):
+def test_max_reviews_selects_the_first_texts_after_the_shuffle(imdb, tmp_path):
     for name, most in (("all", None), ("few", 30)):
         (tmp_path / name).mkdir()
         encode.function(downloaded=imdb, settings=EncodeSettings(max_reviews=most), folder=tmp_path / name)
@@ -96,7 +96,7 @@ def test_at_most_so_many_reviews_are_kept_and_they_are_the_first_after_the_shuff
     assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
 
 
-def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(imdb, tmp_path):
+def test_a_word_index_without_words_for_all_used_ranks_is_refused(imdb, tmp_path):
     for name in ("imdb.npz", "dataset.json"):
         shutil.copy(imdb / name, tmp_path)
     words = {f"word{rank}": rank for rank in range(1, 61)}
@@ -105,7 +105,7 @@ def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(i
     folder.mkdir()
     with pytest.raises(DataError, match=r"the word index has 60 words, but the texts have rank 96: .*word-index"):
         encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=100, **UNLIMITED), folder=folder)
-    # Words beyond `num_words` need no name.
+    # Ranks beyond `num_words` need not be in the word index.
     assert (
         encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=64, **UNLIMITED), folder=folder)["words"]
         == 60
@@ -114,7 +114,7 @@ def test_a_word_index_that_ends_before_the_ranks_do_is_refused_before_training(i
         encode.function(downloaded=tmp_path, settings=EncodeSettings(num_words=65, **UNLIMITED), folder=folder)
 
 
-def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp_path):
+def test_the_vocabulary_is_built_from_the_training_texts_only(tmp_path):
     texts = ["Good, good film", "unseen good", "bad film"]
     reviews = pa.table({"split": ["train", "test", "train"], "label": [1, 0, 0], "text": texts})
     pq.write_table(reviews, tmp_path / "texts.parquet")
@@ -126,12 +126,12 @@ def test_the_vocabulary_of_raw_text_is_built_from_the_training_reviews_alone(tmp
     assert ranked.labels["train"].tolist() == [1, 0]
 
 
-def test_one_label_alone_is_refused():
+def test_a_split_without_one_of_the_labels_is_refused():
     with pytest.raises(DataError, match="none of the 2 test texts has the label 'bad'"):
         check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"])
 
 
-def test_reviews_in_another_language_are_refused_by_file_and_row(tmp_path):
+def test_texts_in_another_language_are_refused_with_file_and_row(tmp_path):
     texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
     columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
     pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "texts.parquet")

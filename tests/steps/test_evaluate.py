@@ -18,7 +18,7 @@ from tests.support.small_reviews import WORDS
 
 @pytest.fixture
 def scored(padded, tmp_path, rng):
-    """Padded reviews, and the scores that a network and a baseline gave them."""
+    """Padded texts, and their scores by a network and a baseline."""
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     for split in ("test", "validation"):
         write_padded(padded_file(tmp_path, split), padded_schema(64, WORDS, "pre", "pre"), parts)
@@ -50,7 +50,7 @@ def run_evaluate(scored, sliced, **settings) -> None:
     )
 
 
-def judged(scored, **settings) -> dict:
+def evaluated(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
     run_evaluate(scored, None, **settings)
     return read_metrics(scored)
@@ -63,43 +63,43 @@ def read_metrics(scored) -> dict:
     return metrics
 
 
-def test_both_classifiers_are_judged_by_the_same_measure_and_compared(scored):
-    metrics = judged(scored)
+def test_the_network_and_the_baseline_are_evaluated_and_compared(scored):
+    metrics = evaluated(scored)
     assert metrics["test"]["accuracy"] > metrics["baseline"]["accuracy"] > 0.5
     comparison = metrics["baseline"]["comparison"]
     assert comparison["difference"] == pytest.approx(metrics["test"]["accuracy"] - metrics["baseline"]["accuracy"])
     assert sum(row["reviews"] for row in metrics["validation"]["by_length"]) == 120
 
 
-def test_lengths_are_words_without_the_start_mark(scored, padded):
+def test_text_lengths_do_not_count_the_start_token(scored, padded):
     tokens = np.full((120, 65), 3, np.uint16)
     tokens[:, 0] = 1
     schema = padded_schema(65, WORDS, "pre", "pre", start_char=1)
     for split in ("test", "validation"):
         write_padded(padded_file(scored, split), schema, [(tokens, np.full(120, 65, np.int32), padded.labels)])
-    (row,) = judged(scored)["test"]["by_length"]
+    (row,) = evaluated(scored)["test"]["by_length"]
     assert (row["from"], row["to"], row["reviews"]) == (1, 64, 120)
 
 
-def test_the_metric_of_the_settings_is_what_is_compared(scored):
-    metrics = judged(scored, metric="mcc")
-    comparison, accuracy = metrics["baseline"]["comparison"], judged(scored)["baseline"]["comparison"]
+def test_the_comparison_uses_the_metric_of_the_settings(scored):
+    metrics = evaluated(scored, metric="mcc")
+    comparison, accuracy = metrics["baseline"]["comparison"], evaluated(scored)["baseline"]["comparison"]
     assert (comparison["metric"], accuracy["metric"]) == ("mcc", "accuracy")
     assert comparison["difference"] == pytest.approx(metrics["test"]["mcc"] - metrics["baseline"]["mcc"])
     assert comparison["ci95"][0] < comparison["difference"] < comparison["ci95"][1]
     assert comparison["only_first"] == accuracy["only_first"]
 
 
-def test_another_threshold_gives_other_verdicts_on_the_same_scores(scored):
-    half, strict = judged(scored), judged(scored, threshold=0.9)
+def test_the_threshold_changes_recall_but_not_roc_auc(scored):
+    half, strict = evaluated(scored), evaluated(scored, threshold=0.9)
     assert strict["test"]["recall"] < half["test"]["recall"]
     assert strict["test"]["roc_auc"] == half["test"]["roc_auc"]
 
 
-def test_calibration_and_unanswered_texts_are_reported_if_asked_for(scored):
-    assert not {"temperature", "answers"} & judged(scored).keys()
+def test_calibration_and_unanswered_texts_are_reported_only_if_enabled(scored):
+    assert not {"temperature", "answers"} & evaluated(scored).keys()
     Calibration(temperature=2.0).write(scored / "network")
-    metrics = judged(scored, abstain_error=0.06)
+    metrics = evaluated(scored, abstain_error=0.06)
     assert metrics["temperature"] == 2
     assert metrics["test"]["ece_before"] != metrics["test"]["ece"]
     assert metrics["answers"]["error"] < 0.06
@@ -107,15 +107,15 @@ def test_calibration_and_unanswered_texts_are_reported_if_asked_for(scored):
 
 
 def test_costs_move_the_threshold_and_are_reported(scored):
-    metrics = judged(scored, cost=[("positive", "negative", 9)])
+    metrics = evaluated(scored, cost=[("positive", "negative", 9)])
     scores = read_scores(scored / "network", "test")
     called = scores.probabilities >= 0.9
     assert metrics["test"]["mean_cost"] == pytest.approx(np.where(called, 9, 1)[called != scores.labels].sum() / 120)
     assert metrics["test"]["recall"] == pytest.approx(called[scores.labels == 1].mean())
 
 
-def test_the_network_is_judged_by_slice_where_the_reviews_were_divided(scored, padded):
-    assert "by_slice" not in judged(scored)["test"]
+def test_accuracy_is_reported_by_slice_if_there_are_slices(scored, padded):
+    assert "by_slice" not in evaluated(scored)["test"]
     films = np.where(padded.lengths > 30, "long", "short")
     write_slices(scored, large_slices(pa.array(films), min_rows=2))
     run_evaluate(scored, scored)

@@ -37,7 +37,7 @@ TEXTS = [
     *(f"{'the film ' * n}bad" for n in (7, 20, 40, 99)),
 ]
 
-ALONE = """
+SCRIPT = """
 import sys
 import tensorflow as tf
 served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
@@ -54,7 +54,7 @@ def with_network(classifier, **settings):
 
 
 @pytest.mark.slow
-def test_the_exported_network_of_the_case_study_scores_as_the_classifier_does(classifier, tmp_path):
+def test_the_exported_case_study_network_scores_like_the_classifier(classifier, tmp_path):
     other = with_network(classifier, **CASE_STUDY)
     assert export_classifier(other, tmp_path / "exported") <= 1e-6
     served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
@@ -70,7 +70,7 @@ def test_the_exported_network_of_the_case_study_scores_as_the_classifier_does(cl
         ({"maxlen": 20, "confidence_threshold": 0.5005}, {"vocabulary_size": 7}),
     ],
 )
-def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, facts, rules):
+def test_a_saved_model_export_scores_like_the_classifier(classifier, tmp_path, facts, rules):
     other = dataclasses.replace(
         classifier,
         facts=classifier.facts.model_copy(update=facts),
@@ -91,8 +91,8 @@ def test_the_exported_model_scores_as_the_classifier_does(classifier, tmp_path, 
 
 
 @pytest.fixture(scope="module")
-def everywhere(classifier, tmp_path_factory):
-    """Return the scores of texts from the step score, prediction and the exported model, in that order."""
+def all_scores(classifier, tmp_path_factory):
+    """A function that scores texts with the step score, prediction and the exported model, in that order."""
     folder = tmp_path_factory.mktemp("everywhere")
     save_model(classifier.network, folder / "model.keras")
     write_training(folder, [Epoch(epoch=1, loss=1, val_loss=1, seconds=1)], bucketing=True, keep_best=False)
@@ -100,7 +100,7 @@ def everywhere(classifier, tmp_path_factory):
     export_classifier(classifier, folder / "exported")
     serve = tf.saved_model.load(str(folder / "exported")).signatures["serving_default"]
 
-    def everywhere(texts: list[str], batch_size: int) -> list[np.ndarray]:
+    def all_scores(texts: list[str], batch_size: int) -> list[np.ndarray]:
         reviews, _words = classifier.encode(pa.array(texts, pa.string()))
         labels = np.arange(len(texts)) % 2
         schema = padded_schema(reviews.tokens.shape[1], classifier.encoding.vocabulary_size, "pre", "pre")
@@ -118,7 +118,7 @@ def everywhere(classifier, tmp_path_factory):
         served = serve(text=tf.constant(texts))["probability"].numpy()
         return [probabilities, classifier.predict(pa.array(texts, pa.string())), served]
 
-    return everywhere
+    return all_scores
 
 
 @settings(max_examples=6)
@@ -127,10 +127,10 @@ def everywhere(classifier, tmp_path_factory):
     st.integers(1, 25),
     st.data(),
 )
-def test_a_text_scores_the_same_everywhere_alone_and_in_any_batch(classifier, everywhere, texts, batch_size, data):
+def test_a_text_scores_the_same_alone_in_any_batch_and_after_export(classifier, all_scores, texts, batch_size, data):
     order = data.draw(st.permutations(range(len(texts))))
-    shuffled = everywhere([texts[row] for row in order], batch_size)
-    for scores in (*everywhere(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
+    shuffled = all_scores([texts[row] for row in order], batch_size)
+    for scores in (*all_scores(texts, 5), *(its[np.argsort(order)] for its in shuffled)):
         for text, probability in zip(texts[:3], scores, strict=False):
             assert abs(classifier.predict(pa.array([text]))[0] - probability) <= 1e-6
 
@@ -144,7 +144,7 @@ def test_a_text_scores_the_same_everywhere_alone_and_in_any_batch(classifier, ev
         {"cell": "gru", "activation": "elu", "readout": "max"},
     ],
 )
-def test_onnx_runtime_scores_as_the_classifier_does_whatever_the_network(classifier, tmp_path, its):
+def test_onnx_exports_of_different_networks_score_like_the_classifier(classifier, tmp_path, its):
     other = with_network(classifier, **its)
     assert export_classifier(other, tmp_path / "exported", "onnx") <= 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "exported" / "model.onnx")
@@ -164,12 +164,12 @@ def test_an_export_has_the_card_of_its_bundle(classifier, tmp_path, kind):
     assert (tmp_path / "with" / "README.md").read_text(encoding="utf-8") == "# a card é\n"
 
 
-def test_a_bundle_of_before_there_were_cards_is_exported_without_one(classifier, tmp_path):
+def test_a_bundle_without_a_card_is_exported_without_one(classifier, tmp_path):
     export_classifier(classifier, tmp_path / "without", "onnx")
     assert not (tmp_path / "without" / "README.md").exists()
 
 
-def test_an_export_whose_scores_differ_is_not_kept(classifier, tmp_path, monkeypatch):
+def test_an_export_with_different_scores_is_refused_and_removed(classifier, tmp_path, monkeypatch):
     write, score, _tolerance = FORMATS["onnx"]
     monkeypatch.setitem(FORMATS, "onnx", (write, lambda *given: score(*given) + 2e-5, 1e-5))
     with pytest.raises(ModelError, match="scores differ by 2e-05; it is not kept"):
@@ -178,10 +178,10 @@ def test_an_export_whose_scores_differ_is_not_kept(classifier, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_a_fresh_process_with_tensorflow_alone_runs_it(classifier, tmp_path):
+def test_an_export_runs_in_a_new_process_with_only_tensorflow(classifier, tmp_path):
     export_classifier(classifier, tmp_path / "exported")
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(tmp_path / "exported"), *TEXTS],
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "exported"), *TEXTS],
         capture_output=True,
         text=True,
         cwd=tmp_path,

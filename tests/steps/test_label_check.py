@@ -29,7 +29,7 @@ def write_texts(path, count: int = 400) -> list[int]:
 
 
 @pytest.mark.slow
-def test_wrong_labels_are_listed_first_and_the_corrected_list_is_applied(tmp_path, run):
+def test_wrong_labels_are_listed_first_and_corrections_are_applied(tmp_path, run):
     planted, lines = write_texts(tmp_path / "own.tsv"), (tmp_path / "own.tsv").read_text().splitlines()
     sections = {"model": TRACED_SOONEST, "training": {"epochs": 1}, "promotion": {"candidates": "best"}}
     data = {"dataset": str(tmp_path / "own.tsv"), "maxlen": 16}
@@ -66,7 +66,7 @@ def test_wrong_labels_are_listed_first_and_the_corrected_list_is_applied(tmp_pat
 
 
 @pytest.mark.parametrize("values", [{}, {"whole_groups": True}, {"max_reviews": 50}, {"hosted": True}])
-def test_each_scored_text_is_found_in_the_download(tmp_path, imdb, values):
+def test_scored_rows_map_to_downloaded_rows_with_the_same_labels(tmp_path, imdb, values):
     write_texts(tmp_path / "own.tsv")
     folders = {name: tmp_path / name for name in ("downloaded", "encoded")}
     for folder in folders.values():
@@ -85,7 +85,7 @@ def test_each_scored_text_is_found_in_the_download(tmp_path, imdb, values):
         assert labels[source][rows][: len(found)].tolist() == found.tolist()[: len(rows)]
 
 
-def test_texts_of_arrays_are_shown_as_words(tmp_path, imdb):
+def test_arrays_of_token_ids_are_shown_as_words(tmp_path, imdb):
     files, rows, texts = (column.to_pylist() for column in read_rows(imdb, "test", np.array([3, 70])).columns)
     assert files == ["test", "test"]
     assert rows == [4, 71]
@@ -93,7 +93,7 @@ def test_texts_of_arrays_are_shown_as_words(tmp_path, imdb):
     assert not RunSettings().checks_labels
 
 
-def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both_models(tmp_path):
+def test_only_texts_outside_training_get_the_mean_score_of_both_models(tmp_path):
     labels = np.array([0, 1], np.int8)
     for model, probability in (("network", 0.2), ("linear", 0.4)):
         (tmp_path / model).mkdir()
@@ -108,7 +108,7 @@ def test_training_texts_are_scored_by_other_folds_and_others_by_the_mean_of_both
     assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))
 
 
-def test_a_split_without_a_suspect_has_no_rows_in_the_list(tmp_path):
+def test_a_split_without_label_issues_is_not_listed(tmp_path):
     write_texts(tmp_path / "own.tsv")
     folders = {name: tmp_path / name for name in ("downloaded", "scored", "baselined", "folder")}
     for folder in folders.values():

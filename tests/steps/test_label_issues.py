@@ -7,7 +7,7 @@ from tasks.label_check import estimate_shares, rank_labels
 
 
 def confident(rng, labels: np.ndarray, count: int) -> np.ndarray:
-    """Probabilities that are right about (n,) labels, and of a tenth unsure."""
+    """Probabilities that predict (n,) labels correctly, for a tenth of them with low confidence."""
     logits = rng.normal(0, 0.01, (len(labels), count))
     logits[np.arange(len(labels)), labels] += np.where(rng.random(len(labels)) < 0.9, 3, 0.5)
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -28,9 +28,9 @@ def test_planted_wrong_labels_are_ranked_first_and_their_share_is_estimated(rng,
     assert second["wrong"] < 0.01
 
 
-def test_a_rare_label_is_not_suspected_because_it_is_rare(rng):
+def test_a_rare_label_does_not_dominate_the_ranking(rng):
     labels = np.array([0] * 950 + [1] * 50)
-    given = rng.beta(np.where(labels, 4, 20), np.where(labels, 4, 2))  # the model finds the rare label half as often
+    given = rng.beta(np.where(labels, 4, 20), np.where(labels, 4, 2))  # the rare label gets a lower probability
     probabilities = np.where(labels == 1, [1 - given, given], [given, 1 - given]).T
     ranked_by_probability, ranked = np.argsort(given), np.argsort(-rank_labels(labels, probabilities)[1])
     assert (labels[ranked_by_probability[:20]] == 1).mean() > 0.8
@@ -39,7 +39,7 @@ def test_a_rare_label_is_not_suspected_because_it_is_rare(rng):
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2**32 - 1)), min_size=1, max_size=30))
-def test_the_estimated_share_is_within_its_interval_and_both_within_0_and_1(rows):
+def test_estimated_shares_lie_in_their_interval_and_between_0_and_1(rows):
     labels = np.array([0, 1, 2, *(label for label, _ in rows)])
     seeds = np.random.default_rng([seed for _, seed in rows])
     probabilities = seeds.dirichlet(np.full(3, 0.3), len(labels))

@@ -20,7 +20,7 @@ SIDE = st.sampled_from(["pre", "post"])
     SIDE,
     SIDE,
 )
-def test_padding_equals_keras_own_value_by_value(reviews, maxlen, padding, truncating):
+def test_padded_tokens_equal_those_of_keras(reviews, maxlen, padding, truncating):
     from keras.utils import pad_sequences
 
     tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating=truncating)
@@ -30,7 +30,7 @@ def test_padding_equals_keras_own_value_by_value(reviews, maxlen, padding, trunc
 
 
 @given(st.lists(st.lists(st.integers(1, 9_999), max_size=30), min_size=1, max_size=20), st.integers(1, 40), SIDE)
-def test_of_a_long_review_the_beginning_and_the_end_may_stay(reviews, maxlen, padding):
+def test_truncating_the_middle_keeps_both_ends_of_long_texts(reviews, maxlen, padding):
     tokens, kept = pad_tokens(pa.array(reviews, pa.list_(pa.uint16())), maxlen, padding=padding, truncating="middle")
     for review, row, count in zip(reviews, tokens.tolist(), kept, strict=True):
         head = maxlen // 4
@@ -39,7 +39,7 @@ def test_of_a_long_review_the_beginning_and_the_end_may_stay(reviews, maxlen, pa
         assert row == (([0] * (maxlen - count) + expected) if padding == "pre" else expected + [0] * (maxlen - count))
 
 
-def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
+def test_the_validation_split_does_not_separate_whole_groups(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
     encode.function(downloaded=imdb, settings=EncodeSettings(whole_groups=True), folder=tmp_path / "encoded")
     groups = read_groups(tmp_path / "encoded")
@@ -50,7 +50,7 @@ def test_validation_on_whole_groups_is_cut_where_one_begins(imdb, tmp_path):
     assert set(rows) == {"train", "validation", "test"}
 
 
-def test_one_group_cannot_be_parted():
+def test_the_cut_moves_to_the_start_of_a_group_and_a_single_group_is_refused():
     bounds = split_bounds(10, 5, 0.2)
     assert align_to_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
     with pytest.raises(DataError, match=r"the first 8 training texts are one group; give more groups, or leave"):
@@ -58,7 +58,7 @@ def test_one_group_cannot_be_parted():
 
 
 @pytest.mark.parametrize(("rows", "share"), [(25_000, 0.2), (101, 0.2), (10, 0.33), (7, 0.5)])
-def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, share):
+def test_validation_takes_the_end_of_the_training_texts_like_keras(rows, share):
     from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
     bounds = split_bounds(rows, 5, share)
@@ -68,7 +68,7 @@ def test_validation_takes_the_end_of_the_training_reviews_as_keras_does(rows, sh
     assert bounds["test"] == ("test", 0, 5)
 
 
-def test_every_review_is_in_one_split(imdb, tmp_path):
+def test_each_split_has_the_expected_number_of_padded_texts(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
     encode.function(downloaded=imdb, settings=EncodeSettings(), folder=tmp_path / "encoded")
     rows = pad.function(encoded=tmp_path / "encoded", settings=PadSettings(maxlen=40), folder=tmp_path)
@@ -79,18 +79,18 @@ def test_every_review_is_in_one_split(imdb, tmp_path):
         assert ((padded.tokens != 0).sum(1) == padded.lengths).all()
 
 
-def test_few_texts_validate_on_a_tenth_or_a_hundred_of_them():
+def test_small_datasets_have_a_minimum_number_of_validation_texts():
     rows = {train: train - split_bounds(train, 5, 0.04)["train"][2] for train in (90, 120, 500, 2_000, 25_000)}
     assert rows == {90: 20, 120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
 
 
-def test_training_without_a_label_that_validation_took_is_refused():
+def test_a_training_split_without_one_of_the_labels_is_refused():
     check_training(np.array([0, 2, 1]), 3)
     with pytest.raises(DataError, match="training would have no text of 1 of 3 labels"):
         check_training(np.array([0, 1, 1]), 3)
 
 
 @pytest.mark.parametrize(("labels", "missing"), [([0] * 10 + [1] * 9, ""), ([1] * 30, " and 1 of 2 labels missing")])
-def test_validation_that_cannot_measure_anything_is_refused(labels, missing):
+def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels, missing):
     with pytest.raises(DataError, match=f"validation would have {len(labels)} texts{missing}, which cannot measure"):
         check_validation(np.array(labels), 2)

@@ -17,7 +17,8 @@ from tests.support.small_reviews import BAD, GOOD, WORDS
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def learned(tmp_path_factory):
+    """The folder of the texts, the metadata of the step, and the lines that it logged."""
     folder = tmp_path_factory.mktemp("phrases")
     write_reviews(folder)
     lines: list[str] = []
@@ -32,23 +33,23 @@ def made(tmp_path_factory):
         logger.removeHandler(handler)
 
 
-def test_what_is_learned_says_how_good_it_is(made):
-    folder, meta, said = made
+def test_the_step_reports_the_accuracy_of_its_linear_model(learned):
+    folder, meta, logged = learned
     assert meta["out_of_fold"]["accuracy"] > 0.9
     assert meta["validation"]["accuracy"] > 0.9
-    assert len(said) == 1
+    assert len(logged) == 1
     assert (
-        f"a linear model of them reaches {meta['out_of_fold']['accuracy']:.4f} on training texts of unseen" in said[0]
+        f"a linear model of them reaches {meta['out_of_fold']['accuracy']:.4f} on training texts of unseen" in logged[0]
     )
     facts = json.loads((folder / "learned" / "phrases.json").read_text())
     assert (facts["vocabulary_size"], facts["longest"], facts["numbers"]) == (WORDS, 3, 2)
     assert facts["phrases"] == meta["phrases"]
 
 
-def test_good_words_and_bad_words_say_so_in_every_fold(made):
-    reader = read_phrases(made[0] / "learned")
+def test_good_and_bad_words_have_the_right_sign_in_every_fold(learned):
+    reader = read_phrases(learned[0] / "learned")
     assert reader.width == 6
-    assert reader.tables.shape == (5, made[1]["phrases"] + 1, 2)
+    assert reader.tables.shape == (5, learned[1]["phrases"] + 1, 2)
     tokens = np.array([[0, GOOD, BAD]], np.int32)
     for numbers in (*(reader(tokens, np.array([row]))[0] for row in range(20)), reader.for_others(1)(tokens, [0])[0]):
         ratio, weight = numbers[:, 0], numbers[:, 3]
@@ -56,31 +57,31 @@ def test_good_words_and_bad_words_say_so_in_every_fold(made):
         assert not numbers[0].any()
 
 
-def test_the_numbers_of_training_reviews_are_of_the_size_of_one(made):
-    reader = read_phrases(made[0] / "learned")
-    part = PaddedFile(made[0] / "padded" / "train.parquet")[0]
+def test_word_numbers_have_a_standard_deviation_of_1_and_are_clipped_at_5(learned):
+    reader = read_phrases(learned[0] / "learned")
+    part = PaddedFile(learned[0] / "padded" / "train.parquet")[0]
     numbers = reader(part.tokens.astype(np.int32), np.arange(len(part.labels)))[part.tokens > 0]
-    # Of words alone: longer phrases are so rare here that most of what they say is cut.
+    # Only single words: longer phrases are so rare here that most of their numbers are clipped.
     np.testing.assert_allclose(numbers[:, [0, 3]].std(axis=0), 1, atol=0.05)
     assert np.abs(numbers).max() == 5
 
 
-def test_marks_have_no_vector_and_words_have(made):
-    lengths = np.linalg.norm(np.load(made[0] / "learned" / VECTORS), axis=1)
+def test_word_vectors_have_equal_length_and_padding_has_none(learned):
+    lengths = np.linalg.norm(np.load(learned[0] / "learned" / VECTORS), axis=1)
     assert lengths.shape == (WORDS,)
     assert lengths[0] == 0
     np.testing.assert_allclose(lengths[10:], 2.4, rtol=1e-5)
 
 
-def test_equal_input_gives_equal_bytes(made, tmp_path):
+def test_equal_input_gives_identical_bytes(learned, tmp_path):
     write_reviews(tmp_path)
     learn_small(tmp_path)
     for path in (tmp_path / "learned").iterdir():
-        assert path.read_bytes() == (made[0] / "learned" / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (learned[0] / "learned" / path.name).read_bytes(), path.name
 
 
-def test_folds_that_part_what_belongs_together_are_noticed(tmp_path, caplog):
-    """Each phrase of two films is in training twice, under one label, and never in validation."""
+def test_folds_that_separate_equal_texts_cause_a_warning(tmp_path, caplog):
+    """Each training text occurs twice, in two groups but with one label, and never in validation."""
     write_reviews(tmp_path, validation=80)
     rng = np.random.default_rng(0)
     labels = np.concatenate([np.tile([0, 1], 200), np.tile([0, 1], 40)])
@@ -95,7 +96,7 @@ def test_folds_that_part_what_belongs_together_are_noticed(tmp_path, caplog):
     assert "--data.group-column" in warned[0]
 
 
-def test_there_are_as_many_folds_as_the_rarest_label_has_groups():
+def test_folds_are_limited_to_the_number_of_groups_of_the_rarest_label():
     groups, labels = np.array([1, 1, 2, 9, 1, 2]), np.array([0, 0, 0, 0, 1, 1])
     assert set(assign_folds(groups[:4], labels[:4], PhraseSettings(folds=3))) == {0, 1, 2}
     assert set(assign_folds(groups, labels, PhraseSettings(folds=3))) == {0, 1}
@@ -103,13 +104,13 @@ def test_there_are_as_many_folds_as_the_rarest_label_has_groups():
         assign_folds(groups[:5], labels[:5], PhraseSettings(folds=4))
 
 
-def test_reviews_without_a_phrase_in_common_are_refused(tmp_path):
+def test_texts_without_a_frequent_phrase_are_refused(tmp_path):
     write_reviews(tmp_path)
     with pytest.raises(DataError, match=r"no phrase occurs in 1000 training texts; lower --phrases\.min-documents"):
         learn_small(tmp_path, min_documents=1000)
 
 
-def test_quality_is_of_the_likeliest_label():
+def test_quality_is_accuracy_and_log_loss_for_two_and_three_labels():
     two = quality_of(np.array([[2.0], [-1.0], [0.5]]), np.array([1, 0, 0]))
     assert two.accuracy == pytest.approx(2 / 3)
     assert two.log_loss == pytest.approx(np.mean(np.log1p(np.exp([-2, -1, 0.5]))))

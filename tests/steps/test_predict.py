@@ -31,7 +31,7 @@ def ask(source, output, **values) -> PredictSettings:
     return PredictSettings(input=str(source), output=str(output), **values)
 
 
-def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifier, tmp_path):
+def test_scores_are_added_to_the_columns_of_every_input_format(classifier, tmp_path):
     its = [{"id": str(row), "text": "good film" if row % 2 else "bad, bad film"} for row in range(20)]
     (tmp_path / "a.csv").write_text("id,text\n" + "".join(f'{row["id"]},"{row["text"]}"\n' for row in its))
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
@@ -55,7 +55,7 @@ def test_the_columns_stay_and_the_verdict_is_added_whatever_the_format(classifie
 
 
 @pytest.mark.parametrize("name", ["scored.csv", "scored.jsonl"])
-def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifier, tmp_path, name):
+def test_the_suffix_of_the_output_determines_its_format(champion, classifier, tmp_path, name):
     source, output = tmp_path / "a.jsonl", tmp_path / name
     its = [{"n": None, "text": 'good, "film"\nà'}, {"text": "bad", "n": 7, "more": {"a": [1, "é"]}}]
     source.write_text("\n".join(map(json.dumps, its)))
@@ -70,7 +70,7 @@ def test_scores_are_written_as_the_name_of_the_output_asks(championed, classifie
     assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == ["a.jsonl", name]
 
 
-def test_a_folder_of_texts_per_label_is_scored_to_one_table(championed, classifier, tmp_path, prefect_server, caplog):
+def test_a_folder_of_texts_per_label_is_scored_into_one_table(champion, classifier, tmp_path, prefect_server, caplog):
     for name, text in (("train/pos/1_9.txt", "good film"), ("train/neg/0_2.txt", "bad"), ("test/pos/2_7.txt", "good"),
                        ("train/unsup/3_0.txt", "unlabelled"), ("README.txt", "about")):  # fmt: skip
         (tmp_path / "acl" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def test_a_folder_of_texts_per_label_is_scored_to_one_table(championed, classifi
         predict_flow(ask(tmp_path / "acl", output))
 
 
-def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkeypatch):
+def test_interrupted_scoring_resumes_after_the_last_finished_part(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("".join(f"{SIX_WORDS[row % 6]} film\n" for row in range(23)))
@@ -120,7 +120,7 @@ def test_scoring_cut_short_goes_on_where_it_stopped(classifier, tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "scored.parquet"]
 
 
-def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_path, monkeypatch):
+def test_only_one_command_at_a_time_scores_to_an_output(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     output = tmp_path / "scored.parquet"
     sources = [tmp_path / "a.txt", tmp_path / "b.txt"]
@@ -146,7 +146,7 @@ def test_two_who_score_to_one_output_do_it_one_after_the_other(classifier, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "scored.parquet"]
 
 
-def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(classifier, tmp_path):
+def test_a_file_of_a_folder_with_existing_scores_is_not_scored_again(classifier, tmp_path):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     (inbox / "a.txt").write_text("good\n")
@@ -155,9 +155,7 @@ def test_a_file_of_a_folder_that_another_scored_meanwhile_is_not_scored_again(cl
     assert score_file(*asked) is None
 
 
-def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_it_meanwhile(
-    championed, tmp_path, monkeypatch, prefect_server
-):
+def test_parallel_scoring_skips_files_that_another_command_has_scored(champion, tmp_path, monkeypatch, prefect_server):
     inbox, outbox, scored = tmp_path / "in", tmp_path / "out", []
     inbox.mkdir()
     for name in "ab":
@@ -177,7 +175,7 @@ def test_files_scored_side_by_side_are_not_scored_again_if_another_command_does_
     assert len(scored) == 2
 
 
-def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(classifier, tmp_path, monkeypatch):
+def test_scoring_restarts_if_a_different_model_has_the_same_name(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.texts.tables.text_decoding, "ROWS_PER_BATCH", 5)
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("good film\n" * 12)
@@ -198,7 +196,7 @@ def test_scoring_that_goes_on_with_another_model_of_the_same_name_starts_over(cl
     assert table.schema.metadata[b"model_sha256"] == classifier.sha256.encode()
 
 
-def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
+def test_each_file_in_a_folder_is_scored_once(champion, tmp_path):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     assert predict_files(ask(inbox, outbox), "", ignore) == {"files": [], "refused": []}
@@ -211,7 +209,7 @@ def test_a_folder_is_scored_file_by_file_and_each_once(championed, tmp_path):
     assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
 
 
-def test_a_file_that_cannot_be_scored_does_not_stop_those_after_it(championed, tmp_path, prefect_server):
+def test_a_file_that_cannot_be_scored_does_not_stop_later_files(champion, tmp_path, prefect_server):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     (inbox / "a.csv").write_text("words\ngood\n")
@@ -221,16 +219,16 @@ def test_a_file_that_cannot_be_scored_does_not_stop_those_after_it(championed, t
     assert [path.name for path in outbox.iterdir()] == ["b.txt.parquet"]
 
 
-def test_progress_is_told_over_all_files(championed, tmp_path):
+def test_progress_is_reported_across_all_files(champion, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         (tmp_path / "in" / f"{name}.txt").write_text("good\n")
-    told: list = []
-    predict_files(ask(tmp_path / "in", tmp_path / "out"), "", lambda *its: told.append(its))
-    assert told == [(0.5, "a.txt"), (1.0, "b.txt")]
+    reported: list = []
+    predict_files(ask(tmp_path / "in", tmp_path / "out"), "", lambda *its: reported.append(its))
+    assert reported == [(0.5, "a.txt"), (1.0, "b.txt")]
 
 
-def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
+def test_drift_from_the_training_texts_is_detected(classifier, tmp_path):
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("good film the a bad it's film\n" * 300)
     scored = score_file(classifier, source, output, ask(source, output), [].append)
@@ -256,8 +254,8 @@ def test_reviews_unlike_those_of_training_are_noticed(classifier, tmp_path):
         ("a.doc", "good", r"expected a file that ends in \.csv"),
     ],
 )
-def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
-    championed, tmp_path, prefect_server, name, content, message
+def test_input_that_cannot_be_scored_is_refused_and_nothing_is_written(
+    champion, tmp_path, prefect_server, name, content, message
 ):
     (tmp_path / name).write_text(content)
     output = tmp_path / "scored.parquet"
@@ -267,9 +265,7 @@ def test_input_that_cannot_be_scored_is_named_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.jsonl"])
-def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scored(
-    championed, tmp_path, monkeypatch, name
-):
+def test_columns_the_output_cannot_hold_are_refused_before_scoring(champion, tmp_path, monkeypatch, name):
     columns = {"text": ["good"], "raw": pa.array([b"\0"], pa.large_binary()), "tree": [{"a": [1]}]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     monkeypatch.setattr(tasks.predict, "score_batch", pytest.fail)
@@ -294,9 +290,7 @@ def test_a_column_that_the_output_cannot_hold_is_refused_before_anything_is_scor
         ("nowhere", "out", "nowhere: no such file or folder"),
     ],
 )
-def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
-    tmp_path, monkeypatch, source, output, message
-):
+def test_invalid_paths_are_refused_before_a_model_is_loaded(tmp_path, monkeypatch, source, output, message):
     monkeypatch.setattr(tasks.predict, "load_classifier", pytest.fail)
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
@@ -308,7 +302,7 @@ def test_places_that_cannot_be_scored_to_are_refused_before_a_model_is_loaded(
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.parquet"]
 
 
-def test_endings_in_any_case_are_scored_and_what_is_passed_over_is_named(championed, tmp_path, prefect_server, caplog):
+def test_suffixes_match_in_any_case_and_skipped_files_are_named(champion, tmp_path, prefect_server, caplog):
     (tmp_path / "in").mkdir()
     for name in ("a.txt", "B.TXT", "c.txt.zip"):
         (tmp_path / "in" / name).write_text("good\n")

@@ -14,7 +14,7 @@ from tasks.network.verdicts import describe_explanation
 from tasks.predict import explain, predict_text
 
 
-def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(classifier):
+def test_an_explanation_ranks_words_by_their_effect_on_the_score(classifier):
     text = "The good, good film"
     shares = explain(classifier, text, 2).shares
     whole, without = classifier.predict(pa.array(["the good good film", "the film"]))
@@ -27,7 +27,7 @@ def test_the_words_that_moved_the_score_are_those_whose_absence_changes_it(class
     assert explain(classifier, "", 3).shares == []
 
 
-def test_explaining_a_long_text_costs_no_more_than_its_limit_and_says_so(classifier):
+def test_explaining_a_long_text_stays_within_its_limit_and_reports_it(classifier):
     lengths = []
     counted = replace(classifier, score=lambda padded: lengths.append(padded.tokens.shape) or classifier.score(padded))
     words = [f"word{number}" for number in range(20_000)]
@@ -41,26 +41,26 @@ def test_explaining_a_long_text_costs_no_more_than_its_limit_and_says_so(classif
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["good", "bad", "film", "unheard", "The", "a."]), max_size=90).map(" ".join))
-def test_a_words_share_is_the_change_when_the_text_is_scored_without_it(classifier, text):
+def test_a_words_share_is_the_change_in_score_without_the_word(classifier, text):
     for word, share, _label in explain(classifier, text, 9).shares:
         without = " ".join(other for other in text.lower().replace(".", "").split() if other != word)
         whole, less = classifier.predict(pa.array([text, without]))
         assert share == pytest.approx(whole - less, abs=1e-6)
 
 
-def test_one_text_gets_its_label_probability_and_words(championed, classifier):
+def test_one_text_gets_its_label_probability_and_words(champion, classifier):
     found = predict_text(PredictSettings(text="Good film", explain=1), None)
     assert found["probability"] == pytest.approx(classifier.predict(pa.array(["Good film"]))[0], abs=1e-6)
     assert found["label"] == ("positive" if found["probability"] >= 0.5 else "negative")
     assert found["words"] == explain(classifier, "Good film", 1).shares
 
 
-def test_prefect_is_not_told_what_a_text_says(championed, prefect_server):
+def test_prefect_flow_run_parameters_do_not_reveal_the_text(champion, prefect_server):
     predict_flow(PredictSettings(text="Good film"))
     with get_client(sync_client=True) as client:
-        told = json.dumps([flow_run.parameters for flow_run in client.read_flow_runs()])
-    assert "**********" in told
-    assert "Good film" not in told
+        stored = json.dumps([flow_run.parameters for flow_run in client.read_flow_runs()])
+    assert "**********" in stored
+    assert "Good film" not in stored
 
 
 def test_without_a_champion_the_error_says_how_to_get_one(store):

@@ -40,20 +40,20 @@ LOST = {"decision": "challenger", "against": 1, "asked": ASKED}
         (version(2, LOST | {"decision": "neither"}), version(1), "neither"),
         (version(1, {"decision": "champion", "against": None}), version(1), "champion"),
         (version(1), version(1), "champion"),
-        # Killed between its record and its alias.
+        # Killed after its decision was recorded, before its alias was set.
         (version(2, LOST | {"decision": "champion"}), version(1), None),
         # Rolled back by a person.
         (version(2, LOST | {"decision": "champion"}, replaced_by="1"), version(1), "neither"),
         (version(2, LOST | {"decision": "champion"}, replaced_by="1"), None, None),
     ],
 )
-def test_a_decision_is_kept_until_there_is_another_question(its, champion, kept):
+def test_a_decision_holds_until_the_champion_or_the_settings_change(its, champion, kept):
     found = find_standing(its, champion, ASKED)
     assert (found and found.decision) == kept
 
 
 @pytest.mark.parametrize(("metric", "attempt"), [("accuracy", 2), ("f1_macro", 3)])
-def test_the_same_version_is_a_new_attempt_by_another_metric(metric, attempt):
+def test_another_metric_makes_the_same_version_a_new_attempt(metric, attempt):
     own = LOST | {"attempt": 2, "reviews": 100, "metric": "accuracy"}
     others = [version(3, LOST | {"attempt": 1, "reviews": 100}), version(2, own)]
     client = SimpleNamespace(search_model_versions=lambda _filter: others)
@@ -61,7 +61,7 @@ def test_the_same_version_is_a_new_attempt_by_another_metric(metric, attempt):
     assert promote.attempt_of(client, "films", contest) == attempt
 
 
-def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, monkeypatch):
+def test_a_version_is_compared_with_a_champion_promoted_meanwhile(store, monkeypatch):
     champions, met, recorded = [version(1), version(3), version(3), version(3)], [], []
     monkeypatch.setattr(
         promote, "registry", lambda _uri: nullcontext(SimpleNamespace(get_model_version=lambda *_: version(2)))
@@ -83,7 +83,7 @@ def test_a_version_meets_the_champion_that_another_store_made_meanwhile(store, m
     assert len(recorded) == 1
 
 
-def test_challengers_of_one_champion_at_once_spend_a_share_of_alpha_each(store, monkeypatch):
+def test_concurrent_challengers_each_use_a_separate_share_of_alpha(store, monkeypatch):
     right, wrong = np.ones(1000, dtype=bool), np.arange(1000) >= 60
     compared = compare(right, wrong, right, one_sided=True)
     records: dict[int, dict] = {}

@@ -16,7 +16,7 @@ from tests.support.small_runs import TRACED_SOONEST
 SETTINGS = ScoringSettings()
 
 
-def test_every_text_gets_a_probability(padded, tmp_path):
+def test_scores_equal_those_of_the_model_with_and_without_calibration(padded, tmp_path):
     for split in ("test", "validation"):
         parts = [(padded.tokens, padded.lengths, padded.labels)]
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
@@ -50,7 +50,7 @@ def test_every_text_gets_a_probability(padded, tmp_path):
     np.testing.assert_allclose(calibrated, served, atol=1e-5)
 
 
-def test_scores_have_the_same_bytes_whatever_the_number_of_threads(padded, tmp_path, monkeypatch):
+def test_scores_have_identical_bytes_with_any_number_of_threads(padded, tmp_path, monkeypatch):
     write_network(make_model(ModelSettings(units=4, embedding_dim=4), WORDS), ["no", "yes"], tmp_path / "model.onnx")
     scorer = onnx_scorer(tmp_path / "model.onnx", 2, batch_size=8, bucketing=True)
     several = scorer(padded)

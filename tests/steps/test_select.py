@@ -10,7 +10,7 @@ ROWS = np.arange(len(LABELS))
 
 
 def scores(mistakes: int, confidence: float, first: int = 0) -> Scores:
-    """Scores of 400 texts with as many mistakes, from the `first` text on."""
+    """Scores of 400 texts, of which `mistakes` are wrong, from the `first` on."""
     is_right = (first > ROWS) | (first + mistakes <= ROWS)
     return Scores(LABELS, np.where(is_right == (LABELS == 1), confidence, 1 - confidence).astype(np.float32))
 
@@ -24,13 +24,13 @@ def scores(mistakes: int, confidence: float, first: int = 0) -> Scores:
         (scores(80, 0.9), scores(40, 0.9), "network", "network"),
         # 10 and 11 mistakes on different texts: within a standard error.
         (scores(10, 0.97), scores(11, 0.97, first=200), "best", "linear"),
-        # So are these, and log loss says that the network's probabilities are better.
+        # So are these, but the network has the better log loss.
         (scores(10, 0.97), scores(11, 0.6, first=200), "best", "network"),
         # A better log loss does not outweigh a worse accuracy.
         (scores(80, 0.8), scores(40, 0.6), "best", "linear"),
     ],
 )
-def test_the_linear_model_serves_unless_the_network_is_better_by_more_than_noise(network, linear, considered, chosen):
+def test_the_network_is_chosen_if_required_or_better_by_a_standard_error(network, linear, considered, chosen):
     candidates = choose(linear, network, "accuracy", 0.5, considered)
     assert candidates.chosen == chosen
     said = describe_choice(candidates)
@@ -41,7 +41,7 @@ def test_the_linear_model_serves_unless_the_network_is_better_by_more_than_noise
     assert ("--promotion.candidates best" in said) == (considered == "network")
 
 
-def test_a_small_lead_is_noise_on_few_texts_and_counts_on_many():
+def test_a_small_lead_counts_on_many_texts_but_not_on_few():
     def resized(its: Scores, times: int) -> Scores:
         return Scores(np.tile(its.labels, times), np.tile(its.probabilities, times))
 

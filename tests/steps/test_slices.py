@@ -18,8 +18,8 @@ FILMS = ("Alien", "Brazil", " Alien ", None, "7")
 
 
 @pytest.fixture
-def own(tmp_path):
-    """400 texts of your own, each of which names its film in its text."""
+def own_data(tmp_path):
+    """400 own texts, each of which contains the number of its film."""
     rows = [
         {"text": f"{'good' if row % 2 else 'bad'} film{row % 5} n{row}", "label": row % 2, "film": FILMS[row % 5],
          "row": row, "tags": ["a"]}
@@ -33,7 +33,7 @@ def own(tmp_path):
     return data
 
 
-def divided(tmp_path, data, **values):
+def run_slices(tmp_path, data, **values):
     slices.function(
         downloaded=tmp_path / "downloaded", data=data, settings=SliceSettings(**values), folder=tmp_path / "divided"
     )
@@ -41,15 +41,15 @@ def divided(tmp_path, data, **values):
 
 
 @pytest.mark.parametrize(("max_reviews", "unlabelled"), [(None, False), (40, False), (None, True)])
-def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews, unlabelled):
-    data = own.model_copy(update={"max_reviews": max_reviews, "unlabelled": "drop"})
+def test_slice_values_are_in_the_order_of_the_encoded_test_texts(own_data, tmp_path, max_reviews, unlabelled):
+    data = own_data.model_copy(update={"max_reviews": max_reviews, "unlabelled": "drop"})
     if unlabelled:
         rows = pq.read_table(tmp_path / "own.parquet").to_pylist()
         rows = [row | {"label": row["label"] if row["row"] % 7 else None} for row in rows]
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
         download.function(settings=data, folder=tmp_path / "downloaded")
     encode.function(downloaded=tmp_path / "downloaded", settings=data, folder=tmp_path / "encoded")
-    slices = divided(tmp_path, data, slice_column="film", min_slice_rows=2)
+    slices = run_slices(tmp_path, data, slice_column="film", min_slice_rows=2)
     words, encoding = read_vocabulary(tmp_path / "encoded"), Encoding.read(tmp_path / "encoded")
     tokens = pq.read_table(encoded_file(tmp_path / "encoded", "test"))["tokens"].to_pylist()
     assert len(slices) == len(tokens) == (max_reviews or len(tokens))
@@ -71,25 +71,25 @@ def test_each_value_stands_where_its_review_is_scored(own, tmp_path, max_reviews
         ({"slice_column": "tags"}, "the column 'tags' holds list.*, expected text or numbers"),
     ],
 )
-def test_a_column_that_divides_nothing_is_refused_with_its_name(own, tmp_path, values, message):
+def test_an_unusable_slice_column_is_refused_by_name(own_data, tmp_path, values, message):
     with pytest.raises(InputError, match=message):
-        divided(tmp_path, own, **values)
+        run_slices(tmp_path, own_data, **values)
     assert list((tmp_path / "divided").iterdir()) == []
 
 
-def test_files_that_changed_since_the_download_are_refused(own, tmp_path):
+def test_files_that_changed_since_the_download_are_refused(own_data, tmp_path):
     pq.write_table(pq.read_table(tmp_path / "own.parquet").slice(1), tmp_path / "own.parquet")
     with pytest.raises(InputError, match="its content has changed since the run began; run again"):
-        divided(tmp_path, own, slice_column="film")
+        run_slices(tmp_path, own_data, slice_column="film")
 
 
-def test_only_own_reviews_have_columns():
+def test_a_slice_column_is_refused_for_the_imdb_dataset():
     with pytest.raises(ValueError, match="slice_column is for your texts"):
         RunSettings.model_validate({"evaluation": {"slice_column": "film"}})
 
 
 @pytest.mark.slow
-def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
+def test_another_slice_column_repeats_neither_training_nor_scoring(own_data, run, tmp_path):
     data = {"dataset": str(tmp_path / "own.parquet"), "maxlen": 16}
     sections = {"data": data, "training": {"epochs": 1}}
     by_film, by_label = (
@@ -97,7 +97,7 @@ def test_another_column_trains_and_scores_nothing_again(own, run, tmp_path):
         for column in ("film", "label")
     )
     again = [step["name"] for step in by_label["steps"] if not step["cached"]]
-    assert again == ["slices", "evaluate", "figures", "package"]  # the model card has the slices
+    assert again == ["slices", "evaluate", "figures", "package"]  # the model card lists the slices
     rows = by_film["test"]["by_slice"]
     assert sum(row["reviews"] for row in rows) == by_film["dataset"]["test"]
     assert {row["value"] for row in rows} >= {"Alien", ""}

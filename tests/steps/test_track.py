@@ -68,7 +68,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
         network = mlflow.keras.load_model(f"models:/{MODEL}@champion")
     assert network.predict(np.ones((1, 32), np.int32), verbose=0).shape == (1, 1)
 
-    # All of it is in the store's own registry, so MLflow is not even asked.
+    # The store's own registry has all of it, so MLflow is not called.
     with monkeypatch.context() as patch:
         patch.setattr(tasks.track, "registry", None)
         patch.setattr(tasks.promote, "registry", None)
@@ -85,7 +85,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
         predict_text(PredictSettings(text="word5"), None)
 
 
-def test_another_licence_packages_the_model_again_and_is_the_same_version(run, imdb, trained):
+def test_a_changed_licence_repackages_the_model_without_a_new_version(run, imdb, trained):
     first = run(tracked(imdb))
     other = run(tracked(imdb, package={"licence": "My own, see | LICENCE"}))
     assert [step["name"] for step in other["steps"] if not step["cached"]] == ["package", "track"]
@@ -98,7 +98,7 @@ def test_another_licence_packages_the_model_again_and_is_the_same_version(run, i
     assert description.endswith("## Licence\n\nMy own, see \\| LICENCE")
 
 
-def test_a_card_that_is_too_long_for_mlflow_is_cut_at_a_line(run, imdb, trained, monkeypatch):
+def test_a_model_card_too_long_for_mlflow_is_cut_at_the_end_of_a_line(run, imdb, trained, monkeypatch):
     monkeypatch.setattr(tasks.track, "DESCRIPTION_LETTERS", 300)
     run(tracked(imdb))
     description = MlflowClient(address_of(None), address_of(None)).get_model_version(MODEL, "1").description
@@ -106,7 +106,7 @@ def test_a_card_that_is_too_long_for_mlflow_is_cut_at_a_line(run, imdb, trained,
     assert f"{description}\n" in next(trained.glob("package/*/README.md")).read_text()
 
 
-def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb, tracked_run, capsys):
+def test_a_challenger_can_be_promoted_and_rolled_back_by_hand(run, imdb, tracked_run, capsys):
     second = run(tracked(imdb, evaluation={"threshold": 0.4}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
@@ -121,7 +121,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
         assert json.loads(champion.tags["promotion"])["reason"] == "a person says so"
         assert client.get_model_version(MODEL, str(before)).tags["replaced_by"] == str(version)
         assert "replaced_by" not in champion.tags
-    # Rolled back by a person: the next run of the same does not put it back.
+    # A person rolled it back: the next run with the same settings does not promote it again.
     rolled_back = run(tracked(imdb, evaluation={"threshold": 0.4}))["promotion"]
     assert rolled_back["decision"] == "neither"
     assert "Version 2 was the champion until version 1 replaced it" in rolled_back["reason"]
@@ -134,7 +134,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     promote_flow(PromoteSettings(version=2))
     record = promote_flow(PromoteSettings(back=True, reason="more false alarms"))
     assert (record["version"], record["against"]) == (1, 2)
-    # The nightly run leaves it so, and its report has the history.
+    # The nightly run does not change this, and its report has the history.
     nightly = run(tracked(imdb, evaluation={"threshold": 0.4}))
     assert (nightly["promotion"]["decision"], nightly["promotion"]["version"]) == ("neither", 2)
     assert client.get_model_version_by_alias(MODEL, "champion").version == 1
@@ -159,7 +159,7 @@ def test_a_challenger_waits_and_a_person_may_promote_it_and_roll_back(run, imdb,
     assert promote_flow(PromoteSettings(back=True))["reason"] == "rolled back by hand"
 
 
-def keep_nothing(folder: Path) -> None:
+def delete_folder(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
@@ -168,8 +168,8 @@ def change_a_byte(folder: Path) -> None:
     network.write_bytes(network.read_bytes()[:-1] + b"!")
 
 
-@pytest.mark.parametrize("damage", [keep_nothing, change_a_byte, lambda folder: (folder / "classifier.json").unlink()])
-def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, imdb, tracked_run, damage):
+@pytest.mark.parametrize("damage", [delete_folder, change_a_byte, lambda folder: (folder / "classifier.json").unlink()])
+def test_a_champion_with_damaged_or_missing_files_is_replaced(run, imdb, tracked_run, damage):
     client = MlflowClient(address_of(None), address_of(None))
     damage(Path(urlsplit(client.get_model_version_by_alias(MODEL, "champion").source).path))
     for refused in (
@@ -186,7 +186,7 @@ def test_a_champion_whose_files_are_gone_is_registered_again_and_replaced(run, i
 
 
 @pytest.mark.slow
-def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
+def test_a_run_is_a_trial_only_if_max_reviews_omits_texts(run, imdb, trained):
     assert run(tracked(imdb, data={"max_reviews": 100_000}))["promotion"]["decision"] == "champion"
     part = {"max_reviews": 60, "validation_split": 0.4}
     trial = run(tracked(imdb, data=part))["promotion"]
@@ -194,19 +194,19 @@ def test_only_a_limit_that_leaves_texts_out_makes_a_trial(run, imdb, trained):
     assert "is a trial on a part of the texts" in trial["reason"]
 
 
-WORST = """o'brien's "a:b" \\ <i>%s</i> ;--"""
+UNUSUAL = """o'brien's "a:b" \\ <i>%s</i> ;--"""
 
 
 def write_texts(path: Path, start: int) -> None:
-    """Write texts of two labels, half of which are also in the file that starts 60 rows later."""
+    """Write texts of two labels, half of which are also in the file that starts 150 rows later."""
     rows = [f"word{row} film {('bad', 'good')[row % 2]} n{row},{row % 2}" for row in range(start, start + 300)]
     path.write_text("\n".join(["text,label", *rows]))
 
 
 @pytest.mark.slow
-def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champion(run, tmp_path):
+def test_special_characters_in_names_work_and_newer_data_meets_the_champion(run, tmp_path):
     settings = {"data": {"max_unknown": 1.0, "num_words": 200, "maxlen": 16, "min_class_share": 0.0}}
-    settings |= {"tracking": {"enabled": True, "experiment": f"./{WORST}/.."}, "promotion": {"min_accuracy": 0.1}}
+    settings |= {"tracking": {"enabled": True, "experiment": f"./{UNUSUAL}/.."}, "promotion": {"min_accuracy": 0.1}}
 
     def run_on(path: Path, **tracking: str) -> dict:
         write_texts(path, 0 if "10" in path.name else 150)
@@ -214,7 +214,7 @@ def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champio
         sections["tracking"] = settings["tracking"] | tracking
         return run(small(None, **sections))
 
-    first = run_on(tmp_path / f"{WORST.replace('/', '|')} 10.csv")["promotion"]
+    first = run_on(tmp_path / f"{UNUSUAL.replace('/', '|')} 10.csv")["promotion"]
     assert first["decision"] == "champion"
     assert first["model"] == "o-brien-s -a-b- - <i>%s<|i> ;-- 10-classifier"
     later = run_on(tmp_path / "reviews-2026-11.csv", registered_model=first["model"])["promotion"]
@@ -223,7 +223,7 @@ def test_any_name_is_tracked_and_data_under_another_name_still_meets_the_champio
 
 
 @pytest.mark.slow
-def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(
+def test_a_run_finishes_if_mlflow_is_down_and_can_be_tracked_later(
     run, imdb, trained, monkeypatch, caplog, capsys, tmp_path
 ):
     port = free_port()
@@ -237,9 +237,9 @@ def test_where_nobody_answers_the_run_ends_and_can_be_logged_later(
     assert "run the same again" in caplog.text
     assert show_run(metrics["folder"]) == 3
     assert f"later: python flows/promote_flow.py {metrics['folder']}" in capsys.readouterr().err
-    assert show_run(run(small(imdb))["folder"]) == 0  # nobody asked for tracking
+    assert show_run(run(small(imdb))["folder"]) == 0  # tracking is not enabled
 
-    # The store's own registry answers: the run is tracked and promoted, and nothing of it is trained again.
+    # With the store's own registry, the run is tracked and promoted without new training.
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     for named in (str(metrics["folder"]), metrics["folder"].name):
         promotion = promote_flow(PromoteSettings(run=named))

@@ -22,12 +22,12 @@ from tests.support.small_runs import STEPS, tracked
 
 
 @pytest.mark.slow
-def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, tracked_run):
+def test_records_deleted_from_mlflow_are_restored_by_the_next_run(run, imdb, tracked_run):
     first = tracked_run
     client = MlflowClient(address_of(None), address_of(None))
 
-    def settled() -> dict:
-        """The run again: as it was, nothing made."""
+    def repeat_run() -> dict:
+        """Repeat the run, of which only track and promote may not be cached."""
         metrics = run(tracked(imdb))
         assert {step["name"] for step in metrics["steps"] if not step["cached"]} <= {"track", "promote"}
         assert metrics["promotion"]["decision"] == "champion"
@@ -36,16 +36,16 @@ def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, tracked
         return metrics
 
     client.delete_registered_model_alias(MODEL, "champion")
-    assert settled()["tracking"] == first["tracking"]
+    assert repeat_run()["tracking"] == first["tracking"]
 
-    # Another question of the same network is another run, and the same version.
+    # Other settings for the same network give another run, but the same version.
     other = run(tracked(imdb, promotion={"alpha": 0.01, "min_accuracy": 0.4}, baseline={"min_documents": 3}))
     assert other["tracking"]["run_id"] != first["tracking"]["run_id"]
     assert other["tracking"]["version"] == 1
     assert other["promotion"]["decision"] == "champion"
 
     client.delete_model_version(MODEL, "1")
-    assert settled()["tracking"]["version"] == 2
+    assert repeat_run()["tracking"]["version"] == 2
 
     client.delete_run(first["tracking"]["run_id"])
     later = run(tracked(imdb))["tracking"]
@@ -56,10 +56,10 @@ def test_what_is_gone_from_mlflow_is_logged_and_decided_again(run, imdb, tracked
     assert run(tracked(imdb))["tracking"]["experiment_id"] == first["tracking"]["experiment_id"]
 
 
-def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained, monkeypatch):
+def test_a_run_killed_during_logging_is_closed_by_the_next_run(run, imdb, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tasks.track, "log_files", lambda *_: 1 / 0)
-        patch.setattr(tasks.track, "mark_failed", lambda *_: None)  # a killed process cannot
+        patch.setattr(tasks.track, "mark_failed", lambda *_: None)  # a killed process cannot do this
         with pytest.raises(ZeroDivisionError):
             run(tracked(imdb))
     run(tracked(imdb))
@@ -71,9 +71,7 @@ def test_a_run_that_was_killed_while_it_was_logged_is_closed(run, imdb, trained,
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
-def test_the_report_of_a_run_that_was_killed_before_it_was_logged_is_logged_by_the_next(
-    run, imdb, trained, monkeypatch
-):
+def test_a_report_missing_after_a_kill_is_logged_by_the_next_run(run, imdb, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tasks.run_folder, "send_report", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -86,13 +84,13 @@ def test_the_report_of_a_run_that_was_killed_before_it_was_logged_is_logged_by_t
     assert metrics["promotion"]["reason"] == "Version 1 is the first champion: there was none."
     page = Path(client.download_artifacts(left.info.run_id, "report.html")).read_text()
     assert page == (metrics["folder"] / "report.html").read_text()
-    # Whoever finds the page there, as another store's, leaves it as it is.
+    # If the page is there already, as another store's, it is not replaced.
     shutil.rmtree(Path(os.environ["ARTIFACTS_STORE"]) / "mlflow" / "reported")
     run(tracked(imdb))
     assert Path(client.download_artifacts(left.info.run_id, "report.html")).read_text() == page
 
 
-def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_then(tmp_path, monkeypatch):
+def test_a_run_left_open_is_closed_after_its_store_was_renamed(tmp_path, monkeypatch):
     first, moved = tmp_path / "o'brien", tmp_path / "o'brien's"
     (first / "mlflow").mkdir(parents=True)
     with registry(sqlite_address(tmp_path / "server.db")) as client:
@@ -106,8 +104,8 @@ def test_what_a_killed_run_left_open_is_closed_whatever_the_store_is_called_by_t
         assert [client.get_run(name).info.status for name in (left, theirs)] == ["KILLED", "RUNNING"]
 
 
-def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch, first_run):
-    """A run that is tracked in a folder with the worst of names, and the same again after a move."""
+def test_a_moved_store_stays_cached_and_its_champion_loads(imdb, tmp_path, monkeypatch, first_run):
+    """Track a run in a folder with special characters in its name, and repeat it after a move."""
     was, now = tmp_path / "a b#c%20d?e", tmp_path / "100% moved?"
     shutil.copytree(first_run, was, symlinks=True)
 
@@ -125,12 +123,12 @@ def test_a_store_that_was_moved_goes_on_where_it_is(imdb, tmp_path, monkeypatch,
     assert [path.name for path in tmp_path.iterdir()] == [now.name]
 
 
-def test_a_content_that_another_store_registers_meanwhile_is_not_registered_again(store, monkeypatch):
+def test_content_registered_meanwhile_by_another_store_is_not_duplicated(store, monkeypatch):
     tags = {CONTENT: "0" * 64}
 
     @contextlib.contextmanager
     def after_another(client, uri, model):
-        """Wait for the lock, while another store registers the same."""
+        """Wait for the lock, while another store registers the same content."""
         assert uri == "http://127.0.0.1:1"
         client.create_model_version(model, str(store / "its-files"), tags=tags, await_creation_for=0)
         yield

@@ -35,7 +35,7 @@ from tests.support.small_runs import TRACED_SOONEST, epochs, small
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The network that is traced soonest; that of the case study is trained in the tests of the flow."""
+    """The network that is fastest to trace; the tests of the flow train that of the case study."""
     path = tmp_path_factory.mktemp("built") / "model.keras"
     settings = ModelSettings(
         **TRACED_SOONEST, units=8, embedding_dim=8, dense_units=8, dropout=0.1,
@@ -46,39 +46,39 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def straight(built, tmp_path_factory):
-    """Three epochs without a break: the network, its epochs, the folder of its checkpoint, and one after an epoch."""
+def uninterrupted(built, tmp_path_factory):
+    """Three epochs without interruption: the network, its epochs, its checkpoint, and a copy made after epoch 1."""
     folder = tmp_path_factory.mktemp("straight")
-    padded, cut = make_padded(120, maxlen=64, seed=1), Cut(folder / "whole", folder / "cut", after=1)
-    return *run(built, padded, cut.whole, cut, epochs=3), cut.whole, cut.folder
+    padded, copied = make_padded(120, maxlen=64, seed=1), CheckpointCopy(folder / "whole", folder / "cut", after=1)
+    return *run(built, padded, copied.source, copied, epochs=3), copied.source, copied.folder
 
 
 @pytest.fixture(scope="module")
-def first_epoch(straight):
-    """The first of these epochs: the network and the folder of its checkpoint."""
-    folder = straight[3]
+def first_epoch(uninterrupted):
+    """The network after the first of these epochs, and the folder of its checkpoint."""
+    folder = uninterrupted[3]
     return load_model(folder / Checkpoint(folder).read(warn=pytest.fail).last), folder
 
 
-class Cut(list):
-    """The lines of a training; it copies the checkpoint as an interruption after some epoch would leave it."""
+class CheckpointCopy(list):
+    """The lines that training logs; copies the checkpoint after an epoch, as an interruption would leave it."""
 
-    def __init__(self, whole, folder, after: int) -> None:
+    def __init__(self, source, folder, after: int) -> None:
         super().__init__()
-        self.whole, self.folder, self.after = whole, folder, after
+        self.source, self.folder, self.after = source, folder, after
 
     def append(self, line: str) -> None:
         super().append(line)
         if line.startswith(f"Epoch {self.after}/"):
-            shutil.copytree(self.whole, self.folder)
+            shutil.copytree(self.source, self.folder)
 
 
 def settings(**values) -> TrainingSettings:
     return TrainingSettings(**({"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | values))
 
 
-def run(built, padded, folder, said=None, **values):
-    say = [].append if said is None else said.append
+def run(built, padded, folder, lines=None, **values):
+    say = [].append if lines is None else lines.append
     return fit(built, [padded], [padded], settings(**values), Checkpoint(folder), say)
 
 
@@ -86,58 +86,58 @@ def weights_equal(one, other) -> bool:
     return all((a == b).all() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
-def test_a_network_learns_what_words_mean(built, padded, tmp_path):
-    said = []
-    _, history = run(built, padded, tmp_path, said, epochs=8, learning_rate=0.02)
+def test_a_network_learns_and_each_epoch_is_logged(built, padded, tmp_path):
+    lines = []
+    _, history = run(built, padded, tmp_path, lines, epochs=8, learning_rate=0.02)
     assert history[-1].val_loss < history[0].val_loss
     assert history[-1].model_dump()["val_accuracy"] > 0.8
-    assert len(said) == 9
-    assert said[0].startswith("Training on ")
-    assert said[1].startswith("Epoch 1/8: loss ")
-    assert "s left" in said[1]
+    assert len(lines) == 9
+    assert lines[0].startswith("Training on ")
+    assert lines[1].startswith("Epoch 1/8: loss ")
+    assert "s left" in lines[1]
 
 
-def test_equal_seeds_end_in_equal_weights_and_another_seed_in_others(built, padded, first_epoch, tmp_path):
-    """With batches of texts of any length; test_the_kept_model_has_equal_bytes trains on those of similar length."""
+def test_equal_seeds_give_equal_weights_and_another_seed_does_not(built, padded, first_epoch, tmp_path):
+    """Without bucketing; test_trained_models_have_identical_bytes_and_no_optimizer trains with it."""
     first, again = (run(built, padded, tmp_path / name, epochs=1, bucketing=False)[0] for name in "ab")
     assert weights_equal(first, again)
     other, _ = run(built, padded, tmp_path / "c", epochs=1, seed=5)
     assert not weights_equal(first_epoch[0], other)
 
 
-def test_training_that_was_cut_short_or_shorter_ends_as_if_it_was_not(built, padded, first_epoch, straight, tmp_path):
-    model, history, *_folders = straight
+def test_extending_finished_training_equals_uninterrupted_training(built, padded, first_epoch, uninterrupted, tmp_path):
+    model, history, *_folders = uninterrupted
     folder = shutil.copytree(first_epoch[1], tmp_path / "cut")
     ended = Checkpoint(folder)
     ended.read(warn=pytest.fail)
-    ended.finish()  # a run of one epoch that ended is gone on from too
-    said = []
-    resumed, resumed_history = run(built, padded, folder, said, epochs=3)
-    assert said[0].startswith("Going on after epoch 1")
+    ended.finish()  # a training of one epoch that has finished can be extended, too
+    lines = []
+    resumed, resumed_history = run(built, padded, folder, lines, epochs=3)
+    assert lines[0].startswith("Going on after epoch 1")
     assert weights_equal(model, resumed)
     without_seconds = [[epoch.model_dump(exclude={"seconds"}) for epoch in its] for its in (history, resumed_history)]
     assert without_seconds[0] == without_seconds[1]
 
 
-def test_long_gradients_are_scaled_down(built):
+def test_clipnorm_and_beta_2_reach_the_optimizer(built):
     model = load_model(built)
     compile_model(model, settings(clipnorm=0.5, beta_2=0.9), 10)
     assert (model.optimizer.clipnorm, model.optimizer.beta_2) == (0.5, 0.9)
 
 
-def test_a_falling_step_size_ends_at_nothing_and_survives_a_cut(built, padded, tmp_path):
+def test_a_cosine_learning_rate_ends_at_zero_and_survives_resuming(built, padded, tmp_path):
     falling = {"epochs": 2, "learning_rate_decay": "cosine"}
-    cut = Cut(tmp_path / "straight", tmp_path / "cut", after=1)
-    straight, _ = run(built, padded, cut.whole, cut, **falling)
-    assert float(straight.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
-    said = []
-    resumed, _ = run(built, padded, cut.folder, said, **falling)
-    assert said[0].startswith("Going on after epoch 1")
-    assert weights_equal(straight, resumed)
+    copied = CheckpointCopy(tmp_path / "straight", tmp_path / "cut", after=1)
+    uninterrupted, _ = run(built, padded, copied.source, copied, **falling)
+    assert float(uninterrupted.optimizer.learning_rate) == pytest.approx(0, abs=1e-9)
+    lines = []
+    resumed, _ = run(built, padded, copied.folder, lines, **falling)
+    assert lines[0].startswith("Going on after epoch 1")
+    assert weights_equal(uninterrupted, resumed)
 
 
-def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded, first_epoch, straight, tmp_path):
-    shutil.copytree(straight[2], tmp_path / "longer")
+def test_saved_epochs_beyond_the_end_of_training_are_ignored(built, padded, first_epoch, uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted[2], tmp_path / "longer")
     shorter, history = run(built, padded, tmp_path / "longer", epochs=1)
     assert len(history) == 1
     assert weights_equal(first_epoch[0], shorter)
@@ -147,8 +147,8 @@ def test_training_goes_on_from_no_epoch_that_it_would_not_have_had(built, padded
     assert not goes_beyond([], patient)
 
 
-def test_a_dry_run_knows_how_many_epochs_few_texts_need_and_which_epochs_cannot_be_used(store, straight):
-    _, history, folder, _ = straight
+def test_a_dry_run_reports_only_saved_epochs_that_training_can_reuse(store, uninterrupted):
+    _, history, folder, _ = uninterrupted
     shutil.copytree(folder, store / CHECKPOINTS / "train" / "abc")
     batches = Checkpoint(folder).read(warn=pytest.fail).batches
     done = len(history)
@@ -159,7 +159,7 @@ def test_a_dry_run_knows_how_many_epochs_few_texts_need_and_which_epochs_cannot_
     assert finished_epochs("train/other", settings(epochs=9)) == ""
 
 
-def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
+def test_only_settings_that_change_an_epoch_change_the_checkpoint_key():
     built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
 
     def key(**values) -> str:
@@ -169,27 +169,27 @@ def test_trainings_that_differ_in_when_they_stop_share_their_epochs():
     five = key(epochs=5)
     assert key(epochs=6) == key(epochs=6, keep_best=True) == key(early_stopping_patience=3) == five
     assert len({five, key(seed=5), key(batch_size=8), key(learning_rate=0.1), key(min_steps=9)}) == 5
-    assert key(min_steps=100) == key(min_steps=200), "the same passes over few texts in each epoch"
-    # A falling step size depends on when it is to end.
+    assert key(min_steps=100) == key(min_steps=200), "each epoch reads few texts the same number of times"
+    # A cosine learning rate depends on the number of epochs.
     falling = [key(epochs=epochs, learning_rate_decay="cosine") for epochs in (5, 6)]
     assert len({five, *falling}) == 3
-    # Its lock is held within that of the artifact: they must not be one.
+    # Its lock is acquired while that of the artifact is held: they must differ.
     plain = settings(epochs=1)
     whole = train.key({"built": built, "padded": padded, "learned": None, "settings": plain})
     assert key(epochs=1) != whole
 
 
-def test_few_texts_are_read_as_often_as_the_least_number_of_batches_needs(padded):
+def test_min_steps_adds_epochs_and_passes_for_few_texts(padded):
     few, many = settings(epochs=2, min_steps=0), settings(epochs=2, min_steps=100)
     assert with_enough_epochs(few, plan_epoch([padded], few)[1]).epochs == 2
     _passes, steps = plan_epoch([padded], many)
     many = with_enough_epochs(many, steps)
     assert (many.epochs - 1) * steps < 100 <= many.epochs * steps
     assert plan_epoch([padded], settings(min_steps=0))[1] < EPOCH_STEPS
-    assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch has some batches between its checkpoints"
+    assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch of few texts has about EPOCH_STEPS batches"
 
 
-def test_early_stopping_waits_for_its_patience():
+def test_early_stopping_respects_its_patience():
     assert not is_done(epochs(0.5, 0.3, 0.4), settings(epochs=9, early_stopping_patience=2))
     assert is_done(epochs(0.5, 0.3, 0.4, 0.4), settings(epochs=9, early_stopping_patience=2))
     assert not is_done(epochs(0.5, 0.6, 0.7), settings(epochs=9))
@@ -208,33 +208,33 @@ class RememberingCheckpoint(Checkpoint):
         return super().write(model, epoch, batches)
 
 
-def keeps_the_epoch(number: int, model, checkpoint: RememberingCheckpoint) -> bool:
+def has_weights_of_epoch(number: int, model, checkpoint: RememberingCheckpoint) -> bool:
     return all((a == b).all() for a, b in zip(model.get_weights(), checkpoint.weights[number], strict=True))
 
 
-def test_the_best_epoch_is_kept_if_asked_for(built, padded, tmp_path):
+def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padded, tmp_path):
     contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
     options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path)
     best, history = fit(built, [padded], [contrary], options, checkpoint, [].append)
     losses = [epoch.val_loss for epoch in history]
     assert losses.index(min(losses)) < 3
-    assert [keeps_the_epoch(number, best, checkpoint) for number in range(4)] == [
+    assert [has_weights_of_epoch(number, best, checkpoint) for number in range(4)] == [
         loss == min(losses) for loss in losses
     ]
 
 
-def test_the_metric_decides_which_epoch_is_kept(built, padded, tmp_path):
+def test_keep_best_uses_the_metric_of_the_settings(built, padded, tmp_path):
     options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path)
     best, history = fit(built, [padded], [padded], options, checkpoint, [].append, metric="roc_auc")
     values = [epoch.model_dump()["val_roc_auc"] for epoch in history]
     assert [epoch.cost for epoch in history] == [-value for value in values]
-    assert keeps_the_epoch(values.index(max(values)), best, checkpoint)
+    assert has_weights_of_epoch(values.index(max(values)), best, checkpoint)
     held_out = bucketed_dataset([padded], 256, bucketing=True)
     kept = history[values.index(max(values))].model_dump()
     assert measure_validation(best, held_out, "accuracy") == pytest.approx(kept["val_accuracy"])
 
 
-def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(padded, built, first_epoch, tmp_path):
+def test_a_nan_loss_stops_training_and_leaves_the_checkpoint_unchanged(padded, built, first_epoch, tmp_path):
     shutil.copytree(first_epoch[1], tmp_path, dirs_exist_ok=True)
     state = Checkpoint(tmp_path).read(warn=pytest.fail)
     model = load_model(tmp_path / state.last)
@@ -246,7 +246,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_sound_epoch(
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
 
 
-def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded, store, tmp_path):
+def test_trained_models_have_identical_bytes_and_no_optimizer(built, padded, store, tmp_path):
     parts = [(padded.tokens, padded.lengths, padded.labels)]
     for split in ("train", "validation"):
         write_padded(tmp_path / f"{split}.parquet", padded_schema(64, WORDS, "pre", "pre"), parts)
@@ -279,7 +279,7 @@ def test_the_kept_model_has_equal_bytes_each_time_and_no_optimizer(built, padded
     assert np.isfinite(training["history"][0]["loss"])
 
 
-def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, trained, run, monkeypatch):
+def test_a_retry_repeats_only_the_failed_epoch(imdb, trained, run, monkeypatch):
     import tasks.train as module
 
     begun = []
@@ -296,7 +296,7 @@ def test_a_retry_repeats_the_epoch_that_failed_and_no_other(imdb, trained, run, 
     assert begun == [3, 4, 4]
 
 
-def test_balanced_labels_count_the_same_together_and_the_rare_one_is_found_more_often(built, tmp_path):
+def test_balanced_class_weights_raise_the_recall_of_the_rare_label(built, tmp_path):
     many = make_padded(120, maxlen=64, seed=1)
     kept = np.flatnonzero((many.labels == 0) | (np.arange(len(many.labels)) % 6 == 0))
     few = dataclasses.replace(many, tokens=many.tokens[kept], lengths=many.lengths[kept], labels=many.labels[kept])
@@ -310,16 +310,16 @@ def test_balanced_labels_count_the_same_together_and_the_rare_one_is_found_more_
     assert recalls["balanced"] > recalls["none"]
 
 
-def test_a_network_of_three_labels_learns_them_and_resumes(tmp_path):
+def test_a_network_with_three_labels_learns_and_resumes(tmp_path):
     reviews = make_padded(120, maxlen=64, seed=1)
     three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))
     settings = ModelSettings(**TRACED_SOONEST, units=8, embedding_dim=8, dense_units=8)
     save_model(make_model(settings, WORDS, 3), tmp_path / "three.keras")
-    cut = Cut(tmp_path / "straight", tmp_path / "cut", after=2)
-    straight, history = run(tmp_path / "three.keras", three, cut.whole, cut, epochs=4, learning_rate=0.03)
+    copied = CheckpointCopy(tmp_path / "straight", tmp_path / "cut", after=2)
+    uninterrupted, history = run(tmp_path / "three.keras", three, copied.source, copied, epochs=4, learning_rate=0.03)
     assert history[-1].model_dump()["val_accuracy"] > 0.6
     assert "precision" not in history[-1].model_dump()
-    said = []
-    resumed, _history = run(tmp_path / "three.keras", three, cut.folder, said, epochs=4, learning_rate=0.03)
-    assert said[0].startswith("Going on after epoch 2")
-    assert weights_equal(straight, resumed)
+    lines = []
+    resumed, _history = run(tmp_path / "three.keras", three, copied.folder, lines, epochs=4, learning_rate=0.03)
+    assert lines[0].startswith("Going on after epoch 2")
+    assert weights_equal(uninterrupted, resumed)

@@ -21,8 +21,8 @@ READER |= {"embedding_dropout": 0.2, "dense_units": 0, "readout": "max_mean"}
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    """Reviews, what is learned of their phrases, and a network that reads it."""
+def inputs(tmp_path_factory):
+    """A folder with texts, their learned phrases, and an untrained network that reads phrases."""
     folder = tmp_path_factory.mktemp("reading")
     write_reviews(folder)
     learn_small(folder)
@@ -40,13 +40,13 @@ def settings(**values) -> TrainingSettings:
     return TrainingSettings(epochs=2, batch_size=16, **({"learning_rate": 0.01} | values))
 
 
-def train_reading(reading, name, folder, **values):
+def train_network(inputs, name, folder, **values):
     folder.mkdir()
     rules = {"beta_2": 0.99, "clipnorm": 1.0, "learning_rate_decay": "cosine"} | values
     return train.function(
-        built=reading / "built",
-        padded=reading / "padded",
-        learned=reading / "learned",
+        built=inputs / "built",
+        padded=inputs / "padded",
+        learned=inputs / "learned",
         settings=settings(**rules),
         resume=Resume(f"train/{name}", ignored=False),
         folder=folder,
@@ -54,38 +54,36 @@ def train_reading(reading, name, folder, **values):
 
 
 @pytest.mark.slow
-def test_a_network_that_reads_phrases_learns_and_goes_on_in_equal_bytes_where_it_was_cut_short(
-    reading, store, tmp_path
-):
-    train_reading(reading, "straight", tmp_path / "a")
+def test_a_phrase_network_learns_and_resumes_with_identical_bytes(inputs, store, tmp_path):
+    train_network(inputs, "straight", tmp_path / "a")
     rules = settings(beta_2=0.99, clipnorm=1.0, learning_rate_decay="cosine")
-    parts = [PaddedFile(reading / "padded" / f"{split}.parquet") for split in ("train", "validation")]
+    parts = [PaddedFile(inputs / "padded" / f"{split}.parquet") for split in ("train", "validation")]
 
-    def stop_after_the_first(line):
+    def stop_after_first_epoch(line):
         if line.startswith("Epoch"):
             raise KeyboardInterrupt(line)
 
     with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
         fit(
-            reading / "built" / "model.keras", *parts, rules, Checkpoint(store / CHECKPOINTS / "train" / "cut"),
-            stop_after_the_first, phrases=read_phrases(reading / "learned"),
+            inputs / "built" / "model.keras", *parts, rules, Checkpoint(store / CHECKPOINTS / "train" / "cut"),
+            stop_after_first_epoch, phrases=read_phrases(inputs / "learned"),
         )  # fmt: skip
-    train_reading(reading, "cut", tmp_path / "b")
+    train_network(inputs, "cut", tmp_path / "b")
     assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
-    model, part = load_model(tmp_path / "a" / "model.keras"), PaddedFile(reading / "padded" / "validation.parquet")[0]
+    model, part = load_model(tmp_path / "a" / "model.keras"), PaddedFile(inputs / "padded" / "validation.parquet")[0]
     right = (keras_scorer(model, 16, bucketing=True)(part) >= 0.5) == part.labels
     history = json.loads((tmp_path / "a" / "training.json").read_text())["history"]
     assert right.mean() == pytest.approx(history[-1]["val_accuracy"])
     assert right.mean() > 0.9
 
 
-def test_three_labels_are_each_held_against_the_rest_and_scored_as_training_judged_them(store, tmp_path):
+def test_a_phrase_network_scores_three_labels_as_in_training(store, tmp_path):
     write_reviews(tmp_path, labels=3)
     learn_small(tmp_path)
     assert read_phrases(tmp_path / "learned").width == 18
     its = {"units": 4, "embedding_dim": 4, "dense_units": 0, "phrases": True, "readout": "max_mean"}
     build(tmp_path, 3, **its, **TRACED_SOONEST)
-    train_reading(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
+    train_network(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
     part = PaddedFile(tmp_path / "padded" / "validation.parquet")[0]
     probabilities = keras_scorer(load_model(tmp_path / "trained" / "model.keras"), 16, bucketing=True)(part)
     assert probabilities.shape == (80, 3)
