@@ -3,7 +3,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2
 
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation.metrics import (
@@ -16,7 +15,6 @@ from tasks.evaluation.metrics import (
     wilson_interval,
 )
 from tasks.evaluation.predictions import Scores
-from tasks.evaluation.significance import compare
 from tasks.texts.groups import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()
@@ -119,30 +117,6 @@ def test_accuracy_by_length_counts_every_text_once(rng):
     assert [row["from"] for row in rows] == [1, 65, 129, 193]
     assert rows[-1]["to"] == lengths.max()
     assert all(row["ci95"][0] < row["accuracy"] < row["ci95"][1] for row in rows)
-
-
-def test_classifiers_are_compared_on_texts_that_only_one_gets_right():
-    labels = np.array([1, 1, 1, 1, 0, 0])
-    first, second = np.array([1, 1, 1, 1, 0, 1]), np.array([1, 0, 0, 0, 0, 0])
-    compared = compare(labels, first, second)
-    assert (compared["only_first"], compared["only_second"]) == (3, 1)
-    assert compared["difference"] == pytest.approx(2 / 6)
-    # Of 4 disputed texts 3 or more, or 1 or fewer, favour one classifier: (4 + 1 + 4 + 1) / 16 of all outcomes.
-    assert compared["p_value"] == pytest.approx(10 / 16)
-    assert compare(labels, second, first)["p_value"] == compared["p_value"]
-    alike = compare(labels, first, first)
-    assert (alike["difference"], alike["only_first"], alike["only_second"], alike["p_value"]) == (0, 0, 0, 1)
-    assert alike["ci95"][0] == -alike["ci95"][1] < 0
-
-
-def test_the_exact_test_agrees_with_mcnemars_chi_squared_on_many_texts(rng):
-    labels = rng.integers(0, 2, 20_000)
-    first = np.where(rng.random(20_000) < 0.86, labels, 1 - labels)
-    second = np.where(rng.random(20_000) < 0.85, labels, 1 - labels)
-    compared = compare(labels, first, second)
-    one, other = compared["only_first"], compared["only_second"]
-    statistic = (abs(one - other) - 1) ** 2 / (one + other)  # with the correction for continuity
-    assert compared["p_value"] == pytest.approx(chi2.sf(statistic, 1), rel=0.02)
 
 
 def test_slices_are_sorted_worst_first_with_rare_ones_grouped_last():
