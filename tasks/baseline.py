@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
+from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads
-from tasks.linear.out_of_fold import learn_folds, logits_of
+from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
 from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import keras
 
 ITERATIONS = 20  # more overfits
+PENALTIES = (0.2, 1.0)
+SHORT = 50  # phrases in a text on average: a sum of few weights needs larger ones
 FOLDS, MANY_LABELS = 4, 10
 
 
@@ -65,27 +68,41 @@ def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: 
 @step()
 def baseline(
     *, encoded: Path, padded: Path, settings: BaselineSettings, out_of_fold: bool, folder: Path
-) -> dict[str, int]:
+) -> dict[str, float]:
     """Fit on the training texts, which only `padded` tells from those for validation.
 
-    Write model.keras and the scores of the test and validation texts; return how many there are. With `out_of_fold`,
-    also write scores of the training texts, each by a model that has not seen its fold.
+    Write model.keras and the scores of the test and validation texts; return how many there are, and the inverse
+    penalty. With `out_of_fold`, also write scores of the training texts, each by a model that has not seen its fold.
     """
     fix_threads()
     size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
     texts, labels = read_texts(encoded, "train", train_rows)
     folds = assign_folds(read_groups(encoded)[:train_rows], labels) if out_of_fold else np.full(len(labels), -1)
     known, counts = learn_phrases(texts, size, settings.min_documents)
-    rules = settings.model_dump() | {"iterations": ITERATIONS}
-    learned = learn_folds(counts, labels, sizes_of(known, size), folds, **rules)
-    models = learned.whole
+
+    def fit(penalty: float, folds: np.ndarray) -> Learned:
+        rules = {"min_documents": settings.min_documents, "inverse_penalty": penalty, "iterations": ITERATIONS}
+        return learn_folds(counts, labels, sizes_of(known, size), folds, **rules)
+
+    def score(models: list[PhraseModel], split: str) -> Scores:
+        parts, numbers = read_texts(encoded, split, train_rows)
+        presence = count_phrases(parts(), known, size).sign()
+        return Scores(numbers, probabilities_of(logits_of(models, presence)))
+
+    def validation_loss(penalty: float) -> float:
+        scores = score(fit(penalty, np.full(len(labels), -1)).whole, "validation")
+        return measure("log_loss", scores.labels, scores.labels, scores.probabilities)
+
+    penalty = settings.inverse_penalty or PENALTIES[0]
+    if settings.inverse_penalty is None and counts.nnz < SHORT * len(labels):
+        penalty = min(PENALTIES, key=validation_loss)
+    learned = fit(penalty, folds)
     if out_of_fold:
         write_scores(folder, "train", Scores(labels, probabilities_of(learned.logits)))
     rows = {}
     for split in ("test", "validation"):
-        parts, labels = read_texts(encoded, split, train_rows)
-        logits = logits_of(models, count_phrases(parts(), known, size).sign())
-        write_scores(folder, split, Scores(labels, probabilities_of(logits)))
-        rows[split] = len(labels)
-    save_model(make_network(known, models, size), folder / MODEL)
-    return rows
+        scores = score(learned.whole, split)
+        write_scores(folder, split, scores)
+        rows[split] = len(scores.labels)
+    save_model(make_network(known, learned.whole, size), folder / MODEL)
+    return rows | {"inverse_penalty": penalty}

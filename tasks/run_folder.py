@@ -35,6 +35,7 @@ def derived_values(artifacts: RunArtifacts, settings: RunSettings) -> dict[str, 
         "folds": artifacts.learned.meta["folds"] if artifacts.learned else None,
         "epochs": artifacts.trained.meta["epochs"],
         "passes": artifacts.trained.meta["passes"],
+        "inverse_penalty": artifacts.baselined.meta["inverse_penalty"],
     }
 
 

@@ -176,8 +176,8 @@ class BaselineSettings(Settings):
 
     min_documents: int = Field(2, ge=1)
     """training texts that must contain a phrase"""
-    inverse_penalty: float = Field(0.2, gt=0)
-    """inverse penalty of the weights: scikit-learn's C"""
+    inverse_penalty: float | None = Field(None, gt=0)
+    """inverse penalty of the weights: scikit-learn's C (none: 0.2, or 1 for short texts if validation prefers it)"""
 
 
 class TrackingSettings(Settings):

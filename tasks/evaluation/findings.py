@@ -131,7 +131,8 @@ def describe_derived(derived: dict[str, Any]) -> str:
     passes = f" of {derived['passes']} passes" if derived["passes"] > 1 else ""
     return (
         f"Derived from the texts: {derived['validation_texts']:,} validation texts ({derived['validation']}), "
-        f"{folds}{derived['epochs']} {'epoch' if derived['epochs'] == 1 else 'epochs'}{passes}."
+        f"{folds}{derived['epochs']} {'epoch' if derived['epochs'] == 1 else 'epochs'}{passes}, inverse penalty "
+        f"{derived['inverse_penalty']:g} of the linear model."
     )
 
 

@@ -14,6 +14,7 @@ THREADS = 2  # of linear algebra: their number changes how sums are rounded, and
 MAXLEN = 4096  # tokens that the baseline reads of a text, which bound the memory that one text takes
 ARMIJO = 1e-4  # the share of the decrease that the gradient predicts, which a step must reach (Armijo 1966)
 SHORTEST = 1e-6
+MIN_ADDED = 1e-3  # to the count of a phrase
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -30,16 +31,24 @@ class PhraseModel:
     intercept: float
 
 
-def log_ratios(positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, min_documents: int) -> np.ndarray:
-    """Return log((p + 1) / (q + 1)) - log(sum p / sum q), with sums per phrase length: (phrases,) float32.
+def log_ratios(
+    positive: np.ndarray, negative: np.ndarray, sizes: np.ndarray, min_documents: int, share: float
+) -> np.ndarray:
+    """Return log((p + a) / (q + b)) - log(sum p / sum q), with sums per phrase length: (phrases,) float32.
+
+    a + b = 2 are in proportion to the texts of both sides, so that a rare phrase says little about either: with
+    a = b = 1, each would speak for the rarer side.
 
     Args:
         positive: (phrases,) p, texts of the label that contain the phrase.
         negative: (phrases,) q, other texts that contain it.
         sizes: (phrases,) words of each phrase.
         min_documents: p + q below which the ratio is 0.
+        share: of the label's texts in all texts.
     """
-    ratios = np.log((positive.astype(np.float64) + 1) / (negative.astype(np.float64) + 1))
+    rarer = max(float(f"{2 * min(share, 1 - share):.1g}"), MIN_ADDED)  # one digit: 1 if both have about as many
+    a, b = (rarer, 2 - rarer) if share <= 0.5 else (2 - rarer, rarer)
+    ratios = np.log((positive.astype(np.float64) + a) / (negative.astype(np.float64) + b))
     for size in np.unique(sizes):
         of_size = sizes == size
         # A sum of 0 has no logarithm; then every ratio of this length says the same, and 1 stands for it.
@@ -71,8 +80,8 @@ def fit_phrases(
         inverse_penalty: C.
     """
     positive, negative = (transposed @ (signs == sign).astype(np.float32) for sign in (1, -1))
-    ratios = log_ratios(positive, negative, sizes, min_documents)
     included, penalty = signs != 0, np.float32(1 / inverse_penalty)
+    ratios = log_ratios(positive, negative, sizes, min_documents, float((signs[included] == 1).mean()))
 
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         scales, intercept = point[:-1], point[-1]

@@ -39,7 +39,7 @@ def test_the_linear_model_becomes_champion_and_serves_if_it_scores_best(run, tmp
     assert (candidates["considered"], candidates["chosen"]) == ("best", "linear")
     assert candidates["linear"]["value"] == 1 >= candidates["network"]["value"]
     own = {"validation_texts": 20, "validation": "stratified by label"}
-    assert metrics["derived"] == own | {"folds": 4, "epochs": 9, "passes": 20}
+    assert metrics["derived"] == own | {"folds": 4, "epochs": 9, "passes": 20, "inverse_penalty": 1.0}
     assert metrics["test"]["accuracy"] == metrics["baseline"]["accuracy"] == 1
     assert metrics["promotion"]["decision"] == "champion"
     assert "The linear model serves: " in (metrics["folder"] / "report.html").read_text()

@@ -15,12 +15,27 @@ def counts(rng) -> csr_matrix:
 def test_log_ratios_follow_the_formula_and_are_0_for_rare_phrases():
     p, q, sizes = np.array([3.0, 0, 5, 1]), np.array([1.0, 1, 5, 0]), np.array([1, 1, 2, 2])
     expected = np.log((p + 1) / (q + 1)) - np.log([3 / 2, 3 / 2, 6 / 5, 6 / 5])
-    np.testing.assert_allclose(log_ratios(p, q, sizes, 2), [expected[0], 0, expected[2], 0], rtol=1e-6)
-    np.testing.assert_allclose(log_ratios(p, q, sizes, 1), expected, rtol=1e-6)
+    np.testing.assert_allclose(log_ratios(p, q, sizes, 2, 0.5), [expected[0], 0, expected[2], 0], rtol=1e-6)
+    np.testing.assert_allclose(log_ratios(p, q, sizes, 1, 0.5), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.75])
+def test_a_phrase_as_frequent_with_both_labels_has_a_log_ratio_of_0(share):
+    """Also a rare one: 2 are added to its counts, in proportion to the texts of the labels."""
+    p, q = np.array([0.0, 1000 * share]), np.array([0.0, 1000 * (1 - share)])
+    np.testing.assert_allclose(log_ratios(p, q, np.array([1, 1]), 0, share), 0, atol=0.25)
+    opposite = log_ratios(q, p, np.array([1, 1]), 0, 1 - share)
+    np.testing.assert_allclose(opposite, -log_ratios(p, q, np.array([1, 1]), 0, share), atol=1e-6)
+
+
+def test_almost_balanced_labels_count_like_balanced_ones():
+    p, q, sizes = np.array([3.0, 0, 5]), np.array([1.0, 1, 5]), np.array([1, 1, 1])
+    assert (log_ratios(p, q, sizes, 1, 0.49) == log_ratios(p, q, sizes, 1, 0.5)).all()
+    assert (log_ratios(p, q, sizes, 1, 0.4) != log_ratios(p, q, sizes, 1, 0.5)).any()
 
 
 def test_log_ratios_are_finite_if_a_label_has_no_phrase_of_a_length():
-    assert np.isfinite(log_ratios(np.array([2.0]), np.array([0.0]), np.array([3]), 1)).all()
+    assert np.isfinite(log_ratios(np.array([2.0]), np.array([0.0]), np.array([3]), 1, 1.0)).all()
 
 
 @pytest.mark.parametrize("left_out", [0, 50])

@@ -41,6 +41,7 @@ CANDIDATES = {"considered": "best", "chosen": "network", "metric": "accuracy"}
 CANDIDATES |= {name: {"value": 0.9, "log_loss": 0.3} for name in ("network", "linear")}
 HISTORY = [{"epoch": 1, "loss": 0.5, "val_loss": 0.5}]
 DERIVED = {"validation_texts": 1_100, "validation": "stratified by label", "folds": 4, "epochs": 9, "passes": 20}
+DERIVED["inverse_penalty"] = 0.2
 COMPARISON = {
     "metric": "accuracy",
     "ci95": [0, 0.2],
@@ -80,7 +81,10 @@ def test_markup_in_names_is_printed_literally(name):
             show_run(folder)
             show_inventory(findings)
     text = printed.getvalue()
-    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 4 folds, 9 epochs of 20 passes."
+    derived = (
+        "Derived from the texts: 1,100 validation texts (stratified by label), 4 folds, 9 epochs of 20 passes, "
+        "inverse penalty 0.2 of the linear model."
+    )
     for line in (derived, f"{name}: 9 test", f"│ {name} ", f"{name}, champion: {name}\n", f"Report: {folder}"):
         assert line in text
     for line in (f"folder: {name}\n", f"removed: {name}\n", f"│ {name.replace('/', '|')}/0"):
@@ -104,7 +108,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
     (tmp_path / METRICS).write_text(json.dumps(metrics))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         show_run(tmp_path)
-    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 9 epochs."
+    derived = "Derived from the texts: 1,100 validation texts (stratified by label), 9 epochs, inverse penalty 0.2"
     assert derived in " ".join(printed.getvalue().split())
     for name in HEADLINES:
         assert name in printed.getvalue()

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.baseline import assign_folds, baseline
+from tasks.baseline import PENALTIES, assign_folds, baseline
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import read_scores
+from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.keras_files import load_model
 from tasks.network.onnx_export import write_network
@@ -75,7 +78,7 @@ def test_the_linear_model_learns_and_its_network_gives_the_same_scores(tmp_path,
         out_of_fold=False,
         folder=tmp_path / "out",
     )
-    assert rows == {"test": 80, "validation": 40}
+    assert (rows["test"], rows["validation"]) == (80, 40)
     scores, held_out = (read_scores(tmp_path / "out", split) for split in ("test", "validation"))
     for its in (scores, held_out):
         assert (its.verdicts(0.5) == its.labels).mean() > 0.9
@@ -89,6 +92,25 @@ def test_the_linear_model_learns_and_its_network_gives_the_same_scores(tmp_path,
             onnx_scorer(tmp_path / "model.onnx", labels, 8, bucketing=True),
         ):
             assert scorer(padded) == pytest.approx(scores.probabilities, abs=1e-5)
+
+
+def fit(folder: Path, name: str, **settings: float) -> tuple[float, float]:
+    """Run the step on the texts in `folder`; return the inverse penalty and the log loss on validation texts."""
+    (folder / name).mkdir()
+    folders = {"encoded": folder, "padded": folder / "padded", "folder": folder / name}
+    facts = baseline.function(**folders, settings=BaselineSettings(**settings), out_of_fold=False)
+    scores = read_scores(folder / name, "validation")
+    return facts["inverse_penalty"], measure("log_loss", scores.labels, scores.labels, scores.probabilities)
+
+
+def test_short_texts_get_the_penalty_that_fits_validation_and_long_ones_the_first(tmp_path, rng, monkeypatch):
+    write_texts(tmp_path, rng, 2)
+    losses = {penalty: fit(tmp_path, f"{penalty}", inverse_penalty=penalty)[1] for penalty in PENALTIES}
+    best = min(losses, key=lambda penalty: losses[penalty])
+    assert best != PENALTIES[0]
+    assert fit(tmp_path, "short") == (best, losses[best])
+    monkeypatch.setattr("tasks.baseline.SHORT", 1)
+    assert fit(tmp_path, "long") == (PENALTIES[0], losses[PENALTIES[0]])
 
 
 def test_texts_without_a_frequent_phrase_all_get_the_same_score(tmp_path, rng):
