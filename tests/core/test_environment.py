@@ -203,8 +203,9 @@ def test_the_error_of_an_unwritable_cache_folder_names_artifacts_copy(monkeypatc
 
 def test_figures_need_no_display(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    prepare([])
-    assert os.environ["MPLBACKEND"] == "agg"
+    code = "from tasks.core.environment import prepare; prepare([]); import matplotlib; print(matplotlib.get_backend())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("agg\n", "")
 
 
 def test_make_overrides_pip_user():

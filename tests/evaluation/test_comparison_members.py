@@ -149,7 +149,8 @@ def test_ranking_ignores_test_accuracy_and_puts_failed_members_last():
 
 
 def test_the_earliest_run_with_the_lowest_cost_is_chosen():
-    assert chosen_run({"runs": [ran(0.9, 0.5), ran(0.7, 0.2), ran(0.8, 0.2)]}) == 1
+    costs = ((0.1, -0.5), (0.3, -0.8), (0.2, -0.8))  # the lowest loss has the highest cost
+    assert chosen_run({"runs": [ran(0.9, loss) | {"cost": cost} for loss, cost in costs]}) == 1
 
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)

@@ -46,5 +46,13 @@ def test_f1_and_mcc_are_zero_without_positive_predictions():
     labels, verdicts = np.array([0, 0, 1]), np.array([0, 0, 0])
     assert measure("f1", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
     assert measure("mcc", labels, verdicts, np.array([0.1, 0.2, 0.3])) == 0
-    assert as_cost("f1", 0.25) == -0.25
-    assert as_cost("log_loss", 0.25) == 0.25
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+def test_better_predictions_have_a_lower_cost(metric):
+    labels = np.array([0, 0, 1, 1])
+    better, worse = (
+        as_cost(metric, measure(metric, labels, (its > 0.5).astype(np.int8), its))
+        for its in (np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.1, 0.8, 0.2, 0.9]))
+    )
+    assert better < worse

@@ -26,7 +26,8 @@ def test_every_flow_has_a_command():
 def test_help_lists_every_command(monkeypatch, capsys):
     assert run_command(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.splitlines()[2:]
-    assert [line.split()[0] for line in lines] == list(command.COMMANDS)
+    listed = [(word, about) for word, (_module, about) in command.COMMANDS.items()]
+    assert [tuple(line.split(maxsplit=1)) for line in lines] == listed
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,9 @@ def test_help_lists_every_command(monkeypatch, capsys):
 )
 def test_an_unknown_or_missing_command_exits_with_status_2(monkeypatch, capsys, words, said):
     assert run_command(monkeypatch, *words) == 2
-    assert capsys.readouterr().err.startswith(f"imdb-pipeline: error: {said}")
+    error = capsys.readouterr().err
+    assert error.startswith(f"imdb-pipeline: error: {said}")
+    assert error.count("\n") == 1
 
 
 def test_arguments_after_the_command_go_to_its_flow(monkeypatch, capsys):

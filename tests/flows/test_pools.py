@@ -26,6 +26,7 @@ OBJECTS = [
     for its in yaml.safe_load_all(path.read_text())
     if its
 ]
+COMPOSE = yaml.safe_load((PROJECT / "deploy" / "docker" / "compose.yaml").read_text())
 DEPLOYMENTS = yaml.safe_load((PROJECT / "deployment.yaml").read_text())["deployments"]
 IMAGE = f"imdb-pipeline:{tomllib.loads((PROJECT / 'pyproject.toml').read_text())['project']['version']}"
 RECIPE = (PROJECT / "deploy" / "docker" / "Dockerfile.pipeline").read_text()
@@ -50,6 +51,15 @@ def containers() -> list[dict]:
     """Return every container in the cluster's files."""
     pods = [its["spec"]["template"]["spec"] for its in OBJECTS if its["kind"] in ("Deployment", "Job")]
     return [container for pod in pods for container in pod["containers"]]
+
+
+def find_secrets(described: object) -> list[str]:
+    """Return the names of variables with plain secrets, as in {NAME: ...}, {name: NAME, value: ...} or NAME=..., and
+    the passwords in addresses.
+    """
+    told = json.dumps(described, sort_keys=True)
+    names = r'\b\w*(?:SECRET|PASSWORD|TOKEN|_KEY)\w*(?=(?:": |", "value": |=)(?!"\{\{ prefect\.blocks\.))'
+    return re.findall(rf"{names}|://[^\s/@]*:[^\s/@]+@", told)
 
 
 @pytest.mark.parametrize("name", ["process", "docker", "kubernetes"])
@@ -102,9 +112,23 @@ def test_a_process_gets_the_environment_of_its_deployment_and_its_pool():
     assert set(made.env) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *variables["env"]}
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"IMDB_TOKEN": "plain"},
+        {"AWS_SECRET_ACCESS_KEY": 4711},
+        {"env": [{"value": "plain", "name": "AWS_SECRET_ACCESS_KEY"}]},
+        ["DB_PASSWORD=plain"],
+        "IMDB_TOKEN='plain' python -m serving",
+        {"MLFLOW_BACKEND_STORE_URI": "postgresql://mlflow:plain@db/mlflow"},
+    ],
+)
+def test_a_secret_is_found_in_each_notation(written):
+    assert find_secrets(written)
+
+
 def test_no_deployment_file_contains_a_secret():
-    told = json.dumps([POOLS, OBJECTS, DEPLOYMENTS])
-    assert not re.search(r'"[A-Z_]*(SECRET|PASSWORD|TOKEN|_KEY)[A-Z_]*": "(?!\{\{ prefect\.blocks\.)', told)
+    assert find_secrets([POOLS, OBJECTS, DEPLOYMENTS, COMPOSE]) == []
     assert not [its for its in OBJECTS if its["kind"] == "Secret"]
     # A deployment's variables are stored in plain text when it is deployed, so only the pool may refer to blocks.
     assert "prefect.blocks" not in json.dumps(DEPLOYMENTS)
@@ -124,8 +148,10 @@ def test_objects_and_services_that_pods_refer_to_are_defined():
     there = {(its["kind"], its["metadata"]["name"]) for its in OBJECTS}
     manifest = POOLS["kubernetes"]["job_configuration"]["job_manifest"]
     told = json.dumps([manifest, *OBJECTS])
-    assert {("ConfigMap", name) for name in re.findall(r'"configMapRef": {"name": "([^"]+)"', told)} <= there
-    assert {("PersistentVolumeClaim", name) for name in re.findall(r'"claimName": "([^"]+)"', told)} <= there
+    referred = {("ConfigMap", name) for name in re.findall(r'"configMapRef": {"name": "([^"]+)"', told)}
+    referred |= {("PersistentVolumeClaim", name) for name in re.findall(r'"claimName": "([^"]+)"', told)}
+    assert {kind for kind, _name in referred} == {"ConfigMap", "PersistentVolumeClaim"}
+    assert referred <= there
     namespaces = {its["metadata"].get("namespace") for its in OBJECTS if its["kind"] != "Namespace"}
     assert namespaces == {POOLS["kubernetes"]["variables"]["properties"]["namespace"]["default"]}
     (settings,) = [its["data"] for its in OBJECTS if its["kind"] == "ConfigMap"]

@@ -88,8 +88,14 @@ def test_tf32_is_disabled():
     assert arithmetic() == {"tf32": False, "op_determinism": False}
 
 
-def test_the_training_device_is_the_first_cpu_or_gpu():
-    from tasks.network.tensorflow_setup import start_tensorflow, training_device
+@pytest.mark.parametrize(("names", "expected"), [(["CPU:0"], "CPU:0"), (["CPU:0", "GPU:0", "GPU:1"], "GPU:0")])
+def test_the_training_device_is_the_first_gpu_or_else_the_cpu(monkeypatch, names, expected):
+    import tensorflow as tf
 
-    start_tensorflow()
-    assert training_device() in ("CPU:0", "GPU:0")
+    from tasks.network.tensorflow_setup import training_device
+
+    devices = [tf.config.LogicalDevice(f"/device:{name}", name.partition(":")[0]) for name in names]
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind: [its for its in devices if its.device_type == kind]
+    )
+    assert training_device() == expected

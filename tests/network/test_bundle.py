@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_an_unused_bundle_is_pruned_with_its_run(run_folder, store):
     assert [entry["key"] for entry in prune(store, days=30).artifacts] == [KEY]
     (store / "runs" / run_folder.name).mkdir(exist_ok=True)
     with pytest.raises(ModelError, match=r"is not a run folder"):
+        load(run_folder)
+
+
+def test_the_error_says_what_to_do_if_a_runs_bundle_is_gone(run_folder, store):
+    shutil.rmtree(store / KEY)
+    with pytest.raises(ModelError, match=rf"{KEY}.* repeat the run"):
         load(run_folder)
 
 

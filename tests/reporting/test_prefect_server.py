@@ -25,7 +25,6 @@ from tasks.reporting.prefect_server import (
     check_server,
     set_aside_damaged_database,
     wait_for_server,
-    writable_places,
 )
 from tests.support.shared import copy_empty_database
 from tests.support.web import serving
@@ -105,10 +104,14 @@ def test_a_store_without_enough_free_space_is_refused(tmp_path, monkeypatch):
 
 def test_the_temporary_folder_needs_free_space_too(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert writable_places()[tmp_path] == "TMPDIR"
-    monkeypatch.setattr(tasks.reporting.prefect_server.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
-        check_room(tmp_path, "TMPDIR")
+    monkeypatch.setattr(
+        tasks.reporting.prefect_server.shutil,
+        "disk_usage",
+        lambda folder: SimpleNamespace(free=0 if folder == tmp_path else 10**12),
+    )
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        with pytest.raises(StoreError, match=rf"{tmp_path}: 0 MB are free .* another disk with TMPDIR"):
+            check_server(pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_only_transient_download_errors_are_retried(run_download, store, mirror,
     assert list((store / "download").iterdir()) == []
 
 
-def test_a_refused_connection_raises_source_unreachable(run_download, store, caplog):
+def test_a_refused_connection_raises_source_unreachable(run_download, store):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/imdb.npz"
@@ -84,11 +84,17 @@ def test_a_hostile_pickle_with_the_expected_hash_is_never_executed(run_download,
     assert not (tmp_path / "ran").exists()
 
 
-def test_own_files_are_identified_by_their_content(tmp_path):
+def test_own_files_are_identified_by_name_and_content_in_any_folder(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood,1\n")
     first = pin(DataSettings(dataset=str(path)), pytest.fail)
     assert pin(DataSettings(dataset=str(path)), pytest.fail) == first
+    (tmp_path / "other").mkdir()
+    path = path.rename(tmp_path / "other" / "a.csv")
+    assert pin(DataSettings(dataset=str(path)), pytest.fail).sha256 == first.sha256
+    path = path.rename(tmp_path / "b.csv")
+    assert pin(DataSettings(dataset=str(path)), pytest.fail).sha256 != first.sha256
+    path = path.rename(tmp_path / "a.csv")
     path.write_text("text,label\nbad,0\n")
     assert pin(DataSettings(dataset=str(path)), pytest.fail).sha256 != first.sha256
     assert pin(DataSettings(), pytest.fail) == DataSettings()

@@ -89,8 +89,13 @@ def test_arrays_of_token_ids_are_shown_as_words(tmp_path, imdb):
     files, rows, texts = (column.to_pylist() for column in read_rows(imdb, "test", np.array([3, 70])).columns)
     assert files == ["test", "test"]
     assert rows == [4, 71]
-    assert all(text.startswith("word") for text in texts)
+    lists = np.load(imdb / "imdb.npz", allow_pickle=True)["x_test"]
+    assert texts == [" ".join(f"word{rank}" for rank in lists[row]) for row in (3, 70)]
+
+
+def test_labels_are_checked_by_default_only_for_own_texts():
     assert not RunSettings().checks_labels
+    assert RunSettings(data={"dataset": "a.csv"}).checks_labels
 
 
 def test_only_texts_outside_training_get_the_mean_score_of_both_models(tmp_path):

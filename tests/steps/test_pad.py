@@ -8,6 +8,7 @@ from tasks.core.data_settings import EncodeSettings, PadSettings
 from tasks.core.errors import DataError
 from tasks.encode import encode
 from tasks.pad import align_to_groups, check_training, check_validation, pad, split_bounds
+from tasks.texts.encoded import iterate_encoded
 from tasks.texts.groups import read_groups
 from tasks.texts.padded import PaddedFile, pad_tokens
 
@@ -68,15 +69,19 @@ def test_validation_takes_the_end_of_the_training_texts_like_keras(rows, share):
     assert bounds["test"] == ("test", 0, 5)
 
 
-def test_each_split_has_the_expected_number_of_padded_texts(imdb, tmp_path):
+def test_the_padded_splits_have_each_encoded_text_once_and_in_order(imdb, tmp_path):
     (tmp_path / "encoded").mkdir()
     encode.function(downloaded=imdb, settings=EncodeSettings(), folder=tmp_path / "encoded")
     rows = pad.function(encoded=tmp_path / "encoded", settings=PadSettings(maxlen=40), folder=tmp_path)
     assert rows == {"train": 192, "validation": 48, "test": 80}
-    for split, count in rows.items():
-        (padded,) = PaddedFile(tmp_path / f"{split}.parquet")
-        assert padded.tokens.shape == (count, 40)
-        assert ((padded.tokens != 0).sum(1) == padded.lengths).all()
+    for source, splits in (("train", ["train", "validation"]), ("test", ["test"])):
+        its = [padded for split in splits for padded in PaddedFile(tmp_path / f"{split}.parquet")]
+        assert [len(padded.tokens) for padded in its] == [rows[split] for split in splits]
+        (encoded,) = iterate_encoded(tmp_path / "encoded" / f"{source}.parquet", 0, 240)
+        tokens, lengths = pad_tokens(encoded["tokens"], 40, padding="pre", truncating="pre")
+        assert (np.concatenate([padded.tokens for padded in its]) == tokens).all()
+        assert np.concatenate([padded.lengths for padded in its]).tolist() == lengths.tolist()
+        assert np.concatenate([padded.labels for padded in its]).tolist() == encoded["label"].to_pylist()
 
 
 def test_small_datasets_have_a_minimum_number_of_validation_texts():

@@ -62,6 +62,7 @@ def test_slow_requests_are_awaited_and_failed_ones_retried(bucket, object_store,
         bucket.upload(tmp_path / "up", f"u{number}")
         assert bucket.download(f"u{number}", tmp_path / "down")
         assert (tmp_path / "down").read_bytes() == b"abc" * 1000
+    assert object_store.failures >= 2
 
 
 def test_an_interrupted_upload_is_retried(bucket, object_store, tmp_path):

@@ -18,7 +18,7 @@ def short_terms(monkeypatch):
     monkeypatch.setenv("ARTIFACTS_LEASE_SECONDS", "0.6")
 
 
-def test_a_live_lease_does_not_expire_and_the_next_holder_waits(bucket):
+def test_a_live_lease_does_not_expire_and_the_next_holder_waits(bucket, caplog):
     order = []
 
     def second():
@@ -33,6 +33,7 @@ def test_a_live_lease_does_not_expire_and_the_next_holder_waits(bucket):
         order.append("first")
     other.join(20)
     assert order == ["first", "second"]
+    assert "taking over" not in caplog.text, "the second waits for the release, not for the end of the term"
 
 
 def test_without_wait_a_held_lease_is_refused_at_once(bucket):
@@ -116,8 +117,8 @@ def test_a_lease_is_renewed_despite_failed_requests(bucket, object_store):
     with leased(bucket, KEY) as lease:
         object_store.every = 4
         time.sleep(1.2)
+        assert object_store.failures >= 1
         lease.check()
-        assert bucket.tag(lease.name) is not None
 
 
 def test_an_unreadable_lease_is_reported(bucket):

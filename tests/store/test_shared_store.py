@@ -1,6 +1,7 @@
 import shutil
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -147,12 +148,17 @@ def test_reading_a_deleted_artifact_is_an_error(here, there, bucket):
 def test_an_artifact_can_be_built_after_another_machine_failed(here, there):
     with pytest.raises(ZeroDivisionError):
         make(here, lambda folder: {"rows": 1 / 0})
-    assert make(there, fill)
+    assert not list((here.root / "pad").iterdir())
+    with there.held(KEY, wait=False) as check:
+        assert check, "its lease is released"
+    assert make(there, fill) == here.find(KEY)
 
 
 def test_an_artifact_is_complete_despite_interrupted_uploads(here, there, object_store):
     object_store.cuts = "objects/|artifact.json"
     made = make(here, fill)
+    uploads = Counter(line for line in object_store.requests if line.startswith("PUT") and "locks/" not in line)
+    assert sorted(uploads.values()) == [2, 2], "the file and the manifest, both uploaded again"
     assert there.find(KEY) == made
 
 

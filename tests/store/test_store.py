@@ -1,5 +1,6 @@
 import json
 import threading
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -166,8 +167,10 @@ def test_a_store_path_that_is_a_file_is_reported(tmp_path):
         make(Store(tmp_path / "store"))
 
 
-def test_the_manifest_lists_every_file_with_its_size(opened):
+def test_the_manifest_lists_every_file_with_its_size_and_hash(opened):
     make(opened)
     content = json.loads((opened.root / KEY / MANIFEST).read_text())["content"]
-    assert set(content["files"]) == {"tokens.txt", "deep/labels.txt"}
-    assert content["files"]["tokens.txt"]["size"] == 5
+    assert content["files"] == {
+        name: {"size": len(text), "sha256": sha256(text).hexdigest()}
+        for name, text in (("tokens.txt", b"1 2 3"), ("deep/labels.txt", b"0 1"))
+    }

@@ -43,11 +43,13 @@ class ObjectStore:
         refusing: whether all credentials are refused.
         cuts: a pattern of names; the first upload of each is cut off in the middle.
         requests: method and path of each request.
+        failures: number of requests that failed with 503.
     """
 
     def __init__(self) -> None:
         self.slow, self.every, self.refusing, self.cuts = 0.0, 0, False, "(?!)"
         self.requests: list[str] = []
+        self.failures = 0
         self._app, self._turn, self._count = (
             DomainDispatcherApplication(create_backend_app),
             threading.Lock(),
@@ -66,6 +68,7 @@ class ObjectStore:
         if self.refusing:
             return refuse(environ, start_response, "403 Forbidden", "InvalidAccessKeyId")
         if self.every and next(self._count) % self.every == 0:
+            self.failures += 1
             return refuse(environ, start_response, "503 Slow Down", "SlowDown")
         if method == "PUT" and re.search(self.cuts, path) and path not in self._was_cut:
             self._was_cut.add(path)
@@ -85,7 +88,7 @@ class ObjectStore:
 
     def clear_faults(self) -> None:
         """Switch all faults off."""
-        self.slow, self.every, self.refusing, self.cuts = 0.0, 0, False, "(?!)"
+        self.slow, self.every, self.refusing, self.cuts, self.failures = 0.0, 0, False, "(?!)", 0
 
     def stop(self) -> None:
         """Stop listening."""

@@ -11,9 +11,10 @@ WORD = st.text("abcdefghijklmnopqrstuvwxyz'", min_size=1, max_size=8)
 REVIEWS = st.lists(st.lists(WORD, max_size=12), min_size=1, max_size=8)
 
 
-def test_words_rank_by_frequency():
+def test_words_rank_by_frequency_then_first_appearance():
     tokens = pa.array([["b", "a", "c"], ["a", "c", "a"]])
     assert rank_words([tokens]) == ["a", "c", "b"]
+    assert rank_words([tokens[:1]]) == ["b", "a", "c"]
 
 
 @given(REVIEWS, REVIEWS)

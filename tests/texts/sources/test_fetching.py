@@ -123,12 +123,19 @@ def test_redirects_from_https_to_http_are_refused():
         refuse_downgrade("https://a.org/x", httpx.Request("GET", "http://b.org/x?key=1"))
 
 
-def test_every_request_is_checked_for_a_downgrade_to_http(mirror, tmp_path, monkeypatch):
+def test_every_request_is_checked_for_a_downgrade_to_http_before_it_is_sent(tmp_path, monkeypatch):
     """The server has no certificate, so this checks only that each request reaches `refuse_downgrade`."""
-    asked = []
-    monkeypatch.setattr(fetching, "refuse_downgrade", lambda url, request: asked.append((url, str(request.url))))
-    fetch(f"{mirror}/moved/imdb.npz", tmp_path / "got", expected=SHA256)
-    assert asked == [(f"{mirror}/moved/imdb.npz", f"{mirror}/{way}/imdb.npz") for way in ("moved", "plain")]
+    (tmp_path / "imdb.npz").write_bytes(CONTENT)
+    checked = []
+    with serving(tmp_path) as (address, seen):
+
+        def check(url, request):
+            checked.append((url, str(request.url), seen.total()))
+
+        monkeypatch.setattr(fetching, "refuse_downgrade", check)
+        moved, plain = (f"{address}/{way}/imdb.npz" for way in ("moved", "plain"))
+        fetch(moved, tmp_path / "got", expected=SHA256)
+    assert checked == [(moved, moved, 0), (moved, plain, 1)]
 
 
 @pytest.mark.parametrize("content", [b"machine 127.0.0.1 logn me password secret\n", b"\xff\xfe"])

@@ -202,7 +202,6 @@ def test_format_and_compression_follow_from_the_file_name(tmp_path, name, form):
         ("a.csv", 'text,"label\n', "its first line is not a header"),
         ("a.csv", "\n\n", "is empty; expected a header"),
         ("a.csv", "x,y\n1,2\n", "has no column 'text', only x, y; name it with --text-column"),
-        ("a.csv", "text,text\na,b\n", "has the column 'text' twice"),
         ("a.csv", b"text,label\n" + b"good,1\n" * 1500 + b"caf\xe9 au lait,1\n",
          "holds bytes that are not UTF-8, first at byte 10,514 .line 1,502.; they are probably windows-1252: give "
          "--encoding windows-1252"),
