@@ -94,14 +94,15 @@ def find_run(folder: Path) -> FoundVersion:
         raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
 
 
-def run_of(found: FoundVersion) -> Path | None:
-    """Return the newest run folder in the store that made a registered version, or None."""
+def run_of(found: FoundVersion, uri: str | None) -> Path | None:
+    """Return the newest run folder in the store that made a version in the registry at `uri`, or None."""
     for metrics in sorted((store_root() / RUNS).glob(f"[!.]*/{METRICS}"), reverse=True):
         try:
             tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
         except (OSError, ValueError, AttributeError):
             continue  # it is damaged: `housekeeping verify` names it
-        if (tracking.get("model"), tracking.get("version")) == (found.registered_model, found.number):
+        named = tuple(map(tracking.get, ("uri", "model", "version")))
+        if named == (uri, found.registered_model, found.number):
             return metrics.parent
     return None
 
