@@ -173,10 +173,11 @@ def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
 
 
 def take_packaged(found: FoundVersion, run: Path) -> Path:
-    """Return the packaged model of a run, verified, and mark the run as used."""
+    """Return the packaged model of a run, verified, and mark the run as used, unless the store is read-only."""
     store = open_store()
-    take_recorded(store, found.source, found.content, run)
-    if run.parent == (store.root / "runs").resolve():
+    is_writable = os.access(store.root, os.W_OK)
+    take_recorded(store, found.source, found.content, run, read_only=not is_writable)
+    if is_writable and run.parent == (store.root / "runs").resolve():
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it
     return store.root / found.source
