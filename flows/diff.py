@@ -89,8 +89,9 @@ def find_record(name: str, registered_model: str | None) -> RunRecord:
     store = open_store()
     if not name.isdecimal():
         return read_record(name, store)
-    version = find_version(name, registered_model, tracking_uri())
-    folder = run_of(version)
+    uri = tracking_uri()
+    version = find_version(name, registered_model, uri)
+    folder = run_of(version, uri)
     if folder is None:
         raise ModelError(f"{version.name}: its run folder is no longer in {store.root / 'runs'}; name another run")
     return read_record(str(folder), store)

@@ -56,6 +56,7 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     Returns:
         The run folder, with config.json, metrics.json, report.html and figures/.
     """
+    check_auto(settings)
     uri = check_tracking(settings)
     downloaded, auto = download_dataset(settings.data), None
     if settings.auto.minutes:

@@ -35,7 +35,7 @@ def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
     """Load a model, verified, and score one text with it; raise PipelineError if its files are damaged or missing."""
     classifier = load_version(found, uri, open_onnx)
     classifier.predict(WARM_UP)
-    run = found.run or run_of(found)
+    run = found.run or run_of(found, uri)
     if run is None:
         return LoadedModel(classifier, found, None, None)
     test, report = json.loads((run / METRICS).read_bytes())["test"], run / REPORT

@@ -59,9 +59,10 @@ def evaluate(
             run_logger().warning(NO_ANSWER, settings.abstain_error)
     if sliced:
         judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen["test"], read_slices(sliced), rule)
-    if (original := read_original_labels(downloaded, data)) is not None:
+    original = read_original_labels(downloaded, data)
+    if original is not None and (known := original >= 0).any():
         is_right = chosen["test"].verdicts(rule) == original
-        judged["test"]["original_labels"] = metrics.judge_part(is_right[original >= 0])
+        judged["test"]["original_labels"] = metrics.judge_part(is_right[known])
     verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
     probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {

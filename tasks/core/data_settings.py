@@ -115,7 +115,8 @@ class SourceSettings(Settings):
     @classmethod
     def _dataset_is_known(cls, dataset: str) -> str:
         if dataset not in HOSTED and not {"/", "."} & set(dataset):
-            raise ValueError("expected imdb, rotten-tomatoes, a file (with its ending, as .csv) or a folder (with a /)")
+            places = f"a file (with its ending, as .csv) or a folder (with a /, as {dataset}/)"
+            raise ValueError(f"expected imdb, rotten-tomatoes, {places}")
         return dataset
 
     @model_validator(mode="after")

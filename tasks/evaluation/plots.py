@@ -1,5 +1,7 @@
 """Plots: a run's results as Matplotlib figures, saved as reproducible SVG."""
 
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ BLUE, ORANGE, GREY = "#3b6ea8", "#d1662c", "#888888"
 
 FEW_LABELS = 4  # a small confusion matrix
 MOST_CURVES, MOST_LABELS_SHOWN, LONGEST_NAME = 10, 20, 18
+FALLBACK_FONTS = ("Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans", "Arial Unicode MS")
 
 # A curve's name, (n,) whether each text is one to be found, and (n,) the probability that it is.
 Ranking = tuple[str, np.ndarray, np.ndarray]
@@ -25,9 +28,20 @@ Ranking = tuple[str, np.ndarray, np.ndarray]
 def save_figure(figure: "Figure", path: Path, title: str) -> None:
     """Write a figure as SVG, with a title for screen readers."""
     import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
+    from matplotlib.text import Text
 
-    with mpl.rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "path"}):
+    installed = set(fontManager.get_font_names()).intersection(FALLBACK_FONTS)
+    for text in figure.findobj(Text) if installed else []:
+        text.set(fontfamily=[*mpl.rcParams["font.family"], *sorted(installed)])
+    with mpl.rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn
         figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+
+
+def plain(name: str) -> str:
+    """Return a name for Matplotlib, which reads $ as mathematics and hides curves whose names begin with _."""
+    return re.sub("^_", " _", name).replace("$", r"\$")
 
 
 def side_by_side(*widths: float, height: float = 3.7) -> "tuple[Figure, list[Axes]]":
@@ -71,7 +85,7 @@ def draw_comparison(members: Sequence[dict[str, Any]]) -> "Figure":
     for axes, name in zip(both, ("loss", "accuracy"), strict=True):
         for place, member in enumerate(members):
             for number, run in enumerate(member["runs"]):
-                style = {"color": shades(place), "label": None if number else member["name"]}
+                style = {"color": shades(place), "label": None if number else plain(member["name"])}
                 plot_epochs(axes, run["history"], f"val_{name}", **style, alpha=0.85, markersize=4, linewidth=1.4)
         axes.set(title=f"{name.capitalize()} on the validation texts", xlabel="epoch")
     handles, labels = both[0].get_legend_handles_labels()
@@ -89,10 +103,10 @@ def draw_rankings(rankings: list[Ranking]) -> "Figure":
     for (name, hits, probabilities), color in zip(rankings, colors, strict=False):
         false_positive, true_positive, _thresholds = roc_curve(hits, probabilities)
         area = auc(false_positive, true_positive)
-        roc.plot(false_positive, true_positive, color=color, label=f"{name}, area {area:.3f}")
+        roc.plot(false_positive, true_positive, color=color, label=f"{plain(name)}, area {area:.3f}")
         precision, recall, _thresholds = precision_recall_curve(hits, probabilities)
         average = average_precision_score(hits, probabilities)
-        pr.plot(recall, precision, color=color, label=f"{name}, average precision {average:.3f}")
+        pr.plot(recall, precision, color=color, label=f"{plain(name)}, average precision {average:.3f}")
     if len(rankings) == 2:
         pr.axhline(rankings[0][1].mean(), linestyle=":", color=GREY, label="chance")
     roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
@@ -111,7 +125,7 @@ def by_outcome(scores: Scores, names: Sequence[str], rule: Rule) -> tuple[np.nda
         label; and what the texts are called of which it was not, and of which it was.
     """
     if scores.probabilities.ndim == 1:
-        return scores.probabilities, scores.labels == 1, [f"{name} texts" for name in names]
+        return scores.probabilities, scores.labels == 1, [f"{plain(name)} texts" for name in names]
     is_right = scores.verdicts(rule) == scores.labels
     return confidence_of(scores.probabilities, rule), is_right, ["wrong verdicts", "right verdicts"]
 
@@ -158,7 +172,7 @@ def draw_matrix(axes: "Axes", counts: np.ndarray, names: list[str]) -> None:
         if count or not many:
             color, size = "white" if shares[row, column] > 0.5 else "black", max(4, 90 // len(names)) if many else 13
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
-    short = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    short = [plain(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…") for name in names]
     axes.set(title="Confusion matrix", xlabel="verdict", ylabel="label")
     axes.set_xticks(ticks, short, rotation=90 if many else 0, fontsize=7 if many else None)
     axes.set_yticks(ticks, short, rotation=0 if many else 90, va="center", fontsize=7 if many else None)
@@ -174,7 +188,7 @@ def draw_scores(scores: Scores, names: Sequence[str], rule: Rule, by_length: lis
     of_what = "the verdict"
     if scores.probabilities.ndim == 1:
         spread.axvline(float(rule), color=GREY, linestyle=":", label=f"threshold {rule:g}")
-        of_what = f"the label {names[1]}"
+        of_what = f"the label {plain(names[1])}"
     spread.set(title="Scores", xlabel=f"probability of {of_what}", ylabel="texts", yscale="log")
     spread.legend(frameon=False, loc="upper center", fontsize=8)
 

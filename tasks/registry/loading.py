@@ -94,14 +94,15 @@ def find_run(folder: Path) -> FoundVersion:
         raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
 
 
-def run_of(found: FoundVersion) -> Path | None:
-    """Return the newest run folder in the store that made a registered version, or None."""
+def run_of(found: FoundVersion, uri: str | None) -> Path | None:
+    """Return the newest run folder in the store that made a version in the registry at `uri`, or None."""
     for metrics in sorted((store_root() / RUNS).glob(f"[!.]*/{METRICS}"), reverse=True):
         try:
             tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
         except (OSError, ValueError, AttributeError):
             continue  # it is damaged: `housekeeping verify` names it
-        if (tracking.get("model"), tracking.get("version")) == (found.registered_model, found.number):
+        named = tuple(map(tracking.get, ("uri", "model", "version")))
+        if named == (uri, found.registered_model, found.number):
             return metrics.parent
     return None
 
@@ -172,10 +173,11 @@ def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
 
 
 def take_packaged(found: FoundVersion, run: Path) -> Path:
-    """Return the packaged model of a run, verified, and mark the run as used."""
+    """Return the packaged model of a run, verified, and mark the run as used, unless the store is read-only."""
     store = open_store()
-    take_recorded(store, found.source, found.content, run)
-    if run.parent == (store.root / "runs").resolve():
+    is_writable = os.access(store.root, os.W_OK)
+    take_recorded(store, found.source, found.content, run, read_only=not is_writable)
+    if is_writable and run.parent == (store.root / "runs").resolve():
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it
     return store.root / found.source

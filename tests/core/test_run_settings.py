@@ -47,6 +47,7 @@ def test_source_encode_and_pad_settings_do_not_overlap():
         (ModelSettings, {"embedding_dim": 0}, "nothing to read; add phrases or word_vectors"),
         (EncodeSettings, {"num_words": 2}, "ids end below num_words = 2"),
         (SourceSettings, {"sha256": "abc"}, "sha256"),
+        (SourceSettings, {"dataset": "bank"}, r"a folder \(with a /, as bank/\)"),
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
         (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
         (ThresholdSettings, {"cost": [["a", "b", 2], ["a", "b", 5]]}, "twice"),

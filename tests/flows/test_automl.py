@@ -69,6 +69,11 @@ def test_settings_that_auto_chooses_cannot_be_set(imdb):
         check_auto(RunSettings(auto={"minutes": 5}, model={"units": 7}, training={"seed": 5}))
 
 
+def test_a_run_without_a_command_line_refuses_them_too():
+    with pytest.raises(InputError, match=r"so model\.units cannot be set"):
+        imdb_flow.imdb_flow.fn(RunSettings(auto={"minutes": 5}, model={"units": 7}))
+
+
 def test_a_stage_runs_if_time_allows_and_the_best_so_far_is_logged(imdb, log_lines):
     auto = Auto(small(imdb), 10, SimpleNamespace())
     assert auto.run("linear", lambda seconds: -0.75 if seconds is None else 0)

@@ -1,3 +1,6 @@
+import json
+import os
+import shutil
 import sqlite3
 
 import pyarrow as pa
@@ -6,8 +9,9 @@ import pytest
 from tasks.core.errors import ModelError, RegistryError
 from tasks.network.bundle import open_keras, open_onnx
 from tasks.registry.client import registry
-from tasks.registry.loading import fetch_bundle, find_version, load_version
+from tasks.registry.loading import FoundVersion, fetch_bundle, find_version, load_version, run_of, take_packaged
 from tasks.registry.local_registry import own_database
+from tasks.store.store import Store
 from tests.support.champions import MODEL, store_with_champion
 
 TEXTS = pa.array(["a good film", "bad"])
@@ -91,3 +95,30 @@ def test_an_unfinished_transaction_of_a_killed_writer_is_rolled_back(store, tmp_
     for name in ("mlflow.db", "mlflow.db-journal"):
         (own_database().parent / f"killed-{name}").rename(own_database().parent / name)
     assert find_version(None, None, None).number == 1
+
+
+def test_the_run_of_a_version_is_of_the_same_registry(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    own, server = None, "http://mlflow:5000"
+    for name, uri in (("1-server", server), ("2-own", own)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        tracking = {"uri": uri, "model": MODEL, "version": 1}
+        (tmp_path / "runs" / name / "metrics.json").write_text(json.dumps({"tracking": tracking}))
+    version = FoundVersion(f"{MODEL} version 1", "", "", MODEL, 1)
+    found = [run_of(version, uri) for uri in (server, own, "http://another:5000")]
+    assert [run and run.name for run in found] == ["1-server", "2-own", None]
+
+
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_a_run_is_marked_as_used_only_if_the_store_is_writable(tmp_path, monkeypatch, is_writable):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
+    made, _ = Store(tmp_path).get_or_make("package/a", lambda folder: {"n": (folder / "a.txt").write_text("abc")})
+    shutil.rmtree(tmp_path / "locks")
+    metrics = tmp_path / "runs" / "1" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.touch()
+    os.utime(metrics, (0, 0))
+    monkeypatch.setattr(os, "access", lambda *_: is_writable)
+    run = metrics.parent.resolve()
+    assert take_packaged(FoundVersion("run 1", made.key, made.sha256, run=run), run) == tmp_path / "package" / "a"
+    assert (metrics.stat().st_mtime > 0, (tmp_path / "locks").exists()) == (is_writable, is_writable)

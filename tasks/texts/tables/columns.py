@@ -52,11 +52,16 @@ class ReadOptions:
         """Return whether to read a column."""
         return self.columns is None or name in self.columns
 
-    def require(self, names: list[str], path: Path) -> None:
-        """Refuse a table with the given column names if a column to read is missing or appears twice."""
-        for column, flag in (self.columns or {self.text_column: f"{self.flags}text-column"}).items():
+    def require(self, names: list[str], path: Path, if_none: str = "") -> None:
+        """Refuse a table with the given column names if a column to read is missing or appears twice.
+
+        `if_none` is added to the message if the table has none of them.
+        """
+        wanted = self.columns or {self.text_column: f"{self.flags}text-column"}
+        for column, flag in wanted.items():
             if column not in names:
-                raise MissingColumn(f"{path}: has no column {column!r}, only {', '.join(names)}; name it with {flag}")
+                only, advice = ", ".join(f"{name:.40}" for name in names), if_none * wanted.keys().isdisjoint(names)
+                raise MissingColumn(f"{path}: has no column {column!r}, only {only}; name it with {flag}{advice}")
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")

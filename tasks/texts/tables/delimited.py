@@ -103,7 +103,7 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
             f"{options.flags}delimiter {probable!r}, or leave it out"
         )
     names = [name.strip() or f"column {place}" for place, name in enumerate(names, 1)]
-    options.require(names, path)
+    options.require(names, path, "; if its first row is data, add a row of column names before it")
     return names
 
 
