@@ -95,9 +95,15 @@ class Auto:
         run_logger().info("auto: %s: %s; %s", stage, result, lead)
         return value is not None
 
+    def seconds_of(self, tried: dict[str, Any]) -> float:
+        """Return the seconds that a stage's network takes to train, even if it was cached."""
+        with planning():
+            trained = train_trial(self.networks[tried["stage"]], self.downloaded)
+        return float(max(tried["seconds"], sum(trained.meta.get("seconds", []))))
+
     def plan_refit(self) -> None:
         """Reserve the time to train the best network again, if it allows that and validation takes training texts."""
-        seconds, data = self.best(network=True)["seconds"], self.networks["fast"].data
+        seconds, data, self.reserved = self.seconds_of(self.best(network=True)), self.networks["fast"].data, None
         splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
         rows = splits.get("train", {}).get("rows", math.inf)
         is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it would take a tenth
@@ -128,9 +134,10 @@ class Auto:
             self.networks["search"] = found_member("search", asked, best["point"]).runs[0]
             return float(best["loss"])
 
-        predicted = leader["seconds"]
+        predicted = self.seconds_of(leader)
         while len(trials) < MAX_TRIALS and self.run("search", search_within, predicted=predicted):
             predicted = max(predicted, self.tried[-1]["seconds"])
+            self.plan_refit()
 
 
 search_flow = flow("imdb-pipeline-search")(search)
@@ -218,7 +225,7 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     if not auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
         run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
         return smallest_network(auto.networks["fast"]), record
-    auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.tried[-1]["seconds"])
+    auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.seconds_of(auto.tried[-1]))
     auto.plan_refit()
     auto.search_around(auto.best(network=True))
     return auto.final_settings(), record

@@ -42,7 +42,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     space, shared = read_search(settings.search), shared_settings(settings)
     key = {section: shared[section] for section in ("data", "model", "phrases", "training")}
     key |= {"metric": settings.evaluation.metric, "search": settings.search.split(), "of": downloaded.sha256}
-    key["code"] = describe_code("tasks.train")
+    key["code"] = describe_code("flows.training")
     name = digest(key)
     store = open_store()
 

@@ -38,7 +38,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the fold of each text: whole groups, or single texts if a label is in one group only; both are (n,)."""
     if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < 2:
         groups = np.arange(len(labels))
-    return fold_of(groups, FOLDS if labels.max() < MANY_LABELS else 2)  # each label is a fit in each fold
+    return fold_of(groups, labels, FOLDS if labels.max() < MANY_LABELS else 2)  # each label is a fit in each fold
 
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:

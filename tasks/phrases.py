@@ -42,7 +42,7 @@ def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSetting
             f"label number {int(np.argmin(counts))} is in {min(counts)} group of training texts, expected at least "
             f"{MIN_FOLDS}, for folds of whole groups; give more texts, or name finer groups with --data.group-column"
         )
-    return fold_of(groups, folds, settings.seed)
+    return fold_of(groups, labels, folds, settings.seed)
 
 
 def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:

@@ -80,13 +80,14 @@ def check_arrays(downloaded: Path) -> CheckedTexts:
 def check_rows(path: Path) -> CheckedTexts:
     """Return the texts of texts.parquet; of more than 12.5 million words, only of every n-th row."""
     total, first, parts = pq.read_metadata(path).num_rows, 0, list[tuple[Any, ...]]()
-    words = list[pa.Array]()
+    words, seen = list[pa.Array](), 0
     for batch in iterate_rows(path, ["split", "label", "text"], ROWS_PER_PART):
-        step = 1 + sum(map(len, words)) * total // max(first, 1) // MAX_WORDS
+        step = 1 + seen * total // max(first, 1) // MAX_WORDS
         rows = np.arange(0, len(batch), step)
         kept = batch.take(pa.array(rows))
         tokens = tokenise(kept["text"], "unicode")
         words.append(tokens.flatten().dictionary_encode())
+        seen += step * len(words[-1])  # about as many as the batch has
         damaged = [np.asarray(pc.match_substring_regex(kept["text"], pattern)) for pattern in DAMAGE.values()]
         splits = pc.index_in(kept["split"], value_set=pa.array(PLACES)).to_numpy().astype(np.int8)
         parts.append((first + rows, np.diff(list_offsets(tokens)), kept["label"].to_numpy(), splits, *damaged))

@@ -54,10 +54,25 @@ def group_boundary(groups: np.ndarray, cut: int) -> int:
     return int(begins[-1]) if len(begins) else 0
 
 
-def fold_of(groups: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
-    """Return the fold of each text, with whole groups and about as many groups in each fold: (n,) int8."""
+def fold_of(groups: np.ndarray, labels: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
+    """Return the fold of each text, with whole groups and about as many groups in each fold: (n,) int8.
+
+    If that leaves a label of several groups in one fold, its models would not have seen it: then the groups of each
+    label are spread over the folds, those of the rarest label first.
+    """
     names, number = np.unique(groups, return_inverse=True)
-    fold_of_group = np.random.RandomState(seed).permutation(len(names)) % folds
+    order = np.random.RandomState(seed).permutation(len(names))
+    fold_of_group = order % folds
+    has = np.zeros((int(labels.max(initial=0)) + 1, len(names)), bool)
+    has[labels, number] = True
+    if any(its.sum() > 1 and len(np.unique(fold_of_group[its])) < 2 for its in has):
+        fold_of_group[:] = folds  # none yet
+        for its in has[np.argsort(has.sum(axis=1), kind="stable")]:
+            for group in order[its[order] & (fold_of_group[order] == folds)]:
+                of_label, of_all = (
+                    np.bincount(these, minlength=folds)[:folds] for these in (fold_of_group[its], fold_of_group)
+                )
+                fold_of_group[group] = np.lexsort((of_all, of_label))[0]
     return fold_of_group[number].astype(np.int8)
 
 

@@ -137,6 +137,13 @@ def test_only_a_sample_of_a_large_dataset_is_checked(tmp_path, monkeypatch):
     assert suspect["finding"].startswith("duplicate in another split of a.csv row 1,")
 
 
+def test_the_words_of_a_sample_do_not_grow_with_the_dataset(tmp_path, monkeypatch):
+    monkeypatch.setattr(read_texts, "MAX_WORDS", 2_000)
+    monkeypatch.setattr(read_texts, "ROWS_PER_PART", 20)
+    found, _suspects = check(tmp_path, plain_rows() * 10)  # 40,000 words
+    assert 25 <= found["rows"]["checked"] <= 70 + 20
+
+
 def test_duplicates_map_to_a_training_row_and_label_conflicts_are_found():
     numbers, splits = np.array([7, 7, 7, 1, 1, 2]), np.array([2, 0, 3, 2, 1, 2], np.int8)
     assert first_mates(numbers, splits).tolist() == [1, 1, 1, 4, 4, 5]

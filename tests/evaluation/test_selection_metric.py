@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from tasks.core.run_settings import Metric
 from tasks.evaluation.predictions import Scores
-from tasks.evaluation.selection_metric import as_cost, measure
+from tasks.evaluation.selection_metric import RANKING, as_cost, measure
 
 
 def answers(rng: np.random.Generator, labels: np.ndarray, skill: float) -> np.ndarray:
@@ -40,6 +40,15 @@ def test_each_metric_matches_scikit_learn(metric, rng):
         else:
             expected = one_against_rest[metric](these, probabilities)
         assert measure(metric, these, verdicts, probabilities) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", RANKING)
+def test_ranks_are_measured_like_the_probabilities_but_not_sorted(metric, rng, monkeypatch):
+    labels, probabilities = rng.integers(0, 3, 300), rng.integers(1, 40, (300, 3)) / 40
+    expected = measure(metric, labels, labels, probabilities)
+    for name in ("sort", "argsort", "unique"):
+        monkeypatch.setattr(np, name, None)
+    assert measure(metric, labels, labels, (40 * probabilities).round().astype(np.int32)) == expected
 
 
 def test_f1_and_mcc_are_zero_without_positive_predictions():

@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import chi2
 
 from tasks.evaluation import significance
+from tasks.evaluation.selection_metric import RANKING, measure
 from tasks.evaluation.significance import compare, compare_metric
 
 
@@ -69,6 +70,25 @@ def test_ranking_metrics_ignore_the_level_of_the_probabilities(metric, rng, few_
     found = [compare_two(metric, labels, better.astype(np.float64), weak) for better in (level, higher)]
     assert found[0]["difference"] == pytest.approx(found[1]["difference"])
     assert max(its["p_value"] for its in found) < 0.001
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "roc_auc", "average_precision"])
+def test_many_texts_and_labels_are_compared_in_fewer_rounds(metric, rng, monkeypatch):
+    calls = []
+    monkeypatch.setattr(significance, "FEW_ROUNDS", 20)
+    monkeypatch.setattr(significance, "MAX_WORK", 40_000)
+    monkeypatch.setattr(significance, "measure", lambda *these: calls.append(these) or measure(*these))
+    for count, rounds in ((3, 33), (10, 20)):
+        labels = np.arange(400) % count
+        first, second = (rng.dirichlet(np.ones(count), 400) + skill * np.eye(count)[labels] for skill in (0.5, 0.1))
+        calls.clear()
+        both = np.stack([first, second])
+        found = compare_metric(metric, labels, both.argmax(axis=2), both)
+        assert len(calls) == 2 * (1 + 2 * rounds)
+        assert found["p_value"] < 1e-6
+        assert 0 < found["ci95"][0] < found["difference"] < found["ci95"][1]
+        is_ranked = np.issubdtype(calls[0][-1].dtype, np.integer)
+        assert is_ranked == (metric in RANKING), "the texts are sorted once, not in each round"
 
 
 def test_the_false_positive_rate_of_equal_classifiers_is_about_alpha(rng, monkeypatch):

@@ -10,6 +10,7 @@ from flows.automl import Auto, check_auto, choose_settings, preset_settings
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, TrainingError
 from tasks.core.run_settings import ModelSettings, RunSettings, TrainingSettings
+from tasks.store.artifact import Artifact
 from tests.support.small_runs import TRACED_SOONEST, as_flags, small
 
 NETWORK = {
@@ -25,6 +26,15 @@ def log_lines(monkeypatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(module, "run_logger", lambda: SimpleNamespace(info=lambda line, *its: lines.append(line % its)))
     return lines
+
+
+@pytest.fixture
+def seconds_by_units(monkeypatch):
+    """Every network is cached, and took three seconds for each of its units."""
+    trained = Artifact(key="train/0", files={})
+    monkeypatch.setattr(
+        module, "train_trial", lambda its, _: trained.model_copy(update={"meta": {"seconds": [its.model.units] * 3}})
+    )
 
 
 def test_each_network_is_a_preset_with_the_data_settings_of_the_run(imdb):
@@ -104,6 +114,7 @@ def test_networks_are_tried_if_time_allows_or_the_linear_model_is_excluded(
         return note is None
 
     monkeypatch.setattr(Auto, "run", run)
+    monkeypatch.setattr(Auto, "seconds_of", lambda _, tried: tried["seconds"])
     monkeypatch.setattr(Auto, "search_around", lambda *_: None)
     without_validation = SimpleNamespace(meta={"dataset": {}})
     chosen, record = choose_settings(small(imdb, promotion={"candidates": candidates}), minutes, without_validation)
@@ -117,13 +128,33 @@ def test_networks_are_tried_if_time_allows_or_the_linear_model_is_excluded(
     ("splits", "share", "seconds"),
     [({"validation": {"rows": 9}}, 0.2, 1), ({"train": {"rows": 1_000}}, 0.2, 1), ({}, 0.04, 1), ({}, 0.2, 999)],
 )
-def test_no_refit_if_validation_texts_are_few_or_separate_or_time_is_short(imdb, log_lines, splits, share, seconds):
+def test_no_refit_if_validation_texts_are_few_or_separate_or_time_is_short(
+    imdb, log_lines, seconds_by_units, splits, share, seconds
+):
     downloaded = SimpleNamespace(meta={"dataset": {"check": {"splits": splits}}})
     auto = Auto(small(imdb, data={"validation_split": share}), 10, downloaded)
     auto.tried.append({"stage": "fast", "seconds": seconds, "value": 0.8, "note": None})
     auto.plan_refit()
     assert auto.final_settings().data.validation_split == share
     assert not log_lines
+
+
+def test_the_time_for_a_refit_is_that_of_a_whole_training_of_the_best_network(
+    imdb, log_lines, seconds_by_units, monkeypatch
+):
+    trial = {"loss": -0.9, "point": {"model.units": "96"}}
+    monkeypatch.setattr(
+        module, "search_flow", SimpleNamespace(with_options=lambda **_: lambda asked, _: [trial] * asked.trials)
+    )
+    monkeypatch.setattr(module, "MAX_TRIALS", 1)
+    for minutes, reserved in ((10, 288), (2, None)):
+        auto = Auto(small(imdb), minutes, SimpleNamespace(meta={"dataset": {}}))
+        auto.tried.append({"stage": "fast", "seconds": 0.1, "value": 0.8, "note": None})
+        auto.plan_refit()
+        assert auto.reserved == 48
+        auto.search_around(auto.tried[0])
+        assert auto.reserved == reserved, "the search leads with a larger network"
+        assert auto.final_settings().model.units == 96
 
 
 def test_an_optional_stage_may_fail_or_time_out(imdb, log_lines):

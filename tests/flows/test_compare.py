@@ -8,6 +8,7 @@ from mlflow.tracking import MlflowClient
 from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+import flows.training
 import tasks.train
 from flows.compare_flow import compare_flow
 from tasks.compare import log_once
@@ -16,6 +17,7 @@ from tasks.core.errors import TrainingError
 from tasks.core.files import list_files
 from tasks.registry.client import address_of
 from tasks.reporting.terminal_output import show_comparison
+from tasks.store.artifact import Artifact
 from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
 from tests.support.small_runs import small
@@ -107,6 +109,17 @@ def test_a_search_trains_epoch_by_epoch_and_tests_only_its_best_trial(searched):
     assert len(list((store / "score").iterdir())) == 1 + 1
     page = " ".join((comparison["folder"] / "comparison.html").read_text().split())
     assert "only the one with the best validation loss was tested" in page
+
+
+def test_a_search_does_not_resume_after_a_change_in_any_of_its_steps(imdb, monkeypatch):
+    def raise_key(key):
+        raise LookupError(key["code"])
+
+    monkeypatch.setattr(flows.training, "digest", raise_key)
+    with pytest.raises(LookupError) as caught:
+        flows.training.search(of(imdb, **SEARCH), Artifact(key="download/0", files={}))
+    steps = {f"module tasks.{name}" for name in ("encode", "pad", "phrases", "build", "train", "linear.out_of_fold")}
+    assert steps | {"library sklearn", "library keras"} <= set(caught.value.args[0])
 
 
 def test_a_comparison_without_mlflow_completes_with_exit_status_3(imdb, trained, monkeypatch, caplog, capsys):

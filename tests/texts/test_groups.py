@@ -50,12 +50,23 @@ def test_a_cut_moves_back_to_the_start_of_a_group(cut, expected):
 @given(st.lists(st.integers(-9, 10**15), min_size=8, max_size=60), st.integers(2, 4))
 def test_folds_have_whole_groups_in_nearly_equal_numbers(names, folds):
     groups = np.array(names)
-    assigned = fold_of(groups, folds)
+    labels = np.zeros(len(groups), np.int8)
+    assigned = fold_of(groups, labels, folds)
     by_group = {group: set(assigned[groups == group].tolist()) for group in names}
     assert all(len(its) == 1 for its in by_group.values())
     sizes = np.bincount([its.pop() for its in by_group.values()], minlength=folds)
     assert sizes.max() - sizes.min() <= 1
-    assert (assigned == fold_of(groups, folds)).all()
+    assert (assigned == fold_of(groups, labels, folds)).all()
+
+
+@given(st.integers(0, 99), st.integers(2, 4))
+def test_no_label_of_several_groups_is_in_one_fold_only(seed, folds):
+    groups = np.arange(96)
+    labels = np.where(groups < 24, groups // 2, 12 + groups % 3).astype(np.int8)  # twelve labels are in two groups
+    assigned = fold_of(groups, labels, folds, seed)
+    assert all(len(set(assigned[labels == label].tolist())) > 1 for label in range(15))
+    sizes = np.bincount(assigned, minlength=folds)
+    assert sizes.max() - sizes.min() <= 3
 
 
 def test_groups_and_their_contiguity_are_read_back_as_written(tmp_path):
