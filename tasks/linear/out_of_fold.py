@@ -1,5 +1,6 @@
 """Out of fold: phrase numbers for a text, learned only from the texts of other groups."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 CUT = 5.0  # standard deviations
+PENALTIES = (0.2, 1.0)
+SHORT = 50  # phrases in a text on average: a sum of few weights needs larger ones
+MANY_LABELS = 10  # each is a fit
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,15 @@ def learn_folds(
         rows = np.flatnonzero(folds == fold)
         logits[rows] = logits_of(models, presence[rows])
     return Learned(whole, held_out, logits)
+
+
+def choose_penalty(
+    given: float | None, counts: "csr_matrix", labels: np.ndarray, loss: Callable[[float], float]
+) -> float:
+    """Return the inverse penalty: as given, else 0.2, or of short texts with few labels, that with the lower loss."""
+    if given or counts.nnz >= SHORT * len(labels) or labels.max() >= MANY_LABELS:
+        return given or PENALTIES[0]
+    return min(PENALTIES, key=loss)
 
 
 def labels_to_fit(labels: np.ndarray) -> list[int]:
