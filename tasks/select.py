@@ -36,14 +36,14 @@ def measure_candidate(scores: Scores, metric: Metric, rule: Rule) -> CandidateMe
 def is_better(first: Scores, second: Scores, metric: Metric, rule: Rule) -> bool:
     """Return whether the first of two classifiers leads on the same texts by more than one standard error.
 
-    It does so by the metric, or by log loss if they are within one standard error of the metric. This is the rule of
-    Breiman, Friedman, Olshen and Stone (Classification and regression trees, 1984), with the error of the paired
-    difference: a lead that is smaller is noise, and does not justify a larger model.
+    It does so by the metric, or by log loss if it is at least as good by the metric. This is the rule of Breiman,
+    Friedman, Olshen and Stone (Classification and regression trees, 1984), with the error of the paired difference: a
+    lead that is smaller is noise, and does not justify a larger model.
     """
     verdicts = np.stack([its.verdicts(rule) for its in (first, second)])
     probabilities = np.stack([first.probabilities, second.probabilities])
-    leads = (standard_errors(name, first.labels, verdicts, probabilities) for name in (metric, "log_loss"))
-    return next((lead for lead in leads if abs(lead) > 1), 0) > 1
+    lead, likelihood = (standard_errors(name, first.labels, verdicts, probabilities) for name in (metric, "log_loss"))
+    return lead > 1 or (lead >= 0 and likelihood > 1)
 
 
 def choose(linear: Scores, network: Scores, metric: Metric, rule: Rule, considered: Considered) -> Candidates:

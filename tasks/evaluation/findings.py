@@ -147,7 +147,7 @@ def describe_choice(candidates: Candidates) -> str:
     if candidates.considered == "network":
         return f"{said}; --promotion.candidates best considers the linear model too."
     if chosen == "network":
-        return f"{said}: better by more than one standard error."
+        return f"{said}: better by more than one standard error of either."
     return f"{said}: not better by more than one standard error. --promotion.candidates network insists on the network."
 
 

@@ -26,6 +26,8 @@ def scores(mistakes: int, confidence: float, first: int = 0) -> Scores:
         (scores(10, 0.97), scores(11, 0.97, first=200), "best", "linear"),
         # So are these, but the network has the better log loss.
         (scores(10, 0.97), scores(11, 0.6, first=200), "best", "network"),
+        # With one mistake more, the log loss does not count.
+        (scores(11, 0.97), scores(10, 0.6, first=200), "best", "linear"),
         # A better log loss does not outweigh a worse accuracy.
         (scores(80, 0.8), scores(40, 0.6), "best", "linear"),
     ],
