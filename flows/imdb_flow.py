@@ -71,7 +71,7 @@ def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> Pack
     downloaded = downloaded or download_dataset(settings.data)
     data_checked = data_check(downloaded=downloaded)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
-    drawn = figures.of(made, settings=settings.evaluation)
+    drawn = figures.of(made, data=settings.data, settings=settings.evaluation)
     labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
     packaged = package.of(made, settings=settings.evaluation, about=settings.package)
     return PackagedArtifacts(

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from tasks.core.data_settings import OrderSettings
 from tasks.core.layout import FINDINGS, METRICS
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation import plots
-from tasks.evaluation.findings import most_confused, worst_mistakes
+from tasks.evaluation.findings import most_confused, read_texts, worst_mistakes
 from tasks.evaluation.predictions import Scores, decision_rule, read_scores
 from tasks.evaluation.training_history import Training
 from tasks.store.step import step
@@ -25,12 +27,14 @@ def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list
 @step()
 def figures(
     *,
+    downloaded: Path,
     encoded: Path,
     trained: Path,
     scored: Path,
     selected: Path,
     baselined: Path,
     evaluated: Path,
+    data: OrderSettings,
     settings: MetricsSettings,
     folder: Path,
 ) -> None:
@@ -48,9 +52,10 @@ def figures(
     }
     for name, figure in drawn.items():
         plots.save_figure(figure, folder / f"{name}.svg", title=name.replace("_", " "))
+    read = partial(read_texts, encoded, downloaded, data)
     findings = {
         "words": read_words(encoded),
-        "mistakes": worst_mistakes(encoded, chosen, names, rule),
-        "confused": most_confused(encoded, chosen, names, rule) if len(names) > 2 else [],
+        "mistakes": worst_mistakes(read, chosen, names, rule),
+        "confused": most_confused(read, chosen, names, rule) if len(names) > 2 else [],
     }
     (folder / FINDINGS).write_text(json.dumps(findings, indent=1))

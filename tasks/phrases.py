@@ -1,5 +1,6 @@
 """Phrases: learn what words and short phrases say about the label, without showing a training text its own label."""
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,11 @@ def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
     return Quality(accuracy=float(accuracy), log_loss=float(-shares[np.arange(len(labels)), labels].mean()))
 
 
+def is_overestimated(unseen: float, validated: float, rows: int) -> bool:
+    """Return whether accuracy on unseen folds exceeds that on validation texts by `MAX_GAP` and two standard errors."""
+    return unseen - validated > max(MAX_GAP, 2 * math.sqrt(validated * (1 - validated) / rows))
+
+
 def learn_vectors(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> None:
     """Write a vector for each token id: zeros for marks and for ids from `VECTOR_WORDS` on."""
     encoding = Encoding.read(encoded)
@@ -126,7 +132,7 @@ def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: b
         f"{facts.phrases:,} phrases; a linear model of them reaches {unseen:.4f} on training texts of unseen folds, "
         f"{validated:.4f} on validation texts"
     )
-    if unseen - validated > MAX_GAP:
+    if is_overestimated(unseen, validated, PaddedFile(padded_file(padded, "validation")).rows):
         logger.warning(
             f"The linear model is {100 * (unseen - validated):.1f} points better on training texts of unseen folds "
             "than on validation texts: texts about one thing may be in several folds, so the network may rely on "

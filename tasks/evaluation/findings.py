@@ -1,35 +1,40 @@
 """Findings: a run and a comparison in words: mistakes, confused labels, and what the metrics mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.selection_metric import Candidates, as_cost
-from tasks.texts.downloaded import take_rows
+from tasks.texts.dataset_info import TEXTS
+from tasks.texts.downloaded import read_labels, read_rows, take_rows
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
+from tasks.texts.shuffle import order_texts
 from tasks.texts.vocabulary import START, ids_to_words
 
+ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one run: takes (n,) row numbers
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
+MOST_CHARACTERS = 900
 ALPHA = 0.05
 # The columns of the table of a comparison; all except the first are numbers.
 MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "seconds an epoch", "seconds to best")
 COLUMNS = ("network", *MEASURED)
 
 
-def worst_mistakes(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
+def worst_mistakes(read: ReadTexts, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
     """Return the at most ten wrong test texts with the highest confidence, the worst first, as `describe_rows` does."""
     verdicts = scores.verdicts(rule)
     wrong = np.flatnonzero(verdicts != scores.labels)
     given = probability_of(scores.probabilities[wrong], scores.labels[wrong])
-    return describe_rows(encoded, scores, names, rule, wrong[np.argsort(given, kind="stable")][:MISTAKES])
+    return describe_rows(read, scores, names, rule, wrong[np.argsort(given, kind="stable")][:MISTAKES])
 
 
 def describe_rows(
-    encoded: Path, scores: Scores, names: Sequence[str], rule: Rule, rows: np.ndarray
+    read: ReadTexts, scores: Scores, names: Sequence[str], rule: Rule, rows: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return some test texts and the verdicts on them.
 
@@ -48,11 +53,11 @@ def describe_rows(
             "probability": float(shown[row]),
             **text,
         }
-        for row, text in zip(rows.tolist(), read_texts(encoded, rows), strict=True)
+        for row, text in zip(rows.tolist(), read(rows), strict=True)
     ]
 
 
-def most_confused(encoded: Path, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
+def most_confused(read: ReadTexts, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
     """Return the pairs of labels that the network confuses most often, with more than two labels.
 
     Returns:
@@ -67,7 +72,7 @@ def most_confused(encoded: Path, scores: Scores, names: Sequence[str], rule: Rul
     pairs = [divmod(place, len(names)) for place in order.tolist() if both.flat[place]]
     ways = [way for one, other in pairs for way in ((one, other), (other, one)) if counts[way]]
     surest = np.array([surest_case(scores, verdicts, *way) for way in ways], np.int64)
-    cases = dict(zip(ways, describe_rows(encoded, scores, names, rule, surest), strict=True))
+    cases = dict(zip(ways, describe_rows(read, scores, names, rule, surest), strict=True))
     return [
         {
             "labels": [names[one], names[other]],
@@ -84,8 +89,11 @@ def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) 
     return int(rows[scores.probabilities[rows, verdict].argmax()])
 
 
-def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Return {"words": their number, "text"} of some test texts, in the order of `rows`."""
+def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: np.ndarray) -> list[dict[str, Any]]:
+    """Return {"words": their number, "text"} of some test texts, in the order of `rows`.
+
+    The text is the original, because encoding drops unknown words; Keras's arrays have words only.
+    """
     path, vocabulary, encoding = encoded_file(encoded, "test"), read_vocabulary(encoded), Encoding.read(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
     rising, places = np.unique(rows, return_inverse=True)
@@ -97,6 +105,11 @@ def read_texts(encoded: Path, rows: np.ndarray) -> list[dict[str, Any]]:
         shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
         count = len(ids) - (encoding.start_char is not None)
         texts.append({"words": count, "text": " ".join(shown) if vocabulary else None})
+    if (downloaded / TEXTS).exists():
+        rising, places = np.unique(order_texts(read_labels(downloaded), settings)["test"][rows], return_inverse=True)
+        originals = read_rows(downloaded, "test", rising)["text"].take(pa.array(places)).to_pylist()
+        for text, original in zip(texts, originals, strict=True):
+            text["text"] = f"…{original[-MOST_CHARACTERS:]}" if len(original) > MOST_CHARACTERS else original
     return texts
 
 

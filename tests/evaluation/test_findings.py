@@ -1,45 +1,78 @@
 import re
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tasks.evaluation.findings import LONGEST_TEXT, describe_comparison, describe_fit, most_confused, worst_mistakes
+from tasks.core.data_settings import EncodeSettings
+from tasks.encode import encode
+from tasks.evaluation.findings import (
+    LONGEST_TEXT,
+    MOST_CHARACTERS,
+    describe_comparison,
+    describe_fit,
+    most_confused,
+    read_texts,
+    worst_mistakes,
+)
 from tasks.evaluation.predictions import Scores
+from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.encoded import Encoding, write_encoded, write_vocabulary
 
 NAMES = ("negative", "positive")
 
 
 @pytest.fixture
-def encoded(tmp_path):
+def read(tmp_path):
     """Four encoded test texts: id 1 is the start, 2 an omitted word, and 4 and above are words."""
     reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
     write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
     rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
     Encoding(vocabulary_size=7, **rules).write(tmp_path)
     write_vocabulary(tmp_path, ["good", "film", "<b>"])
-    return tmp_path
+    return partial(read_texts, tmp_path, tmp_path, EncodeSettings())
 
 
-def test_the_worst_mistakes_come_first_with_their_text(encoded):
-    mistakes = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), NAMES, 0.5)
+def test_the_worst_mistakes_come_first_with_their_text(read):
+    mistakes = worst_mistakes(read, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), NAMES, 0.5)
     assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
     assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
     assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
     assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
 
 
-def test_without_a_word_index_a_mistake_has_no_text(encoded):
-    write_vocabulary(encoded, [])
-    (mistake,) = worst_mistakes(encoded, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), NAMES, 0.5)
+def test_without_a_word_index_a_mistake_has_no_text(read, tmp_path):
+    write_vocabulary(tmp_path, [])
+    (mistake,) = worst_mistakes(read, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), NAMES, 0.5)
     assert mistake["text"] is None
 
 
-def test_the_most_confused_labels_come_first_with_examples(encoded):
+def test_own_texts_are_quoted_as_they_are_with_unknown_words(tmp_path):
+    tested = ["A good, unheard-of film!", "good good", "unheard", "x" * MOST_CHARACTERS + " film"]
+    columns = {"split": ["train"] * 2 + ["test"] * 4, "label": pa.array([0, 1] * 3, pa.int8())}
+    pq.write_table(pa.table(columns | {"text": ["good film", "bad film", *tested]}), tmp_path / TEXTS)
+    Dataset(name="own", sha256="", labels=NAMES).write(tmp_path)
+    settings = EncodeSettings(max_reviews=10, max_odd_lengths=0.9, max_unknown=0.9)
+    encode.function(downloaded=tmp_path, settings=settings, folder=tmp_path)
+    labels = np.asarray(pq.read_table(tmp_path / "test.parquet")["label"])
+    mistakes = worst_mistakes(
+        partial(read_texts, tmp_path, tmp_path, settings), Scores(labels, 1.0 - labels), NAMES, 0.5
+    )
+    words = {mistake["text"]: (mistake["words"], mistake["label"]) for mistake in mistakes}
+    assert words == {
+        "A good, unheard-of film!": (2, "negative"),
+        "good good": (2, "positive"),
+        "unheard": (0, "negative"),
+        "…" + "x" * (MOST_CHARACTERS - 5) + " film": (1, "positive"),
+    }
+
+
+def test_the_most_confused_labels_come_first_with_examples(read):
     labels = np.array([0, 1, 1, 2], np.int8)
     probabilities = np.array([[0.1, 0.9, 0], [0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0.8, 0.2]], np.float32)
-    first, second = most_confused(encoded, Scores(labels, probabilities), ["calm", "glad", "sad"], 0.5)
+    first, second = most_confused(read, Scores(labels, probabilities), ["calm", "glad", "sad"], 0.5)
     assert (first["labels"], first["reviews"]) == (["calm", "glad"], 3)
     assert [(its["label"], its["verdict"], its["text"]) for its in first["examples"]] == [
         ("calm", "glad", "good film"),

@@ -42,7 +42,12 @@ def test_the_linear_model_becomes_champion_and_serves_if_it_scores_best(run, tmp
     assert metrics["derived"] == own | {"folds": 4, "epochs": 9, "passes": 20, "inverse_penalty": 1.0}
     assert metrics["test"]["accuracy"] == metrics["baseline"]["accuracy"] == 1
     assert metrics["promotion"]["decision"] == "champion"
-    assert "The linear model serves: " in (metrics["folder"] / "report.html").read_text()
+    page = (metrics["folder"] / "report.html").read_text()
+    assert "The linear model serves: " in page
+    head = " ".join(page[page.index("<header>") : page.index("</section>")].split())
+    assert "26 test texts · the linear model, which serves instead of the network" in head
+    assert "gru" not in head
+    assert "points of accuracy: the network against the linear model that serves" in head
     show_run(metrics["folder"])
     assert "--promotion.candidates network insists" in " ".join(capsys.readouterr().out.split())
 

@@ -8,7 +8,7 @@ import pytest
 from tasks.core.errors import DataError
 from tasks.core.run_settings import PhraseSettings
 from tasks.linear.phrase_tables import VECTORS, read_phrases
-from tasks.phrases import assign_folds, quality_of
+from tasks.phrases import assign_folds, is_overestimated, quality_of
 from tasks.texts.encoded import write_encoded
 from tasks.texts.groups import write_groups
 from tasks.texts.padded import PaddedFile
@@ -94,6 +94,13 @@ def test_folds_that_separate_equal_texts_cause_a_warning(tmp_path, caplog):
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 1
     assert "--data.group-column" in warned[0]
+
+
+@pytest.mark.parametrize(
+    ("unseen", "rows", "expected"), [(0.73, 179, False), (0.73, 10_000, True), (0.81, 179, True), (0.726, 10**6, False)]
+)
+def test_a_gap_within_two_standard_errors_or_one_point_causes_no_warning(unseen, rows, expected):
+    assert is_overestimated(unseen, 0.717, rows) == expected
 
 
 def test_folds_are_limited_to_the_number_of_groups_of_the_rarest_label():

@@ -1,6 +1,7 @@
 """Splits: rows are assigned by a hash, so they keep their split when others are added; labels and leaks are checked."""
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def check_classes(
         if not count or (place == TRAIN and count < MIN_TRAINING_ROWS):
             raise InputError(
                 f"{path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
-                "differently (--data.group-column, --data.split-seed), or name their splits (--data.split-column)"
+                "differently (--data.group-column, --data.split-seed), name their splits (--data.split-column), or, "
+                f"with more than two labels, leave this one out (--data.drop-labels {shlex.quote(names[rarest])})"
             )
         if count < min_share * rows:
             warn(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")

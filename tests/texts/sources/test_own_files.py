@@ -246,6 +246,11 @@ def leaky(count: int) -> list[dict]:
             {"split_column": "s"},
             "1 of the 3 train rows has the label '1'",
         ),
+        (
+            "text,label,s\na,DOME,train\nb,0,train\nd,0,train\nf,2,train\ng,2,train\nc,a b,test\ne,0,test\n",
+            {"split_column": "s"},
+            r"none of the 5 train rows has the label 'a b' .*leave this one out \(--data\.drop-labels 'a b'\)",
+        ),
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
