@@ -18,6 +18,7 @@ NETWORK = {
     "model": TRACED_SOONEST | {"units": 4, "embedding_dim": 4, "dense_units": 0},
     "training": {"epochs": 1, "batch_size": 32},
 }
+CHOSEN_BY_AUTO = {"model": ModelSettings(), "training": TrainingSettings()}
 
 
 @pytest.fixture
@@ -55,8 +56,7 @@ def test_a_comparison_refuses_the_auto_preset(imdb):
 
 
 def test_a_dry_run_reports_the_status_of_each_stage(imdb, trained, monkeypatch, capsys):
-    own = {"model": ModelSettings(), "training": TrainingSettings()}
-    settings = small(imdb, auto={"minutes": 5}).model_copy(update=own)
+    settings = small(imdb, auto={"minutes": 5}).model_copy(update=CHOSEN_BY_AUTO)
     monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(settings)])
     assert imdb_flow.main() == 0
     plans = json.loads(capsys.readouterr().out)
@@ -182,6 +182,7 @@ def test_only_the_best_network_is_scored_on_the_test_texts(imdb, store, prefect_
     monkeypatch.setattr(Auto, "reason_to_skip", lambda *_: None)  # however slow this machine is
     few = {"validation_split": 0.04}  # so small that there is no refit
     settings = small(imdb, data=few, auto={"minutes": 5}, evaluation={"metric": "roc_auc"})
+    settings = settings.model_copy(update=CHOSEN_BY_AUTO)
     folder = imdb_flow.imdb_flow(settings)
     metrics = json.loads((folder / "metrics.json").read_text())
     tried = {its["stage"]: its["value"] for its in metrics["auto"]["tried"]}
