@@ -44,16 +44,19 @@ class Auto:
     Attributes:
         metric: the selection metric.
         tried: a dictionary for each stage, as in metrics.json.
-        networks: the settings of the network of each stage that trains one.
-        reserved: seconds to train the best network again, with fewer texts for validation; None if it is not.
+        networks: the settings of the network of each stage; the linear model's is only there for comparison.
+        final: the stage whose network the run has.
+        reserved: seconds to train that stage's model again, with fewer texts for validation; None if it is not.
     """
 
     def __init__(self, settings: RunSettings, minutes: float, downloaded: Artifact) -> None:
         """Start the clock."""
         self.networks = preset_settings(settings)
+        self.networks["linear"] = smallest_network(self.networks["fast"])
         self.metric = self.networks["fast"].evaluation.metric or "accuracy"
         self.tried: list[dict[str, Any]] = []
         self.downloaded, self.seconds, self.started = downloaded, 60 * minutes, time.monotonic()
+        self.final = "linear"
         self.reserved: float | None = None
 
     def left(self, overrun: float = 0.0) -> float:
@@ -62,10 +65,10 @@ class Auto:
         return max(1.0, self.started + budget - time.monotonic())
 
     def best(self, *, network: bool = False) -> dict[str, Any]:
-        """Return the best stage, or the best that trained a network; the earliest of equal ones."""
-        stages = [*self.networks, *([] if network else ["linear"])]
-        finished = [its for its in self.tried if its["value"] is not None and its["stage"] in stages]
-        return min(finished, key=lambda its: as_cost(self.metric, its["value"]))
+        """Return the best stage, or the best that trained a network, if any did; the earliest of equal ones."""
+        finished = [its for its in self.tried if its["value"] is not None]
+        trained = [its for its in finished if its["stage"] != "linear"]
+        return min((network and trained) or finished, key=lambda its: as_cost(self.metric, its["value"]))
 
     def reason_to_skip(self, predicted: float) -> str | None:
         """Return why a stage of so many predicted seconds is not run, or None."""
@@ -102,23 +105,34 @@ class Auto:
         return float(max(tried["seconds"], sum(trained.meta.get("seconds", []))))
 
     def plan_refit(self) -> None:
-        """Reserve the time to train the best network again, if it allows that and validation takes training texts."""
-        seconds, data, self.reserved = self.seconds_of(self.best(network=True)), self.networks["fast"].data, None
+        """Reserve the time to train the best network again, if it allows that and validation takes training texts.
+
+        If it allows only the linear model, that is fitted again if it leads, and the run has the smallest network.
+        """
+        settings, network = self.networks["fast"], self.best(network=True)
+        self.final, self.reserved = network["stage"], None
         splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
         rows = splits.get("train", {}).get("rows", math.inf)
         is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it would take a tenth
-        if is_taken and data.validation_split > FINAL_SHARE and seconds <= self.left():
-            self.reserved = seconds
+        if not is_taken or settings.data.validation_split <= FINAL_SHARE:
+            return
+        for its in (network, network if settings.candidates == "network" else self.best()):
+            seconds = self.seconds_of(its)
+            if seconds <= self.left():
+                self.final, self.reserved = its["stage"], seconds
+                return
 
     def final_settings(self) -> RunSettings:
-        """Return the settings of the best network, with fewer texts for validation if it is trained again."""
-        best = self.networks[self.best(network=True)["stage"]]
+        """Return the settings of the final network, with fewer texts for validation if its model is trained again."""
+        final = self.networks[self.final]
+        if self.final == "linear":
+            run_logger().info("auto: the linear model is compared with a network of one unit")
         if self.reserved is None:
-            return best
-        note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {best.data.validation_split:.0%}"
+            return final
+        note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {final.data.validation_split:.0%}"
         self.tried.append({"stage": "refit", "seconds": 0.0, "value": None, "note": note})
-        run_logger().info("auto: the best network is trained again: %s", note)
-        return best.model_copy(update={"data": best.data.model_copy(update={"validation_split": FINAL_SHARE})})
+        run_logger().info("auto: %s is trained again: %s", self.final, note)
+        return final.model_copy(update={"data": final.data.model_copy(update={"validation_split": FINAL_SHARE})})
 
     def search_around(self, leader: dict[str, Any]) -> None:
         """Search with Optuna from the settings of the leading network, one trial after another, while time allows."""
@@ -222,12 +236,13 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
     record = {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
-    if not auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
-        run_logger().info("auto: the linear model is the only one; it is compared with a network of one unit")
-        return smallest_network(auto.networks["fast"]), record
-    auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=TUNED_BY_FAST * auto.seconds_of(auto.tried[-1]))
-    auto.plan_refit()
-    auto.search_around(auto.best(network=True))
+    if auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
+        predicted = TUNED_BY_FAST * auto.seconds_of(auto.tried[-1])
+        auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=predicted)
+        auto.plan_refit()
+        auto.search_around(auto.best(network=True))
+    else:
+        auto.plan_refit()
     return auto.final_settings(), record
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,11 @@ from tasks.store.run_record import TRACK, unfinished_step
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+# What Prefect logs of a failed run, and of one that is stopped because its time is over.
+HIDDEN = re.compile(
+    r"Finished in state (Failed|TimedOut)\(|Flow run exceeded timeout|(Crash detected! |Finished in state Crashed\(')"
+    "Execution was (cancelled by the runtime|interrupted by an unexpected exception: CancelledError)"
+)
 UNTRACKED = 3
 TITLES = {"champion": "champion", "challenger": "challenger", "neither": "neither champion nor challenger"}
 
@@ -205,7 +211,7 @@ def show_inventory(findings: dict[str, Any]) -> int:
 
 
 class FailureFilter(logging.Filter):
-    """Hides Prefect's log lines and tracebacks of a failure in the terminal, where the last line describes it."""
+    """Hides Prefect's lines about a failure or a time limit in the terminal, where one of ours describes it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the terminal shows the record, and replace the errors in it by their descriptions."""
@@ -215,7 +221,7 @@ class FailureFilter(logging.Filter):
             record.args = tuple(
                 describe(arg).partition("\n")[0] if isinstance(arg, BaseException) else arg for arg in record.args
             )
-        return not record.exc_info and not record.getMessage().startswith("Finished in state Failed(")
+        return not record.exc_info and not HIDDEN.match(record.getMessage())
 
 
 class ExpectedErrors(logging.Filter):

@@ -18,6 +18,7 @@ NETWORK = {
     "model": TRACED_SOONEST | {"units": 4, "embedding_dim": 4, "dense_units": 0},
     "training": {"epochs": 1, "batch_size": 32},
 }
+CHOSEN_BY_AUTO = {"model": ModelSettings(), "training": TrainingSettings()}
 
 
 @pytest.fixture
@@ -55,8 +56,7 @@ def test_a_comparison_refuses_the_auto_preset(imdb):
 
 
 def test_a_dry_run_reports_the_status_of_each_stage(imdb, trained, monkeypatch, capsys):
-    own = {"model": ModelSettings(), "training": TrainingSettings()}
-    settings = small(imdb, auto={"minutes": 5}).model_copy(update=own)
+    settings = small(imdb, auto={"minutes": 5}).model_copy(update=CHOSEN_BY_AUTO)
     monkeypatch.setattr(sys, "argv", ["train", "--dry-run", "--json", *as_flags(settings)])
     assert imdb_flow.main() == 0
     plans = json.loads(capsys.readouterr().out)
@@ -98,7 +98,7 @@ def test_a_stage_runs_if_time_allows_and_the_best_so_far_is_logged(imdb, log_lin
 @pytest.mark.parametrize(
     ("minutes", "candidates", "stages", "units"),
     [
-        (0.5, "best", ["linear", "fast"], 1),
+        (0.5, "best", ["linear", "fast", "refit"], 1),
         (0.5, "network", ["linear", "fast", "tuned", "refit"], 16),
         (10, "best", ["linear", "fast", "tuned", "refit"], 64),
     ],
@@ -120,8 +120,8 @@ def test_networks_are_tried_if_time_allows_or_the_linear_model_is_excluded(
     chosen, record = choose_settings(small(imdb, promotion={"candidates": candidates}), minutes, without_validation)
     assert [its["stage"] for its in record["tried"]] == stages
     assert chosen.model.units == units
-    assert chosen.data.validation_split == (0.2 if units == 1 else 0.04)
-    assert len(log_lines) == 1
+    assert chosen.data.validation_split == 0.04
+    assert len(log_lines) == (2 if units == 1 else 1)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,32 @@ def test_no_refit_if_validation_texts_are_few_or_separate_or_time_is_short(
     auto.plan_refit()
     assert auto.final_settings().data.validation_split == share
     assert not log_lines
+
+
+@pytest.mark.parametrize(
+    ("candidates", "linear", "fast", "minutes", "units", "share"),
+    [
+        ("best", 0.9, 0.8, 2, 1, 0.04),
+        ("best", 0.9, 0.8, 4, 16, 0.04),  # enough time for both
+        ("best", 0.9, 0.8, 0.5, 16, 0.2),  # enough for neither
+        ("best", 0.7, 0.8, 2, 16, 0.2),
+        ("network", 0.9, 0.8, 2, 16, 0.2),
+        ("best", 0.9, None, 2, 1, 0.04),
+        ("best", 0.9, None, 0.5, 1, 0.2),
+    ],
+)
+def test_a_leading_linear_model_learns_from_more_texts_if_the_time_allows_only_that(
+    imdb, log_lines, seconds_by_units, candidates, linear, fast, minutes, units, share
+):
+    settings = small(imdb, promotion={"candidates": candidates})
+    auto = Auto(settings, minutes, SimpleNamespace(meta={"dataset": {}}))
+    auto.tried += [
+        {"stage": "linear", "seconds": 30, "value": linear, "note": None},
+        {"stage": "fast", "seconds": 150, "value": fast, "note": None},
+    ]
+    auto.plan_refit()
+    chosen = auto.final_settings()
+    assert (chosen.model.units, chosen.data.validation_split) == (units, share)
 
 
 def test_the_time_for_a_refit_is_that_of_a_whole_training_of_the_best_network(
@@ -182,6 +208,7 @@ def test_only_the_best_network_is_scored_on_the_test_texts(imdb, store, prefect_
     monkeypatch.setattr(Auto, "reason_to_skip", lambda *_: None)  # however slow this machine is
     few = {"validation_split": 0.04}  # so small that there is no refit
     settings = small(imdb, data=few, auto={"minutes": 5}, evaluation={"metric": "roc_auc"})
+    settings = settings.model_copy(update=CHOSEN_BY_AUTO)
     folder = imdb_flow.imdb_flow(settings)
     metrics = json.loads((folder / "metrics.json").read_text())
     tried = {its["stage"]: its["value"] for its in metrics["auto"]["tried"]}

@@ -31,6 +31,21 @@ def test_prefects_failure_messages_are_hidden_in_the_terminal():
     assert shown(record("Encountered exception", name="mine", exc_info=error))
 
 
+def test_a_stage_whose_time_is_over_does_not_look_like_a_crash_in_the_terminal():
+    shown = FailureFilter().filter
+    stopped, cancelled = (
+        "Execution was interrupted by an unexpected exception: CancelledError: ",
+        "Execution was cancelled by the runtime environment.",
+    )
+    for reason in (stopped, cancelled):
+        assert not shown(record(f"Crash detected! {reason}"))
+        assert not shown(record(f"Finished in state Crashed({reason!r})"))
+    assert not shown(record("Flow run exceeded timeout of 116.4 second(s)", name="prefect.flow_runs"))
+    assert not shown(record("Finished in state TimedOut('Flow run exceeded timeout of 116.4 second(s)', type=FAILED)"))
+    assert shown(record("Crash detected! Execution was interrupted by an unexpected exception: MemoryError: "))
+    assert shown(record("auto: tuned: stopped: the time is over", name="prefect.flow_runs"))
+
+
 def test_an_exception_in_a_log_line_is_shown_as_its_message():
     retried = record("Task run failed with %s: %r - Retry %s/3", "exception", InputError("a.csv: is empty"), 1)
     assert FailureFilter().filter(retried)
