@@ -10,7 +10,7 @@ from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
 from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads
-from tasks.linear.out_of_fold import MANY_LABELS, Learned, choose_penalty, learn_folds, logits_of
+from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
 from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import keras
 
 ITERATIONS = 20  # more overfits
-FOLDS = 4
+FOLDS, MANY_LABELS = 4, 10
+PENALTIES = (0.2, 1.0)
+SHORT = 50  # phrases in a text on average: a sum of few weights needs larger ones
 
 
 def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.ndarray]:
@@ -80,7 +82,7 @@ def baseline(
 
     def fit(penalty: float, folds: np.ndarray) -> Learned:
         rules = {"min_documents": settings.min_documents, "inverse_penalty": penalty, "iterations": ITERATIONS}
-        return learn_folds(counts, labels, sizes_of(known, size), folds, **rules)
+        return learn_folds(counts, labels, sizes_of(known, size), folds, by_share=True, **rules)
 
     def score(models: list[PhraseModel], split: str) -> Scores:
         parts, numbers = read_texts(encoded, split, train_rows)
@@ -91,7 +93,9 @@ def baseline(
         scores = score(fit(penalty, np.full(len(labels), -1)).whole, "validation")
         return measure("log_loss", scores.labels, scores.labels, scores.probabilities)
 
-    penalty = choose_penalty(settings.inverse_penalty, counts, labels, validation_loss)
+    penalty = settings.inverse_penalty or PENALTIES[0]
+    if settings.inverse_penalty is None and counts.nnz < SHORT * len(labels) and labels.max() < MANY_LABELS:
+        penalty = min(PENALTIES, key=validation_loss)
     learned = fit(penalty, folds)
     if out_of_fold:
         write_scores(folder, "train", Scores(labels, probabilities_of(learned.logits)))

@@ -1,7 +1,6 @@
 """Phrases: learn what words and short phrases say about the label, without showing a training text its own label."""
 
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from tasks.core.errors import DataError
 from tasks.core.run_settings import PhraseSettings
 from tasks.linear.naive_bayes import fix_threads
-from tasks.linear.out_of_fold import Learned, choose_penalty, deviations_of, learn_folds, logits_of, scale_numbers
+from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_tables import (
     LONGEST,
     VECTORS,
@@ -62,16 +61,8 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> t
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")
     sizes = sizes_of(known, size)
-    rules = settings.model_dump(include={"min_documents", "iterations"})
-
-    @cache
-    def fit(penalty: float) -> Learned:
-        return learn_folds(counts, labels, sizes, folds, inverse_penalty=penalty, **rules)
-
-    def loss(penalty: float) -> float:
-        return quality_of(fit(penalty).logits, labels).log_loss
-
-    learned = fit(choose_penalty(settings.inverse_penalty, counts, labels, loss))
+    rules = settings.model_dump(include={"min_documents", "inverse_penalty", "iterations"})
+    learned = learn_folds(counts, labels, sizes, folds, by_share=False, **rules)  # networks gain nothing by it
     tokens = sum(len(part.flatten()) for part in parts())
     deviations = deviations_of(learned, counts, sizes, folds, tokens)
     tables = [scale_numbers(models, sizes, deviations) for models in (*learned.held_out, learned.whole)]

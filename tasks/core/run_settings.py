@@ -20,8 +20,8 @@ class PhraseSettings(Settings):
     """parts of the training texts, each with features learned from the others; a group stays in one part"""
     min_documents: int = Field(2, ge=1)
     """training texts that must contain a phrase"""
-    inverse_penalty: float | None = Field(None, gt=0)
-    """inverse penalty of the linear model's weights: scikit-learn's C (none: 0.2, or 1 for short texts if that fits)"""
+    inverse_penalty: float = Field(0.2, gt=0)
+    """inverse penalty of the linear model's weights: scikit-learn's C"""
     iterations: int = Field(20, ge=1, le=1000)
     """steps of the linear model's descent"""
     vector_dim: int = Field(64, ge=1, le=4096)

@@ -64,6 +64,7 @@ def fit_phrases(
     sizes: np.ndarray,
     *,
     min_documents: int,
+    by_share: bool,
     inverse_penalty: float,
     iterations: int,
 ) -> PhraseModel:
@@ -77,11 +78,13 @@ def fit_phrases(
         signs: (texts,) float32: 1 for the label, -1 for others, 0 for texts that are left out.
         sizes: (phrases,) words of each phrase.
         min_documents: texts, of those not left out, that must contain a phrase.
+        by_share: whether what `log_ratios` adds to counts follows the label's share, or is 1 for both sides.
         inverse_penalty: C.
     """
     positive, negative = (transposed @ (signs == sign).astype(np.float32) for sign in (1, -1))
     included, penalty = signs != 0, np.float32(1 / inverse_penalty)
-    ratios = log_ratios(positive, negative, sizes, min_documents, float((signs[included] == 1).mean()))
+    share = float((signs[included] == 1).mean()) if by_share else 0.5
+    ratios = log_ratios(positive, negative, sizes, min_documents, share)
 
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         scales, intercept = point[:-1], point[-1]

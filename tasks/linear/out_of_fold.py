@@ -1,6 +1,5 @@
 """Out of fold: phrase numbers for a text, learned only from the texts of other groups."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 CUT = 5.0  # standard deviations
-PENALTIES = (0.2, 1.0)
-SHORT = 50  # phrases in a text on average: a sum of few weights needs larger ones
-MANY_LABELS = 10  # each is a fit
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ def learn_folds(
         labels: (texts,) from 0.
         sizes: (phrases,) words of each phrase.
         folds: (texts,) from 0; -1 is none.
-        rules: min_documents, inverse_penalty and iterations of `fit_phrases`.
+        rules: min_documents, by_share, inverse_penalty and iterations of `fit_phrases`.
     """
     presence = counts.sign()
     transposed = presence.T.tocsr()
@@ -55,15 +51,6 @@ def learn_folds(
         rows = np.flatnonzero(folds == fold)
         logits[rows] = logits_of(models, presence[rows])
     return Learned(whole, held_out, logits)
-
-
-def choose_penalty(
-    given: float | None, counts: "csr_matrix", labels: np.ndarray, loss: Callable[[float], float]
-) -> float:
-    """Return the inverse penalty: as given, else 0.2, or of short texts with few labels, that with the lower loss."""
-    if given or counts.nnz >= SHORT * len(labels) or labels.max() >= MANY_LABELS:
-        return given or PENALTIES[0]
-    return min(PENALTIES, key=loss)
 
 
 def labels_to_fit(labels: np.ndarray) -> list[int]:

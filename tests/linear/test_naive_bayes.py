@@ -44,7 +44,7 @@ def test_weights_equal_those_of_scikit_learns_logistic_regression(counts, rng, l
     signs = signs_of(labels)
     signs[:left_out] = 0
     sizes = np.ones(40, np.int8)
-    rules = {"min_documents": 1, "inverse_penalty": 0.2, "iterations": 100}
+    rules = {"min_documents": 1, "by_share": True, "inverse_penalty": 0.2, "iterations": 100}
     model = fit_phrases(presence, presence.T.tocsr(), signs, sizes, **rules)
     theirs = LogisticRegression(C=0.2, max_iter=10_000, tol=1e-8)
     theirs.fit(presence[left_out:].multiply(model.ratios), labels[left_out:])

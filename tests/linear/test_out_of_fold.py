@@ -5,7 +5,7 @@ from scipy.sparse import csr_matrix
 from tasks.linear.naive_bayes import fit_phrases, signs_of
 from tasks.linear.out_of_fold import deviations_of, labels_to_fit, learn_folds, logits_of, numbers_of, scale_numbers
 
-RULES = {"min_documents": 1, "inverse_penalty": 0.2, "iterations": 20}
+RULES = {"min_documents": 1, "by_share": True, "inverse_penalty": 0.2, "iterations": 20}
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.baseline import assign_folds, baseline
+from tasks.baseline import PENALTIES, assign_folds, baseline
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN
-from tasks.linear.out_of_fold import PENALTIES
 from tasks.network.keras_files import load_model
 from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
@@ -110,7 +109,7 @@ def test_short_texts_get_the_penalty_that_fits_validation_and_long_ones_the_firs
     best = min(losses, key=lambda penalty: losses[penalty])
     assert best != PENALTIES[0]
     assert fit(tmp_path, "short") == (best, losses[best])
-    monkeypatch.setattr("tasks.linear.out_of_fold.SHORT", 1)
+    monkeypatch.setattr("tasks.baseline.SHORT", 1)
     assert fit(tmp_path, "long") == (PENALTIES[0], losses[PENALTIES[0]])
 
 
