@@ -42,11 +42,13 @@ def main() -> None:
 
     from tasks.core.data_settings import EncodeSettings
     from tasks.encode import encode
+    from tasks.texts.dataset_info import Dataset
 
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         folder = Path(scratch)
         (folder / "encoded").mkdir()
         write_short_reviews(folder / "texts.parquet", arguments.rows)
+        Dataset(name="short reviews", sha256="", labels=("0", "1")).write(folder)
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
         counts = encode.function(downloaded=folder, settings=EncodeSettings(), folder=folder / "encoded")
         seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -60,7 +60,8 @@ class ReadOptions:
         wanted = self.columns or {self.text_column: f"{self.flags}text-column"}
         for column, flag in wanted.items():
             if column not in names:
-                only, advice = ", ".join(f"{name:.40}" for name in names), if_none * wanted.keys().isdisjoint(names)
+                only = ", ".join(f"{name:.40}" for name in names)
+                advice = if_none if wanted.keys().isdisjoint(names) else ""
                 raise MissingColumn(f"{path}: has no column {column!r}, only {only}; name it with {flag}{advice}")
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
