@@ -11,9 +11,8 @@ from tasks.core.errors import InputError
 from tasks.core.run_settings import SliceSettings
 from tasks.store.step import step
 from tasks.texts.dataset_info import TEXTS, Dataset
-from tasks.texts.downloaded import read_labels, take_rows
+from tasks.texts.downloaded import scored_order, take_rows
 from tasks.texts.groups import large_slices, write_slices
-from tasks.texts.shuffle import order_texts
 from tasks.texts.sources.own_files import hash_dataset, read_options
 from tasks.texts.sources.remote import dataset_path
 from tasks.texts.tables.columns import strings_of
@@ -46,7 +45,7 @@ def slices(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSetting
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
     values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)
-    scored = values.take(pa.array(order_texts(read_labels(downloaded), data)["test"]))
+    scored = values.take(pa.array(scored_order(downloaded, data)))
     large = large_slices(scored, settings.min_slice_rows)
     if not len(large.dictionary):
         raise InputError(

@@ -11,9 +11,8 @@ from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.selection_metric import Candidates, as_cost
 from tasks.texts.dataset_info import TEXTS
-from tasks.texts.downloaded import read_labels, read_rows, take_rows
+from tasks.texts.downloaded import read_rows, scored_order, take_rows
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
-from tasks.texts.shuffle import order_texts
 from tasks.texts.vocabulary import START, ids_to_words
 
 ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one run: takes (n,) row numbers
@@ -106,7 +105,7 @@ def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: n
         count = len(ids) - (encoding.start_char is not None)
         texts.append({"words": count, "text": " ".join(shown) if vocabulary else None})
     if (downloaded / TEXTS).exists():
-        rising, places = np.unique(order_texts(read_labels(downloaded), settings)["test"][rows], return_inverse=True)
+        rising, places = np.unique(scored_order(downloaded, settings)[rows], return_inverse=True)
         originals = read_rows(downloaded, "test", rising)["text"].take(pa.array(places)).to_pylist()
         for text, original in zip(texts, originals, strict=True):
             text["text"] = f"…{original[-MOST_CHARACTERS:]}" if len(original) > MOST_CHARACTERS else original
