@@ -19,6 +19,7 @@ from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import ENOUGH_ROWS, pad
+from tasks.slices import slices
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
@@ -232,6 +233,8 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     The linear model always runs to its end, and `fast` if no other model may be registered. No network scores a test
     text before it is chosen.
     """
+    if settings.evaluation.slice_column:  # before the time is spent, because a misspelt column is an error
+        slices(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
     auto = Auto(settings, minutes, downloaded)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]

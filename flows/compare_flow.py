@@ -17,6 +17,7 @@ from tasks.core.errors import InputError, MemberError, RegistryError, describe
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_search import best_trial, read_search
+from tasks.registry.client import tracking_uri
 from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
@@ -101,6 +102,8 @@ def plan_comparison(settings: CompareSettings) -> list[StepPlan]:
 def check(settings: CompareSettings) -> None:
     """Refuse unreadable texts, invalid members and missing runners before anything starts."""
     check_dataset(settings.data)
+    if settings.tracking.enabled:
+        tracking_uri()
     if settings.auto.minutes:
         raise InputError("--preset auto chooses one model, and has nothing to compare; run it with imdb_flow.py")
     if settings.runner != "none":

@@ -36,9 +36,9 @@ def describe_test(tested: dict[str, Any]) -> str:
     low, high = (100 * edge for edge in paired["ci95"])
     others = f", {tested['only']:,} in one only" if tested["only"] else ""
     return (
-        f"Second minus first: {100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval {low:+.2f} "
-        f"to {high:+.2f}), p = {paired['p_value']:.3g}. Only the second is right on {paired['only_first']:,} texts, "
-        f"only the first on {paired['only_second']:,}. {both}{others}."
+        f"The second run leads by {100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval "
+        f"{low:+.2f} to {high:+.2f}), p = {paired['p_value']:.3g}. Only the second is right on "
+        f"{paired['only_first']:,} texts, only the first on {paired['only_second']:,}. {both}{others}."
     )
 
 

@@ -102,6 +102,8 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     data, evaluation = settings.data, settings.evaluation
     if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
         decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
+    # First, because a misspelt column is an error.
+    sliced = slices(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
@@ -116,7 +118,6 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         considered=considered,
         calibrate=evaluation.calibrate,
     )
-    sliced = slices(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
     evaluated = evaluate(
         downloaded=downloaded,
         padded=padded,
@@ -200,6 +201,8 @@ def train_flow(settings: TrainSettings) -> tuple[Path, str | None]:
 def check_train(settings: TrainSettings) -> None:
     """Refuse unreadable texts, settings that auto chooses, and to repeat a run of which anything differs."""
     check_dataset(settings.data)
+    if settings.tracking.enabled:
+        tracking_uri()
     check_auto(settings)
     if not settings.like or settings.anyway:
         return
@@ -218,7 +221,8 @@ def show_trained(trained: tuple[Path, str | None]) -> int:
         return status
     first, second = (read_record(str(run), open_store()) for run in (like, folder))
     cached = {step["name"] for step in second.metrics["steps"] if step["cached"]}
-    return show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached) or status
+    repeated = show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached)
+    return status or repeated
 
 
 main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_run)

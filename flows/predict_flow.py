@@ -11,7 +11,9 @@ from flows.predict_texts import score_without_prefect
 from flows.runners import map_over
 from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.data_settings import is_address
+from tasks.core.environment import store_root
 from tasks.core.errors import InputError, describe
+from tasks.core.layout import INBOX
 from tasks.core.user_paths import user_path
 from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, parts_of, predict
 from tasks.registry.client import tracking_uri
@@ -52,7 +54,10 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
 
 def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     """Score a file or a folder of this machine; return or raise as the flow."""
-    source, is_one = user_path(settings.input or ""), is_one_table(settings)
+    source = user_path(settings.input or "")
+    if source.resolve() == (store_root() / INBOX).resolve():  # a deployment looks into it before anybody has made it
+        source.resolve().mkdir(parents=True, exist_ok=True)
+    is_one = is_one_table(settings)
     if skipped := describe_unread(source) if is_one else describe_skipped(source):
         hint = "" if is_one or files_within(source) or not label_folders(source) else LABEL_FOLDERS_HINT
         run_logger().warning(skipped + hint)

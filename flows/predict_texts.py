@@ -22,11 +22,12 @@ CHUNK = 1 << 16  # bytes to read at most at once
 
 
 def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments with only the first --text, and the texts of all of them."""
+    """Return the arguments with one --text in place of all, and the texts of all."""
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--text", action="append", default=[])
     known, rest = parser.parse_known_args(arguments)
-    return [*rest, *(f"--text={text}" for text in known.text[:1])], known.text
+    # To be checked, and with a blank in front, because "none" alone would stand for no text.
+    return [*rest, *([f"--text={' '.join(['', *known.text])}"] if known.text else [])], known.text
 
 
 def read_lines(stream: BinaryIO) -> Iterator[list[str]]:

@@ -46,7 +46,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
     name = digest(key)
     store = open_store()
 
-    def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[float]:
+    def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[list[float]]:
         return train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
 
     with store.locked(f"search/{name}"):
@@ -56,8 +56,8 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
         return finished_trials(study)
 
 
-def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[float]:
-    """Yield the cost after each epoch, trained on demand: the validation loss, or that of --metric.
+def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> Iterator[list[float]]:
+    """Yield the costs of the epochs that each training adds, on demand: the validation loss, or that of --metric.
 
     Each training resumes from the one before. If the step size falls until the last epoch, each epoch depends on how
     many are planned, so all are trained at once.
@@ -68,7 +68,7 @@ def train_by_epochs(trial: str, settings: RunSettings, downloaded: Artifact) -> 
         training = settings.training.model_copy(update={"epochs": epochs})
         named = trial_flow.with_options(flow_run_name=f"{trial}, epoch {epochs}")
         losses = named(settings.model_copy(update={"training": training}), downloaded)
-        yield from losses[seen:]
+        yield losses[seen:]
         seen = len(losses)
         if seen < epochs:
             return  # it stopped early, by its own rule

@@ -48,15 +48,17 @@ class Champion:
 
     def __init__(self, settings: ServeSettings, uri: str | None) -> None:
         """Load the model that is to serve; raise PipelineError if there is none, or it cannot be loaded."""
-        self.settings, self.uri = settings, uri
+        self.settings, self.uri, self.registered_model = settings, uri, settings.registered_model
         self.logged = ""
         self.rejected: FoundVersion | None = None  # a champion that could not be loaded
         self.next_attempt = 0.0  # to load it, by the monotonic clock
         self.now = load_model(self.find(), uri)
+        # Another model may get its first champion later, and be the default then.
+        self.registered_model = self.now.found.registered_model
 
     def find(self) -> FoundVersion:
         """Return the version or run that is to serve, and read the history of champions."""
-        found = find_version(self.settings.model, self.settings.registered_model, self.uri)
+        found = find_version(self.settings.model, self.registered_model, self.uri)
         self.history = champion_history(found.registered_model, self.uri)
         return found
 

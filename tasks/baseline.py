@@ -10,8 +10,8 @@ from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
 from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads
-from tasks.linear.out_of_fold import Learned, learn_folds, logits_of
-from tasks.linear.phrase_tables import LONGEST, Parts, count_phrases, learn_phrases, sizes_of
+from tasks.linear.out_of_fold import Learned, labels_to_fit, learn_folds, logits_of
+from tasks.linear.phrase_tables import LONGEST, Parts, check_table, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
 from tasks.store.step import step
@@ -79,10 +79,11 @@ def baseline(
     texts, labels = read_texts(encoded, "train", train_rows)
     folds = assign_folds(read_groups(encoded)[:train_rows], labels) if out_of_fold else np.full(len(labels), -1)
     known, counts = learn_phrases(texts, size, settings.min_documents)
+    check_table(len(known), len(labels_to_fit(labels)), "--baseline.min-documents")
 
     def fit(penalty: float, folds: np.ndarray) -> Learned:
         rules = {"min_documents": settings.min_documents, "inverse_penalty": penalty, "iterations": ITERATIONS}
-        return learn_folds(counts, labels, sizes_of(known, size), folds, by_share=True, **rules)
+        return learn_folds(counts, labels, sizes_of(known, size), folds, keep=False, by_share=True, **rules)
 
     def score(models: list[PhraseModel], split: str) -> Scores:
         parts, numbers = read_texts(encoded, split, train_rows)

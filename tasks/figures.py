@@ -16,12 +16,12 @@ from tasks.store.step import step
 from tasks.texts.encoded import read_words
 
 
-def rankings_of(network: Scores, baseline: Scores, names: Sequence[str]) -> list[plots.Ranking]:
-    """Return the curves to draw: of the network and the baseline, or with more than two labels of each label."""
+def rankings_of(network: Scores, baseline: Scores, chosen: Scores, names: Sequence[str]) -> list[plots.Ranking]:
+    """Return the curves to draw: of network and baseline, or with more than two labels of each, by the chosen model."""
     if len(names) == 2:
         both = ("network", network.probabilities), ("linear baseline", baseline.probabilities)
         return [(name, network.labels, probabilities) for name, probabilities in both]
-    return [(name, network.labels == label, network.probabilities[:, label]) for label, name in enumerate(names)]
+    return [(name, chosen.labels == label, chosen.probabilities[:, label]) for label, name in enumerate(names)]
 
 
 @step()
@@ -46,7 +46,7 @@ def figures(
     is_few = len(names) <= plots.MOST_CURVES
     drawn = {
         "learning_curves": plots.draw_learning_curves(training.history, training.best_epoch),
-        **({"rankings": plots.draw_rankings(rankings_of(network, baseline, names))} if is_few else {}),
+        **({"rankings": plots.draw_rankings(rankings_of(network, baseline, chosen, names))} if is_few else {}),
         "verdicts": plots.draw_verdicts(test["confusion"], names, chosen, rule, settings.calibration_bins),
         "scores": plots.draw_scores(chosen, names, rule, test["by_length"]),
     }

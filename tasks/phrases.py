@@ -9,12 +9,13 @@ import numpy as np
 from tasks.core.errors import DataError
 from tasks.core.run_settings import PhraseSettings
 from tasks.linear.naive_bayes import fix_threads
-from tasks.linear.out_of_fold import deviations_of, learn_folds, logits_of, scale_numbers
+from tasks.linear.out_of_fold import deviations_of, labels_to_fit, learn_folds, logits_of, scale_numbers
 from tasks.linear.phrase_tables import (
     LONGEST,
     VECTORS,
     PhraseFacts,
     Quality,
+    check_table,
     count_phrases,
     learn_phrases,
     sizes_of,
@@ -60,6 +61,7 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> t
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")
+    check_table(len(known), 2 * len(labels_to_fit(labels)), "--phrases.min-documents")
     sizes = sizes_of(known, size)
     rules = settings.model_dump(include={"min_documents", "inverse_penalty", "iterations"})
     learned = learn_folds(counts, labels, sizes, folds, by_share=False, **rules)  # networks gain nothing by it

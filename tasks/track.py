@@ -10,11 +10,12 @@ from tasks.core.files import digest
 from tasks.core.layout import CARD, METRICS
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
-from tasks.evaluation.predictions import HELD_OUT, decision_rule, read_scores, write_held_out
+from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.selection_metric import Candidates
 from tasks.evaluation.training_history import Training
 from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
+from tasks.registry.contest import HELD_OUT, write_held_out
 from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
@@ -169,10 +170,10 @@ def is_kept(client: "MlflowClient", uri: str | None, model_id: str, packaged: st
     return has_files(location, packaged, uri)
 
 
-def mark_killed(client: "MlflowClient", experiment: str) -> None:
+def mark_killed(client: "MlflowClient") -> None:
     """Mark runs whose process was killed while it logged them; call it under the lock `mlflow/log`."""
     query = f"tags.store_id = '{store_id()}' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment], query):
+    for run in client.search_runs([its.experiment_id for its in client.search_experiments()], query):
         mark_failed(client, run.info.run_id, "KILLED")
 
 
@@ -225,14 +226,16 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     if tracked is None:
         with registry(uri) as client, store.locked("mlflow/log"):
             experiment = experiment_id(client, uri, asked)
-            mark_killed(client, experiment)
+            mark_killed(client)
             run = find_logged(client, uri, experiment, content, packaged)
             version = find_registered(client, uri, model, packaged)
             is_new = run is None or version is None
             if run is None or version is None:
                 reviews = identify_texts(folders["download"], settings.data)
                 tags = describe_version(settings, dataset, packaged, reviews)
-                run = run or log_run(client, experiment, folders, settings, reviews, describe_run(content) | tags, tags)
+                short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
+                run_tags = describe_run(content) | short
+                run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)
                 version = version or register(client, uri, run, model, tags)
                 if card := read_card(folders["package"]):
                     _metadata, _, text = card.partition("\n---\n")

@@ -2,14 +2,24 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import ModelName, Settings, Share
-from tasks.core.data_settings import Address, CopiedSettings, Delimiter, EncodingName, Quoting
+from tasks.core.data_settings import Address, CopiedSettings, Delimiter, EncodingName, Quoting, is_address
 from tasks.core.run_settings import RunSettings
 
 STDIN = "-"
+
+
+def without_address(place: str) -> str:
+    """Return a path, or refuse an address."""
+    if is_address(place):
+        raise ValueError("is an address, expected a path on this machine")
+    return place
+
+
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(without_address)]
 
 
 class RunnerSettings(Settings):
@@ -93,6 +103,12 @@ class ModelChoice(NamedModel):
     model: str | None = Field(None, min_length=1)
     """a version's number or a run folder (none: the champion)"""
 
+    @model_validator(mode="after")
+    def _a_run_folder_has_one_model(self) -> Self:
+        if self.model is not None and not self.model.isdecimal() and self.registered_model is not None:
+            raise ValueError("registered_model is for versions, and the model is a run folder; leave one of them out")
+        return self
+
 
 class CheckLimits(Settings):
     """How much of each finding is too much."""
@@ -132,7 +148,7 @@ class DiffSettings(NamedModel):
     """a run folder, its name in the store, latest, or a version's number"""
     second: CliPositionalArg[str] = Field(min_length=1)
     """the run that it is compared with"""
-    html: str | None = Field(None, min_length=1)
+    html: LocalPath | None = None
     """a file to write the differences to as a page"""
 
 
@@ -147,7 +163,7 @@ class PromoteSettings(NamedModel):
     """return to the champion before this one"""
     list: bool = False
     """list the champions so far: since when, why, and with which test accuracy"""
-    reason: str | None = Field(None, min_length=1)
+    reason: str | None = Field(None, min_length=1, max_length=1000)
     """the reason to record with the decision (none: promoted by hand, or rolled back by hand)"""
 
     @model_validator(mode="after")
@@ -156,6 +172,8 @@ class PromoteSettings(NamedModel):
             raise ValueError("give a version (--version N), a run folder, --back or --list")
         if self.reason is not None and (self.run is not None or self.list):
             raise ValueError("reason is for --version and --back; leave it out")
+        if self.registered_model is not None and self.run is not None:
+            raise ValueError("registered_model is in the run's own settings; leave it out")
         return self
 
 
@@ -200,7 +218,7 @@ class PredictSettings(RunnerSettings, ModelChoice):
 class ExportSettings(ModelChoice):
     """Which model to write, and where."""
 
-    output: str = Field(min_length=1)
+    output: LocalPath
     """the new folder to write to"""
     format: Literal["saved_model", "onnx"] = "saved_model"
     """saved_model: a TensorFlow graph from text to probability; onnx: the network, from token ids to probability"""

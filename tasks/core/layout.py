@@ -11,9 +11,10 @@ MLFLOW = "mlflow"
 PREFECT = "prefect"
 KERAS = "keras"
 MATPLOTLIB = "matplotlib"
-# "inbox" and "scored" are those of the folder that is scored on a schedule, the others of earlier versions.
+INBOX = "inbox"  # of the texts that deployment.yaml has scored every hour
+# "scored" has their scores; the others are of earlier versions.
 NO_STEPS = {RUNS, COMPARISONS, CHECKS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
-NO_STEPS |= {"inbox", "scored", "failures", "results"}
+NO_STEPS |= {INBOX, "scored", "failures", "results"}
 
 # A run folder, and a comparison's.
 LATEST = "latest"  # the link to the newest one

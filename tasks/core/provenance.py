@@ -10,8 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tasks.core.environment import PROJECT
 from tasks.core.errors import TrainingError
 
@@ -21,6 +19,8 @@ VERSIONS = ("imdb-pipeline", "keras", "mlflow", "numpy", "prefect", "pyarrow", "
 
 def describe_machine() -> dict[str, Any]:
     """Return the machine of this process; `commit` and `dirty` (files differ from it) are None outside a checkout."""
+    import psutil
+
     commit = ask_git("rev-parse", "HEAD")
     return {
         "commit": commit,

@@ -79,6 +79,8 @@ def bases_of(
         yield f"{cell} {way}-way", shared | {"model": model}
     reviews = {name: value for name, value in shared["data"].items() if name in SHARED}
     for name in settings.presets:
+        if validate_run(f"--presets {name}", presets[name]).auto.minutes:
+            raise InputError(f"--presets {name}: it chooses one of several models; leave it out of the comparison")
         own = {section: presets[name].get(section, {}) for section in OWN_SECTIONS}
         yield f"preset {name}", shared | own | {"data": own["data"] | reviews}
 
@@ -102,18 +104,22 @@ def build_member(name: str, base: Mapping[str, Any], point: Mapping[str, str], s
     for setting, value in point.items():
         section, _, field = setting.partition(".")
         values[section][field] = None if value == "none" else value
-    try:
-        run = RunSettings.model_validate(values)
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        place, message = ".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, ")
-        raise InputError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from error
-    runs = []
+    run, runs = validate_run(name, values), []
     for number in range(seeds):
         model = run.model.model_copy(update={"seed": run.model.seed + number})
         training = run.training.model_copy(update={"seed": run.training.seed + number})
         runs.append(run.model_copy(update={"model": model, "training": training}))
     return Member(name, tuple(runs))
+
+
+def validate_run(name: str, values: Mapping[str, Any]) -> RunSettings:
+    """Return settings given as JSON values; raise InputError, which begins with `name`, if one is invalid."""
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        place, message = ".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from error
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

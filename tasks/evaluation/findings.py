@@ -239,8 +239,3 @@ def describe_sight(comparison: dict[str, Any]) -> str:
             "differences between their losses mean nothing."
         )
     return words
-
-
-def describe_limit(explained: int, distinct: int) -> str:
-    """Return which words an explanation covers if not all, otherwise an empty string."""
-    return f"the first {explained:,} of {distinct:,} different words were explained" if explained < distinct else ""

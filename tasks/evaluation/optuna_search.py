@@ -23,8 +23,8 @@ WAIT = 60  # seconds that a write waits for another search that writes to the sa
 # Errors that a trial's own settings cause every time, unlike a full disk, too little memory or a lost server.
 LASTING = (DataError, InputError, ModelError, TrainingError, ValueError, ArithmeticError)
 
-# Called with a trial's name and settings; yields its validation loss after each epoch.
-Losses = Callable[[str, Mapping[str, str]], Iterator[float]]
+# Called with a trial's name and settings; trains it in steps, and yields the validation losses of each step's epochs.
+Losses = Callable[[str, Mapping[str, str]], Iterator[list[float]]]
 OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
 # These settings select and order the reviews: all members are tested on the same ones.
 SHARED = {
@@ -148,7 +148,7 @@ def run_trials(
 
     Args:
         space: where to search, from `read_search`.
-        losses_of: trains a trial, one epoch per iteration.
+        losses_of: trains a trial, one epoch per iteration, or all of them in the only one: then it is not stopped.
         keep_best: whether the lowest loss counts, not the last.
         metric: whose cost the losses are; None if they are validation losses.
         say: called with the result of each trial.
@@ -160,10 +160,11 @@ def run_trials(
         seen: list[float] = []
         name, outcome = f"trial {trial.number}", "stopped early, others were better"
         try:
-            for loss in losses_of(name, point_of(trial.params)):
-                seen.append(loss)
-                trial.report(loss, len(seen))
-                if trial.should_prune():
+            for losses in losses_of(name, point_of(trial.params)):
+                for loss in losses:
+                    seen.append(loss)
+                    trial.report(loss, len(seen))
+                if len(losses) == 1 and trial.should_prune():
                     study.tell(trial, state=TrialState.PRUNED)
                     break
             else:

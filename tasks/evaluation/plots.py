@@ -144,7 +144,7 @@ def draw_verdicts(confusion: list[list[int]], names: Sequence[str], scores: Scor
     share = np.bincount(place, weights=hits, minlength=bins)[filled] / number[filled]
     reliability.plot([0, 1], [0, 1], ":", color=GREY, label="perfectly calibrated")
     reliability.scatter(given, share, s=300 * number[filled] / number.max() + 8, color=BLUE, alpha=0.35, linewidths=0)
-    reliability.plot(given, share, "-", color=BLUE, label="this network (area: texts)")
+    reliability.plot(given, share, "-", color=BLUE, label="this model (area: texts)")
     reliability.set(title="Reliability", xlabel="probability given", ylabel=f"share of {of_what}")
     reliability.legend(frameon=False, loc="upper left")
     return figure

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.core.run_settings import ThresholdSettings
 from tasks.texts.dataset_info import JsonFile, label_dtype
-from tasks.texts.downloaded import Identities
 
 # How probabilities become labels: the threshold of two labels, or of more the (predicted, true) costs of mistakes.
 Rule = float | np.ndarray
@@ -156,30 +154,3 @@ def read_scores(folder: Path, split: str) -> Scores:
         return Scores(labels, table["probability"].to_numpy())
     rows = table["probabilities"].combine_chunks()
     return Scores(labels, rows.flatten().to_numpy().reshape(len(labels), -1))
-
-
-HELD_OUT = ("test.parquet", "learnt.parquet")
-
-
-def write_held_out(folder: Path, scores: Scores, reviews: Identities) -> None:
-    """Write the scores of the test reviews and the identities of all reviews that were trained on: `HELD_OUT`."""
-    write_scores(folder, "test", scores, review=reviews.tested)
-    pq.write_table(pa.table({"review": reviews.learnt}), folder / HELD_OUT[1], compression="zstd")
-
-
-def read_held_out(folder: Path) -> tuple[Scores, Identities]:
-    """Read the scores of the test reviews and their identities."""
-    tested, learnt = (pq.read_table(folder / name, columns=["review"])["review"].to_numpy() for name in HELD_OUT)
-    return read_scores(folder, "test"), Identities(tested, learnt)
-
-
-def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
-    """Return the probabilities of `reviews`, (n,) uint64, or None if one of them is not known.
-
-    `known` are (m,) uint64 in any order, `probabilities` (m,) or (m, labels) of these.
-    """
-    places = pc.index_in(pa.array(reviews), pa.array(known))
-    if places.null_count:
-        return None
-    found: np.ndarray = probabilities[places.to_numpy()]
-    return found

@@ -26,7 +26,7 @@ class Learned:
 
 
 def learn_folds(
-    counts: "csr_matrix", labels: np.ndarray, sizes: np.ndarray, folds: np.ndarray, **rules: Any
+    counts: "csr_matrix", labels: np.ndarray, sizes: np.ndarray, folds: np.ndarray, *, keep: bool = True, **rules: Any
 ) -> Learned:
     """Fit models on all texts, and for each fold, if there are any, on the others.
 
@@ -35,6 +35,7 @@ def learn_folds(
         labels: (texts,) from 0.
         sizes: (phrases,) words of each phrase.
         folds: (texts,) from 0; -1 is none.
+        keep: whether to return the folds' models, and not their logits alone; with many labels they take gigabytes.
         rules: min_documents, by_share, inverse_penalty and iterations of `fit_phrases`.
     """
     presence = counts.sign()
@@ -44,12 +45,12 @@ def learn_folds(
         signs = (np.where(left_out, np.float32(0), signs_of(labels, label)) for label in labels_to_fit(labels))
         return [fit_phrases(presence, transposed, each, sizes, **rules) for each in signs]
 
-    whole = fit(np.zeros(len(labels), bool))
-    held_out = [fit(folds == fold) for fold in range(int(folds.max()) + 1)]
+    whole, held_out = fit(np.zeros(len(labels), bool)), []
     logits = np.zeros((len(labels), len(whole)), np.float32)
-    for fold, models in enumerate(held_out):
-        rows = np.flatnonzero(folds == fold)
+    for fold in range(int(folds.max()) + 1):
+        models, rows = fit(folds == fold), np.flatnonzero(folds == fold)
         logits[rows] = logits_of(models, presence[rows])
+        held_out += [models] if keep else []
     return Learned(whole, held_out, logits)
 
 

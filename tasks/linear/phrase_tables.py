@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 3
 MAX_VOCABULARY = 2_097_150  # (v + 1) ** 3 < 2 ** 63
+MAX_TABLE = 2_000_000_000  # bytes, of at most 2 GB of an ONNX file
 
 Parts = Callable[[], Iterator[pa.ListArray]]
 
@@ -124,6 +125,15 @@ def learn_phrases(
     counts = count_phrases(parts(), known, vocabulary_size, longest)
     enough = np.bincount(counts.indices, minlength=len(known)) >= min_documents
     return known[enough], counts[:, enough]
+
+
+def check_table(phrases: int, numbers: int, flag: str) -> None:
+    """Raise DataError, which names `flag`, if a model's file cannot hold so many float32 numbers of each phrase."""
+    if 4 * phrases * numbers > MAX_TABLE:
+        raise DataError(
+            f"{phrases:,} phrases with {numbers:,} numbers each, one or two of each label, do not fit into a model's "
+            f"file; raise {flag} to have fewer phrases"
+        )
 
 
 def sizes_of(known: np.ndarray, vocabulary_size: int) -> np.ndarray:

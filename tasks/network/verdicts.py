@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tasks.evaluation.findings import describe_limit
 from tasks.evaluation.predictions import confidence_of
 from tasks.network.bundle import BundleFacts, Classifier
 from tasks.texts.padded import bucket_lengths
@@ -155,3 +154,8 @@ def describe_explanation(found: Explanation, labels: int) -> str:
     shares = [f"{word} {share:+.4f}" + (f" {label}" if labels > 2 else "") for word, share, label in found.shares]
     limit = describe_limit(found.explained, found.distinct)
     return ", ".join(shares) + (f" ({limit})" if limit else "")
+
+
+def describe_limit(explained: int, distinct: int) -> str:
+    """Return which words an explanation covers if not all, otherwise an empty string."""
+    return f"the first {explained:,} of {distinct:,} different words were explained" if explained < distinct else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.environment import store_root
-from tasks.core.errors import RegistryError
+from tasks.core.errors import PipelineError, RegistryError, describe
 from tasks.core.files import replace_file
 from tasks.core.provenance import describe_machine
 from tasks.core.user_paths import has_password, sqlite_address
@@ -30,6 +30,10 @@ REMEDIES = {
     403: f"{LOGIN}, of someone who may write there",
     429: "try again later, or raise the server's limit",
 }
+ITS_FILES = (
+    "If that is about its files: clients write them to the server's artifact root, so make that place and the packages "
+    "for it available here, or start the server with --artifacts-destination"
+)
 CHECK_SECONDS = 10
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
 
@@ -47,10 +51,16 @@ def tracking_uri() -> str | None:
             f"MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and {LOGIN}"
         )
     scheme, mark, _rest = address.partition("://")
-    if not mark and not re.match(r"file:|databricks|uc|[/.~]", address) and not Path(address).is_dir():
+    is_folder = re.match(r"file:|[/.~]", address) or Path(address).is_dir()
+    if is_folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
         raise RegistryError(
-            f"MLFLOW_TRACKING_URI={address} has no scheme: write http://{address} for a server, "
-            f"or ./{address} for a folder"
+            f"MLFLOW_TRACKING_URI={address} is a folder, in which MLflow no longer keeps runs: write "
+            "sqlite:///PATH/mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true"
+        )
+    if not (mark or is_folder or re.match("databricks|uc", address)):
+        raise RegistryError(
+            f"MLFLOW_TRACKING_URI={address} has no scheme: write http://{address} for a server, or sqlite:///PATH for "
+            "a database"
         )
     if scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
         check_driver(address)
@@ -112,7 +122,8 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
     """Open a client of the registry at `uri` (None: the store's own), and turn its failures into errors with a remedy.
 
     Raises:
-        RegistryError: the server does not answer or refuses the request, or the database is damaged.
+        RegistryError: the server does not answer or refuses the request, or the database is damaged; or this machine
+            cannot write files where a server that is not the store's own has them.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -128,6 +139,12 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         raise RegistryError(f"MLflow at {address} {find_fault(address) or f'failed: {first_line(error)}'}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise unusable_database(address, getattr(error, "orig", error)) from error
+    except PipelineError:
+        raise
+    except Exception as error:  # of a client of an object store, which MLflow passes on
+        if uri is None:
+            raise
+        raise RegistryError(f"MLflow at {address} failed: {describe(error)}. {ITS_FILES}") from error
 
 
 def first_line(error: Exception) -> str:

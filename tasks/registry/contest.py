@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
-from tasks.evaluation.predictions import Scores, decide_labels, decision_rule, look_up, read_held_out
+from tasks.evaluation.predictions import Scores, decide_labels, decision_rule, read_scores, write_scores
 from tasks.evaluation.selection_metric import missing_labels
 from tasks.evaluation.significance import compare_scores
 from tasks.network.bundle import Classifier, open_onnx
@@ -231,3 +233,30 @@ def hold_contest(
         left_out=int((~fresh).sum()),
         compared=compare_scores(metric, labels, verdicts, both, one_sided=True),
     )
+
+
+HELD_OUT = ("test.parquet", "learnt.parquet")
+
+
+def write_held_out(folder: Path, scores: Scores, reviews: Identities) -> None:
+    """Write the scores of the test reviews and the identities of all reviews that were trained on: `HELD_OUT`."""
+    write_scores(folder, "test", scores, review=reviews.tested)
+    pq.write_table(pa.table({"review": reviews.learnt}), folder / HELD_OUT[1], compression="zstd")
+
+
+def read_held_out(folder: Path) -> tuple[Scores, Identities]:
+    """Read the scores of the test reviews and their identities."""
+    tested, learnt = (pq.read_table(folder / name, columns=["review"])["review"].to_numpy() for name in HELD_OUT)
+    return read_scores(folder, "test"), Identities(tested, learnt)
+
+
+def look_up(reviews: np.ndarray, known: np.ndarray, probabilities: np.ndarray) -> np.ndarray | None:
+    """Return the probabilities of `reviews`, (n,) uint64, or None if one of them is not known.
+
+    `known` are (m,) uint64 in any order, `probabilities` (m,) or (m, labels) of these.
+    """
+    places = pc.index_in(pa.array(reviews), pa.array(known))
+    if places.null_count:
+        return None
+    found: np.ndarray = probabilities[places.to_numpy()]
+    return found

@@ -118,18 +118,19 @@ def described(version: Any) -> FoundVersion:
 def has_files(source: str, content: str, uri: str | None) -> bool:
     """Return whether the files of a version or logged model are where the registry says.
 
-    Their hash is checked in the store's own registry; a server is asked for their names only. A server may also name
+    Their hash is checked in a registry of this machine; a server is asked for their names only. A server may also name
     a folder that this machine does not see, which counts as there.
 
     Raises:
         RegistryError: the server refuses to list them.
     """
-    if uri is None:
+    is_folder = urlsplit(source).scheme in ("", "file")
+    if uri is None or (is_folder and uri.startswith("sqlite:")):
         try:
             return content == content_of(folder_of(source))
         except OSError:
             return False
-    if urlsplit(source).scheme in ("", "file"):
+    if is_folder:
         return True
     from mlflow.artifacts import list_artifacts
 

@@ -74,8 +74,9 @@ def own_artifacts() -> str:
 
 
 def folder_of(address: str) -> Path:
-    """Return the folder that a file:// address names."""
-    return Path(url2pathname(urlsplit(address).path))
+    """Return the folder that a path or a file:// address names."""
+    parts = urlsplit(address)
+    return Path(url2pathname(parts.path)) if parts.scheme else Path(address)
 
 
 def open_database() -> None:

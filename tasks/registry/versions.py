@@ -165,7 +165,7 @@ def record_decision(client: "MlflowClient", version: "ModelVersion", decision: D
     """
     model, number = version.name, version.version
     champion, challenger = version_under(client, model, CHAMPION), version_under(client, model, CHALLENGER)
-    now = datetime.now(UTC)
+    accuracy, now = accuracy_of(client, version), datetime.now(UTC)
     record = decision.model_copy(update={"at": f"{now:%Y-%m-%dT%H:%M:%SZ}"})
     client.set_model_version_tag(model, number, PROMOTION, json.dumps(record.to_json()))
     if decision.decision != NEITHER:
@@ -173,15 +173,26 @@ def record_decision(client: "MlflowClient", version: "ModelVersion", decision: D
     if decision.decision != CHALLENGER and challenger is not None and challenger.version == number:
         client.delete_registered_model_alias(model, CHALLENGER)
     if decision.decision == CHAMPION:
-        metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
         entry = record.model_dump(include={"at", "by", "reason"})
-        entry |= {"version": int(number), "accuracy": metrics.get("test_accuracy")}
+        entry |= {"version": int(number), "accuracy": accuracy}
         client.set_registered_model_tag(model, f"{HISTORY}{now:%Y%m%dT%H%M%S.%f}", json.dumps(entry))
         if REPLACED_BY in version.tags:
             client.delete_model_version_tag(model, number, REPLACED_BY)
         if champion is not None and champion.version != number:
             client.set_model_version_tag(model, champion.version, REPLACED_BY, str(number))
     return record
+
+
+def accuracy_of(client: "MlflowClient", version: "ModelVersion") -> float | None:
+    """Return the test accuracy of a version, or None if its run has been deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(version.run_id).data.metrics.get("test_accuracy") if version.run_id else None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def past_champions(client: Models, model: str) -> list[dict[str, Any]]:

@@ -168,7 +168,7 @@ def show_prediction(result: dict[str, Any]) -> int:
         print(f"{result['label']} {result['probability']:.4f}{unanswered}")
         for word, moved, label in result["words"]:
             print(f"  {moved:+.4f} {word}" + (f" ({label})" if len(result["probabilities"]) > 2 else ""))
-        from tasks.evaluation.findings import describe_limit
+        from tasks.network.verdicts import describe_limit
 
         explained = result.get("explained") or {"words": 0, "of": 0}
         if limit := describe_limit(explained["words"], explained["of"]):

@@ -140,8 +140,7 @@ class Step:
         self._check(inputs)
         if planned := _PLANS.get():
             plans, recorded = planned
-            before = recorded.get(self.name)
-            artifact, plan = self.compare(before, inputs) if before else self.plan(inputs)
+            artifact, plan = self.compare(recorded.get(self.name), inputs) if recorded else self.plan(inputs)
             plans.append(plan)
             return artifact
         result: Artifact = self.task(**inputs, return_state=True).result()
@@ -229,8 +228,11 @@ class Step:
             return found, StepPlan(self.name, "cached")
         return absent, self.explain(inputs, made_of, store, resumes=not refresh)
 
-    def compare(self, before: Artifact, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
+    def compare(self, before: Artifact | None, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
         """Return the artifact of an earlier run, and how its key differs from that of these inputs."""
+        if before is None:
+            absent = Artifact(key=f"{self.name}/unknown", files={})
+            return absent, StepPlan(self.name, "runs", "that run lacks this step")
         made_of = self.made_of(inputs)
         if self.key_of(made_of) == before.key:
             return before, StepPlan(self.name, "cached")

@@ -38,15 +38,16 @@ def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> 
     Rows not in `order`, (m,) distinct row numbers, are dropped. `scratch` is an empty folder, for a file of the
     integers.
     """
-    ends, end, path, dtype = [np.zeros(1, np.int64)], np.int64(0), scratch / "values", np.dtype(np.int32)
+    counts, path, dtype = [np.zeros(1, np.int32)], scratch / "values", np.dtype(np.int32)
     with path.open("wb") as file:
         for part in parts:
             values = part.flatten().to_numpy()
             dtype = values.dtype
-            ends.append(end + list_offsets(part)[1:])
-            end += len(values)
+            counts.append(np.diff(list_offsets(part)).astype(np.int32))
             file.write(values)
-    bounds = np.concatenate(ends) * dtype.itemsize
+    bounds = np.cumsum(np.concatenate(counts), dtype=np.int64)
+    bounds *= dtype.itemsize
+    counts.clear()
     with path.open("rb") as file:
         for start in range(0, len(order), ROWS_IN_MEMORY):
             rows = order[start : start + ROWS_IN_MEMORY]

@@ -22,7 +22,7 @@ class WordCheck:
 
     def watch(self, parts: Iterator[pa.ListArray], num_words: int) -> Iterator[pa.ListArray]:
         """Yield lists of ranks, every row of the download's split in order, and count the words of the rows kept."""
-        counted = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        counted = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
         for ranks in parts:
             counted.append(count_words(ranks, num_words=num_words, index_from=self._settings.index_from))
             yield ranks

@@ -52,11 +52,11 @@ def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
 
 
 def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words of each text, and how many of them have no rank or no id below `num_words`: two (n,) int64."""
+    """Return the words of each text, and how many of them have no rank or no id below `num_words`: two (n,) int32."""
     offsets, values = list_offsets(ranks), ranks.flatten().to_numpy()
     is_unknown = (values == UNRANKED) | (values >= num_words - index_from)
     before = np.concatenate([[0], np.cumsum(is_unknown, dtype=np.int64)])
-    return np.diff(offsets), np.diff(before[offsets])
+    return np.diff(offsets).astype(np.int32), np.diff(before[offsets]).astype(np.int32)
 
 
 def select(lists: pa.ListArray, kept: np.ndarray, values: pa.Array) -> pa.ListArray:

@@ -95,6 +95,19 @@ def test_an_invalid_member_is_named_with_the_reason():
         list_members(cells=["gru"], grid="model.units=0,4")
 
 
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ({"trainig": {"epochs": 20}}, "--presets mine: trainig: "),
+        ({"model": 3}, "--presets mine: model: input should be"),
+        ({"auto": {"minutes": 10}}, "--presets mine: it chooses one of several models"),
+    ],
+)
+def test_a_preset_that_cannot_be_compared_is_refused(preset, said):
+    with pytest.raises(InputError, match=said):
+        list_members({"mine": preset}, presets=["mine"])
+
+
 def test_a_comparison_needs_at_least_two_networks():
     with pytest.raises(InputError, match="only gru two-way is asked for"):
         list_members(cells=["gru"], ways=["two"])

@@ -20,11 +20,11 @@ class Trainings:
     def __init__(self, file: Path) -> None:
         self.file, self.epochs, self.points = file, 0, []
 
-    def losses(self, _trial: str, point: Mapping[str, str]) -> Iterator[float]:
+    def losses(self, _trial: str, point: Mapping[str, str]) -> Iterator[list[float]]:
         self.points.append(dict(point))
         for epoch in range(EPOCHS):
             self.epochs += 1
-            yield abs(int(point["model.units"]) - 40) / 40 + 1 / (epoch + 1)
+            yield [abs(int(point["model.units"]) - 40) / 40 + 1 / (epoch + 1)]
 
     def search(self, count: int, losses=None, seed: int = 7) -> list[dict]:
         study = open_study(self.file, "search", seed)
@@ -58,6 +58,17 @@ def test_poor_trials_are_pruned_early_and_the_best_one_completes(trainings):
     assert len(best["losses"]) == EPOCHS
 
 
+def test_a_trial_that_is_trained_at_once_is_not_pruned(trainings):
+    def at_once(_trial, point):
+        # The worst after the first epoch is the best after the last.
+        units = int(point["model.units"])
+        yield [float(units), *(1 / units for _ in range(EPOCHS - 1))]
+
+    trials = trainings.search(9, at_once)
+    assert [trial["state"] for trial in trials] == ["complete"] * 9
+    assert best_trial(trials)["point"]["model.units"] == max((its["point"]["model.units"] for its in trials), key=int)
+
+
 def test_a_search_continues_without_repeating_trials(trainings):
     first = trainings.search(3)
     trained = trainings.epochs
@@ -71,7 +82,7 @@ def test_a_search_continues_without_repeating_trials(trainings):
 def test_an_interrupted_trial_is_rerun_and_counted_once(trainings):
     def killed(_trial, point):
         trainings.points.append(dict(point))
-        yield 0.5
+        yield [0.5]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

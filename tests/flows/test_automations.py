@@ -8,6 +8,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -155,6 +156,21 @@ def test_only_deployed_runs_of_this_project_are_recovered(flow, deployment, is_o
             )
             is is_ours
         )
+
+
+@pytest.mark.parametrize(("started", "is_told"), [("1", False), ("2", False), ("3", True)])
+def test_a_crash_is_notified_once_the_run_is_not_started_again(started, is_told):
+    from prefect.server.events.schemas.automations import EventTrigger
+    from prefect.server.events.schemas.events import RelatedResource, Resource
+
+    found = read_automations("notifications", block_document_id=str(uuid4()))
+    told = [its.trigger for its in found if "prefect.flow-run.Crashed" in its.trigger.expect]
+    trigger = EventTrigger.model_validate_json(told[0].model_dump_json())
+    flow = {"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow"}
+    run = Resource({"prefect.resource.id": "prefect.flow-run.1", "prefect.run-count": started})
+    its = [RelatedResource(flow | {"prefect.resource.name": "imdb-pipeline"})]
+    assert len(told) == 1
+    assert trigger.covers_resources(run, its) is is_told
 
 
 def test_every_deployed_flow_is_recovered():

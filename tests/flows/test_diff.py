@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from flows import command, imdb_flow
+from flows.diff import describe_test
 from flows.imdb_flow import check_train
 from tasks.core.command_settings import TrainSettings
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, RegistryError
 from tasks.core.run_settings import RunSettings
 from tasks.store import step as module
 from tests.support.small_runs import STEPS, small
@@ -74,6 +75,25 @@ def test_like_latest_means_the_run_before_the_repetition(trained, monkeypatch):
     assert imdb_flow.train_flow(TrainSettings(like="latest")) == (repetition, str(before))
 
 
+def test_the_difference_in_a_metric_says_which_run_is_better():
+    paired = {"metric": "log_loss", "difference": 0.012, "ci95": [0.004, 0.02], "p_value": 0.01}
+    paired |= {"only_first": 3, "only_second": 1}
+    said = describe_test({"paired": paired, "texts": 80, "only": 0})
+    assert said.startswith("The second run leads by +1.20 points of log_loss (95% interval +0.40 to +2.00)")
+
+
+def test_a_repetition_that_could_not_be_tracked_says_so(monkeypatch, trained):
+    monkeypatch.setattr(imdb_flow, "show_run", lambda _folder: 3)
+    run = trained / "runs" / "latest"
+    assert imdb_flow.show_trained((run, str(run))) == 3
+
+
+def test_an_invalid_mlflow_address_is_refused_before_the_run(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "localhost:5000")
+    with pytest.raises(RegistryError, match="has no scheme"):
+        check_train(TrainSettings())
+
+
 def like(run: Path, settings: dict, **values) -> TrainSettings:
     return TrainSettings.model_validate(settings | {"like": str(run)} | values)
 
@@ -89,6 +109,9 @@ def test_like_refuses_changed_settings_or_code_without_anyway(trained, imdb, mon
     monkeypatch.setattr(module, "describe_code", lambda name: code(name) | {"library numpy": "9"})
     with pytest.raises(InputError, match=r"encode: numpy \S+ → 9"):
         check_train(like(run, settings))
+    more = small(imdb, model={"phrases": True}).model_dump()
+    with pytest.raises(InputError, match="phrases: that run lacks this step"):
+        check_train(like(run, more))
     shutil.rmtree(trained / "encode")
     with pytest.raises(InputError, match="encode: its settings, inputs, code or libraries differ"):
         check_train(like(run, settings))

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.utilities.templating import apply_values, find_placeholders
 from prefect.workers.process import ProcessJobConfiguration
 
+from tasks.core.layout import INBOX
 from tasks.store.fingerprint import project_modules
 
 PROJECT = Path(__file__).parents[2]
@@ -181,3 +182,10 @@ def test_the_image_contains_all_files_that_deployments_and_pods_use():
     for path in require:
         assert path.exists()
         assert any(path == place or place in path.parents for place in held), path
+
+
+def test_hourly_scoring_in_a_container_reads_and_writes_in_the_store():
+    store = re.search(r"ARTIFACTS_STORE=(\S+)", RECIPE)[1]
+    assert f"ln -s {store} artifacts" in RECIPE
+    (hourly,) = (its["parameters"]["settings"] for its in DEPLOYMENTS if its["name"] == "hourly")
+    assert hourly == {"input": f"artifacts/{INBOX}", "output": "artifacts/scored"}

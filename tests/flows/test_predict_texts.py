@@ -92,8 +92,12 @@ def test_a_line_that_is_not_utf_8_is_reported_with_its_number(store):
 
 
 def test_only_the_first_text_is_left_in_the_arguments():
-    assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (["--model", "2", "--text=a"], ["a", "b=c"])
-    assert split_texts(["--text=-a", "--explain=2", "--text", "-5"]) == (["--explain=2", "--text=-a"], ["-a", "-5"])
+    assert split_texts(["--text", "a", "--model", "2", "--text=b=c"]) == (
+        ["--model", "2", "--text= a b=c"],
+        ["a", "b=c"],
+    )
+    assert split_texts(["--text=-a", "--explain=2", "--text", "-5"]) == (["--explain=2", "--text= -a -5"], ["-a", "-5"])
+    assert split_texts(["--text", "none"]) == (["--text= none"], ["none"])
     with pytest.raises(UsageError, match="--text: expected one argument"):
         split_texts(["--text"])
     assert split_texts(["--text-column", "t"]) == (["--text-column", "t"], [])

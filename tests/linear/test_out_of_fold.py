@@ -30,6 +30,14 @@ def test_held_out_models_learn_only_from_the_other_folds(learned):
     assert (numbers_of(again.whole) != numbers_of(models.whole)).any()
 
 
+def test_logits_can_be_had_without_the_models_of_the_folds(learned):
+    counts, labels, folds, sizes, models = learned
+    again = learn_folds(counts, labels, sizes, folds, keep=False, **RULES)
+    assert (again.logits == models.logits).all()
+    assert (numbers_of(again.whole) == numbers_of(models.whole)).all()
+    assert again.held_out == []
+
+
 def test_deviations_equal_those_computed_token_by_token(learned):
     counts, _labels, folds, sizes, models = learned
     tokens, numbers = 500, [[[] for _ in range(2)] for _ in range(3)]

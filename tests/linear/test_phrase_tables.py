@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from tasks.core.errors import DataError
 from tasks.linear.phrase_tables import (
     MAX_VOCABULARY,
+    check_table,
     codes_of,
     count_phrases,
     distinct_phrases,
@@ -60,6 +61,12 @@ def test_codes_of_the_largest_vocabulary_fit_and_a_larger_one_is_refused():
     assert int(highest) == (MAX_VOCABULARY + 1) ** 3 - 1 < 2**63
     with pytest.raises(DataError, match=r"2,097,151; keep fewer with --data\.num-words 2097150"):
         learn_phrases(lambda: iter([]), MAX_VOCABULARY + 1, 1)
+
+
+def test_a_table_that_no_file_can_hold_is_refused():
+    check_table(1_000_000, 500, "--flag")
+    with pytest.raises(DataError, match=r"1,000,000 phrases with 501 numbers each.* raise --flag"):
+        check_table(1_000_000, 501, "--flag")
 
 
 @pytest.mark.parametrize("longest", [1, 2, 3])

@@ -4,7 +4,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tasks.core.errors import RegistryError
+from tasks.core.errors import InputError, RegistryError
 from tasks.registry.client import experiment_id, find_fault, registry, tracking_uri
 from tasks.registry.local_registry import as_of_here
 
@@ -31,6 +31,8 @@ def test_an_experiment_created_concurrently_is_used(client, monkeypatch):
             "=localhost:5000 has no scheme: write http://localhost:5000 for a server",
         ),
         ("mlflow.example.org/at", "has no scheme: write http://mlflow.example.org/at for a server"),
+        ("./mlruns", "=./mlruns is a folder, in which MLflow no longer keeps runs: write sqlite:///PATH/mlflow.db"),
+        ("tests", "=tests is a folder"),
         ("mysql+no_such_driver://host/mlflow", "mysql+no_such_driver:// is not known"),
         ("mssql+pymssql://host/mlflow", "mssql+pymssql:// needs the package pymssql: pip install pymssql"),
     ],
@@ -42,11 +44,16 @@ def test_an_unusable_mlflow_address_is_refused_with_a_remedy(monkeypatch, addres
     assert line in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:5000", "./mlruns", "/data/mlruns", "file:///x", "sqlite:///a.db", "tests"]
-)
+@pytest.mark.parametrize("address", ["http://127.0.0.1:5000", "sqlite:///a.db"])
 def test_a_valid_mlflow_address_is_accepted(monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert tracking_uri() == address
+
+
+@pytest.mark.parametrize("address", ["./mlruns", "/data/mlruns", "file:///x", "tests"])
+def test_a_folder_is_an_mlflow_address_if_mlflow_allows_it(monkeypatch, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     assert tracking_uri() == address
 
 
@@ -118,3 +125,19 @@ def test_an_unusable_server_response_is_reported_with_a_remedy(
         assert remedy in message
         assert "\n" not in message
         assert find_fault(address) == message.removeprefix(f"MLflow at {address} ")
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "/srv/mlflow"), ImportError("no boto3")])
+def test_files_that_a_server_keeps_elsewhere_cannot_be_written_is_a_registry_error(error):
+    with pytest.raises(RegistryError, match=r"^MLflow at http://host failed: .*--artifacts-destination$"):
+        with registry("http://host"):
+            raise error
+    with pytest.raises(InputError, match="as it is"):
+        with registry("http://host"):
+            raise InputError("as it is")
+
+
+def test_an_error_in_the_stores_own_registry_is_not_blamed_on_a_server(store):
+    with pytest.raises(PermissionError):
+        with registry(None):
+            raise PermissionError(13, "Permission denied", "/srv/mlflow")

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from tasks.core.run_settings import PromotionSettings
-from tasks.evaluation.predictions import Scores, look_up, read_held_out, write_held_out
+from tasks.evaluation.predictions import Scores
 from tasks.evaluation.significance import compare
 from tasks.registry.contest import (
     Contender,
@@ -16,9 +16,12 @@ from tasks.registry.contest import (
     NotComparable,
     count_attempts,
     decide,
+    look_up,
+    read_held_out,
     reason_to_refuse,
     require_labels,
     share_of_alpha,
+    write_held_out,
 )
 from tasks.registry.versions import Decision
 from tasks.texts.downloaded import Identities
@@ -180,3 +183,11 @@ def test_three_labels_are_decided_by_probability_or_by_cost(tmp_path):
     assert careful.verdicts(probabilities).tolist() == [1, 2], "the label with the lowest expected cost"
     again = look_up(np.array([7, 5], np.uint64), contender.reviews.tested, contender.scores.probabilities)
     assert again.tolist() == probabilities[::-1].tolist()
+
+
+def test_scores_are_looked_up_by_text_in_any_order():
+    known, probabilities = np.array([9, 2, 5], np.uint64), np.array([0.9, 0.2, 0.5])
+    assert look_up(np.array([5, 9, 5], np.uint64), known, probabilities).tolist() == [0.5, 0.9, 0.5]
+    assert look_up(np.array([5, 10], np.uint64), known, probabilities) is None
+    assert look_up(np.array([1], np.uint64), known[:0], probabilities[:0]) is None
+    assert look_up(np.array([], np.uint64), known, probabilities).tolist() == []

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from tasks.core.errors import ModelError, RegistryError
 from tasks.network.bundle import open_keras, open_onnx
 from tasks.registry.client import registry
-from tasks.registry.loading import FoundVersion, fetch_bundle, find_version, load_version, run_of, take_packaged
+from tasks.registry.loading import (
+    FoundVersion,
+    fetch_bundle,
+    find_version,
+    has_files,
+    load_version,
+    run_of,
+    take_packaged,
+)
 from tasks.registry.local_registry import own_database
 from tasks.store.store import Store
 from tests.support.champions import MODEL, store_with_champion
@@ -54,6 +63,16 @@ def test_changed_or_missing_files_are_refused_before_loading(store, tmp_path):
     with pytest.raises(RegistryError, match="version 1: its files are not available at file://"):
         load_version(found, None, pytest.fail)
     network.write_bytes(content)
+
+
+@pytest.mark.parametrize("uri", [None, "sqlite:///mlflow.db"])
+@pytest.mark.parametrize("as_uri", [Path.as_uri, str])
+def test_a_registry_of_this_machine_is_asked_for_the_content_of_its_files(store, uri, as_uri):
+    content = find_version(None, None, None).content
+    assert has_files(as_uri(store / "registered"), content, uri)
+    assert not has_files(as_uri(store / "registered"), "another", uri)
+    assert not has_files(as_uri(store / "nowhere"), content, uri)
+    assert has_files(as_uri(store / "nowhere"), content, "http://host")  # a folder of that machine
 
 
 def test_a_version_registered_by_another_project_is_refused(store):

@@ -16,6 +16,7 @@ from tasks.registry.versions import (
     decision_on,
     default_name,
     model_or_default,
+    past_champions,
     record_decision,
     version_or_champion,
     version_under,
@@ -123,3 +124,13 @@ def test_the_default_model_is_the_one_with_a_champion(client):
     register(client, "imdb-classifier", 1)
     client.set_registered_model_alias("imdb-classifier", "champion", "1")
     assert model_or_default(client, None) == "imdb-classifier"
+
+
+def test_a_version_whose_run_has_been_deleted_can_become_the_champion(client):
+    client.create_registered_model("without run")
+    client.create_model_version("without run", "/nowhere/1", run_id="0" * 32, await_creation_for=0)
+    version = version_or_champion(client, "without run", 1)
+    record_decision(client, version, Decision(decision=CHAMPION, reason="by hand"))
+    (entry,) = past_champions(client, "without run")
+    assert (alias(client, "without run", CHAMPION), entry["accuracy"]) == (1, None)
+    client.delete_registered_model("without run")

@@ -92,3 +92,18 @@ def test_attempts_to_load_a_rejected_champion_are_a_minute_apart(store, monkeypa
             now[0] += 5
         client.set_registered_model_alias("imdb-classifier", "champion", 1)
     assert attempts == list(range(0, 3600, 60))
+
+
+def test_a_service_follows_its_own_model_even_if_another_one_becomes_the_default(store, monkeypatch):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
+    with registry(None) as client:
+        client.delete_registered_model_alias("imdb-classifier", "champion")
+        first = register(store / "packaged", store / "tickets", model="tickets-classifier")
+        serving = Champion(ServeSettings(), None)
+        client.set_registered_model_alias("imdb-classifier", "champion", 1)
+        assert not serving.look()
+        assert serving.now.classifier.name == f"tickets-classifier version {first}"
+        second = register(store / "packaged", store / "newer tickets", model="tickets-classifier")
+        assert serving.look()
+        assert serving.now.classifier.name == f"tickets-classifier version {second}"
+        client.delete_registered_model("tickets-classifier")

@@ -112,3 +112,12 @@ def test_the_pages_work_behind_a_proxy_with_a_path_prefix(prefixed, tmp_path, st
         with browsing(f"http://127.0.0.1:{port}/of/mine/docs", tmp_path / "other") as page:
             page.wait("document.querySelectorAll('h2').length >= 5")
             assert f"curl http://127.0.0.1:{port}/of/mine/predict" in page.value("document.body.innerText")
+
+
+def test_a_text_too_long_to_explain_is_classified(running, tmp_path):
+    with browsing(f"http://127.0.0.1:{running.port}/", tmp_path / "profile") as page:
+        page.wait("document.activeElement.id === 'text'")
+        page.value("document.getElementById('text').value = 'good film '.repeat(1001)")
+        page.press("Enter", 13, modifiers=2)
+        page.wait("document.querySelector('.verdict')")
+        assert page.value("document.querySelectorAll('mark').length") == 0

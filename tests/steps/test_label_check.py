@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pyarrow.csv
 import pytest
@@ -8,6 +10,8 @@ from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluation.predictions import Scores, by_label, read_scores, write_scores
 from tasks.label_check import label_check, out_of_sample, places_of_rows
+from tasks.run_folder import read_run, write_results
+from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
@@ -48,6 +52,11 @@ def test_wrong_labels_are_listed_first_and_corrections_are_applied(tmp_path, run
     assert first["label_issues"]["rows"] == len(issues)
     assert sum(its["rows"] for its in first["label_issues"]["by_label"]) == 400
     assert (folder / "report.html").read_text().count("likelier <b>") == min(len(issues), 20)
+
+    _folder, settings, artifacts = read_run(folder.name, open_store())
+    (folder / "label_issues.csv").write_text("corrected by hand")
+    write_results(folder, "again", settings, json.loads((folder / "metrics.json").read_text()), artifacts)
+    assert (folder / "label_issues.csv").read_text() == "corrected by hand"
 
     fixes = table.set_column(4, "label", table["likelier label"]).slice(0, 6)
     pyarrow.csv.write_csv(fixes, tmp_path / "fixes.csv")

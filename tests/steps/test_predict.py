@@ -196,6 +196,15 @@ def test_scoring_restarts_if_a_different_model_has_the_same_name(classifier, tmp
     assert table.schema.metadata[b"model_sha256"] == classifier.sha256.encode()
 
 
+def test_an_inbox_that_nobody_has_made_yet_is_empty(store, prefect_server, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "artifacts").symlink_to(store)
+    monkeypatch.chdir(tmp_path / "project")
+    assert predict_flow(ask("artifacts/inbox", "artifacts/scored")) == {"files": [], "refused": []}
+    with pytest.raises(InputError, match="no such file or folder"):
+        predict_flow(ask("artifacts/outbox", "artifacts/scored"))
+
+
 def test_each_file_in_a_folder_is_scored_once(champion, tmp_path):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.data_settings import DataSettings
+from tasks.core.environment import store_root
 from tasks.core.errors import InputError
 from tasks.core.run_settings import RunSettings, SliceSettings
 from tasks.download import download
@@ -105,3 +106,9 @@ def test_another_slice_column_repeats_neither_training_nor_scoring(own_data, run
     assert "<h2>By film</h2>" in page
     assert "(nothing)" in page
     assert json.loads((by_film["folder"] / "config.json").read_text())["evaluation"]["slice_column"] == "film"
+
+
+def test_a_misspelt_slice_column_is_found_before_training(own_data, tmp_path, run):
+    with pytest.raises(InputError, match="has no column 'flim'"):
+        run(small(None, data=own_data.model_dump(), evaluation={"slice_column": "flim"}))
+    assert not (store_root() / "encode").exists()

@@ -100,7 +100,7 @@ def test_a_run_left_open_is_closed_after_its_store_was_renamed(tmp_path, monkeyp
         theirs = client.create_run(experiment, tags={"store_id": "another"}).info.run_id
         first.rename(moved)
         monkeypatch.setenv("ARTIFACTS_STORE", str(moved))
-        mark_killed(client, experiment)
+        mark_killed(client)
         assert [client.get_run(name).info.status for name in (left, theirs)] == ["KILLED", "RUNNING"]
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.data_settings import OBJECT_STORES, SourceSettings, is_address
 from tasks.core.errors import InputError, PipelineError, SourceError, SourceUnreachable
-from tasks.core.files import digest, explain_os_errors, list_files
+from tasks.core.files import digest, explain_os_errors
 from tasks.core.user_paths import check_relative, user_path
 from tasks.store.bucket import code_of
 from tasks.store.shared_store import open_store
@@ -194,8 +194,8 @@ def scratch_folder(source: str, output: str) -> Iterator[Path]:
     folder = store.root / COPIES / f".{Path(key).name}.unscored.draft"
     with store.locked(key):
         shutil.rmtree(folder / "input", ignore_errors=True)
-        for path in list_files(folder):
-            if not path.stat().st_size:
+        for path in folder.glob("output/*/[!.]*"):
+            if path.is_file() and not path.stat().st_size:
                 path.unlink()  # stands for a file that the object store had then
         (folder / "input").mkdir(parents=True, exist_ok=True)
         try:

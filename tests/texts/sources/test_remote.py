@@ -286,11 +286,13 @@ def test_interrupted_scoring_of_an_object_store_folder_resumes(store, bucket):
     with interrupted_by(KeyboardInterrupt, *places) as (_source, output):
         (Path(output) / ".b.csv.parquet.parts").mkdir()
         (Path(output) / ".b.csv.parquet.parts" / "000000.parquet").write_bytes(b"part")
+        (Path(output) / ".b.csv.parquet.parts" / "of these texts and this model").touch()
     bucket.rm(f"{BUCKET}/cut/a.csv")
     bucket.rm(f"{BUCKET}/done/a.csv.parquet")
     with interrupted_by(InputError, *places) as (source, output):
         assert [path.name for path in Path(source).iterdir()] == ["b.csv"]
-        assert [path.name for path in Path(output).rglob("*")] == [".b.csv.parquet.parts", "000000.parquet"]
+        kept = {path.name for path in Path(output).rglob("*")}
+        assert kept == {".b.csv.parquet.parts", "000000.parquet", "of these texts and this model"}
     assert not list((store / "fetch").iterdir())
     with interrupted_by(KeyboardInterrupt, *places):
         pass
