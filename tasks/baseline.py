@@ -34,13 +34,6 @@ def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.nd
     return lambda: (pc.list_slice(tokens, 0, MAXLEN) for tokens in parts()), labels
 
 
-def assign_folds(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the fold of each text: whole groups, or single texts if a label is in one group only; both are (n,)."""
-    if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < 2:
-        groups = np.arange(len(labels))
-    return fold_of(groups, labels, FOLDS if labels.max() < MANY_LABELS else 2)  # each label is a fit in each fold
-
-
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
     """Return (n,) float32 probabilities of label 1 from (n, 1) logits, or (n, labels) that add up to 1."""
     from scipy.special import expit, log_expit, softmax
@@ -77,7 +70,10 @@ def baseline(
     fix_threads()
     size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
     texts, labels = read_texts(encoded, "train", train_rows)
-    folds = assign_folds(read_groups(encoded)[:train_rows], labels) if out_of_fold else np.full(len(labels), -1)
+    folds = np.full(len(labels), -1)
+    if out_of_fold:
+        count = FOLDS if labels.max() < MANY_LABELS else 2  # each label is a fit in each fold
+        folds = fold_of(read_groups(encoded)[:train_rows], labels, count)
     known, counts = learn_phrases(texts, size, settings.min_documents)
     check_table(len(known), len(labels_to_fit(labels)), "--baseline.min-documents")
 

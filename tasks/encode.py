@@ -10,7 +10,7 @@ from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.downloaded import WordRanks, read_word_ranks
+from tasks.texts.downloaded import WordRanks, kept_together, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import order_texts, reorder
@@ -18,15 +18,18 @@ from tasks.texts.text_limits import WordCheck
 from tasks.texts.vocabulary import ranks_to_ids
 
 
-def check_labels(labels: dict[str, np.ndarray], names: Sequence[str]) -> None:
-    """Refuse splits, each with (n,) integer labels, that lack one of the named labels."""
+def check_labels(labels: dict[str, np.ndarray], names: Sequence[str], max_reviews: int | None) -> None:
+    """Refuse splits, each with (n,) integer labels, that lack one of the named labels; `max_reviews` may be why."""
     for split, numbers in labels.items():
         counts = np.bincount(numbers, minlength=len(names))
         if not counts.all():
             missing = [name for name, count in zip(names, counts, strict=True) if not count]
+            remedy = "give more such texts, or leave the label out of all splits"
+            if len(numbers) == max_reviews:
+                remedy = f"raise --data.max-reviews ({max_reviews:,}; none takes all texts), or {remedy}"
             raise DataError(
                 f"none of the {len(numbers):,} {split} texts has the label {', '.join(map(repr, missing))}; every "
-                "split needs every label: give more such texts, or leave the label out of all splits"
+                f"split needs every label: {remedy}"
             )
 
 
@@ -58,11 +61,13 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    orders = order_texts(word_ranks.labels, settings, word_ranks.groups if settings.whole_groups else None)
+    together = kept_together(downloaded, word_ranks.labels, whole_groups=settings.whole_groups)
+    orders = order_texts(word_ranks.labels, settings, together)
     labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
     names = Dataset.read(downloaded).labels
-    check_labels(labels, names)
-    write_groups(folder, word_ranks.groups[orders["train"]], together=settings.whole_groups)
+    check_labels(labels, names, settings.max_reviews)
+    train = orders["train"]
+    write_groups(folder, word_ranks.groups[train], None if together is None else together[train])
     highest, words = 0, {}
     for split, order in orders.items():
         check = WordCheck(split, order, settings)

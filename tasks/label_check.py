@@ -13,8 +13,8 @@ from tasks.core.layout import LABEL_EXAMPLES, LABEL_ISSUES
 from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.predictions import Scores, by_label, read_scores
 from tasks.store.step import step
-from tasks.texts.dataset_info import TEXTS, Dataset
-from tasks.texts.downloaded import groups_of, read_labels, read_rows
+from tasks.texts.dataset_info import Dataset
+from tasks.texts.downloaded import kept_together, read_labels, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.shuffle import order_texts
 from tasks.texts.tables.writing import write_csv
@@ -73,8 +73,7 @@ def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
 def places_of_rows(downloaded: Path, settings: EncodeSettings, train_rows: int) -> list[tuple[str, np.ndarray]]:
     """Return the split of the download that each of `SPLITS` is from, and the row numbers in it."""
     labels = read_labels(downloaded)
-    groups = groups_of(downloaded / TEXTS, labels["train"]) if settings.whole_groups else None
-    orders = order_texts(labels, settings, groups)
+    orders = order_texts(labels, settings, kept_together(downloaded, labels, whole_groups=settings.whole_groups))
     train, rest = np.split(orders["train"], [train_rows])
     validation = ("validation", orders["validation"]) if "validation" in orders else ("train", rest)
     return [("train", train), validation, ("test", orders["test"])]

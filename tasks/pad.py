@@ -9,7 +9,7 @@ from tasks.core.data_settings import PadSettings
 from tasks.core.errors import DataError
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_labels
-from tasks.texts.groups import group_boundary, is_contiguous, read_groups
+from tasks.texts.groups import group_boundary, read_together
 from tasks.texts.padded import MIN_VALIDATION_ROWS, pad_tokens, padded_file, padded_schema, write_padded
 
 ENOUGH_ROWS = 100
@@ -71,8 +71,8 @@ def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]
     train_rows, test_rows = (count_encoded(encoded_file(encoded, split)) for split in ("train", "test"))
     own = encoded_file(encoded, "validation")
     bounds = split_bounds(train_rows, test_rows, settings.validation_split, count_encoded(own) if own.exists() else 0)
-    if not own.exists() and is_contiguous(encoded):
-        bounds = align_to_groups(bounds, read_groups(encoded))
+    if not own.exists() and (together := read_together(encoded)) is not None:
+        bounds = align_to_groups(bounds, together)
     encoding = Encoding.read(encoded)
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
     facts = encoding.model_dump(include={"vocabulary_size", "labels", "start_char"})

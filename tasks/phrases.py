@@ -29,22 +29,6 @@ from tasks.texts.padded import PaddedFile, padded_file
 
 MAX_GAP = 0.01
 VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
-MIN_FOLDS = 2
-
-
-def assign_folds(groups: np.ndarray, labels: np.ndarray, settings: PhraseSettings) -> np.ndarray:
-    """Return the fold of each training text, with whole groups in each: (n,) int8.
-
-    There are as many folds as the settings say, or as groups that have the rarest label.
-    """
-    counts = [len(np.unique(groups[labels == label])) for label in range(int(labels.max()) + 1)]
-    folds = min(settings.folds, min(counts))
-    if folds < MIN_FOLDS:
-        raise DataError(
-            f"label number {int(np.argmin(counts))} is in {min(counts)} group of training texts, expected at least "
-            f"{MIN_FOLDS}, for folds of whole groups; give more texts, or name finer groups with --data.group-column"
-        )
-    return fold_of(groups, labels, folds, settings.seed)
 
 
 def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:
@@ -53,11 +37,11 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> t
     `rows` is the number of training texts.
 
     Raises:
-        DataError: there are too few groups, too many words, or no phrase that enough texts contain.
+        DataError: there are too many words or phrases, or no phrase that enough texts contain.
     """
     size = Encoding.read(encoded).vocabulary_size
     parts, labels = read_split(encoded, "train", rows)
-    folds = assign_folds(read_groups(encoded)[:rows], labels, settings)
+    folds = fold_of(read_groups(encoded)[:rows], labels, settings.folds, settings.seed)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")

@@ -146,10 +146,31 @@ def take_rows(batches: Iterable[pa.RecordBatch], rows: np.ndarray) -> pa.Table:
 
 def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     """Return the group of each training text, from its column or its place: (n,) int64."""
-    if not path.exists() or "group" not in pq.read_schema(path).names:
-        return block_of(labels)
-    names = pa.chunked_array(iterate_column(path, "train", "group")).combine_chunks()
-    return np.asarray(names.dictionary_encode().indices, np.int64)
+    if (group := read_training(path, "group")) is not None:
+        return np.asarray(group.dictionary_encode().indices, np.int64)
+    blocks, first = block_of(labels), first_alike(path)
+    return blocks if first is None else blocks[first]
+
+
+def first_alike(path: Path) -> np.ndarray | None:
+    """Return the first training text that is like each one: (n,) int64; None if validation is not cut from them."""
+    if (alike := read_training(path, "alike")) is None:
+        return None
+    _cluster, firsts, number = np.unique(alike, return_index=True, return_inverse=True)
+    return np.asarray(firsts[number])
+
+
+def kept_together(downloaded: Path, labels: dict[str, np.ndarray], *, whole_groups: bool) -> np.ndarray | None:
+    """Return the group of each training text that validation may not separate, (n,) int64; None if there is none."""
+    path = downloaded / TEXTS
+    return groups_of(path, labels["train"]) if whole_groups else first_alike(path)
+
+
+def read_training(path: Path, column: str) -> pa.Array | None:
+    """Return a column of the training rows of texts.parquet; None if there is no such file or column."""
+    if not path.exists() or column not in pq.read_schema(path).names:
+        return None
+    return pa.chunked_array(iterate_column(path, "train", column)).combine_chunks()
 
 
 def name_text(downloaded: Path, split: str, row: int) -> str:

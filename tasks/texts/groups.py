@@ -10,35 +10,39 @@ import pyarrow.parquet as pq
 GROUPS, SLICES = "groups.parquet", "slices.parquet"
 BLOCK_ROWS = 100  # of all labels together, if there are enough rows
 MIN_BLOCKS = 50
+ENOUGH_BLOCKS = 25  # to take a twenty-fifth of the texts for validation, as the presets do
+VALIDATED = -1  # the block to validate on, if it is the only one that is sure to have every label
 
 
 def block_of(labels: np.ndarray) -> np.ndarray:
     """Return the block of each text: neighbours within each label, with the same share of every label in each block.
 
     In the source's order, neighbours within a label are often about one film. If they are not, blocks do no harm. Every
-    label is in every block, so folds and validation sets of whole blocks are stratified.
+    label is in every block, so folds and validation sets of whole blocks are stratified; a label of few texts is spread
+    over some blocks, of which `VALIDATED` is one.
 
-    Takes (n,) integer labels in the source's order; returns (n,) int64 from 0, at most as many blocks as texts with the
-    rarest label.
+    Takes (n,) integer labels in the source's order; returns (n,) int64.
     """
     order = np.argsort(labels, kind="stable")
     _label, firsts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     rarest = int(counts.min(initial=len(labels)))
-    blocks = min(max(len(labels) // BLOCK_ROWS, MIN_BLOCKS), rarest)
+    most = rarest if rarest >= ENOUGH_BLOCKS else max(rarest, len(labels) // 20)
+    blocks = min(max(len(labels) // BLOCK_ROWS, MIN_BLOCKS), most)
     places = np.empty(len(labels), np.int64)
     places[order] = (np.arange(len(labels)) - np.repeat(firsts, counts)) * blocks // np.repeat(counts, counts)
-    return places
+    return places if rarest >= blocks else np.where(places == 0, VALIDATED, places)
 
 
 def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return an order with the rows of each group moved to the place of the group's first row.
+    """Return an order with the rows of each group moved to the place of its first row, and of `VALIDATED` to the end.
 
     Args:
         order: (m,) row numbers.
         groups: (n,) group of every row.
     """
-    _group, firsts, number = np.unique(groups[order], return_index=True, return_inverse=True)
-    return order[np.argsort(firsts[number], kind="stable")]
+    kept = groups[order]
+    _group, firsts, number = np.unique(kept, return_index=True, return_inverse=True)
+    return order[np.argsort(np.where(kept == VALIDATED, len(order), firsts[number]), kind="stable")]
 
 
 def group_boundary(groups: np.ndarray, cut: int) -> int:
@@ -57,29 +61,37 @@ def group_boundary(groups: np.ndarray, cut: int) -> int:
 def fold_of(groups: np.ndarray, labels: np.ndarray, folds: int, seed: int = 1) -> np.ndarray:
     """Return the fold of each text, with whole groups and about as many groups in each fold: (n,) int8.
 
-    If that leaves a label of several groups in one fold, its models would not have seen it: then the groups of each
-    label are spread over the folds, those of the rarest label first.
+    If a label is in one group only, each text is a group. If a label of several groups is in one fold, its models would
+    not have seen it: then the groups of each label are spread over the folds, those of the rarest label first.
     """
     names, number = np.unique(groups, return_inverse=True)
-    order = np.random.RandomState(seed).permutation(len(names))
+    of_label, of_group = np.divmod(np.unique(labels * np.int64(len(names)) + number), len(names))
+    by_label = np.split(of_group, np.flatnonzero(np.diff(of_label)) + 1)
+    if len(names) < len(labels) and min(map(len, by_label)) < 2:
+        return fold_of(np.arange(len(labels)), labels, folds, seed)
+    folds, order = min(folds, len(names)), np.random.RandomState(seed).permutation(len(names))
     fold_of_group = order % folds
-    has = np.zeros((int(labels.max(initial=0)) + 1, len(names)), bool)
-    has[labels, number] = True
-    if any(its.sum() > 1 and len(np.unique(fold_of_group[its])) < 2 for its in has):
+    if any(len(its) > 1 and len(np.unique(fold_of_group[its])) < 2 for its in by_label):
+        place, of_all = np.argsort(order), np.zeros(folds, np.int64)
         fold_of_group[:] = folds  # none yet
-        for its in has[np.argsort(has.sum(axis=1), kind="stable")]:
-            for group in order[its[order] & (fold_of_group[order] == folds)]:
-                of_label, of_all = (
-                    np.bincount(these, minlength=folds)[:folds] for these in (fold_of_group[its], fold_of_group)
-                )
-                fold_of_group[group] = np.lexsort((of_all, of_label))[0]
+        for its in sorted(by_label, key=len):
+            own = np.bincount(fold_of_group[its], minlength=folds + 1)
+            for group in its[np.argsort(place[its])]:
+                if fold_of_group[group] == folds:
+                    fold = np.lexsort((of_all, own[:folds]))[0]
+                    fold_of_group[group] = fold
+                    own[fold] += 1
+                    of_all[fold] += 1
     return fold_of_group[number].astype(np.int8)
 
 
-def write_groups(folder: Path, groups: np.ndarray, *, together: bool) -> None:
-    """Write the group of each encoded training text: (n,) integers; `together` says whether groups are contiguous."""
-    table = pa.table({"group": pa.array(groups, pa.int64())}).replace_schema_metadata({"together": str(together)})
-    pq.write_table(table, folder / GROUPS, compression="zstd")
+def write_groups(folder: Path, groups: np.ndarray, together: np.ndarray | None) -> None:
+    """Write the group of each encoded training text, for folds, and the contiguous one that validation takes whole.
+
+    Both are (n,) integers; `together` is None if validation may separate any texts.
+    """
+    columns = {"group": groups} | ({} if together is None else {"together": together})
+    pq.write_table(pa.table(columns), folder / GROUPS, compression="zstd")
 
 
 def read_groups(folder: Path) -> np.ndarray:
@@ -87,9 +99,10 @@ def read_groups(folder: Path) -> np.ndarray:
     return np.asarray(pq.read_table(folder / GROUPS)["group"])
 
 
-def is_contiguous(folder: Path) -> bool:
-    """Return whether the encoded texts of each group are contiguous, so that validation can take whole groups."""
-    return bool(pq.read_schema(folder / GROUPS).metadata[b"together"] == b"True")
+def read_together(folder: Path) -> np.ndarray | None:
+    """Read the contiguous group of each encoded training text, (n,) int64, or None if validation takes none whole."""
+    table = pq.read_table(folder / GROUPS)
+    return np.asarray(table["together"]) if "together" in table.column_names else None
 
 
 def large_slices(values: pa.Array, min_rows: int) -> pa.DictionaryArray:

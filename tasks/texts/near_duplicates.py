@@ -83,11 +83,16 @@ def first_of_cluster(rows: int, pairs: np.ndarray) -> np.ndarray:
     return np.asarray(firsts[cluster])
 
 
-def cluster_texts(parts: Iterable[pa.Array]) -> np.ndarray:
-    """Return the first row of the cluster of near-duplicates of each text: (texts,) int64."""
-    signed = [np.zeros((0, HASHES), np.uint16)]
+def cluster_texts(parts: Iterable[pa.Array], min_words: int = 1) -> np.ndarray:
+    """Return the first row of the cluster of near-duplicates of each text: (texts,) int64.
+
+    A text of fewer words than `min_words` is like no other.
+    """
+    signed, counts = [np.zeros((0, HASHES), np.uint16)], [np.zeros(0, np.int64)]
     for texts in parts:
         tokens = tokenise(texts, "unicode")
+        counts.append(np.diff(list_offsets(tokens)))
         signed.append(sign_texts(hash_words(tokens), list_offsets(tokens)))
-    signatures = np.concatenate(signed)
-    return first_of_cluster(len(signatures), find_near_pairs(signatures))
+    signatures, words = np.concatenate(signed), np.concatenate(counts)
+    pairs = find_near_pairs(signatures)
+    return first_of_cluster(len(signatures), pairs[(words[pairs] >= min_words).all(axis=1)])

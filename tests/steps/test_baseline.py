@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.baseline import PENALTIES, assign_folds, baseline
+from tasks.baseline import PENALTIES, baseline
 from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import measure
@@ -34,21 +34,12 @@ def write_texts(folder, rng, labels: int) -> list[list[int]]:
         order = rng.permutation(count)
         tested = [reviews[row] for row in order]
         write_encoded(folder / f"{split}.parquet", [lists(tested)], named[order])
-    write_groups(folder, np.arange(240), together=False)
+    write_groups(folder, np.arange(240), None)
     Encoding(skip_top=0, start_char=None, oov_char=None, index_from=0, vocabulary_size=WORDS).write(folder)
     (folder / "padded").mkdir()
     part = np.zeros((200, 4), np.uint16), np.full(200, 4, np.int32), np.zeros(200, np.int8)
     write_padded(folder / "padded" / "train.parquet", padded_schema(4, WORDS, "pre", "pre"), [part])
     return tested
-
-
-def test_folds_separate_groups_only_if_a_label_is_in_a_single_group():
-    labels, groups = np.arange(400) % 2, np.arange(400) // 10
-    folds = assign_folds(groups, labels)
-    assert np.unique(folds).tolist() == [0, 1, 2, 3]
-    assert all(len(np.unique(folds[groups == group])) == 1 for group in range(40))
-    assert len(np.unique(assign_folds(labels, labels)[labels == 0])) == 4
-    assert np.unique(assign_folds(groups, np.arange(400) % 20 // 10 * 10)).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("labels", [2, 3])

@@ -128,7 +128,9 @@ def test_the_vocabulary_is_built_from_the_training_texts_only(tmp_path):
 
 def test_a_split_without_one_of_the_labels_is_refused():
     with pytest.raises(DataError, match="none of the 2 test texts has the label 'bad'"):
-        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"])
+        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"], 3)
+    with pytest.raises(DataError, match=r"raise --data.max-reviews \(2; none takes all texts\), or give more"):
+        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"], 2)
 
 
 def test_texts_in_another_language_are_refused_with_file_and_row(tmp_path):

@@ -1,11 +1,13 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.data_settings import EncodeSettings, PadSettings
+from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings
 from tasks.core.errors import DataError
+from tasks.download import download
 from tasks.encode import encode
 from tasks.pad import align_to_groups, check_training, check_validation, pad, split_bounds
 from tasks.texts.encoded import iterate_encoded
@@ -99,3 +101,22 @@ def test_a_training_split_without_one_of_the_labels_is_refused():
 def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels, missing):
     with pytest.raises(DataError, match=f"validation would have {len(labels)} texts{missing}, which cannot measure"):
         check_validation(np.array(labels), 2)
+
+
+@pytest.mark.parametrize("whole_groups", [False, True])
+def test_validation_cut_from_training_shares_no_text_with_it(tmp_path, whole_groups):
+    rng = np.random.default_rng(1)
+    texts = [" ".join(f"w{word}" for word in rng.integers(0, 99, 6)) for _ in range(300)]
+    for name, lines in (("train", texts * 2), ("test", [f"{text} x" for text in texts])):
+        rows = [f"{text},{'pos' if len(text) % 2 else 'neg'}" for text in lines]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]))
+    folders = [tmp_path / name for name in ("downloaded", "encoded", "padded")]
+    for folder in folders:
+        folder.mkdir()
+    data = DataSettings(dataset=f"{tmp_path}/", validation_split=0.1, whole_groups=whole_groups, max_unknown=1)
+    download.function(settings=data, folder=folders[0])
+    encode.function(downloaded=folders[0], settings=data, folder=folders[1])
+    rows = pad.function(encoded=folders[1], settings=data, folder=folders[2])
+    encoded = pq.read_table(folders[1] / "train.parquet")["tokens"].to_pylist()
+    assert 60 <= rows["validation"] <= 90
+    assert not {*map(tuple, encoded[: rows["train"]])} & {*map(tuple, encoded[rows["train"] :])}

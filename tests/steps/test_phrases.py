@@ -6,9 +6,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.errors import DataError
-from tasks.core.run_settings import PhraseSettings
 from tasks.linear.phrase_tables import VECTORS, read_phrases
-from tasks.phrases import assign_folds, is_overestimated, quality_of
+from tasks.phrases import is_overestimated, quality_of
 from tasks.texts.encoded import write_encoded
 from tasks.texts.groups import write_groups
 from tasks.texts.padded import PaddedFile
@@ -89,7 +88,7 @@ def test_folds_that_separate_equal_texts_cause_a_warning(tmp_path, caplog):
     reviews = [films[(row // 4) * 2 + row % 2] for row in range(400)]
     reviews += [rng.integers(1, WORDS, 9).tolist() for _ in range(80)]
     write_encoded(tmp_path / "encoded" / "train.parquet", [pa.array(reviews, pa.list_(pa.uint16()))], labels)
-    write_groups(tmp_path / "encoded", np.arange(480), together=False)
+    write_groups(tmp_path / "encoded", np.arange(480), None)
     learn_small(tmp_path)
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 1
@@ -101,14 +100,6 @@ def test_folds_that_separate_equal_texts_cause_a_warning(tmp_path, caplog):
 )
 def test_a_gap_within_two_standard_errors_or_one_point_causes_no_warning(unseen, rows, expected):
     assert is_overestimated(unseen, 0.717, rows) == expected
-
-
-def test_folds_are_limited_to_the_number_of_groups_of_the_rarest_label():
-    groups, labels = np.array([1, 1, 2, 9, 1, 2]), np.array([0, 0, 0, 0, 1, 1])
-    assert set(assign_folds(groups[:4], labels[:4], PhraseSettings(folds=3))) == {0, 1, 2}
-    assert set(assign_folds(groups, labels, PhraseSettings(folds=3))) == {0, 1}
-    with pytest.raises(DataError, match=r"label number 1 is in 1 group of training texts, expected at least 2"):
-        assign_folds(groups[:5], labels[:5], PhraseSettings(folds=4))
 
 
 def test_texts_without_a_frequent_phrase_are_refused(tmp_path):

@@ -37,7 +37,7 @@ def write_reviews(
     order = rng.permutation(len(reviews))
     tokens, labels_of = lists([reviews[row] for row in order]), np.array(labels_of)[order]
     write_encoded(folder / "encoded" / "train.parquet", [tokens], labels_of)
-    write_groups(folder / "encoded", block_of(np.sort(labels_of))[order], together=False)
+    write_groups(folder / "encoded", block_of(np.sort(labels_of))[order], None)
     Encoding(**MARKS, vocabulary_size=WORDS, labels=labels).write(folder / "encoded")
     schema = padded_schema(maxlen, WORDS, padding, "pre", labels=labels)
     for split, rows in (("train", slice(0, train)), ("validation", slice(train, None))):

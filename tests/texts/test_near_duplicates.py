@@ -52,7 +52,7 @@ def test_a_thousand_equal_texts_form_one_cluster_from_few_pairs():
         *[0] * 1000,
         1000,
         1001,
-        1000,
+        1002,
     ]
 
 

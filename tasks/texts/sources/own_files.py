@@ -39,6 +39,7 @@ from tasks.texts.tables.table_files import name_few
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 
 MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
+MIN_WORDS = 10  # of a text whose near-duplicates are in one group with it: "ok" would tie all groups together
 
 
 def choose_splits(path: Path, splits: dict[str, int | None], warn: Warn) -> dict[int, int] | None:
@@ -99,12 +100,14 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         for line in labels.describe(counts):
             warn(line)
         numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
-        split = split_rows(rows, used_splits, settings, path, staged, warn)
+        split, alike = split_rows(rows, used_splits, settings, path, staged, warn)
         check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
         check |= check_leaks(rows, split, settings, path)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
+        if VALIDATION not in split:  # it is cut from the training rows
+            columns = columns.append_column("alike", pa.array(alike))
         if settings.corrections:
             original = original_labels(rows["before"], numbers, names)
             changed = split[pc.fill_null(pc.not_equal(original, pa.array(numbers)), True)]
@@ -157,19 +160,28 @@ def stage_rows(
 
 def split_rows(
     rows: pa.Table, used: dict[int, int] | None, settings: SourceSettings, path: Path, staged: Path, warn: Warn
-) -> np.ndarray:
-    """Return the split of each row, from a column, its file or by hash: (n,) int8 places in SPLITS, or `REMOVED`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the split of each row, from a column, its file or by hash, and the first row that is like it.
+
+    The splits are (n,) int8 places in SPLITS, or `REMOVED`.
+    """
     is_named, near = bool(used or settings.split_column), np.arange(len(rows))
     if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
         if len(rows) <= MAX_CLUSTERED:
-            near = cluster_texts(batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
+            texts = (batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
+            near = cluster_texts(texts, MIN_WORDS if settings.group_column else 1)
         else:
             warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
-    split: np.ndarray = rows["split"].to_numpy()
+    split, hashes = rows["split"].to_numpy(), rows["group" if settings.group_column else "hash"].to_numpy()
+    _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
+    alike = firsts[number]
+    if (near != np.arange(len(rows))).any():
+        links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, alike)])
+        alike = first_of_cluster(len(rows), links)
     if used:
         split = np.array([used.get(place, place) for place in range(len(SPLITS))], np.int8)[split]
     elif not settings.split_column:
-        split = assign_rows(rows, near, settings, path)
+        split = assign_rows(hashes, alike, rows["label"].to_numpy(), settings, path)
     if not {TRAIN, TEST} <= set(split.tolist()):
         where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
         raise InputError(f"{path}: {where} names no train or no test rows")
@@ -181,23 +193,22 @@ def split_rows(
         split = without_leaks(near, split)
         dropped = int((split == REMOVED).sum()) - removed
         warn(f"{path}: left out {dropped:,} rows whose text is nearly a validation or test text")
-    return split
+    return split, alike
 
 
-def assign_rows(rows: pa.Table, near: np.ndarray, settings: SourceSettings, path: Path) -> np.ndarray:
-    """Return the split of each row by the hash of its group or text, or of the first row that must share its split.
+def assign_rows(
+    hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, settings: SourceSettings, path: Path
+) -> np.ndarray:
+    """Return the split of each row by the hash of its group or text, the lowest of the rows that are alike.
 
-    `near` is (n,), the first row of each row's cluster of near-duplicates.
+    All arrays are (n,); `alike` has the first row that is like each one.
     """
     test, validation = settings.held_out, (1 - settings.held_out) * settings.held_out / 2
-    hashes = rows["group" if settings.group_column else "hash"].to_numpy()
+    lowest = hashes.copy()
+    np.minimum.at(lowest, alike, hashes)  # the first row's would depend on the order of the rows
     grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
-    if (near != np.arange(len(rows))).any():
-        grouped += ", near-duplicates together (see --data.near-duplicates)"
-        _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
-        links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, firsts[number])])
-        hashes = hashes[first_of_cluster(len(rows), links)]
-    split, labels = assign_splits(hashes, test, validation), rows["label"].to_numpy()
+    grouped += ", near-duplicates together (see --data.near-duplicates)" if (lowest[alike] != hashes).any() else ""
+    split = assign_splits(lowest[alike], test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
         split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label

@@ -120,6 +120,23 @@ def test_near_duplicates_share_a_split_unless_set_to_keep(tmp_path, near, togeth
     assert {"train", "test"} <= set(splits)
 
 
+def test_the_order_of_the_rows_does_not_change_their_splits(tmp_path):
+    its = near_rows(1000)
+    first, second = (
+        {row["text"]: row["split"] for row in fetch(tmp_path, write_csv(tmp_path / name, rows))[1]}
+        for name, rows in (("a.csv", its), ("b.csv", its[::-1]))
+    )
+    assert first == second
+
+
+def test_a_short_text_that_all_groups_have_does_not_tie_them_together(tmp_path):
+    its = [row | {"text": "ok" if row["film"] == f"f{number % 9}" and number < 9 else row["text"]}
+           for number, row in enumerate(rows(600, films=60))]  # fmt: skip
+    its += [{"text": "ok", "label": "pos", "film": f"f{film}"} for film in range(60)]
+    read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), group_column="film")[1]
+    assert {"train", "test"} <= {row["split"] for row in read}
+
+
 def test_a_group_and_its_near_duplicates_share_a_split(tmp_path):
     films = [f"f{number % 50}" for number in range(100)] + [f"g{number // 2}" for number in range(100)]
     its = [row | {"film": film} for row, film in zip(near_rows(200), films, strict=True)]
@@ -222,7 +239,7 @@ def leaky(count: int) -> list[dict]:
         ("text,label\ngood,1\nbad,1\n", {}, "has only the label '1'; at least two"),
         ("text,label\ngood,1\nbad,  \n", {}, "row 2 has nothing in 'label'"),
         ("text,label\ngood,1\nbad,0\n", {}, r"none of the 1 train rows has the label .*--data.split-column"),
-        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film', .* rows"),
+        ("text,label,film\n" + "good,1,f\nbad,0,f\n" * 40, {"group_column": "film"}, "grouped by 'film': .* rows"),
         (
             "text,label,s\na,1,train\nb,0,train\nd,1,train\ne,0,train\nc,1,test\n",
             {"split_column": "s"},
