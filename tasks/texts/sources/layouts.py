@@ -74,8 +74,8 @@ def partitions(path: Path) -> list[Path]:
 
 
 def named_split(name: str) -> int | None:
-    """Return the split that a name says, as train-00000-of-00001.parquet or split=test, if it is exactly one."""
-    words = re.split("[^a-z]+", name.partition(".")[0].lower())
+    """Return the split that a name says, as train-00-of-01.parquet, en.test.csv or split=test, if it is exactly one."""
+    words = re.split("[^a-z]+", name.lower())
     places = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
     return places.pop() if len(places) == 1 else None
 

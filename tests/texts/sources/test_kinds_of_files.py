@@ -157,6 +157,7 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         SPLIT,
         "train train/part-0.csv",
     ),
+    ("dotted names", {f"en.{name}.csv": part for name, part in PARTS.items()}, "", SPLIT, "train en.train.csv"),
     ("shards", {f"{name}-00000-of-00001.csv": part for name, part in PARTS.items()}, "", SPLIT, "names say the split"),
     (
         "Hive",
