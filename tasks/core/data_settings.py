@@ -91,7 +91,7 @@ class SourceSettings(Settings):
     split_column: str | None = Field(None, min_length=1)
     """your texts: the column of train, validation or test (none: files or folders named so, else each text's hash)"""
     group_column: str | None = Field(None, min_length=1)
-    """your texts: rows with the same value in this column, such as a film, stay in one split"""
+    """your texts: rows with the same value in this column, such as a film, stay in one split, if no file names it"""
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     """your texts: the share used for testing; of the rest, half this share is used for validation"""
     split_seed: Seed = 113

@@ -74,23 +74,22 @@ def partitions(path: Path) -> list[Path]:
 
 
 def named_split(name: str) -> int | None:
-    """Return the split that a name says, as train-00000-of-00001.parquet or split=test, if it is exactly one."""
-    words = re.split("[^a-z]+", name.partition(".")[0].lower())
+    """Return the split that a name says, as train-00-of-01.parquet, en.test.csv or split=test, if it is exactly one."""
+    words = re.split("[^a-z]+", name.lower())
     places = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
     return places.pop() if len(places) == 1 else None
 
 
 def splits_by_name(files: list[Path], path: Path, settings: SourceSettings) -> dict[Path, int | None]:
-    """Return the split that each file's name or folder says; {} if they say none, or a setting decides."""
-    if settings.split_column or settings.group_column:
+    """Return the split that each file's name or folder says; {} if none says train, or a column says it."""
+    if settings.split_column:
         return {}
     splits: dict[Path, int | None] = {}
     for file in files:
         parts = (file.parent if file.is_dir() else file).relative_to(path).parts  # a label is not a split
         said = [named_split(part) for part in reversed(parts)]
         splits[file] = next((place for place in said if place is not None), None)
-    places = set(splits.values()) - {None}
-    return splits if TRAIN in places and len(places) > 1 else {}
+    return splits if TRAIN in splits.values() else {}
 
 
 def name_in(path: Path, file: Path) -> str:

@@ -1,6 +1,7 @@
 """Your own files: their texts are checked, split and written as texts.parquet."""
 
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,16 @@ def choose_splits(path: Path, splits: dict[str, int | None], warn: Warn) -> dict
 
     `splits` is what the names of the files that were read say.
     """
-    if unnamed := [name for name, place in splits.items() if place is None]:
+    said = {name: place for name, place in splits.items() if place is not None}
+    places = set(said.values())
+    if places <= {TRAIN}:
+        warn(f"{path}: {name_few(list(splits))}: split as usual")
+        return None
+    if unnamed := [name for name in splits if name not in said]:
         raise InputError(
             f"{path}: {name_few(unnamed)} is not named train, validation or test, but others are; rename "
             "or remove it, or give --data.split-column"
         )
-    said = {name: place for name, place in splits.items() if place is not None}
-    places = set(said.values())
-    if places == {TRAIN}:
-        warn(f"{path}: {name_few(list(said))} is split as usual")
-        return None
     used = {place: place for place in places}
     if TEST not in places:
         used[VALIDATION] = TEST
@@ -127,33 +128,33 @@ def stage_rows(
     flags = {column: f"--data.{kind}-column" for kind, column in named.items() if column}
     options = read_options(settings, flags, warn)
     files = labelled_files(path)
-    splits, empty, unlabelled = splits_by_name(files, path, settings), list[str](), list[str]()
-    read: dict[str, int | None] = {}
+    splits, read = splits_by_name(files, path, settings), dict[str, int | None]()
+    left_out = defaultdict[str, list[str]](list)
     with pq.ParquetWriter(staged, STAGED) as writer:
         for file in files:
-            name, first, said = name_in(path, file), 0, splits.get(file)
+            name, first, kept, said = name_in(path, file), 0, 0, splits.get(file)
             if said == LEFT_OUT:
-                unlabelled.append(name)
+                left_out["unlabelled by its name"].append(name)
                 continue
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
                     rows = labelled_rows(batch, file, name, first, labels, corrections, settings, said or TRAIN)
                     writer.write_table(rows)
-                    first += len(batch)
+                    first, kept = first + len(batch), kept + len(rows)
             except EmptyTable:
                 if file == path:
                     raise
             except MissingColumn as error:
-                if not splits or said == TRAIN:
+                if not splits or said == TRAIN or error.column == settings.group_column:
                     raise
                 warn(f"left out: {error}")
                 continue
-            if first:
+            if kept:
                 read[name] = said
             else:
-                empty.append(name)
-    for names, why in ((empty, "no rows"), (unlabelled, "unlabelled by its name")):
-        if names and read:
+                left_out["no rows with a label to train on" if first else "no rows"].append(name)
+    for why, names in left_out.items():
+        if read:
             warn(f"{path}: {name_few(names)} left out: {why}")
     return choose_splits(path, read, warn) if splits and read else None
 

@@ -21,7 +21,9 @@ class EmptyTable(InputError):
 
 
 class MissingColumn(InputError):
-    """A table lacks a column that is to be read."""
+    """A table lacks a column that is to be read: `column`."""
+
+    column = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class ReadOptions:
             if column not in names:
                 only = ", ".join(f"{name:.40}" for name in names)
                 advice = if_none if wanted.keys().isdisjoint(names) else ""
-                raise MissingColumn(f"{path}: has no column {column!r}, only {only}; name it with {flag}{advice}")
+                error = MissingColumn(f"{path}: has no column {column!r}, only {only}; name it with {flag}{advice}")
+                error.column = column
+                raise error
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")

@@ -46,6 +46,8 @@ def is_fasttext(path: Path) -> bool:
 # Formats that can hold a label with a text, so not a README.txt among the tables, but fastText's lines.
 LABELLED = tuple(form for form in FORMS if form != ".txt")
 NAMES_SHOWN = 5
+# Descriptions in Hugging Face's repositories; its own library ignores the same names.
+METADATA = ("config.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json")
 
 
 def table_files(path: Path, forms: tuple[str, ...] = FORMS, subfolders: Iterable[Path] = ()) -> list[Path]:
@@ -78,7 +80,7 @@ def check_readable(path: Path) -> None:
 
 def files_within(folder: Path, forms: tuple[str, ...] = FORMS) -> list[Path]:
     """Return a folder's tables, by name."""
-    return [path for path in visible(folder) if is_table(path, forms) and path.is_file()]
+    return [path for path in visible(folder) if path.name not in METADATA and is_table(path, forms) and path.is_file()]
 
 
 def describe_skipped(

@@ -157,6 +157,7 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         SPLIT,
         "train train/part-0.csv",
     ),
+    ("dotted names", {f"en.{name}.csv": part for name, part in PARTS.items()}, "", SPLIT, "train en.train.csv"),
     ("shards", {f"{name}-00000-of-00001.csv": part for name, part in PARTS.items()}, "", SPLIT, "names say the split"),
     (
         "Hive",
@@ -180,12 +181,34 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         "unsupervised.csv left out",
     ),
     (
+        "named files, grouped",
+        {"train.csv": PARTS["train"], "test.csv": PARTS["test"], "unsupervised.csv": table(["-1"] * 9)},
+        "--data.group-column text",
+        {"train": 80, "test": 20},
+        "names say the split: train train.csv; test test.csv",
+    ),
+    (
+        "-1 in the test file",
+        {"train.csv": PARTS["train"], "dev.csv": PARTS["validation"], "test.csv": table(["-1"] * 9)},
+        "--data.drop-labels -1",
+        {"train": 80, "test": 20},
+        "test.csv left out: no rows with a label to train on",
+    ),
+    (
         "unsupervised rows",
         {"a.csv": SPLIT_COLUMN},
         "--data.split-column split",
         SPLIT,
         "1 rows of an unsupervised split",
     ),
+    (
+        "unlabelled next to train",
+        {"train.csv": table(), "new.csv": UNLABELLED},
+        "",
+        ROWS,
+        "left out: .*new.csv: has no column 'label'",
+    ),
+    ("more rows", {"train.csv": table(), "more.csv": table(first=ROWS)}, "", 2 * ROWS, "more.csv, train.csv: split as"),
     ("Kaggle", {"train.csv": table(), "test.csv": UNLABELLED}, "", ROWS, "left out: .*test.csv: has no column 'label'"),
     (
         "an empty part",

@@ -144,6 +144,7 @@ def test_hugging_face_shards_have_their_splits_and_class_names(tmp_path):
     folder = tmp_path / "imdb/plain_text"
     folder.mkdir(parents=True)
     write(tmp_path / "imdb/README.md", "---")
+    write(tmp_path / "imdb/dataset_infos.json", "{}")
     for name, rows in (("train-00000-of-00002", 8), ("train-00001-of-00002", 8), ("test-00000-of-00001", 6)):
         table = pa.table({"text": [f"{name} {row}" for row in range(rows)], "label": [row % 2 for row in range(rows)]})
         pq.write_table(table.replace_schema_metadata(metadata), folder / f"{name}.parquet")
@@ -155,7 +156,8 @@ def test_hugging_face_shards_have_their_splits_and_class_names(tmp_path):
         ("train", row % 2) for row in range(16)
     ]
     assert describe_unread(tmp_path / "imdb") == (
-        f"{tmp_path / 'imdb'}: README.md skipped; expected files in .csv, .tsv, .parquet, .jsonl, .json"
+        f"{tmp_path / 'imdb'}: README.md, dataset_infos.json skipped; "
+        "expected files in .csv, .tsv, .parquet, .jsonl, .json"
     )
 
 

@@ -215,6 +215,14 @@ def test_no_group_is_in_two_splits(tmp_path):
     assert len(films) == len({film for film, _group in films}) == len({group for _film, group in films}) == 60
 
 
+def test_a_labelled_test_file_without_the_group_column_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_csv(tmp_path / "in/train.csv", rows(60))
+    (tmp_path / "in/test.csv").write_text("text,label\ngood,pos\nbad,neg\n")
+    with pytest.raises(InputError, match=r"test\.csv: has no column 'film'"):
+        fetch(tmp_path, f"{tmp_path}/in/", group_column="film")
+
+
 def test_a_split_column_sets_the_split_of_each_row(tmp_path):
     its = [row | {"part": ("train", "dev", "Test")[number % 3]} for number, row in enumerate(rows(60))]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
