@@ -81,6 +81,7 @@ def set_up(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_webhooks_are_notified_of_failed_runs_and_new_champions(webhook, guarded, set_up, store, monkeypatch):
     address, posted = webhook
     monkeypatch.setenv("WEBHOOK", address)
@@ -115,6 +116,7 @@ def test_a_server_that_does_not_answer_is_reported_in_one_line(set_up):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("automations", ["recovery", "notifications"])
 def test_a_wrong_server_password_is_reported_in_one_line(guarded, set_up, monkeypatch, automations):
     monkeypatch.setenv("WEBHOOK", "https://hooks.example.org/")

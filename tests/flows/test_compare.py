@@ -122,6 +122,7 @@ def test_a_search_does_not_resume_after_a_change_in_any_of_its_steps(imdb, monke
     assert steps | {"library sklearn", "library keras"} <= set(caught.value.args[0])
 
 
+@pytest.mark.slow
 def test_a_comparison_without_mlflow_completes_with_exit_status_3(imdb, trained, monkeypatch, caplog, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

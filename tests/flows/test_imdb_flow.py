@@ -150,6 +150,7 @@ def test_the_run_folder_and_prefect_record_settings_and_results(first_run, imdb,
         }
 
 
+@pytest.mark.slow
 def test_a_damaged_padded_file_is_rebuilt_and_later_steps_stay_cached(run, imdb, trained):
     first = run(small(imdb))
     path = trained / first["artifacts"]["pad"]["key"] / "train.parquet"
@@ -200,6 +201,7 @@ def test_a_run_uses_the_sample_and_warns_if_the_host_is_unreachable(run, no_host
     assert "Retry 1/3" not in caplog.text
 
 
+@pytest.mark.slow
 def test_the_sample_is_not_used_with_on_unreachable_fail_or_a_named_source(run, no_host):
     ways = r"(?s)Three ways to continue:.*--data.source.*--data.dataset.*HTTPS_PROXY"
     with pytest.raises(SourceUnreachable, match=ways):

@@ -59,6 +59,7 @@ def test_each_word_is_explained_by_the_label_it_changes_most(moody):
     assert abs(good.share) == pytest.approx(max(map(abs, fallen.values())), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_and_onnx_exports_give_all_probabilities_and_labels(moody, tmp_path):
     assert export_classifier(moody, tmp_path / "saved") <= 1e-6
     answer = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](text=tf.constant(TEXTS))
@@ -73,6 +74,7 @@ def test_saved_model_and_onnx_exports_give_all_probabilities_and_labels(moody, t
     assert json.loads(named["labels"]) == list(MOODS)
 
 
+@pytest.mark.slow
 def test_the_saved_model_applies_costs_and_confidence_as_the_classifier(moody, tmp_path):
     costs = ((0, 1, 1), (3, 0, 1), (1, 9, 0))
     facts = moody.facts.model_copy(update={"costs": costs, "confidence_threshold": 0.333})

@@ -135,6 +135,7 @@ def test_the_registered_model_runs_without_this_project_or_tensorflow(store, tmp
     assert np.allclose([[row[f"probability_{name}"] for name in LABELS] for row in found], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mlflows_server_returns_the_scores_of_the_keras_model(store, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/imdb-classifier@champion"]

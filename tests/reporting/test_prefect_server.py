@@ -124,6 +124,7 @@ def test_the_error_names_the_variable_of_an_unusable_proxy(monkeypatch, proxy, r
         check_proxies()
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_in_a_profile_ends_a_run_with_one_line(tmp_path):
     """A proxy, another backend and an ASCII terminal do not change that."""
     profiles = tmp_path / ".prefect" / "profiles.toml"

@@ -148,6 +148,7 @@ def test_any_body_gets_a_response_without_a_traceback(running, body):
     assert "Traceback" not in json.dumps(content)
 
 
+@pytest.mark.slow
 def test_the_service_survives_a_thousand_hostile_requests(running):
     good = json.dumps({"texts": ["good"]}).encode()
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"

@@ -106,6 +106,7 @@ def test_a_model_card_too_long_for_mlflow_is_cut_at_the_end_of_a_line(run, imdb,
     assert f"{description}\n" in next(trained.glob("package/*/README.md")).read_text()
 
 
+@pytest.mark.slow
 def test_a_challenger_can_be_promoted_and_rolled_back_by_hand(run, imdb, tracked_run, capsys):
     second = run(tracked(imdb, evaluation={"threshold": 0.4}))
     assert second["promotion"]["decision"] == "challenger"
@@ -168,7 +169,13 @@ def change_a_byte(folder: Path) -> None:
     network.write_bytes(network.read_bytes()[:-1] + b"!")
 
 
-@pytest.mark.parametrize("damage", [delete_folder, change_a_byte, lambda folder: (folder / "classifier.json").unlink()])
+def delete_a_file(folder: Path) -> None:
+    (folder / "classifier.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [delete_folder, *(pytest.param(its, marks=pytest.mark.slow) for its in (change_a_byte, delete_a_file))]
+)
 def test_a_champion_with_damaged_or_missing_files_is_replaced(run, imdb, tracked_run, damage):
     client = MlflowClient(address_of(None), address_of(None))
     damage(Path(urlsplit(client.get_model_version_by_alias(MODEL, "champion").source).path))

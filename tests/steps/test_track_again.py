@@ -71,6 +71,7 @@ def test_a_run_killed_during_logging_is_closed_by_the_next_run(run, imdb, traine
     assert len(client.search_model_versions(f"name = '{MODEL}'")) == 1
 
 
+@pytest.mark.slow
 def test_a_report_missing_after_a_kill_is_logged_by_the_next_run(run, imdb, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tasks.run_folder, "send_report", lambda *_: 1 / 0)
@@ -104,6 +105,7 @@ def test_a_run_left_open_is_closed_after_its_store_was_renamed(tmp_path, monkeyp
         assert [client.get_run(name).info.status for name in (left, theirs)] == ["KILLED", "RUNNING"]
 
 
+@pytest.mark.slow
 def test_a_moved_store_stays_cached_and_its_champion_loads(imdb, tmp_path, monkeypatch, first_run):
     """Track a run in a folder with special characters in its name, and repeat it after a move."""
     was, now = tmp_path / "a b#c%20d?e", tmp_path / "100% moved?"

@@ -97,6 +97,7 @@ def test_a_network_learns_and_each_epoch_is_logged(built, padded, tmp_path):
     assert "s left" in lines[1]
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_weights_and_another_seed_does_not(built, padded, first_epoch, tmp_path):
     """Without bucketing; test_trained_models_have_identical_bytes_and_no_optimizer trains with it."""
     first, again = (run(built, padded, tmp_path / name, epochs=1, bucketing=False)[0] for name in "ab")
@@ -125,6 +126,7 @@ def test_clipnorm_and_beta_2_reach_the_optimizer(built):
     assert (model.optimizer.clipnorm, model.optimizer.beta_2) == (0.5, 0.9)
 
 
+@pytest.mark.slow
 def test_a_cosine_learning_rate_ends_at_zero_and_survives_resuming(built, padded, tmp_path):
     falling = {"epochs": 2, "learning_rate_decay": "cosine"}
     copied = CheckpointCopy(tmp_path / "straight", tmp_path / "cut", after=1)
@@ -223,6 +225,7 @@ def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padd
     ]
 
 
+@pytest.mark.slow
 def test_keep_best_uses_the_metric_of_the_settings(built, padded, tmp_path):
     options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path)
     best, history = fit(built, [padded], [padded], options, checkpoint, [].append, metric="roc_auc")
@@ -296,6 +299,7 @@ def test_a_retry_repeats_only_the_failed_epoch(imdb, trained, run, monkeypatch):
     assert begun == [3, 4, 4]
 
 
+@pytest.mark.slow
 def test_balanced_class_weights_raise_the_recall_of_the_rare_label(built, tmp_path):
     many = make_padded(120, maxlen=64, seed=1)
     kept = np.flatnonzero((many.labels == 0) | (np.arange(len(many.labels)) % 6 == 0))
@@ -310,6 +314,7 @@ def test_balanced_class_weights_raise_the_recall_of_the_rare_label(built, tmp_pa
     assert recalls["balanced"] > recalls["none"]
 
 
+@pytest.mark.slow
 def test_a_network_with_three_labels_learns_and_resumes(tmp_path):
     reviews = make_padded(120, maxlen=64, seed=1)
     three = dataclasses.replace(reviews, labels=np.where(reviews.lengths > 45, 2, reviews.labels))

@@ -77,6 +77,7 @@ def test_a_phrase_network_learns_and_resumes_with_identical_bytes(inputs, store,
     assert right.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_a_phrase_network_scores_three_labels_as_in_training(store, tmp_path):
     write_reviews(tmp_path, labels=3)
     learn_small(tmp_path)
