@@ -1,6 +1,9 @@
 """Data settings: where texts come from, and how they are encoded and padded."""
 
 import codecs
+import json
+import re
+import shlex
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -43,6 +46,12 @@ def without_password(address: str) -> str:
             "PGUSER and PGPASSWORD or ~/.pgpass"
         )
     return address
+
+
+def drop_label_flag(label: str) -> str:
+    """Return the flag for a shell that leaves out rows with a label."""
+    is_plain = re.fullmatch(r"-?[0-9]+|\w[\w -]*", label) and label.lower() not in ("none", "null", "true", "false")
+    return f"--data.drop-labels {shlex.quote(label if is_plain else json.dumps([label], ensure_ascii=False))}"
 
 
 Address = Annotated[str, AfterValidator(without_password)]

@@ -4,7 +4,9 @@ import argparse
 import difflib
 import gc
 import inspect
+import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, Json, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, EnvSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings import PydanticBaseSettingsSource as Source
@@ -132,6 +134,18 @@ class RunFlags(Flags):
     preset: str = Field(CASE_STUDY, description=f"a preset's name ({PRESET_NAMES}) or a TOML file")
 
 
+class FlagSource(CliSettingsSource[Any]):
+    """The flags of a command line."""
+
+    def _merge_parsed_list(self, parsed_list: list[str], field_name: str) -> str:
+        # pydantic-settings escapes the backslashes of JSON again, and so cannot read '["a \"b\""]'.
+        try:
+            lists = TypeAdapter(list[Json[list[str]]]).validate_python(parsed_list)
+        except ValidationError:
+            return super()._merge_parsed_list(parsed_list, field_name)
+        return json.dumps([value for values in lists for value in values])
+
+
 def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> tuple[Model, Flags]:
     """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
@@ -147,18 +161,19 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about, allow_abbrev=False)
-    source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
     try:
+        source = FlagSource(flags, root_parser=parser, cli_parse_args=list(arguments))
         parsed = flags(_cli_settings_source=source)
     except ValidationError as error:
         mistakes = [describe_mistake(mistake, settings_model, variables) for mistake in error.errors()]
         raise UsageError("\n".join(mistakes)) from error
     except SettingsError as error:
-        field = str(error).split('"')[1]
-        place = variables.get((field,), f"--{field}")
-        raise UsageError(f"{place}: not JSON ({error.__cause__}); fix or unset it") from error
-    except UsageError as error:  # of a preset
-        raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
+        field = re.findall(r'for (?:field ")?([\w.]+)', str(error))[0]
+        place = variables.get((field,), f"--{field.replace('_', '-')}")
+        reason = f'not JSON ({error.__cause__}); fix or unset it; a list looks like \'["a", "b"]\''
+        raise UsageError(f"{place}: {reason}") from error
+    except UsageError as error:  # of a preset, or of the parser
+        raise UsageError(re.sub("^--preset", variables.get(("preset",), "--preset"), str(error))) from error
     tell_variables(flags, program, variables.values())
     return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields}), parsed
 

@@ -251,6 +251,11 @@ def leaky(count: int) -> list[dict]:
             {"split_column": "s"},
             r"none of the 5 train rows has the label 'a b' .*leave this one out \(--data\.drop-labels 'a b'\)",
         ),
+        (
+            'text,label,s\na,1,train\nb,0,train\nd,0,train\nf,1,train\nc,1,test\ne,0,test\ng,"a, b",test\n',
+            {"split_column": "s"},
+            r"""\(--data\.drop-labels '\["a, b"\]'\)""",
+        ),
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
