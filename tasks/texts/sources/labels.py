@@ -68,6 +68,8 @@ class Labels:
         self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
         if settings.corrections:
             self.left_out[DROPPED] = 0
+        # Corrections have the labels as they are reported.
+        self._plain: Callable[[str], str] = plain_label if settings.corrections else str
         self._drops = {DROP: DROPPED} if settings.corrections else {}
         self._drops |= {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
@@ -93,7 +95,7 @@ class Labels:
             self.left_out[reason] += count
             return LEFT_OUT
         number, first, first_row = self._known.setdefault(key, (len(self._known), spelling, where))
-        if first != spelling:
+        if self._plain(first) != self._plain(spelling):
             raise InputError(
                 f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({where}) look alike, but are "
                 f"{first!a} and {spelling!a}; write the same in every row"
