@@ -159,7 +159,8 @@ def without_swallowed(
         yield row
     for where, lines in suspects:
         fields = [line.rstrip("\r\n").split(delimiter) for line in lines]
-        found = ({row[place].strip(' "') for row in fields} <= values for place, values in known.items())
+        # Rows may lack a label, and the lines of a letter end with a comma.
+        found = ({row[place].strip(' "') for row in fields} <= values - {""} for place, values in known.items())
         if delimiter == "\t" or any(found):
             raise InputError(
                 f"{where}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "

@@ -61,6 +61,7 @@ def with_bytes(row: int, added: bytes, every: str = "") -> bytes:
 
 
 BACKSLASHES = table().replace(",dull ", ',"dull \\"so\\", ').replace("\npos", '"\npos')
+TEXT_FIRST = "text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(texts(), LABELS, strict=True))
 SPLIT = {"train": 80, "validation": 20, "test": 20}
 PARTS = {name: table(LABELS[:rows], first=first) for (name, rows), first in
          zip(SPLIT.items(), (0, 80, 100), strict=True)}  # fmt: skip
@@ -91,6 +92,13 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         "--data.unlabelled drop",
         108,
         "12 rows without a label left out",
+    ),
+    (
+        "a letter, some rows without a label",
+        {"a.csv": f'{TEXT_FIRST}nothing here,\n"Hello,\nThanks,\nAnna",pos\n'},
+        "--data.unlabelled drop",
+        ROWS + 1,
+        "1 rows without a label left out",
     ),
     (
         "-1 as a label",
