@@ -137,8 +137,13 @@ class SourceSettings(Settings):
             raise ValueError("corrections is for your texts; leave it out")
         scheme = self.dataset.partition("://")[0]
         is_database = is_address(self.dataset) and scheme not in (*OBJECT_STORES, "http", "https")
-        if is_database != bool(self.query):
-            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name), which needs one")
+        if self.query and not is_database:
+            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name); leave it out")
+        if is_database and not self.query:
+            raise ValueError(
+                "expected a path, s3://, gs:// or https://, or the address of a database "
+                f"(postgresql+psycopg://host/name) with a query; found {scheme}:// without one"
+            )
         if self.labels and self.dataset != "rotten-tomatoes":
             raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
         if self.split_column and self.group_column:

@@ -65,7 +65,7 @@ def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple
     for line in filter(str.strip, lines):
         if not skipped and (named := SEPARATOR.fullmatch(line)):
             delimiter = delimiter or named[1]
-        elif not line.startswith("#") or options.text_column in re.split(r"[,;\t|]", line.strip('# "\r\n')):
+        elif line[0] != "#" or options.text_column in re.split(r"[,;\t|]", line.replace('"', "").strip("# \r\n")):
             header = line
             break
         skipped.append(line.strip())

@@ -299,6 +299,14 @@ def test_the_positive_label_ignores_case_and_outer_spaces(tmp_path):
     assert fetch(tmp_path, path, positive_label="spam")[0]["labels"] == ["ham", "Spam"]
 
 
+@pytest.mark.parametrize("dataset", ["./", "../reviews/", "a.csv"])
+def test_the_dataset_has_the_name_of_its_file_or_folder(tmp_path, monkeypatch, dataset):
+    (tmp_path / "reviews").mkdir()
+    write_csv(tmp_path / "reviews" / "a.csv", rows(200))
+    monkeypatch.chdir(tmp_path / "reviews")
+    assert fetch(tmp_path, dataset)[0]["name"] == ("a" if dataset == "a.csv" else "reviews")
+
+
 def test_an_empty_cell_is_an_empty_text(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"{'' if row == 7 else f'text {row}'},{row % 2}\n" for row in range(90)))
