@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from tasks.core.base_settings import Seed, Settings, Sha256, Share
 from tasks.core.user_paths import has_password
@@ -50,8 +50,13 @@ def without_password(address: str) -> str:
 
 def drop_label_flag(label: str) -> str:
     """Return the flag for a shell that leaves out rows with a label."""
-    is_plain = re.fullmatch(r"-?[0-9]+|\w[\w -]*", label) and label.lower() not in ("none", "null", "true", "false")
+    is_plain = re.fullmatch(r"-?[0-9]+|\w[\w -]*", label)
     return f"--data.drop-labels {shlex.quote(label if is_plain else json.dumps([label], ensure_ascii=False))}"
+
+
+def spell_label(value: Any) -> Any:
+    """Return the label none, true or false as text: on the command line, a list may be JSON."""
+    return str(value).lower() if value is None or isinstance(value, bool) else value
 
 
 Address = Annotated[str, AfterValidator(without_password)]
@@ -91,7 +96,7 @@ class SourceSettings(Settings):
     """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes, else the rarer one)"""
     unlabelled: Literal["refuse", "drop"] = "refuse"
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
-    drop_labels: tuple[str, ...] = ()
+    drop_labels: tuple[Annotated[str, BeforeValidator(spell_label)], ...] = ()
     """your texts: leave out rows with these labels, such as -1 if it marks unlabelled rows"""
     corrections: str | None = Field(None, min_length=1)
     """your texts: a table of corrections, such as an edited label_issues.csv: label (or drop); file and row, or text"""

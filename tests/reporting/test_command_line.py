@@ -64,6 +64,11 @@ def test_the_flag_that_leaves_out_a_label_can_be_pasted(label):
     assert parse("--data.dataset", "a.csv", *flag, *flag).data.drop_labels == (label, label)
 
 
+@pytest.mark.parametrize("labels", ["none", "true", "half-true,false"])
+def test_labels_that_look_like_json_can_be_left_out(labels):
+    assert parse("--data.dataset", "a.csv", "--data.drop-labels", labels).data.drop_labels == tuple(labels.split(","))
+
+
 def test_the_metric_has_a_short_flag():
     assert parse("--metric", "f1_macro") == parse("--evaluation.metric", "f1_macro") != parse()
     with pytest.raises(UsageError, match=r"evaluation.metric rouge: input should be 'accuracy', 'f1_macro'"):
