@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.core.data_settings import SourceSettings
+from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.user_paths import user_path
 from tasks.texts.sources.labels import DROP, appearance, plain_label
+from tasks.texts.sources.layouts import labelled_files
 from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.table_files import LABELLED, table_files
@@ -60,9 +61,12 @@ class Corrections:
     """The corrections that the settings name, if any, and which have been applied."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Read them."""
+        """Read them; raise InputError if they are among the texts."""
         self._path = user_path(settings.corrections) if settings.corrections else None
         if self._path:
+            texts = () if is_address(settings.dataset) else labelled_files(user_path(settings.dataset))
+            if self._path.resolve() in [file.resolve() for file in texts]:
+                raise InputError(f"{self._path}: would be read as texts of {settings.dataset}, too; move it elsewhere")
             self._table, self._by_row = read_corrections(self._path)
             self._firsts = pc.index_in(self._table["key"], self._table["key"]).to_numpy()
             self._used = np.zeros(len(self._table), bool)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
-from tasks.core.errors import InputError
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.corrections import Corrections
@@ -17,11 +16,9 @@ from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 
 
 def check_dataset(settings: SourceSettings) -> None:
-    """Refuse a dataset of your own that is missing or holds no table, and corrections that are in it or unreadable."""
+    """Refuse a dataset of your own that does not exist or holds no table, and unreadable corrections."""
     if settings.is_own and not is_address(settings.dataset):
-        files = [file.resolve() for file in labelled_files(user_path(settings.dataset))]
-        if settings.corrections and user_path(settings.corrections).resolve() in files:
-            raise InputError(f"{settings.corrections}: is read as texts of {settings.dataset}, too; move it elsewhere")
+        labelled_files(user_path(settings.dataset))
     Corrections(settings)
 
 

@@ -77,7 +77,7 @@ def test_corrections_among_the_texts_are_refused(tmp_path):
     (tmp_path / "own.csv").touch()
     (tmp_path / "fixes.csv").write_text(BY_ROW)
     data = {"dataset": f"{tmp_path}/", "corrections": str(tmp_path / "fixes.csv")}
-    with pytest.raises(InputError, match=r"fixes.csv: is read as texts of .*; move it elsewhere"):
+    with pytest.raises(InputError, match=r"fixes.csv: would be read as texts of .*; move it elsewhere"):
         check_dataset(SourceSettings.model_validate(data))
 
 
