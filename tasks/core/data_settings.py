@@ -1,9 +1,12 @@
 """Data settings: where texts come from, and how they are encoded and padded."""
 
 import codecs
+import json
+import re
+import shlex
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from tasks.core.base_settings import Seed, Settings, Sha256, Share
 from tasks.core.user_paths import has_password
@@ -45,6 +48,17 @@ def without_password(address: str) -> str:
     return address
 
 
+def drop_label_flag(label: str) -> str:
+    """Return the flag for a shell that leaves out rows with a label."""
+    is_plain = re.fullmatch(r"-?[0-9]+|\w[\w -]*", label)
+    return f"--data.drop-labels {shlex.quote(label if is_plain else json.dumps([label], ensure_ascii=False))}"
+
+
+def spell_label(value: Any) -> Any:
+    """Return the label none, true or false as text: on the command line, a list may be JSON."""
+    return str(value).lower() if value is None or isinstance(value, bool) else value
+
+
 Address = Annotated[str, AfterValidator(without_password)]
 EncodingName = Annotated[str, AfterValidator(named_encoding)]
 Quoting = Literal["double", "backslash", "none"]
@@ -82,7 +96,7 @@ class SourceSettings(Settings):
     """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes, else the rarer one)"""
     unlabelled: Literal["refuse", "drop"] = "refuse"
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
-    drop_labels: tuple[str, ...] = ()
+    drop_labels: tuple[Annotated[str, BeforeValidator(spell_label)], ...] = ()
     """your texts: leave out rows with these labels, such as -1 if it marks unlabelled rows"""
     corrections: str | None = Field(None, min_length=1)
     """your texts: a table of corrections, such as an edited label_issues.csv: label (or drop); file and row, or text"""
@@ -128,8 +142,13 @@ class SourceSettings(Settings):
             raise ValueError("corrections is for your texts; leave it out")
         scheme = self.dataset.partition("://")[0]
         is_database = is_address(self.dataset) and scheme not in (*OBJECT_STORES, "http", "https")
-        if is_database != bool(self.query):
-            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name), which needs one")
+        if self.query and not is_database:
+            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name); leave it out")
+        if is_database and not self.query:
+            raise ValueError(
+                "expected a path, s3://, gs:// or https://, or the address of a database "
+                f"(postgresql+psycopg://host/name) with a query; found {scheme}:// without one"
+            )
         if self.labels and self.dataset != "rotten-tomatoes":
             raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
         if self.split_column and self.group_column:

@@ -5,6 +5,7 @@ import difflib
 import gc
 import inspect
 import os
+import re
 import signal
 import sys
 import threading
@@ -147,18 +148,19 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about, allow_abbrev=False)
-    source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
     try:
+        source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
         parsed = flags(_cli_settings_source=source)
     except ValidationError as error:
         mistakes = [describe_mistake(mistake, settings_model, variables) for mistake in error.errors()]
         raise UsageError("\n".join(mistakes)) from error
     except SettingsError as error:
-        field = str(error).split('"')[1]
-        place = variables.get((field,), f"--{field}")
-        raise UsageError(f"{place}: not JSON ({error.__cause__}); fix or unset it") from error
-    except UsageError as error:  # of a preset
-        raise UsageError(str(error).replace("--preset", variables.get(("preset",), "--preset"), 1)) from error
+        field = re.findall(r'for (?:field ")?([\w.]+)', str(error))[0]
+        place = variables.get((field,), f"--{field.replace('_', '-')}")
+        reason = f'not JSON ({error.__cause__}); fix or unset it; a list looks like \'["a", "b"]\''
+        raise UsageError(f"{place}: {reason}") from error
+    except UsageError as error:  # of a preset, or of the parser
+        raise UsageError(re.sub("^--preset", variables.get(("preset",), "--preset"), str(error))) from error
     tell_variables(flags, program, variables.values())
     return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields}), parsed
 

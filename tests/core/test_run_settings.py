@@ -49,6 +49,12 @@ def test_source_encode_and_pad_settings_do_not_overlap():
         (EncodeSettings, {"num_words": 2}, "ids end below num_words = 2"),
         (SourceSettings, {"sha256": "abc"}, "sha256"),
         (SourceSettings, {"dataset": "bank"}, r"a folder \(with a /, as bank/\)"),
+        (
+            SourceSettings,
+            {"dataset": "hf://datasets/a/b.csv"},
+            r"https://, or the address .* with a query; found hf:// without",
+        ),
+        (SourceSettings, {"dataset": "file:///a.csv"}, "expected a path, s3://, gs:// or https://"),
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
         (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
         (ExportSettings, {"output": "s3://models/1"}, "is an address, expected a path on this machine"),

@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from serving.settings import ServeSettings
 from tasks.core.command_settings import CompareSettings, PredictSettings
+from tasks.core.data_settings import drop_label_flag
 from tasks.core.errors import UsageError
 from tasks.core.run_settings import RunSettings
 from tasks.reporting import command_line, flag_errors
@@ -34,6 +36,33 @@ def test_flags_accept_none_and_booleans():
     assert settings.data.num_words is None
     assert settings.model.bidirectional is False
     assert settings.training.keep_best is True
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "a",
+        "so so",
+        "-1",
+        "-x",
+        "none",
+        "True",
+        "a, b",
+        "it's",
+        "[1]",
+        "{x}",
+        "1,5",
+    ],
+)
+def test_the_flag_that_leaves_out_a_label_can_be_pasted(label):
+    flag = shlex.split(drop_label_flag(label))
+    assert parse("--data.dataset", "a.csv", *flag).data.drop_labels == (label,)
+    assert parse("--data.dataset", "a.csv", *flag, *flag).data.drop_labels == (label, label)
+
+
+@pytest.mark.parametrize("labels", ["none", "true", "half-true,false"])
+def test_labels_that_look_like_json_can_be_left_out(labels):
+    assert parse("--data.dataset", "a.csv", "--data.drop-labels", labels).data.drop_labels == tuple(labels.split(","))
 
 
 def test_the_metric_has_a_short_flag():
@@ -84,6 +113,7 @@ def test_compare_accepts_its_own_flags_together_with_a_preset():
         ),
         (["--data.maxlin", "5"], ["did you mean --data.maxlen?"]),
         (["--preset", "slow"], ["no such preset (auto, case-study, fast, quick, tuned)"]),
+        (["--data.drop-labels", 'a"b'], ["--data.drop-labels: not JSON (Mismatched quotes); fix or unset it; a list"]),
         (["--model.cell", "simple_rnn", "--model.recurrent-activation", "tanh"], ["simple_rnn has none"]),
     ],
 )

@@ -1,5 +1,6 @@
 """Corrections: labels of your own texts that a file changes, and rows that it drops."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,13 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.core.data_settings import SourceSettings
+from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.user_paths import user_path
-from tasks.texts.sources.labels import DROP, plain_label
+from tasks.texts.sources.labels import DROP, appearance, plain_label
+from tasks.texts.sources.layouts import labelled_files
 from tasks.texts.tables.columns import MissingColumn, ReadOptions, required_strings, strings_of
 from tasks.texts.tables.reading import read_batches
 from tasks.texts.tables.table_files import LABELLED, table_files
+
+COLUMNS = (("file", "row", "text"), ("file", "row"), ("text",))  # of corrections, with the label; the first that exist
 
 
 def plain_texts(texts: pa.Array) -> pa.Array:
@@ -31,15 +35,15 @@ def read_corrections(path: Path) -> tuple[pa.Table, bool]:
 
     Raise InputError if a column or value is missing, or two rows contradict each other.
     """
-    try:
-        batches = [batch for file in table_files(path, LABELLED) for batch in read_batches(file, ReadOptions("label"))]
-    except MissingColumn:
-        batches = []
-    names = set(batches[0].schema.names) if batches else set()
-    by_row = {"file", "row"} <= names
-    if not (by_row or "text" in names):
+    batches: list[pa.RecordBatch] = []
+    for names in COLUMNS:
+        options = ReadOptions(columns=dict.fromkeys(["label", *names], ""), flags="")
+        with contextlib.suppress(MissingColumn):
+            batches = [batch for file in table_files(path, LABELLED) for batch in read_batches(file, options)]
+            break
+    if not batches:
         raise InputError(f"{path}: expected rows with the columns label, and text or file and row")
-    table, rows = pa.Table.from_batches(batches), 1 + np.arange(sum(map(len, batches)))
+    by_row, table, rows = "file" in names, pa.Table.from_batches(batches), 1 + np.arange(sum(map(len, batches)))
     labels = pc.utf8_trim_whitespace(pa.array(required_strings(table, "label", path, rows)))
     texts = plain_texts(strings_of(table, "text", path)) if "text" in names else pa.nulls(len(rows), pa.string())
     if by_row:
@@ -57,9 +61,12 @@ class Corrections:
     """The corrections that the settings name, if any, and which have been applied."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        """Read them."""
+        """Read them; raise InputError if they are among the texts."""
         self._path = user_path(settings.corrections) if settings.corrections else None
         if self._path:
+            texts = () if is_address(settings.dataset) else labelled_files(user_path(settings.dataset))
+            if self._path.resolve() in [file.resolve() for file in texts]:
+                raise InputError(f"{self._path}: would be read as texts of {settings.dataset}, too; move it elsewhere")
             self._table, self._by_row = read_corrections(self._path)
             self._firsts = pc.index_in(self._table["key"], self._table["key"]).to_numpy()
             self._used = np.zeros(len(self._table), bool)
@@ -79,8 +86,9 @@ class Corrections:
             raise InputError(
                 f"{self._path}: row {places[at].as_py() + 1:,} has another text than {names[at]}; was the file changed?"
             )
-        if (at := pc.index(labels, DROP).as_py()) >= 0:
-            raise InputError(f"{names[at]}: has the label {DROP!r}; rename this label to use corrections")
+        if drops := [label for label in labels.unique().to_pylist() if appearance(label) == DROP]:
+            at = pc.index(labels, drops[0]).as_py()
+            raise InputError(f"{names[at]}: has the label {drops[0]!r}; rename this label to use corrections")
         before = pa.array([plain_label(label) for label in labels.to_pylist()], pa.string(), mask=places.is_null())
         return pc.coalesce(given["label"], labels).combine_chunks(), before
 

@@ -18,8 +18,7 @@ from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few
 
 Warn = Callable[[str], None]
-# Pairs of which we know the positive label: negative, positive.
-KNOWN_PAIRS = (("0", "1"), ("negative", "positive"), ("neg", "pos"), ("false", "true"), ("no", "yes"))
+POSITIVE = {"1", "positive", "pos", "true", "yes"}
 # What other programs write for a missing value.
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
                      "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
@@ -68,6 +67,8 @@ class Labels:
         self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
         if settings.corrections:
             self.left_out[DROPPED] = 0
+        # Corrections have the labels as they are reported.
+        self._plain: Callable[[str], str] = plain_label if settings.corrections else str
         self._drops = {DROP: DROPPED} if settings.corrections else {}
         self._drops |= {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
@@ -93,7 +94,7 @@ class Labels:
             self.left_out[reason] += count
             return LEFT_OUT
         number, first, first_row = self._known.setdefault(key, (len(self._known), spelling, where))
-        if first != spelling:
+        if self._plain(first) != self._plain(spelling):
             raise InputError(
                 f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({where}) look alike, but are "
                 f"{first!a} and {spelling!a}; write the same in every row"
@@ -157,9 +158,11 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
         if named is None:
             raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
         return sorted(names, key=lambda name: name == named)
-    for pair in (*KNOWN_PAIRS, *((f"not {name}", name) for name in known)):
-        if set(known) == set(pair):
-            return [known[pair[0]], known[pair[1]]]
+    # Of 1 and 2, some datasets use 1 for negative texts.
+    likely = known.keys() & POSITIVE if "2" not in known else set()
+    likely |= {name for name in known if f"not {name}" in known}
+    if len(likely) == 1:
+        return sorted(names, key=lambda name: name.casefold() in likely)
     common, rare = sorted(sorted(names), key=lambda name: -counts[name])
     why = "later by name" if counts[rare] == counts[common] else "rarer"
     warn(

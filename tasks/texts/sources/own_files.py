@@ -117,7 +117,8 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
             columns = columns.append_column("original", original)
         write_texts(columns, staged, folder / TEXTS)
     source = settings.dataset if is_address(settings.dataset) else path.resolve().as_uri()
-    return {"name": path.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
+    named = path if path.stem.strip(".") else path.resolve()  # not ./
+    return {"name": named.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
 def stage_rows(

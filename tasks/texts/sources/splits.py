@@ -1,7 +1,6 @@
 """Splits: rows are assigned by a hash, so they keep their split when others are added; labels and leaks are checked."""
 
 import hashlib
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.core.data_settings import SourceSettings
+from tasks.core.data_settings import SourceSettings, drop_label_flag
 from tasks.core.errors import InputError
 from tasks.texts.padded import SPLITS
 
@@ -93,7 +92,7 @@ def check_classes(
             raise InputError(
                 f"{path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
                 "differently (--data.group-column, --data.split-seed), name their splits (--data.split-column), or, "
-                f"with more than two labels, leave this one out (--data.drop-labels {shlex.quote(names[rarest])})"
+                f"with more than two labels, leave this one out ({drop_label_flag(names[rarest])})"
             )
         if count < min_share * rows:
             warn(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")

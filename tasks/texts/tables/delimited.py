@@ -65,7 +65,7 @@ def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple
     for line in filter(str.strip, lines):
         if not skipped and (named := SEPARATOR.fullmatch(line)):
             delimiter = delimiter or named[1]
-        elif not line.startswith("#") or options.text_column in re.split(r"[,;\t|]", line.strip('# "\r\n')):
+        elif line[0] != "#" or options.text_column in re.split(r"[,;\t|]", line.replace('"', "").strip("# \r\n")):
             header = line
             break
         skipped.append(line.strip())
@@ -159,7 +159,8 @@ def without_swallowed(
         yield row
     for where, lines in suspects:
         fields = [line.rstrip("\r\n").split(delimiter) for line in lines]
-        found = ({row[place].strip(' "') for row in fields} <= values for place, values in known.items())
+        # Rows may lack a label, and the lines of a letter end with a comma.
+        found = ({row[place].strip(' "') for row in fields} <= values - {""} for place, values in known.items())
         if delimiter == "\t" or any(found):
             raise InputError(
                 f"{where}: a double quote opens a field of {len(lines):,} lines that look like rows; close the "
@@ -178,9 +179,9 @@ def explain_width(row: list[str], width: int) -> str:
 
 def quoting_advice(lines: list[str], options: ReadOptions) -> str:
     """Return which setting may help to read a row."""
-    if any('\\"' in line for line in lines):
+    if options.flags and any('\\"' in line for line in lines):
         return f", or give {options.flags}quoting backslash if a backslash before a quote makes it part of the text"
-    if any('"' in line for line in lines):
+    if options.flags and any('"' in line for line in lines):
         return f", or give {options.flags}quoting none if quotes are ordinary characters in this file"
     return ""
 

@@ -44,8 +44,23 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
     options.require(names, path)
     rows = 0
     for batch in iterate_rows(path, [name for name in names if options.takes(name)], ROWS_PER_BATCH):
+        refuse_undecodable(batch, path, rows)
         rows += len(batch)
         yield name_classes(batch, options.label_column, classes) if classes else batch, rows / total
+
+
+def refuse_undecodable(batch: pa.RecordBatch, path: Path, first: int) -> None:
+    """Raise an InputError about text that is not UTF-8, which some programs write unchecked.
+
+    The batch has `first` rows of its file before it.
+    """
+    for name in [field.name for field in batch.schema if pa.types.is_string(field.type)]:
+        try:
+            batch[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            texts = enumerate(batch[name].cast(pa.binary()).to_pylist(), first + 1)
+            row = next(row for row, text in texts if text and text.decode(errors="ignore").encode() != text)
+            raise InputError(f"{path}: row {row:,} has bytes in {name!r} that are not UTF-8; fix this text") from error
 
 
 def iterate_rows(path: Path, columns: list[str], most: int) -> Iterator[pa.RecordBatch]:

@@ -44,7 +44,7 @@ class TextFile:
             encoding = "utf-8-sig"  # Excel writes a byte-order mark
             if wide := wide_encoding(binary.peek(64)[:64]):
                 self._raw.close()
-                raise InputError(f"{path}: is {wide.upper()}, not UTF-8; give {options.flags}encoding {wide}")
+                raise InputError(f"{path}: is {wide.upper()}, not UTF-8; {advise_encoding(wide, options)}")
         self._text = io.TextIOWrapper(binary, encoding, newline=newline)
 
     def __enter__(self) -> Self:
@@ -95,13 +95,19 @@ def open_binary(path: Path, raw: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(pa.input_stream(raw, compression=compression) if compression else raw)  # type: ignore[arg-type]
 
 
+def advise_encoding(encoding: str, options: ReadOptions) -> str:
+    """Return what to do with a file that is not UTF-8, for a message."""
+    give = f"give {options.flags}encoding {encoding}, or " if options.flags else ""
+    return f"{give}save the file as UTF-8"
+
+
 def explain_bytes(path: Path, options: ReadOptions) -> str:
     """Return where a file cannot be decoded, why, and what to do."""
-    encoding, flag = options.encoding, f"{options.flags}encoding"
+    encoding = options.encoding
     offset, line, at_end, sample = find_undecodable(path, encoding) or (0, 1, False, b"")
     where = f"holds bytes that are not {encoding.upper()}, first at byte {offset:,} (line {line:,})"
     if encoding != "utf-8":
-        return f"{where}; give the right {flag}, or save the file as UTF-8"
+        return f"{where}; give the right {options.flags}encoding, or save the file as UTF-8"
     if at_end:
         return f"{where}: the file ends within a character, as if it was cut off; get the whole file"
     text = sample.decode("utf-8", "surrogateescape")
@@ -111,8 +117,8 @@ def explain_bytes(path: Path, options: ReadOptions) -> str:
     if not find_undecodable(path, "utf-8", "surrogatepass"):
         return f"{where}: characters are written as two halves (CESU-8, as by some databases); save the file as UTF-8"
     if (guess := guess_encoding(sample)) and not find_undecodable(path, guess):
-        return f"{where}; they are probably {guess}: give {flag} {guess}, or save the file as UTF-8"
-    return f"{where}; fix these bytes, or give the file's {flag}"
+        return f"{where}; they are probably {guess}: {advise_encoding(guess, options)}"
+    return f"{where}; fix these bytes, or {advise_encoding('NAME', options)}"
 
 
 def find_undecodable(path: Path, encoding: str, errors: str = "strict") -> tuple[int, int, bool, bytes] | None:

@@ -3,6 +3,7 @@ import pytest
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
+from tasks.texts.sources.corrections import read_corrections
 from tasks.texts.sources.datasets import check_dataset
 from tasks.texts.sources.own_files import fetch_own, hash_dataset
 
@@ -13,13 +14,13 @@ def label(row: int) -> str:
     return "pos" if row % 2 else "neg"
 
 
-def fetch(tmp_path, corrections: str, **values):
+def fetch(tmp_path, corrections: str, spell=label, name="fixes.csv", **values):
     """Return the description and rows of 60 labelled texts after corrections; the last 20 are the test split."""
     splits = ["train"] * 30 + ["validation"] * 10 + ["test"] * 20
-    lines = [f'"the text\n of row {row}",{label(row)},{split}' for row, split in enumerate(splits, 1)]
+    lines = [f'"the text\n of row {row}",{spell(row)},{split}' for row, split in enumerate(splits, 1)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label,split", *lines, "unlabelled,,train", ""]))
-    (tmp_path / "fixes.csv").write_text(corrections)
-    settings = {"split_column": "split", "unlabelled": "drop", "corrections": str(tmp_path / "fixes.csv")}
+    (tmp_path / name).write_text(corrections)
+    settings = {"split_column": "split", "unlabelled": "drop", "corrections": str(tmp_path / name)}
     settings = SourceSettings(dataset=str(tmp_path / "own.csv"), **(settings | values))
     facts = fetch_own(settings, tmp_path, lambda _line: None)
     return facts, pq.read_table(tmp_path / "texts.parquet").to_pylist()
@@ -47,6 +48,37 @@ def test_corrections_by_text_or_row_change_labels_and_drop_rows(tmp_path, correc
     assert read.pop(61) == ("train", "neg", None)
     assert all(facts["labels"][original] == name == label(row) for row, (_, name, original) in read.items())
     assert len(read) == ROWS - 2
+
+
+@pytest.mark.parametrize("labels", [("0.0", "1.0"), (" 0", "1 ")])
+@pytest.mark.parametrize("corrected", [1, 2, 3])
+def test_corrections_match_labels_with_decimals_or_outer_spaces(tmp_path, labels, corrected):
+    fixes = f"file,row,label\nown.csv,{corrected},1\nown.csv,4,1\n"
+    facts, rows = fetch(tmp_path, fixes, lambda row: labels[row % 2 == 0])
+    assert facts["labels"] == ["0", "1"]
+    assert [row["label"] for row in rows[:4]] == [int(row % 2 == 0 or row == corrected) for row in range(1, 5)]
+    assert facts["check"]["corrections"]["train"] == corrected % 2
+
+
+@pytest.mark.parametrize("place", ['"text": "the text of row 2"', '"file": "own.csv", "row": 2'])
+def test_corrections_may_be_json_with_numbers_as_labels(tmp_path, place):
+    facts, rows = fetch(tmp_path, f'{{{place}, "label": 1}}\n', lambda row: row % 2, name="fixes.jsonl")
+    assert facts["check"]["corrections"]["train"] == 1
+    assert rows[1]["label"] == 1
+
+
+def test_corrections_in_another_encoding_are_refused_without_naming_a_flag(tmp_path):
+    (tmp_path / "fixes.csv").write_bytes("text,label\ncaf\xe9,1\n".encode("windows-1252"))
+    with pytest.raises(InputError, match=r"they are probably windows-1252: save the file as UTF-8$"):
+        read_corrections(tmp_path / "fixes.csv")
+
+
+def test_corrections_among_the_texts_are_refused(tmp_path):
+    (tmp_path / "own.csv").touch()
+    (tmp_path / "fixes.csv").write_text(BY_ROW)
+    data = {"dataset": f"{tmp_path}/", "corrections": str(tmp_path / "fixes.csv")}
+    with pytest.raises(InputError, match=r"fixes.csv: would be read as texts of .*; move it elsewhere"):
+        check_dataset(SourceSettings.model_validate(data))
 
 
 def test_a_label_can_be_renamed_by_correcting_all_its_rows(tmp_path):
@@ -93,12 +125,13 @@ def test_a_repeated_correction_is_applied_once(tmp_path):
     assert once[1] == twice[1]
 
 
-def test_a_dataset_with_a_label_named_drop_cannot_be_corrected(tmp_path):
-    lines = [f"text {row},{'drop' if row % 2 else 'keep'}" for row in range(200)]
+@pytest.mark.parametrize("name", ["drop", "Drop"])
+def test_a_dataset_with_a_label_named_drop_cannot_be_corrected(tmp_path, name):
+    lines = [f"text {row},{name if row % 2 else 'keep'}" for row in range(200)]
     (tmp_path / "own.csv").write_text("\n".join(["text,label", *lines, ""]))
     (tmp_path / "fixes.csv").write_text("text,label\ntext 1,keep\n")
     settings = SourceSettings(dataset=str(tmp_path / "own.csv"), corrections=str(tmp_path / "fixes.csv"))
-    with pytest.raises(InputError, match=r"own.csv row 2: has the label 'drop'; rename"):
+    with pytest.raises(InputError, match=f"own.csv row 2: has the label '{name}'; rename"):
         fetch_own(settings, tmp_path, lambda _line: None)
 
 

@@ -61,6 +61,8 @@ def with_bytes(row: int, added: bytes, every: str = "") -> bytes:
 
 
 BACKSLASHES = table().replace(",dull ", ',"dull \\"so\\", ').replace("\npos", '"\npos')
+TEXT_FIRST = "text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(texts(), LABELS, strict=True))
+NUMBERED = "".join(f'{row},"{text}","{label}"\n' for row, (text, label) in enumerate(zip(texts(), LABELS, strict=True)))
 SPLIT = {"train": 80, "validation": 20, "test": 20}
 PARTS = {name: table(LABELS[:rows], first=first) for (name, rows), first in
          zip(SPLIT.items(), (0, 80, 100), strict=True)}  # fmt: skip
@@ -93,6 +95,13 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         "12 rows without a label left out",
     ),
     (
+        "a letter, some rows without a label",
+        {"a.csv": f'{TEXT_FIRST}nothing here,\n"Hello,\nThanks,\nAnna",pos\n'},
+        "--data.unlabelled drop",
+        ROWS + 1,
+        "1 rows without a label left out",
+    ),
+    (
         "-1 as a label",
         {"a.csv": table(["-1", "0", "1"] * 40)},
         "",
@@ -123,6 +132,7 @@ TRAINED: list[tuple[str, Files, str, int | dict[str, int], str | None]] = [
         ROWS,
         r"column 1 \(without a name\) not read",
     ),
+    ("a column called #", {"a.csv": '#,"text","label"\n' + NUMBERED}, "", ROWS, None),
     ("big integers", {"a.jsonl": json_lines(id=str(10**30))}, "", ROWS, None),
     ("a key twice", {"a.jsonl": json_lines().replace('{"text"', '{"text": "first", "text"')}, "", ROWS, None),
     ("nested NaN", {"a.jsonl": json_lines(meta='{"score": NaN, "list": [1, Infinity]}')}, "", ROWS, None),

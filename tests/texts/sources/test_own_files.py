@@ -276,6 +276,11 @@ def leaky(count: int) -> list[dict]:
             {"split_column": "s"},
             r"none of the 5 train rows has the label 'a b' .*leave this one out \(--data\.drop-labels 'a b'\)",
         ),
+        (
+            'text,label,s\na,1,train\nb,0,train\nd,0,train\nf,1,train\nc,1,test\ne,0,test\ng,"a, b",test\n',
+            {"split_column": "s"},
+            r"""\(--data\.drop-labels '\["a, b"\]'\)""",
+        ),
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
@@ -317,6 +322,14 @@ def test_the_positive_label_ignores_case_and_outer_spaces(tmp_path):
     path = write_csv(tmp_path / "a.csv", its)
     assert fetch(tmp_path, path, positive_label=" Spam ")[0]["labels"] == ["ham", "Spam"]
     assert fetch(tmp_path, path, positive_label="spam")[0]["labels"] == ["ham", "Spam"]
+
+
+@pytest.mark.parametrize("dataset", ["./", "../reviews/", "a.csv"])
+def test_the_dataset_has_the_name_of_its_file_or_folder(tmp_path, monkeypatch, dataset):
+    (tmp_path / "reviews").mkdir()
+    write_csv(tmp_path / "reviews" / "a.csv", rows(200))
+    monkeypatch.chdir(tmp_path / "reviews")
+    assert fetch(tmp_path, dataset)[0]["name"] == ("a" if dataset == "a.csv" else "reviews")
 
 
 def test_an_empty_cell_is_an_empty_text(tmp_path):

@@ -41,3 +41,16 @@ def test_a_too_large_value_is_refused_with_its_file_and_column(tmp_path, monkeyp
     with pytest.raises(InputError, match=r"a.parquet: the column 'more.*' decodes to \d+,\d+,\d+ bytes in a row"):
         next(read_batches(tmp_path / "a.parquet"))
     assert next(read_batches(tmp_path / "a.parquet", ReadOptions(columns={"text": "--text-column"}))).num_rows == 1
+
+
+@pytest.mark.parametrize(("column", "rows"), [("text", 9000), ("label", 3)])
+def test_text_that_is_not_utf_8_is_refused_with_its_row_and_column(tmp_path, column, rows):
+    raw = pa.array([None, *[b"fine"] * (rows - 2), b"caf\xe9"], pa.binary())
+    columns = {
+        "text": ["a"] * rows,
+        "label": ["1"] * rows,
+        column: pa.Array.from_buffers(pa.string(), rows, raw.buffers()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=f"a.parquet: row {rows:,} has bytes in '{column}' that are not UTF-8"):
+        list(read_batches(tmp_path / "a.parquet", ReadOptions(columns={"text": "", "label": ""})))
