@@ -19,6 +19,7 @@ from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, foun
 from tasks.evaluation.optuna_search import best_trial, read_search
 from tasks.registry.client import tracking_uri
 from tasks.reporting.terminal_output import show_comparison
+from tasks.slices import slices
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import steps_of, unfinished_step
@@ -67,6 +68,8 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     uri = check_tracking(settings)
     members = find_members(settings)
     downloaded = download_dataset(settings.data)
+    if settings.evaluation.slice_column:  # before anything is trained, because a misspelt column is an error
+        slices(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))

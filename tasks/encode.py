@@ -61,8 +61,8 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-    together = kept_together(downloaded, word_ranks.labels, whole_groups=settings.whole_groups)
-    orders = order_texts(word_ranks.labels, settings, together)
+    groups, first = kept_together(downloaded, word_ranks.labels, whole_groups=settings.whole_groups)
+    orders, together = order_texts(word_ranks.labels, settings, groups, first), first if groups is None else groups
     labels = {split: word_ranks.labels[split][order] for split, order in orders.items()}
     names = Dataset.read(downloaded).labels
     check_labels(labels, names, settings.max_reviews)

@@ -73,7 +73,7 @@ def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
 def places_of_rows(downloaded: Path, settings: EncodeSettings, train_rows: int) -> list[tuple[str, np.ndarray]]:
     """Return the split of the download that each of `SPLITS` is from, and the row numbers in it."""
     labels = read_labels(downloaded)
-    orders = order_texts(labels, settings, kept_together(downloaded, labels, whole_groups=settings.whole_groups))
+    orders = order_texts(labels, settings, *kept_together(downloaded, labels, whole_groups=settings.whole_groups))
     train, rest = np.split(orders["train"], [train_rows])
     validation = ("validation", orders["validation"]) if "validation" in orders else ("train", rest)
     return [("train", train), validation, ("test", orders["test"])]

@@ -38,8 +38,8 @@ def align_to_groups(bounds: dict[str, tuple[str, int, int]], groups: np.ndarray)
     cut = group_boundary(groups, bounds["train"][2])
     if not cut:
         raise DataError(
-            f"validation cannot take whole groups: the first {bounds['train'][2]} training texts are one group; "
-            "give more groups, or leave --data.whole-groups out"
+            f"validation cannot be cut from training: the first {bounds['train'][2]} texts are one group, or alike; "
+            "give more groups, or name validation rows with --data.split-column"
         )
     return bounds | {"train": ("train", 0, cut), "validation": ("train", cut, len(groups))}
 

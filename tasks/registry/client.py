@@ -139,10 +139,10 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         raise RegistryError(f"MLflow at {address} {find_fault(address) or f'failed: {first_line(error)}'}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise unusable_database(address, getattr(error, "orig", error)) from error
-    except PipelineError:
-        raise
-    except Exception as error:  # of a client of an object store, which MLflow passes on
-        if uri is None:
+    except Exception as error:
+        # MLflow passes on those of the system, and of clients of object stores.
+        is_ours = isinstance(error, PipelineError) or type(error).__module__ == "builtins"
+        if uri is None or (is_ours and not isinstance(error, (OSError, ImportError))):
             raise
         raise RegistryError(f"MLflow at {address} failed: {describe(error)}. {ITS_FILES}") from error
 

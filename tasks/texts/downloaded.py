@@ -148,8 +148,10 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
     """Return the group of each training text, from its column or its place: (n,) int64."""
     if (group := read_training(path, "group")) is not None:
         return np.asarray(group.dictionary_encode().indices, np.int64)
-    blocks, first = block_of(labels), first_alike(path)
-    return blocks if first is None else blocks[first]
+    if (first := first_alike(path)) is None:
+        return block_of(labels)
+    firsts, number = np.unique(first, return_inverse=True)
+    return np.asarray(block_of(labels[firsts])[number])
 
 
 def first_alike(path: Path) -> np.ndarray | None:
@@ -160,10 +162,15 @@ def first_alike(path: Path) -> np.ndarray | None:
     return np.asarray(firsts[number])
 
 
-def kept_together(downloaded: Path, labels: dict[str, np.ndarray], *, whole_groups: bool) -> np.ndarray | None:
-    """Return the group of each training text that validation may not separate, (n,) int64; None if there is none."""
+def kept_together(
+    downloaded: Path, labels: dict[str, np.ndarray], *, whole_groups: bool
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the group of each training text, or the first text that is like it, if validation may not separate them.
+
+    Each is (n,) int64 or None, as `order_texts` takes them.
+    """
     path = downloaded / TEXTS
-    return groups_of(path, labels["train"]) if whole_groups else first_alike(path)
+    return (groups_of(path, labels["train"]), None) if whole_groups else (None, first_alike(path))
 
 
 def read_training(path: Path, column: str) -> pa.Array | None:

@@ -17,18 +17,25 @@ ROWS_IN_MEMORY = 8192
 
 
 def order_texts(
-    columns: dict[str, np.ndarray], settings: OrderSettings, groups: np.ndarray | None = None
+    columns: dict[str, np.ndarray],
+    settings: OrderSettings,
+    groups: np.ndarray | None = None,
+    first: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the row numbers of each split as encoded, with the training rows of each group together.
+    """Return the row numbers of each split as encoded.
 
-    They are the first `max_reviews` in the order of keras.datasets.imdb.load_data. `columns` has a column of each
-    split, in the order in which they are shuffled; only its rows count.
+    They are the first `max_reviews` in the order of keras.datasets.imdb.load_data. The training rows of each group are
+    together, or each is at the place of `first`, the first row that is like it. `columns` has a column of each split,
+    in the order in which they are shuffled; only its rows count.
     """
     rng, orders = np.random.RandomState(settings.shuffle_seed), {}
     for split, column in columns.items():
         order = np.arange(len(column))
         rng.shuffle(order)
         orders[split] = order[: settings.max_reviews]
+        if split == "train" and first is not None:
+            place = np.argsort(order)[first[orders[split]]]
+            orders[split] = orders[split][np.argsort(place, kind="stable")]
     return orders if groups is None else orders | {"train": keep_together(orders["train"], groups)}
 
 

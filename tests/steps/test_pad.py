@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +58,7 @@ def test_the_validation_split_does_not_separate_whole_groups(imdb, tmp_path):
 def test_the_cut_moves_to_the_start_of_a_group_and_a_single_group_is_refused():
     bounds = split_bounds(10, 5, 0.2)
     assert align_to_groups(bounds, np.repeat([4, 7], [6, 4]))["validation"] == ("train", 6, 10)
-    with pytest.raises(DataError, match=r"the first 8 training texts are one group; give more groups, or leave"):
+    with pytest.raises(DataError, match=r"the first 8 texts are one group, or alike; give more groups"):
         align_to_groups(bounds, np.repeat([4, 7], [9, 1]))
 
 
@@ -104,11 +106,14 @@ def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels
 
 
 @pytest.mark.parametrize("whole_groups", [False, True])
-def test_validation_cut_from_training_shares_no_text_with_it(tmp_path, whole_groups):
+@pytest.mark.parametrize("oversampled", [False, True])
+def test_validation_cut_from_training_shares_no_text_with_it(tmp_path, whole_groups, oversampled):
     rng = np.random.default_rng(1)
     texts = [" ".join(f"w{word}" for word in rng.integers(0, 99, 6)) for _ in range(300)]
-    for name, lines in (("train", texts * 2), ("test", [f"{text} x" for text in texts])):
-        rows = [f"{text},{'pos' if len(text) % 2 else 'neg'}" for text in lines]
+    label_of = {text: "pos" if place % 10 == 0 else "neg" for place, text in enumerate(texts)}
+    train = texts + 9 * texts[::10] if oversampled else texts * 2
+    for name, lines in (("train", train), ("test", texts)):
+        rows = [f"{text}{' x' * (name == 'test')},{label_of[text]}" for text in lines]
         (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]))
     folders = [tmp_path / name for name in ("downloaded", "encoded", "padded")]
     for folder in folders:
@@ -117,6 +122,9 @@ def test_validation_cut_from_training_shares_no_text_with_it(tmp_path, whole_gro
     download.function(settings=data, folder=folders[0])
     encode.function(downloaded=folders[0], settings=data, folder=folders[1])
     rows = pad.function(encoded=folders[1], settings=data, folder=folders[2])
-    encoded = pq.read_table(folders[1] / "train.parquet")["tokens"].to_pylist()
-    assert 60 <= rows["validation"] <= 90
-    assert not {*map(tuple, encoded[: rows["train"]])} & {*map(tuple, encoded[rows["train"] :])}
+    encoded = pq.read_table(folders[1] / "train.parquet")
+    texts, labels = map(tuple, encoded["tokens"].to_pylist()), encoded["label"].to_pylist()
+    train, validation = set(itertools.islice(texts, rows["train"])), set(texts)
+    assert 57 <= rows["validation"] <= 90
+    assert not train & validation
+    assert set(labels[rows["train"] :]) == {0, 1}

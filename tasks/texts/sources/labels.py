@@ -158,8 +158,8 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
         if named is None:
             raise InputError(f"{path}: no row has the label {positive!r}, only {' and '.join(map(repr, names))}")
         return sorted(names, key=lambda name: name == named)
-    # Of 1 and 2, some datasets use 1 for negative texts.
-    likely = known.keys() & POSITIVE if "2" not in known else set()
+    # Of 1 and 2, or 1 and 5, the 1 is negative in some datasets.
+    likely = known.keys() & POSITIVE if not any(name.isdecimal() and int(name) > 1 for name in known) else set()
     likely |= {name for name in known if f"not {name}" in known}
     if len(likely) == 1:
         return sorted(names, key=lambda name: name.casefold() in likely)

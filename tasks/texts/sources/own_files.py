@@ -15,7 +15,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import TEXTS, label_dtype
-from tasks.texts.near_duplicates import cluster_texts, first_of_cluster
+from tasks.texts.near_duplicates import ODD, cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.corrections import Corrections, original_labels
 from tasks.texts.sources.labels import DROPPED, Labels, Warn, name_labels
@@ -39,6 +39,7 @@ from tasks.texts.tables.reading import iterate_rows, read_batches
 from tasks.texts.tables.table_files import name_few
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 
+INVERSE = np.uint64(pow(int(ODD), -1, 2**64))
 MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 MIN_WORDS = 10  # of a text whose near-duplicates are in one group with it: "ok" would tie all groups together
 
@@ -171,7 +172,8 @@ def split_rows(
     if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
         if len(rows) <= MAX_CLUSTERED:
             texts = (batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
-            near = cluster_texts(texts, MIN_WORDS if settings.group_column else 1)
+            is_tied = settings.group_column and settings.near_duplicates == "together"
+            near = cluster_texts(texts, MIN_WORDS if is_tied else 1)
         else:
             warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
     split, hashes = rows["split"].to_numpy(), rows["group" if settings.group_column else "hash"].to_numpy()
@@ -201,16 +203,19 @@ def split_rows(
 def assign_rows(
     hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, settings: SourceSettings, path: Path
 ) -> np.ndarray:
-    """Return the split of each row by the hash of its group or text, the lowest of the rows that are alike.
+    """Return the split of each row by the hash of its group or text; rows that are alike have that of one of them.
 
     All arrays are (n,); `alike` has the first row that is like each one.
     """
     test, validation = settings.held_out, (1 - settings.held_out) * settings.held_out / 2
-    lowest = hashes.copy()
-    np.minimum.at(lowest, alike, hashes)  # the first row's would depend on the order of the rows
+    # Which of them must not depend on the order of the rows, and the lowest hash would too often be one for testing.
+    mixed = hashes * ODD
+    lowest = mixed.copy()
+    np.minimum.at(lowest, alike, mixed)
+    hashes_of_all, hashes = hashes, lowest[alike] * INVERSE
     grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
-    grouped += ", near-duplicates together (see --data.near-duplicates)" if (lowest[alike] != hashes).any() else ""
-    split = assign_splits(lowest[alike], test, validation)
+    grouped += ", near-duplicates together (see --data.near-duplicates)" if (hashes != hashes_of_all).any() else ""
+    split = assign_splits(hashes, test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
         split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label

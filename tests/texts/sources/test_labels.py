@@ -14,6 +14,7 @@ PATH = Path("a.csv")
         ({"ham": 3, "spam": 9}, ["spam", "ham"], "rarer", "spam"),
         ({"y": 5, "x": 5}, ["x", "y"], "later by name", "x"),
         ({"1": 5, "2": 4}, ["1", "2"], "rarer", "1"),
+        ({"1": 5, "5": 4}, ["1", "5"], "rarer", "1"),
         ({"not bad": 5, "it's": 4}, ["not bad", "it's"], "rarer", "'not bad'"),
     ],
 )

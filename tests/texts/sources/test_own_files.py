@@ -1,7 +1,9 @@
 import json
 import random
 import re
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources import own_files
-from tasks.texts.sources.own_files import fetch_own, stage_rows
+from tasks.texts.sources.own_files import assign_rows, fetch_own, stage_rows
 from tasks.texts.sources.splits import TEST, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
@@ -127,6 +129,14 @@ def test_the_order_of_the_rows_does_not_change_their_splits(tmp_path):
         for name, rows in (("a.csv", its), ("b.csv", its[::-1]))
     )
     assert first == second
+
+
+def test_groups_of_near_duplicates_have_the_shares_of_single_texts():
+    hashes = np.random.default_rng(1).integers(0, 2**64, 20_000, dtype=np.uint64)
+    alike, labels = np.arange(20_000) // 10 * 10, np.arange(20_000) // 10 % 2
+    split = assign_rows(hashes, alike, labels, SourceSettings(dataset="a.csv"), Path("a.csv"))
+    assert (split == split[alike]).all()
+    assert abs((split == TEST).mean() - 0.2) < 0.03
 
 
 def test_a_short_text_that_all_groups_have_does_not_tie_them_together(tmp_path):
