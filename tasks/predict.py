@@ -17,7 +17,7 @@ from tasks.core.data_settings import is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, locked
 from tasks.core.user_paths import check_writable, user_path
-from tasks.evaluation.drift import Profile, add, measure_drift, profile
+from tasks.evaluation.drift import Profile, add, measure_drift, profile, sampling_noise
 from tasks.network.bundle import Classifier
 from tasks.network.verdicts import added_names, describe_explanation, explain, judge_texts, verdict_columns
 from tasks.registry.loading import load_classifier
@@ -25,11 +25,13 @@ from tasks.reporting.prefect_ui import Advance, announce_drift, showing_progress
 from tasks.store.step import run_logger, task
 from tasks.texts.padded import words_kept
 from tasks.texts.sources.layouts import hash_files, label_folders, name_in
-from tasks.texts.tables.columns import ReadOptions, texts_of
+from tasks.texts.tables.columns import EmptyTable, ReadOptions, texts_of
 from tasks.texts.tables.reading import OnRead, read_batches
 from tasks.texts.tables.table_files import check_readable, files_within, form_of, table_files
 from tasks.texts.tables.text_folder import FILE_NAME
 from tasks.texts.tables.writing import WRITERS, refuse_unwritable, writable_form
+
+ROWS_EXPLAINED = 64  # before they are kept
 
 
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
@@ -71,8 +73,10 @@ def score_parts(
 
     `words` is the number of words to name for each text; `form` the output's format, which must hold every column.
     """
-    rows = 0
-    for number, batch in enumerate(read_rows(source, options, on_read)):
+    rows, batches = 0, read_rows(source, options, on_read)
+    if words:  # which takes up to a second for each text
+        batches = (batch.slice(at, ROWS_EXPLAINED) for batch in batches for at in range(0, len(batch), ROWS_EXPLAINED))
+    for number, batch in enumerate(batches):
         refuse_unwritable(batch.schema, form, source)
         if taken := {*added_names(classifier.facts), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
@@ -86,7 +90,7 @@ def score_parts(
             draft.rename(path)
         rows += len(batch)
     if not rows:
-        raise InputError(f"{source}: has no rows to score")
+        raise EmptyTable(f"{source}: has no rows to score")
     return rows
 
 
@@ -129,7 +133,7 @@ def score_file(
             if parts.exists() and not mark.exists():
                 shutil.rmtree(parts)  # of another input, or another model
             parts.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            mark.write_text(json.dumps(about))
             try:
                 rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
             except InputError:
@@ -139,7 +143,9 @@ def score_file(
             drift = measure_drift(classifier.facts.reference, counted)
             join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
             shutil.rmtree(parts)
-    is_beyond = rows >= settings.min_drift_rows and max(drift.values()) > settings.max_drift
+    noise = sampling_noise(classifier.facts.reference, counted)
+    excess = max(index - noise[name] for name, index in drift.items())
+    is_beyond = rows >= settings.min_drift_rows and excess > settings.max_drift
     return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
 
 
@@ -168,6 +174,8 @@ def check_places(settings: PredictSettings) -> None:
         table_files(source)
         if not writable_form(output):
             raise InputError(f"{output}: scores are not written so; name a file that ends in {', '.join(WRITERS)}")
+    elif not is_one_table(settings) and writable_form(output) and not output.exists():
+        raise InputError(f"{output}: the input is a folder of tables; name a folder for the scores of each")
     if output.exists() and source.samefile(output):
         raise InputError(f"{output}: has the texts, which scores must not replace; name another place with --output")
     check_writable(output if is_one_table(settings) else output / "scores")
@@ -226,7 +234,10 @@ def predict_files(
         try:
             scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
-            result["refused"].append(str(error))
+            if isinstance(error, EmptyTable) and not is_one_table(settings):
+                run_logger().warning("skipped: %s", error)  # an export without rows, which each run sees again
+            else:
+                result["refused"].append(str(error))
         else:
             result["files"] += [scored] if scored else []
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}

@@ -91,3 +91,18 @@ def measure_drift(reference: Profile, found: Profile) -> dict[str, float]:
         for name, counts in COUNTS.items()
         if counts in reference
     }
+
+
+def sampling_noise(reference: Profile, found: Profile) -> dict[str, float]:
+    """Return the index that two samples of one distribution have on average, for each index of `measure_drift`.
+
+    It is (k - 1) (1/n + 1/m), with k bins and n and m texts (Yurdakul, Statistical properties of population stability
+    index, 2018).
+    """
+    noise = {}
+    for name, counts in COUNTS.items():
+        if counts in reference:
+            e, f = np.array(reference[counts]), np.array(found[counts])  # type: ignore[literal-required]
+            bins = int(((e + f) > 0).sum())
+            noise[name] = (bins - 1) * (1 / max(e.sum(), 1) + 1 / max(f.sum(), 1))
+    return noise

@@ -62,8 +62,11 @@ def read_split(folder: Path, split: str, train_rows: int) -> tuple[Callable[[], 
 
 
 def open_streaming(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file for reading once, without Arrow's read-ahead, which keeps everything in memory."""
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    """Open a Parquet file for reading once, without Arrow's read-ahead, which keeps everything in memory.
+
+    Spark's times are microseconds, because nanoseconds end in 2262.
+    """
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, coerce_int96_timestamp_unit="us")
 
 
 def count_encoded(path: Path) -> int:

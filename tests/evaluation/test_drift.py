@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.evaluation.drift import add, measure_drift, profile, reference_of, stability_index
+from tasks.evaluation.drift import add, measure_drift, profile, reference_of, sampling_noise, stability_index
 from tasks.evaluation.predictions import Scores, write_scores
 from tasks.texts.encoded import write_words
 
@@ -48,3 +48,14 @@ def test_predicted_labels_can_drift_without_score_drift(padded, rng):
     found = measure_drift(*profiles)
     assert found["predicted label"] > 1
     assert found["score"] == 0
+
+
+@pytest.mark.parametrize("labels", [10, 100])
+def test_samples_of_one_distribution_differ_by_their_noise_on_average(rng, labels):
+    shares = rng.dirichlet(np.full(labels, 5))
+    draws = [[rng.multinomial(count, shares).tolist() for count in (5000, 1500)] for _ in range(100)]
+    profiles = [
+        [{"length_edges": [], "lengths": its, "words": [1, 1], "scores": [1]} for its in pair] for pair in draws
+    ]
+    found = np.mean([measure_drift(*pair)["length"] for pair in profiles])
+    assert np.mean([sampling_noise(*pair)["length"] for pair in profiles]) == pytest.approx(found, rel=0.3)

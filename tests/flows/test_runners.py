@@ -106,8 +106,7 @@ def test_scoring_files_in_parallel_writes_the_same_bytes(tmp_path):
 
         alone, parallel = predict("alone"), predict("parallel", "--runner", "processes", "--workers", "2")
     for done in (alone, parallel):
-        assert done.returncode == 1
-        assert "d.txt: has no rows to score" in done.stderr
+        assert done.returncode == 0, done.stderr
     scored = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
     assert len(scored) == 3
     assert {path.name: path.read_bytes() for path in (tmp_path / "parallel").iterdir()} == scored

@@ -121,3 +121,13 @@ def test_a_text_too_long_to_explain_is_classified(running, tmp_path):
         page.press("Enter", 13, modifiers=2)
         page.wait("document.querySelector('.verdict')")
         assert page.value("document.querySelectorAll('mark').length") == 0
+
+
+def test_words_of_scripts_without_spaces_are_coloured(running, tmp_path):
+    with browsing(f"http://127.0.0.1:{running.port}/", tmp_path / "profile") as page:
+        page.wait("typeof coloured === 'function'")
+        words = "[{word: '喜', share: 1, label: 'a'}, {word: 'good', share: -1, label: 'a'}]"
+        marked = (
+            f"[...coloured('我喜欢 good goods', {words}).querySelectorAll('mark')].map(its => its.textContent).join()"
+        )
+        assert page.value(marked) == "喜,good"

@@ -218,6 +218,25 @@ def test_each_file_in_a_folder_is_scored_once(champion, tmp_path):
     assert sorted(path.name for path in outbox.iterdir()) == ["a.txt.parquet", "b.txt.parquet"]
 
 
+def test_an_export_without_rows_fails_no_run_of_its_folder(champion, tmp_path, prefect_server, caplog):
+    for name, content in (("a.csv", "text\ngood\n"), ("b.csv", "text\n"), ("c.csv", "")):
+        (tmp_path / name).write_text(content)
+    for count in (1, 0):
+        assert len(predict_flow(ask(tmp_path, tmp_path / "out"))["files"]) == count
+        assert caplog.text.count("skipped: ") == 2 * (2 - count)
+
+
+def test_explained_texts_are_kept_a_few_at_a_time(classifier, tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("good\n" * 5)
+    monkeypatch.setattr(tasks.predict, "ROWS_EXPLAINED", 2)
+    sizes = []
+    score = tasks.predict.score_batch
+    monkeypatch.setattr(tasks.predict, "score_batch", lambda *its: sizes.append(len(its[1])) or score(*its))
+    output = tmp_path / "a.parquet"
+    assert score_file(classifier, tmp_path / "a.txt", output, ask("a.txt", output, explain=1), [].append)["rows"] == 5
+    assert sizes == [2, 2, 1]
+
+
 def test_a_file_that_cannot_be_scored_does_not_stop_later_files(champion, tmp_path, prefect_server):
     inbox, outbox = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
@@ -297,6 +316,7 @@ def test_columns_the_output_cannot_hold_are_refused_before_scoring(champion, tmp
         ("in", "in/a.parquet/out", r"because .*in/a\.parquet is a file; name another place"),
         ("in/a.parquet", "scores.tsv", "scores are not written so; name a file that ends in .parquet, .csv, .jsonl"),
         ("nowhere", "out", "nowhere: no such file or folder"),
+        ("in", "scores.csv", "the input is a folder of tables; name a folder for the scores of each"),
     ],
 )
 def test_invalid_paths_are_refused_before_a_model_is_loaded(tmp_path, monkeypatch, source, output, message):

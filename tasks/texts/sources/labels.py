@@ -21,7 +21,7 @@ Warn = Callable[[str], None]
 POSITIVE = {"1", "positive", "pos", "true", "yes"}
 # What other programs write for a missing value.
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
-                     "<NA>", "#N/A", "#NA", "NaT"})  # fmt: skip
+                     "<NA>", "#N/A", "#NA", "NaT", "\\N"})  # fmt: skip
 # Characters that are not shown: joiners, marks of direction and of byte order.
 HIDDEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 UNLABELLED = "-1"  # in some datasets; in others it is the negative label

@@ -212,10 +212,10 @@ def assign_rows(
     mixed = hashes * ODD
     lowest = mixed.copy()
     np.minimum.at(lowest, alike, mixed)
-    hashes_of_all, hashes = hashes, lowest[alike] * INVERSE
+    shared = lowest[alike] * INVERSE
     grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
-    grouped += ", near-duplicates together (see --data.near-duplicates)" if (hashes != hashes_of_all).any() else ""
-    split = assign_splits(hashes, test, validation)
+    grouped += ", near-duplicates together (see --data.near-duplicates)" if (shared != hashes).any() else ""
+    split = assign_splits(shared, test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
         split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label

@@ -229,7 +229,7 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
             return
         with explained(output):
             files, place = open_place(output)
-            for name in {*files.find(place)} - {place} if read.is_dir() else ():
+            for name in {*files.find(place, maxdepth=1)} - {place} if read.is_dir() else ():
                 written.mkdir(parents=True, exist_ok=True)
                 (written / PurePosixPath(name).name).touch()
         try:

@@ -22,6 +22,7 @@ QUOTING: dict[str, dict[str, Any]] = {
     "backslash": {"doublequote": False, "escapechar": "\\"},
     "none": {"quoting": csv.QUOTE_NONE},
 }
+ESCAPE = re.compile(r'\\["\\]|\\')
 SHOWN = 20  # characters of a row in a message
 MAX_VALUES = 1000  # of a column, to recognise rows within a quoted field
 
@@ -41,7 +42,9 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
         raw: list[str] = []
         lines = file.lines(raw)
         header, delimiter, skipped = find_header(lines, path, options)
-        table = itertools.chain([header], lines)
+        table: Iterator[str] = itertools.chain([header], lines)
+        if options.quoting == "backslash":  # only those before quotes and backslashes have a meaning
+            table = (ESCAPE.sub(lambda found: found[0].rjust(2, "\\"), line) for line in table)
         rows = csv.reader(table, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
         given = enumerate(split_header(header, delimiter), 1)
@@ -69,14 +72,22 @@ def find_header(lines: Iterator[str], path: Path, options: ReadOptions) -> tuple
             header = line
             break
         skipped.append(line.strip())
-    return header, delimiter or find_delimiter(header, path), skipped
+    return header, delimiter or find_delimiter(header, path, options), skipped
 
 
-def find_delimiter(header: str, path: Path) -> str:
-    """Return the delimiter that gives the header most columns, a comma by default; a tab for .tsv."""
+def find_delimiter(header: str, path: Path, options: ReadOptions) -> str:
+    """Return the delimiter that gives the header a column of texts, and most columns, a comma by default.
+
+    It is a tab for .tsv.
+    """
     if form_of(path)[0] == ".tsv":
         return "\t"
-    return max(DELIMITERS, key=lambda delimiter: len(split_header(header, delimiter)))
+
+    def suits(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip() for name in split_header(header, delimiter)]
+        return len(names) > 1 and options.text_column in names, len(names)
+
+    return max(DELIMITERS, key=suits)
 
 
 def split_header(header: str, delimiter: str) -> list[str]:
@@ -96,7 +107,7 @@ def column_names(rows: Iterator[list[str]], header: str, delimiter: str, path: P
         raise InputError(f"{path}: its first line is not a header with column names ({error})") from error
     if not names:
         raise EmptyTable(f"{path}: is empty; expected a header with column names")
-    probable = find_delimiter(header, path)
+    probable = find_delimiter(header, path, options)
     if len(names) == 1 and len(split_header(header, probable)) > 1:
         raise InputError(
             f"{path}: its header has no {delimiter!r}; fields seem to be separated by {probable!r}: give "

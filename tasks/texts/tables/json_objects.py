@@ -17,11 +17,17 @@ PIECE = 1 << 20
 SKIPPED = tuple(" \t\r\n,")  # between the items of an array
 EXPECTED = "[{…}, …], or one object per line in a .jsonl file"
 JSON = pa.json_(pa.string())
+
+
+class LargeInt(int):
+    """Stands for whole numbers that a float does not hold."""
+
+
 # The first type whose kinds include all values of a column holds them unchanged.
 TYPES: tuple[tuple[set[type], pa.DataType], ...] = (
     ({type(None), str}, pa.string()),
     ({type(None), bool}, pa.bool_()),
-    ({type(None), int}, pa.int64()),
+    ({type(None), int, LargeInt}, pa.int64()),
     ({type(None), int, float}, pa.float64()),
 )
 KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object",
@@ -101,10 +107,16 @@ def find_types(path: Path, options: ReadOptions) -> dict[str, pa.DataType]:
     with TextFile(path, options) as file:
         for record in records(file):
             for name, value in record.items():
-                is_large = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63
-                kinds.setdefault(name, set()).add(object if is_large else type(value))
+                kinds.setdefault(name, set()).add(kind_of(value))
     types = {name: next((kind for held, kind in TYPES if seen <= held), JSON) for name, seen in kinds.items()}
     return types | {name: pa.string() for name in types if name == options.text_column}
+
+
+def kind_of(value: Any) -> type:
+    """Return the type of a value as in `TYPES`, object for a number beyond 64 bits."""
+    if type(value) is not int or abs(value) <= 1 << 53:
+        return type(value)
+    return LargeInt if -(1 << 63) <= value < 1 << 63 else object
 
 
 def make_column(file: TextFile, name: str, kind: pa.DataType, part: list[dict[str, Any]], first: int) -> pa.Array:

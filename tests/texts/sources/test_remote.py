@@ -280,6 +280,24 @@ def interrupted_by(error, *places):
         raise error
 
 
+def test_interrupted_scoring_of_an_object_store_file_resumes(store, bucket):
+    bucket.pipe(f"{BUCKET}/cut/a.csv", TABLE.encode())
+    places = f"s3://{BUCKET}/cut/a.csv", f"s3://{BUCKET}/done/a.parquet"
+    with interrupted_by(KeyboardInterrupt, *places) as (_source, output):
+        parts = Path(output).with_name(".a.parquet.parts")
+        parts.mkdir(parents=True)
+        (parts / "of these texts and this model").write_text("facts")
+    with interrupted_by(InputError, *places) as (_source, output):
+        assert (Path(output).with_name(".a.parquet.parts") / "of these texts and this model").exists()
+
+
+def test_older_scores_in_subfolders_do_not_count(store, bucket):
+    bucket.pipe(f"{BUCKET}/again/a.csv", TABLE.encode())
+    bucket.pipe(f"{BUCKET}/moved/2026-11/a.csv.parquet", b"scored")
+    with interrupted_by(InputError, f"s3://{BUCKET}/again", f"s3://{BUCKET}/moved") as (_source, output):
+        assert not list(Path(output).glob("*"))
+
+
 def test_interrupted_scoring_of_an_object_store_folder_resumes(store, bucket):
     bucket.pipe(f"{BUCKET}/cut/a.csv", TABLE.encode())
     bucket.pipe(f"{BUCKET}/cut/b.csv", TABLE.encode())

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -54,3 +56,10 @@ def test_text_that_is_not_utf_8_is_refused_with_its_row_and_column(tmp_path, col
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=f"a.parquet: row {rows:,} has bytes in '{column}' that are not UTF-8"):
         list(read_batches(tmp_path / "a.parquet", ReadOptions(columns={"text": "", "label": ""})))
+
+
+def test_times_that_spark_wrote_are_read_beyond_the_year_2262(tmp_path):
+    table = pa.table({"text": ["a"], "valid_to": [datetime(9999, 12, 31)]})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    (batch,) = read_batches(tmp_path / "a.parquet", ReadOptions())
+    assert batch["valid_to"].to_pylist() == [datetime(9999, 12, 31)]

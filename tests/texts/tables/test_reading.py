@@ -298,3 +298,20 @@ def test_reading_progress_never_falls_and_ends_at_one(tmp_path, monkeypatch, nam
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.7
     assert shares[-1] == 1
+
+
+def test_only_backslashes_before_quotes_and_backslashes_have_a_meaning(tmp_path):
+    path = write(tmp_path / "a.csv", 'text,path\n"say \\"hi\\", C:\\new","a\\\\b\\n"\n')
+    assert read(path, ReadOptions(quoting="backslash")) == [{"text": 'say "hi", C:\\new', "path": "a\\b\\n"}]
+
+
+@pytest.mark.parametrize("header", ["text;Preis (EUR, netto)", "id;text;Betrag, netto, EUR"])
+def test_the_delimiter_is_the_one_that_shows_the_column_of_texts(tmp_path, header):
+    path = write(tmp_path / "a.csv", f"{header}\n{';'.join('abc'[: header.count(';') + 1])}\n")
+    assert "text" in read(path)[0]
+
+
+def test_large_whole_numbers_next_to_fractions_are_kept_as_they_are(tmp_path):
+    lines = [f'{{"text": "a", "id": {number}}}' for number in ("1234567890123456789", "1.5", "null")]
+    values = [row["id"] for row in read(write(tmp_path / "a.jsonl", "\n".join(lines)))]
+    assert [json.loads(value) if value else value for value in values] == [1234567890123456789, 1.5, None]
