@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,8 +76,8 @@ def address_name(address: str) -> str:
     return PurePosixPath(urlsplit(address).path).name or "texts"
 
 
-def copy_files(address: str, target: Path) -> None:
-    """Copy the file at an address, or the tables and text files of a folder in an object store.
+def copy_files(address: str, target: Path, done: Collection[str] = ()) -> None:
+    """Copy the file at an address, or the tables and text files of a folder in an object store, except those in `done`.
 
     Raises:
         SourceUnreachable: another try may help; also if a file changes while it is copied.
@@ -89,8 +89,11 @@ def copy_files(address: str, target: Path) -> None:
         files, place = open_place(address)
         found = files.find(place, detail=True) if files.isdir(place) else {place: files.info(place)}
         found = {name: info for name, info in found.items() if name == place or is_table(Path(name))}
-        require_space(address, sum(info["size"] for info in found.values()), target.parent)
-        for name, info in found.items():
+        left = {name: info for name, info in found.items() if name.removeprefix(f"{place}/") not in done}
+        if len(left) < len(found):
+            target.mkdir()
+        require_space(address, sum(info["size"] for info in left.values()), target.parent)
+        for name, info in left.items():
             path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_os_errors(path):
@@ -211,7 +214,8 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
     """Yield local paths for an input and an output, either of which may be an address.
 
     The input is copied before; the output's files are uploaded after. Those of a folder that the object store already
-    has are empty here. If the process is killed, or the upload fails, the next one with the same places continues.
+    has are empty here, and their inputs are not copied. If the process is killed, or the upload fails, the next one
+    with the same places continues.
     """
     if is_address(output) and urlsplit(output).scheme not in OBJECT_STORES:
         raise InputError(f"--output {output}: scores cannot be written there; expected s3://, gs:// or a path")
@@ -220,18 +224,21 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
         return
     with scratch_folder(source, output) as scratch:
         read, written = user_path(source), scratch / "output" / address_name(output)
+        scored: list[str] = []
+        if is_address(output):
+            with explained(output):
+                files, place = open_place(output)
+                scored = [PurePosixPath(name).name for name in files.find(place, maxdepth=1) if name != place]
         if is_address(source):
             read = scratch / "input" / address_name(source)
             with explain_os_errors(read):
-                copy_files(source, read)
+                copy_files(source, read, {name.removesuffix(".parquet") for name in scored})
         if not is_address(output):
             yield str(read), output
             return
-        with explained(output):
-            files, place = open_place(output)
-            for name in {*files.find(place, maxdepth=1)} - {place} if read.is_dir() else ():
-                written.mkdir(parents=True, exist_ok=True)
-                (written / PurePosixPath(name).name).touch()
+        for name in scored if read.is_dir() else ():
+            written.mkdir(parents=True, exist_ok=True)
+            (written / name).touch()
         try:
             yield str(read), str(written)
         finally:  # if some files of a folder are refused, the others have scores

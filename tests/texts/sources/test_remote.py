@@ -1,6 +1,5 @@
 """Texts in a database, on a web server and in an object store: copied once, read again only with --data.refresh."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -326,7 +325,7 @@ def test_scores_are_uploaded_to_the_output_address(tmp_path, store, bucket):
     bucket.pipe(f"{BUCKET}/scored/a.csv.parquet", b"old")
     with local_places(f"s3://{BUCKET}/inbox", f"s3://{BUCKET}/scored") as (source, output):
         table = pa.table({"text": ["a"]})
-        assert json.dumps(sorted(path.name for path in tmp_path.joinpath(source).iterdir())) == '["a.csv", "b.csv"]'
+        assert [path.name for path in tmp_path.joinpath(source).iterdir()] == ["b.csv"]
         assert [path.name for path in tmp_path.joinpath(output).iterdir()] == ["a.csv.parquet"]
         pq.write_table(table, f"{output}/b.csv.parquet")
     assert bucket.cat(f"{BUCKET}/scored/a.csv.parquet") == b"old"
