@@ -128,7 +128,7 @@ def score_file(
             "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
         }
         options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
-        mark = parts / digest(about | asdict(options) | {"words": settings.explain})
+        mark = parts / digest(about | asdict(options) | {"words": settings.explain, "rows": ROWS_EXPLAINED})
         with explain_os_errors(output):
             if parts.exists() and not mark.exists():
                 shutil.rmtree(parts)  # of another input, or another model

@@ -199,7 +199,7 @@ class PredictSettings(RunnerSettings, ModelChoice):
     explain: int = Field(0, ge=0, le=100)
     """return this many of the words that changed the score most"""
     max_drift: float = Field(0.25, gt=0)
-    """the population stability index of lengths, unknown words or scores above which to warn"""
+    """the population stability index of lengths, unknown words or scores above which to warn, beyond chance"""
     min_drift_rows: int = Field(200, ge=1)
     """rows needed to measure drift"""
 

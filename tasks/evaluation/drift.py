@@ -11,7 +11,7 @@ from tasks.evaluation.predictions import read_scores
 from tasks.texts.encoded import read_words
 
 SCORE_BINS, LENGTH_BINS = 10, 10
-# The share of an empty bin, because the index has a logarithm.
+# The least share of an empty bin, because the index has a logarithm; of few texts it is half a text.
 MIN_SHARE = 1e-4
 # What may drift, and the counts of a profile that show it.
 COUNTS = {"length": "lengths", "unknown words": "words", "score": "scores", "predicted label": "verdicts"}
@@ -80,7 +80,11 @@ def stability_index(expected: list[int], found: list[int]) -> float:
     PSI = sum over bins of (f - e) * ln(f / e), with the shares f and e of each bin (Siddiqi, 2006, Credit Risk
     Scorecards: below 0.1 is stable, above 0.25 needs action).
     """
-    e, f = (np.maximum(np.array(counted) / max(sum(counted), 1), MIN_SHARE) for counted in (expected, found))
+    sizes = max(sum(expected), 1), max(sum(found), 1)
+    e, f = (
+        np.maximum(np.array(counted) / size, max(MIN_SHARE, 0.5 / size))
+        for counted, size in zip((expected, found), sizes, strict=True)
+    )
     return float(((f - e) * np.log(f / e)).sum())
 
 

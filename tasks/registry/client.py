@@ -7,12 +7,13 @@ import platform
 import re
 import secrets
 import sqlite3
+import traceback
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.core.environment import store_root
+from tasks.core.environment import PROJECT, store_root
 from tasks.core.errors import PipelineError, RegistryError, describe
 from tasks.core.files import replace_file
 from tasks.core.provenance import describe_machine
@@ -141,8 +142,8 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         raise unusable_database(address, getattr(error, "orig", error)) from error
     except Exception as error:
         # MLflow passes on those of the system, and of clients of object stores.
-        is_ours = isinstance(error, PipelineError) or type(error).__module__ == "builtins"
-        if uri is None or (is_ours and not isinstance(error, (OSError, ImportError))):
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if uri is None or isinstance(error, PipelineError) or raised_in.is_relative_to(PROJECT / "tasks"):
             raise
         raise RegistryError(f"MLflow at {address} failed: {describe(error)}. {ITS_FILES}") from error
 

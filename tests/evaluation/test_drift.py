@@ -50,10 +50,10 @@ def test_predicted_labels_can_drift_without_score_drift(padded, rng):
     assert found["score"] == 0
 
 
-@pytest.mark.parametrize("labels", [10, 100])
-def test_samples_of_one_distribution_differ_by_their_noise_on_average(rng, labels):
+@pytest.mark.parametrize(("labels", "texts"), [(10, 1500), (100, 1500), (100, 300), (100, 200)])
+def test_samples_of_one_distribution_differ_by_their_noise_on_average(rng, labels, texts):
     shares = rng.dirichlet(np.full(labels, 5))
-    draws = [[rng.multinomial(count, shares).tolist() for count in (5000, 1500)] for _ in range(100)]
+    draws = [[rng.multinomial(count, shares).tolist() for count in (5000, texts)] for _ in range(100)]
     profiles = [
         [{"length_edges": [], "lengths": its, "words": [1, 1], "scores": [1]} for its in pair] for pair in draws
     ]

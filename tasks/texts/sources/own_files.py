@@ -179,7 +179,7 @@ def split_rows(
     split, hashes = rows["split"].to_numpy(), rows["group" if settings.group_column else "hash"].to_numpy()
     _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
     alike = firsts[number]
-    if (near != np.arange(len(rows))).any():
+    if settings.near_duplicates == "together" and (near != np.arange(len(rows))).any():
         links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, alike)])
         alike = first_of_cluster(len(rows), links)
     if used:

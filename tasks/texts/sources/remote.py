@@ -219,6 +219,8 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
     """
     if is_address(output) and urlsplit(output).scheme not in OBJECT_STORES:
         raise InputError(f"--output {output}: scores cannot be written there; expected s3://, gs:// or a path")
+    if is_address(output) and source.rstrip("/") == output.rstrip("/"):
+        raise InputError(f"--output {output}: has the texts, which scores must not replace; name another place")
     if not (is_address(source) or is_address(output)):
         yield str(user_path(source)), output
         return
@@ -229,10 +231,14 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
             with explained(output):
                 files, place = open_place(output)
                 scored = [PurePosixPath(name).name for name in files.find(place, maxdepth=1) if name != place]
+        elif user_path(output).is_dir():
+            scored = [path.name for path in visible(user_path(output))]
         if is_address(source):
             read = scratch / "input" / address_name(source)
             with explain_os_errors(read):
-                copy_files(source, read, {name.removesuffix(".parquet") for name in scored})
+                copy_files(
+                    source, read, [name.removesuffix(".parquet") for name in scored if name.endswith(".parquet")]
+                )
         if not is_address(output):
             yield str(read), output
             return

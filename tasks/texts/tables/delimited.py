@@ -22,7 +22,6 @@ QUOTING: dict[str, dict[str, Any]] = {
     "backslash": {"doublequote": False, "escapechar": "\\"},
     "none": {"quoting": csv.QUOTE_NONE},
 }
-ESCAPE = re.compile(r'\\["\\]|\\')
 SHOWN = 20  # characters of a row in a message
 MAX_VALUES = 1000  # of a column, to recognise rows within a quoted field
 
@@ -43,8 +42,9 @@ def read_delimited(path: Path, options: ReadOptions) -> Iterator[Part]:
         lines = file.lines(raw)
         header, delimiter, skipped = find_header(lines, path, options)
         table: Iterator[str] = itertools.chain([header], lines)
-        if options.quoting == "backslash":  # only those before quotes and backslashes have a meaning
-            table = (ESCAPE.sub(lambda found: found[0].rjust(2, "\\"), line) for line in table)
+        if options.quoting == "backslash":  # one has no meaning, except before what would end a field, or another one
+            escape = re.compile(rf'\\["\\\r\n{re.escape(delimiter)}]|\\')
+            table = (escape.sub(lambda found: found[0].rjust(2, "\\"), line) for line in table)
         rows = csv.reader(table, delimiter=delimiter, strict=True, **QUOTING[options.quoting])
         names = column_names(rows, header, delimiter, path, options)
         given = enumerate(split_header(header, delimiter), 1)

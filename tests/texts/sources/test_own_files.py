@@ -143,8 +143,10 @@ def test_a_short_text_that_all_groups_have_does_not_tie_them_together(tmp_path):
     its = [row | {"text": "ok" if row["film"] == f"f{number % 9}" and number < 9 else row["text"]}
            for number, row in enumerate(rows(600, films=60))]  # fmt: skip
     its += [{"text": "ok", "label": "pos", "film": f"f{film}"} for film in range(60)]
-    read = fetch(tmp_path, write_csv(tmp_path / "a.csv", its), group_column="film")[1]
-    assert {"train", "test"} <= {row["split"] for row in read}
+    for near in ("together", "drop"):
+        path = write_csv(tmp_path / "a.csv", its)
+        read = fetch(tmp_path, path, group_column="film", near_duplicates=near)[1]
+        assert {"train", "test"} <= {row["split"] for row in read}
 
 
 def test_a_group_and_its_near_duplicates_share_a_split(tmp_path):

@@ -336,6 +336,9 @@ def test_scores_are_uploaded_to_the_output_address(tmp_path, store, bucket):
         tmp_path.joinpath(output).parent.mkdir()
         tmp_path.joinpath(output).write_text("{}\n")
     assert bucket.cat(f"{BUCKET}/one/a.jsonl") == b"{}\n"
+    with pytest.raises(InputError, match="has the texts, which scores must not replace"):
+        with local_places(f"s3://{BUCKET}/inbox/", f"s3://{BUCKET}/inbox"):
+            pass
     with pytest.raises(InputError, match="scores cannot be written there"):
         with local_places("a.csv", "https://host/a.csv"):
             pass

@@ -305,6 +305,15 @@ def test_only_backslashes_before_quotes_and_backslashes_have_a_meaning(tmp_path)
     assert read(path, ReadOptions(quoting="backslash")) == [{"text": 'say "hi", C:\\new', "path": "a\\b\\n"}]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "content", "text"),
+    [(",", "text,label\nGreat\\, really,pos\n", "Great, really"), ("\t", "text\tlabel\na\\\nb\\\tc\tpos\n", "a\nb\tc")],
+)
+def test_a_backslash_keeps_a_delimiter_and_a_line_end_in_their_field(tmp_path, delimiter, content, text):
+    options = ReadOptions(quoting="backslash", delimiter=delimiter)
+    assert read(write(tmp_path / "a.csv", content), options) == [{"text": text, "label": "pos"}]
+
+
 @pytest.mark.parametrize("header", ["text;Preis (EUR, netto)", "id;text;Betrag, netto, EUR"])
 def test_the_delimiter_is_the_one_that_shows_the_column_of_texts(tmp_path, header):
     path = write(tmp_path / "a.csv", f"{header}\n{';'.join('abc'[: header.count(';') + 1])}\n")
