@@ -230,7 +230,8 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
         if is_address(output):
             with explained(output):
                 files, place = open_place(output)
-                scored = [PurePosixPath(name).name for name in files.find(place, maxdepth=1) if name != place]
+                found = map(PurePosixPath, files.find(place, maxdepth=1))  # some object stores name the folder, too
+                scored = [path.name for path in found if path.parent == PurePosixPath(place)]
         elif user_path(output).is_dir():
             scored = [path.name for path in visible(user_path(output))]
         if is_address(source):
