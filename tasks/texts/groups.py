@@ -12,6 +12,7 @@ BLOCK_ROWS = 100  # of all labels together, if there are enough rows
 MIN_BLOCKS = 50
 ENOUGH_BLOCKS = 25  # to take a twenty-fifth of the texts for validation, as the presets do
 VALIDATED = -1  # the block to validate on, if it is the only one that is sure to have every label
+TRAINED = -2  # the other texts of labels that have only one there and one more
 
 
 def block_of(labels: np.ndarray) -> np.ndarray:
@@ -29,12 +30,16 @@ def block_of(labels: np.ndarray) -> np.ndarray:
     most = rarest if rarest >= ENOUGH_BLOCKS else max(rarest, len(labels) // 20)
     blocks = min(max(len(labels) // BLOCK_ROWS, MIN_BLOCKS), most)
     places = np.empty(len(labels), np.int64)
-    places[order] = (np.arange(len(labels)) - np.repeat(firsts, counts)) * blocks // np.repeat(counts, counts)
-    return places if rarest >= blocks else np.where(places == 0, VALIDATED, places)
+    place, count = np.arange(len(labels)) - np.repeat(firsts, counts), np.repeat(counts, counts)
+    places[order] = place * blocks // count
+    if rarest < blocks:
+        places[places == 0] = VALIDATED
+        places[order[(place == 1) & (count == 2)]] = TRAINED
+    return places
 
 
 def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return an order with the rows of each group moved to the place of its first row, and of `VALIDATED` to the end.
+    """Return an order with the rows of each group at the place of its first row, `TRAINED` first and `VALIDATED` last.
 
     Args:
         order: (m,) row numbers.
@@ -42,7 +47,8 @@ def keep_together(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """
     kept = groups[order]
     _group, firsts, number = np.unique(kept, return_index=True, return_inverse=True)
-    return order[np.argsort(np.where(kept == VALIDATED, len(order), firsts[number]), kind="stable")]
+    places = np.select([kept == TRAINED, kept == VALIDATED], [-1, len(order)], firsts[number])
+    return order[np.argsort(places, kind="stable")]
 
 
 def group_boundary(groups: np.ndarray, cut: int) -> int:
