@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.training import search, train_trial, trial_flow
+from flows.training import search, slice_tests, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, PipelineError, TrainingError
@@ -19,7 +19,6 @@ from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.pad import ENOUGH_ROWS, pad
-from tasks.slices import slices
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
@@ -233,8 +232,7 @@ def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact)
     The linear model always runs to its end, and `fast` if no other model may be registered. No network scores a test
     text before it is chosen.
     """
-    if settings.evaluation.slice_column:  # before the time is spent, because a misspelt column is an error
-        slices(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
+    slice_tests(settings, downloaded)
     auto = Auto(settings, minutes, downloaded)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]

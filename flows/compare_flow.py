@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from flows.training import search
+from flows.training import search, slice_tests
 from tasks.compare import compare, track_comparison
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
@@ -19,7 +19,6 @@ from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, foun
 from tasks.evaluation.optuna_search import best_trial, read_search
 from tasks.registry.client import tracking_uri
 from tasks.reporting.terminal_output import show_comparison
-from tasks.slices import slices
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import steps_of, unfinished_step
@@ -68,8 +67,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     uri = check_tracking(settings)
     members = find_members(settings)
     downloaded = download_dataset(settings.data)
-    if settings.evaluation.slice_column:  # before anything is trained, because a misspelt column is an error
-        slices(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
+    slice_tests(settings, downloaded)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))

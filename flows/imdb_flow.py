@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.automl import check_auto, choose_settings, plan_stages
 from flows.diff import show_repetition
-from flows.training import train_network
+from flows.training import slice_tests, train_network
 from tasks.baseline import baseline
 from tasks.core.command_settings import TrainSettings
 from tasks.core.data_settings import DataSettings, SourceSettings
@@ -34,7 +34,6 @@ from tasks.reporting.terminal_output import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.select import select
-from tasks.slices import slices
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
@@ -102,8 +101,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     data, evaluation = settings.data, settings.evaluation
     if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
         decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
-    # First, because a misspelt column is an error.
-    sliced = slices(downloaded=downloaded, data=data, settings=evaluation) if evaluation.slice_column else None
+    sliced = slice_tests(settings, downloaded)
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tasks.core.data_settings import OrderSettings
 from tasks.texts.dataset_info import TEXTS, Dataset, label_dtype
 from tasks.texts.encoded import ROWS_PER_GROUP
-from tasks.texts.groups import block_of
+from tasks.texts.groups import block_of, first_equal
 from tasks.texts.shuffle import SHUFFLED, order_texts
 from tasks.texts.sources import imdb
 from tasks.texts.sources.splits import hash_all
@@ -156,10 +156,8 @@ def groups_of(path: Path, labels: np.ndarray) -> np.ndarray:
 
 def first_alike(path: Path) -> np.ndarray | None:
     """Return the first training text that is like each one: (n,) int64; None if validation is not cut from them."""
-    if (alike := read_training(path, "alike")) is None:
-        return None
-    _cluster, firsts, number = np.unique(alike, return_index=True, return_inverse=True)
-    return np.asarray(firsts[number])
+    alike = read_training(path, "alike")
+    return None if alike is None else first_equal(alike)
 
 
 def kept_together(

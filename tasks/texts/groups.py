@@ -15,6 +15,12 @@ VALIDATED = -1  # the block to validate on, if it is the only one that is sure t
 TRAINED = -2  # the other texts of labels that have only one there and one more
 
 
+def first_equal(values: np.ndarray | pa.Array) -> np.ndarray:
+    """Return the first row with the same value, for each of n rows: (n,) int64."""
+    _value, firsts, number = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(firsts[number])
+
+
 def block_of(labels: np.ndarray) -> np.ndarray:
     """Return the block of each text: neighbours within each label, with the same share of every label in each block.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from tasks.texts.groups import first_equal
 from tasks.texts.sources.splits import hash_all
 from tasks.texts.tokenising import tokenise
 from tasks.texts.vocabulary import list_offsets
@@ -79,8 +80,7 @@ def first_of_cluster(rows: int, pairs: np.ndarray) -> np.ndarray:
 
     edges = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(rows, rows))
     _count, cluster = connected_components(edges, directed=False)
-    _number, firsts = np.unique(cluster, return_index=True)
-    return np.asarray(firsts[cluster])
+    return first_equal(cluster)
 
 
 def cluster_texts(parts: Iterable[pa.Array], min_words: int = 1) -> np.ndarray:

@@ -15,6 +15,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import TEXTS, label_dtype
+from tasks.texts.groups import first_equal
 from tasks.texts.near_duplicates import ODD, cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.corrections import Corrections, original_labels
@@ -177,8 +178,7 @@ def split_rows(
         else:
             warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
     split, hashes = rows["split"].to_numpy(), rows["group" if settings.group_column else "hash"].to_numpy()
-    _hash, firsts, number = np.unique(hashes, return_index=True, return_inverse=True)
-    alike = firsts[number]
+    alike = first_equal(hashes)
     if settings.near_duplicates == "together" and (near != np.arange(len(rows))).any():
         links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, alike)])
         alike = first_of_cluster(len(rows), links)
