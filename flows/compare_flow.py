@@ -59,7 +59,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     Each network goes through the cached steps of a run. If one fails, the others go on.
 
     Args:
-        settings: which networks, and what they share; by default the case study's with each cell, one-way and two-way.
+        settings: which networks, and what they share; by default each cell, unidirectional and bidirectional.
 
     Returns:
         The folder of the comparison, with comparison.html, comparison.json, config.json and figures/.

@@ -62,7 +62,7 @@ class CompareSettings(RunSettings, RunnerSettings):
     cells: tuple[Literal["simple_rnn", "lstm", "gru"], ...] = ("simple_rnn", "lstm", "gru")
     """the recurrent layers to compare (none: presets alone)"""
     ways: Annotated[tuple[Literal["one", "two"], ...], Field(min_length=1)] = ("one", "two")
-    """directions in which each layer reads a text: forward, or both"""
+    """directions in which each layer reads a text: one (unidirectional) or two (bidirectional)"""
     presets: tuple[str, ...] = ()
     """presets to compare too, each with its own vocabulary, network and training: names, or TOML files"""
     grid: str | None = None

@@ -76,7 +76,7 @@ def bases_of(
         model = shared["model"] | {"cell": cell, "bidirectional": way == "two"}
         if cell == "simple_rnn":
             model["recurrent_activation"] = None  # it has no gates
-        yield f"{cell} {way}-way", shared | {"model": model}
+        yield f"{cell} {'bidirectional' if way == 'two' else 'unidirectional'}", shared | {"model": model}
     reviews = {name: value for name, value in shared["data"].items() if name in SHARED}
     for name in settings.presets:
         if validate_run(f"--presets {name}", presets[name]).auto.minutes:

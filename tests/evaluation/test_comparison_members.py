@@ -27,24 +27,24 @@ def names(members) -> list[str]:
     return [member.name for member in members]
 
 
-def test_each_cell_is_compared_one_way_and_two_way_with_equal_settings():
+def test_each_cell_is_compared_unidirectional_and_bidirectional_with_equal_settings():
     members = list_members(training={"epochs": 3})
     assert names(members) == [
-        "simple_rnn one-way",
-        "simple_rnn two-way",
-        "lstm one-way",
-        "lstm two-way",
-        "gru one-way",
-        "gru two-way",
+        "simple_rnn unidirectional",
+        "simple_rnn bidirectional",
+        "lstm unidirectional",
+        "lstm bidirectional",
+        "gru unidirectional",
+        "gru bidirectional",
     ]
     for member in members:
         (run,) = member.runs
         assert run.model_copy(update={"model": ModelSettings()}) == RunSettings(training=TrainingSettings(epochs=3))
 
 
-def test_the_two_way_lstm_has_the_settings_of_the_case_study():
+def test_the_bidirectional_lstm_has_the_settings_of_the_case_study():
     by_name = {member.name: member for member in list_members()}
-    assert by_name["lstm two-way"].runs == (RunSettings(),)
+    assert by_name["lstm bidirectional"].runs == (RunSettings(),)
 
 
 def test_a_seed_changes_only_the_model_and_training_seeds():
@@ -64,21 +64,21 @@ def test_a_preset_overrides_the_comparison_except_for_max_reviews():
     preset = {"data": {"maxlen": 40, "max_reviews": 10}, "model": {"units": 4}, "training": {"epochs": 1}}
     settings = {"data": {"max_reviews": 500, "maxlen": 99}, "training": {"epochs": 7}}
     lstm, own = list_members({"mine": preset}, cells=["lstm"], ways=["one"], presets=["mine"], **settings)
-    assert (lstm.name, own.name) == ("lstm one-way", "preset mine")
+    assert (lstm.name, own.name) == ("lstm unidirectional", "preset mine")
     its = own.runs[0]
     assert (its.data.max_reviews, its.data.maxlen, its.model.units, its.training.epochs) == (500, 40, 4, 1)
 
 
 def test_duplicate_members_are_removed():
     assert names(list_members({"case-study": {}}, cells=["lstm"], presets=["case-study"])) == [
-        "lstm one-way",
-        "lstm two-way",
+        "lstm unidirectional",
+        "lstm bidirectional",
     ]
 
 
 def test_a_grid_expands_a_member_into_all_combinations():
     members = list_members(cells=["gru"], ways=["two"], grid="model.units=32,64 training.learning-rate=0.01,0.001")
-    assert names(members)[0] == "gru two-way, model.units=32, training.learning_rate=0.01"
+    assert names(members)[0] == "gru bidirectional, model.units=32, training.learning_rate=0.01"
     found = [(its.runs[0].model.units, its.runs[0].training.learning_rate) for its in members]
     assert found == [(32, 0.01), (32, 0.001), (64, 0.01), (64, 0.001)]
     switched = list_members(cells=["gru"], ways=["one"], grid="training.bucketing=true,false training.clipnorm=none,1")
@@ -91,7 +91,7 @@ def test_a_grid_expands_a_member_into_all_combinations():
 
 
 def test_an_invalid_member_is_named_with_the_reason():
-    with pytest.raises(InputError, match=r"gru one-way, model.units=0: model.units: input should be greater than"):
+    with pytest.raises(InputError, match=r"gru unidirectional, model.units=0: model.units: input should be"):
         list_members(cells=["gru"], grid="model.units=0,4")
 
 
@@ -109,7 +109,7 @@ def test_a_preset_that_cannot_be_compared_is_refused(preset, said):
 
 
 def test_a_comparison_needs_at_least_two_networks():
-    with pytest.raises(InputError, match="only gru two-way is asked for"):
+    with pytest.raises(InputError, match="only gru bidirectional is asked for"):
         list_members(cells=["gru"], ways=["two"])
     with pytest.raises(InputError, match="no network"):
         list_members(cells=None)
@@ -117,7 +117,7 @@ def test_a_comparison_needs_at_least_two_networks():
 
 def test_a_search_may_add_the_second_network():
     settings = CompareSettings(cells=("gru",), ways=("two",), trials=3, seeds=2)
-    assert names(members_of(settings, {})) == ["gru two-way"]
+    assert names(members_of(settings, {})) == ["gru bidirectional"]
     found = found_member("trial 2", settings, {"model.units": "48", "training.learning_rate": "0.00123"})
     assert [its.model.units for its in found.runs] == [48, 48]
     assert found.runs[0].training == TrainingSettings(learning_rate=0.00123)

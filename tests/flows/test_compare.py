@@ -26,7 +26,7 @@ from tests.support.web import free_port
 # The first run has trained this network, so it comes from the cache.
 TRAINED = {"cells": ["simple_rnn"], "ways": ["one"]}
 SEARCH = {"search": "model.cell=simple_rnn model.bidirectional=false model.units=2..3", "trials": 1}
-MEMBERS = {"simple_rnn one-way", "trial 0"}
+MEMBERS = {"simple_rnn unidirectional", "trial 0"}
 
 
 def of(imdb, **settings) -> CompareSettings:
@@ -143,13 +143,13 @@ def test_a_failed_member_is_reported_and_the_others_finish(imdb, trained, monkey
     monkeypatch.setattr(tasks.train, "fit_epoch", fail)
     comparison = compare(trained, of(imdb, cells=["simple_rnn", "lstm"], ways=["one"]))
     finished, failed = comparison["members"]
-    assert (finished["name"], failed["name"]) == ("simple_rnn one-way", "lstm one-way")
+    assert (finished["name"], failed["name"]) == ("simple_rnn unidirectional", "lstm unidirectional")
     assert failed["failure"] == "train with seed 113: the loss is <not> a number"
     assert (failed["summary"], failed["runs"]) == (None, [])
     assert comparison["pairs"] == []
     assert "the loss is &lt;not&gt; a number" in (comparison["folder"] / "comparison.html").read_text()
     assert show_comparison(comparison["folder"]) == 1
-    assert "lstm one-way failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
+    assert "lstm unidirectional failed: train with seed 113" in " ".join(capsys.readouterr().out.split())
 
     # In MLflow the comparison is a run, and each member is a child run.
     for _again in range(2):
@@ -160,8 +160,8 @@ def test_a_failed_member_is_reported_and_the_others_finish(imdb, trained, monkey
     children = [run for run in by_id.values() if run.data.tags.get("mlflow.parentRunId") == parent]
     assert len(by_id) == 3, "the same comparison is logged once"
     assert {run.info.run_name: run.info.status for run in children} == {
-        "lstm one-way": "FAILED",
-        "simple_rnn one-way": "FINISHED",
+        "lstm unidirectional": "FAILED",
+        "simple_rnn unidirectional": "FINISHED",
     }
     good = next(run for run in children if run.info.status == "FINISHED")
     assert good.data.metrics["mean_accuracy"] == pytest.approx(finished["summary"]["accuracy"])
