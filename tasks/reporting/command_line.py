@@ -136,8 +136,8 @@ class RunFlags(Flags):
 def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> tuple[Model, Flags]:
     """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
-    `arguments` exclude the program's name; `about` is the description in `--help`. Raise UsageError with one line per
-    mistake, SystemExit after `--help`.
+    `arguments` exclude the program's name; `about` is the description in `--help`, without its Args. Raise UsageError
+    with one line per mistake, SystemExit after `--help`.
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
@@ -147,7 +147,7 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     if ("store",) in variables:
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
     check_encoding(flags, arguments, variables.values())
-    parser = Parser(prog=program, description=about, allow_abbrev=False)
+    parser = Parser(prog=program, description=about.partition("\n\nArgs:")[0], allow_abbrev=False)
     try:
         source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
         parsed = flags(_cli_settings_source=source)

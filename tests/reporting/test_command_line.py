@@ -171,6 +171,28 @@ def test_help_describes_flags_without_importing_prefect_or_tensorflow():
     assert not imported & {"prefect", "tensorflow", "keras", "sklearn", "matplotlib"}
 
 
+def test_help_has_the_description_of_a_flow_without_its_arguments(monkeypatch, capsys):
+    def flow(settings):
+        """Do one thing.
+
+        In two paragraphs.
+
+        Args:
+            settings: of the thing.
+
+        Returns:
+            The folder.
+        """
+
+    monkeypatch.setattr(sys, "argv", ["flow.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        command_line.run_flow(flow, RunSettings, pytest.fail)
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert "Do one thing. In two paragraphs. options:" in help_text
+    assert "Args:" not in help_text
+    assert "The folder." not in help_text
+
+
 FOREIGN = {
     "IMDB_DATA": "/data/imdb",
     "IMDB_MODEL": "lstm",
