@@ -10,8 +10,8 @@ recovery: a run of a deployment sends a heartbeat every 30 s. One that is silent
 crashed run is scheduled again, for any worker, until it has crashed three times. So is a run that a worker took but did
 not start within ten minutes.
 
-notifications: a webhook is called when a run fails and when a model becomes the champion. Anyone who has a webhook's
-address can post to it, so it is a secret: only its host is printed, and Prefect stores it as a secret.
+notifications: a webhook is called when a run fails or crashes for the third time, and when a model becomes the
+champion. Anyone who has its address can post to it, so only the host is printed, and Prefect stores it as a secret.
 """
 
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
@@ -100,7 +100,7 @@ def set_up(automations: str, address: str) -> int:
         )
         block = webhook.save("imdb-pipeline", overwrite=True)
         replace_automations("notifications", block_document_id=block)
-        print(f"The webhook at {site} is called when a run fails and when a model becomes the champion")
+        print(f"The webhook at {site} is called for failed runs, third crashes and new champions")
     return 0
 
 

@@ -21,7 +21,7 @@ class ServeSettings(Settings):
     model: str | None = Field(None, min_length=1)
     """a version number or a run folder, served until the service stops (none: the champion and its successors)"""
     registered_model: ModelName | None = None
-    """the model's name in the registry (none: the one that has a champion)"""
+    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     look_seconds: float = Field(5.0, gt=0, le=3600)
     """seconds between two checks for a new champion"""
     max_body: int = Field(1_000_000, ge=1)

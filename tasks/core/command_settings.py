@@ -30,7 +30,7 @@ class RunnerSettings(Settings):
     workers: int | None = Field(None, ge=1, le=1024)
     """how many at once, each with its share of this machine's processors (none: two, or the cluster's size)"""
     address: str | None = Field(None, min_length=1)
-    """of a running Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) (none: start one)"""
+    """address of a running Dask scheduler (tcp://host:8786) or Ray cluster (ray://host:10001) (none: start one)"""
 
     @model_validator(mode="after")
     def _only_clusters_have_an_address(self) -> Self:
@@ -71,12 +71,12 @@ class CompareSettings(RunSettings, RunnerSettings):
     """how many times to train each, with different initial weights and batch orders"""
 
     trials: int = Field(0, ge=0, le=10_000)
-    """number of trials of a search, with its earlier ones (0: none); the lowest validation loss is compared"""
+    """number of trials of a search, earlier ones included (0: no search); the best one is compared"""
     search: str = (
         "model.units=16..128 model.readout=last,max,mean,max_mean model.embedding_dropout=0..0.5 "
         "training.learning_rate=0.0005..0.01"
     )
-    """where to search: a range or values for each setting, separated by spaces"""
+    """settings to search, separated by spaces, each with a range or values"""
 
     @model_validator(mode="after")
     def _a_space_needs_trials(self) -> Self:
@@ -114,13 +114,13 @@ class CheckLimits(Settings):
     """How much of each finding is too much."""
 
     max_share: Share = 0.02
-    """share of rows with a finding: duplicates, near-duplicates, damage, without words, very long"""
+    """maximum share of rows with a finding: duplicates, near-duplicates, damage, without words, very long"""
     max_leaks: Share = 0.01
-    """share of rows whose text is, or nearly is, in another split too, or has another label elsewhere"""
+    """maximum share of rows whose text is, or nearly is, in another split too, or has another label elsewhere"""
     max_giveaway: Share = 0.5
-    """share of a label's rows that have a phrase which only rows with that label have"""
+    """maximum share of a label's rows that have a phrase which only rows with that label have"""
     max_shift: float = Field(0.25, gt=0)
-    """population stability index of lengths or words against training"""
+    """maximum population stability index of lengths or words against training"""
 
 
 class CheckSettings(CheckLimits):
@@ -160,7 +160,7 @@ class PromoteSettings(NamedModel):
     version: int | None = Field(None, ge=1)
     """the version to promote, or to roll back to"""
     back: bool = False
-    """return to the champion before this one"""
+    """return to the previous champion"""
     list: bool = False
     """list the champions so far: since when, why, and with which test accuracy"""
     reason: str | None = Field(None, min_length=1, max_length=1000)
@@ -199,7 +199,7 @@ class PredictSettings(RunnerSettings, ModelChoice):
     explain: int = Field(0, ge=0, le=100)
     """return this many of the words that changed the score most"""
     max_drift: float = Field(0.25, gt=0)
-    """the population stability index of lengths, unknown words or scores above which to warn, beyond chance"""
+    """the population stability index above which to warn, beyond chance"""
     min_drift_rows: int = Field(200, ge=1)
     """rows needed to measure drift"""
 
@@ -230,4 +230,4 @@ class HousekeepingSettings(Settings):
     action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
     """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
     days: int = Field(30, ge=0)
-    """prune: keep what runs of the last so many days have used, and their folders"""
+    """prune: remove artifacts unused for this many days, and runs, comparisons and checks this old"""

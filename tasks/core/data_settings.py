@@ -93,7 +93,8 @@ class SourceSettings(Settings):
     label_column: str = Field("label", min_length=1)
     """your texts: the column of the label; 2 to 1,000 labels"""
     positive_label: str | None = None
-    """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes, else the rarer one)"""
+    """your texts, with two labels: the positive one (none: 1, positive, pos, true or yes, except next to a number
+    above 1; else the rarer one)"""
     unlabelled: Literal["refuse", "drop"] = "refuse"
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
     drop_labels: tuple[Annotated[str, BeforeValidator(spell_label)], ...] = ()
@@ -118,7 +119,7 @@ class SourceSettings(Settings):
     max_leaks: Share = 0.01
     """your texts, if leaks are refused: the share of validation and test rows that may have a training row's text"""
     min_class_share: Annotated[float, Field(ge=0, le=0.5)] = 0.05
-    """your texts: warn if the rarer of two labels has a smaller share of a split; of n labels, 2/n of it"""
+    """your texts: warn if the rarest label has a smaller share of a split; with n labels, 2/n of this share"""
 
     @property
     def is_own(self) -> bool:
@@ -192,11 +193,11 @@ class EncodeSettings(OrderSettings):
     index_from: int = Field(3, ge=0)
     """added to each word's rank, to leave ids for the marks"""
     whole_groups: bool = False
-    """validate on whole groups: of group_column, else blocks of 50 neighbours within a label (often of one film)"""
+    """validate on whole groups: of group_column, else blocks of about 100 neighbours, with each label's share"""
     max_words: int = Field(100_000, ge=1)
-    """texts without words or with more have an odd length"""
+    """a text without words, or with more than this, counts towards max_odd_lengths"""
     max_odd_lengths: Share = 0.01
-    """maximum share of a split's texts with an odd length"""
+    """maximum share of a split's texts that have no words or more than max_words"""
     max_unknown: Annotated[float, Field(gt=0, le=1)] = 0.5
     """maximum share of a split's words that are unknown, because of num_words or because training lacks them"""
 

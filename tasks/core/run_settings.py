@@ -19,7 +19,7 @@ class PhraseSettings(Settings):
     folds: int = Field(4, ge=2, le=100)
     """parts of the training texts, each with features learned from the others; a group stays in one part"""
     min_documents: int = Field(2, ge=1)
-    """training texts that must contain a phrase"""
+    """minimum number of training texts with a phrase"""
     inverse_penalty: float = Field(0.2, gt=0)
     """inverse penalty of the linear model's weights: scikit-learn's C"""
     iterations: int = Field(20, ge=1, le=1000)
@@ -87,7 +87,7 @@ class TrainingSettings(Settings):
     epochs: int = Field(5, ge=1, le=10_000)
     """passes over the training texts"""
     min_steps: int = Field(0, ge=0)
-    """batches that all epochs have together at least: few texts are read more often (0: as often as epochs says)"""
+    """minimum number of batches in all epochs together: small data is read more often (0: no minimum)"""
     batch_size: int = Field(128, ge=1)
     """texts per step"""
     learning_rate: float = Field(0.001, gt=0, le=10)
@@ -101,11 +101,11 @@ class TrainingSettings(Settings):
     bucketing: bool = True
     """batch texts of similar length, padded to the next multiple of 32 only (no: all to maxlen)"""
     early_stopping_patience: int | None = Field(None, ge=1)
-    """stop after this many epochs without a better validation loss (none: never)"""
+    """stop after this many epochs without a better one, by evaluation.metric (none: never)"""
     class_weight: Literal["none", "balanced"] = "none"
     """weight of the labels: none, by their frequency; balanced, all equal"""
     keep_best: bool = False
-    """keep the weights of the epoch with the best validation loss, not the last"""
+    """keep the weights of the best epoch, by evaluation.metric, not of the last one"""
     seed: Seed = 113
     """seed of the order of batches and of dropout"""
 
@@ -125,7 +125,7 @@ class ThresholdSettings(Settings):
     threshold: float = Field(0.5, gt=0, lt=1)
     """probability from which a text counts as positive"""
     cost: tuple[tuple[LabelName, LabelName, PositiveFloat], ...] = ()
-    """what mistakes cost, as [predicted, true, cost], if not 1: [["spam", "ham", 9]]; the threshold follows from it"""
+    """costs of mistakes, as [predicted, true, cost]: [["spam", "ham", 9]]; others cost 1; the threshold follows"""
     abstain_error: float | None = Field(None, gt=0, lt=0.5)
     """mark less certain texts as unanswered, so that of the others at most this share is wrong (none: answer all)"""
 
@@ -175,7 +175,7 @@ class BaselineSettings(Settings):
     """The linear baseline, a logistic regression on phrases scaled by naive Bayes: what `baseline` reads."""
 
     min_documents: int = Field(2, ge=1)
-    """training texts that must contain a phrase"""
+    """minimum number of training texts with a phrase"""
     inverse_penalty: float | None = Field(None, gt=0)
     """inverse penalty of the weights: scikit-learn's C (none: 0.2, or 1 for short texts if validation prefers it)"""
 
@@ -198,7 +198,7 @@ class PromotionSettings(Settings):
 
     candidates: Considered | None = None
     """network: register the network; best: the linear model, if the network is not better on validation texts by more
-    than a standard error (none: best for your texts and the presets fast and tuned, otherwise network)"""
+    than a standard error (none: best for your texts and the presets fast, tuned and auto, otherwise network)"""
     min_accuracy: float = Field(0.7, ge=0, le=1)
     """the test accuracy that a champion must have"""
     alpha: float = Field(0.05, gt=0, lt=1)

@@ -55,10 +55,10 @@ def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
 def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: PromotionSettings) -> str | None:
     """Return why a version may be neither champion nor challenger, or None.
 
-    `accuracy` is that on its own test texts; a trial was trained on a part of the texts only.
+    `accuracy` is that on its own test texts; a trial was trained on only a part of the texts.
     """
     if is_trial:
-        return f"Version {version} is a trial on a part of the texts (data.max_reviews); trials are not promoted."
+        return f"Version {version} was trained on a part of the texts (data.max_reviews), so it is not promoted."
     if accuracy < settings.min_accuracy:
         return (
             f"Version {version} has a test accuracy of {accuracy:.4f}; a champion must have {settings.min_accuracy} "

@@ -30,7 +30,7 @@ class WordCheck:
         self._odd = np.flatnonzero((self._words < 1) | (self._words > self._settings.max_words))
 
     def summary(self) -> dict[str, int]:
-        """Return counts: texts, words, unknown words, the shortest and longest text, texts of odd length."""
+        """Return counts: texts, words, unknown words, the shortest and longest text, texts of no or too many words."""
         words = self._words
         return {
             "reviews": len(words),

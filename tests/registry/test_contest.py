@@ -74,7 +74,7 @@ def test_promotion_uses_the_p_value_of_the_chosen_metric():
     ("accuracy", "is_trial", "reason"),
     [
         (0.6, False, "a champion must have 0.7"),
-        (0.99, True, "a trial on a part of the texts"),
+        (0.99, True, "was trained on a part of the texts"),
         (0.7, False, None),
     ],
 )

@@ -198,7 +198,7 @@ def test_a_run_is_a_trial_only_if_max_reviews_omits_texts(run, imdb, trained):
     part = {"max_reviews": 60, "validation_split": 0.4}
     trial = run(tracked(imdb, data=part))["promotion"]
     assert trial["decision"] == "neither"
-    assert "is a trial on a part of the texts" in trial["reason"]
+    assert "was trained on a part of the texts" in trial["reason"]
 
 
 UNUSUAL = """o'brien's "a:b" \\ <i>%s</i> ;--"""
