@@ -1,4 +1,4 @@
-"""Trials: train a network from settings, for a run, or step by step for a search that may stop it early."""
+"""Training: a network from settings, for a run, or epoch by epoch for a search that may stop it early."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Evaluate: metrics of the network and of the baseline from their scores."""
+"""Evaluate: metrics of the chosen model and of the baseline from their scores."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Score: the network that serves, calibrated, and its probabilities for every test and validation text."""
+"""Score: calibrate the network if asked, and score every test and validation text with it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Slices: group the test texts by a column of your files, to evaluate the network on each value."""
+"""Slices: group the test texts by a column of your files, to evaluate the chosen model on each value."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Network: networks on disk and at work, and what is made of them for others."""
+"""Network: layers, training helpers, checkpoints, scoring, bundles and exports."""
