@@ -17,7 +17,7 @@ from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, open_checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
-from tasks.network.tensorflow_setup import arithmetic, training_device
+from tasks.network.tensorflow_setup import training_device
 from tasks.reporting.prefect_ui import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
@@ -263,7 +263,7 @@ def train(
     The best epoch, and early stopping, go by the validation loss, or by `metric` if there is one.
 
     Returns:
-        {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each, "arithmetic"}.
+        {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each}.
     """
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
@@ -280,9 +280,4 @@ def train(
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)
         write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {
-        "seconds": [epoch.seconds for epoch in history],
-        "epochs": settings.epochs,
-        "passes": passes,
-        "arithmetic": arithmetic(),
-    }
+    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs, "passes": passes}

@@ -52,16 +52,6 @@ def configure() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def arithmetic() -> dict[str, bool]:
-    """Return the settings of arithmetic, which are recorded with a training."""
-    import tensorflow as tf
-
-    return {
-        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-        "op_determinism": bool(tf.config.list_physical_devices("GPU")),
-    }
-
-
 def training_device() -> str:
     """Return the device that TensorFlow trains on: the first GPU that it sees ("GPU:0"), otherwise "CPU:0"."""
     import tensorflow as tf
