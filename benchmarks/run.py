@@ -140,10 +140,13 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 
 def load(folder: Path) -> list[Any]:
-    """Read padded Parquet files as arrays."""
+    """Open padded Parquet files and read them as arrays once."""
     from tasks.texts.padded import PaddedFile
 
-    return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
+    files = [PaddedFile(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")]
+    for file in files:
+        list(file)
+    return files
 
 
 def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:

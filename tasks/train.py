@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
 from tasks.store.shared_store import open_store
 from tasks.store.step import run_logger, step
-from tasks.texts.padded import Padded, PaddedFile, padded_file, read_column
+from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
     import keras
@@ -73,16 +73,16 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     optimizer.build(model.trainable_variables)
 
 
-def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
+def balanced_weights(train: PaddedFile) -> dict[int, float]:
     """Return weights that make all labels count the same: n / (labels * texts of the label) (King and Zeng, 2001)."""
-    counts = np.bincount(np.concatenate(read_column(train, "label")))
+    counts = np.bincount(np.concatenate(train.column("label")))
     return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
 
 
 def fit_epoch(
     model: "keras.Model",
-    train: Sequence[Padded],
-    validation: Sequence[Padded],
+    train: PaddedFile,
+    validation: PaddedFile,
     settings: TrainingSettings,
     epoch: int,
     advance: Advance = lambda share, description: None,
@@ -109,7 +109,7 @@ def fit_epoch(
     bucketing = settings.bucketing
     passes, count = plan_epoch(train, settings)
     batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases, passes=passes)
-    its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
+    its_phrases = phrases.for_others(validation.rows) if phrases else None
     held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
 
     def show(batch: int, logs: Any) -> None:
@@ -141,8 +141,8 @@ def measure_validation(model: "keras.Model", held_out: "tf.data.Dataset", metric
 
 def fit(
     built: Path,
-    train: Sequence[Padded],
-    validation: Sequence[Padded],
+    train: PaddedFile,
+    validation: PaddedFile,
     settings: TrainingSettings,
     checkpoint: Checkpoint,
     say: Callable[[str], None],
@@ -205,7 +205,7 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
-def plan_epoch(train: Sequence[Padded], settings: TrainingSettings) -> tuple[int, int]:
+def plan_epoch(train: PaddedFile, settings: TrainingSettings) -> tuple[int, int]:
     """Return how often an epoch reads the texts, and its number of batches.
 
     It reads them more than once if few texts have to give `min_steps` batches.
