@@ -16,11 +16,10 @@ from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import padded_schema, write_padded
 from tasks.train import (
     EPOCH_STEPS,
+    Trainer,
     balanced_weights,
     compile_model,
     finished_epochs,
-    fit,
-    fit_epoch,
     goes_beyond,
     is_done,
     measure_validation,
@@ -80,7 +79,7 @@ def settings(**values) -> TrainingSettings:
 def run(built, padded, folder, lines=None, **values):
     say = [].append if lines is None else lines.append
     texts = write_parts(folder.parent / f"{folder.name}.parquet", padded)
-    return fit(built, texts, texts, settings(**values), Checkpoint(folder), say)
+    return Trainer(texts, texts, settings(**values), say).fit(built, Checkpoint(folder))
 
 
 def weights_equal(one, other) -> bool:
@@ -220,7 +219,7 @@ def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padd
     contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
     options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path / "c")
     texts, held_out = (write_parts(tmp_path / f"{its.labels[0]}.parquet", its) for its in (padded, contrary))
-    best, history = fit(built, texts, held_out, options, checkpoint, [].append)
+    best, history = Trainer(texts, held_out, options, [].append).fit(built, checkpoint)
     losses = [epoch.val_loss for epoch in history]
     assert losses.index(min(losses)) < 3
     assert [has_weights_of_epoch(number, best, checkpoint) for number in range(4)] == [
@@ -232,7 +231,7 @@ def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padd
 def test_keep_best_uses_the_metric_of_the_settings(built, padded, tmp_path):
     options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path / "c")
     texts = write_parts(tmp_path / "texts.parquet", padded)
-    best, history = fit(built, texts, texts, options, checkpoint, [].append, metric="roc_auc")
+    best, history = Trainer(texts, texts, options, [].append, metric="roc_auc").fit(built, checkpoint)
     values = [epoch.model_dump()["val_roc_auc"] for epoch in history]
     assert [epoch.cost for epoch in history] == [-value for value in values]
     assert has_weights_of_epoch(values.index(max(values)), best, checkpoint)
@@ -287,18 +286,16 @@ def test_trained_models_have_identical_bytes_and_no_optimizer(built, padded, sto
 
 
 def test_a_retry_repeats_only_the_failed_epoch(imdb, trained, run, monkeypatch):
-    import tasks.train as module
+    begun, fit_epoch = [], Trainer.fit_epoch
 
-    begun = []
-
-    def fail_once(model, train, validation, settings, epoch, *rest):
+    def fail_once(trainer, model, epoch):
         begun.append(epoch)
         if begun == [3, 4]:
             raise RuntimeError("the machine hiccups")
-        return fit_epoch(model, train, validation, settings, epoch, *rest)
+        return fit_epoch(trainer, model, epoch)
 
-    monkeypatch.setattr(module, "fit_epoch", fail_once)
-    monkeypatch.setattr(module.train.task, "retry_delay_seconds", 0)
+    monkeypatch.setattr(Trainer, "fit_epoch", fail_once)
+    monkeypatch.setattr(train.task, "retry_delay_seconds", 0)
     run(small(imdb, training={"epochs": 4}))
     assert begun == [3, 4, 4]
 
