@@ -8,10 +8,10 @@ from tasks.core.run_settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_tables import read_phrases
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Resume
 from tasks.texts.padded import PaddedFile
 from tasks.train import Trainer, train
+from tests.support.keras_scorer import keras_scorer
 from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS
 from tests.support.small_runs import TRACED_SOONEST
