@@ -139,14 +139,15 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
     pad.function(encoded=folder, settings=PadSettings(), folder=folder / "padded")
 
 
-def load(folder: Path) -> list[Any]:
-    """Open padded Parquet files and read them as arrays once."""
+def load(folder: Path) -> tuple[Any, Any, Any]:
+    """Read padded Parquet files as arrays; return the files of training and validation, and the arrays of test."""
     from tasks.texts.padded import PaddedFile
 
-    files = [PaddedFile(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")]
-    for file in files:
-        list(file)
-    return files
+    train, validation, test = (
+        PaddedFile(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")
+    )
+    _read = list(train), list(validation)
+    return train, validation, list(test)
 
 
 def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:
