@@ -80,7 +80,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
     from tasks.network.onnx_export import write_network
     from tasks.network.scoring import NETWORK
     from tasks.network.tensorflow_setup import start_tensorflow
-    from tasks.train import compile_model, fit_epoch
+    from tasks.train import Trainer, compile_model
 
     start_tensorflow()
     training, evaluation = TrainingSettings(), EvaluationSettings()
@@ -101,7 +101,7 @@ def compare_steps(data: Path, reviews: int | None, rounds: int, figures: Figures
 
         options = {"batch_size": plain_keras.BATCH_SIZE, "validation_split": 0.2, "verbose": 0}
         plain, _ = timed(plain_model.fit, x_train, y_train, **options)
-        seconds, _ = timed(fit_epoch, model, train, validation, training, number + 1)
+        seconds, _ = timed(Trainer(train, validation, training, print).fit_epoch, model, number + 1)
         if number:  # the first epoch includes tracing the graph
             figures.add("epoch", plain, seconds)
 
@@ -139,11 +139,15 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
     pad.function(encoded=folder, settings=PadSettings(), folder=folder / "padded")
 
 
-def load(folder: Path) -> list[Any]:
-    """Read padded Parquet files as arrays."""
+def load(folder: Path) -> tuple[Any, Any, Any]:
+    """Read padded Parquet files as arrays; return the files of training and validation, and the arrays of test."""
     from tasks.texts.padded import PaddedFile
 
-    return [list(PaddedFile(folder / "padded" / f"{split}.parquet")) for split in ("train", "validation", "test")]
+    train, validation, test = (
+        PaddedFile(folder / "padded" / f"{split}.parquet") for split in ("train", "validation", "test")
+    )
+    _read = list(train), list(validation)
+    return train, validation, list(test)
 
 
 def evaluate(network: Path, test: Any, settings: Any) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
         return train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
 
     with store.locked(f"search/{name}"):
-        study = open_study(store.root / STUDIES / "studies.db", name, settings.training.seed)
+        study = open_study(store.root / STUDIES / f"{name}.db", settings.training.seed)
         say, keep_best, metric = run_logger().info, settings.training.keep_best, settings.evaluation.metric
         run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, metric=metric, say=say)
         return finished_trials(study)

@@ -10,7 +10,7 @@ from tasks.core.run_settings import BaselineSettings
 from tasks.evaluation.predictions import Scores, write_scores
 from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN, PhraseModel, fix_threads
-from tasks.linear.out_of_fold import Learned, labels_to_fit, learn_folds, logits_of
+from tasks.linear.out_of_fold import Learned, labels_to_fit, learn_folds, logits_of, probabilities_of
 from tasks.linear.phrase_tables import LONGEST, Parts, check_table, count_phrases, learn_phrases, sizes_of
 from tasks.network.keras_files import MODEL, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
@@ -32,13 +32,6 @@ def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.nd
     """Return the first `MAXLEN` tokens of the texts of a split, and their labels, like `read_split`."""
     parts, labels = read_split(encoded, split, train_rows)
     return lambda: (pc.list_slice(tokens, 0, MAXLEN) for tokens in parts()), labels
-
-
-def probabilities_of(logits: np.ndarray) -> np.ndarray:
-    """Return (n,) float32 probabilities of label 1 from (n, 1) logits, or (n, labels) that add up to 1."""
-    from scipy.special import expit, log_expit, softmax
-
-    return np.asarray(expit(logits[:, 0]) if logits.shape[1] == 1 else softmax(log_expit(logits), axis=1))
 
 
 def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: int) -> "keras.Model":

@@ -62,7 +62,7 @@ def evaluate(
     original = read_original_labels(downloaded, data)
     if original is not None and (known := original >= 0).any():
         is_right = chosen["test"].verdicts(rule) == original
-        judged["test"]["original_labels"] = metrics.judge_part(is_right[known])
+        judged["test"]["original_labels"] = metrics.judge_groups(known, is_right)[True]
     verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
     probabilities = np.stack([its.probabilities for its in (network, baseline)])
     judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {

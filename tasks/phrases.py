@@ -8,13 +8,21 @@ import numpy as np
 
 from tasks.core.errors import DataError
 from tasks.core.run_settings import PhraseSettings
+from tasks.evaluation.predictions import Scores
+from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import fix_threads
-from tasks.linear.out_of_fold import deviations_of, labels_to_fit, learn_folds, logits_of, scale_numbers
+from tasks.linear.out_of_fold import (
+    deviations_of,
+    labels_to_fit,
+    learn_folds,
+    logits_of,
+    probabilities_of,
+    scale_numbers,
+)
 from tasks.linear.phrase_tables import (
     LONGEST,
     VECTORS,
     PhraseFacts,
-    Quality,
     check_table,
     count_phrases,
     learn_phrases,
@@ -31,10 +39,12 @@ MAX_GAP = 0.01
 VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
 
 
-def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> tuple[PhraseFacts, int]:
-    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts; return the number of folds.
+def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> dict[str, Any]:
+    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts, of which there are `rows`.
 
-    `rows` is the number of training texts.
+    Returns:
+        {"phrases": their number, "folds": their number, "out_of_fold": the quality of training texts' logits by the
+        models of the other folds, "validation": that of validation texts by the models of all training texts}.
 
     Raises:
         DataError: there are too many words or phrases, or no phrase that enough texts contain.
@@ -55,26 +65,20 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> t
     write_tables(folder, known, tables, folds)
     validation, validation_labels = read_split(encoded, "validation", rows)
     logits = logits_of(learned.whole, count_phrases(validation(), known, size).sign())
-    facts = PhraseFacts(
-        vocabulary_size=size,
-        longest=LONGEST,
-        numbers=tables[0].shape[1],
-        phrases=len(known),
-        deviations=deviations.tolist(),
-        out_of_fold=quality_of(learned.logits, labels),
-        validation=quality_of(logits, validation_labels),
-    )
-    facts.write(folder)
-    return facts, len(learned.held_out)
+    PhraseFacts(vocabulary_size=size, longest=LONGEST, numbers=tables[0].shape[1], phrases=len(known)).write(folder)
+    return {
+        "phrases": len(known),
+        "folds": len(learned.held_out),
+        "out_of_fold": quality_of(learned.logits, labels),
+        "validation": quality_of(logits, validation_labels),
+    }
 
 
-def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
-    """Return accuracy and log loss of logits, (n, models) float32; a single logit is of label 1 against 0."""
-    pairs = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
-    pairs = pairs.astype(np.float64)
-    shares = pairs - np.logaddexp.reduce(pairs, axis=1, keepdims=True)
-    accuracy = (pairs.argmax(axis=1) == labels).mean()
-    return Quality(accuracy=float(accuracy), log_loss=float(-shares[np.arange(len(labels)), labels].mean()))
+def quality_of(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return accuracy and log loss of the `logits_of` texts."""
+    scores = Scores(labels, probabilities_of(logits))
+    judged = labels, scores.verdicts(0.5), scores.probabilities
+    return {"accuracy": measure("accuracy", *judged), "log_loss": measure("log_loss", *judged)}
 
 
 def is_overestimated(unseen: float, validated: float, rows: int) -> bool:
@@ -100,13 +104,13 @@ def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: b
     """Write the tables of the phrases, and word vectors if asked for; return the phrases' number, folds and quality."""
     fix_threads()
     rows = PaddedFile(padded_file(padded, "train")).rows
-    facts, folds = learn(encoded, rows, settings, folder)
+    facts = learn(encoded, rows, settings, folder)
     if vectors:
         learn_vectors(encoded, rows, settings, folder)
     logger = run_logger()
-    unseen, validated = facts.out_of_fold.accuracy, facts.validation.accuracy
+    unseen, validated = facts["out_of_fold"]["accuracy"], facts["validation"]["accuracy"]
     logger.info(
-        f"{facts.phrases:,} phrases; a linear model of them reaches {unseen:.4f} on training texts of unseen folds, "
+        f"{facts['phrases']:,} phrases; a linear model of them reaches {unseen:.4f} on training texts of unseen folds, "
         f"{validated:.4f} on validation texts"
     )
     if is_overestimated(unseen, validated, PaddedFile(padded_file(padded, "validation")).rows):
@@ -115,4 +119,4 @@ def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: b
             "than on validation texts: texts about one thing may be in several folds, so the network may rely on "
             "phrases that will not help it. Name the column that says what a text is about with --data.group-column"
         )
-    return facts.model_dump(include={"phrases", "out_of_fold", "validation"}) | {"folds": folds}
+    return facts

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
 from tasks.network.checkpoint import Checkpoint, open_checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
-from tasks.network.tensorflow_setup import arithmetic, training_device
+from tasks.network.tensorflow_setup import training_device
 from tasks.reporting.prefect_ui import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
 from tasks.store.shared_store import open_store
 from tasks.store.step import run_logger, step
-from tasks.texts.padded import Padded, PaddedFile, padded_file, read_column
+from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
     import keras
@@ -73,62 +74,10 @@ def compile_model(model: "keras.Model", settings: TrainingSettings, steps: int) 
     optimizer.build(model.trainable_variables)
 
 
-def balanced_weights(train: Sequence[Padded]) -> dict[int, float]:
+def balanced_weights(train: PaddedFile) -> dict[int, float]:
     """Return weights that make all labels count the same: n / (labels * texts of the label) (King and Zeng, 2001)."""
-    counts = np.bincount(np.concatenate(read_column(train, "label")))
+    counts = np.bincount(np.concatenate(train.column("label")))
     return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
-
-
-def fit_epoch(
-    model: "keras.Model",
-    train: Sequence[Padded],
-    validation: Sequence[Padded],
-    settings: TrainingSettings,
-    epoch: int,
-    advance: Advance = lambda share, description: None,
-    phrases: PhraseReader | None = None,
-    metric: Metric | None = None,
-) -> Epoch:
-    """Fit one epoch and validate; raise TrainingError if the loss is not a number.
-
-    The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
-
-    Args:
-        model: compiled.
-        epoch: from 1.
-        advance: called after each batch.
-        phrases: the phrase features of `train`, if the model reads them.
-        metric: what the cost of the epoch is measured by.
-    """
-    import keras
-
-    started = time.perf_counter()
-    seed_dropout(model, settings.seed, epoch)
-    rng = np.random.default_rng([settings.seed, epoch])
-    weights = balanced_weights(train) if settings.class_weight == "balanced" else None
-    bucketing = settings.bucketing
-    passes, count = plan_epoch(train, settings)
-    batches = bucketed_dataset(train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases, passes=passes)
-    its_phrases = phrases.for_others(sum(map(len, read_column(validation, "length")))) if phrases else None
-    held_out = bucketed_dataset(validation, max(settings.batch_size, 256), bucketing=bucketing, phrases=its_phrases)
-
-    def show(batch: int, logs: Any) -> None:
-        advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
-
-    callbacks = [keras.callbacks.TerminateOnNaN(), keras.callbacks.LambdaCallback(on_train_batch_end=show)]
-    logs = model.fit(
-        batches, validation_data=held_out, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights
-    )
-    numbers = {name: float(values[-1]) for name, values in logs.history.items()}
-    if metric:
-        value = measure_validation(model, held_out, metric)
-        numbers |= {f"val_{metric}": value, "cost": as_cost(metric, value)}
-    if not all(math.isfinite(value) for value in numbers.values()):
-        raise TrainingError(
-            f"epoch {epoch}: the loss is {numbers['loss']}; the last sound epoch is kept. "
-            f"Lower --training.learning-rate (it is {settings.learning_rate})"
-        )
-    return Epoch.model_validate({"epoch": epoch, **numbers, "seconds": round(time.perf_counter() - started, 3)})
 
 
 def measure_validation(model: "keras.Model", held_out: "tf.data.Dataset", metric: Metric) -> float:
@@ -139,39 +88,86 @@ def measure_validation(model: "keras.Model", held_out: "tf.data.Dataset", metric
     return measure(metric, labels, scores.verdicts(0.5), scores.probabilities)
 
 
-def fit(
-    built: Path,
-    train: Sequence[Padded],
-    validation: Sequence[Padded],
-    settings: TrainingSettings,
-    checkpoint: Checkpoint,
-    say: Callable[[str], None],
-    advance: Advance = lambda share, description: None,
-    phrases: PhraseReader | None = None,
-    metric: Metric | None = None,
-) -> tuple["keras.Model", list[Epoch]]:
-    """Fit the trainable part of the model in `built`, after the last usable epoch in `checkpoint`.
+@dataclass(frozen=True)
+class Trainer:
+    """Fits a network epoch by epoch.
 
-    Returns:
-        That part with the weights to keep, and its epochs.
+    Attributes:
+        phrases: the phrase features of `train`, if the network reads them.
+        metric: what the cost of an epoch is measured by; None for the validation loss.
+        log: called with each line about the training.
+        advance: called after each batch.
     """
-    _passes, batches = plan_epoch(train, settings)
-    state = checkpoint.read(warn=say, is_usable=lambda its: not goes_beyond(its.history, settings))
-    if state:
-        history, model = state.history, load_model(checkpoint.folder / state.last)
-        say(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
-    else:
-        history, model = [], learner_of(load_model(built))
-        compile_model(model, settings, settings.epochs * batches)
-    say(f"Training on {training_device()}")
-    while not is_done(history, settings):
-        epoch = fit_epoch(model, train, validation, settings, len(history) + 1, advance, phrases, metric)
-        state = checkpoint.write(model, epoch, batches)
-        history = state.history
-        say(describe(history, settings))
-    if settings.keep_best and state and state.best != state.last:
-        model = load_model(checkpoint.folder / state.best)
-    return model, history
+
+    train: PaddedFile
+    validation: PaddedFile
+    settings: TrainingSettings
+    log: Callable[[str], None]
+    advance: Advance = lambda share, description: None
+    phrases: PhraseReader | None = None
+    metric: Metric | None = None
+
+    def fit(self, built: Path, checkpoint: Checkpoint) -> tuple["keras.Model", list[Epoch]]:
+        """Fit the trainable part of the model in `built`, after the last usable epoch in `checkpoint`.
+
+        Returns:
+            That part with the weights to keep, and its epochs.
+        """
+        settings = self.settings
+        _passes, batches = plan_epoch(self.train, settings)
+        state = checkpoint.read(warn=self.log, is_usable=lambda its: not goes_beyond(its.history, settings))
+        if state:
+            history, model = state.history, load_model(checkpoint.folder / state.last)
+            self.log(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
+        else:
+            history, model = [], learner_of(load_model(built))
+            compile_model(model, settings, settings.epochs * batches)
+        self.log(f"Training on {training_device()}")
+        while not is_done(history, settings):
+            state = checkpoint.write(model, self.fit_epoch(model, len(history) + 1), batches)
+            history = state.history
+            self.log(describe(history, settings))
+        if settings.keep_best and state and state.best != state.last:
+            model = load_model(checkpoint.folder / state.best)
+        return model, history
+
+    def fit_epoch(self, model: "keras.Model", epoch: int) -> Epoch:
+        """Fit one epoch, from 1, of a compiled model and validate; raise TrainingError if the loss is not a number.
+
+        The order of the batches and dropout follow from (seed, epoch) alone, not from the epochs before.
+        """
+        import keras
+
+        started = time.perf_counter()
+        settings, phrases, bucketing = self.settings, self.phrases, self.settings.bucketing
+        seed_dropout(model, settings.seed, epoch)
+        rng = np.random.default_rng([settings.seed, epoch])
+        weights = balanced_weights(self.train) if settings.class_weight == "balanced" else None
+        passes, count = plan_epoch(self.train, settings)
+        batches = bucketed_dataset(
+            self.train, settings.batch_size, bucketing=bucketing, rng=rng, phrases=phrases, passes=passes
+        )
+        its_phrases = phrases.for_others(self.validation.rows) if phrases else None
+        size = max(settings.batch_size, 256)
+        held_out = bucketed_dataset(self.validation, size, bucketing=bucketing, phrases=its_phrases)
+
+        def show(batch: int, logs: Any) -> None:
+            self.advance((epoch - 1 + (batch + 1) / count) / settings.epochs, f"epoch {epoch}/{settings.epochs}")
+
+        callbacks = [keras.callbacks.TerminateOnNaN(), keras.callbacks.LambdaCallback(on_train_batch_end=show)]
+        logs = model.fit(
+            batches, validation_data=held_out, verbose=0, callbacks=callbacks, shuffle=False, class_weight=weights
+        )
+        numbers = {name: float(values[-1]) for name, values in logs.history.items()}
+        if self.metric:
+            value = measure_validation(model, held_out, self.metric)
+            numbers |= {f"val_{self.metric}": value, "cost": as_cost(self.metric, value)}
+        if not all(math.isfinite(value) for value in numbers.values()):
+            raise TrainingError(
+                f"epoch {epoch}: the loss is {numbers['loss']}; the last sound epoch is kept. "
+                f"Lower --training.learning-rate (it is {settings.learning_rate})"
+            )
+        return Epoch.model_validate({"epoch": epoch, **numbers, "seconds": round(time.perf_counter() - started, 3)})
 
 
 def is_done(history: list[Epoch], settings: TrainingSettings) -> bool:
@@ -205,7 +201,7 @@ def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, LeaseLostError) or not isinstance(error, PipelineError)
 
 
-def plan_epoch(train: Sequence[Padded], settings: TrainingSettings) -> tuple[int, int]:
+def plan_epoch(train: PaddedFile, settings: TrainingSettings) -> tuple[int, int]:
     """Return how often an epoch reads the texts, and its number of batches.
 
     It reads them more than once if few texts have to give `min_steps` batches.
@@ -263,7 +259,7 @@ def train(
     The best epoch, and early stopping, go by the validation loss, or by `metric` if there is one.
 
     Returns:
-        {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each, "arithmetic"}.
+        {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each}.
     """
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
     phrases = read_phrases(learned) if learned else None
@@ -273,16 +269,10 @@ def train(
         resumable(resume) as checkpoint,
         showing_progress("imdb-pipeline-training", f"{settings.epochs} epochs") as advance,
     ):
-        model, history = fit(
-            built / MODEL, texts, held_out, settings, checkpoint, run_logger().info, advance, phrases, metric
-        )
+        trainer = Trainer(texts, held_out, settings, run_logger().info, advance, phrases, metric)
+        model, history = trainer.fit(built / MODEL, checkpoint)
         bare = load_model(built / MODEL)
         learner_of(bare).set_weights(model.get_weights())
         save_model(bare, folder / MODEL)
         write_training(folder, history, bucketing=settings.bucketing, keep_best=settings.keep_best)
-    return {
-        "seconds": [epoch.seconds for epoch in history],
-        "epochs": settings.epochs,
-        "passes": passes,
-        "arithmetic": arithmetic(),
-    }
+    return {"seconds": [epoch.seconds for epoch in history], "epochs": settings.epochs, "passes": passes}

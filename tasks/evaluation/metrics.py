@@ -1,6 +1,5 @@
 """Metrics of a classifier on a split, on ranges of lengths and on slices, and of the texts that it answers."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -126,32 +125,26 @@ def wilson_interval(right: int, reviews: int) -> list[float]:
 
 def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[dict[str, Any]]:
     """Return the accuracy of each range of `lengths`, (n,) words kept, that has reviews."""
-    is_right = scores.labels == scores.verdicts(rule)
     longest = max(int(lengths.max()), 1)
     edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
-    places = np.searchsorted(edges[1:], lengths)
-    return [
-        {"from": edges[place] + 1, "to": edges[place + 1]} | judge_part(is_right[places == place])
-        for place in np.unique(places)
-    ]
+    groups = judge_groups(np.searchsorted(edges[1:], lengths), scores.labels == scores.verdicts(rule))
+    return [{"from": edges[place] + 1, "to": edges[place + 1]} | its for place, its in sorted(groups.items())]
 
 
 def accuracy_by_slice(scores: Scores, slices: pa.DictionaryArray, rule: Rule) -> list[dict[str, Any]]:
     """Return the accuracy of each of `large_slices`, the worst first, and last that of all smaller ones together."""
-    places = slices.indices.fill_null(-1).to_numpy()
-    is_right = scores.labels == scores.verdicts(rule)
-    # After sorting by slice, the reviews of each are adjacent: one sort for any number of slices.
-    order = np.argsort(places, kind="stable")
-    bounds = np.searchsorted(places[order], np.arange(-1, len(slices.dictionary) + 1))
-    rows = [
-        {"value": value} | judge_part(is_right[order[start:stop]])
-        for value, (start, stop) in zip([None, *slices.dictionary.to_pylist()], itertools.pairwise(bounds), strict=True)
-        if start < stop
-    ]
+    groups = judge_groups(slices, scores.labels == scores.verdicts(rule))
+    rows = [{"value": value} | groups[value] for value in (*slices.dictionary.to_pylist(), None) if value in groups]
     return sorted(rows, key=lambda row: (row["value"] is None, row["accuracy"]))
 
 
-def judge_part(is_right: np.ndarray) -> dict[str, Any]:
-    """Return the accuracy of a part of the reviews: (n,) bool, n at least 1."""
-    right, reviews = int(is_right.sum()), len(is_right)
+def judge_groups(groups: pa.Array | np.ndarray, is_right: np.ndarray) -> dict[Any, dict[str, Any]]:
+    """Return the accuracy of each group of reviews, by its value, in any order: (n,) values and (n,) bool."""
+    table = pa.table({"group": groups, "right": is_right}).group_by("group", use_threads=False)
+    counts = table.aggregate([("right", "sum"), ("right", "count")]).to_pylist()
+    return {its["group"]: judge_part(its["right_sum"], its["right_count"]) for its in counts}
+
+
+def judge_part(right: int, reviews: int) -> dict[str, Any]:
+    """Return the accuracy of a part of the reviews, at least one."""
     return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import DataError, InputError, ModelError, TrainingError, describe
-from tasks.core.files import locked
+from tasks.core.files import explain_os_errors
 from tasks.core.run_settings import Metric, RunSettings
 from tasks.core.user_paths import sqlite_address
 from tasks.evaluation.selection_metric import as_cost
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FAILURE = "failure"  # the attribute with the reason of a failure
 UNPRUNED = 4  # the first trials, which are never stopped early
-WAIT = 60  # seconds that a write waits for another search that writes to the same file
 # Errors that a trial's own settings cause every time, unlike a full disk, too little memory or a lost server.
 LASTING = (DataError, InputError, ModelError, TrainingError, ValueError, ArithmeticError)
 
@@ -107,8 +106,8 @@ def read_values(flag: str, text: str, shared: Container[str], flags: Mapping[str
     return found
 
 
-def open_study(file: Path, name: str, seed: int) -> "Study":
-    """Open or create a study in an SQLite file; raise StoreError if it cannot be written.
+def open_study(file: Path, seed: int) -> "Study":
+    """Open or create the study in an SQLite file of its own; raise StoreError if its folder cannot be created.
 
     The trials that a killed search had begun are queued: call it under a lock, because running trials count as those of
     a killed process. A resumed search continues with other proposals of `seed`.
@@ -117,11 +116,9 @@ def open_study(file: Path, name: str, seed: int) -> "Study":
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Two that make the tables at the same time would fail.
-    with locked(file.with_suffix(".lock"), str(file)):
-        waiting = {"connect_args": {"timeout": WAIT}}
-        storage = optuna.storages.RDBStorage(sqlite_address(file), engine_kwargs=waiting)
-        study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    with explain_os_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(storage=sqlite_address(file), study_name=file.stem, load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), n_startup_trials=UNPRUNED)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):

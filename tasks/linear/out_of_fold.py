@@ -65,6 +65,13 @@ def logits_of(models: list[PhraseModel], presence: "csr_matrix") -> np.ndarray:
     return np.stack([presence @ model.weights + np.float32(model.intercept) for model in models], axis=1)
 
 
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Return (n,) float32 probabilities of label 1 from (n, 1) logits, or (n, labels) that add up to 1."""
+    from scipy.special import expit, log_expit, softmax
+
+    return np.asarray(expit(logits[:, 0]) if logits.shape[1] == 1 else softmax(log_expit(logits), axis=1))
+
+
 def numbers_of(models: list[PhraseModel]) -> np.ndarray:
     """Return all ratios, then all weights of each phrase: (phrases, 2 models) float32."""
     return np.stack([model.ratios for model in models] + [model.weights for model in models], axis=1)

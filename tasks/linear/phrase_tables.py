@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from tasks.core.errors import DataError
 from tasks.texts.dataset_info import JsonFile
@@ -142,15 +141,6 @@ def sizes_of(known: np.ndarray, vocabulary_size: int) -> np.ndarray:
     return (1 + (known >= base) + (known >= base**2)).astype(np.int8)
 
 
-class Quality(BaseModel):
-    """How well the linear model of the phrases classifies texts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    accuracy: float
-    log_loss: float
-
-
 class PhraseFacts(JsonFile):
     """How the tables were made.
 
@@ -159,9 +149,6 @@ class PhraseFacts(JsonFile):
         longest: words of the longest phrase.
         numbers: per phrase: a ratio and a weight for each model.
         phrases: rows of the tables.
-        deviations: of the numbers over all training tokens, by phrase length; the tables are divided by them.
-        out_of_fold: of training texts, by the models of the other folds.
-        validation: of validation texts, by the models of all training texts.
     """
 
     FILE = FACTS
@@ -170,9 +157,6 @@ class PhraseFacts(JsonFile):
     longest: int
     numbers: int
     phrases: int
-    deviations: list[list[float]]
-    out_of_fold: Quality
-    validation: Quality
 
 
 def write_tables(folder: Path, known: np.ndarray, tables: Sequence[np.ndarray], folds: np.ndarray) -> None:

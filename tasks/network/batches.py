@@ -1,19 +1,19 @@
 """Batches: texts of equal padded length as TensorFlow datasets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.linear.phrase_tables import PhraseReader
-from tasks.texts.padded import Padded, bucket_lengths, cut_batch, maxlen_of, plan_batches, read_column
+from tasks.texts.padded import PaddedFile, bucket_lengths, cut_batch, plan_batches
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 def bucketed_dataset(
-    parts: Sequence[Padded],
+    parts: PaddedFile,
     batch_size: int,
     *,
     bucketing: bool,
@@ -40,13 +40,12 @@ def bucketed_dataset(
     order = np.concatenate(
         [np.arange(len(parts)) if rng is None else rng.permutation(len(parts)) for _ in range(passes)]
     )
-    maxlen = maxlen_of(parts)
-    firsts = np.cumsum([0, *map(len, read_column(parts, "length"))])
+    firsts = np.cumsum([0, *map(len, parts.column("length"))])
 
     def generate() -> Iterator[tuple[Any, ...]]:
         for number in order:
             part = parts[number]
-            lengths = bucket_lengths(part.lengths, maxlen, bucketing=bucketing)
+            lengths = bucket_lengths(part.lengths, parts.maxlen, bucketing=bucketing)
             for rows in plan_batches(lengths, batch_size, rng):
                 tokens = cut_batch(part.tokens, rows, lengths[rows[0]], part.padding)
                 inputs = tokens if phrases is None else (tokens, phrases(tokens, firsts[number] + rows))
@@ -67,8 +66,8 @@ def bucketed_dataset(
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
 
 
-def batches_an_epoch(parts: Sequence[Padded], batch_size: int, *, bucketing: bool) -> int:
+def batches_an_epoch(parts: PaddedFile, batch_size: int, *, bucketing: bool) -> int:
     """Return the number of batches in one pass of `bucketed_dataset`."""
-    maxlen = maxlen_of(parts)
-    padded_lengths = (bucket_lengths(lengths, maxlen, bucketing=bucketing) for lengths in read_column(parts, "length"))
+    columns = parts.column("length")
+    padded_lengths = (bucket_lengths(lengths, parts.maxlen, bucketing=bucketing) for lengths in columns)
     return sum(len(plan_batches(lengths, batch_size)) for lengths in padded_lengths)

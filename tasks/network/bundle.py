@@ -24,7 +24,7 @@ from tasks.core.layout import CARD
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.predictions import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
-from tasks.network.scoring import NETWORK, Scorer, keras_scorer, onnx_scorer
+from tasks.network.scoring import NETWORK, Scorer, onnx_scorer
 from tasks.texts.dataset_info import JsonFile
 from tasks.texts.encoded import ENCODING, VOCABULARY, Encoding, read_vocabulary
 from tasks.texts.padded import Padded, bucket_lengths, pad_tokens
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 FACTS = "classifier.json"
 MLFLOW_MODEL = f"data/{MODEL}"  # where MLflow's Keras flavour keeps the network of a registered bundle
-KERAS_BATCH_SIZE = 256
 # ONNX Runtime needs as long per text in batches of 8 as of 64, keeps less memory, and spreads few texts over threads.
 ONNX_BATCH_SIZE = 8
 
@@ -163,17 +162,14 @@ def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> C
     """Open a bundle with ONNX Runtime; raise ModelError if the vocabulary is not known."""
     words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
     score = onnx_scorer(folder / NETWORK, len(facts.labels), ONNX_BATCH_SIZE, bucketing=facts.bucketing)
-    return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder, folder / NETWORK))
+    return Classifier(name, words, encoding, facts, score, registered_model, hash_bundle(folder))
 
 
 def open_keras(name: str, folder: Path, registered_model: str | None = None) -> KerasClassifier:
-    """Open a bundle, packaged or registered, with TensorFlow; raise ModelError if the vocabulary is not known."""
-    words, encoding, facts = read_words(name, folder), Encoding.read(folder), BundleFacts.read(folder)
+    """Open a bundle, packaged or registered, with its Keras network and model card, as `open_onnx` does."""
     network = folder / MODEL if (folder / MODEL).exists() else folder / MLFLOW_MODEL
-    model = load_model(network)
-    score = keras_scorer(model, KERAS_BATCH_SIZE, bucketing=facts.bucketing)
-    sha256 = hash_bundle(folder, network)
-    return KerasClassifier(name, words, encoding, facts, score, registered_model, sha256, model, read_card(folder))
+    opened = open_onnx(name, folder, registered_model)
+    return KerasClassifier(**vars(opened), network=load_model(network), card=read_card(folder))
 
 
 def read_card(folder: Path) -> str | None:
@@ -181,6 +177,6 @@ def read_card(folder: Path) -> str | None:
     return (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else None
 
 
-def hash_bundle(folder: Path, network: Path) -> str:
+def hash_bundle(folder: Path) -> str:
     """Return the sha256 of all that scores depend on."""
-    return digest([hash_file(path) for path in (folder / VOCABULARY, folder / ENCODING, folder / FACTS, network)])
+    return digest([hash_file(folder / name) for name in (VOCABULARY, ENCODING, FACTS, NETWORK)])

@@ -47,7 +47,7 @@ def write_network(network: "keras.Model", labels: Sequence[str], path: Path) -> 
 
     With two labels the output is (batch,) float32 `probability` of label 1, with more (batch, labels) float32
     `probabilities`. The model's metadata holds the names of the labels, as JSON. Raise ModelError, and leave no file,
-    if a layer or activation cannot be written, or ONNX Runtime scores differently.
+    if a layer cannot be written, or ONNX Runtime scores differently.
     """
     import onnx
 
@@ -197,22 +197,12 @@ def add_layer(graph: Graph, layer: Any, inputs: list[str]) -> list[str]:
     if kind == "GlobalAveragePooling1D":
         return [graph.add("ReduceMean", first, graph.ints(1), keepdims=0)]
     if kind == "Dense":
-        operator, parameters = find_operator(DENSE_ACTIVATIONS, layer.activation, layer)
+        operator, parameters = DENSE_ACTIVATIONS[layer.activation.__name__]
         product = graph.add("MatMul", first, graph.constant(layer.kernel))
         return [graph.add(operator, graph.add("Add", product, graph.constant(layer.bias)), **parameters)]
     if kind in RECURRENT_OPERATORS or kind == "Bidirectional":
         return add_recurrent(graph, layer, first)
     raise ModelError(f"the layer {layer.name} ({kind}) cannot be written as ONNX; expected one from tasks/build.py")
-
-
-def find_operator(known: Operators, activation: Any, layer: Any) -> tuple[str, dict[str, float]]:
-    """Return ONNX's operator for an activation of a layer."""
-    name = activation.__name__
-    if name not in known:
-        raise ModelError(
-            f"the activation {name} of {layer.name} cannot be written as ONNX; expected one of {', '.join(known)}"
-        )
-    return known[name]
 
 
 def add_recurrent(graph: Graph, layer: Any, inputs: str) -> list[str]:
@@ -239,7 +229,7 @@ def add_recurrent_operator(graph: Graph, ways: list[Any], steps: str) -> list[st
     used = [one.activation] if kind == "SimpleRNN" else [one.recurrent_activation, one.activation]
     if kind == "LSTM":
         used.append(one.activation)  # for the candidate and for the output
-    activations = [find_operator(RECURRENT_ACTIVATIONS, activation, one) for activation in used] * len(ways)
+    activations = [RECURRENT_ACTIVATIONS[activation.__name__] for activation in used] * len(ways)
     attributes: dict[str, Any] = {"linear_before_reset": 1} if kind == "GRU" else {}
     for name in ("alpha", "beta"):
         if values := [parameters[name] for _operator, parameters in activations if name in parameters]:

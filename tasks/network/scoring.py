@@ -1,18 +1,14 @@
-"""Scoring: texts in batches of equal padded length, by TensorFlow or ONNX Runtime."""
+"""Scoring: texts in batches of equal padded length, by ONNX Runtime."""
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.texts.padded import Padded, bucket_lengths, cut_batch, plan_batches
-
-if TYPE_CHECKING:
-    import keras
 
 NETWORK = "model.onnx"
 
@@ -54,21 +50,6 @@ class Scorer:
                 for done in as_completed([threads.submit(score_batch, rows) for rows in batches]):
                     done.result()
         return probabilities[:, 0] if self.outputs == 1 else probabilities
-
-
-def keras_scorer(model: "keras.Model", batch_size: int, *, bucketing: bool) -> Scorer:
-    """Trace a network once, for batches of any length, and score with TensorFlow."""
-    import tensorflow as tf
-
-    # Traced here and not in the first call: several threads that call at once would each trace it.
-    signature = [tf.TensorSpec((None, None), tf.int32)]
-    traced = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
-    score = traced.get_concrete_function()
-
-    def run(tokens: np.ndarray) -> np.ndarray:
-        return np.asarray(score(tf.constant(tokens)))
-
-    return Scorer(run, int(model.output_shape[-1]), batch_size, bucketing)
 
 
 def onnx_scorer(network: Path, labels: int, batch_size: int, *, bucketing: bool, keep_memory: bool = False) -> Scorer:

@@ -1,23 +1,23 @@
 """TensorFlow's setup: exact arithmetic, and an import without the notices that it prints for its own developers.
 
 No environment variable does this: TensorFlow prints them from C++ before it reads TF_CPP_MIN_LOG_LEVEL, also that
-TF_ENABLE_ONEDNN_OPTS is set, as it is here. The filter is this file, run as its own process with the standard library
-alone, so messages appear even if the import crashes.
+TF_ENABLE_ONEDNN_OPTS is set, as it is here. The filter is grep, so other messages appear even if the import crashes.
 """
 
 import contextlib
 import faulthandler
 import os
-import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 
+from tasks.core.errors import TrainingError
+
 # No GPU, oneDNN's rounding, unused processor instructions: not interesting to someone who runs the pipeline.
-NOTICE = re.compile(
-    rb"absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
-    rb"cpu_feature_guard|To enable the following instructions|Unable to register cu"
+NOTICE = (
+    "absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
+    "cpu_feature_guard|To enable the following instructions|Unable to register cu"
 )
 LAST_LINES_SECONDS = 10
 STARTING = threading.Lock()
@@ -35,8 +35,6 @@ def configure() -> None:
     import keras
     import tensorflow as tf
 
-    from tasks.core.errors import TrainingError  # not at the top: the filter has the standard library alone
-
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
@@ -50,16 +48,6 @@ def configure() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if tf.config.list_physical_devices("GPU"):  # processors compute the same each time as it is
         tf.config.experimental.enable_op_determinism()
-
-
-def arithmetic() -> dict[str, bool]:
-    """Return the settings of arithmetic, which are recorded with a training."""
-    import tensorflow as tf
-
-    return {
-        "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
-        "op_determinism": bool(tf.config.list_physical_devices("GPU")),
-    }
 
 
 def training_device() -> str:
@@ -88,10 +76,8 @@ def without_notices() -> Iterator[None]:
     sys.stderr.flush()
     screen = os.dup(2)
     # In its own session: Ctrl-C must end the run, not the filter that shows its last lines.
-    command = [sys.executable, "-I", "-S", __file__]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=screen, start_new_session=True
-    )
+    command = ["grep", "--line-buffered", "--text", "--invert-match", "--extended-regexp", NOTICE]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=screen, start_new_session=True)
     assert process.stdin
     os.dup2(process.stdin.fileno(), 2)
     process.stdin.close()
@@ -104,15 +90,3 @@ def without_notices() -> Iterator[None]:
         # It ends with its input, which a process that the import started may keep open.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(LAST_LINES_SECONDS)
-
-
-def filter_lines() -> None:
-    """Copy standard input to standard error line by line, without the notices."""
-    for line in sys.stdin.buffer:
-        if not NOTICE.search(line):
-            sys.stderr.buffer.write(line)
-            sys.stderr.buffer.flush()
-
-
-if __name__ == "__main__":
-    filter_lines()

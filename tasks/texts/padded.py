@@ -121,6 +121,7 @@ class PaddedFile(Sequence[Padded]):
         self.path, self._file = path, pq.ParquetFile(path)
         metadata = self._file.schema_arrow.metadata
         self.metadata = {name.decode(): value.decode() for name, value in metadata.items()}
+        self.maxlen = int(self.metadata["maxlen"])
         self.rows: int = self._file.metadata.num_rows
         self._parts = -(-self._file.metadata.num_row_groups // GROUPS_PER_PART)
 
@@ -134,7 +135,7 @@ class PaddedFile(Sequence[Padded]):
             raise IndexError(part)
         table = self.read(part).combine_chunks()
         return Padded(
-            tokens=table["tokens"].chunk(0).flatten().to_numpy().reshape(-1, int(self.metadata["maxlen"])),
+            tokens=table["tokens"].chunk(0).flatten().to_numpy().reshape(-1, self.maxlen),
             lengths=table["length"].to_numpy(),
             labels=table["label"].to_numpy(),
             padding=self.metadata["padding"],
@@ -144,6 +145,10 @@ class PaddedFile(Sequence[Padded]):
         """Return the words of each text, without the start mark: (n,) integers."""
         start_char = int(self.metadata["start_char"]) or None
         return np.concatenate([words_kept(part, start_char) for part in self])
+
+    def column(self, name: str) -> list[np.ndarray]:
+        """Return the column "length" or "label", part by part, without reading the tokens."""
+        return [self.read(part, [name])[name].to_numpy() for part in range(len(self))]
 
     def read(self, part: int, columns: list[str] | None = None) -> pa.Table:
         """Read a part's row groups: all columns, or those named."""
@@ -156,18 +161,6 @@ def words_kept(padded: Padded, start_char: int | None) -> np.ndarray:
     if start_char is None:
         return padded.lengths
     return np.asarray(padded.lengths - (padded.tokens == start_char).any(axis=1))
-
-
-def maxlen_of(parts: Sequence[Padded]) -> int:
-    """Return the number of token columns, without reading a file's tokens."""
-    return int(parts.metadata["maxlen"]) if isinstance(parts, PaddedFile) else int(parts[0].tokens.shape[1])
-
-
-def read_column(parts: Sequence[Padded], column: str) -> list[np.ndarray]:
-    """Return the column "length" or "label", part by part, without reading a file's tokens."""
-    if not isinstance(parts, PaddedFile):
-        return [getattr(part, f"{column}s") for part in parts]
-    return [parts.read(part, [column])[column].to_numpy() for part in range(len(parts))]
 
 
 def bucket_lengths(lengths: np.ndarray, maxlen: int, *, bucketing: bool = True) -> np.ndarray:

@@ -112,26 +112,8 @@ def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accent_ranks() -> np.ndarray:
-    """Return the rank by which Arrow orders several accents on one letter when it decomposes.
+    """Return the combining class of each character below `TABLE`, which orders several accents on one letter.
 
-    Returns:
-        (n,) int32 per character; 0 for characters that are not reordered, and beyond the end.
+    (TABLE,) int32, 0 for letters. Arrow decomposes by a newer Unicode than Python 3.11's, which lacks ten rare accents.
     """
-    characters = pa.array([chr(point) for point in range(TABLE) if not 0xD800 <= point < 0xE000])
-    accents = characters.filter(pc.match_substring_regex(characters, r"^\p{M}$")).to_pylist()
-    # One accent of each class; which of them each accent goes behind is asked of Arrow, whose Unicode may be newer.
-    probes = {unicodedata.combining(accent): accent for accent in accents if unicodedata.combining(accent)}
-    ranks, is_ordered = np.ones(len(accents), np.int32), np.zeros(len(accents), bool)
-    for _class, probe in sorted(probes.items()):
-        goes_behind = is_reordered([accent + probe for accent in accents])
-        ranks += goes_behind
-        is_ordered |= goes_behind | is_reordered([probe + accent for accent in accents])
-    found = np.zeros(max(map(ord, accents)) + 2, np.int32)
-    found[[ord(accent) for accent in accents]] = np.where(is_ordered, ranks, 0)
-    return found
-
-
-def is_reordered(pairs: list[str]) -> np.ndarray:
-    """Return which pairs of accents Arrow reorders: (n,) bool."""
-    given = pa.array(pairs)
-    return np.asarray(pc.not_equal(pc.utf8_normalize(given, "NFD"), given))
+    return np.array([unicodedata.combining(chr(point)) for point in range(TABLE)], np.int32)

@@ -1,6 +1,5 @@
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ class Trainings:
             yield [abs(int(point["model.units"]) - 40) / 40 + 1 / (epoch + 1)]
 
     def search(self, count: int, losses=None, seed: int = 7) -> list[dict]:
-        study = open_study(self.file, "search", seed)
+        study = open_study(self.file, seed)
         said: list[str] = []
         run_trials(study, SPACE, count, losses or self.losses, keep_best=False, say=said.append)
         return finished_trials(study)
@@ -35,9 +34,9 @@ class Trainings:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    """A database created by Optuna, with another study in it; creating one takes a second, so the tests copy it."""
+    """A study created by Optuna, without trials; creating one takes a second, so the tests copy it."""
     file = tmp_path_factory.mktemp("a folder") / "studies.db"
-    open_study(file, "another search", 7)
+    open_study(file, 7)
     return file
 
 
@@ -120,13 +119,6 @@ def test_a_trial_is_rerun_if_its_settings_did_not_cause_the_failure(trainings, e
     trials = trainings.search(2)
     assert [trial["failure"] for trial in trials] == [None] * 2
     assert trials[1]["point"] == trainings.points[1] == trainings.points[2]
-
-
-def test_concurrent_searches_can_create_the_same_database(tmp_path):
-    file = tmp_path / "studies" / "studies.db"
-    with ThreadPoolExecutor(6) as pool:
-        opened = [pool.submit(open_study, file, f"search {number}", number) for number in range(6)]
-    assert sorted(its.result().study_name for its in opened) == [f"search {number}" for number in range(6)]
 
 
 def test_the_same_seed_proposes_the_same_trials(trainings, tmp_path, empty):

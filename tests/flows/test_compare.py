@@ -9,7 +9,6 @@ from prefect import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import flows.training
-import tasks.train
 from flows.compare_flow import compare_flow
 from tasks.compare import log_once
 from tasks.core.command_settings import CompareSettings
@@ -20,6 +19,7 @@ from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import STAMPED_FILES
+from tasks.train import Trainer
 from tests.support.small_runs import small
 from tests.support.web import free_port
 
@@ -140,7 +140,7 @@ def test_a_failed_member_is_reported_and_the_others_finish(imdb, trained, monkey
     def fail(*_arguments, **_named):
         raise TrainingError("the loss is <not> a number")
 
-    monkeypatch.setattr(tasks.train, "fit_epoch", fail)
+    monkeypatch.setattr(Trainer, "fit_epoch", fail)
     comparison = compare(trained, of(imdb, cells=["simple_rnn", "lstm"], ways=["one"]))
     finished, failed = comparison["members"]
     assert (finished["name"], failed["name"]) == ("simple_rnn unidirectional", "lstm unidirectional")

@@ -9,12 +9,13 @@ import pytest
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.predictions import divide_logits, read_scores
 from tasks.export import export_classifier
-from tasks.network.bundle import open_keras, open_onnx
+from tasks.network.bundle import open_onnx
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, load_version
 from tasks.reporting.terminal_output import show_run
 from tasks.texts.padded import PaddedFile, padded_file
+from tests.support.keras_scorer import open_keras
 
 WORDS = ["film", "actor", "scene", "plot", "music", "the", "a", "was", "seen", "long", "night", "story"]
 

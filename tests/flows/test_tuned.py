@@ -11,11 +11,11 @@ from flows.imdb_flow import run_steps
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.predictions import read_scores
 from tasks.export import export_classifier
-from tasks.network.bundle import open_keras
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, load_classifier, load_version
 from tasks.store.step import planning
 from tasks.texts.padded import PaddedFile
+from tests.support.keras_scorer import open_keras
 from tests.support.small_runs import small
 
 PRESET = tomllib.loads((Path(__file__).parents[2] / "tasks" / "core" / "presets" / "tuned.toml").read_text("utf-8"))

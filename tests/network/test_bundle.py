@@ -13,6 +13,7 @@ from tasks.core.layout import METRICS
 from tasks.core.run_settings import ModelSettings
 from tasks.network.bundle import BundleFacts, Classifier, open_keras
 from tasks.network.keras_files import MODEL, save_model
+from tasks.network.onnx_export import write_network
 from tasks.registry.loading import find_version, load_version
 from tasks.store.inventory import DAY
 from tasks.store.pruning import prune
@@ -27,7 +28,9 @@ def run_folder(store, tmp_path) -> Path:
     """A run folder from 100 days ago, whose bundle is in the store."""
 
     def fill(folder: Path) -> dict:
-        save_model(make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 10), folder / MODEL)
+        network = make_model(ModelSettings(units=2, embedding_dim=2, dense_units=2), 10)
+        save_model(network, folder / MODEL)
+        write_network(network, ["negative", "positive"], folder / "model.onnx")
         Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10).write(folder)
         write_vocabulary(folder, ["good", "bad"])
         facts = {"maxlen": 48, "padding": "pre", "truncating": "pre", "bucketing": True, "threshold": 0.5}

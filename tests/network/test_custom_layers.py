@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from tasks.linear.phrase_tables import PhraseFacts, PhraseReader, Quality, distinct_phrases
+from tasks.linear.phrase_tables import PhraseFacts, PhraseReader, distinct_phrases
 from tasks.network.custom_layers import PhraseNumbers, WordDropout
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_export import network_to_onnx
@@ -21,9 +21,7 @@ def reader_and_network(phrases: int | None, numbers: int = 2) -> tuple[PhraseRea
     known = known[:: max(1, len(known) // phrases)][:phrases] if phrases else known
     table = np.random.default_rng(1).normal(size=(len(known) + 1, numbers)).astype(np.float32)
     table[-1] = 0
-    none = Quality(accuracy=0, log_loss=0)
-    facts = PhraseFacts(vocabulary_size=WORDS, longest=3, numbers=numbers, phrases=len(known), deviations=[],
-                        out_of_fold=none, validation=none)  # fmt: skip
+    facts = PhraseFacts(vocabulary_size=WORDS, longest=3, numbers=numbers, phrases=len(known))
     tokens = keras.Input((None,), dtype="int32")
     layer = PhraseNumbers(len(known), WORDS, 3, numbers)
     network = keras.Model(tokens, layer(tokens))

@@ -93,12 +93,3 @@ def test_the_error_names_an_unsupported_layer():
     other = keras.layers.LayerNormalization(name="norm")(keras.layers.Embedding(5, 2)(tokens))
     with pytest.raises(ModelError, match=r"the layer norm \(LayerNormalization\) cannot be written as ONNX"):
         network_to_onnx(keras.Model(tokens, other), "probability")
-
-
-def test_the_error_names_an_unsupported_activation():
-    tokens = keras.Input((None,), dtype="int32")
-    recurrent = keras.layers.GRU(2, activation="selu", name="gru_1")(keras.layers.Embedding(5, 2)(tokens))
-    with pytest.raises(
-        ModelError, match="the activation selu of gru_1 cannot be written as ONNX; expected one of elu, "
-    ):
-        network_to_onnx(keras.Model(tokens, recurrent), "probability")

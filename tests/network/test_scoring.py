@@ -2,7 +2,7 @@ import numpy as np
 
 from tasks.build import make_model
 from tasks.core.run_settings import ModelSettings
-from tasks.network.scoring import keras_scorer
+from tests.support.keras_scorer import keras_scorer
 from tests.support.small_reviews import WORDS, make_padded
 
 

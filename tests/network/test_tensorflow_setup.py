@@ -23,7 +23,7 @@ def import_fake_tensorflow(does: str, tmp_path: Path) -> subprocess.CompletedPro
 def test_notices_are_removed_and_everything_else_is_shown_in_order(tmp_path):
     done = import_fake_tensorflow("os.write(2, b'a last line without an end')", tmp_path)
     assert done.returncode == 0
-    assert done.stderr == "not built for this processor\na last line without an endwent on\n"
+    assert done.stderr == "not built for this processor\na last line without an end\nwent on\n"
 
 
 def test_a_crash_during_the_tensorflow_import_is_reported(tmp_path):

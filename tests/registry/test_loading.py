@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.core.errors import ModelError, RegistryError
-from tasks.network.bundle import open_keras, open_onnx
+from tasks.network.bundle import open_onnx
 from tasks.registry.client import registry
 from tasks.registry.loading import (
     FoundVersion,
@@ -22,6 +22,7 @@ from tasks.registry.loading import (
 from tasks.registry.local_registry import own_database
 from tasks.store.store import Store
 from tests.support.champions import MODEL, store_with_champion
+from tests.support.keras_scorer import open_keras
 
 TEXTS = pa.array(["a good film", "bad"])
 

@@ -16,9 +16,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import invocations
 
-from tasks.network.bundle import open_keras
 from tasks.registry.client import address_of
 from tests.support.champions import store_with_champion
+from tests.support.keras_scorer import open_keras
 from tests.support.small_runs import make_classifier
 from tests.support.web import free_port, wait_for
 

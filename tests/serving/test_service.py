@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.network.bundle import open_keras
 from tasks.registry.client import registry
 from tasks.registry.versions import CHAMPION, Decision, record_decision, version_or_champion
 from tests.serving.running import TEST, ask, send
+from tests.support.keras_scorer import open_keras
 
 
 def test_predict_returns_label_probabilities_and_words(running, store):

@@ -11,10 +11,11 @@ from tasks.evaluation.selection_metric import measure
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.keras_files import load_model
 from tasks.network.onnx_export import write_network
-from tasks.network.scoring import keras_scorer, onnx_scorer
+from tasks.network.scoring import onnx_scorer
 from tasks.texts.encoded import Encoding, read_labels, write_encoded
 from tasks.texts.groups import write_groups
 from tasks.texts.padded import Padded, pad_tokens, padded_schema, write_padded
+from tests.support.keras_scorer import keras_scorer
 from tests.support.small_reviews import WORDS, make_reviews
 
 

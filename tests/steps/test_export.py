@@ -22,11 +22,11 @@ from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.training_history import Epoch, write_training
 from tasks.export import FORMATS, export, export_classifier, score_with_onnx
 from tasks.network.keras_files import save_model
-from tasks.network.scoring import keras_scorer
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.encoded import read_vocabulary
 from tasks.texts.padded import padded_schema, write_padded
+from tests.support.keras_scorer import keras_scorer
 from tests.support.small_runs import CASE_STUDY
 
 TEXTS = [

@@ -6,10 +6,11 @@ from tasks.evaluation.predictions import Calibration, divide_logits, read_scores
 from tasks.evaluation.training_history import Epoch, write_training
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_export import write_network
-from tasks.network.scoring import keras_scorer, onnx_scorer
+from tasks.network.scoring import onnx_scorer
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.padded import padded_schema, write_padded
+from tests.support.keras_scorer import keras_scorer
 from tests.support.small_reviews import WORDS
 from tests.support.small_runs import TRACED_SOONEST
 

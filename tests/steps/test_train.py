@@ -16,11 +16,10 @@ from tasks.store.artifact import Artifact, Resume
 from tasks.texts.padded import padded_schema, write_padded
 from tasks.train import (
     EPOCH_STEPS,
+    Trainer,
     balanced_weights,
     compile_model,
     finished_epochs,
-    fit,
-    fit_epoch,
     goes_beyond,
     is_done,
     measure_validation,
@@ -29,7 +28,7 @@ from tasks.train import (
     train,
     with_enough_epochs,
 )
-from tests.support.small_reviews import WORDS, make_padded
+from tests.support.small_reviews import WORDS, make_padded, write_parts
 from tests.support.small_runs import TRACED_SOONEST, epochs, small
 
 
@@ -79,7 +78,8 @@ def settings(**values) -> TrainingSettings:
 
 def run(built, padded, folder, lines=None, **values):
     say = [].append if lines is None else lines.append
-    return fit(built, [padded], [padded], settings(**values), Checkpoint(folder), say)
+    texts = write_parts(folder.parent / f"{folder.name}.parquet", padded)
+    return Trainer(texts, texts, settings(**values), say).fit(built, Checkpoint(folder))
 
 
 def weights_equal(one, other) -> bool:
@@ -181,13 +181,14 @@ def test_only_settings_that_change_an_epoch_change_the_checkpoint_key():
     assert key(epochs=1) != whole
 
 
-def test_min_steps_adds_epochs_and_passes_for_few_texts(padded):
+def test_min_steps_adds_epochs_and_passes_for_few_texts(padded, tmp_path):
+    texts = write_parts(tmp_path / "texts.parquet", padded)
     few, many = settings(epochs=2, min_steps=0), settings(epochs=2, min_steps=100)
-    assert with_enough_epochs(few, plan_epoch([padded], few)[1]).epochs == 2
-    _passes, steps = plan_epoch([padded], many)
+    assert with_enough_epochs(few, plan_epoch(texts, few)[1]).epochs == 2
+    _passes, steps = plan_epoch(texts, many)
     many = with_enough_epochs(many, steps)
     assert (many.epochs - 1) * steps < 100 <= many.epochs * steps
-    assert plan_epoch([padded], settings(min_steps=0))[1] < EPOCH_STEPS
+    assert plan_epoch(texts, settings(min_steps=0))[1] < EPOCH_STEPS
     assert EPOCH_STEPS / 2 < steps <= EPOCH_STEPS, "an epoch of few texts has about EPOCH_STEPS batches"
 
 
@@ -216,8 +217,9 @@ def has_weights_of_epoch(number: int, model, checkpoint: RememberingCheckpoint) 
 
 def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padded, tmp_path):
     contrary = dataclasses.replace(padded, labels=1 - padded.labels)  # validation gets worse while training gets better
-    options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path)
-    best, history = fit(built, [padded], [contrary], options, checkpoint, [].append)
+    options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path / "c")
+    texts, held_out = (write_parts(tmp_path / f"{its.labels[0]}.parquet", its) for its in (padded, contrary))
+    best, history = Trainer(texts, held_out, options, [].append).fit(built, checkpoint)
     losses = [epoch.val_loss for epoch in history]
     assert losses.index(min(losses)) < 3
     assert [has_weights_of_epoch(number, best, checkpoint) for number in range(4)] == [
@@ -227,12 +229,13 @@ def test_keep_best_returns_the_epoch_with_the_lowest_validation_loss(built, padd
 
 @pytest.mark.slow
 def test_keep_best_uses_the_metric_of_the_settings(built, padded, tmp_path):
-    options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path)
-    best, history = fit(built, [padded], [padded], options, checkpoint, [].append, metric="roc_auc")
+    options, checkpoint = settings(epochs=4, learning_rate=0.05, keep_best=True), RememberingCheckpoint(tmp_path / "c")
+    texts = write_parts(tmp_path / "texts.parquet", padded)
+    best, history = Trainer(texts, texts, options, [].append, metric="roc_auc").fit(built, checkpoint)
     values = [epoch.model_dump()["val_roc_auc"] for epoch in history]
     assert [epoch.cost for epoch in history] == [-value for value in values]
     assert has_weights_of_epoch(values.index(max(values)), best, checkpoint)
-    held_out = bucketed_dataset([padded], 256, bucketing=True)
+    held_out = bucketed_dataset(texts, 256, bucketing=True)
     kept = history[values.index(max(values))].model_dump()
     assert measure_validation(best, held_out, "accuracy") == pytest.approx(kept["val_accuracy"])
 
@@ -283,18 +286,16 @@ def test_trained_models_have_identical_bytes_and_no_optimizer(built, padded, sto
 
 
 def test_a_retry_repeats_only_the_failed_epoch(imdb, trained, run, monkeypatch):
-    import tasks.train as module
+    begun, fit_epoch = [], Trainer.fit_epoch
 
-    begun = []
-
-    def fail_once(model, train, validation, settings, epoch, *rest):
+    def fail_once(trainer, model, epoch):
         begun.append(epoch)
         if begun == [3, 4]:
             raise RuntimeError("the machine hiccups")
-        return fit_epoch(model, train, validation, settings, epoch, *rest)
+        return fit_epoch(trainer, model, epoch)
 
-    monkeypatch.setattr(module, "fit_epoch", fail_once)
-    monkeypatch.setattr(module.train.task, "retry_delay_seconds", 0)
+    monkeypatch.setattr(Trainer, "fit_epoch", fail_once)
+    monkeypatch.setattr(train.task, "retry_delay_seconds", 0)
     run(small(imdb, training={"epochs": 4}))
     assert begun == [3, 4, 4]
 
@@ -304,7 +305,7 @@ def test_balanced_class_weights_raise_the_recall_of_the_rare_label(built, tmp_pa
     many = make_padded(120, maxlen=64, seed=1)
     kept = np.flatnonzero((many.labels == 0) | (np.arange(len(many.labels)) % 6 == 0))
     few = dataclasses.replace(many, tokens=many.tokens[kept], lengths=many.lengths[kept], labels=many.labels[kept])
-    weights, counts = balanced_weights([few]), np.bincount(few.labels)
+    weights, counts = balanced_weights(write_parts(tmp_path / "few.parquet", few)), np.bincount(few.labels)
     assert weights[0] * counts[0] == pytest.approx(weights[1] * counts[1])
     assert weights[0] * counts[0] + weights[1] * counts[1] == pytest.approx(len(few.labels))
     recalls = {

@@ -8,10 +8,10 @@ from tasks.core.run_settings import ModelSettings, TrainingSettings
 from tasks.linear.phrase_tables import read_phrases
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
-from tasks.network.scoring import keras_scorer
 from tasks.store.artifact import Resume
 from tasks.texts.padded import PaddedFile
-from tasks.train import fit, train
+from tasks.train import Trainer, train
+from tests.support.keras_scorer import keras_scorer
 from tests.support.learned import learn_small, write_reviews
 from tests.support.small_reviews import WORDS
 from tests.support.small_runs import TRACED_SOONEST
@@ -63,11 +63,9 @@ def test_a_phrase_network_learns_and_resumes_with_identical_bytes(inputs, store,
         if line.startswith("Epoch"):
             raise KeyboardInterrupt(line)
 
+    trainer = Trainer(*parts, rules, stop_after_first_epoch, phrases=read_phrases(inputs / "learned"))
     with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
-        fit(
-            inputs / "built" / "model.keras", *parts, rules, Checkpoint(store / CHECKPOINTS / "train" / "cut"),
-            stop_after_first_epoch, phrases=read_phrases(inputs / "learned"),
-        )  # fmt: skip
+        trainer.fit(inputs / "built" / "model.keras", Checkpoint(store / CHECKPOINTS / "train" / "cut"))
     train_network(inputs, "cut", tmp_path / "b")
     assert (tmp_path / "a" / "model.keras").read_bytes() == (tmp_path / "b" / "model.keras").read_bytes()
     model, part = load_model(tmp_path / "a" / "model.keras"), PaddedFile(inputs / "padded" / "validation.parquet")[0]

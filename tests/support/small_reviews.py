@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.padded import Padded
+from tasks.texts.padded import GROUPS_PER_PART, Padded, PaddedFile, padded_schema, write_padded
 
 GOOD, BAD = 5, 6
 WORDS = 300
@@ -59,6 +59,17 @@ def make_padded(count: int, maxlen: int, seed: int) -> Padded:
         tokens[row, maxlen - len(review) :] = review
     lengths = np.array([len(review) for review in reviews], np.int32)
     return Padded(tokens, lengths, np.array(labels, np.int8), padding="pre")
+
+
+def write_parts(path: Path, *parts: Padded) -> PaddedFile:
+    """Write padded reviews, which are the parts of the file, and open it."""
+    quarters = [
+        (part.tokens[rows], part.lengths[rows], part.labels[rows])
+        for part in parts
+        for rows in np.array_split(np.arange(len(part.labels)), GROUPS_PER_PART)
+    ]
+    write_padded(path, padded_schema(parts[0].tokens.shape[1], WORDS, parts[0].padding, "pre"), quarters)
+    return PaddedFile(path)
 
 
 class Hostile:

@@ -13,11 +13,12 @@ from tasks.build import make_model
 from tasks.core.base_settings import Settings
 from tasks.core.files import hash_file
 from tasks.core.run_settings import ModelSettings, RunSettings
-from tasks.network.bundle import BundleFacts, KerasClassifier, open_keras
+from tasks.network.bundle import BundleFacts, KerasClassifier
 from tasks.network.checkpoint import Epoch
 from tasks.network.keras_files import save_model
 from tasks.network.onnx_export import write_network
 from tasks.texts.encoded import Encoding, write_vocabulary
+from tests.support.keras_scorer import open_keras
 from tests.support.shared import made_once
 
 STEPS = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.texts.padded import Padded, PaddedFile, pad_tokens, padded_schema, read_column, words_kept, write_padded
+from tasks.texts.padded import Padded, PaddedFile, pad_tokens, padded_schema, words_kept, write_padded
 
 
 def part(rows: int, rng: np.random.Generator, dtype=np.uint16):
@@ -34,7 +34,7 @@ def test_a_part_has_at_most_four_row_groups(tmp_path, rng):
     write_padded(tmp_path / "p.parquet", padded_schema(16, 100, "pre", "pre"), groups)
     file = PaddedFile(tmp_path / "p.parquet")
     assert (file.rows, len(file)) == (20, 2)
-    assert [its.tolist() for its in read_column(file, "length")] == [its.lengths.tolist() for its in file]
+    assert [its.tolist() for its in file.column("length")] == [its.lengths.tolist() for its in file]
     for read, four in zip(file, (groups[:4], groups[4:]), strict=True):
         assert (read.tokens == np.concatenate([tokens for tokens, _lengths, _labels in four])).all()
 
