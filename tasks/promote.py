@@ -128,7 +128,7 @@ def promote_version(
             with registry_lock(client, uri, place["model"]):
                 before, current = champion or lost, versions.version_under(client, place["model"], CHAMPION)
                 if (before and before.version) != (current and current.version):
-                    continue
+                    continue  # it was judged against another champion: judge again
                 if isinstance(judged, contest.Contest):
                     judged = contest.decide(judged, attempt_of(client, place["model"], judged), settings)
                 decision = judged.model_copy(update={"asked": asked, "by": "run"})
