@@ -1,16 +1,18 @@
 """Runners: independent tasks in parallel, on threads, processes, Dask or Ray."""
 
 import importlib
+import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from tasks.core.command_settings import RunnerSettings
 from tasks.core.environment import store_root
 from tasks.core.errors import PipelineError, RunnerError
-from tasks.core.process_watchdog import start_watchdog
 from tasks.store.inventory import announce_use
 from tasks.store.step import Deferred, run_logger
 
@@ -26,9 +28,17 @@ def fair_share(at_once: int) -> dict[str, str]:
     return {name: os.environ.get(name, share) for name in THREADS}
 
 
-def share_processors(at_once: int) -> None:
-    """Limit this process to its share."""
+def begin_worker(at_once: int) -> None:
+    """Limit this worker process to its share, and have it end with the process that started it, even if killed."""
     os.environ.update(fair_share(at_once))
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=end_after, args=(parent,), daemon=True).start()
+
+
+def end_after(process: BaseProcess) -> None:
+    """Wait until another process has ended, and end this one at once."""
+    process.join()
+    os._exit(1)
 
 
 ROUNDS = 3  # of attempts for calls that are lost with a killed process
@@ -70,8 +80,7 @@ def begun_runner(settings: RunnerSettings) -> Iterator[Any]:
 
     Its processes end with this one, even if this one is killed.
     """
-    if settings.runner != "threads":
-        start_watchdog(announce_use(store_root()).lock_file)
+    announce_use(store_root())
     with ExitStack() as begun:
         try:
             runner = begun.enter_context(open_runner(settings))
@@ -89,7 +98,7 @@ def open_runner(settings: RunnerSettings) -> Any:
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers)
     if kind == "processes":
-        return ProcessPoolTaskRunner(max_workers=workers, initializer=share_processors, initargs=(workers,))
+        return ProcessPoolTaskRunner(max_workers=workers, initializer=begin_worker, initargs=(workers,))
     try:
         runner = getattr(importlib.import_module(f"prefect_{kind}"), f"{kind.capitalize()}TaskRunner")
     except ImportError as error:

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.command_settings import PromoteSettings
 from tasks.core.errors import RegistryError
@@ -19,11 +19,14 @@ from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
 
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
 MAX_CONTESTS = 5  # of one version, if there is a new champion after each
 
 
 def judge_version(
-    client: versions.Models,
+    client: "MlflowClient",
     uri: str | None,
     version: Any,
     champion: Any,
@@ -125,7 +128,7 @@ def promote_version(
             with registry_lock(client, uri, place["model"]):
                 before, current = champion or lost, versions.version_under(client, place["model"], CHAMPION)
                 if (before and before.version) != (current and current.version):
-                    continue
+                    continue  # it was judged against another champion: judge again
                 if isinstance(judged, contest.Contest):
                     judged = contest.decide(judged, attempt_of(client, place["model"], judged), settings)
                 decision = judged.model_copy(update={"asked": asked, "by": "run"})

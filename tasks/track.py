@@ -14,7 +14,7 @@ from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.selection_metric import Candidates
 from tasks.evaluation.training_history import Training
 from tasks.network.bundle import read_card
-from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_existing
+from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_code
 from tasks.registry.contest import HELD_OUT, write_held_out
 from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
@@ -159,15 +159,9 @@ def models_of(run: "Run") -> list[str]:
 
 def is_kept(client: "MlflowClient", uri: str | None, model_id: str, packaged: str) -> bool:
     """Return whether a logged model exists, with its files."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        location = client.get_logged_model(model_id).artifact_location
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return has_files(location, packaged, uri)
+    with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+        return has_files(client.get_logged_model(model_id).artifact_location, packaged, uri)
+    return False
 
 
 def mark_killed(client: "MlflowClient") -> None:
@@ -179,7 +173,7 @@ def mark_killed(client: "MlflowClient") -> None:
 
 def register(client: "MlflowClient", uri: str | None, run: "Run", model: str, tags: dict[str, str]) -> int:
     """Register the run's model, unless another store has registered its content meanwhile; return the version."""
-    with suppress_existing():
+    with suppress_code("RESOURCE_ALREADY_EXISTS"):
         client.create_registered_model(model)
     with registry_lock(client, uri, model):
         if known := find_registered(client, uri, model, tags[CONTENT]):

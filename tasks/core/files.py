@@ -72,12 +72,14 @@ def unfinished_folders(place: Path, before: float = math.inf) -> Iterator[tuple[
             yield path, match["name"]
 
 
-def remove_unfinished(place: Path, before: float) -> list[Path]:
-    """Remove and return the unfinished folders of `written_whole` in `place` not written to since `before`.
+def remove_unfinished(place: Path, before: float = math.inf, name: str = "") -> list[Path]:
+    """Remove and return the unfinished folders of `written_whole` in `place`, or only those of the final `name`.
 
-    `before` is in seconds since 1970, long enough ago that no live process still fills them.
+    No live process may fill them: hold the lock of `name`, or name a time, in seconds since 1970, long enough ago; what
+    was written to since `before` is kept.
     """
-    return [path for path, name in unfinished_folders(place, before) if remove_whole(path, name)]
+    found = unfinished_folders(place, before)
+    return [path for path, final in found if name in ("", final) and remove_whole(path, final)]
 
 
 def last_written(folder: Path) -> float:
@@ -182,9 +184,7 @@ def lock_file(root: Path, key: str) -> Path:
 
 def is_held(path: Path) -> bool:
     """Return whether a process holds the lock in the file `path`; nothing is written."""
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from tasks.core.errors import InputError
 
@@ -60,23 +60,6 @@ def has_password(address: str) -> bool:
         return bool(mark)
     queries = rest.partition("?")[2].replace("#", "&")
     return any(key.lower() in SECRET_KEYS for key, _value in parse_qsl(queries, keep_blank_values=True))
-
-
-def printable_url(address: str) -> str:
-    """Return scheme, host and port of an address, which may be printed if the path is a secret.
-
-    Raises:
-        ValueError: it has no scheme and host, or its port is not a number. The message does not quote it.
-    """
-    try:
-        parts = urlsplit(address)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise ValueError("its host or port cannot be read") from None  # the reason would quote it
-    if not parts.scheme or not parts.hostname:
-        raise ValueError("it has no host; https:// and a host come first")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{port}"
 
 
 def sqlite_address(path: Path) -> str:

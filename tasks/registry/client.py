@@ -157,7 +157,7 @@ def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
     """Return the experiment's id; it is created or restored if need be, with its files in the store's own registry."""
     experiment: Any = client.get_experiment_by_name(name)
     if experiment is None:
-        with suppress_existing():
+        with suppress_code("RESOURCE_ALREADY_EXISTS"):  # another store that shares the registry has created it
             client.create_experiment(name, artifact_location=own_artifacts() if uri is None else None)
         experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to log under it
@@ -166,14 +166,14 @@ def experiment_id(client: "MlflowClient", uri: str | None, name: str) -> str:
 
 
 @contextlib.contextmanager
-def suppress_existing() -> Iterator[None]:
-    """Keep what exists already: another store that shares the registry created it."""
+def suppress_code(code: str) -> Iterator[None]:
+    """Suppress MLflow's errors that have the given code."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if error.error_code != code:
             raise
 
 

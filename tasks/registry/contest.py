@@ -13,18 +13,17 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
-from tasks.evaluation.predictions import Scores, decide_labels, decision_rule, read_scores, write_scores
+from tasks.evaluation.predictions import Scores, by_label, decide_labels, decision_rule, read_scores, write_scores
 from tasks.evaluation.selection_metric import missing_labels
 from tasks.evaluation.significance import compare_scores
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
-from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision, Models
+from tasks.registry.versions import CHALLENGER, CHAMPION, EVALUATION, Decision
 from tasks.texts.downloaded import Identities, iterate_texts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-    from tasks.registry.local_registry import OwnVersion
+    from mlflow.tracking import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class NotComparable(Exception):
 class Contender:
     """A version, its scores of its test texts, and the identities of its texts."""
 
-    version: "ModelVersion | OwnVersion"
+    version: "ModelVersion"
     scores: Scores
     reviews: Identities
 
@@ -151,13 +150,11 @@ class Contender:
             raise NotComparable(f"the champion has labels that no longer exist ({', '.join(others)})")
         numbers = np.array([labels.index(name) for name in self.labels])
         placed = np.zeros((len(probabilities), len(labels)), np.float32)
-        placed[:, numbers] = (
-            probabilities if probabilities.ndim == 2 else np.stack([1 - probabilities, probabilities], 1)
-        )
+        placed[:, numbers] = by_label(probabilities)
         return numbers[self.verdicts(probabilities)], placed[:, 1] if len(labels) == 2 else placed
 
 
-def read_contender(client: Models, version: "ModelVersion | OwnVersion") -> Contender:
+def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender:
     """Read a version's scores from its MLflow run; raise NotComparable if they are no longer there."""
     from mlflow.exceptions import MlflowException
 
@@ -198,10 +195,10 @@ def require_labels(labels: np.ndarray, names: list[str], metric: Metric | None) 
 
 
 def hold_contest(
-    client: Models,
+    client: "MlflowClient",
     uri: str | None,
     challenger: Contender,
-    champion: "ModelVersion | OwnVersion",
+    champion: "ModelVersion",
     downloaded: Path,
     metric: Metric | None = None,
 ) -> Contest:

@@ -169,11 +169,6 @@ class OwnRegistry:
             raise RegistryError(f"no model is named {name}; registered are: {', '.join(sorted(models)) or 'none'}")
         return models[name]
 
-    def download_artifacts(self, run_id: str, path: str, _folder: str) -> str:
-        """Return the folder of a run's files, where it is; nothing is copied."""
-        ((address,),) = self.rows("SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
-        return str(folder_of(as_of_here(address)) / path)
-
     def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
         """Return the versions of a model, the oldest first."""
         rows = self.rows(VERSIONS, filter_string)

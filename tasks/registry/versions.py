@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core.base_settings import NOT_IN_MODEL_NAMES
 from tasks.core.errors import ModelError, RegistryError
+from tasks.registry.client import suppress_code
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -185,14 +186,9 @@ def record_decision(client: "MlflowClient", version: "ModelVersion", decision: D
 
 def accuracy_of(client: "MlflowClient", version: "ModelVersion") -> float | None:
     """Return the test accuracy of a version, or None if its run has been deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with suppress_code("RESOURCE_DOES_NOT_EXIST"):
         return client.get_run(version.run_id).data.metrics.get("test_accuracy") if version.run_id else None
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
+    return None
 
 
 def past_champions(client: Models, model: str) -> list[dict[str, Any]]:

@@ -1,12 +1,15 @@
 """Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first."""
 
 import atexit
+import ctypes
 import importlib.metadata
 import logging
 import os
 import shutil
+import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,25 +19,25 @@ from pathlib import Path
 from urllib.request import getproxies
 
 import httpx
-import psutil
 
 from tasks.core.environment import default_variables, store_root
 from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
 from tasks.core.files import is_held, locked
-from tasks.core.process_watchdog import start_watchdog, stop
 from tasks.core.user_paths import has_password
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
 
 VARIABLES = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 PAUSE = 0.05  # seconds
+STOP_SECONDS = 5
+LIBC = ctypes.CDLL(None)  # loaded early: a forked process must not load libraries before it starts its program
 
 
 def start_server() -> None:
     """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
 
-    It ends with this process, which imports Prefect meanwhile. Prefect would import the server to start it, which takes
-    as long again, and 80 MB.
+    It ends with the thread that calls this, the main one; after a SIGKILL, on Linux only. This process imports Prefect
+    meanwhile: Prefect would import the server to start it, which takes as long again, and 80 MB.
     """
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
@@ -43,9 +46,11 @@ def start_server() -> None:
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(packages)]
     command += ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    command += ["--timeout-graceful-shutdown", str(STOP_SECONDS)]
     # In its own session: a signal to the run's process group must leave it the server to report its end to.
-    process = psutil.Popen(command, env=os.environ | VARIABLES, start_new_session=True)
-    atexit.register(stop, [process])
+    end_too = end_with_parent if sys.platform == "linux" else None
+    process = subprocess.Popen(command, env=os.environ | VARIABLES, start_new_session=True, preexec_fn=end_too)
+    atexit.register(stop, process)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
@@ -57,7 +62,21 @@ def start_server() -> None:
     logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
 
 
-def wait_for_server(process: psutil.Popen, url: str, seconds: float) -> None:
+def end_with_parent() -> None:
+    """Have Linux send this process SIGTERM when the one that started it has ended, even if that was killed."""
+    LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, by force after some seconds; one that has ended by itself is no error."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def wait_for_server(process: "subprocess.Popen[bytes]", url: str, seconds: float) -> None:
     """Return when the server answers; raise ServerError if it has ended, or after some seconds of waiting.
 
     Only the pauses count, as in Prefect: a machine that is too busy to run this process does not run the server either.
@@ -146,7 +165,7 @@ def check_server(warn: Callable[[str], None]) -> None:
         check_room(folder, remedy)
     database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     set_aside_damaged_database(database, warn)
-    start_watchdog(announce_use(store_root()).lock_file)
+    announce_use(store_root())
     lock = database.with_name(f"{database.name}.lock")
     if is_held(lock):  # `locked` logs that, but Prefect, which shows its log, is not imported yet
         warn(f"{database}: another run is working on it; waiting until it is done")

@@ -81,11 +81,6 @@ class Artifact(BaseModel):
         return self.key.partition("/")[0]
 
     @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(record.size for record in self.files.values())
-
-    @property
     def sha256(self) -> str:
         """Hash of the content: of the names and hashes of all files."""
         return digest(hashes(self))

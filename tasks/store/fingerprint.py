@@ -5,13 +5,16 @@ import functools
 import importlib.util
 import platform
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.core.files import digest, hash_file
 from tasks.core.provenance import library_version
 from tasks.store.store import MANIFEST, Store, last_used
+
+if TYPE_CHECKING:
+    import grimp
 
 PROJECT = ("tasks", "flows")
 PARSING = threading.Lock()  # CPython up to 3.12 may raise SystemError when two threads parse at the same time
@@ -37,7 +40,7 @@ def describe_code(module: str) -> dict[str, str]:
     A module's template is the file with its name and `.jinja`.
     """
     modules = project_modules(module)
-    versions = library_versions(frozenset(modules.values()))
+    versions = library_versions(imported_names(module, EXCLUDED))
     templates = {name: path.with_suffix(".jinja") for name, path in modules.items()}
     return (
         {f"module {name}": fingerprint(path) for name, path in modules.items()}
@@ -49,18 +52,9 @@ def describe_code(module: str) -> dict[str, str]:
 @functools.cache
 def project_modules(module: str, excluded: tuple[str, ...] = EXCLUDED) -> dict[str, Path]:
     """Return the files of `module` and of the project modules that it imports, except those of excluded packages."""
-    found: dict[str, Path] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found or is_in(name, excluded) or name.partition(".")[0] not in PROJECT:
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            continue
-        found[name] = Path(spec.origin)
-        waiting.extend(imported_names(found[name]))
-    return dict(sorted(found.items()))
+    own = sorted(name for name in imported_names(module, excluded) if is_in(name, PROJECT))
+    specs = {name: importlib.util.find_spec(name) for name in own}
+    return {name: Path(spec.origin) for name, spec in specs.items() if spec and spec.origin}
 
 
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
@@ -68,29 +62,22 @@ def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
+def imported_names(module: str, excluded: tuple[str, ...]) -> frozenset[str]:
+    """Return `module`, the project modules that it imports, in functions too, and the libraries that these import."""
+    graph = import_graph(excluded)
+    return frozenset({module} | graph.find_upstream_modules(module)) if module in graph.modules else frozenset()
+
+
 @functools.cache
-def imported_names(path: Path) -> frozenset[str]:
-    """Return the names that a file imports, in functions too: of `from a import b`, a and, if it is a module, a.b."""
-    names: set[str] = set()
-    for node in statements(parse(path)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.level:
-                raise ValueError(f"{path}:{node.lineno}: relative import; fingerprints need full names")
-            names.add(node.module)
-            if node.module.partition(".")[0] in PROJECT:
-                names.update(name for alias in node.names if is_module(name := f"{node.module}.{alias.name}"))
-    return frozenset(names)
+def import_graph(excluded: tuple[str, ...]) -> "grimp.ImportGraph":
+    """Return which of the project's modules imports which module or library, without the excluded packages."""
+    import grimp  # a model in MLflow needs this module, but no graph
 
-
-def is_module(name: str) -> bool:
-    """Return whether a dotted name is a module, not something that a module defines."""
-    parent = importlib.util.find_spec(name.rpartition(".")[0])
-    # Only a package contains modules; looking inside anything else would import it, and TensorFlow with it.
-    if parent is None or parent.submodule_search_locations is None:
-        return False
-    return importlib.util.find_spec(name) is not None
+    graph = grimp.build_graph(*PROJECT, include_external_packages=True, cache_dir=None)
+    for module in graph.modules:
+        if is_in(module, excluded):
+            graph.remove_module(module)
+    return graph
 
 
 @functools.cache
@@ -98,18 +85,10 @@ def parse(path: Path) -> ast.Module:
     """Parse a source file without its docstrings, which change no result."""
     with PARSING:
         tree = ast.parse(path.read_bytes())
-    for node in [tree, *statements(tree)]:
-        if hasattr(node, "body"):
-            node.body = [part for part in node.body if not is_bare_string(part)]
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            body[:] = [part for part in body if not is_bare_string(part)]
     return tree
-
-
-def statements(block: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements in a block, and in theirs; `ast.walk` also visits ten times as many expressions."""
-    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for statement in getattr(block, name, ()):
-            yield statement
-            yield from statements(statement)
 
 
 def is_bare_string(node: ast.AST) -> bool:
@@ -124,11 +103,9 @@ def fingerprint(path: Path) -> str:
 
 
 @functools.cache
-def library_versions(paths: frozenset[Path]) -> dict[str, str]:
-    """Return the versions of Python and of those `LIBRARIES` that the files import."""
-    imported = {name.partition(".")[0] for path in paths for name in imported_names(path)}
-    used = sorted(imported & LIBRARIES.keys())
-    versions = {name: library_version(LIBRARIES[name]) for name in used}
+def library_versions(names: frozenset[str]) -> dict[str, str]:
+    """Return the versions of Python and of those `LIBRARIES` that are named."""
+    versions = {name: library_version(LIBRARIES[name]) for name in sorted(names & LIBRARIES.keys())}
     return {"python": ".".join(platform.python_version_tuple()[:2]), **versions}
 
 

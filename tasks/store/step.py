@@ -95,7 +95,7 @@ class Step:
         function: fills a folder; keyword-only. It takes the path of each input, its settings, `folder`, and `resume` if
             it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
             content.
-        resumes_on: reduces the settings to those that determine what is kept for `resume`.
+        resumes_on: reduces the settings to those that determine what is kept for `resume`; only `train` resumes.
         progress: returns what the resume key and the settings leave to go on from, as "epoch 3 of 5"; "" if nothing.
         options: those of the Prefect task, such as retries.
     """
@@ -132,7 +132,13 @@ class Step:
         return Task(run, persist_result=False, **self.options)
 
     def __call__(self, **inputs: Any) -> Artifact:
-        """Run the step and return its artifact.
+        """Run the step and return its artifact; under `planning`, plan it.
+
+        | called | returns | writes |
+        | --- | --- | --- |
+        | in a flow | the artifact, made or from the store | the artifact and a Prefect task run |
+        | under `planning()` | the artifact; if the step would run, one without files | the list's next plan |
+        | under `planning(recorded)` | the recorded artifact of the step | how its key differs, in the list |
 
         Raises:
             TypeError: an input is missing, unknown, of the wrong type, or made by another step.

@@ -13,8 +13,7 @@ from tasks.core.files import (
     list_files,
     lock_file,
     locked,
-    remove_whole,
-    unfinished_folders,
+    remove_unfinished,
     written_whole,
 )
 from tasks.store.artifact import Artifact, DamagedError, record_files, seal, unseal
@@ -137,19 +136,13 @@ class Store:
 
     @contextlib.contextmanager
     def _draft(self, key: str) -> Iterator[Path]:
-        """Yield an empty folder that becomes the artifact's at the end."""
-        with explain_os_errors(self.root / key):
-            self._remove_unfinished(key)
-            with written_whole(self.root / key) as draft:
-                yield draft
-            self._remove_unfinished(key)
-
-    def _remove_unfinished(self, key: str) -> None:
-        """Remove what killed or failed processes left of `key`; call it under the key's lock."""
+        """Yield an empty folder that becomes the artifact's at the end; remove what killed or failed processes left."""
         final = self.root / key
-        for folder, name in unfinished_folders(final.parent):
-            if name == final.name:
-                remove_whole(folder, name)
+        with explain_os_errors(final):
+            remove_unfinished(final.parent, name=final.name)
+            with written_whole(final) as draft:
+                yield draft
+            remove_unfinished(final.parent, name=final.name)
 
 
 def fill_draft(draft: Path, key: str, fill: Fill, made_of: Mapping[str, Any]) -> Artifact:

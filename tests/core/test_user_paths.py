@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.errors import InputError, RegistryError
-from tasks.core.user_paths import check_relative, check_writable, has_password, printable_url, user_path
+from tasks.core.user_paths import check_relative, check_writable, has_password, user_path
 from tasks.registry.client import tracking_uri
 
 
@@ -78,27 +78,6 @@ def test_a_relative_path_cannot_leave_its_folder(plain, bad, place):
 )
 def test_passwords_in_addresses_are_detected(address, expected):
     assert has_password(address) is expected
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("https://hooks.example.org/T0/secret?token=secret", "https://hooks.example.org"),
-        ("http://me:secret@127.0.0.1:8000/hook", "http://127.0.0.1:8000"),
-        ("https://[::1]:8443/secret", "https://[::1]:8443"),
-    ],
-)
-def test_only_the_host_of_a_secret_address_is_shown(address, expected):
-    assert printable_url(address) == expected
-
-
-@pytest.mark.parametrize(
-    "address", ["hooks.example.org/secret", "", "https://", "https://host:secret/", "https://[secret/"]
-)
-def test_an_invalid_address_is_refused_and_not_repeated(address):
-    with pytest.raises(ValueError, match=r"no host|cannot be read") as raised:
-        printable_url(address)
-    assert "secret" not in str(raised.value)
 
 
 def test_a_password_in_mlflows_address_is_refused_with_the_alternative(monkeypatch):

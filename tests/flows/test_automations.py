@@ -182,7 +182,22 @@ def test_every_deployed_flow_is_recovered():
         assert set(automation["trigger"]["match_related"][0]["prefect.resource.name"]) == named
 
 
-@pytest.mark.parametrize("address", ["hooks.example.org/secret", "https://host:secret/", "ftp://host/secret", ""])
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://hooks.example.org/T0/secret?token=secret", "https://hooks.example.org"),
+        ("http://me:secret@127.0.0.1:8000/hook", "http://127.0.0.1:8000"),
+        ("https://[::1]:8443/secret", "https://[::1]:8443"),
+    ],
+)
+def test_only_the_host_of_a_secret_address_is_shown(address, expected):
+    assert printable_webhook(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["hooks.example.org/secret", "", "https://", "https://host:secret/", "https://[secret/", "ftp://host/secret"],
+)
 def test_an_invalid_webhook_address_is_refused_and_not_printed(address):
     with pytest.raises(InputError, match="WEBHOOK") as raised:
         printable_webhook(address)

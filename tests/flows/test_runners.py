@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from flows import runners
 from flows.compare_flow import train_member
-from flows.runners import share_processors
+from flows.runners import begin_worker
 from tasks.core.command_settings import CompareSettings, RunnerSettings
 from tasks.core.errors import RunnerError
 from tests.support.champions import store_with_champion
+from tests.support.processes import running_after
 from tests.support.small_runs import as_flags, small
 from tests.support.web import free_port
 
@@ -78,8 +79,23 @@ def test_each_process_uses_its_share_of_the_processors(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")  # a value set by the user is not changed
-    share_processors(2)
+    begin_worker(2)
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("4", "3")
+
+
+def test_worker_processes_end_if_the_process_that_started_them_is_killed():
+    run = (
+        "import os, time; from concurrent.futures import ProcessPoolExecutor; from multiprocessing import get_context;"
+        "from flows.runners import begin_worker;"
+        "pool = ProcessPoolExecutor(2, get_context('spawn'), begin_worker, [2]);"
+        "pool.submit(os.getpid).result(); [pool.submit(time.sleep, 60) for _ in range(2)];"
+        "print(*pool._processes, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True) as killed:
+        workers = [psutil.Process(int(number)) for number in killed.stdout.readline().split()]
+        killed.kill()
+    assert len(workers) == 2
+    assert running_after(20, workers) == []
 
 
 @pytest.mark.machines
@@ -205,9 +221,9 @@ class Silent(ThreadPoolTaskRunner):
 
 def test_a_cluster_that_does_not_answer_is_reported_before_training(monkeypatch):
     monkeypatch.setattr(runners, "open_runner", lambda _settings: Silent())
-    watched = []
-    monkeypatch.setattr(runners, "start_watchdog", watched.append)
+    announced = []
+    monkeypatch.setattr(runners, "announce_use", announced.append)
     settings = RunnerSettings(runner="dask", address="tcp://127.0.0.1:1")
     with pytest.raises(RunnerError, match=r"--runner dask: nothing answers at tcp://127.0.0.1:1 \(timed out\)"):
         runners.map_over(train_member, [{}], settings)
-    assert len(watched) == 1
+    assert len(announced) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+import psutil
 import pytest
 from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
@@ -26,6 +27,7 @@ from tasks.reporting.prefect_server import (
     set_aside_damaged_database,
     wait_for_server,
 )
+from tests.support.processes import running_after
 from tests.support.shared import copy_empty_database
 from tests.support.web import serving
 
@@ -82,7 +84,7 @@ def test_a_password_in_the_address_is_refused_and_not_printed():
 def test_no_temporary_server_is_prepared_if_a_server_responds(prefect_server, monkeypatch):
     prepared: list = []
     monkeypatch.setattr(tasks.reporting.prefect_server, "writable_places", lambda: prepared.append("space") or {})
-    monkeypatch.setattr(tasks.reporting.prefect_server, "start_watchdog", prepared.append)
+    monkeypatch.setattr(tasks.reporting.prefect_server, "announce_use", prepared.append)
     check_server(pytest.fail)
     assert prepared == [], "no temporary server is prepared"
 
@@ -169,6 +171,25 @@ def test_a_temporary_server_serves_its_process_and_ends_with_it(tmp_path):
         httpx.get(f"{address}/health")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
+def test_a_temporary_server_ends_if_its_process_is_killed(tmp_path):
+    (tmp_path / PREFECT).mkdir()
+    copy_empty_database(tmp_path / PREFECT / "prefect.db")
+    run = (
+        "import os, time; from tasks.core import environment; environment.prepare();"
+        "from tasks.reporting.prefect_server import start_server; start_server();"
+        "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(60)"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    clean |= {"ARTIFACTS_STORE": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", run], env=clean, stdout=subprocess.PIPE, text=True) as killed:
+        address = killed.stdout.readline().strip()
+        (server,) = psutil.Process(killed.pid).children()
+        assert httpx.get(f"{address}/health").is_success
+        killed.kill()
+    assert running_after(20, [server]) == []
+
+
 @pytest.mark.parametrize(
     ("variables", "file", "asked"),
     [
@@ -193,7 +214,7 @@ def test_the_server_starts_after_the_prefect_import_only_with_settings(tmp_path,
 
 def test_waiting_for_a_database_in_use_by_another_run_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    for name in ("start_server", "start_watchdog"):
+    for name in ("start_server", "announce_use"):
         monkeypatch.setattr(tasks.reporting.prefect_server, name, lambda *_: None)
     other, said = FileLock(tmp_path / "prefect.db.lock"), []
     other.acquire()

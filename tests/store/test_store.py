@@ -38,7 +38,6 @@ def test_an_artifact_is_built_once_and_then_cached(opened):
     assert opened.get_or_make(KEY, never) == (made, True)
     assert made == opened.find(KEY)
     assert made.meta == {"rows": 2}
-    assert made.size == 8
     assert opened.path(made, "deep/labels.txt").read_text() == "0 1"
 
 
