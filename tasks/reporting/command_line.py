@@ -171,6 +171,7 @@ def run_flow(
     show: Callable[[Result], int],
     check: Callable[[Model], object] = lambda _settings: None,
     plan: Callable[[Model], Sequence[StepPlan]] = lambda _settings: (),
+    without_flow: Callable[[Model, Flags], Callable[[], int] | None] = lambda _settings, _flags: None,
 ) -> int:
     """Run a flow with the settings of this process's command line.
 
@@ -180,6 +181,7 @@ def run_flow(
         show: prints the flow's result and returns the exit status.
         check: raises before anything starts if the settings name files that cannot be read or written.
         plan: returns what the flow would do, for `--dry-run`; writes nothing.
+        without_flow: returns what to do instead, without Prefect, if these settings need no flow; else None.
 
     Returns:
         The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
@@ -189,6 +191,8 @@ def run_flow(
     accept_any_character()
     try:
         settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        if work := without_flow(settings, parsed):
+            return exit_status(program, work)
         if parsed.json_ and not parsed.dry_run:
             raise UsageError("--json: give --dry-run too; a run prints no JSON")
         if not parsed.dry_run:

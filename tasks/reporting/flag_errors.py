@@ -1,7 +1,6 @@
 """Errors of flags and variables: one line for each that is wrong, and which of them set what."""
 
 import difflib
-import functools
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -64,21 +63,15 @@ def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variable
             )
 
 
-@functools.cache
-def print_once(program: str, message: str) -> None:
-    """Print a notice to standard error; a command may read its command line twice."""
-    print_error(program, message)
-
-
 def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[str]) -> None:
     """Print which variables of the environment are used, and which only look like ours, as IMDB_DATA=/data/imdb."""
     for name, field in flags.model_fields.items():
         variable = f"{PREFIX}{name.upper()}"
         if is_section(field) and os.environ.get(variable):
             example = next(iter(getattr(field.annotation, "model_fields", {}))).upper()
-            print_once(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
+            print_error(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
     if variables:
-        print_once(program, f"settings from the environment: {', '.join(sorted(variables))}")
+        print_error(program, f"settings from the environment: {', '.join(sorted(variables))}")
 
 
 def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str]) -> str:
