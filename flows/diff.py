@@ -16,11 +16,12 @@ from tasks.core.command_settings import DiffSettings
 from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors, replace_file
 from tasks.core.user_paths import check_writable, user_path
+from tasks.evaluation.findings import describe_comparison
 from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, run_of
 from tasks.reporting.pages import render
-from tasks.reporting.terminal_output import console_for
+from tasks.reporting.terminal_output import console_for, print_table
 from tasks.store.run_record import RunRecord, read_record
 from tasks.store.shared_store import open_store
 
@@ -33,13 +34,8 @@ def describe_test(tested: dict[str, Any]) -> str:
     paired, both = tested["paired"], f"{tested['texts']:,} test texts are in both runs with the same label"
     if not paired:
         return f"No paired test: {both}."
-    low, high = (100 * edge for edge in paired["ci95"])
     others = f", {tested['only']:,} in one only" if tested["only"] else ""
-    return (
-        f"The second run leads by {100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval "
-        f"{low:+.2f} to {high:+.2f}), p = {paired['p_value']:.3g}. Only the second is right on "
-        f"{paired['only_first']:,} texts, only the first on {paired['only_second']:,}. {both}{others}."
-    )
+    return f"{describe_comparison(paired, 'second run', 'first run')} {both}{others}."
 
 
 def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path | None = None) -> int:
@@ -58,10 +54,8 @@ def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path
     console.print(f"Artifacts that differ: {', '.join(changed) or 'none'}")
     counts = [f"{data[kind]:,} {kind}" for kind in data if kind != "examples"] if isinstance(data, dict) else [data]
     console.print(f"Texts: {', '.join(counts)}")
-    table = Table("", "first", "second", "difference")
-    for name, (before, after) in found["metrics"].items():
-        table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
-    console.print(table)
+    rows = [(name, f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}") for name, (a, b) in found["metrics"].items()]
+    print_table(("", "first", "second", "difference"), rows)
     console.print(f"Predictions: {tested if isinstance(tested, str) else describe_test(tested)}")
     if flips := [] if isinstance(tested, str) else tested["flips"]:
         title = f"{tested['flipped']:,} predictions flipped, worst first"
