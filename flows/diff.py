@@ -38,15 +38,15 @@ def describe_test(tested: dict[str, Any]) -> str:
     return f"{describe_comparison(paired, 'second run', 'first run')} {both}{others}."
 
 
-def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path | None = None) -> int:
-    """Print the result of `compare_runs`, write it as a page if one is named, and return 0."""
+def show_differences(found: dict[str, Any], *, as_json: bool, page: Path | None) -> None:
+    """Print the result of `compare_runs`, and write it as a page if one is named."""
     if page:
         tested = describe_test(found["tested"]) if isinstance(found["tested"], dict) else found["tested"]
         with explain_os_errors(page):
             replace_file(page, render("differences.html.jinja", found=found, tested=tested).encode())
     if as_json:
         print(json.dumps(found))
-        return 0
+        return
     console, data, tested = console_for(), found["data"], found["tested"]
     console.print(f"first: {found['first']}\nsecond: {found['second']}")
     console.print("\n".join(cause["text"] for cause in found["causes"]) or "Settings, code and versions are the same.")
@@ -66,7 +66,6 @@ def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path
         console.print(table)
     if page:
         console.print(f"Page: {page}", soft_wrap=True)
-    return 0
 
 
 def show_repetition(run: str, same: dict[str, bool], cached: set[str]) -> int:
@@ -91,7 +90,7 @@ def find_record(name: str, registered_model: str | None) -> RunRecord:
     return read_record(str(folder), store)
 
 
-def diff(settings: DiffSettings, flags: Flags) -> int:
+def diff(settings: DiffSettings, flags: Flags) -> None:
     """Compare two runs: settings, texts, code, libraries, metrics with a paired test, predictions that flipped.
 
     Each is a run folder, its name, latest, or the number of a registered version.
@@ -101,7 +100,7 @@ def diff(settings: DiffSettings, flags: Flags) -> int:
         check_writable(page)
     first, second = (find_record(name, settings.registered_model) for name in (settings.first, settings.second))
     found = compare_runs(first, second, open_store())
-    return show_differences(found, as_json=flags.json_, page=None if flags.dry_run else page)
+    show_differences(found, as_json=flags.json_, page=None if flags.dry_run else page)
 
 
 main = partial(run_command, diff, DiffSettings, "the comparison")

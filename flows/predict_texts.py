@@ -59,7 +59,7 @@ def print_line(text: str, verdict: dict[str, Any], *, explained: bool) -> None:
     print(json.dumps({"text": text} | verdict | ({"words": words} if explained else {}), ensure_ascii=False))
 
 
-def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_json: bool) -> int:
+def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_json: bool) -> None:
     """Print the verdict on each text, once its batch is scored; as JSON with the text."""
     classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
     for texts in batches:
@@ -69,10 +69,9 @@ def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_j
             else:
                 show_prediction(verdict)
         print(end="", flush=True)
-    return 0
 
 
-def score_without_flow(texts: list[str], settings: PredictSettings, flags: Flags) -> Callable[[], int] | None:
+def score_without_flow(texts: list[str], settings: PredictSettings, flags: Flags) -> Callable[[], None] | None:
     """Return what scores the texts or the lines that the command line gives, without Prefect; None if it gives none."""
     if flags.dry_run or settings.input not in (None, STDIN):
         return None

@@ -15,7 +15,7 @@ from tasks.promote import list_champions, make_champion, promote
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
-from tasks.reporting.terminal_output import show_promotion
+from tasks.reporting.terminal_output import show_champions, show_promotion
 from tasks.run_folder import complete_run_folder, read_run
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
@@ -61,18 +61,18 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
         return [StepPlan("promote", versions.CHAMPION, f"version {number} of {model}{replaced}")]
 
 
-def list_if_asked(settings: PromoteSettings, flags: Flags) -> Callable[[], int] | None:
+def list_if_asked(settings: PromoteSettings, flags: Flags) -> Callable[[], None] | None:
     """Return what lists the champions so far, which needs neither Prefect nor, of the store's own registry, MLflow."""
-    return partial(show_champions, settings, as_json=flags.json_) if settings.list else None
+    return partial(show_list, settings, as_json=flags.json_) if settings.list else None
 
 
-def show_champions(settings: PromoteSettings, *, as_json: bool) -> int:
+def show_list(settings: PromoteSettings, *, as_json: bool) -> None:
     """List the champions so far: since when, why, and with which test accuracy."""
     record = list_champions(settings, tracking_uri())
-    if not as_json:
-        return show_promotion(record)
-    print(json.dumps(record))
-    return 0
+    if as_json:
+        print(json.dumps(record))
+    else:
+        show_champions(record)
 
 
 main = partial(run_flow, promote_flow, PromoteSettings, show_promotion, plan=plan_promotion, without_flow=list_if_asked)

@@ -160,17 +160,17 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
 def run_flow(
     flow: Callable[[Model], Result],
     settings_model: type[Model],
-    show: Callable[[Result], int],
+    show: Callable[[Result], int | None],
     check: Callable[[Model], object] = lambda _settings: None,
     plan: Callable[[Model], Sequence[StepPlan]] = lambda _settings: (),
-    without_flow: Callable[[Model, Flags], Callable[[], int] | None] = lambda _settings, _flags: None,
+    without_flow: Callable[[Model, Flags], Callable[[], int | None] | None] = lambda _settings, _flags: None,
 ) -> int:
     """Run a flow with the settings of this process's command line.
 
     Args:
         flow: called with the settings.
         settings_model: the flow's settings; its fields become flags.
-        show: prints the flow's result and returns the exit status.
+        show: prints the flow's result and returns the exit status, if it is not 0.
         check: raises before anything starts if the settings name files that cannot be read or written.
         plan: returns what the flow would do, for `--dry-run`; writes nothing.
         without_flow: returns what to do instead, without Prefect, if these settings need no flow; else None.
@@ -227,15 +227,15 @@ def handle_signals() -> None:
 
 
 def run_command(
-    work: Callable[[Model, Flags], int],
+    work: Callable[[Model, Flags], int | None],
     settings_model: type[Model],
     subject: str = "the run",
     check: Callable[[Model], None] = lambda _settings: None,
 ) -> int:
     """Do the work of a command without a flow, with the settings and flags of this process's command line.
 
-    `work` returns the exit status; `subject` names it in an error, as in "`subject` failed". The rest is as in
-    `run_flow`.
+    `work` returns the exit status, if it is not 0; `subject` names it in an error, as in "`subject` failed". The rest
+    is as in `run_flow`.
     """
     program = Path(sys.argv[0]).name
     accept_any_character()
@@ -270,10 +270,10 @@ def describe_output() -> str | None:
     return None
 
 
-def exit_status(program: str, work: Callable[[], int], subject: str = "the run") -> int:
+def exit_status(program: str, work: Callable[[], int | None], subject: str = "the run") -> int:
     """Do the work and return its exit status; print an error in one line as "`subject` failed"."""
     try:
-        status = work()
+        status = work() or 0
         print(end="", flush=True)
         return status
     except KeyboardInterrupt:
