@@ -130,7 +130,12 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
     `arguments` exclude the program's name; `about` is the description in `--help`, without its Args. Raise UsageError
-    with one line per mistake, SystemExit after `--help`.
+    with one line per mistake, SystemExit after `--help`. The first source that has a value counts:
+
+        flag            `CliSettingsSource`; `environment.prepare` has read --store and --debug before, for imports
+        variable        pydantic's source, given those that `variables_read` finds (`settings_customise_sources`)
+        preset or run   `PresetSource`, for commands that train, named by a flag or a variable (--preset, --like)
+        default         the field's own
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
@@ -168,7 +173,6 @@ def run_flow(
     """Run a flow with the settings of this process's command line.
 
     Args:
-        flow: called with the settings.
         settings_model: the flow's settings; its fields become flags.
         show: prints the flow's result and returns the exit status, if it is not 0.
         check: raises before anything starts if the settings name files that cannot be read or written.

@@ -1,4 +1,11 @@
-"""Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first."""
+"""Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first.
+
+1. `environment.prepare` sets the variables that Prefect reads on import, which takes two seconds.
+2. `run_flow` parses the command line and calls `check_server`, without Prefect.
+3. `is_configured` guesses from variables and files whether Prefect has other settings; only then is it imported here.
+4. `start_server` starts the server's process and then imports Prefect, so that both load at once.
+5. `wait_for_server` waits until it answers, and the flow runs.
+"""
 
 import atexit
 import importlib.metadata
@@ -33,8 +40,7 @@ PAUSE = 0.05  # seconds
 def start_server() -> None:
     """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
 
-    It ends with this process, which imports Prefect meanwhile. Prefect would import the server to start it, which takes
-    as long again, and 80 MB.
+    It ends with this process. Prefect itself would import the server to start it: two seconds more, and 80 MB.
     """
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
