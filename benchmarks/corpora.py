@@ -70,16 +70,6 @@ def error_of(printed: str) -> str:
     return lines[-1] if lines else printed.strip().splitlines()[-1]
 
 
-def macro_f1(confusion: list[list[int]]) -> float:
-    """Return the mean over the labels of F1, from a confusion matrix with a row for each true label."""
-    labels = range(len(confusion))
-    scores = [
-        2 * confusion[label][label] / max(1, sum(confusion[label]) + sum(row[label] for row in confusion))
-        for label in labels
-    ]
-    return sum(scores) / len(scores)
-
-
 def row_of(run: dict[str, Any]) -> str:
     """Return a run as a row of the table."""
     if "error" in run:
@@ -92,9 +82,9 @@ def row_of(run: dict[str, Any]) -> str:
         str(sum(metrics["dataset"][split] for split in ("train", "validation", "test"))),
         str(len(metrics["dataset"]["labels"])),
         f"{test['accuracy']:.4f}",
-        f"{macro_f1(test['confusion']):.4f}",
+        f"{test['f1_macro']:.4f}",
         f"{baseline['accuracy']:.4f}",
-        f"{macro_f1(baseline['confusion']):.4f}",
+        f"{baseline['f1_macro']:.4f}",
         f"{baseline['comparison']['p_value']:.2g}",
         metrics["candidates"]["chosen"],
         f"{run['seconds']:.0f}",

@@ -85,7 +85,7 @@ def main() -> int:
     return exit_status("automations.py", lambda: set_up(name, address), f"setting up {name}")
 
 
-def set_up(automations: str, address: str) -> int:
+def set_up(automations: str, address: str) -> None:
     """Create or replace one of the two sets of automations; `address` is the webhook's."""
     check_server(PREFECT_API_URL.value())
     if automations == "recovery":
@@ -100,7 +100,6 @@ def set_up(automations: str, address: str) -> int:
         block = webhook.save("imdb-pipeline", overwrite=True)
         replace_automations("notifications", block_document_id=block)
         print(f"The webhook at {site} is called for failed runs, third crashes and new champions")
-    return 0
 
 
 if __name__ == "__main__":

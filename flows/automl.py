@@ -42,7 +42,6 @@ class Auto:
     """The stages that were tried, and the time that is left.
 
     Attributes:
-        metric: the selection metric.
         tried: a dictionary for each stage, as in metrics.json.
         networks: the settings of the network of each stage; the linear model's is only there for comparison.
         final: the stage whose network the run has.

@@ -31,7 +31,8 @@ def check(settings: CheckSettings, flags: Flags) -> int:
     store = open_store()
     if flags.dry_run:
         plan = StepPlan("check", "runs", f"checks {settings.dataset} and writes to {store.root / CHECKS}")
-        return show_plans([plan], as_json=flags.json_)
+        show_plans([plan], as_json=flags.json_)
+        return 0
     warn = partial(print_error, Path(sys.argv[0]).name)
     if settings.data.is_own:
         find_texts(settings.data, warn)

@@ -16,11 +16,12 @@ from tasks.core.command_settings import DiffSettings
 from tasks.core.errors import ModelError
 from tasks.core.files import explain_os_errors, replace_file
 from tasks.core.user_paths import check_writable, user_path
+from tasks.evaluation.findings import describe_comparison
 from tasks.evaluation.run_differences import compare_runs
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version, run_of
 from tasks.reporting.pages import render
-from tasks.reporting.terminal_output import console_for
+from tasks.reporting.terminal_output import console_for, print_table
 from tasks.store.run_record import RunRecord, read_record
 from tasks.store.shared_store import open_store
 
@@ -33,24 +34,19 @@ def describe_test(tested: dict[str, Any]) -> str:
     paired, both = tested["paired"], f"{tested['texts']:,} test texts are in both runs with the same label"
     if not paired:
         return f"No paired test: {both}."
-    low, high = (100 * edge for edge in paired["ci95"])
     others = f", {tested['only']:,} in one only" if tested["only"] else ""
-    return (
-        f"The second run leads by {100 * paired['difference']:+.2f} points of {paired['metric']} (95% interval "
-        f"{low:+.2f} to {high:+.2f}), p = {paired['p_value']:.3g}. Only the second is right on "
-        f"{paired['only_first']:,} texts, only the first on {paired['only_second']:,}. {both}{others}."
-    )
+    return f"{describe_comparison(paired, 'second run', 'first run')} {both}{others}."
 
 
-def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path | None = None) -> int:
-    """Print the result of `compare_runs`, write it as a page if one is named, and return 0."""
+def show_differences(found: dict[str, Any], *, as_json: bool, page: Path | None) -> None:
+    """Print the result of `compare_runs`, and write it as a page if one is named."""
     if page:
         tested = describe_test(found["tested"]) if isinstance(found["tested"], dict) else found["tested"]
         with explain_os_errors(page):
             replace_file(page, render("differences.html.jinja", found=found, tested=tested).encode())
     if as_json:
         print(json.dumps(found))
-        return 0
+        return
     console, data, tested = console_for(), found["data"], found["tested"]
     console.print(f"first: {found['first']}\nsecond: {found['second']}")
     console.print("\n".join(cause["text"] for cause in found["causes"]) or "Settings, code and versions are the same.")
@@ -58,10 +54,8 @@ def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path
     console.print(f"Artifacts that differ: {', '.join(changed) or 'none'}")
     counts = [f"{data[kind]:,} {kind}" for kind in data if kind != "examples"] if isinstance(data, dict) else [data]
     console.print(f"Texts: {', '.join(counts)}")
-    table = Table("", "first", "second", "difference")
-    for name, (before, after) in found["metrics"].items():
-        table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
-    console.print(table)
+    rows = [(name, f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}") for name, (a, b) in found["metrics"].items()]
+    print_table(("", "first", "second", "difference"), rows)
     console.print(f"Predictions: {tested if isinstance(tested, str) else describe_test(tested)}")
     if flips := [] if isinstance(tested, str) else tested["flips"]:
         title = f"{tested['flipped']:,} predictions flipped, worst first"
@@ -72,7 +66,6 @@ def show_differences(found: dict[str, Any], *, as_json: bool = False, page: Path
         console.print(table)
     if page:
         console.print(f"Page: {page}", soft_wrap=True)
-    return 0
 
 
 def show_repetition(run: str, same: dict[str, bool], cached: set[str]) -> int:
@@ -97,7 +90,7 @@ def find_record(name: str, registered_model: str | None) -> RunRecord:
     return read_record(str(folder), store)
 
 
-def diff(settings: DiffSettings, flags: Flags) -> int:
+def diff(settings: DiffSettings, flags: Flags) -> None:
     """Compare two runs: settings, texts, code, libraries, metrics with a paired test, predictions that flipped.
 
     Each is a run folder, its name, latest, or the number of a registered version.
@@ -107,7 +100,7 @@ def diff(settings: DiffSettings, flags: Flags) -> int:
         check_writable(page)
     first, second = (find_record(name, settings.registered_model) for name in (settings.first, settings.second))
     found = compare_runs(first, second, open_store())
-    return show_differences(found, as_json=flags.json_, page=None if flags.dry_run else page)
+    show_differences(found, as_json=flags.json_, page=None if flags.dry_run else page)
 
 
 main = partial(run_command, diff, DiffSettings, "the comparison")

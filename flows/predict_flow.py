@@ -5,9 +5,11 @@ import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 # isort: split
 from tasks.reporting.command_line import run_flow
 
+import sys
+from functools import partial
 from typing import Any
 
-from flows.predict_texts import score_without_prefect
+from flows.predict_texts import score_without_flow, split_texts
 from flows.runners import map_over
 from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.data_settings import is_address
@@ -30,7 +32,9 @@ LABEL_FOLDERS_HINT = "; to score a folder of .txt files per label, name a file w
 
 @flow("imdb-pipeline-predict")
 def predict_flow(settings: PredictSettings) -> dict[str, Any]:
-    """Score one text, the rows of a file, or the files of a folder that have no scores yet.
+    """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
+
+    --text may be given many times.
 
     Args:
         settings: what to score, and with which model.
@@ -101,10 +105,9 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
 
 def main() -> int:
     """Score what the command line names; texts and lines without Prefect, in less time than importing it takes."""
-    status = score_without_prefect()
-    if status is None:
-        status = run_flow(predict_flow, PredictSettings, show_prediction, check_places, plan_scoring)
-    return status
+    sys.argv[1:], texts = split_texts(sys.argv[1:])
+    without_flow = partial(score_without_flow, texts)
+    return run_flow(predict_flow, PredictSettings, show_prediction, check_places, plan_scoring, without_flow)
 
 
 if __name__ == "__main__":

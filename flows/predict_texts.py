@@ -1,31 +1,31 @@
 """Predict without Prefect: score --text and the lines of standard input; predict_flow.py scores files."""
 
-from tasks.reporting.command_line import Parser, exit_status, parse_flags, refuse
+from tasks.reporting.command_line import Flags
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 from tasks.core.command_settings import STDIN, PredictSettings
-from tasks.core.errors import InputError, PipelineError
+from tasks.core.errors import InputError
 from tasks.network.verdicts import judge_texts
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import load_classifier
-from tasks.reporting.terminal_output import accept_any_character, show_prediction
+from tasks.reporting.terminal_output import show_prediction
 
-ABOUT = """Score texts, the rows of a file, the files of a folder that have no scores yet, or the lines that come in.
-
---text may be given many times."""
 CHUNK = 1 << 16  # bytes to read at most at once
 
 
 def split_texts(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the arguments with one --text in place of all, and the texts of all."""
-    parser = Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--text", action="append", default=[])
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--text", action="append", nargs="?", default=[])
     known, rest = parser.parse_known_args(arguments)
+    if None in known.text:
+        return list(arguments), []  # an error, which the command line reports
     # To be checked, and with a blank in front, because "none" alone would stand for no text.
     return [*rest, *([f"--text={' '.join(['', *known.text])}"] if known.text else [])], known.text
 
@@ -59,7 +59,7 @@ def print_line(text: str, verdict: dict[str, Any], *, explained: bool) -> None:
     print(json.dumps({"text": text} | verdict | ({"words": words} if explained else {}), ensure_ascii=False))
 
 
-def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_json: bool) -> int:
+def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_json: bool) -> None:
     """Print the verdict on each text, once its batch is scored; as JSON with the text."""
     classifier = load_classifier(settings.model, settings.registered_model, tracking_uri())
     for texts in batches:
@@ -69,27 +69,16 @@ def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_j
             else:
                 show_prediction(verdict)
         print(end="", flush=True)
-    return 0
 
 
-def score_without_prefect() -> int | None:
-    """Score the texts or the lines that the command line gives; return the exit status, or None if it does not."""
-    if "--dry-run" in sys.argv[1:]:
+def score_without_flow(texts: list[str], settings: PredictSettings, flags: Flags) -> Callable[[], None] | None:
+    """Return what scores the texts or the lines that the command line gives, without Prefect; None if it gives none."""
+    if flags.dry_run or settings.input not in (None, STDIN):
         return None
-    program = Path(sys.argv[0]).name
-    accept_any_character()
-    try:
-        arguments, texts = split_texts(sys.argv[1:])
-        settings, parsed = parse_flags(PredictSettings, arguments, program, ABOUT)
-        if settings.input == STDIN and sys.stdin is None:
-            raise InputError("--input -: standard input is closed; expected one text per line")
-    except PipelineError as error:
-        return refuse(program, error)
     if settings.text is not None:
         batches: Iterable[list[str]] = [texts or [settings.text.get_secret_value()]]  # IMDB_TEXT
-    elif settings.input == STDIN:
-        batches = read_lines(sys.stdin.buffer)
+    elif sys.stdin is None:
+        raise InputError("--input -: standard input is closed; expected one text per line")
     else:
-        return None
-    as_json = parsed.json_ or settings.text is None
-    return exit_status(program, lambda: score_texts(settings, batches, as_json=as_json))
+        batches = read_lines(sys.stdin.buffer)
+    return partial(score_texts, settings, batches, as_json=flags.json_ or settings.text is None)

@@ -3,10 +3,11 @@
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
 # isort: split
-from tasks.reporting.command_line import Flags, run_command, run_flow
+from tasks.reporting.command_line import Flags, run_flow
 
 import json
-import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tasks.core.command_settings import PromoteSettings
@@ -14,7 +15,7 @@ from tasks.promote import list_champions, make_champion, promote
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
-from tasks.reporting.terminal_output import show_promotion
+from tasks.reporting.terminal_output import show_champions, show_promotion
 from tasks.run_folder import complete_run_folder, read_run
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
@@ -60,21 +61,21 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
         return [StepPlan("promote", versions.CHAMPION, f"version {number} of {model}{replaced}")]
 
 
-def show_champions(settings: PromoteSettings, flags: Flags) -> int:
+def list_if_asked(settings: PromoteSettings, flags: Flags) -> Callable[[], None] | None:
+    """Return what lists the champions so far, which needs neither Prefect nor, of the store's own registry, MLflow."""
+    return partial(show_list, settings, as_json=flags.json_) if settings.list else None
+
+
+def show_list(settings: PromoteSettings, *, as_json: bool) -> None:
     """List the champions so far: since when, why, and with which test accuracy."""
     record = list_champions(settings, tracking_uri())
-    if not flags.json_:
-        return show_promotion(record)
-    print(json.dumps(record))
-    return 0
+    if as_json:
+        print(json.dumps(record))
+    else:
+        show_champions(record)
 
 
-def main() -> int:
-    """Run the command line; a list needs neither Prefect nor, of the store's own registry, MLflow."""
-    if "--list" in sys.argv[1:]:
-        return run_command(show_champions, PromoteSettings, "the list")
-    return run_flow(promote_flow, PromoteSettings, show_promotion, plan=plan_promotion)
-
+main = partial(run_flow, promote_flow, PromoteSettings, show_promotion, plan=plan_promotion, without_flow=list_if_asked)
 
 if __name__ == "__main__":
     raise SystemExit(main())

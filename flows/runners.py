@@ -4,8 +4,7 @@ import importlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -52,12 +51,17 @@ def map_over(task: Deferred[..., Any], calls: Sequence[dict[str, Any]], settings
     """
     if settings.runner == "none":
         return [result_or_error(partial(task, **call)) for call in calls]
+    announce_use(store_root())
     found: dict[int, Any] = {}
     todo = list(range(len(calls)))
     for _ in range(ROUNDS):
-        with begun_runner(settings) as runner:
-            waiting = {at: runner.submit(task, calls[at]) for at in todo}
-            found |= {at: result_or_error(future.result) for at, future in waiting.items()}
+        try:
+            with open_runner(settings) as runner:
+                waiting = {at: runner.submit(task, calls[at]) for at in todo}
+                found |= {at: result_or_error(future.result) for at, future in waiting.items()}
+        except OSError as error:
+            place = settings.address or "this machine"
+            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
         # An unexpected error may be that of a killed process.
         todo = [at for at in todo if isinstance(found[at], Exception) and not isinstance(found[at], PipelineError)]
         if not todo:
@@ -72,22 +76,6 @@ def result_or_error(result: Callable[[], Any]) -> Any:
         return result()
     except Exception as error:
         return error
-
-
-@contextmanager
-def begun_runner(settings: RunnerSettings) -> Iterator[Any]:
-    """Start the runner and stop it at the end; raise RunnerError if it is not installed or does not answer.
-
-    Its processes end with this one, even if this one is killed.
-    """
-    announce_use(store_root())
-    with ExitStack() as begun:
-        try:
-            runner = begun.enter_context(open_runner(settings))
-        except OSError as error:
-            place = settings.address or "this machine"
-            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
-        yield runner
 
 
 def open_runner(settings: RunnerSettings) -> Any:

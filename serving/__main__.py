@@ -26,7 +26,7 @@ def main() -> int:
     return run_command(serve, ServeSettings)
 
 
-def serve(settings: ServeSettings, flags: Flags) -> int:
+def serve(settings: ServeSettings, flags: Flags) -> None:
     """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
     A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the
@@ -41,7 +41,8 @@ def serve(settings: ServeSettings, flags: Flags) -> int:
     if flags.dry_run:
         name = find_version(settings.model, settings.registered_model, tracking_uri()).name
         place = f"{url_of(settings.host, settings.port)}{settings.root_path}"
-        return show_plans([StepPlan("serve", "runs", f"{name} at {place}")], as_json=flags.json_)
+        show_plans([StepPlan("serve", "runs", f"{name} at {place}")], as_json=flags.json_)
+        return
     with listen(settings.host, settings.port) as listening:
         champion = Champion(settings, tracking_uri())
         config = uvicorn.Config(
@@ -58,7 +59,6 @@ def serve(settings: ServeSettings, flags: Flags) -> int:
         signal.signal(signal.SIGTERM, lambda *_: None)
         print(f"{champion.now.classifier.name} serves at {url_of(host, port)}{settings.root_path}", flush=True)
         uvicorn.Server(config).run([listening])
-    return 0
 
 
 def url_of(host: str, port: int) -> str:

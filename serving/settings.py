@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from tasks.core.base_settings import ModelName, Settings
+from tasks.core.command_settings import ModelChoice
 
 
-class ServeSettings(Settings):
+class ServeSettings(ModelChoice):
     """The model to serve, the address, and the limits."""
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -20,8 +20,6 @@ class ServeSettings(Settings):
     """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)
     """a version number or a run folder, served until the service stops (none: the champion and its successors)"""
-    registered_model: ModelName | None = None
-    """the model's name in the registry (none: the one that has a champion; of several, imdb-classifier)"""
     look_seconds: float = Field(5.0, gt=0, le=3600)
     """seconds between two checks for a new champion"""
     max_body: int = Field(1_000_000, ge=1)

@@ -34,7 +34,6 @@ class CheckedTexts:
     Attributes:
         words: (words,) int32 places in the vocabulary, text after text.
         bounds: (n + 1,) where each text begins.
-        vocabulary: the words.
         labels: (n,) integers.
         splits: (n,) int8 places in `PLACES`.
         total: number of texts that these were taken from.

@@ -163,20 +163,20 @@ def describe_choice(candidates: Candidates) -> str:
     return f"{said}: not better by more than one standard error. --promotion.candidates network insists on the network."
 
 
-def describe_comparison(comparison: dict[str, Any]) -> str:
-    """Return a sentence on whether the network is better than the linear baseline."""
+def describe_comparison(comparison: dict[str, Any], first: str = "network", second: str = "linear baseline") -> str:
+    """Return a sentence on whether the first of two models is better on the same texts."""
     points, p_value, metric = 100 * comparison["difference"], comparison["p_value"], comparison["metric"]
     low, high = comparison["ci95"]
     name = "McNemar's exact test" if metric == "accuracy" else "paired permutation test"
     test = f"95% interval {100 * low:+.2f} to {100 * high:+.2f}; {name}, p "
     test += "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
-    first, second = comparison["only_first"], comparison["only_second"]
-    counts = f"only the network is right on {first:,} texts, only the linear baseline on {second:,}"
+    counts = f"only the {first} is right on {comparison['only_first']:,} texts, only the {second} on "
+    counts += f"{comparison['only_second']:,}"
     if p_value >= ALPHA:
         verdict = f"do not differ significantly ({points:+.2f} points of {metric}; {counts}; {test})"
-        return f"The network and the linear baseline {verdict}."
-    verdict = f"{'better' if points > 0 else 'worse'} than the linear baseline by {abs(points):.2f} points of {metric}"
-    return f"The network is {verdict}: {counts} ({test})."
+        return f"The {first} and the {second} {verdict}."
+    verdict = f"{'better' if points > 0 else 'worse'} than the {second} by {abs(points):.2f} points of {metric}"
+    return f"The {first} is {verdict}: {counts} ({test})."
 
 
 def describe_row(member: dict[str, Any]) -> list[str]:

@@ -183,7 +183,6 @@ class PhraseReader:
     """The numbers for the tokens of padded texts.
 
     Attributes:
-        facts: how the tables were made.
         known: (phrases,) codes.
         tables: (folds + 1, phrases + 1, numbers) of the other folds, and last of all training texts.
         folds: (texts,) the table for each text.

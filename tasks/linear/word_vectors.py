@@ -39,7 +39,6 @@ def word_vectors(counts: "csr_matrix", dim: int, *, norm: float, seed: int, powe
     Args:
         counts: (size, size) float32 of `cooccurrence`.
         dim: of a vector, at most size.
-        norm: length of a vector.
         seed: of the randomised SVD.
         power: of the context counts, which weakens rare contexts (Levy, Goldberg and Dagan 2015).
     """

@@ -19,7 +19,6 @@ class PhraseTable(keras.layers.Layer):
             phrases: rows of the table, without the row of zeros at its end; at least 1.
             vocabulary_size: v; a phrase's code is a number in base v + 1 with one digit, id + 1, per word.
             longest: words of the longest phrase.
-            numbers: numbers per phrase.
         """
         super().__init__(**kwargs)
         self.phrases, self.vocabulary_size, self.longest, self.numbers = phrases, vocabulary_size, longest, numbers

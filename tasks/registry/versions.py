@@ -36,14 +36,12 @@ class Decision(BaseModel):
 
     Attributes:
         decision: champion, challenger or neither.
-        reason: why, in words.
         against: the champion's version.
         attempt: which challenger of this champion it is, from 1.
         reviews: test reviews on which the two were compared.
         left_out: test reviews that the champion had learnt.
         metric: of --metric, or accuracy.
-        difference: by which the challenger is better in the metric.
-        ci95: 95% interval of the difference.
+        difference: by which the challenger is better in the metric, with its ci95.
         only_first: reviews that the challenger alone got right.
         only_second: reviews that the champion alone got right.
         p_value: one-sided, of McNemar's exact test, or of a paired permutation test if the metric is not accuracy.

@@ -26,14 +26,7 @@ from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
 from tasks.core.run_settings import RunSettings
 from tasks.core.user_paths import user_path
-from tasks.reporting.flag_errors import (
-    PREFIX,
-    check_encoding,
-    describe_mistake,
-    is_flag,
-    tell_variables,
-    variables_read,
-)
+from tasks.reporting.flag_errors import PREFIX, describe_mistake, is_flag, tell_variables, variables_read
 from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record, unfinished_step
@@ -137,7 +130,12 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     """Return the settings, whose fields become flags, and the common flags that flags, environment and preset give.
 
     `arguments` exclude the program's name; `about` is the description in `--help`, without its Args. Raise UsageError
-    with one line per mistake, SystemExit after `--help`.
+    with one line per mistake, SystemExit after `--help`. The first source that has a value counts:
+
+        flag            `CliSettingsSource`; `environment.prepare` has read --store and --debug before, for imports
+        variable        pydantic's source, given those that `variables_read` finds (`settings_customise_sources`)
+        preset or run   `PresetSource`, for commands that train, named by a flag or a variable (--preset, --like)
+        default         the field's own
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
@@ -146,7 +144,6 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
     if ("store",) in variables:
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
-    check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about.partition("\n\nArgs:")[0], allow_abbrev=False)
     try:
         source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
@@ -168,18 +165,19 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
 def run_flow(
     flow: Callable[[Model], Result],
     settings_model: type[Model],
-    show: Callable[[Result], int],
+    show: Callable[[Result], int | None],
     check: Callable[[Model], object] = lambda _settings: None,
     plan: Callable[[Model], Sequence[StepPlan]] = lambda _settings: (),
+    without_flow: Callable[[Model, Flags], Callable[[], int | None] | None] = lambda _settings, _flags: None,
 ) -> int:
     """Run a flow with the settings of this process's command line.
 
     Args:
-        flow: called with the settings.
         settings_model: the flow's settings; its fields become flags.
-        show: prints the flow's result and returns the exit status.
+        show: prints the flow's result and returns the exit status, if it is not 0.
         check: raises before anything starts if the settings name files that cannot be read or written.
         plan: returns what the flow would do, for `--dry-run`; writes nothing.
+        without_flow: returns what to do instead, without Prefect, if these settings need no flow; else None.
 
     Returns:
         The exit status: that of `show` (3 for a run that could not be tracked), 1 if a step failed, 2 if the command
@@ -189,6 +187,8 @@ def run_flow(
     accept_any_character()
     try:
         settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        if work := without_flow(settings, parsed):
+            return exit_status(program, work)
         if parsed.json_ and not parsed.dry_run:
             raise UsageError("--json: give --dry-run too; a run prints no JSON")
         if not parsed.dry_run:
@@ -231,15 +231,15 @@ def handle_signals() -> None:
 
 
 def run_command(
-    work: Callable[[Model, Flags], int],
+    work: Callable[[Model, Flags], int | None],
     settings_model: type[Model],
     subject: str = "the run",
     check: Callable[[Model], None] = lambda _settings: None,
 ) -> int:
     """Do the work of a command without a flow, with the settings and flags of this process's command line.
 
-    `work` returns the exit status; `subject` names it in an error, as in "`subject` failed". The rest is as in
-    `run_flow`.
+    `work` returns the exit status, if it is not 0; `subject` names it in an error, as in "`subject` failed". The rest
+    is as in `run_flow`.
     """
     program = Path(sys.argv[0]).name
     accept_any_character()
@@ -274,10 +274,10 @@ def describe_output() -> str | None:
     return None
 
 
-def exit_status(program: str, work: Callable[[], int], subject: str = "the run") -> int:
+def exit_status(program: str, work: Callable[[], int | None], subject: str = "the run") -> int:
     """Do the work and return its exit status; print an error in one line as "`subject` failed"."""
     try:
-        status = work()
+        status = work() or 0
         print(end="", flush=True)
         return status
     except KeyboardInterrupt:

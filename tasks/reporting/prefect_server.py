@@ -1,4 +1,11 @@
-"""Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first."""
+"""Prefect's server: check one that you run, or start a temporary one; and check the disk and a shared store first.
+
+1. `environment.prepare` sets the variables that Prefect reads on import, which takes two seconds.
+2. `run_flow` parses the command line and calls `check_server`, without Prefect.
+3. `is_configured` guesses from variables and files whether Prefect has other settings; only then is it imported here.
+4. `start_server` starts the server's process and then imports Prefect, so that both load at once.
+5. `wait_for_server` waits until it answers, and the flow runs.
+"""
 
 import atexit
 import ctypes
@@ -36,8 +43,8 @@ LIBC = ctypes.CDLL(None)  # loaded early: a forked process must not load librari
 def start_server() -> None:
     """Start the server and point this process and those that it starts to it; raise ServerError if it does not answer.
 
-    It ends with the thread that calls this, the main one; after a SIGKILL, on Linux only. This process imports Prefect
-    meanwhile: Prefect would import the server to start it, which takes as long again, and 80 MB.
+    It ends with the thread that calls this, the main one; after a SIGKILL, on Linux only. Prefect itself would import
+    the server to start it: two seconds more, and 80 MB.
     """
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
@@ -104,9 +111,8 @@ def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
             return
         aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     warn(f"{path}: Prefect's database is damaged ({found}); it is kept as {aside.name}, and a new one is begun")
 
 

@@ -107,8 +107,8 @@ def report_untracked(remedy: str) -> int:
     return UNTRACKED
 
 
-def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) -> int:
-    """Print the splits, findings and giveaways of a check, and where its files are; return 0."""
+def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) -> None:
+    """Print the splits, findings and giveaways of a check, and where its files are."""
     console, size = console_for(), f"{findings['rows']['all']:,} texts"
     if findings["rows"]["checked"] < findings["rows"]["all"]:
         size += f", {findings['rows']['checked']:,} of them checked"
@@ -131,37 +131,35 @@ def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) 
         print_table(("giveaway", "label", ">texts", ">with this label", ">of the label's"), rows)
     console.print("\n".join(f"Above the limit: {line}" for line in exceeded) or "No finding is above its limit.")
     console.print(f"Page: {folder / CHECK_PAGE}\nRows: {folder / SUSPECTS}", soft_wrap=True)
-    return 0
 
 
-def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> int:
-    """Print what a command would do, and why, and return 0; as JSON with all differences from the nearest artifact."""
+def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> None:
+    """Print what a command would do, and why; as JSON with all differences from the nearest artifact."""
     if as_json:
         print(json.dumps([plan._asdict() | {"causes": [cause._asdict() for cause in plan.causes]} for plan in plans]))
-        return 0
-    print_table(("step", "would be", "why"), ((plan.step, plan.status, plan.cause) for plan in plans))
-    return 0
+    else:
+        print_table(("step", "would be", "why"), ((plan.step, plan.status, plan.cause) for plan in plans))
 
 
-def show_promotion(record: dict[str, Any]) -> int:
-    """Print which version was promoted and which one it replaced, the decision on a run's, or the champions so far."""
-    if "decision" not in record:
-        rows = []
-        for entry in record["champions"]:
-            accuracy = "" if entry["accuracy"] is None else f"{entry['accuracy']:.4f}"
-            rows.append((str(entry["version"]), entry["at"], entry["by"], accuracy, entry["reason"]))
-        columns = "version", "since", "by", "accuracy", "reason"
-        print_table(columns, rows, f"champions of {record['model']}")
-        return 0
-    if record.get("by") != "hand":
+def show_champions(record: dict[str, Any]) -> None:
+    """Print the champions so far: since when, why, and with which test accuracy."""
+    rows = []
+    for entry in record["champions"]:
+        accuracy = "" if entry["accuracy"] is None else f"{entry['accuracy']:.4f}"
+        rows.append((str(entry["version"]), entry["at"], entry["by"], accuracy, entry["reason"]))
+    print_table(("version", "since", "by", "accuracy", "reason"), rows, f"champions of {record['model']}")
+
+
+def show_promotion(record: dict[str, Any]) -> None:
+    """Print which version was promoted and which one it replaced, or the decision on a run's."""
+    if record.get("by") == "hand":
+        replaced = f", in place of version {record['against']}" if record["against"] else ""
+        print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
+    else:
         print(f"{record['model']}, {TITLES[record['decision']]}: {record['reason']}")
-        return 0
-    replaced = f", in place of version {record['against']}" if record["against"] else ""
-    print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
-    return 0
 
 
-def show_prediction(result: dict[str, Any]) -> int:
+def show_prediction(result: dict[str, Any]) -> None:
     """Print the label and probability of one text, or the files with the scores of many."""
     if "probability" in result:
         unanswered = "" if result.get("answered", True) else " (unanswered: too uncertain)"
@@ -179,13 +177,11 @@ def show_prediction(result: dict[str, Any]) -> int:
             print("  these texts differ from those that the model was trained on; the log above has the figures")
     if result.get("files") == []:
         print("Nothing new to score")
-    return 0
 
 
-def show_export(result: dict[str, Any]) -> int:
+def show_export(result: dict[str, Any]) -> None:
     """Print the folder of an exported model."""
     print(f"{result['model']}: {result['output']}")
-    return 0
 
 
 def show_inventory(findings: dict[str, Any]) -> int:

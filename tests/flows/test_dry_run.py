@@ -114,7 +114,7 @@ def test_promote_reports_its_plan_without_writing_to_mlflow(run, imdb, trained, 
         patch.setattr("tasks.registry.client.registry", lambda _: pytest.fail("MLflow may write"))
         planned = dry_run("promote", "latest")
         by_hand = dry_run("promote", "--version", "1")
-        patch.setattr("flows.promote_flow.run_flow", lambda *_: pytest.fail("a list needs no flow"))
+        patch.setattr("tasks.reporting.prefect_server.check_server", lambda **_: pytest.fail("a list needs no flow"))
         patch.setattr(sys, "argv", ["imdb-pipeline", "promote", "--list"])
         assert command.main() == 0
         assert "champions of imdb-classifier" in capsys.readouterr().out

@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.predict_texts import read_lines, split_texts
+from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import UsageError
 from tasks.registry.loading import fetch_bundle, find_version
 from tasks.texts.tables.reading import read_batches
 from tests.support.champions import store_with_champion
+from tests.support.small_runs import parse_command_line
 
 PROJECT = Path(__file__).parents[2]
 HEAVY = ("prefect", "mlflow", "tensorflow", "keras", "sklearn", "matplotlib")
@@ -99,7 +101,7 @@ def test_only_the_first_text_is_left_in_the_arguments():
     assert split_texts(["--text=-a", "--explain=2", "--text", "-5"]) == (["--explain=2", "--text= -a -5"], ["-a", "-5"])
     assert split_texts(["--text", "none"]) == (["--text= none"], ["none"])
     with pytest.raises(UsageError, match="--text: expected one argument"):
-        split_texts(["--text"])
+        parse_command_line(PredictSettings, split_texts(["--text"])[0], "predict_flow.py", "")
     assert split_texts(["--text-column", "t"]) == (["--text-column", "t"], [])
 
 

@@ -10,7 +10,7 @@ from tasks.core.command_settings import CompareSettings, PredictSettings
 from tasks.core.data_settings import drop_label_flag
 from tasks.core.errors import UsageError
 from tasks.core.run_settings import RunSettings
-from tasks.reporting import command_line, flag_errors
+from tasks.reporting import command_line
 from tests.support.small_runs import parse_command_line
 
 
@@ -205,7 +205,6 @@ FOREIGN = {
 def test_variables_of_other_software_are_ignored(monkeypatch, capsys):
     for name, value in FOREIGN.items():
         monkeypatch.setenv(name, value)
-    flag_errors.print_once.cache_clear()
     assert parse() == RunSettings()
     assert capsys.readouterr().err == (
         "imdb_flow.py: IMDB_DATA is not used: this project's variables look like IMDB_DATA__DATASET\n"
@@ -216,7 +215,6 @@ def test_variables_of_other_software_are_ignored(monkeypatch, capsys):
 def test_used_environment_variables_are_listed(monkeypatch, capsys):
     monkeypatch.setenv("IMDB_DATA__MAXLEN", "10")
     monkeypatch.setenv("IMDB_MODEL__UNITS", "7")
-    flag_errors.print_once.cache_clear()
     settings = parse("--training.epochs", "2")
     assert (settings.data.maxlen, settings.model.units) == (10, 7)
     said = capsys.readouterr().err
@@ -237,7 +235,7 @@ def test_used_environment_variables_are_listed(monkeypatch, capsys):
         (CompareSettings, {"IMDB_CELLS": "gru"}, "IMDB_CELLS: not JSON (Expecting value"),
         (PredictSettings, {"IMDB_INPUT": "a.csv"}, "input and output go together; the environment sets IMDB_INPUT"),
         (ServeSettings, {"IMDB_PORT": "tcp://10.0.0.1:80"}, "IMDB_PORT: input should be a valid integer"),
-        (PredictSettings, {"IMDB_INPUT": "caf\udce9.csv"}, "IMDB_INPUT: is in another encoding"),
+        (PredictSettings, {"IMDB_INPUT": "caf\udce9.csv"}, r"IMDB_INPUT caf\udce9.csv: is in another encoding"),
     ],
 )
 def test_the_error_names_an_invalid_variable(monkeypatch, model, variables, line):

@@ -31,7 +31,6 @@ class ReadOptions:
     """How to read a table.
 
     Attributes:
-        text_column: the column of the texts.
         columns: the columns to read, each with the flag that names it; None reads all of them unchanged.
         encoding: Python's name of the encoding; ignored for Parquet.
         delimiter: between CSV fields; None detects it in the header.
