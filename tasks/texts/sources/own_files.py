@@ -218,7 +218,7 @@ def assign_rows(
     split = assign_splits(shared, test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
-        split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label
+        split[validated], validation = TRAIN, 0.0  # encode takes as many as it needs from the training rows, by label
     check_shares(split, test, validation, f"{path}{grouped}")
     return split
 
