@@ -45,16 +45,17 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     # Ids end below it: without `num_words` below the highest id, which therefore becomes oov_char, as in load_data.
     limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
-    rules = settings.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
+    rules = settings.model_dump(include={"tokenisation", "skip_top", "start_char", "oov_char", "index_from"})
     rows, names = split_rows(downloaded, word_ranks.labels, settings), Dataset.read(downloaded).labels
     labels = {split: word_ranks.labels[source][order] for split, (source, order) in rows.items()}
     check_labels(labels, names)
+    encoding = Encoding(**rules, vocabulary_size=limit, labels=len(names))
     write_groups(folder, word_ranks.groups[rows["train"][1]])
     highest, words = 0, {}
     for source, parts in word_ranks.parts.items():
         orders = {split: order for split, (origin, order) in rows.items() if origin == source}
         check = WordCheck(source, np.concatenate([*orders.values()]), settings)
-        ids = (ranks_to_ids(part, num_words=limit, **rules) for part in check.watch(parts(), limit))
+        ids = (ranks_to_ids(part, encoding) for part in check.watch(parts(), encoding))
         with tempfile.TemporaryFile(dir=folder) as scratch:
             in_order = reorder(ids, scratch)
             for split, order in orders.items():
@@ -63,6 +64,6 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
         words[source] = check.summary()
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
-    Encoding(tokenisation=settings.tokenisation, vocabulary_size=size, labels=len(names), **rules).write(folder)
+    encoding.model_copy(update={"vocabulary_size": size}).write(folder)
     write_vocabulary(folder, word_ranks.vocabulary)
     return {source: its["reviews"] for source, its in words.items()} | {"words": len(word_ranks.vocabulary)}

@@ -63,10 +63,15 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 class Encoding(JsonFile):
-    """How text became words, and words ids.
+    """How text became words, and words ids. Older files lack the fields with defaults.
 
-    `vocabulary_size` is one more than the highest possible id; `labels` is their number. Older files lack the
-    fields with defaults.
+    Attributes:
+        skip_top: lower ids become `oov_char`.
+        start_char: put before each text; None puts nothing.
+        oov_char: replaces ids that are left out; None drops them.
+        index_from: added to each rank.
+        vocabulary_size: one more than the highest possible id.
+        labels: their number.
     """
 
     FILE = ENCODING

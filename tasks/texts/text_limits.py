@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
+from tasks.texts.encoded import Encoding
 from tasks.texts.vocabulary import count_words
 
 ROWS_NAMED = 5
@@ -20,11 +21,11 @@ class WordCheck:
         """`order` has the (m,) rows of the download that the split keeps."""
         self._split, self._settings, self._rows = split, settings, np.sort(order)
 
-    def watch(self, parts: Iterator[pa.ListArray], num_words: int) -> Iterator[pa.ListArray]:
+    def watch(self, parts: Iterator[pa.ListArray], encoding: Encoding) -> Iterator[pa.ListArray]:
         """Yield lists of ranks, every row of the download's split in order, and count the words of the rows kept."""
         counted = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
         for ranks in parts:
-            counted.append(count_words(ranks, num_words=num_words, index_from=self._settings.index_from))
+            counted.append(count_words(ranks, encoding))
             yield ranks
         self._words, self._unknown = (np.concatenate(counts)[self._rows] for counts in zip(*counted, strict=True))
         self._odd = np.flatnonzero((self._words < 1) | (self._words > self._settings.max_words))

@@ -4,6 +4,7 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
+from tasks.texts.encoded import Encoding
 from tasks.texts.text_limits import WordCheck
 
 PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
@@ -12,7 +13,8 @@ PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
 def watch(order, **values) -> WordCheck:
     check = WordCheck("test", np.array(order, np.int64), EncodeSettings(**values))
     parts = [pa.array(part, pa.list_(pa.int32())) for part in PARTS]
-    assert list(check.watch(iter(parts), num_words=10)) == parts
+    encoding = Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10)
+    assert list(check.watch(iter(parts), encoding)) == parts
     return check
 
 
