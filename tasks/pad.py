@@ -2,20 +2,33 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from tasks.core.data_settings import PadSettings
 from tasks.store.step import step
+from tasks.texts.dataset_info import label_dtype
 from tasks.texts.encoded import Encoding, encoded_file, iterate_encoded
-from tasks.texts.padded import SPLITS, pad_tokens, padded_file, padded_schema, write_padded
+from tasks.texts.padded import SPLITS, pad_tokens, padded_file, write_padded
+
+FORMAT = "padded texts, version 1"
+
+
+def padded_schema(encoding: Encoding, settings: PadSettings) -> pa.Schema:
+    """Return the schema of a padded file, with how it was made as metadata."""
+    token_type = pa.uint16() if encoding.vocabulary_size <= 1 << 16 else pa.int32()
+    label_type = pa.from_numpy_dtype(label_dtype(encoding.labels))
+    fields = [("tokens", pa.list_(token_type, settings.maxlen)), ("length", pa.int32()), ("label", label_type)]
+    facts = {"format": FORMAT, "rule": encoding.tokenisation, "vocabulary_size": encoding.vocabulary_size}
+    facts |= settings.model_dump(include={"maxlen", "padding", "truncating"})
+    facts |= {"labels": encoding.labels, "start_char": encoding.start_char or 0}
+    return pa.schema(fields, metadata={name: str(value) for name, value in facts.items()})
 
 
 @step(run_name="pad to {settings.maxlen}")
 def pad(*, encoded: Path, settings: PadSettings, folder: Path) -> dict[str, int]:
     """Write train, validation and test.parquet, and return the number of texts in each."""
-    encoding = Encoding.read(encoded)
+    schema, rows = padded_schema(Encoding.read(encoded), settings), {}
     options = settings.model_dump(include={"maxlen", "padding", "truncating"})
-    facts = encoding.model_dump(include={"vocabulary_size", "labels", "start_char"})
-    schema = padded_schema(rule=encoding.tokenisation, **facts, **options)
-    rows = {}
     for split in SPLITS:
         batches = iterate_encoded(encoded_file(encoded, split))
         parts = ((*pad_tokens(batch["tokens"], **options), batch["label"].to_numpy()) for batch in batches)

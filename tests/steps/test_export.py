@@ -26,7 +26,8 @@ from tasks.network.scoring import keras_scorer
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.encoded import read_vocabulary
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import write_padded
+from tests.support.small_reviews import padded_schema
 from tests.support.small_runs import CASE_STUDY
 
 TEXTS = [

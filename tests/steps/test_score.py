@@ -9,8 +9,8 @@ from tasks.network.onnx_export import write_network
 from tasks.network.scoring import keras_scorer, onnx_scorer
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.padded import padded_schema, write_padded
-from tests.support.small_reviews import WORDS
+from tasks.texts.padded import write_padded
+from tests.support.small_reviews import WORDS, padded_schema
 from tests.support.small_runs import TRACED_SOONEST
 
 SETTINGS = ScoringSettings()

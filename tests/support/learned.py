@@ -9,8 +9,8 @@ from tasks.core.run_settings import PhraseSettings
 from tasks.phrases import phrases
 from tasks.texts.encoded import Encoding, write_encoded
 from tasks.texts.groups import block_of, write_groups
-from tasks.texts.padded import pad_tokens, padded_schema, write_padded
-from tests.support.small_reviews import WORDS, make_reviews
+from tasks.texts.padded import pad_tokens, write_padded
+from tests.support.small_reviews import WORDS, make_reviews, padded_schema
 
 MARKS = {"skip_top": 0, "start_char": None, "oov_char": None, "index_from": 0}
 
