@@ -13,7 +13,7 @@ from tasks.texts.downloaded import WordRanks, read_word_ranks
 from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_vocabulary, write_words
 from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import reorder
-from tasks.texts.text_limits import WordCheck
+from tasks.texts.text_limits import check_words, counting
 from tasks.texts.validation import check_labels, split_rows
 from tasks.texts.vocabulary import ranks_to_ids
 
@@ -54,14 +54,14 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     highest, words = 0, {}
     for source, parts in word_ranks.parts.items():
         orders = {split: order for split, (origin, order) in rows.items() if origin == source}
-        check = WordCheck(source, np.concatenate([*orders.values()]), settings)
-        ids = (ranks_to_ids(part, encoding) for part in check.watch(parts(), encoding))
+        counts = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
+        ids = (ranks_to_ids(part, encoding) for part in counting(parts(), encoding, counts))
         with tempfile.TemporaryFile(dir=folder) as scratch:
             in_order = reorder(ids, scratch)
             for split, order in orders.items():
                 highest = max(highest, write_encoded(encoded_file(folder, split), in_order(order), labels[split]))
-        check.enforce(word_ranks.name_row)
-        words[source] = check.summary()
+        kept = np.sort(np.concatenate([*orders.values()]))
+        words[source] = check_words(source, kept, counts, settings, word_ranks.name_row)
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
     encoding.model_copy(update={"vocabulary_size": size}).write(folder)

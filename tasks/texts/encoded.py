@@ -102,6 +102,6 @@ def write_words(folder: Path, words: dict[str, dict[str, int]]) -> None:
 
 
 def read_words(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the word counts of each split, as `WordCheck.summary` returns them."""
+    """Return the word counts of each split, as `check_words` returns them."""
     words: dict[str, dict[str, int]] = json.loads((folder / WORDS).read_bytes())
     return words
