@@ -16,10 +16,12 @@ from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import roc_auc_score
 
 from tasks.evaluation.predictions import by_label
-from tasks.label_check import out_of_sample, places_of_rows, rank_labels
+from tasks.label_check import out_of_sample, rank_labels
 from tasks.store.run_record import folder_of, read_record
 from tasks.store.shared_store import open_store
-from tasks.texts.downloaded import read_rows
+from tasks.texts.downloaded import read_labels, read_rows
+from tasks.texts.padded import SPLITS
+from tasks.texts.validation import split_rows
 
 KEYS = ["split", "label", "rating", "id"]
 FIRST = 500
@@ -35,7 +37,8 @@ def rank_rows(run: str) -> pa.Table:
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
     settings = record.settings.data
     numbers = []
-    for source, rows in places_of_rows(downloaded, settings, len(scores[0].labels)):
+    places = split_rows(downloaded, read_labels(downloaded), settings)
+    for source, rows in (places[split] for split in SPLITS):
         order = np.argsort(rows)
         number = np.empty(len(rows), np.int64)
         number[order] = read_rows(downloaded, source, rows[order])["row"]

@@ -18,11 +18,11 @@ from tasks.evaluation.comparison_members import found_member
 from tasks.evaluation.optuna_search import best_trial
 from tasks.evaluation.predictions import read_scores
 from tasks.evaluation.selection_metric import as_cost, measure
-from tasks.pad import ENOUGH_ROWS, pad
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow, planning, run_logger
+from tasks.texts.validation import ENOUGH_ROWS
 
 PRESETS = ("fast", "tuned")
 CHOSEN = ("model", "phrases", "training")  # the sections of the settings that a preset decides
@@ -167,8 +167,7 @@ def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
 def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
     """Run the steps of the linear model."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
-    padded = pad(encoded=encoded, settings=settings.data)
-    return baseline(encoded=encoded, padded=padded, settings=settings.baseline, out_of_fold=settings.checks_labels)
+    return baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
 
 
 def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:

@@ -105,7 +105,7 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
-    baselined = baseline(encoded=encoded, padded=padded, settings=settings.baseline, out_of_fold=settings.checks_labels)
+    baselined = baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
     learned, built, trained = train_network(settings, encoded, padded)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
     selected = select(

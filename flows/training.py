@@ -35,7 +35,7 @@ def train_network(
     """Learn phrases, if the network reads them or word vectors; build the network; train it."""
     learned, model = None, settings.model
     if model.phrases or model.word_vectors:
-        learned = phrases(encoded=encoded, padded=padded, settings=settings.phrases, vectors=model.word_vectors)
+        learned = phrases(encoded=encoded, settings=settings.phrases, vectors=model.word_vectors)
     built = build(padded=padded, learned=learned, settings=model)
     numbers, metric = learned if model.phrases else None, settings.evaluation.metric
     trained = train(built=built, padded=padded, learned=numbers, settings=settings.training, metric=metric)

@@ -17,7 +17,6 @@ from tasks.network.tensorflow_setup import start_tensorflow
 from tasks.store.step import step
 from tasks.texts.encoded import Encoding, read_split
 from tasks.texts.groups import fold_of, read_groups
-from tasks.texts.padded import PaddedFile, padded_file
 
 if TYPE_CHECKING:
     import keras
@@ -28,9 +27,9 @@ PENALTIES = (0.2, 1.0)
 SHORT = 50  # phrases in a text on average: a sum of few weights needs larger ones
 
 
-def read_texts(encoded: Path, split: str, train_rows: int) -> tuple[Parts, np.ndarray]:
+def read_texts(encoded: Path, split: str) -> tuple[Parts, np.ndarray]:
     """Return the first `MAXLEN` tokens of the texts of a split, and their labels, like `read_split`."""
-    parts, labels = read_split(encoded, split, train_rows)
+    parts, labels = read_split(encoded, split)
     return lambda: (pc.list_slice(tokens, 0, MAXLEN) for tokens in parts()), labels
 
 
@@ -52,21 +51,18 @@ def make_network(known: np.ndarray, models: list[PhraseModel], vocabulary_size: 
 
 
 @step()
-def baseline(
-    *, encoded: Path, padded: Path, settings: BaselineSettings, out_of_fold: bool, folder: Path
-) -> dict[str, float]:
-    """Fit on the training texts, which only `padded` tells from those for validation.
+def baseline(*, encoded: Path, settings: BaselineSettings, out_of_fold: bool, folder: Path) -> dict[str, float]:
+    """Write model.keras and the scores of the test and validation texts; return how many, and the inverse penalty.
 
-    Write model.keras and the scores of the test and validation texts; return how many there are, and the inverse
-    penalty. With `out_of_fold`, also write scores of the training texts, each by a model that has not seen its fold.
+    With `out_of_fold`, also write scores of the training texts, each by a model that has not seen its fold.
     """
     fix_threads()
-    size, train_rows = Encoding.read(encoded).vocabulary_size, PaddedFile(padded_file(padded, "train")).rows
-    texts, labels = read_texts(encoded, "train", train_rows)
+    size = Encoding.read(encoded).vocabulary_size
+    texts, labels = read_texts(encoded, "train")
     folds = np.full(len(labels), -1)
     if out_of_fold:
         count = FOLDS if labels.max() < MANY_LABELS else 2  # each label is a fit in each fold
-        folds = fold_of(read_groups(encoded)[:train_rows], labels, count)
+        folds = fold_of(read_groups(encoded), labels, count)
     known, counts = learn_phrases(texts, size, settings.min_documents)
     check_table(len(known), len(labels_to_fit(labels)), "--baseline.min-documents")
 
@@ -75,7 +71,7 @@ def baseline(
         return learn_folds(counts, labels, sizes_of(known, size), folds, keep=False, by_share=True, **rules)
 
     def score(models: list[PhraseModel], split: str) -> Scores:
-        parts, numbers = read_texts(encoded, split, train_rows)
+        parts, numbers = read_texts(encoded, split)
         presence = count_phrases(parts(), known, size).sign()
         return Scores(numbers, probabilities_of(logits_of(models, presence)))
 

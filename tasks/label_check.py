@@ -14,10 +14,10 @@ from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.predictions import Scores, by_label, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.downloaded import kept_together, read_labels, read_rows
+from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.padded import SPLITS
-from tasks.texts.shuffle import order_texts
 from tasks.texts.tables.writing import write_csv
+from tasks.texts.validation import split_rows
 
 EXAMPLES = 20
 COLUMNS = ["file", "row", "split", "text", "label", "likelier label", "score"]
@@ -70,15 +70,6 @@ def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
     return found
 
 
-def places_of_rows(downloaded: Path, settings: EncodeSettings, train_rows: int) -> list[tuple[str, np.ndarray]]:
-    """Return the split of the download that each of `SPLITS` is from, and the row numbers in it."""
-    labels = read_labels(downloaded)
-    orders = order_texts(labels, settings, *kept_together(downloaded, labels, whole_groups=settings.whole_groups))
-    train, rest = np.split(orders["train"], [train_rows])
-    validation = ("validation", orders["validation"]) if "validation" in orders else ("train", rest)
-    return [("train", train), validation, ("test", orders["test"])]
-
-
 @step()
 def label_check(
     *, downloaded: Path, scored: Path, baselined: Path, data: EncodeSettings, folder: Path
@@ -92,8 +83,9 @@ def label_check(
     labels = np.concatenate([its.labels for its in scores])
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
     likelier, contradiction = rank_labels(labels, shares)
-    tables, first = [], 0
-    for split, (source, rows) in zip(SPLITS, places_of_rows(downloaded, data, len(scores[0].labels)), strict=True):
+    tables, first, places = [], 0, split_rows(downloaded, read_labels(downloaded), data)
+    for split in SPLITS:
+        source, rows = places[split]
         order = np.argsort(rows)
         order = order[(likelier != labels)[first + order]]
         at, first = first + order, first + len(rows)

@@ -25,9 +25,9 @@ from tasks.texts.vocabulary import list_offsets
 ENGLISH = (NPZ_SHA256, MEMBER_SHA256)  # of the data sets whose language is known
 
 
-def uncut_lengths(encoded: Path, train_rows: int) -> np.ndarray:
+def uncut_lengths(encoded: Path) -> np.ndarray:
     """Return the words of each training text that the linear model reads: (n,) integers."""
-    texts, _labels = read_split(encoded, "train", train_rows)
+    texts, _labels = read_split(encoded, "train")
     tokens = np.concatenate([np.diff(list_offsets(part)) for part in texts()])
     lengths: np.ndarray = np.minimum(tokens, MAXLEN) - (Encoding.read(encoded).start_char is not None)
     return lengths
@@ -54,7 +54,7 @@ def package(
     lengths = train.words_kept()
     if Candidates.read(selected).chosen == "linear":
         scored, maxlen, padding, truncating, bucketing = selected, MAXLEN, "pre", "post", True
-        lengths = uncut_lengths(encoded, train.rows)
+        lengths = uncut_lengths(encoded)
     rule, metrics = decision_rule(settings, dataset.labels), json.loads((evaluated / METRICS).read_bytes())
     facts = BundleFacts(
         maxlen=maxlen,

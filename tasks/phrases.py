@@ -31,16 +31,15 @@ from tasks.linear.phrase_tables import (
 )
 from tasks.linear.word_vectors import cooccurrence, word_vectors
 from tasks.store.step import run_logger, step
-from tasks.texts.encoded import Encoding, read_split
+from tasks.texts.encoded import Encoding, encoded_file, read_labels, read_split
 from tasks.texts.groups import fold_of, read_groups
-from tasks.texts.padded import PaddedFile, padded_file
 
 MAX_GAP = 0.01
 VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
 
 
-def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> dict[str, Any]:
-    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts, of which there are `rows`.
+def learn(encoded: Path, settings: PhraseSettings, folder: Path) -> dict[str, Any]:
+    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts.
 
     Returns:
         {"phrases": their number, "folds": their number, "out_of_fold": the quality of training texts' logits by the
@@ -50,8 +49,8 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> d
         DataError: there are too many words or phrases, or no phrase that enough texts contain.
     """
     size = Encoding.read(encoded).vocabulary_size
-    parts, labels = read_split(encoded, "train", rows)
-    folds = fold_of(read_groups(encoded)[:rows], labels, settings.folds, settings.seed)
+    parts, labels = read_split(encoded, "train")
+    folds = fold_of(read_groups(encoded), labels, settings.folds, settings.seed)
     known, counts = learn_phrases(parts, size, settings.min_documents)
     if not len(known):
         raise DataError(f"no phrase occurs in {settings.min_documents} training texts; lower --phrases.min-documents")
@@ -63,7 +62,7 @@ def learn(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> d
     deviations = deviations_of(learned, counts, sizes, folds, tokens)
     tables = [scale_numbers(models, sizes, deviations) for models in (*learned.held_out, learned.whole)]
     write_tables(folder, known, tables, folds)
-    validation, validation_labels = read_split(encoded, "validation", rows)
+    validation, validation_labels = read_split(encoded, "validation")
     logits = logits_of(learned.whole, count_phrases(validation(), known, size).sign())
     PhraseFacts(vocabulary_size=size, longest=LONGEST, numbers=tables[0].shape[1], phrases=len(known)).write(folder)
     return {
@@ -86,10 +85,10 @@ def is_overestimated(unseen: float, validated: float, rows: int) -> bool:
     return unseen - validated > max(MAX_GAP, 2 * math.sqrt(validated * (1 - validated) / rows))
 
 
-def learn_vectors(encoded: Path, rows: int, settings: PhraseSettings, folder: Path) -> None:
+def learn_vectors(encoded: Path, settings: PhraseSettings, folder: Path) -> None:
     """Write a vector for each token id: zeros for marks and for ids from `VECTOR_WORDS` on."""
     encoding = Encoding.read(encoded)
-    parts, _labels = read_split(encoded, "train", rows)
+    parts, _labels = read_split(encoded, "train")
     size = min(VECTOR_WORDS, encoding.vocabulary_size)
     dim = min(settings.vector_dim, size)
     vectors = np.zeros((encoding.vocabulary_size, settings.vector_dim), np.float32)
@@ -100,20 +99,19 @@ def learn_vectors(encoded: Path, rows: int, settings: PhraseSettings, folder: Pa
 
 
 @step(run_name="phrases in {settings.folds} folds")
-def phrases(*, encoded: Path, padded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
+def phrases(*, encoded: Path, settings: PhraseSettings, vectors: bool, folder: Path) -> dict[str, Any]:
     """Write the tables of the phrases, and word vectors if asked for; return the phrases' number, folds and quality."""
     fix_threads()
-    rows = PaddedFile(padded_file(padded, "train")).rows
-    facts = learn(encoded, rows, settings, folder)
+    facts = learn(encoded, settings, folder)
     if vectors:
-        learn_vectors(encoded, rows, settings, folder)
+        learn_vectors(encoded, settings, folder)
     logger = run_logger()
     unseen, validated = facts["out_of_fold"]["accuracy"], facts["validation"]["accuracy"]
     logger.info(
         f"{facts['phrases']:,} phrases; a linear model of them reaches {unseen:.4f} on training texts of unseen folds, "
         f"{validated:.4f} on validation texts"
     )
-    if is_overestimated(unseen, validated, PaddedFile(padded_file(padded, "validation")).rows):
+    if is_overestimated(unseen, validated, len(read_labels(encoded_file(encoded, "validation")))):
         logger.warning(
             f"The linear model is {100 * (unseen - validated):.1f} points better on training texts of unseen folds "
             "than on validation texts: texts about one thing may be in several folds, so the network may rely on "

@@ -192,6 +192,8 @@ class EncodeSettings(OrderSettings):
     """the id that replaces words left out (none: drop them)"""
     index_from: int = Field(3, ge=0)
     """added to each word's rank, to leave ids for the marks"""
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """share of the training texts, from their end, used for validation"""
     whole_groups: bool = False
     """validate on whole groups: of group_column, else blocks of about 100 neighbours, with each label's share"""
     max_words: int = Field(100_000, ge=1)
@@ -218,8 +220,6 @@ class PadSettings(Settings):
     """the side on which short texts are padded with 0"""
     truncating: Literal["pre", "post", "middle"] = "pre"
     """the side on which long texts are cut (middle: keep a quarter of maxlen from the start and three from the end)"""
-    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """share of the training texts, from their end, used for validation"""
 
 
 class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings, CopiedSettings):

@@ -12,7 +12,7 @@ from tasks.evaluation.predictions import Rule, Scores, confidence_of, probabilit
 from tasks.evaluation.selection_metric import Candidates, as_cost
 from tasks.texts.dataset_info import TEXTS
 from tasks.texts.downloaded import read_rows, scored_order, take_rows
-from tasks.texts.encoded import Encoding, count_encoded, encoded_file, iterate_encoded, read_vocabulary
+from tasks.texts.encoded import Encoding, encoded_file, iterate_encoded, read_vocabulary
 from tasks.texts.vocabulary import START, ids_to_words
 
 ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one run: takes (n,) row numbers
@@ -96,7 +96,7 @@ def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: n
     path, vocabulary, encoding = encoded_file(encoded, "test"), read_vocabulary(encoded), Encoding.read(encoded)
     marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
     rising, places = np.unique(rows, return_inverse=True)
-    found = take_rows(iterate_encoded(path, 0, count_encoded(path)), rising)["tokens"]
+    found = take_rows(iterate_encoded(path), rising)["tokens"]
     texts = []
     for tokens in found.take(pa.array(places)):
         ids = np.asarray(tokens.values)

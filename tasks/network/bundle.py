@@ -118,14 +118,12 @@ class Classifier:
     def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
         """Turn texts into padded token ids; also return how many of their words are known and how many unknown."""
         ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
-        limit = self.encoding.vocabulary_size
-        words, unknown = count_words(ranks, num_words=limit, index_from=self.encoding.index_from)
+        words, unknown = count_words(ranks, self.encoding)
         return self.pad(self.to_ids(ranks)), [int(words.sum() - unknown.sum()), int(unknown.sum())]
 
     def to_ids(self, ranks: pa.ListArray, **marks: int | None) -> pa.ListArray:
         """Turn word ranks into token ids; `marks` replaces some of the encoding's."""
-        own = self.encoding.model_dump(include={"skip_top", "start_char", "oov_char", "index_from"})
-        return ranks_to_ids(ranks, num_words=self.encoding.vocabulary_size, **(own | marks))
+        return ranks_to_ids(ranks, self.encoding.model_copy(update=marks))
 
     def pad(self, ids: pa.ListArray) -> Padded:
         """Cut and pad token ids as in training, to no more than the longest needs."""

@@ -92,7 +92,7 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     path, kind = downloaded / TEXTS, label_dtype(len(Dataset.read(downloaded).labels))
     labels = {split: np.concatenate([np.zeros(0, kind), *iterate_column(path, split, "label")]) for split in SHUFFLED}
     if not len(labels["validation"]):
-        del labels["validation"]  # pad cuts it from the end of the training reviews
+        del labels["validation"]  # encode cuts it from the end of the training texts
     return labels
 
 
@@ -158,17 +158,6 @@ def first_alike(path: Path) -> np.ndarray | None:
     """Return the first training text that is like each one: (n,) int64; None if validation is not cut from them."""
     alike = read_training(path, "alike")
     return None if alike is None else first_equal(alike)
-
-
-def kept_together(
-    downloaded: Path, labels: dict[str, np.ndarray], *, whole_groups: bool
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the group of each training text, or the first text that is like it, if validation may not separate them.
-
-    Each is (n,) int64 or None, as `order_texts` takes them.
-    """
-    path = downloaded / TEXTS
-    return (groups_of(path, labels["train"]), None) if whole_groups else (None, first_alike(path))
 
 
 def read_training(path: Path, column: str) -> pa.Array | None:

@@ -37,28 +37,16 @@ def write_encoded(path: Path, parts: Iterable[pa.ListArray], labels: np.ndarray)
     return highest
 
 
-def iterate_encoded(path: Path, start: int, stop: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows from `start` up to `stop` in batches, with one in memory at a time."""
-    position = 0
+def iterate_encoded(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in batches, with one in memory at a time."""
     with open_streaming(path) as file:
-        for batch in file.iter_batches(ROWS_PER_GROUP):
-            first, last = max(start - position, 0), min(stop - position, len(batch))
-            if first < last:
-                yield batch.slice(first, last - first)
-            position += len(batch)
+        yield from file.iter_batches(ROWS_PER_GROUP)
 
 
-def read_split(folder: Path, split: str, train_rows: int) -> tuple[Callable[[], Iterator[pa.ListArray]], np.ndarray]:
-    """Return a function that yields the tokens of a split, again on each call, and the labels.
-
-    Training has the first `train_rows` of its file; validation has its own file or the rest.
-    """
-    own = encoded_file(folder, split)
-    path = own if own.exists() else encoded_file(folder, "train")
-    start = 0 if own.exists() else train_rows
-    stop = train_rows if split == "train" else count_encoded(path)
-    labels = read_labels(path)[start:stop]
-    return lambda: (batch.column("tokens") for batch in iterate_encoded(path, start, stop)), labels
+def read_split(folder: Path, split: str) -> tuple[Callable[[], Iterator[pa.ListArray]], np.ndarray]:
+    """Return a function that yields the tokens of a split, again on each call, and the labels."""
+    path = encoded_file(folder, split)
+    return lambda: (batch["tokens"] for batch in iterate_encoded(path)), read_labels(path)
 
 
 def open_streaming(path: Path) -> pq.ParquetFile:
@@ -69,21 +57,21 @@ def open_streaming(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, coerce_int96_timestamp_unit="us")
 
 
-def count_encoded(path: Path) -> int:
-    """Return the number of rows."""
-    return int(pq.read_metadata(path).num_rows)
-
-
 def read_labels(path: Path) -> np.ndarray:
     """Return the labels: (n,) int8 or int16."""
     return np.asarray(pq.read_table(path, columns=["label"])["label"])
 
 
 class Encoding(JsonFile):
-    """How text became words, and words ids.
+    """How text became words, and words ids. Older files lack the fields with defaults.
 
-    `vocabulary_size` is one more than the highest possible id; `labels` is their number. Older files lack the
-    fields with defaults.
+    Attributes:
+        skip_top: lower ids become `oov_char`.
+        start_char: put before each text; None puts nothing.
+        oov_char: replaces ids that are left out; None drops them.
+        index_from: added to each rank.
+        vocabulary_size: one more than the highest possible id.
+        labels: their number.
     """
 
     FILE = ENCODING
@@ -114,6 +102,6 @@ def write_words(folder: Path, words: dict[str, dict[str, int]]) -> None:
 
 
 def read_words(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the word counts of each split, as `WordCheck.summary` returns them."""
+    """Return the word counts of each split, as `check_words` returns them."""
     words: dict[str, dict[str, int]] = json.loads((folder / WORDS).read_bytes())
     return words

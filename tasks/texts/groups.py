@@ -97,24 +97,14 @@ def fold_of(groups: np.ndarray, labels: np.ndarray, folds: int, seed: int = 1) -
     return fold_of_group[number].astype(np.int8)
 
 
-def write_groups(folder: Path, groups: np.ndarray, together: np.ndarray | None) -> None:
-    """Write the group of each encoded training text, for folds, and the contiguous one that validation takes whole.
-
-    Both are (n,) integers; `together` is None if validation may separate any texts.
-    """
-    columns = {"group": groups} | ({} if together is None else {"together": together})
-    pq.write_table(pa.table(columns), folder / GROUPS, compression="zstd")
+def write_groups(folder: Path, groups: np.ndarray) -> None:
+    """Write the group of each encoded training text, for folds: (n,) integers."""
+    pq.write_table(pa.table({"group": groups}), folder / GROUPS, compression="zstd")
 
 
 def read_groups(folder: Path) -> np.ndarray:
     """Read the group of each encoded training text: (n,) int64."""
     return np.asarray(pq.read_table(folder / GROUPS)["group"])
-
-
-def read_together(folder: Path) -> np.ndarray | None:
-    """Read the contiguous group of each encoded training text, (n,) int64, or None if validation takes none whole."""
-    table = pq.read_table(folder / GROUPS)
-    return np.asarray(table["together"]) if "together" in table.column_names else None
 
 
 def large_slices(values: pa.Array, min_rows: int) -> pa.DictionaryArray:

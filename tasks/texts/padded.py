@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.texts.dataset_info import label_dtype
 from tasks.texts.vocabulary import list_offsets
 
 SPLITS = ("train", "validation", "test")
 MIN_VALIDATION_ROWS = 20  # fewer cannot measure a network
 GROUPS_PER_PART = 4
 BUCKET_WIDTH = 32
-FORMAT = "padded texts, version 1"
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,6 @@ def head_of(maxlen: int, truncating: str) -> int:
     "pre" cuts the start, "post" the end; "middle" keeps a quarter from the start and three from the end.
     """
     return {"pre": 0, "middle": maxlen // 4, "post": maxlen}[truncating]
-
-
-def padded_schema(
-    maxlen: int,
-    vocabulary_size: int,
-    padding: str,
-    truncating: str,
-    rule: str = "keras",
-    labels: int = 2,
-    start_char: int | None = None,
-) -> pa.Schema:
-    """Return the schema of a padded file, with how it was made as metadata."""
-    token_type = pa.uint16() if vocabulary_size <= 1 << 16 else pa.int32()
-    label_type = pa.from_numpy_dtype(label_dtype(labels))
-    fields = [("tokens", pa.list_(token_type, maxlen)), ("length", pa.int32()), ("label", label_type)]
-    facts = {"rule": rule, "vocabulary_size": vocabulary_size, "maxlen": maxlen, "padding": padding}
-    facts |= {"truncating": truncating, "labels": labels, "start_char": start_char or 0}
-    metadata = {"format": FORMAT} | {name: str(value) for name, value in facts.items()}
-    return pa.schema(fields, metadata=metadata)
 
 
 def write_padded(path: Path, schema: pa.Schema, parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> int:

@@ -1,8 +1,8 @@
 """Shuffle: which rows of each split a run takes, and their order, into which a file on disk brings them."""
 
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -39,28 +39,28 @@ def order_texts(
     return orders if groups is None else orders | {"train": keep_together(orders["train"], groups)}
 
 
-def reorder(parts: Iterable[pa.ListArray], order: np.ndarray, scratch: Path) -> Iterator[pa.ListArray]:
-    """Yield the rows of `parts`, n lists of integers of one type, in another order, at most 8,192 at a time.
+def reorder(parts: Iterable[pa.ListArray], scratch: BinaryIO) -> Callable[[np.ndarray], Iterator[pa.ListArray]]:
+    """Write n lists of integers of one type to an empty file, and return a function that yields some in another order.
 
-    Rows not in `order`, (m,) distinct row numbers, are dropped. `scratch` is an empty folder, for a file of the
-    integers.
+    It takes (m,) distinct row numbers, and yields at most 8,192 lists at a time.
     """
-    counts, path, dtype = [np.zeros(1, np.int32)], scratch / "values", np.dtype(np.int32)
-    with path.open("wb") as file:
-        for part in parts:
-            values = part.flatten().to_numpy()
-            dtype = values.dtype
-            counts.append(np.diff(list_offsets(part)).astype(np.int32))
-            file.write(values)
+    counts, dtype = [np.zeros(1, np.int32)], np.dtype(np.int32)
+    for part in parts:
+        values = part.flatten().to_numpy()
+        dtype = values.dtype
+        counts.append(np.diff(list_offsets(part)).astype(np.int32))
+        scratch.write(values)
+    scratch.flush()
     bounds = np.cumsum(np.concatenate(counts), dtype=np.int64)
     bounds *= dtype.itemsize
-    counts.clear()
-    with path.open("rb") as file:
+
+    def read(order: np.ndarray) -> Iterator[pa.ListArray]:
         for start in range(0, len(order), ROWS_IN_MEMORY):
             rows = order[start : start + ROWS_IN_MEMORY]
             sizes = bounds[rows + 1] - bounds[rows]
             places = zip(sizes.tolist(), bounds[rows].tolist(), strict=True)
-            content = b"".join(os.pread(file.fileno(), size, place) for size, place in places)
+            content = b"".join(os.pread(scratch.fileno(), size, place) for size, place in places)
             offsets = np.concatenate([[0], np.cumsum(sizes)]) // dtype.itemsize
             yield pa.ListArray.from_arrays(offsets, np.frombuffer(content, dtype))
-    path.unlink()
+
+    return read

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.core.errors import DataError
+from tasks.texts.encoded import Encoding
 
 START, LEFT_OUT = "[START]", "[OOV]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
@@ -51,10 +52,10 @@ def words_to_ranks(tokens: pa.ListArray, vocabulary: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(list_offsets(tokens), ranks[words.indices.to_numpy()])
 
 
-def count_words(ranks: pa.ListArray, *, num_words: int, index_from: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words of each text, and how many of them have no rank or no id below `num_words`: two (n,) int32."""
+def count_words(ranks: pa.ListArray, encoding: Encoding) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words of each text, and how many have no rank or no id in the vocabulary: two (n,) int32."""
     offsets, values = list_offsets(ranks), ranks.flatten().to_numpy()
-    is_unknown = (values == UNRANKED) | (values >= num_words - index_from)
+    is_unknown = (values == UNRANKED) | (values >= encoding.vocabulary_size - encoding.index_from)
     before = np.concatenate([[0], np.cumsum(is_unknown, dtype=np.int64)])
     return np.diff(offsets).astype(np.int32), np.diff(before[offsets]).astype(np.int32)
 
@@ -71,26 +72,14 @@ def list_offsets(lists: pa.ListArray) -> np.ndarray:
     return offsets - int(offsets[0])
 
 
-def ranks_to_ids(
-    ranks: pa.ListArray,
-    *,
-    num_words: int,
-    skip_top: int = 0,
-    start_char: int | None = 1,
-    oov_char: int | None = 2,
-    index_from: int = 3,
-) -> pa.ListArray:
+def ranks_to_ids(ranks: pa.ListArray, encoding: Encoding) -> pa.ListArray:
     """Turn word ranks into token ids by the rules of keras.datasets.imdb.load_data.
 
     Words without a rank are dropped, as Keras's Tokenizer does, which produced those arrays.
 
     Args:
         ranks: n lists of ranks, 1 for the most frequent word, or `UNRANKED`.
-        num_words: ids end below this; a higher one, even `start_char`, becomes `oov_char`.
-        skip_top: lower ids become `oov_char`.
-        start_char: put before each text; None puts nothing.
-        oov_char: replaces ids that are left out; None drops them.
-        index_from: added to each rank.
+        encoding: ids end below its vocabulary size; a higher one, even `start_char`, becomes `oov_char`.
 
     Returns:
         n lists of ids, uint16 if every id fits, else int32.
@@ -99,15 +88,15 @@ def ranks_to_ids(
     if not pc.all(is_ranked).as_py():
         ranks = select(ranks, np.asarray(is_ranked), ranks.flatten())
     offsets = list_offsets(ranks)
-    ids = ranks.flatten().to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(index_from)
-    if start_char is not None:
-        ids, offsets = np.insert(ids, offsets[:-1], start_char), offsets + np.arange(len(offsets))
-    kept = (ids >= skip_top) & (ids < num_words)
-    largest = max(num_words - 1, start_char or 0, oov_char or 0)
+    ids = ranks.flatten().to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(encoding.index_from)
+    if encoding.start_char is not None:
+        ids, offsets = np.insert(ids, offsets[:-1], encoding.start_char), offsets + np.arange(len(offsets))
+    kept = (ids >= encoding.skip_top) & (ids < encoding.vocabulary_size)
+    largest = max(encoding.vocabulary_size - 1, encoding.start_char or 0, encoding.oov_char or 0)
     dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32
-    values = pa.array(np.where(kept, ids, oov_char or 0).astype(dtype))
+    values = pa.array(np.where(kept, ids, encoding.oov_char or 0).astype(dtype))
     lists = pa.ListArray.from_arrays(offsets, values)
-    return lists if oov_char is not None else select(lists, kept, values)
+    return lists if encoding.oov_char is not None else select(lists, kept, values)
 
 
 def ids_to_words(

@@ -42,7 +42,7 @@ def test_source_encode_and_pad_settings_do_not_overlap():
     ("kind", "values", "message"),
     [
         (PadSettings, {"maxlen": -1}, "maxlen"),
-        (PadSettings, {"validation_split": 1.0}, "validation_split"),
+        (EncodeSettings, {"validation_split": 1.0}, "validation_split"),
         (ModelSettings, {"cell": "transformer"}, "simple_rnn"),
         (ModelSettings, {"cell": "simple_rnn", "recurrent_activation": "tanh"}, "simple_rnn has none"),
         (ModelSettings, {"embedding_dim": 0}, "nothing to read; add phrases or word_vectors"),

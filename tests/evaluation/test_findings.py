@@ -51,10 +51,11 @@ def test_without_a_word_index_a_mistake_has_no_text(read, tmp_path):
 
 def test_own_texts_are_quoted_as_they_are_with_unknown_words(tmp_path):
     tested = ["A good, unheard-of film!", "good good", "unheard", "x" * MOST_CHARACTERS + " film"]
-    columns = {"split": ["train"] * 2 + ["test"] * 4, "label": pa.array([0, 1] * 3, pa.int8())}
-    pq.write_table(pa.table(columns | {"text": ["good film", "bad film", *tested]}), tmp_path / TEXTS)
+    splits = ["train"] * 2 + ["test"] * 4 + ["validation"] * 20
+    columns = {"split": splits, "label": pa.array([0, 1] * 13, pa.int8())}
+    pq.write_table(pa.table(columns | {"text": ["good film", "bad film", *tested, *["film"] * 20]}), tmp_path / TEXTS)
     Dataset(name="own", sha256="", labels=NAMES).write(tmp_path)
-    settings = EncodeSettings(max_reviews=10, max_odd_lengths=0.9, max_unknown=0.9)
+    settings = EncodeSettings(max_reviews=20, max_odd_lengths=0.9, max_unknown=0.9)
     encode.function(downloaded=tmp_path, settings=settings, folder=tmp_path)
     labels = np.asarray(pq.read_table(tmp_path / "test.parquet")["label"])
     mistakes = worst_mistakes(

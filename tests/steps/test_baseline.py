@@ -14,7 +14,7 @@ from tasks.network.onnx_export import write_network
 from tasks.network.scoring import onnx_scorer
 from tasks.texts.encoded import Encoding, read_labels, write_encoded
 from tasks.texts.groups import write_groups
-from tasks.texts.padded import Padded, pad_tokens, padded_schema, write_padded
+from tasks.texts.padded import Padded, pad_tokens
 from tests.support.keras_scorer import keras_scorer
 from tests.support.small_reviews import WORDS, make_reviews
 
@@ -34,12 +34,12 @@ def write_texts(folder, rng, labels: int) -> list[list[int]]:
         reviews[5], reviews[6] = reviews[5] * (2 * MAXLEN // len(reviews[5])), []
         order = rng.permutation(count)
         tested = [reviews[row] for row in order]
-        write_encoded(folder / f"{split}.parquet", [lists(tested)], named[order])
-    write_groups(folder, np.arange(240), None)
+        if split == "train":
+            write_encoded(folder / "validation.parquet", [lists(tested[200:])], named[order[200:]])
+        rows = slice(0, 200)
+        write_encoded(folder / f"{split}.parquet", [lists(tested[rows])], named[order[rows]])
+    write_groups(folder, np.arange(200))
     Encoding(skip_top=0, start_char=None, oov_char=None, index_from=0, vocabulary_size=WORDS).write(folder)
-    (folder / "padded").mkdir()
-    part = np.zeros((200, 4), np.uint16), np.full(200, 4, np.int32), np.zeros(200, np.int8)
-    write_padded(folder / "padded" / "train.parquet", padded_schema(4, WORDS, "pre", "pre"), [part])
     return tested
 
 
@@ -49,14 +49,14 @@ def test_out_of_fold_adds_training_scores_and_does_not_change_others(tmp_path, r
     scores = []
     for name, out_of_fold in (("out", True), ("without", False)):
         (tmp_path / name).mkdir()
-        folders = {"encoded": tmp_path, "padded": tmp_path / "padded", "folder": tmp_path / name}
+        folders = {"encoded": tmp_path, "folder": tmp_path / name}
         baseline.function(**folders, settings=BaselineSettings(min_documents=1), out_of_fold=out_of_fold)
         scores.append(read_scores(tmp_path / name, "test"))
     assert not (tmp_path / "without" / "train.parquet").exists()
     assert scores[0].probabilities.tolist() == scores[1].probabilities.tolist()
     train = read_scores(tmp_path / "out", "train")
     assert (train.verdicts(0.5) == train.labels).mean() > 0.9
-    assert train.labels.tolist() == read_labels(tmp_path / "train.parquet")[:200].tolist()
+    assert train.labels.tolist() == read_labels(tmp_path / "train.parquet").tolist()
 
 
 @pytest.mark.parametrize("labels", [2, 3])
@@ -65,7 +65,6 @@ def test_the_linear_model_learns_and_its_network_gives_the_same_scores(tmp_path,
     (tmp_path / "out").mkdir()
     rows = baseline.function(
         encoded=tmp_path,
-        padded=tmp_path / "padded",
         settings=BaselineSettings(),
         out_of_fold=False,
         folder=tmp_path / "out",
@@ -89,7 +88,7 @@ def test_the_linear_model_learns_and_its_network_gives_the_same_scores(tmp_path,
 def fit(folder: Path, name: str, **settings: float) -> tuple[float, float]:
     """Run the step on the texts in `folder`; return the inverse penalty and the log loss on validation texts."""
     (folder / name).mkdir()
-    folders = {"encoded": folder, "padded": folder / "padded", "folder": folder / name}
+    folders = {"encoded": folder, "folder": folder / name}
     facts = baseline.function(**folders, settings=BaselineSettings(**settings), out_of_fold=False)
     scores = read_scores(folder / name, "validation")
     return facts["inverse_penalty"], measure("log_loss", scores.labels, scores.labels, scores.probabilities)
@@ -109,9 +108,7 @@ def test_texts_without_a_frequent_phrase_all_get_the_same_score(tmp_path, rng):
     write_texts(tmp_path, rng, 2)
     (tmp_path / "out").mkdir()
     settings = BaselineSettings(min_documents=1000)
-    baseline.function(
-        encoded=tmp_path, padded=tmp_path / "padded", settings=settings, out_of_fold=False, folder=tmp_path / "out"
-    )
+    baseline.function(encoded=tmp_path, settings=settings, out_of_fold=False, folder=tmp_path / "out")
     scores = read_scores(tmp_path / "out", "test").probabilities
     network = load_model(tmp_path / "out" / "model.keras")
     assert np.array(network(np.ones((1, 32), np.int32)))[0, 0] == pytest.approx(scores[0], abs=1e-6)

@@ -11,9 +11,9 @@ from tasks.build import build, make_model
 from tasks.core.run_settings import ModelSettings
 from tasks.linear.phrase_tables import VECTORS, read_phrases
 from tasks.network.keras_files import learner_of, load_model
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import write_padded
 from tests.support.learned import learn_small, write_reviews
-from tests.support.small_reviews import WORDS
+from tests.support.small_reviews import WORDS, padded_schema
 
 DOCS = Path(__file__).parents[2] / "docs" / "recurrent-layers.md"
 

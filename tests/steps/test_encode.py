@@ -9,16 +9,21 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.encode import check_labels, encode
+from tasks.encode import encode
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.downloaded import read_word_ranks
+from tasks.texts.downloaded import read_labels, read_word_ranks
 from tasks.texts.encoded import Encoding, read_vocabulary, read_words
-from tasks.texts.groups import read_groups
+from tasks.texts.groups import block_of, read_groups
+from tasks.texts.validation import split_rows
 from tasks.texts.vocabulary import UNRANKED
 from tests.support.small_reviews import WORDS
 
 DATASET = Dataset(name="own", sha256="", labels=("bad", "good"))
 UNLIMITED = {"max_odd_lengths": 0.99, "max_unknown": 1}
+
+
+def read_splits(folder, *splits) -> pa.Table:
+    return pa.concat_tables(pq.read_table(folder / f"{split}.parquet") for split in splits)
 
 
 @pytest.fixture
@@ -49,21 +54,23 @@ def test_token_ids_and_labels_equal_those_of_keras(imdb, keras_load_data, tmp_pa
     encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     rules = settings.model_dump(include={"num_words", "skip_top", "start_char", "oov_char", "index_from"})
     expected = keras_load_data(seed=settings.shuffle_seed, **rules)
-    for split, (x, y) in zip(("train", "test"), expected, strict=True):
-        table = pq.read_table(tmp_path / f"{split}.parquet")
+    for splits, (x, y) in zip((("train", "validation"), ("test",)), expected, strict=True):
+        table = read_splits(tmp_path, *splits)
         assert table["tokens"].to_pylist() == [list(review) for review in x]
         assert table["label"].to_pylist() == y.tolist()
 
 
 def test_whole_groups_are_contiguous_and_texts_keep_their_labels(imdb, tmp_path):
-    tables = {}
+    tables, labels = {}, read_labels(imdb)
+    groups = block_of(labels["train"])
     for together in (False, True):
-        folder = tmp_path / str(together)
+        folder, settings = tmp_path / str(together), EncodeSettings(whole_groups=together)
         folder.mkdir()
-        encode.function(downloaded=imdb, settings=EncodeSettings(whole_groups=together), folder=folder)
-        table = pq.read_table(folder / "train.parquet")
-        rows = zip(table["tokens"].to_pylist(), table["label"].to_pylist(), read_groups(folder).tolist(), strict=True)
-        tables[together] = list(rows)
+        encode.function(downloaded=imdb, settings=settings, folder=folder)
+        table, places = read_splits(folder, "train", "validation"), split_rows(imdb, labels, settings)
+        assert read_groups(folder).tolist() == groups[places["train"][1]].tolist()
+        its = groups[np.concatenate([places[split][1] for split in ("train", "validation")])]
+        tables[together] = list(zip(table["tokens"].to_pylist(), table["label"].to_pylist(), its.tolist(), strict=True))
         assert pq.read_table(folder / "test.parquet") == pq.read_table(tmp_path / "False" / "test.parquet")
     assert sorted(tables[True]) == sorted(tables[False])
     runs = [group for group, _its in itertools.groupby(row[2] for row in tables[True])]
@@ -90,8 +97,9 @@ def test_without_num_words_the_vocabulary_ends_after_the_highest_id(imdb, tmp_pa
 def test_max_reviews_selects_the_first_texts_after_the_shuffle(imdb, tmp_path):
     for name, most in (("all", None), ("few", 30)):
         (tmp_path / name).mkdir()
-        encode.function(downloaded=imdb, settings=EncodeSettings(max_reviews=most), folder=tmp_path / name)
-    few, all_of_them = (pq.read_table(tmp_path / name / "train.parquet") for name in ("few", "all"))
+        settings = EncodeSettings(max_reviews=most, validation_split=0.7)
+        encode.function(downloaded=imdb, settings=settings, folder=tmp_path / name)
+    few, all_of_them = (read_splits(tmp_path / name, "train", "validation") for name in ("few", "all"))
     assert few.num_rows == 30
     assert few.to_pylist() == all_of_them.slice(0, 30).to_pylist()
 
@@ -126,23 +134,17 @@ def test_the_vocabulary_is_built_from_the_training_texts_only(tmp_path):
     assert ranked.labels["train"].tolist() == [1, 0]
 
 
-def test_a_split_without_one_of_the_labels_is_refused():
-    with pytest.raises(DataError, match="none of the 2 test texts has the label 'bad'"):
-        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"], 3)
-    with pytest.raises(DataError, match=r"raise --data.max-reviews \(2; none takes all texts\), or give more"):
-        check_labels({"train": np.array([0, 1]), "test": np.array([1, 1])}, ["bad", "good"], 2)
-
-
 def test_texts_in_another_language_are_refused_with_file_and_row(tmp_path):
-    texts = ["good film", "bad film", "un film superbe et fin", "le pire"]
-    columns = {"split": ["train", "train", "test", "test"], "label": [1, 0, 1, 0], "text": texts}
-    pq.write_table(pa.table(columns | {"file": ["a.csv"] * 4, "row": [1, 2, 3, 4]}), tmp_path / "texts.parquet")
+    texts = ["good film", "bad film", "un film superbe et fin", "le pire", *["good film", "bad film"] * 10]
+    splits = ["train", "train", "test", "test", *["validation"] * 20]
+    columns = {"split": splits, "label": [1, 0] * 12, "text": texts, "file": ["a.csv"] * 24}
+    pq.write_table(pa.table(columns | {"row": np.arange(24) + 1}), tmp_path / "texts.parquet")
     DATASET.write(tmp_path)
     folder = tmp_path / "encoded"
     folder.mkdir()
     with pytest.raises(DataError, match=r"85.7% of the words of the test texts .*a\.csv row 4 \(2 of 2\)"):
         encode.function(downloaded=tmp_path, settings=EncodeSettings(), folder=folder)
     counts = encode.function(downloaded=tmp_path, settings=EncodeSettings(max_unknown=0.9), folder=folder)
-    assert counts == {"train": 2, "test": 2, "words": 3}
+    assert counts == {"train": 2, "test": 2, "validation": 20, "words": 3}
     its = read_words(folder)["test"]
     assert (its["unknown"], its["words"]) == (6, 7)

@@ -12,9 +12,9 @@ from tasks.evaluation.predictions import Calibration, Scores, read_scores, write
 from tasks.evaluation.selection_metric import CandidateMetrics, Candidates
 from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.groups import large_slices, write_slices
-from tasks.texts.padded import padded_file, padded_schema, write_padded
+from tasks.texts.padded import padded_file, write_padded
 from tests.support.metrics_page import DESCRIBED
-from tests.support.small_reviews import WORDS
+from tests.support.small_reviews import WORDS, padded_schema
 
 
 @pytest.fixture

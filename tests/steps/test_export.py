@@ -25,8 +25,9 @@ from tasks.network.keras_files import save_model
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.encoded import read_vocabulary
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import write_padded
 from tests.support.keras_scorer import keras_scorer
+from tests.support.small_reviews import padded_schema
 from tests.support.small_runs import CASE_STUDY
 
 TEXTS = [

@@ -9,13 +9,13 @@ from tasks.core.run_settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluation.predictions import Scores, by_label, read_scores, write_scores
-from tasks.label_check import label_check, out_of_sample, places_of_rows
+from tasks.label_check import label_check, out_of_sample
 from tasks.run_folder import read_run, write_results
 from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
-from tasks.texts.padded import SPLITS
+from tasks.texts.validation import split_rows
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import TRACED_SOONEST, small
 
@@ -85,13 +85,9 @@ def test_scored_rows_map_to_downloaded_rows_with_the_same_labels(tmp_path, imdb,
     download.function(settings=settings, folder=folders["downloaded"])
     encode.function(downloaded=folders["downloaded"], settings=settings, folder=folders["encoded"])
     labels = read_labels(folders["downloaded"])
-    encoded = {split: read_encoded_labels(encoded_file(folders["encoded"], split)) for split in labels}
-    places = places_of_rows(folders["downloaded"], settings, train_rows=40)
-    rest = encoded.get("validation", encoded["train"][40:])
-    expected = {"train": encoded["train"] if "validation" in encoded else encoded["train"][:40], "validation": rest}
-    for split, found in (expected | {"test": encoded["test"]}).items():
-        source, rows = places[SPLITS.index(split)]
-        assert labels[source][rows][: len(found)].tolist() == found.tolist()[: len(rows)]
+    for split, (source, rows) in split_rows(folders["downloaded"], labels, settings).items():
+        encoded = read_encoded_labels(encoded_file(folders["encoded"], split))
+        assert labels[source][rows].tolist() == encoded.tolist()
 
 
 def test_arrays_of_token_ids_are_shown_as_words(tmp_path, imdb):

@@ -88,8 +88,10 @@ def test_folds_that_separate_equal_texts_cause_a_warning(tmp_path, caplog):
     films = [rng.integers(1, WORDS, 9).tolist() for _ in range(200)]
     reviews = [films[(row // 4) * 2 + row % 2] for row in range(400)]
     reviews += [rng.integers(1, WORDS, 9).tolist() for _ in range(80)]
-    write_encoded(tmp_path / "encoded" / "train.parquet", [pa.array(reviews, pa.list_(pa.uint16()))], labels)
-    write_groups(tmp_path / "encoded", np.arange(480), None)
+    for split, rows in (("train", slice(0, 400)), ("validation", slice(400, None))):
+        tokens = pa.array(reviews[rows], pa.list_(pa.uint16()))
+        write_encoded(tmp_path / "encoded" / f"{split}.parquet", [tokens], labels[rows])
+    write_groups(tmp_path / "encoded", np.arange(400))
     learn_small(tmp_path)
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 1

@@ -9,9 +9,9 @@ from tasks.network.onnx_export import write_network
 from tasks.network.scoring import onnx_scorer
 from tasks.score import score
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import write_padded
 from tests.support.keras_scorer import keras_scorer
-from tests.support.small_reviews import WORDS
+from tests.support.small_reviews import WORDS, padded_schema
 from tests.support.small_runs import TRACED_SOONEST
 
 SETTINGS = ScoringSettings()

@@ -13,7 +13,7 @@ from tasks.network.batches import bucketed_dataset
 from tasks.network.checkpoint import Checkpoint
 from tasks.network.keras_files import load_model, save_model
 from tasks.store.artifact import Artifact, Resume
-from tasks.texts.padded import padded_schema, write_padded
+from tasks.texts.padded import write_padded
 from tasks.train import (
     EPOCH_STEPS,
     Trainer,
@@ -28,7 +28,7 @@ from tasks.train import (
     train,
     with_enough_epochs,
 )
-from tests.support.small_reviews import WORDS, make_padded, write_parts
+from tests.support.small_reviews import WORDS, make_padded, padded_schema, write_parts
 from tests.support.small_runs import TRACED_SOONEST, epochs, small
 
 

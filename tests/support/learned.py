@@ -9,8 +9,8 @@ from tasks.core.run_settings import PhraseSettings
 from tasks.phrases import phrases
 from tasks.texts.encoded import Encoding, write_encoded
 from tasks.texts.groups import block_of, write_groups
-from tasks.texts.padded import pad_tokens, padded_schema, write_padded
-from tests.support.small_reviews import WORDS, make_reviews
+from tasks.texts.padded import pad_tokens, write_padded
+from tests.support.small_reviews import WORDS, make_reviews, padded_schema
 
 MARKS = {"skip_top": 0, "start_char": None, "oov_char": None, "index_from": 0}
 
@@ -36,11 +36,11 @@ def write_reviews(
         reviews = [[*review, label + 1] for review, label in zip(reviews, labels_of, strict=True)]
     order = rng.permutation(len(reviews))
     tokens, labels_of = lists([reviews[row] for row in order]), np.array(labels_of)[order]
-    write_encoded(folder / "encoded" / "train.parquet", [tokens], labels_of)
-    write_groups(folder / "encoded", block_of(np.sort(labels_of))[order], None)
+    write_groups(folder / "encoded", block_of(np.sort(labels_of))[order[:train]])
     Encoding(**MARKS, vocabulary_size=WORDS, labels=labels).write(folder / "encoded")
     schema = padded_schema(maxlen, WORDS, padding, "pre", labels=labels)
     for split, rows in (("train", slice(0, train)), ("validation", slice(train, None))):
+        write_encoded(folder / "encoded" / f"{split}.parquet", [tokens[rows]], labels_of[rows])
         part = *pad_tokens(tokens[rows], maxlen, padding=padding), labels_of[rows]
         write_padded(folder / "padded" / f"{split}.parquet", schema, [part])
 
@@ -49,6 +49,4 @@ def learn_small(folder: Path, **values) -> dict:
     """Learn phrases from the output of `write_reviews`; write them to the folder `learned`."""
     (folder / "learned").mkdir()
     settings = PhraseSettings(**({"vector_dim": 8, "iterations": 10} | values))
-    return phrases.function(
-        encoded=folder / "encoded", padded=folder / "padded", settings=settings, vectors=True, folder=folder / "learned"
-    )
+    return phrases.function(encoded=folder / "encoded", settings=settings, vectors=True, folder=folder / "learned")

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+import tasks.pad
+from tasks.core.data_settings import PadSettings
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.padded import GROUPS_PER_PART, Padded, PaddedFile, padded_schema, write_padded
+from tasks.texts.encoded import Encoding
+from tasks.texts.padded import GROUPS_PER_PART, Padded, PaddedFile, write_padded
 
 GOOD, BAD = 5, 6
 WORDS = 300
@@ -48,6 +52,28 @@ def write_imdb(folder: Path, train: int = 240, test: int = 80, seed: int = 7) ->
     words = {f"word{rank}": rank for rank in range(1, WORDS)}
     (folder / "imdb_word_index.json").write_text(json.dumps(words))
     return hashlib.sha256((folder / "imdb.npz").read_bytes()).hexdigest()
+
+
+def padded_schema(
+    maxlen: int,
+    vocabulary_size: int,
+    padding: str,
+    truncating: str,
+    rule: str = "keras",
+    labels: int = 2,
+    start_char: int | None = None,
+) -> pa.Schema:
+    """Return the schema of padded texts with this encoding."""
+    encoding = Encoding(
+        tokenisation=rule,
+        skip_top=0,
+        start_char=start_char,
+        oov_char=None,
+        index_from=0,
+        vocabulary_size=vocabulary_size,
+        labels=labels,
+    )
+    return tasks.pad.padded_schema(encoding, PadSettings(maxlen=maxlen, padding=padding, truncating=truncating))
 
 
 def make_padded(count: int, maxlen: int, seed: int) -> Padded:

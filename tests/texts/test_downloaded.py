@@ -36,7 +36,7 @@ def test_a_text_has_the_same_hash_in_any_split_and_order(tmp_path):
 
 def test_hashes_of_test_texts_follow_the_encoded_order(imdb, tmp_path):
     """The encoded test file has the texts in the order of their scores, the arrays in the order of the download."""
-    settings = EncodeSettings(num_words=500, max_reviews=50)
+    settings = EncodeSettings(num_words=500, max_reviews=50, validation_split=0.4)
     encode.function(downloaded=imdb, settings=settings, folder=tmp_path)
     encoded = pq.read_table(encoded_file(tmp_path, "test"))
     (part,) = iterate_texts(imdb, "test")

@@ -3,16 +3,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.texts.groups import (
-    VALIDATED,
-    block_of,
-    fold_of,
-    group_boundary,
-    keep_together,
-    read_groups,
-    read_together,
-    write_groups,
-)
+from tasks.texts.groups import VALIDATED, block_of, fold_of, group_boundary, keep_together, read_groups, write_groups
 
 
 def test_a_block_has_fifty_neighbours_of_each_label():
@@ -93,9 +84,6 @@ def test_each_text_is_a_group_if_a_label_is_in_one_group_only():
     assert set(fold_of(np.array([5, 5, 6, 6]), np.array([0, 1, 0, 1]), 10).tolist()) == {0, 1}
 
 
-def test_the_groups_of_folds_and_of_validation_are_read_back_as_written(tmp_path):
-    write_groups(tmp_path, np.array([3, 1, 2**40]), np.array([VALIDATED, 2, 2]))
-    assert read_together(tmp_path).tolist() == [VALIDATED, 2, 2]
-    write_groups(tmp_path, np.array([3, 1, 2**40]), None)
-    assert read_together(tmp_path) is None
+def test_the_groups_of_folds_are_read_back_as_written(tmp_path):
+    write_groups(tmp_path, np.array([3, 1, 2**40]))
     assert read_groups(tmp_path).tolist() == [3, 1, 2**40]

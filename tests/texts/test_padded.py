@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.texts.padded import Padded, PaddedFile, pad_tokens, padded_schema, words_kept, write_padded
+from tasks.texts.padded import Padded, PaddedFile, pad_tokens, words_kept, write_padded
+from tests.support.small_reviews import padded_schema
 
 
 def part(rows: int, rng: np.random.Generator, dtype=np.uint16):

@@ -1,3 +1,5 @@
+import tempfile
+
 import pyarrow as pa
 import pytest
 
@@ -12,9 +14,9 @@ def test_reordering_in_parts_equals_reordering_in_memory(tmp_path, monkeypatch, 
     monkeypatch.setattr(tasks.texts.shuffle, "ROWS_IN_MEMORY", 8)
     lists = pa.array([rng.integers(1, 99, rng.integers(0, longest)).tolist() for _ in range(50)], pa.list_(kind))
     order = rng.permutation(50)[:most]
-    parts = list(
-        reorder([lists.slice(start, rows) for start, rows in ((0, 20), (20, 0), (20, 20), (40, 20))], order, tmp_path)
-    )
+    given = [lists.slice(start, rows) for start, rows in ((0, 20), (20, 0), (20, 20), (40, 20))]
+    with tempfile.TemporaryFile(dir=tmp_path) as scratch:
+        parts = list(reorder(given, scratch)(order))
     assert [len(part) for part in parts] == {None: [8] * 6 + [2], 7: [7], 0: []}[most]
     assert [row for part in parts for row in part.to_pylist()] == lists.take(pa.array(order)).to_pylist()
     assert all(part.type == lists.type for part in parts)

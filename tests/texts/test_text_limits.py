@@ -4,16 +4,18 @@ import pytest
 
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
-from tasks.texts.text_limits import WordCheck
+from tasks.texts.encoded import Encoding
+from tasks.texts.text_limits import check_words, counting
 
 PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
 
 
-def watch(order, **values) -> WordCheck:
-    check = WordCheck("test", np.array(order, np.int64), EncodeSettings(**values))
+def check(rows, **values) -> dict[str, int]:
+    counts = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
     parts = [pa.array(part, pa.list_(pa.int32())) for part in PARTS]
-    assert list(check.watch(iter(parts), num_words=10)) == parts
-    return check
+    encoding = Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10)
+    assert list(counting(iter(parts), encoding, counts)) == parts
+    return check_words("test", np.sort(np.array(rows, np.int64)), counts, EncodeSettings(**values), name_row)
 
 
 def name_row(split: str, row: int) -> str:
@@ -21,8 +23,8 @@ def name_row(split: str, row: int) -> str:
 
 
 def test_words_are_counted_only_in_the_rows_of_the_split():
-    check = watch([3, 1, 0])  # ids are ranks + 3 and less than 10, so the ranks 0 and 9 are unknown
-    assert check.summary() == {
+    # Ids are ranks + 3 and less than 10, so the ranks 0 and 9 are unknown.
+    assert check([3, 1, 0]) == {
         "reviews": 3,
         "words": 8,
         "unknown": 4,
@@ -30,7 +32,6 @@ def test_words_are_counted_only_in_the_rows_of_the_split():
         "longest": 4,
         "odd_lengths": 0,
     }
-    check.enforce(name_row)
 
 
 @pytest.mark.parametrize(
@@ -48,17 +49,16 @@ def test_words_are_counted_only_in_the_rows_of_the_split():
 )
 def test_a_split_beyond_a_word_limit_is_refused_with_the_reason(order, values, message):
     with pytest.raises(DataError, match=message):
-        watch(order, **values).enforce(name_row)
+        check(order, **values)
 
 
 def test_a_split_within_raised_limits_is_accepted():
     limits = {"max_odd_lengths": 0.25, "max_unknown": 1}
     for name in limits:
         with pytest.raises(DataError):
-            watch([0, 1, 2, 3], max_words=3, **limits | {name: 0.01}).enforce(name_row)
-    watch([0, 1, 2, 3], **limits).enforce(name_row)
-    assert watch([0, 1, 2, 3], **limits).summary()["odd_lengths"] == 1
+            check([0, 1, 2, 3], max_words=3, **limits | {name: 0.01})
+    assert check([0, 1, 2, 3], **limits)["odd_lengths"] == 1
 
 
 def test_an_empty_split_has_no_words():
-    assert watch([]).summary()["words"] == 0
+    assert check([])["words"] == 0

@@ -8,11 +8,11 @@ from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.imdb import fetch_imdb
-from tasks.texts.sources.labels import Warn
 from tasks.texts.sources.layouts import describe_unread, labelled_files
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.remote import copy_dataset, find_copy
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
+from tasks.texts.sources.splits import Warn
 
 
 def check_dataset(settings: SourceSettings) -> None:

@@ -13,11 +13,10 @@ import pyarrow as pa
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset_info import MAX_LABELS
-from tasks.texts.sources.splits import LEFT_OUT
+from tasks.texts.sources.splits import LEFT_OUT, Warn
 from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few
 
-Warn = Callable[[str], None]
 POSITIVE = {"1", "positive", "pos", "true", "yes"}
 # What other programs write for a missing value.
 MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "Null", "None", "NA", "N/A", "n/a",
@@ -57,13 +56,14 @@ class Labels:
     """The labels of your files: which spellings are which label, and which rows have none.
 
     Attributes:
+        settings: how the files are read.
         left_out: the number of rows that are left out for each reason.
     """
 
     def __init__(self, path: Path, settings: SourceSettings) -> None:
         """Start without labels; `path` is for messages."""
         self.left_out = Counter[str]()
-        self._path, self._settings, self._first_missing = path, settings, ""
+        self.settings, self._path, self._first_missing = settings, path, ""
         self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
         if settings.corrections:
             self.left_out[DROPPED] = 0
@@ -84,7 +84,7 @@ class Labels:
         return np.array([self._number(*each, file) for each in found], np.int16).take(places)
 
     def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
-        key, where, column = appearance(spelling), f"{file.name} row {row:,}", self._settings.label_column
+        key, where, column = appearance(spelling), f"{file.name} row {row:,}", self.settings.label_column
         reason = "with the answer ignore" if spelling == IGNORED else self._drops.get(key)
         if is_missing(spelling):
             shown = repr(spelling) if spelling.strip() else "nothing"
@@ -111,7 +111,7 @@ class Labels:
 
         Raise InputError if labels are missing, or no row has a label to drop.
         """
-        if (missing := self.left_out[MISSING_LABEL]) and self._settings.unlabelled == "refuse":
+        if (missing := self.left_out[MISSING_LABEL]) and self.settings.unlabelled == "refuse":
             raise InputError(
                 f"{self._first_missing}, the first of {missing:,} without a label; fill them in (or rename the "
                 "label, if this is one), or leave these rows out: --data.unlabelled drop"

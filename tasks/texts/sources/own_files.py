@@ -19,7 +19,7 @@ from tasks.texts.groups import first_equal
 from tasks.texts.near_duplicates import ODD, cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.corrections import Corrections, original_labels
-from tasks.texts.sources.labels import DROPPED, Labels, Warn, name_labels
+from tasks.texts.sources.labels import DROPPED, Labels, name_labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, labelled_rows
 from tasks.texts.sources.remote import dataset_path
@@ -29,6 +29,8 @@ from tasks.texts.sources.splits import (
     TEST,
     TRAIN,
     VALIDATION,
+    OwnTexts,
+    Warn,
     assign_splits,
     check_classes,
     check_leaks,
@@ -89,10 +91,11 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     on.
     """
     path = dataset_path(settings)
+    own = OwnTexts(path, settings, warn)
     sha256 = (settings.sha256 or hash_dataset(settings)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         staged, labels, corrections = Path(scratch) / TEXTS, Labels(path, settings), Corrections(settings)
-        used_splits = stage_rows(path, settings, labels, corrections, staged, warn)
+        used_splits = stage_rows(own, labels, corrections, staged)
         if hash_dataset(settings) != sha256:
             raise InputError(f"{path}: its content has changed since the run began; run again")
         corrections.check_used()
@@ -103,8 +106,8 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         for line in labels.describe(counts):
             warn(line)
         numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
-        split, alike = split_rows(rows, used_splits, settings, path, staged, warn)
-        check = check_classes(numbers, {name: first_rows[name] for name in names}, split, settings, path, warn)
+        split, alike = split_rows(rows, used_splits, own, staged)
+        check = check_classes(numbers, {name: first_rows[name] for name in names}, split, own)
         check |= check_leaks(rows, split, settings, path)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
@@ -123,10 +126,9 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     return {"name": named.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
 
 
-def stage_rows(
-    path: Path, settings: SourceSettings, labels: Labels, corrections: Corrections, staged: Path, warn: Warn
-) -> dict[int, int] | None:
+def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: Path) -> dict[int, int] | None:
     """Write the rows of all files that are trained on, and return the result of `choose_splits` if names say it."""
+    path, settings, warn = own
     named = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
     flags = {column: f"--data.{kind}-column" for kind, column in named.items() if column}
     options = read_options(settings, flags, warn)
@@ -141,7 +143,7 @@ def stage_rows(
                 continue
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
-                    rows = labelled_rows(batch, file, name, first, labels, corrections, settings, said or TRAIN)
+                    rows = labelled_rows(batch, file, name, first, labels, corrections, said or TRAIN)
                     writer.write_table(rows)
                     first, kept = first + len(batch), kept + len(rows)
             except EmptyTable:
@@ -163,12 +165,13 @@ def stage_rows(
 
 
 def split_rows(
-    rows: pa.Table, used: dict[int, int] | None, settings: SourceSettings, path: Path, staged: Path, warn: Warn
+    rows: pa.Table, used: dict[int, int] | None, own: OwnTexts, staged: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the split of each row, from a column, its file or by hash, and the first row that is like it.
 
     The splits are (n,) int8 places in SPLITS, or `REMOVED`.
     """
+    path, settings, warn = own
     is_named, near = bool(used or settings.split_column), np.arange(len(rows))
     if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
         if len(rows) <= MAX_CLUSTERED:
@@ -185,7 +188,7 @@ def split_rows(
     if used:
         split = np.array([used.get(place, place) for place in range(len(SPLITS))], np.int8)[split]
     elif not settings.split_column:
-        split = assign_rows(hashes, alike, rows["label"].to_numpy(), settings, path)
+        split = assign_rows(hashes, alike, rows["label"].to_numpy(), own)
     if not {TRAIN, TEST} <= set(split.tolist()):
         where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
         raise InputError(f"{path}: {where} names no train or no test rows")
@@ -200,13 +203,12 @@ def split_rows(
     return split, alike
 
 
-def assign_rows(
-    hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, settings: SourceSettings, path: Path
-) -> np.ndarray:
+def assign_rows(hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, own: OwnTexts) -> np.ndarray:
     """Return the split of each row by the hash of its group or text; rows that are alike have that of one of them.
 
     All arrays are (n,); `alike` has the first row that is like each one.
     """
+    path, settings, _warn = own
     test, validation = settings.held_out, (1 - settings.held_out) * settings.held_out / 2
     # Which of them must not depend on the order of the rows, and the lowest hash would too often be one for testing.
     mixed = hashes * ODD
@@ -218,7 +220,7 @@ def assign_rows(
     split = assign_splits(shared, test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):
-        split[validated], validation = TRAIN, 0.0  # pad takes as many as it needs from the training rows, by label
+        split[validated], validation = TRAIN, 0.0  # encode takes as many as it needs from the training rows, by label
     check_shares(split, test, validation, f"{path}{grouped}")
     return split
 

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.core.data_settings import SourceSettings
 from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.labels import Labels
 from tasks.texts.sources.splits import LEFT_OUT, hash_texts, read_splits
@@ -20,21 +19,14 @@ STAGED = pa.schema({"text": pa.string(), "file": pa.string(), "row": pa.int64(),
 
 
 def labelled_rows(
-    batch: pa.RecordBatch,
-    file: Path,
-    name: str,
-    first: int,
-    labels: Labels,
-    corrections: Corrections,
-    settings: SourceSettings,
-    split: int,
+    batch: pa.RecordBatch, file: Path, name: str, first: int, labels: Labels, corrections: Corrections, split: int
 ) -> pa.Table:
     """Return the labelled rows of a batch as `STAGED`; without their columns, splits are `split` and groups null.
 
     The batch has `first` rows of its file before it; `name` is the file's name in the table. Raise InputError if a row
     has an invalid text, group or split, or labels look alike.
     """
-    rows = first + 1 + np.arange(len(batch))
+    rows, settings = first + 1 + np.arange(len(batch)), labels.settings
     splits = np.full(len(batch), split, np.int8)
     if settings.split_column:
         splits = read_splits(required_strings(batch, settings.split_column, file, rows), file, rows)

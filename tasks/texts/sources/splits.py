@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from tasks.core.data_settings import SourceSettings, drop_label_flag
 from tasks.core.errors import InputError
 from tasks.texts.padded import SPLITS
 
+Warn = Callable[[str], None]
 TRAIN, VALIDATION, TEST = (SPLITS.index(name) for name in ("train", "validation", "test"))
 LEFT_OUT = -1
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -22,6 +23,14 @@ REMOVED = len(SPLITS)  # of rows that are in no split
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
 MAX_FACTOR = 3  # by which a split may be larger or smaller than expected
+
+
+class OwnTexts(NamedTuple):
+    """Where your own texts are, how they are read, and a function that is called with each line about them."""
+
+    path: Path
+    settings: SourceSettings
+    warn: Warn
 
 
 def hash_texts(texts: list[str], seed: int) -> np.ndarray:
@@ -67,21 +76,14 @@ def check_shares(split: np.ndarray, test: float, validation: float, place: str) 
             )
 
 
-def check_classes(
-    labels: np.ndarray,
-    first_rows: dict[str, str],
-    split: np.ndarray,
-    settings: SourceSettings,
-    path: Path,
-    warn: Callable[[str], None],
-) -> dict[str, Any]:
+def check_classes(labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, own: OwnTexts) -> dict[str, Any]:
     """Return the rows of each split, and of each label in it, and warn of rare labels.
 
     `labels` are (n,) places in `first_rows`, which has file and row of each label, and `split` (n,) places in SPLITS.
     Raise InputError if a split has no row of a label, or training has only one.
     """
     splits, names = {}, list(first_rows)
-    min_share = settings.min_class_share * 2 / len(names)
+    min_share = own.settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
         counts = np.bincount(labels[split == place], minlength=len(names))
         rows, rarest = int(counts.sum()), int(counts.argmin())
@@ -90,12 +92,12 @@ def check_classes(
         label, count = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})", int(counts[rarest])
         if not count or (place == TRAIN and count < MIN_TRAINING_ROWS):
             raise InputError(
-                f"{path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
+                f"{own.path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
                 "differently (--data.group-column, --data.split-seed), name their splits (--data.split-column), or, "
                 f"with more than two labels, leave this one out ({drop_label_flag(names[rarest])})"
             )
         if count < min_share * rows:
-            warn(f"{path}: only {count:,} of the {rows:,} {name} rows have {label}")
+            own.warn(f"{own.path}: only {count:,} of the {rows:,} {name} rows have {label}")
         splits[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
     return {"splits": splits}
 

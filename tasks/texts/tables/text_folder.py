@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.core.user_paths import printable
 from tasks.texts.tables.columns import ReadOptions
+from tasks.texts.tables.table_files import check_readable
 from tasks.texts.tables.text_decoding import CHARACTERS_PER_BATCH, MAX_ROW, ROWS_PER_BATCH, Part, explain_bytes
 
 FILE_NAME = "\0file"  # the column of the files' names
@@ -31,14 +31,10 @@ def other_names(folder: Path) -> list[str]:
 def read_contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each text file, by name."""
     for name in sorted(text_names(folder)):
-        path = os.path.join(folder, name)
-        if printable(path) != path:
-            raise InputError(f"{printable(path)}: has a name that is not UTF-8; rename it")
-        try:
-            with open(path, "rb", buffering=0) as file:
-                content = file.read(min(os.fstat(file.fileno()).st_size, MAX_ROW) + 1)
-        except PermissionError as error:
-            raise InputError(f"{path}: no permission to read it; change its mode") from error
+        path = folder / name
+        check_readable(path)
+        with path.open("rb", buffering=0) as file:
+            content = file.read(min(os.fstat(file.fileno()).st_size, MAX_ROW) + 1)
         if len(content) > MAX_ROW:
             raise InputError(f"{path}: is longer than {MAX_ROW:,} bytes; expected one text")
         yield name, content

@@ -73,9 +73,7 @@ def can_hold(form: str, kind: pa.DataType) -> bool:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Return whether values of a type are or contain bytes."""
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return holds_bytes(kind.value_type)
+    """Return whether values of a type are or contain bytes; a field may be named "binary"."""
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(place).type) for place in range(kind.num_fields))
     return "binary" in str(kind)

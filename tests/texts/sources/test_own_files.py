@@ -12,7 +12,7 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.sources import own_files
 from tasks.texts.sources.own_files import assign_rows, fetch_own, stage_rows
-from tasks.texts.sources.splits import TEST, assign_splits, hash_texts
+from tasks.texts.sources.splits import TEST, OwnTexts, assign_splits, hash_texts
 
 HEADER = "text,label,film\n"
 
@@ -134,7 +134,7 @@ def test_the_order_of_the_rows_does_not_change_their_splits(tmp_path):
 def test_groups_of_near_duplicates_have_the_shares_of_single_texts():
     hashes = np.random.default_rng(1).integers(0, 2**64, 20_000, dtype=np.uint64)
     alike, labels = np.arange(20_000) // 10 * 10, np.arange(20_000) // 10 % 2
-    split = assign_rows(hashes, alike, labels, SourceSettings(dataset="a.csv"), Path("a.csv"))
+    split = assign_rows(hashes, alike, labels, OwnTexts(Path("a.csv"), SourceSettings(dataset="a.csv"), print))
     assert (split == split[alike]).all()
     assert abs((split == TEST).mean() - 0.2) < 0.03
 
