@@ -121,7 +121,6 @@ MADE_BY = {
     "built": "build",
     "trained": "train",
     "scored": "score",
-    "selected": "select",
     "sliced": "slices",
     "evaluated": "evaluate",
     "data_checked": "data_check",
@@ -143,7 +142,6 @@ class RunArtifacts:
     built: Artifact
     trained: Artifact
     scored: Artifact
-    selected: Artifact
     sliced: Artifact | None
     evaluated: Artifact
 

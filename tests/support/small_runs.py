@@ -21,7 +21,7 @@ from tasks.texts.encoded import Encoding, write_vocabulary
 from tests.support.shared import made_once
 
 STEPS = [
-    *("download", "data_check", "encode", "pad", "baseline", "build", "train", "score", "select", "evaluate"),
+    *("download", "data_check", "encode", "pad", "baseline", "build", "train", "score", "evaluate"),
     *("figures", "package"),
 ]
 TRACED_SOONEST = {"cell": "simple_rnn", "bidirectional": False}
