@@ -93,21 +93,13 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
 
         for name in ("evaluated", "packaged"):
             (folder / name).mkdir()
-        write_choice(target)
-        results = {"downloaded": folder, "padded": folder / "pad", "scored": target, "selected": target}
+        results = {"downloaded": folder, "padded": folder / "pad", "scored": target}
         settings, others = MetricsSettings(), {"baselined": target, "sliced": None, "data": EncodeSettings()}
+        others["considered"] = "network"
         evaluate.function(**results, **others, settings=settings, folder=folder / "evaluated")
         results |= {"encoded": folder / "encode", "trained": target, "evaluated": folder / "evaluated"}
         package.function(**results, settings=settings, about=PackageSettings(), folder=folder / "packaged")
     return figures
-
-
-def write_choice(folder: Path) -> None:
-    """Write what the step `select` writes when only the network is considered."""
-    from tasks.evaluation.selection_metric import CandidateMetrics, Candidates
-
-    value = CandidateMetrics(value=0, log_loss=0)
-    Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(folder)
 
 
 def peak_memory() -> float:

@@ -33,7 +33,6 @@ from tasks.reporting.prefect_ui import tag_flow_run
 from tasks.reporting.terminal_output import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
-from tasks.select import select
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record
@@ -108,27 +107,17 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     baselined = baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
     learned, built, trained = train_network(settings, encoded, padded)
     scored = score(downloaded=downloaded, padded=padded, trained=trained, settings=evaluation)
-    selected = select(
-        downloaded=downloaded,
-        scored=scored,
-        baselined=baselined,
-        settings=evaluation,
-        considered=considered,
-        calibrate=evaluation.calibrate,
-    )
     evaluated = evaluate(
         downloaded=downloaded,
         padded=padded,
         scored=scored,
-        selected=selected,
         baselined=baselined,
         sliced=sliced,
         data=data,
         settings=evaluation,
+        considered=considered,
     )
-    return RunArtifacts(
-        downloaded, encoded, padded, learned, baselined, built, trained, scored, selected, sliced, evaluated
-    )
+    return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, sliced, evaluated)
 
 
 def download_dataset(data: DataSettings) -> Artifact:

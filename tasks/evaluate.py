@@ -1,6 +1,11 @@
-"""Evaluate: metrics of the chosen model and of the baseline from their scores."""
+"""Evaluate: choose the network or the linear model by the validation texts, and measure it and the baseline.
+
+The baseline is the linear model as it was fitted; as a candidate it is calibrated, if the network is.
+"""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +13,24 @@ import numpy as np
 
 from tasks.core.data_settings import OrderSettings
 from tasks.core.layout import METRICS
-from tasks.core.run_settings import MetricsSettings
+from tasks.core.run_settings import Considered, MetricsSettings
 from tasks.evaluation import metrics
-from tasks.evaluation.predictions import Calibration, decision_rule, divide_logits, read_scores
-from tasks.evaluation.selection_metric import Candidates
+from tasks.evaluation.candidates import choose
+from tasks.evaluation.findings import describe_choice
+from tasks.evaluation.predictions import (
+    Calibration,
+    Rule,
+    Scores,
+    decision_rule,
+    divide_logits,
+    fit_temperature,
+    read_scores,
+    write_scores,
+)
 from tasks.evaluation.significance import compare_scores
+from tasks.network.keras_files import MODEL, divide_weights, load_model, save_model
+from tasks.network.onnx_export import write_network
+from tasks.network.scoring import NETWORK
 from tasks.store.step import run_logger, step
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_original_labels
@@ -23,50 +41,106 @@ NO_ANSWER = """No text will be answered: the validation texts are too few or the
   Raise evaluation.abstain_error, or keep more texts for validation."""
 
 
+@dataclass(frozen=True)
+class Model:
+    """A model's scores by split, and the temperature by which its logits were divided; None if it is not calibrated."""
+
+    scores: dict[str, Scores]
+    temperature: float | None
+
+
+def read_splits(folder: Path) -> dict[str, Scores]:
+    """Read the scores of the test and validation texts."""
+    return {split: read_scores(folder, split) for split in ("test", "validation")}
+
+
+def calibrated(scores: dict[str, Scores]) -> Model:
+    """Return a model whose temperature is fitted on the validation texts."""
+    temperature = fit_temperature(scores["validation"])
+    return Model({split: its.divided(temperature) for split, its in scores.items()}, temperature)
+
+
+def write_linear_model(baselined: Path, temperature: float | None, names: Sequence[str], folder: Path) -> None:
+    """Write the linear model, calibrated, for Keras and ONNX Runtime."""
+    model = load_model(baselined / MODEL)
+    if temperature:
+        divide_weights(model, temperature)
+    save_model(model, folder / MODEL)
+    write_network(model, names, folder / NETWORK)
+
+
+def measure_chosen(chosen: Model, padded: Path, names: Sequence[str], settings: MetricsSettings) -> dict[str, Any]:
+    """Return the metrics of each split, and of the test texts that are answered, if not all are."""
+    rule, judged = decision_rule(settings, names), {}
+    for split, scores in chosen.scores.items():
+        lengths = PaddedFile(padded_file(padded, split)).words_kept()
+        judged[split] = metrics.measure_scores(scores, names, settings) | {
+            "by_length": metrics.accuracy_by_length(scores, lengths, rule)
+        }
+        if chosen.temperature:
+            before = divide_logits(scores.probabilities, 1 / chosen.temperature)
+            judged[split]["ece_before"] = metrics.calibration_error(scores.labels, before, settings.calibration_bins)
+    if settings.abstain_error is not None:
+        confidence = metrics.find_confidence_threshold(chosen.scores["validation"], rule, settings.abstain_error)
+        judged["answers"] = metrics.measure_answers(chosen.scores["test"], rule, confidence)
+        if confidence == 1:
+            run_logger().warning(NO_ANSWER, settings.abstain_error)
+    return judged
+
+
+def measure_parts(test: Scores, rule: Rule, sliced: Path | None, original: np.ndarray | None) -> dict[str, Any]:
+    """Return the accuracies of slices of the test texts, and on their `original` labels, (n,) with -1 if not known."""
+    judged: dict[str, Any] = {}
+    if sliced:
+        judged["by_slice"] = metrics.accuracy_by_slice(test, read_slices(sliced), rule)
+    if original is not None and (known := original >= 0).any():
+        judged["original_labels"] = metrics.judge_groups(known, test.verdicts(rule) == original)[True]
+    return judged
+
+
+def measure_baseline(
+    baseline: Scores, network: Scores, names: Sequence[str], settings: MetricsSettings
+) -> dict[str, Any]:
+    """Return the baseline's metrics of the test texts, and the comparison of the network with it."""
+    both, rule = (network, baseline), decision_rule(settings, names)
+    verdicts = np.stack([its.verdicts(rule) for its in both])
+    probabilities = np.stack([its.probabilities for its in both])
+    comparison = compare_scores(settings.metric, network.labels, verdicts, probabilities, one_sided=False)
+    return metrics.measure_scores(baseline, names, settings) | {"comparison": comparison}
+
+
 @step()
 def evaluate(
     *,
     downloaded: Path,
     padded: Path,
     scored: Path,
-    selected: Path,
     baselined: Path,
     sliced: Path | None,
     data: OrderSettings,
     settings: MetricsSettings,
+    considered: Considered,
     folder: Path,
 ) -> dict[str, float]:
-    """Write metrics.json; return the test accuracies of the chosen model and of the baseline."""
+    """Write metrics.json and the chosen model's scores; return the test accuracies of that model and of the baseline.
+
+    If the linear model is chosen, it is written too.
+    """
     names = Dataset.read(downloaded).labels
-    rule = decision_rule(settings, names)
-    temperature = Calibration.read(selected).temperature
-    judged: dict[str, Any] = {"temperature": temperature} if temperature else {}
-    judged["candidates"] = Candidates.read(selected).model_dump()
-    chosen = {split: read_scores(selected, split) for split in ("test", "validation")}
-    for split, scores in chosen.items():
-        lengths = PaddedFile(padded_file(padded, split)).words_kept()
-        judged[split] = metrics.measure_scores(scores, names, settings) | {
-            "by_length": metrics.accuracy_by_length(scores, lengths, rule)
-        }
-        if temperature:
-            before = divide_logits(scores.probabilities, 1 / temperature)
-            judged[split]["ece_before"] = metrics.calibration_error(scores.labels, before, settings.calibration_bins)
-    network, baseline = (read_scores(its, "test") for its in (scored, baselined))
-    if settings.abstain_error is not None:
-        confidence = metrics.find_confidence_threshold(chosen["validation"], rule, settings.abstain_error)
-        judged["answers"] = metrics.measure_answers(chosen["test"], rule, confidence)
-        if confidence == 1:
-            run_logger().warning(NO_ANSWER, settings.abstain_error)
-    if sliced:
-        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen["test"], read_slices(sliced), rule)
-    original = read_original_labels(downloaded, data)
-    if original is not None and (known := original >= 0).any():
-        is_right = chosen["test"].verdicts(rule) == original
-        judged["test"]["original_labels"] = metrics.judge_groups(known, is_right)[True]
-    verdicts = np.stack([its.verdicts(rule) for its in (network, baseline)])
-    probabilities = np.stack([its.probabilities for its in (network, baseline)])
-    judged["baseline"] = metrics.measure_scores(baseline, names, settings) | {
-        "comparison": compare_scores(settings.metric, network.labels, verdicts, probabilities, one_sided=False)
-    }
+    rule, metric = decision_rule(settings, names), settings.metric or "accuracy"
+    network, baseline = Model(read_splits(scored), Calibration.read(scored).temperature), read_splits(baselined)
+    linear = calibrated(baseline) if network.temperature else Model(baseline, None)
+    candidates = choose(linear.scores["validation"], network.scores["validation"], metric, rule, considered)
+    chosen = network
+    if candidates.chosen == "linear":
+        chosen = linear
+        write_linear_model(baselined, linear.temperature, names, folder)
+        run_logger().info(describe_choice(candidates))
+    for split, scores in chosen.scores.items():
+        write_scores(folder, split, scores)
+    judged: dict[str, Any] = {"temperature": chosen.temperature} if chosen.temperature else {}
+    judged |= {"candidates": candidates.model_dump()} | measure_chosen(chosen, padded, names, settings)
+    judged["test"] |= measure_parts(chosen.scores["test"], rule, sliced, read_original_labels(downloaded, data))
+    judged["baseline"] = measure_baseline(baseline["test"], network.scores["test"], names, settings)
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

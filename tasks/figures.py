@@ -31,7 +31,6 @@ def figures(
     encoded: Path,
     trained: Path,
     scored: Path,
-    selected: Path,
     baselined: Path,
     evaluated: Path,
     data: OrderSettings,
@@ -40,7 +39,7 @@ def figures(
 ) -> None:
     """Write the figures and findings.json."""
     training, test = Training.read(trained), json.loads((evaluated / METRICS).read_text())["test"]
-    network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, selected))
+    network, baseline, chosen = (read_scores(folder, "test") for folder in (scored, baselined, evaluated))
     names = [its["label"] for its in test["by_label"]]
     rule = decision_rule(settings, names)
     is_few = len(names) <= plots.MOST_CURVES

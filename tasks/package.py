@@ -10,7 +10,6 @@ from tasks.core.run_settings import PackageSettings, ThresholdSettings
 from tasks.evaluation.drift import reference_of
 from tasks.evaluation.model_card import write_card
 from tasks.evaluation.predictions import decision_rule
-from tasks.evaluation.selection_metric import Candidates
 from tasks.evaluation.training_history import Training
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
@@ -41,21 +40,20 @@ def package(
     padded: Path,
     trained: Path,
     scored: Path,
-    selected: Path,
     evaluated: Path,
     settings: ThresholdSettings,
     about: PackageSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the bundle of the selected model and its card; return the name of its dataset."""
+    """Write the bundle of the chosen model and its card; return the name of its dataset."""
     dataset, train = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train"))
     metadata, bucketing = train.metadata, Training.read(trained).bucketing
     maxlen, padding, truncating = int(metadata["maxlen"]), metadata["padding"], metadata["truncating"]
-    lengths = train.words_kept()
-    if Candidates.read(selected).chosen == "linear":
-        scored, maxlen, padding, truncating, bucketing = selected, MAXLEN, "pre", "post", True
+    lengths, metrics = train.words_kept(), json.loads((evaluated / METRICS).read_bytes())
+    if metrics["candidates"]["chosen"] == "linear":
+        scored, maxlen, padding, truncating, bucketing = evaluated, MAXLEN, "pre", "post", True
         lengths = uncut_lengths(encoded)
-    rule, metrics = decision_rule(settings, dataset.labels), json.loads((evaluated / METRICS).read_bytes())
+    rule = decision_rule(settings, dataset.labels)
     facts = BundleFacts(
         maxlen=maxlen,
         padding=padding,
@@ -66,7 +64,7 @@ def package(
         labels=dataset.labels,
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
-        reference=reference_of(encoded, selected, lengths),
+        reference=reference_of(encoded, evaluated, lengths),
         confidence_threshold=metrics["answers"]["confidence_threshold"] if "answers" in metrics else None,
         counts_start=False,
     )

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import RegistryError
+from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors, replace_file, written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.provenance import describe_machine, describe_versions
@@ -82,9 +82,15 @@ def write_results(
 def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
     """Return the folder, settings and artifacts of a run, named by its folder or that folder's name in the store.
 
-    Raise ModelError if it is not a run folder, or an artifact of it has been pruned, damaged or replaced.
+    Raise ModelError if it is not a run folder, has steps that this version lacks, or an artifact of it has been pruned,
+    damaged or replaced.
     """
     record = read_record(run, store)
+    if others := sorted(record.artifacts.keys() - MADE_BY.values()):
+        raise ModelError(
+            f"{record.folder}: made by another version, with {', '.join(others)}; repeat the run with this one "
+            f"(train --like {record.folder.name} --anyway)"
+        )
     places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
     optional: dict[str, Any] = {"learned": None, "sliced": None, "data_checked": None, "labels_checked": None}
     taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}

@@ -11,7 +11,6 @@ from tasks.core.layout import CARD, METRICS
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.predictions import decision_rule, read_scores
-from tasks.evaluation.selection_metric import Candidates
 from tasks.evaluation.training_history import Training
 from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_code
@@ -62,7 +61,7 @@ def describe_version(settings: RunSettings, dataset: Dataset, content: str, revi
     }
 
 
-def gather_metrics(folders: dict[str, Path], **belonging: str) -> list["Metric"]:
+def gather_metrics(trained: Path, evaluated: dict[str, Any], **belonging: str) -> list["Metric"]:
     """Return the metrics of every epoch and of the evaluation.
 
     `belonging` has their model and dataset, as arguments of MLflow's Metric.
@@ -70,10 +69,9 @@ def gather_metrics(folders: dict[str, Path], **belonging: str) -> list["Metric"]
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    evaluated = json.loads((folders["evaluate"] / METRICS).read_text())
     metrics = [
         Metric(name, value, now, int(epoch["epoch"]), **belonging)
-        for epoch in Training.read(folders["train"]).history
+        for epoch in Training.read(trained).history
         for name, value in epoch.items()
         if name != "epoch"
     ]
@@ -104,7 +102,8 @@ def log_run(
     logged = DatasetInput(
         LoggedDataset(dataset.name, short, "sha256", source), [InputTag(MLFLOW_DATASET_CONTEXT, "train and test")]
     )
-    kind = "linear" if Candidates.read(folders["select"]).chosen == "linear" else settings.model.cell
+    evaluated = json.loads((folders["evaluate"] / METRICS).read_text())
+    kind = "linear" if evaluated["candidates"]["chosen"] == "linear" else settings.model.cell
     run = client.create_run(experiment, run_name=f"{dataset.name} {kind}", tags=tags)
     name = run.info.run_id
     try:
@@ -113,7 +112,7 @@ def log_run(
         model = client.create_logged_model(experiment, CLASSIFIER, name, model_tags, params, kind)
         client.log_outputs(name, [LoggedModelOutput(model.model_id, 0)])
         belonging = {"model_id": model.model_id, "dataset_name": dataset.name, "dataset_digest": short}
-        client.log_batch(name, gather_metrics(folders, **belonging))
+        client.log_batch(name, gather_metrics(folders["train"], evaluated, **belonging))
         log_files(client, name, model, folders, reviews)
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
@@ -138,7 +137,7 @@ def log_files(
         folder = Path(scratch)
         write_registered(folders["package"], folder / CLASSIFIER)
         client.log_model_artifacts(model.model_id, str(folder / CLASSIFIER))
-        write_held_out(folder, read_scores(folders["select"], "test"), reviews)
+        write_held_out(folder, read_scores(folders["evaluate"], "test"), reviews)
         for path in (*(folder / name for name in HELD_OUT), folders["evaluate"] / METRICS):
             client.log_artifact(run, str(path), EVALUATION)
     for figure in sorted(folders["figures"].glob("*.svg")):

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.data_settings import OrderSettings
+from tasks.evaluation.candidates import Candidates
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
-from tasks.evaluation.selection_metric import Candidates, as_cost
+from tasks.evaluation.selection_metric import as_cost
 from tasks.texts.dataset_info import TEXTS
 from tasks.texts.downloaded import read_rows, scored_order, take_rows
 from tasks.texts.encoded import Encoding, encoded_file, iterate_encoded, read_vocabulary

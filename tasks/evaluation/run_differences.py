@@ -120,7 +120,8 @@ def find_texts(folders: list[Path], hashes: list[int]) -> dict[int, str | None]:
 
 def read_tested(run: RunRecord, store: Store) -> tuple[pa.Table, np.ndarray, list[str]]:
     """Return the test texts with labels, verdicts and the true label's probability; all probabilities; all labels."""
-    downloaded, scores = folder_of(run, "download", store), read_scores(folder_of(run, "select", store), "test")
+    chosen = "select" if "select" in run.artifacts else "evaluate"  # a step of earlier versions
+    downloaded, scores = folder_of(run, "download", store), read_scores(folder_of(run, chosen, store), "test")
     hashes = identify_texts(downloaded, run.settings.data).tested
     names = np.array(Dataset.read(downloaded).labels)
     verdicts = scores.verdicts(decision_rule(run.settings.evaluation, names.tolist()))

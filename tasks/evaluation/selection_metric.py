@@ -1,14 +1,11 @@
 """The selection metric: the number by which epochs, networks and champions are chosen."""
 
 from statistics import mean
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel
 
 from tasks.core.run_settings import Metric
 from tasks.evaluation.predictions import probability_of
-from tasks.texts.dataset_info import JsonFile
 
 RANKING = ("roc_auc", "average_precision")  # depend on the order of the texts only
 
@@ -68,22 +65,3 @@ def missing_labels(metric: Metric | None, labels: np.ndarray, count: int) -> lis
 def as_cost(metric: Metric | None, value: float) -> float:
     """Return a number that is lower for a better value of the metric (None: a loss), or the value of such a number."""
     return value if metric in (None, "log_loss") else -value
-
-
-class CandidateMetrics(BaseModel):
-    """A candidate on the validation texts."""
-
-    value: float
-    log_loss: float
-
-
-class Candidates(JsonFile):
-    """What the step `select` writes: which model is packaged, and why."""
-
-    FILE = "candidates.json"
-
-    considered: Literal["best", "network"]
-    chosen: Literal["linear", "network"]
-    metric: str
-    network: CandidateMetrics
-    linear: CandidateMetrics

@@ -116,7 +116,6 @@ MADE_BY = {
     "built": "build",
     "trained": "train",
     "scored": "score",
-    "selected": "select",
     "sliced": "slices",
     "evaluated": "evaluate",
     "data_checked": "data_check",
@@ -138,7 +137,6 @@ class RunArtifacts:
     built: Artifact
     trained: Artifact
     scored: Artifact
-    selected: Artifact
     sliced: Artifact | None
     evaluated: Artifact
 

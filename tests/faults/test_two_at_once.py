@@ -12,7 +12,7 @@ pytestmark = pytest.mark.faults
 
 STEPS = [
     *("baseline", "build", "data_check", "download", "encode", "evaluate", "figures"),
-    *("package", "pad", "promote", "score", "select", "track", "train"),
+    *("package", "pad", "promote", "score", "track", "train"),
 ]
 
 

@@ -11,9 +11,11 @@ from flows import command, imdb_flow
 from flows.diff import describe_test
 from flows.imdb_flow import check_train
 from tasks.core.command_settings import TrainSettings
-from tasks.core.errors import InputError, RegistryError
+from tasks.core.errors import InputError, ModelError, RegistryError
 from tasks.core.run_settings import RunSettings
+from tasks.run_folder import read_run
 from tasks.store import step as module
+from tasks.store.store import Store
 from tests.support.small_runs import STEPS, small
 
 
@@ -44,11 +46,23 @@ def test_diff_shows_settings_artifacts_flips_and_missing_files(trained, run, imd
     assert paired["only_first"] + paired["only_second"] == len(flips)
     assert flips[0]["text"] in (page := (tmp_path / "diff.html").read_text())
     assert "evaluation.threshold" in page
-    shutil.rmtree(trained / "select")
+    shutil.rmtree(trained / "evaluate")
     status, output = call("diff", first, second)
     assert status == 0
     assert "not compared" in output
     assert call("diff", "nothing", second)[0] == 1
+
+
+def test_a_run_of_before_evaluate_chose_the_model_is_compared_but_not_tracked(trained, call):
+    path = trained / "runs" / "latest" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["artifacts"]["select"] = metrics["artifacts"]["score"]
+    path.write_text(json.dumps(metrics))
+    shutil.rmtree(trained / "evaluate")
+    status, output = call("diff", "latest", "latest", "--json")
+    assert (status, json.loads(output)["tested"]["texts"]) == (0, 80)
+    with pytest.raises(ModelError, match=r"made by another version, with select; repeat the run with this one \(train"):
+        read_run("latest", Store(trained))
 
 
 @pytest.mark.slow

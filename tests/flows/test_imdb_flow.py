@@ -29,7 +29,7 @@ from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import CASE_STUDY, STEPS, as_flags, small
 
 PROJECT = Path(__file__).parents[2]
-TRAINED = ["train", "score", "select", "evaluate", "figures", "package"]
+TRAINED = ["train", "score", "evaluate", "figures", "package"]
 
 
 def executed_steps(metrics: dict) -> list[str]:

@@ -64,7 +64,7 @@ def test_the_linear_model_becomes_champion_and_serves_if_it_scores_best(run, tmp
     for format, tolerance in (("saved_model", 1e-6), ("onnx", 1e-5)):
         assert export_classifier(with_keras, tmp_path / format, format) <= tolerance
     # The step's scores and the model's scores for the same tokens are both calibrated.
-    chosen = read_scores(store / metrics["artifacts"]["select"]["key"], "test").probabilities
+    chosen = read_scores(store / metrics["artifacts"]["evaluate"]["key"], "test").probabilities
     linear = read_scores(store / metrics["artifacts"]["baseline"]["key"], "test").probabilities
     assert chosen == pytest.approx(divide_logits(linear, metrics["temperature"]), abs=1e-6)
     part = PaddedFile(padded_file(store / metrics["artifacts"]["pad"]["key"], "test"))[0]

@@ -34,7 +34,7 @@ def test_a_network_with_phrases_gives_equal_scores_in_every_format(run, imdb, st
     metrics = run(small(imdb, **SMALL))
     assert [step["name"] for step in metrics["steps"]][:11] == [
         "download", "data_check", "encode", "pad", "baseline", "phrases", "build", "train",
-        "score", "select", "evaluate",
+        "score", "evaluate",
     ]  # fmt: skip
     assert metrics["test"]["accuracy"] > 0.8
     texts = pa.array(["word5 word30 word31 word5", "word6 word40 word6", "word200", "", "word5 " * 90, "word6 " * 20])
@@ -54,7 +54,7 @@ def test_a_network_with_phrases_gives_equal_scores_in_every_format(run, imdb, st
     with planning() as plans:
         run_steps(small(imdb, **SMALL | {"phrases": SMALL["phrases"] | {"iterations": 6}}))
     assert [plan.step for plan in plans if plan.status != "cached"] == [
-        "phrases", "build", "train", "score", "select", "evaluate", "figures", "package",
+        "phrases", "build", "train", "score", "evaluate", "figures", "package",
     ]  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from tasks.core.data_settings import OrderSettings
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.predictions import Calibration, Scores, read_scores, write_scores
-from tasks.evaluation.selection_metric import CandidateMetrics, Candidates
 from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, write_padded
@@ -30,10 +29,6 @@ def scored(padded, tmp_path, rng):
             probabilities = np.clip(padded.labels + rng.normal(0, noise, 120), 0.01, 0.99).astype(np.float32)
             write_scores(tmp_path / classifier, split, Scores(padded.labels, probabilities))
     Calibration(temperature=None).write(tmp_path / "network")
-    value = CandidateMetrics(value=0.5, log_loss=1.0)
-    Candidates(considered="network", chosen="network", metric="accuracy", network=value, linear=value).write(
-        tmp_path / "network"
-    )
     return tmp_path
 
 
@@ -42,11 +37,11 @@ def run_evaluate(scored, sliced, **settings) -> None:
         downloaded=scored,
         padded=scored,
         scored=scored / "network",
-        selected=scored / "network",
         baselined=scored / "baseline",
         sliced=sliced,
         data=OrderSettings(),
         settings=MetricsSettings(**settings),
+        considered="network",
         folder=scored / "out",
     )
 

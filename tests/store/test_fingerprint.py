@@ -23,7 +23,6 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.score import score
-from tasks.select import select
 from tasks.slices import slices
 from tasks.store import fingerprint as module
 from tasks.store.artifact import MADE_BY, Artifact
@@ -53,7 +52,6 @@ STEPS = [
     pad,
     phrases,
     score,
-    select,
     slices,
     train,
 ]

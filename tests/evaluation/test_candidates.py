@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from tasks.evaluation.candidates import choose, is_better
 from tasks.evaluation.findings import describe_choice
 from tasks.evaluation.predictions import Scores
-from tasks.select import choose, is_better
 
 LABELS = np.tile(np.array([0, 1], np.int8), 200)
 ROWS = np.arange(len(LABELS))
