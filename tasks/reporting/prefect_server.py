@@ -75,7 +75,7 @@ def end_with_parent() -> None:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process, by force after some seconds; one that has ended by itself is no error."""
+    """End a process, by force after some seconds; it may have ended by itself."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
