@@ -52,12 +52,13 @@ def map_over(task: Deferred[..., Any], calls: Sequence[dict[str, Any]], settings
     if settings.runner == "none":
         return [result_or_error(partial(task, **call)) for call in calls]
     announce_use(store_root())
+    plain = task.with_options()  # Prefect's own class: Dask copies and pickles all attributes of what it is given
     found: dict[int, Any] = {}
     todo = list(range(len(calls)))
     for _ in range(ROUNDS):
         try:
             with open_runner(settings) as runner:
-                waiting = {at: runner.submit(task, calls[at]) for at in todo}
+                waiting = {at: runner.submit(plain, calls[at]) for at in todo}
                 found |= {at: result_or_error(future.result) for at, future in waiting.items()}
         except OSError as error:
             place = settings.address or "this machine"
