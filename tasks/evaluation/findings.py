@@ -21,7 +21,7 @@ MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
 MOST_CHARACTERS = 900
 ALPHA = 0.05
 # The columns of the table of a comparison; all except the first are numbers.
-MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "seconds an epoch", "seconds to best")
+MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "s per epoch", "s to best")
 COLUMNS = ("network", *MEASURED)
 
 
