@@ -1,6 +1,7 @@
 """Comparisons on threads, processes, Dask and Ray give the same results as sequential ones."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -9,8 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
+import cloudpickle
 import psutil
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -18,7 +21,7 @@ from pydantic import ValidationError
 
 from flows import runners
 from flows.compare_flow import train_member
-from flows.runners import begin_worker
+from flows.runners import begin_worker, map_over
 from tasks.core.command_settings import CompareSettings, RunnerSettings
 from tasks.core.errors import RunnerError
 from tests.support.champions import store_with_champion
@@ -86,7 +89,7 @@ def test_each_process_uses_its_share_of_the_processors(monkeypatch):
 def test_worker_processes_end_if_the_process_that_started_them_is_killed():
     run = (
         "import os, time; from concurrent.futures import ProcessPoolExecutor; from multiprocessing import get_context;"
-        "from flows.runners import begin_worker;"
+        "from flows.runners import begin_worker, map_over;"
         "pool = ProcessPoolExecutor(2, get_context('spawn'), begin_worker, [2]);"
         "pool.submit(os.getpid).result(); [pool.submit(time.sleep, 60) for _ in range(2)];"
         "print(*pool._processes, flush=True); time.sleep(60)"
@@ -217,6 +220,27 @@ class Silent(ThreadPoolTaskRunner):
 
     def __enter__(self):
         raise OSError("timed out")
+
+
+class Pickling(contextlib.AbstractContextManager):
+    """A runner that wraps and pickles what it is given, as Dask's does, and does nothing with it."""
+
+    def __exit__(self, *_error):
+        pass
+
+    def submit(self, task, _call):
+        @functools.wraps(task)
+        def wrapped():
+            return task.name
+
+        future: Future[str] = Future()
+        future.set_result(cloudpickle.loads(cloudpickle.dumps(wrapped))())
+        return future
+
+
+def test_a_task_can_be_wrapped_and_pickled(monkeypatch):
+    monkeypatch.setattr(runners, "open_runner", lambda _settings: Pickling())
+    assert map_over(train_member, [{}, {}], RunnerSettings(runner="dask")) == ["train_member", "train_member"]
 
 
 def test_a_cluster_that_does_not_answer_is_reported_before_training(monkeypatch):
