@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.candidates import Candidates
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
 from tasks.evaluation.selection_metric import as_cost
-from tasks.texts.dataset_info import TEXTS
-from tasks.texts.downloaded import read_rows, scored_order, take_rows
-from tasks.texts.encoded import Encoding, encoded_file, iterate_encoded, read_vocabulary
-from tasks.texts.vocabulary import START, ids_to_words
+from tasks.texts.downloaded import read_rows, scored_order
+from tasks.texts.encoded import Encoding
+from tasks.texts.tokenising import tokenise
 
 ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one run: takes (n,) row numbers
-MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 150
-MOST_CHARACTERS = 900
+MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 900
 ALPHA = 0.05
 # The columns of the table of a comparison; all except the first are numbers.
 MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "s per epoch", "s to best")
@@ -90,27 +89,14 @@ def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) 
 
 
 def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: np.ndarray) -> list[dict[str, Any]]:
-    """Return {"words": their number, "text"} of some test texts, in the order of `rows`.
-
-    The text is the original, because encoding drops unknown words; Keras's arrays have words only.
-    """
-    path, vocabulary, encoding = encoded_file(encoded, "test"), read_vocabulary(encoded), Encoding.read(encoded)
-    marks = encoding.model_dump(include={"start_char", "oov_char", "index_from"})
-    rising, places = np.unique(rows, return_inverse=True)
-    found = take_rows(iterate_encoded(path), rising)["tokens"]
-    texts = []
-    for tokens in found.take(pa.array(places)):
-        ids = np.asarray(tokens.values)
-        words = [word for word in ids_to_words(ids, vocabulary, **marks) if word != START] if vocabulary else []
-        shown = ["…", *words[-LONGEST_TEXT:]] if len(words) > LONGEST_TEXT else words
-        count = len(ids) - (encoding.start_char is not None)
-        texts.append({"words": count, "text": " ".join(shown) if vocabulary else None})
-    if (downloaded / TEXTS).exists():
-        rising, places = np.unique(scored_order(downloaded, settings)[rows], return_inverse=True)
-        originals = read_rows(downloaded, "test", rising)["text"].take(pa.array(places)).to_pylist()
-        for text, original in zip(texts, originals, strict=True):
-            text["text"] = f"…{original[-MOST_CHARACTERS:]}" if len(original) > MOST_CHARACTERS else original
-    return texts
+    """Return {"words": their number, "text"} of some test texts, in the order of `rows`; of long ones the end."""
+    rising, places = np.unique(scored_order(downloaded, settings)[rows], return_inverse=True)
+    texts = read_rows(downloaded, "test", rising)["text"].take(pa.array(places))
+    words = pc.list_value_length(tokenise(texts.fill_null(""), Encoding.read(encoded).tokenisation))
+    return [
+        {"words": count, "text": f"…{text[-LONGEST_TEXT:]}" if text and len(text) > LONGEST_TEXT else text}
+        for count, text in zip(words.to_pylist(), texts.to_pylist(), strict=True)
+    ]
 
 
 def describe_results(metrics: dict[str, Any]) -> dict[str, str]:

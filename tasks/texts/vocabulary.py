@@ -1,18 +1,16 @@
-"""Vocabulary: word counts, and words to ranks, ids and back, with NumPy and Arrow only."""
+"""Vocabulary: word counts, and words to ranks and ids, with NumPy and Arrow only."""
 
 import functools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.core.errors import DataError
 from tasks.texts.encoded import Encoding
 
-START, LEFT_OUT = "[START]", "[OOV]"
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
 
 
@@ -97,31 +95,6 @@ def ranks_to_ids(ranks: pa.ListArray, encoding: Encoding) -> pa.ListArray:
     values = pa.array(np.where(kept, ids, encoding.oov_char or 0).astype(dtype))
     lists = pa.ListArray.from_arrays(offsets, values)
     return lists if encoding.oov_char is not None else select(lists, kept, values)
-
-
-def ids_to_words(
-    ids: np.ndarray,
-    vocabulary: Sequence[str],
-    *,
-    start_char: int | None = 1,
-    oov_char: int | None = 2,
-    index_from: int = 3,
-) -> list[str]:
-    """Return the words of one text's token ids, without padding; the options are those of `ranks_to_ids`.
-
-    Raises:
-        DataError: an id is neither a mark nor a word's.
-    """
-    marks = {start_char: START, oov_char: LEFT_OUT}
-    words = []
-    for number in ids.tolist():
-        if number in marks:
-            words.append(marks[number])
-        elif 0 <= (place := number - index_from - 1) < len(vocabulary):
-            words.append(compose(vocabulary[place]))
-        elif number:
-            raise DataError(f"token id {number} has no word among {len(vocabulary)}; is it from another vocabulary?")
-    return words
 
 
 def compose(word: str) -> str:

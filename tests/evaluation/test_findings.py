@@ -1,4 +1,5 @@
 import re
+import shutil
 from functools import partial
 
 import numpy as np
@@ -6,11 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.data_settings import EncodeSettings
+from tasks.core.data_settings import EncodeSettings, OrderSettings
 from tasks.encode import encode
 from tasks.evaluation.findings import (
     LONGEST_TEXT,
-    MOST_CHARACTERS,
     describe_comparison,
     describe_fit,
     most_confused,
@@ -19,38 +19,57 @@ from tasks.evaluation.findings import (
 )
 from tasks.evaluation.predictions import Scores
 from tasks.texts.dataset_info import TEXTS, Dataset
-from tasks.texts.encoded import Encoding, write_encoded, write_vocabulary
+from tasks.texts.encoded import Encoding
+from tasks.texts.shuffle import order_texts
 
 NAMES = ("negative", "positive")
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Four encoded test texts: id 1 is the start, 2 an omitted word, and 4 and above are words."""
-    reviews = pa.array([[1, 4, 5], [1, 2, 4], [1, *[5] * 400], [1, 6]], pa.list_(pa.uint16()))
-    write_encoded(tmp_path / "test.parquet", [reviews.slice(0, 3), reviews.slice(3)], np.array([1, 0, 1, 1]))
-    rules = {"skip_top": 0, "start_char": 1, "oov_char": 2, "index_from": 3}
-    Encoding(vocabulary_size=7, **rules).write(tmp_path)
-    write_vocabulary(tmp_path, ["good", "film", "<b>"])
-    return partial(read_texts, tmp_path, tmp_path, EncodeSettings())
+    """Four test texts, as scored."""
+    texts, labels = ["good film", "unheard good", "film " * 400, "<b>"], pa.array([1, 0, 1, 1], pa.int8())
+    Dataset(name="own", sha256="", labels=NAMES).write(tmp_path)
+    Encoding(vocabulary_size=7, skip_top=0, start_char=1, oov_char=2, index_from=3).write(tmp_path)
+    order = np.argsort(order_texts({"train": np.zeros(0), "test": np.zeros(4)}, OrderSettings())["test"])
+    columns = {"split": ["test"] * 4, "label": labels.take(pa.array(order)), "text": [texts[row] for row in order]}
+    pq.write_table(pa.table(columns), tmp_path / TEXTS)
+    return partial(read_texts, tmp_path, tmp_path, OrderSettings())
 
 
 def test_the_worst_mistakes_come_first_with_their_text(read):
     mistakes = worst_mistakes(read, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.4, 0.1])), NAMES, 0.5)
     assert [mistake["row"] for mistake in mistakes] == [3, 1, 2]
-    assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "[OOV] good"]
-    assert mistakes[2]["text"] == "… " + " ".join(["film"] * LONGEST_TEXT)
+    assert [mistake["text"] for mistake in mistakes][:2] == ["<b>", "unheard good"]
+    assert mistakes[2]["text"] == "…" + ("film " * 400)[-LONGEST_TEXT:]
     assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
 
 
-def test_without_a_word_index_a_mistake_has_no_text(read, tmp_path):
-    write_vocabulary(tmp_path, [])
+def test_without_a_word_index_a_mistake_has_no_text(imdb, tmp_path):
+    shutil.copy(imdb / "imdb.npz", tmp_path)
+    Encoding(vocabulary_size=300, skip_top=0, start_char=1, oov_char=2, index_from=3).write(tmp_path)
+    read = partial(read_texts, tmp_path, tmp_path, OrderSettings())
     (mistake,) = worst_mistakes(read, Scores(np.array([1, 0, 1, 1]), np.array([0.9, 0.8, 0.9, 0.9])), NAMES, 0.5)
     assert mistake["text"] is None
 
 
+def test_the_words_of_arrays_are_quoted_with_those_that_were_left_out(imdb, tmp_path):
+    for name in ("imdb.npz", "imdb_word_index.json", "dataset.json"):
+        shutil.copy(imdb / name, tmp_path)
+    settings = EncodeSettings(num_words=200)
+    encode.function(downloaded=tmp_path, settings=settings, folder=tmp_path)
+    encoded = pq.read_table(tmp_path / "test.parquet")["tokens"]
+    texts = read_texts(tmp_path, tmp_path, settings, np.array([7, 0, 3]))
+    for text, ids in zip(texts, encoded.take([7, 0, 3]).to_pylist(), strict=True):
+        assert text["words"] == len(ids) - 1
+        words = text["text"].removeprefix("…").split()[1:]
+        assert words
+        pairs = zip(words, ids[-len(words) :], strict=True)
+        assert all(number in (2, int(word.removeprefix("word")) + 3) for word, number in pairs)
+
+
 def test_own_texts_are_quoted_as_they_are_with_unknown_words(tmp_path):
-    tested = ["A good, unheard-of film!", "good good", "unheard", "x" * MOST_CHARACTERS + " film"]
+    tested = ["A good, unheard-of film!", "good good", "unheard", "x" * LONGEST_TEXT + " film"]
     splits = ["train"] * 2 + ["test"] * 4 + ["validation"] * 20
     columns = {"split": splits, "label": pa.array([0, 1] * 13, pa.int8())}
     pq.write_table(pa.table(columns | {"text": ["good film", "bad film", *tested, *["film"] * 20]}), tmp_path / TEXTS)
@@ -63,10 +82,10 @@ def test_own_texts_are_quoted_as_they_are_with_unknown_words(tmp_path):
     )
     words = {mistake["text"]: (mistake["words"], mistake["label"]) for mistake in mistakes}
     assert words == {
-        "A good, unheard-of film!": (2, "negative"),
+        "A good, unheard-of film!": (5, "negative"),
         "good good": (2, "positive"),
-        "unheard": (0, "negative"),
-        "…" + "x" * (MOST_CHARACTERS - 5) + " film": (1, "positive"),
+        "unheard": (1, "negative"),
+        "…" + "x" * (LONGEST_TEXT - 5) + " film": (2, "positive"),
     }
 
 
@@ -77,7 +96,7 @@ def test_the_most_confused_labels_come_first_with_examples(read):
     assert (first["labels"], first["reviews"]) == (["calm", "glad"], 3)
     assert [(its["label"], its["verdict"], its["text"]) for its in first["examples"]] == [
         ("calm", "glad", "good film"),
-        ("glad", "calm", "[OOV] good"),
+        ("glad", "calm", "unheard good"),
     ]
     assert (second["labels"], second["reviews"]) == (["glad", "sad"], 1)
     assert [its["label"] for its in second["examples"]] == ["sad"]
