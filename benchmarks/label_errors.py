@@ -21,7 +21,7 @@ from tasks.store.run_record import folder_of, read_record
 from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.padded import SPLITS
-from tasks.texts.validation import split_rows
+from tasks.texts.validation import rows_of_splits
 
 KEYS = ["split", "label", "rating", "id"]
 FIRST = 500
@@ -37,7 +37,7 @@ def rank_rows(run: str) -> pa.Table:
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
     settings = record.settings.data
     numbers = []
-    places = split_rows(downloaded, read_labels(downloaded), settings)
+    places = rows_of_splits(downloaded, read_labels(downloaded), settings)
     for source, rows in (places[split] for split in SPLITS):
         order = np.argsort(rows)
         number = np.empty(len(rows), np.int64)

@@ -14,7 +14,7 @@ from tasks.texts.encoded import Encoding, encoded_file, write_encoded, write_voc
 from tasks.texts.groups import write_groups
 from tasks.texts.shuffle import reorder
 from tasks.texts.text_limits import check_words, counting
-from tasks.texts.validation import check_labels, split_rows
+from tasks.texts.validation import check_labels, rows_of_splits
 from tasks.texts.vocabulary import ranks_to_ids
 
 
@@ -46,9 +46,9 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
     rules = settings.model_dump(include={"tokenisation", "skip_top", "start_char", "oov_char", "index_from"})
-    rows, names = split_rows(downloaded, word_ranks.labels, settings), Dataset.read(downloaded).labels
+    rows, names = rows_of_splits(downloaded, word_ranks.labels, settings), Dataset.read(downloaded).labels
     labels = {split: word_ranks.labels[source][order] for split, (source, order) in rows.items()}
-    check_labels(labels, names)
+    check_labels(labels, names, settings, is_cut=rows["validation"][0] == "train")
     encoding = Encoding(**rules, vocabulary_size=limit, labels=len(names))
     write_groups(folder, word_ranks.groups[rows["train"][1]])
     highest, words = 0, {}

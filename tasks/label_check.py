@@ -17,7 +17,7 @@ from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.tables.writing import write_csv
-from tasks.texts.validation import split_rows
+from tasks.texts.validation import rows_of_splits
 
 EXAMPLES = 20
 COLUMNS = ["file", "row", "split", "text", "label", "likelier label", "score"]
@@ -83,7 +83,7 @@ def label_check(
     labels = np.concatenate([its.labels for its in scores])
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
     likelier, contradiction = rank_labels(labels, shares)
-    tables, first, places = [], 0, split_rows(downloaded, read_labels(downloaded), data)
+    tables, first, places = [], 0, rows_of_splits(downloaded, read_labels(downloaded), data)
     for split in SPLITS:
         source, rows = places[split]
         order = np.argsort(rows)

@@ -16,15 +16,15 @@ from tasks.texts.shuffle import order_texts
 ENOUGH_ROWS = 100
 
 
-def split_rows(
+def rows_of_splits(
     downloaded: Path, labels: dict[str, np.ndarray], settings: EncodeSettings
 ) -> dict[str, tuple[str, np.ndarray]]:
-    """Return the split of the download that each split is taken from, and its rows there, in the order as encoded.
+    """Return the split of the download that each split is taken from, and its rows there, in the order to encode.
 
     A download with a validation split keeps it. Else validation is the end of the training texts, in this order:
 
     - with `whole_groups`, the texts of each group follow each other, and the cut is between two groups;
-    - if the download says which texts are alike, so do those, and the cut separates none of them;
+    - if the download says which texts are alike, these follow each other, too, and the cut does not separate them;
     - else the texts are as shuffled, and the cut is that of Keras's `validation_split`.
 
     `labels` are those of each split of the download.
@@ -59,16 +59,29 @@ def validation_cut(rows: int, share: float, groups: np.ndarray | None = None) ->
     return cut
 
 
-def check_labels(labels: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
-    """Refuse splits, each with (n,) integer labels, that lack one of the named labels, or too small a validation."""
+def check_labels(
+    labels: dict[str, np.ndarray], names: tuple[str, ...], settings: EncodeSettings, *, is_cut: bool
+) -> None:
+    """Refuse splits, each with (n,) integer labels, that lack one of the named labels, or too small a validation.
+
+    `is_cut` says whether validation is the end of the training texts.
+    """
     for split, numbers in labels.items():
         counts = np.bincount(numbers, minlength=len(names))
         missing = ", ".join(repr(name) for name, count in zip(names, counts, strict=True) if not count)
-        if missing or (split == "validation" and len(numbers) < MIN_VALIDATION_ROWS):
-            has_none = f"none of the {len(numbers):,} {split} texts has the label {missing}"
-            raise DataError(
-                f"{has_none if missing else f'validation has only {len(numbers)} texts'}; every split needs every "
-                f"label, and validation {MIN_VALIDATION_ROWS} texts: give more texts, raise --data.max-reviews (none "
-                "takes all texts), change --data.validation-split, give --data.whole-groups, which takes the same "
-                "share of every label, or leave a rare label out of all splits"
-            )
+        if not missing and (split != "validation" or len(numbers) >= MIN_VALIDATION_ROWS):
+            continue
+        found = f"none of the {len(numbers):,} {split} texts has the label {missing}; every split needs every label"
+        if not missing:
+            found = f"validation has only {len(numbers)} texts; expected at least {MIN_VALIDATION_ROWS}"
+        parts = ["train", "validation"] if is_cut and split != "test" else [split]
+        remedies = ["give more such texts"]
+        if (rows := sum(len(labels[part]) for part in parts)) == settings.max_reviews:
+            remedies.append(f"raise --data.max-reviews ({rows:,}; none takes all texts)")
+        if len(parts) > 1:
+            remedies.append(f"{'raise' if split == 'validation' else 'lower'} --data.validation-split")
+        if len(parts) > 1 and not settings.whole_groups:
+            remedies.append("give --data.whole-groups, which takes the same share of every label")
+        if missing:
+            remedies.append("leave the label out of all splits")
+        raise DataError(f"{found}: {', or '.join(remedies)}")

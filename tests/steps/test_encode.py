@@ -14,7 +14,7 @@ from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_labels, read_word_ranks
 from tasks.texts.encoded import Encoding, read_vocabulary, read_words
 from tasks.texts.groups import block_of, read_groups
-from tasks.texts.validation import split_rows
+from tasks.texts.validation import rows_of_splits
 from tasks.texts.vocabulary import UNRANKED
 from tests.support.small_reviews import WORDS
 
@@ -67,7 +67,7 @@ def test_whole_groups_are_contiguous_and_texts_keep_their_labels(imdb, tmp_path)
         folder, settings = tmp_path / str(together), EncodeSettings(whole_groups=together)
         folder.mkdir()
         encode.function(downloaded=imdb, settings=settings, folder=folder)
-        table, places = read_splits(folder, "train", "validation"), split_rows(imdb, labels, settings)
+        table, places = read_splits(folder, "train", "validation"), rows_of_splits(imdb, labels, settings)
         assert read_groups(folder).tolist() == groups[places["train"][1]].tolist()
         its = groups[np.concatenate([places[split][1] for split in ("train", "validation")])]
         tables[together] = list(zip(table["tokens"].to_pylist(), table["label"].to_pylist(), its.tolist(), strict=True))

@@ -15,7 +15,7 @@ from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
-from tasks.texts.validation import split_rows
+from tasks.texts.validation import rows_of_splits
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import TRACED_SOONEST, small
 
@@ -85,7 +85,7 @@ def test_scored_rows_map_to_downloaded_rows_with_the_same_labels(tmp_path, imdb,
     download.function(settings=settings, folder=folders["downloaded"])
     encode.function(downloaded=folders["downloaded"], settings=settings, folder=folders["encoded"])
     labels = read_labels(folders["downloaded"])
-    for split, (source, rows) in split_rows(folders["downloaded"], labels, settings).items():
+    for split, (source, rows) in rows_of_splits(folders["downloaded"], labels, settings).items():
         encoded = read_encoded_labels(encoded_file(folders["encoded"], split))
         assert labels[source][rows].tolist() == encoded.tolist()
 

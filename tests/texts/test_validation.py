@@ -5,12 +5,12 @@ from tasks.core.data_settings import EncodeSettings
 from tasks.core.errors import DataError
 from tasks.texts.downloaded import read_labels
 from tasks.texts.groups import block_of
-from tasks.texts.validation import check_labels, split_rows, validation_cut
+from tasks.texts.validation import check_labels, rows_of_splits, validation_cut
 
 
 def test_the_validation_split_does_not_separate_whole_groups(imdb):
     labels = read_labels(imdb)
-    rows = split_rows(imdb, labels, EncodeSettings(whole_groups=True, validation_split=0.1))
+    rows = rows_of_splits(imdb, labels, EncodeSettings(whole_groups=True, validation_split=0.1))
     assert {split: source for split, (source, _rows) in rows.items()} == {
         "train": "train",
         "validation": "train",
@@ -43,23 +43,44 @@ def test_small_datasets_have_a_minimum_number_of_validation_texts():
     assert rows == {90: 20, 120: 20, 500: 50, 2_000: 100, 25_000: 1_000}
 
 
+def check(labels: dict[str, list[int]], names: tuple[str, ...], *, is_cut: bool = False, **settings: object) -> None:
+    arrays = {split: np.array(its) for split, its in labels.items()}
+    check_labels(arrays, names, EncodeSettings(**settings), is_cut=is_cut)
+
+
 def test_a_split_without_one_of_the_labels_is_refused():
-    names, both = ("bad", "good", "mixed"), np.array([0, 2, 1])
-    check_labels({"train": both, "test": both}, names)
+    names, both = ("bad", "good", "mixed"), [0, 2, 1]
+    check({"train": both, "test": both}, names)
     for split in ("train", "test"):
-        with pytest.raises(DataError, match=f"none of the 3 {split} texts has the label 'mixed'"):
-            check_labels({"train": both, "test": both} | {split: np.array([0, 1, 1])}, names)
-    with pytest.raises(DataError, match=r"raise --data.max-reviews \(none takes all texts\)"):
-        check_labels({"train": both, "test": np.array([1, 1])}, names)
+        found = f"none of the 3 {split} texts has the label 'mixed'; every split needs every label: give more such texts, "
+        with pytest.raises(DataError, match=f"^{found}or leave the label out of all splits$"):
+            check({"train": both, "test": both} | {split: [0, 1, 1]}, names)
+    with pytest.raises(DataError, match=r"raise --data.max-reviews \(2; none takes all texts\)"):
+        check({"train": both, "test": [1, 1]}, names, max_reviews=2)
 
 
 @pytest.mark.parametrize(
     ("labels", "found"),
     [
-        ([0] * 10 + [1] * 9, "validation has only 19 texts"),
+        ([0] * 10 + [1] * 9, "validation has only 19 texts; expected at least 20"),
         ([1] * 30, "none of the 30 validation texts has the label 'bad'"),
     ],
 )
 def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels, found):
-    with pytest.raises(DataError, match=f"{found}; .* validation 20 texts"):
-        check_labels({"train": np.array([0, 1]), "validation": np.array(labels)}, ("bad", "good"))
+    splits = {"train": [0, 1], "validation": labels, "test": [0, 1]}
+    with pytest.raises(DataError, match=f"^{found}.*: give more such texts") as own:
+        check(splits, ("bad", "good"))
+    assert "--data" not in str(own.value), "no flag changes a validation split of the download"
+    with pytest.raises(DataError, match=f"^{found}.*, or raise --data.validation-split, or give --data.whole-groups"):
+        check(splits, ("bad", "good"), is_cut=True)
+    with pytest.raises(DataError, match="raise --data.validation-split") as grouped:
+        check(splits, ("bad", "good"), is_cut=True, whole_groups=True)
+    assert "whole-groups" not in str(grouped.value)
+
+
+def test_a_label_that_is_only_in_the_share_for_validation_is_refused():
+    splits = {"train": [1] * 80, "validation": [0, 1] * 10, "test": [0, 1]}
+    with pytest.raises(DataError, match="none of the 80 train texts has the label 'bad'.*lower --data.validation-split"):
+        check(splits, ("bad", "good"), is_cut=True)
+    with pytest.raises(DataError, match=r"raise --data.max-reviews \(100; none takes all texts\)"):
+        check(splits, ("bad", "good"), is_cut=True, max_reviews=100)
