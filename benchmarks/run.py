@@ -140,7 +140,7 @@ def prepare(download: Path, reviews: int | None, folder: Path) -> None:
 
 
 def load(folder: Path) -> tuple[Any, Any, Any]:
-    """Read padded Parquet files as arrays; return the files of training and validation, and the arrays of test."""
+    """Read all padded Parquet files as arrays, to time it; return the files that training reads, and test's arrays."""
     from tasks.texts.padded import PaddedFile
 
     train, validation, test = (

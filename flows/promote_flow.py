@@ -16,9 +16,8 @@ from tasks.registry import versions
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
 from tasks.reporting.terminal_output import show_champions, show_promotion
-from tasks.run_folder import complete_run_folder, read_run
+from tasks.run_folder import complete_run_folder, read_own_record, read_run
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import read_record
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow
 from tasks.track import track
@@ -50,7 +49,7 @@ def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
 def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
     """Return what would be tracked or decided."""
     if settings.run:
-        folder = read_record(settings.run, open_store()).folder
+        folder = read_own_record(settings.run, open_store()).folder
         return [StepPlan("track", "runs", f"logs {folder}"), StepPlan("promote", "unknown", "track has not run")]
     with reader(tracking_uri()) as client:
         model = versions.model_or_default(client, settings.registered_model)

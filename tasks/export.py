@@ -37,9 +37,9 @@ def score_with_onnx(folder: Path, texts: pa.Array) -> np.ndarray:
 
 PROBES = pa.array(["a wonderful film, one of the best", "Dull; I left.", "", "it's " * 600])
 
-# How each format is written and scored, and the largest difference from the classifier's scores.
+# How each format is written and scored, and the largest difference from Keras's scores.
 FORMATS = {
-    "saved_model": (write_saved_model, score_with_saved_model, 1e-5),
+    "saved_model": (write_saved_model, score_with_saved_model, 1e-6),
     "onnx": (write_onnx, score_with_onnx, 1e-5),
 }
 
@@ -65,7 +65,7 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
         classifier.facts.write(draft)
         if classifier.card:
             (draft / CARD).write_text(classifier.card, encoding="utf-8")
-        gap = float(np.abs(score(draft, PROBES) - classifier.predict(PROBES)).max())
+        gap = float(np.abs(score(draft, PROBES) - classifier.predict_with_keras(PROBES)).max())
         if not gap <= tolerance:  # nor NaN
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")
     return gap
@@ -79,5 +79,5 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     gap = export_classifier(classifier, output, settings.format)
     if not classifier.card:
         run_logger().warning("%s has no model card: train it again to get one", classifier.name)
-    run_logger().info("%s: %s; scores differ by %.1g from predict_flow's", output, classifier.name, gap)
+    run_logger().info("%s: %s; scores differ by %.1g from Keras's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

@@ -15,7 +15,7 @@ from tasks.registry.client import registry
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_in_prefect
 from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
-from tasks.store.run_record import read_record, steps_of, take_recorded
+from tasks.store.run_record import RunRecord, read_record, steps_of, take_recorded
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
@@ -85,16 +85,22 @@ def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifac
     Raise ModelError if it is not a run folder, has steps that this version lacks, or an artifact of it has been pruned,
     damaged or replaced.
     """
+    record = read_own_record(run, store)
+    places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
+    optional: dict[str, Any] = {"learned": None, "sliced": None, "data_checked": None, "labels_checked": None}
+    taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
+    return record.folder, record.settings, PackagedArtifacts(**optional | taken)
+
+
+def read_own_record(run: str, store: Store) -> RunRecord:
+    """Return the record of a run, named as in `read_run`; raise ModelError if it has steps that this version lacks."""
     record = read_record(run, store)
     if others := sorted(record.artifacts.keys() - MADE_BY.values()):
         raise ModelError(
             f"{record.folder}: made by another version, with {', '.join(others)}; repeat the run with this one "
             f"(train --like {record.folder.name} --anyway)"
         )
-    places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
-    optional: dict[str, Any] = {"learned": None, "sliced": None, "data_checked": None, "labels_checked": None}
-    taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
-    return record.folder, record.settings, PackagedArtifacts(**optional | taken)
+    return record
 
 
 def complete_run_folder(

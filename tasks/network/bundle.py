@@ -155,6 +155,11 @@ class KerasClassifier(Classifier):
     network: "keras.Model"
     card: str | None
 
+    def predict_with_keras(self, texts: pa.Array) -> np.ndarray:
+        """Return the same as `predict`, by the network as it was trained."""
+        found = np.asarray(self.network.predict(self.encode(texts)[0].tokens, verbose=0))
+        return found[:, 0] if found.shape[1] == 1 else found
+
 
 def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> Classifier:
     """Open a bundle with ONNX Runtime; raise ModelError if the vocabulary is not known."""

@@ -52,7 +52,9 @@ def test_a_split_without_one_of_the_labels_is_refused():
     names, both = ("bad", "good", "mixed"), [0, 2, 1]
     check({"train": both, "test": both}, names)
     for split in ("train", "test"):
-        found = f"none of the 3 {split} texts has the label 'mixed'; every split needs every label: give more such texts, "
+        found = (
+            f"none of the 3 {split} texts has the label 'mixed'; every split needs every label: give more such texts, "
+        )
         with pytest.raises(DataError, match=f"^{found}or leave the label out of all splits$"):
             check({"train": both, "test": both} | {split: [0, 1, 1]}, names)
     with pytest.raises(DataError, match=r"raise --data.max-reviews \(2; none takes all texts\)"):
@@ -73,14 +75,16 @@ def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels
     assert "--data" not in str(own.value), "no flag changes a validation split of the download"
     with pytest.raises(DataError, match=f"^{found}.*, or raise --data.validation-split, or give --data.whole-groups"):
         check(splits, ("bad", "good"), is_cut=True)
-    with pytest.raises(DataError, match="raise --data.validation-split") as grouped:
+    with pytest.raises(DataError, match=r"raise --data\.validation-split") as grouped:
         check(splits, ("bad", "good"), is_cut=True, whole_groups=True)
     assert "whole-groups" not in str(grouped.value)
 
 
 def test_a_label_that_is_only_in_the_share_for_validation_is_refused():
     splits = {"train": [1] * 80, "validation": [0, 1] * 10, "test": [0, 1]}
-    with pytest.raises(DataError, match="none of the 80 train texts has the label 'bad'.*lower --data.validation-split"):
+    with pytest.raises(
+        DataError, match=r"none of the 80 train texts has the label 'bad'.*lower --data.validation-split"
+    ):
         check(splits, ("bad", "good"), is_cut=True)
     with pytest.raises(DataError, match=r"raise --data.max-reviews \(100; none takes all texts\)"):
         check(splits, ("bad", "good"), is_cut=True, max_reviews=100)

@@ -73,7 +73,7 @@ def can_hold(form: str, kind: pa.DataType) -> bool:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Return whether values of a type are or contain bytes; a field may be named "binary"."""
+    """Return whether values of a type are or contain bytes; by fields, because one may be named "binary"."""
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(place).type) for place in range(kind.num_fields))
     return "binary" in str(kind)
