@@ -37,7 +37,7 @@ def place_of(folder: Path) -> str:
 class Lease:
     """An object that names its holder, who renews it every quarter of its term.
 
-    A waiting process takes over a lease that was not written for a whole term by the object store's clock, so clocks of
+    A waiting process takes over a lease that has not changed for a whole term by the object store's clock, so clocks of
     different machines are never compared. A holder that was suspended for longer notices at its next write; until then
     two may do the same work, so their writes must allow for that.
 
@@ -51,6 +51,7 @@ class Lease:
         self.bucket, self.seconds = Bucket(bucket.address, max(2.0, seconds / 6)), seconds
         self.name = f"locks/{key}.lease"
         self.holder, self.place = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}", place
+        self.beats = 0
         self.tag: str | None = None
         self._turn, self._ended = threading.Lock(), threading.Event()
 
@@ -83,12 +84,22 @@ class Lease:
         """Renew the lease, or raise LeaseLostError if another process has it."""
         with self._turn:
             if self.tag:
-                self.tag = self.bucket.replace(self.name, self._record(), self.tag)
+                self.tag = self._rewrite(self.tag)
             if self.tag is None:
                 place, term = self.bucket.where(self.name), f"{self.seconds:.0f} s"
                 raise LeaseLostError(
                     f"{place}: another worker has taken over after {term} without a renewal; run again"
                 )
+
+    def _rewrite(self, tag: str) -> str | None:
+        """Replace the object that has `tag` and return the new tag, or None if another process has the lease.
+
+        A write whose response was lost has changed the tag, but the lease is still ours.
+        """
+        written = self.bucket.replace(self.name, self._record(), tag)
+        if written is None and (standing := self.bucket.tag(self.name)) and self._read()[0] == self.holder:
+            written = self.bucket.replace(self.name, self._record(), standing)
+        return written
 
     def keep(self) -> None:
         """Renew the lease every quarter of its term until it ends or is lost; runs in a thread."""
@@ -113,9 +124,10 @@ class Lease:
                 self.tag = None
 
     def _record(self, *, free: bool = False) -> bytes:
-        """Return the content of the object, by which `Bucket.replace` recognises a write whose response was lost."""
-        holder = None if free else self.holder
-        return json.dumps({"holder": holder, "seconds": self.seconds, "place": self.place}).encode()
+        """Return the content of the object, which differs each time."""
+        self.beats += 1
+        record = {"holder": None if free else self.holder, "seconds": self.seconds, "beat": self.beats}
+        return json.dumps(record | {"written_by": self.holder, "place": self.place}).encode()
 
     def _read(self) -> tuple[str | None, float, str]:
         """Return the holder, or None, its term in seconds, and its place."""

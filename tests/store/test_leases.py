@@ -130,7 +130,8 @@ def test_an_unreadable_lease_is_reported(bucket):
 def test_a_lease_stays_valid_if_the_response_to_its_renewal_was_lost(bucket, object_store):
     lease = Lease(bucket, KEY, 60)
     assert lease.take(KEY)
-    lease.tag = '"of the write before"'  # some object stores give each write another tag
+    unseen = lease.bucket.replace(lease.name, lease._record(), lease.tag)
+    assert unseen not in (None, lease.tag)
     lease.check()
     lease.check()
 
