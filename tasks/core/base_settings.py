@@ -1,11 +1,8 @@
 """What all settings have in common: frozen, no unknown keys, and the values that several of them take."""
 
-import sys
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
-from tasks.core.user_paths import printable
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -30,17 +27,6 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, hide_input_in_errors=True
     )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _text_is_unicode(cls, value: Any) -> Any:
-        for text in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(text, str) and printable(text) != text:
-                raise ValueError(
-                    f"is in another encoding than this terminal's, {sys.getfilesystemencoding()}; rename the file, or "
-                    "set PYTHONUTF8=1"
-                )
-        return value
 
     @field_validator("*", mode="before")
     @classmethod

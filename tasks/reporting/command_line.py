@@ -26,7 +26,14 @@ from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
 from tasks.core.run_settings import RunSettings
 from tasks.core.user_paths import user_path
-from tasks.reporting.flag_errors import PREFIX, describe_mistake, is_flag, tell_variables, variables_read
+from tasks.reporting.flag_errors import (
+    PREFIX,
+    check_encoding,
+    describe_mistake,
+    is_flag,
+    tell_variables,
+    variables_read,
+)
 from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import read_record, unfinished_step
@@ -144,6 +151,7 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
     if ("store",) in variables:
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
+    check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about.partition("\n\nArgs:")[0], allow_abbrev=False)
     try:
         source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
@@ -11,7 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from tasks.core.base_settings import Settings
-from tasks.core.errors import print_error
+from tasks.core.errors import UsageError, print_error
 from tasks.core.user_paths import printable
 
 PREFIX = "IMDB_"
@@ -47,6 +48,21 @@ def is_secret(field: FieldInfo | None) -> bool:
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
 
 
+def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: Iterable[str]) -> None:
+    """Raise UsageError for an argument or a variable in another encoding; secrets are not shown."""
+    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
+    words = {name: os.environ[name] for name in variables}
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
+        words[hidden or printable(word)] = word
+    for place, word in words.items():
+        if printable(word) != word:
+            raise UsageError(
+                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
+                "rename the file, or set PYTHONUTF8=1"
+            )
+
+
 def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[str]) -> None:
     """Print which variables of the environment are used, and which only look like ours, as IMDB_DATA=/data/imdb."""
     for name, field in flags.model_fields.items():
@@ -79,6 +95,5 @@ def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], vari
         return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
     given = mistake["input"]
     is_shown = isinstance(given, str | int | float) and "://" not in str(given)
-    is_shown = is_shown and not is_secret(settings_model.model_fields.get(str(loc[0])))
-    shown = f" {printable(str(given))}" if is_shown else ""
+    shown = f" {given}" if is_shown and not is_secret(settings_model.model_fields.get(str(loc[0]))) else ""
     return f"{flag}{shown}: {message[0].lower()}{message[1:]}{remedy}"
