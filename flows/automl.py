@@ -117,6 +117,8 @@ class Auto:
             return
         for its in (network, network if settings.candidates == "network" else self.best()):
             seconds = self.seconds_of(its)
+            if its is not self.tried[0]:  # another share for validation encodes, and fits the linear model, again
+                seconds += self.tried[0]["seconds"]
             if seconds <= self.left():
                 self.final, self.reserved = its["stage"], seconds
                 return

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -56,13 +57,14 @@ def map_over(task: Deferred[..., Any], calls: Sequence[dict[str, Any]], settings
     found: dict[int, Any] = {}
     todo = list(range(len(calls)))
     for _ in range(ROUNDS):
-        try:
-            with open_runner(settings) as runner:
-                waiting = {at: runner.submit(plain, calls[at]) for at in todo}
-                found |= {at: result_or_error(future.result) for at, future in waiting.items()}
-        except OSError as error:
-            place = settings.address or "this machine"
-            raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
+        with ExitStack() as begun:
+            try:
+                runner = begun.enter_context(open_runner(settings))
+            except OSError as error:
+                place = settings.address or "this machine"
+                raise RunnerError(f"--runner {settings.runner}: nothing answers at {place} ({error})") from error
+            waiting = {at: runner.submit(plain, calls[at]) for at in todo}
+            found |= {at: result_or_error(future.result) for at, future in waiting.items()}
         # An unexpected error may be that of a killed process.
         todo = [at for at in todo if isinstance(found[at], Exception) and not isinstance(found[at], PipelineError)]
         if not todo:

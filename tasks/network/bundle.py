@@ -157,8 +157,8 @@ class KerasClassifier(Classifier):
 
     def predict_with_keras(self, texts: pa.Array) -> np.ndarray:
         """Return the same as `predict`, by the network as it was trained."""
-        found = np.asarray(self.network.predict(self.encode(texts)[0].tokens, verbose=0))
-        return found[:, 0] if found.shape[1] == 1 else found
+        outputs, bucketing = int(self.network.output_shape[-1]), self.facts.bucketing
+        return Scorer(self.network.predict_on_batch, outputs, ONNX_BATCH_SIZE, bucketing)(self.encode(texts)[0])
 
 
 def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> Classifier:

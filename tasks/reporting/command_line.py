@@ -196,7 +196,7 @@ def run_flow(
     try:
         settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
         if work := without_flow(settings, parsed):
-            return exit_status(program, work)
+            return exit_status(program, work, "the command")
         if parsed.json_ and not parsed.dry_run:
             raise UsageError("--json: give --dry-run too; a run prints no JSON")
         if not parsed.dry_run:

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.request import getproxies
 
@@ -53,9 +54,9 @@ def start_server() -> None:
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(packages)]
     command += ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    command += ["--timeout-graceful-shutdown", str(STOP_SECONDS)]
+    command += ["--timeout-graceful-shutdown", str(STOP_SECONDS // 2)]
     # In its own session: a signal to the run's process group must leave it the server to report its end to.
-    end_too = end_with_parent if sys.platform == "linux" else None
+    end_too = partial(end_with_parent, os.getpid()) if sys.platform == "linux" else None
     process = subprocess.Popen(command, env=os.environ | VARIABLES, start_new_session=True, preexec_fn=end_too)
     atexit.register(stop, process)
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
@@ -69,9 +70,11 @@ def start_server() -> None:
     logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
 
 
-def end_with_parent() -> None:
-    """Have Linux send this process SIGTERM when the one that started it has ended, even if that was killed."""
-    LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def end_with_parent(parent: int) -> None:
+    """Have Linux kill this process when `parent`, which started it, has ended without stopping it."""
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it has ended before that call
+        os._exit(1)
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

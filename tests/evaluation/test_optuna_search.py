@@ -35,14 +35,14 @@ class Trainings:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     """A study created by Optuna, without trials; creating one takes a second, so the tests copy it."""
-    file = tmp_path_factory.mktemp("a folder") / "studies.db"
+    file = tmp_path_factory.mktemp("a folder") / "study.db"
     open_study(file, 7)
     return file
 
 
 @pytest.fixture
 def trainings(tmp_path, empty) -> Trainings:
-    return Trainings(shutil.copy(empty, tmp_path / "studies.db"))
+    return Trainings(shutil.copy(empty, tmp_path / "study.db"))
 
 
 def test_poor_trials_are_pruned_early_and_the_best_one_completes(trainings):

@@ -53,7 +53,7 @@ def test_diff_shows_settings_artifacts_flips_and_missing_files(trained, run, imd
     assert call("diff", "nothing", second)[0] == 1
 
 
-def test_a_run_of_before_evaluate_chose_the_model_is_compared_but_not_tracked(trained, call):
+def test_an_earlier_run_with_the_step_select_is_compared_but_not_tracked(trained, call):
     path = trained / "runs" / "latest" / "metrics.json"
     metrics = json.loads(path.read_text())
     metrics["artifacts"]["select"] = metrics["artifacts"]["score"]

@@ -89,7 +89,7 @@ def test_each_process_uses_its_share_of_the_processors(monkeypatch):
 def test_worker_processes_end_if_the_process_that_started_them_is_killed():
     run = (
         "import os, time; from concurrent.futures import ProcessPoolExecutor; from multiprocessing import get_context;"
-        "from flows.runners import begin_worker, map_over;"
+        "from flows.runners import begin_worker;"
         "pool = ProcessPoolExecutor(2, get_context('spawn'), begin_worker, [2]);"
         "pool.submit(os.getpid).result(); [pool.submit(time.sleep, 60) for _ in range(2)];"
         "print(*pool._processes, flush=True); time.sleep(60)"
