@@ -173,12 +173,13 @@ def test_the_time_for_a_refit_is_that_of_a_whole_training_of_the_best_network(
         module, "search_flow", SimpleNamespace(with_options=lambda **_: lambda asked, _: [trial] * asked.trials)
     )
     monkeypatch.setattr(module, "MAX_TRIALS", 1)
-    for minutes, reserved in ((10, 288), (2, None)):
+    for minutes, reserved in ((10, 288 + 5), (2, None)):
         auto = Auto(small(imdb), minutes, SimpleNamespace(meta={"dataset": {}}))
+        auto.tried.append({"stage": "linear", "seconds": 5, "value": 0.7, "note": None})
         auto.tried.append({"stage": "fast", "seconds": 0.1, "value": 0.8, "note": None})
         auto.plan_refit()
-        assert auto.reserved == 48
-        auto.search_around(auto.tried[0])
+        assert auto.reserved == 48 + 5, "the texts are encoded, and the linear model is fitted, again"
+        auto.search_around(auto.tried[1])
         assert auto.reserved == reserved, "the search leads with a larger network"
         assert auto.final_settings().model.units == 96
 
