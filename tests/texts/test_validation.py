@@ -57,8 +57,8 @@ def test_a_split_without_one_of_the_labels_is_refused():
         )
         with pytest.raises(DataError, match=f"^{found}or leave the label out of all splits$"):
             check({"train": both, "test": both} | {split: [0, 1, 1]}, names)
-    with pytest.raises(DataError, match=r"raise --data.max-reviews \(2; none takes all texts\)"):
-        check({"train": both, "test": [1, 1]}, names, max_reviews=2)
+    with pytest.raises(DataError, match=r"raise --data.max-reviews \(10; none takes all texts\)"):
+        check({"train": both, "test": [1] * 10}, names, max_reviews=10)
 
 
 @pytest.mark.parametrize(
