@@ -39,6 +39,20 @@ def silent():
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/api"
 
 
+def own_settings(store: Path) -> dict[str, str]:
+    """The environment of a process that uses a store, without settings of Prefect's."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return others | {"ARTIFACTS_STORE": str(store)}
+
+
+@pytest.fixture
+def new_store(tmp_path) -> dict[str, str]:
+    """The environment of a process that uses a store with Prefect's empty database."""
+    (tmp_path / PREFECT).mkdir()
+    copy_empty_database(tmp_path / PREFECT / "prefect.db")
+    return own_settings(tmp_path)
+
+
 def refusal(address: str) -> str:
     with temporary_settings({PREFECT_API_URL: address}), pytest.raises(ServerError) as raised:
         check_server(pytest.fail)
@@ -149,22 +163,13 @@ def test_an_unreachable_server_in_a_profile_ends_a_run_with_one_line(tmp_path):
     assert said.endswith(f"or take the address out of {profiles} for a temporary server")
 
 
-def test_a_temporary_server_serves_its_process_and_ends_with_it(tmp_path):
-    (tmp_path / PREFECT).mkdir()
-    copy_empty_database(tmp_path / PREFECT / "prefect.db")
+def test_a_temporary_server_serves_its_process_and_ends_with_it(new_store):
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
         "from tasks.reporting.prefect_server import start_server; start_server(); from prefect import get_client;"
         "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", run],
-        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        | {"ARTIFACTS_STORE": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-c", run], env=new_store, capture_output=True, text=True, check=True)
     address, used, has_imported_server = done.stdout.split()
     assert (used.rstrip("/"), has_imported_server) == (address, "False")
     with pytest.raises(httpx.ConnectError):
@@ -172,17 +177,13 @@ def test_a_temporary_server_serves_its_process_and_ends_with_it(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
-def test_a_temporary_server_ends_if_its_process_is_killed(tmp_path):
-    (tmp_path / PREFECT).mkdir()
-    copy_empty_database(tmp_path / PREFECT / "prefect.db")
+def test_a_temporary_server_ends_if_its_process_is_killed(new_store):
     run = (
         "import os, time; from tasks.core import environment; environment.prepare();"
         "from tasks.reporting.prefect_server import start_server; start_server();"
         "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(60)"
     )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    clean |= {"ARTIFACTS_STORE": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", run], env=clean, stdout=subprocess.PIPE, text=True) as killed:
+    with subprocess.Popen([sys.executable, "-c", run], env=new_store, stdout=subprocess.PIPE, text=True) as killed:
         address = killed.stdout.readline().strip()
         (server,) = psutil.Process(killed.pid).children()
         assert httpx.get(f"{address}/health").is_success
@@ -206,9 +207,8 @@ def test_the_server_starts_after_the_prefect_import_only_with_settings(tmp_path,
         "from tasks.reporting import prefect_server as its; its.start_server = lambda: print('prefect' in sys.modules);"
         "its.check_server(print)"
     )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    clean |= variables | {"ARTIFACTS_STORE": str(tmp_path / "store"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env=clean, capture_output=True, text=True)
+    used = own_settings(tmp_path / "store") | variables | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env=used, capture_output=True, text=True)
     assert done.stdout.strip() == asked, done.stderr
 
 
