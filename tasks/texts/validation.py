@@ -80,8 +80,8 @@ def check_labels(
             remedies.append(f"raise --data.max-reviews ({rows:,}; none takes all texts)")
         if len(parts) > 1:
             remedies.append(f"{'raise' if split == 'validation' else 'lower'} --data.validation-split")
-        if len(parts) > 1 and not settings.whole_groups:
-            remedies.append("give --data.whole-groups, which takes the same share of every label")
+            if not settings.whole_groups:
+                remedies.append("give --data.whole-groups, which takes the same share of every label")
         if missing:
             remedies.append("leave the label out of all splits")
         raise DataError(f"{found}: {', or '.join(remedies)}")
