@@ -68,15 +68,6 @@ def show_differences(found: dict[str, Any], *, as_json: bool, page: Path | None)
         console.print(f"Page: {page}", soft_wrap=True)
 
 
-def show_repetition(run: str, same: dict[str, bool], cached: set[str]) -> int:
-    """Print whether each artifact is that of the run which was repeated; the exit status is 1 if one is not."""
-    table = Table("artifact", f"as in {run}")
-    for step, is_same in same.items():
-        table.add_row(step, ("identical, cached" if step in cached else "identical") if is_same else "DIFFERENT")
-    console_for().print(table)
-    return 0 if all(same.values()) else 1
-
-
 def find_record(name: str, registered_model: str | None) -> RunRecord:
     """Return the record of a run, or of the newest run of a registered version; raise ModelError if there is none."""
     store = open_store()

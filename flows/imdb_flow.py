@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from flows.automl import check_auto, choose_settings, plan_stages
-from flows.diff import show_repetition
 from flows.training import slice_tests, train_network
 from tasks.baseline import baseline
-from tasks.core.command_settings import TrainSettings
 from tasks.core.data_settings import DataSettings, SourceSettings
-from tasks.core.errors import InputError, RegistryError, SourceUnreachable
+from tasks.core.errors import RegistryError, SourceUnreachable
 from tasks.core.run_settings import Considered, RunSettings
 from tasks.data_check import data_check
 from tasks.download import download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
 from tasks.evaluation.predictions import decision_rule
-from tasks.evaluation.run_differences import compare_artifacts
 from tasks.figures import figures
 from tasks.label_check import label_check
 from tasks.package import package
@@ -35,8 +32,6 @@ from tasks.run_folder import run_folder
 from tasks.score import score
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import read_record
-from tasks.store.shared_store import open_store
 from tasks.store.step import flow, is_planning, planning, run_logger
 from tasks.texts.sources.datasets import check_dataset
 from tasks.track import track
@@ -174,45 +169,15 @@ SAMPLE_NOTICE = """THIS IS NOT IMDB.
   For IMDB give --data.source PATH_OR_URL/imdb.npz; to stop instead, --data.on-unreachable fail."""
 
 
-def train_flow(settings: TrainSettings) -> tuple[Path, str | None]:
-    """Train and evaluate a recurrent text classifier, register it, and decide whether it serves.
-
-    A step reruns only when its settings, its inputs or its code have changed.
-    """
-    # Now, because "latest" names this run once it has ended.
-    like = str(read_record(settings.like, open_store()).folder) if settings.like else None
-    own = settings.model_dump(include=set(RunSettings.model_fields))
-    return imdb_flow(RunSettings.model_validate(own)), like
-
-
-def check_train(settings: TrainSettings) -> None:
-    """Refuse unreadable texts, settings that auto chooses, and to repeat a run of which anything differs."""
+def check_train(settings: RunSettings) -> None:
+    """Refuse unreadable texts, an invalid address of MLflow, and settings that auto chooses."""
     check_dataset(settings.data)
     if settings.tracking.enabled:
         tracking_uri()
     check_auto(settings)
-    if not settings.like or settings.anyway:
-        return
-    with planning(read_record(settings.like, open_store()).artifacts) as plans:
-        run_steps(settings)
-    if changed := [f"{plan.step}: {plan.cause}" for plan in plans if plan.status != "cached"]:
-        summary = f"--like {settings.like}: something differs from that run; --anyway repeats it nevertheless"
-        raise InputError("\n  ".join([summary, *changed]))
 
 
-def show_trained(trained: tuple[Path, str | None]) -> int:
-    """Print the results of a run, and whether it has the artifacts of the run that it repeats."""
-    folder, like = trained
-    status = show_run(folder)
-    if not like:
-        return status
-    first, second = (read_record(str(run), open_store()) for run in (like, folder))
-    cached = {step["name"] for step in second.metrics["steps"] if step["cached"]}
-    repeated = show_repetition(first.folder.name, compare_artifacts(first.metrics, second.metrics), cached)
-    return status or repeated
-
-
-main = partial(run_flow, train_flow, TrainSettings, show_trained, check_train, plan_run)
+main = partial(run_flow, imdb_flow, RunSettings, show_run, check_train, plan_run)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -98,7 +98,7 @@ def read_own_record(run: str, store: Store) -> RunRecord:
     if others := sorted(record.artifacts.keys() - MADE_BY.values()):
         raise ModelError(
             f"{record.folder}: made by another version, with {', '.join(others)}; repeat the run with this one "
-            f"(train --like {record.folder.name} --anyway)"
+            f"(train --preset {record.folder / CONFIG})"
         )
     return record
 

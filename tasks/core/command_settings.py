@@ -41,21 +41,6 @@ class RunnerSettings(Settings):
         return self
 
 
-class TrainSettings(RunSettings):
-    """A run, or an earlier one to repeat."""
-
-    like: str | None = Field(None, min_length=1)
-    """repeat this run, a run folder or its name, with its settings; refused if texts, code or libraries differ"""
-    anyway: bool = False
-    """with like: repeat the run even if they differ"""
-
-    @model_validator(mode="after")
-    def _anyway_needs_a_run(self) -> Self:
-        if self.anyway and not self.like:
-            raise ValueError("anyway needs like, the run to repeat")
-        return self
-
-
 class CompareSettings(RunSettings, RunnerSettings):
     """Which networks to compare; they share all other settings of a run."""
 
@@ -64,7 +49,7 @@ class CompareSettings(RunSettings, RunnerSettings):
     ways: Annotated[tuple[Literal["one", "two"], ...], Field(min_length=1)] = ("one", "two")
     """directions in which each layer reads a text: one (unidirectional) or two (bidirectional)"""
     presets: tuple[str, ...] = ()
-    """presets to compare too, each with its own vocabulary, network and training: names, or TOML files"""
+    """presets to compare too, each with its own vocabulary, network and training, named as by --preset"""
     grid: str | None = None
     """values to try in every network, as "model.units=32,64"; several settings, separated by spaces, are combined"""
     seeds: int = Field(1, ge=1, le=100)

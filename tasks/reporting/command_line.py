@@ -4,6 +4,7 @@ import argparse
 import difflib
 import gc
 import inspect
+import json
 import os
 import re
 import signal
@@ -36,8 +37,7 @@ from tasks.reporting.flag_errors import (
 )
 from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import read_record, unfinished_step
-from tasks.store.shared_store import open_store
+from tasks.store.run_record import unfinished_step
 
 # Prefect and Keras read their folders while they are imported, so a flow imports this module first.
 environment.prepare()
@@ -99,16 +99,20 @@ class Flags(BaseSettings):
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """Return the settings of a preset, by its name or the path of a TOML file; raise UsageError if it is neither."""
+    """Return the settings of a preset, by its name or the path of a TOML file or a run's config.json.
+
+    Raise UsageError if there is none, or it cannot be read.
+    """
     if name == CASE_STUDY:
         return {}
     path = PRESETS.get(name) or user_path(name)
     if not path.is_file():
         raise UsageError(f"--preset {name}: no such preset ({PRESET_NAMES}) and no such file")
+    kind, read = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--preset {name}: cannot be read as TOML ({error})") from error
+        return {**read(path.read_text("utf-8-sig"))}
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"--preset {name}: cannot be read as {kind} ({error})") from error
 
 
 class PresetSource(Source):
@@ -119,18 +123,14 @@ class PresetSource(Source):
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return the preset's settings, or those of the run that --like names."""
-        if like := self.current_state.get("like"):
-            if "preset" in self.current_state:
-                raise UsageError("--preset and --like both have all settings; give one of them")
-            return read_record(str(like), open_store()).settings.model_dump(mode="json")
+        """Return the preset's settings."""
         return read_preset(str(self.current_state.get("preset", CASE_STUDY)))
 
 
 class RunFlags(Flags):
     """The flags of commands that train; a preset ranks between environment and default."""
 
-    preset: str = Field(CASE_STUDY, description=f"a preset's name ({PRESET_NAMES}) or a TOML file")
+    preset: str = Field(CASE_STUDY, description=f"a preset ({PRESET_NAMES}), a TOML file, or a run's config.json")
 
 
 def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: str, about: str) -> tuple[Model, Flags]:
@@ -139,10 +139,10 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     `arguments` exclude the program's name; `about` is the description in `--help`, without its Args. Raise UsageError
     with one line per mistake, SystemExit after `--help`. The first source that has a value counts:
 
-        flag            `CliSettingsSource`; `environment.prepare` has read --store and --debug before, for imports
-        variable        pydantic's source, given those that `variables_read` finds (`settings_customise_sources`)
-        preset or run   `PresetSource`, for commands that train, named by a flag or a variable (--preset, --like)
-        default         the field's own
+        flag       `CliSettingsSource`; `environment.prepare` has read --store and --debug before, for imports
+        variable   pydantic's source, given those that `variables_read` finds (`settings_customise_sources`)
+        preset     `PresetSource`, for commands that train, named by --preset or IMDB_PRESET
+        default    the field's own
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
@@ -157,7 +157,9 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
         source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
         parsed = flags(_cli_settings_source=source)
     except ValidationError as error:
-        mistakes = [describe_mistake(mistake, settings_model, variables) for mistake in error.errors()]
+        flag, variable = source.env_vars.get("preset"), variables.get(("preset",))
+        preset = f"{variable} {os.environ[variable]}" if variable else f"--preset {flag}" if flag else ""
+        mistakes = [describe_mistake(mistake, settings_model, variables, preset) for mistake in error.errors()]
         raise UsageError("\n".join(mistakes)) from error
     except SettingsError as error:
         field = re.findall(r'for (?:field ")?([\w.]+)', str(error))[0]

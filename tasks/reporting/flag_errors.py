@@ -74,8 +74,10 @@ def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[
         print_error(program, f"settings from the environment: {', '.join(sorted(variables))}")
 
 
-def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str]) -> str:
-    """Return one line for an invalid setting: the flag or the variable that set it, its value and the reason."""
+def describe_mistake(
+    mistake: ErrorDetails, settings_model: type[Settings], variables: dict[Loc, str], preset: str
+) -> str:
+    """Return one line for an invalid setting: the flag, variable or preset that set it, its value and the reason."""
     loc = mistake["loc"]
     path = ".".join(str(part).replace("_", "-") for part in loc)
     message = mistake["msg"].removeprefix("Value error, ")
@@ -92,7 +94,9 @@ def describe_mistake(mistake: ErrorDetails, settings_model: type[Settings], vari
         section = settings_model.model_fields.get(str(mistake["loc"][0]))
         known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings_model.model_fields)
         near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
-        return f"{flag}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+        # The parser has refused unknown flags.
+        place = flag if around or not preset else f"{preset}: {'.'.join(map(str, loc))}"
+        return f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
     given = mistake["input"]
     is_shown = isinstance(given, str | int | float) and "://" not in str(given)
     shown = f" {given}" if is_shown and not is_secret(settings_model.model_fields.get(str(loc[0]))) else ""

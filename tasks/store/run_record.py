@@ -109,7 +109,7 @@ def take_recorded(store: Store, key: str, sha256: str, run: Path, *, read_only: 
 
     Raise ModelError if it has been pruned, damaged or replaced.
     """
-    remedy = f"repeat the run to rebuild it (train --like {run.name})"
+    remedy = f"repeat the run to rebuild it (train --preset {run / CONFIG})"
     try:
         artifact = store.find(key) if read_only else take(store, key)
     except DamagedError as damage:

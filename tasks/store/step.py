@@ -22,7 +22,7 @@ from pydantic_core import to_jsonable_python
 from tasks.core.files import digest
 from tasks.core.run_settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
-from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code, find_causes
+from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code
 from tasks.store.inventory import announce_use
 from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
@@ -65,17 +65,14 @@ def task(run_name: str) -> Callable[[Callable[Inputs, Result]], Deferred[Inputs,
     return lambda function: Deferred(function, "task", task_run_name=run_name, persist_result=False)
 
 
-_PLANS: ContextVar[tuple[list[StepPlan], Mapping[str, Artifact]] | None] = ContextVar("plans", default=None)
+_PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)
 
 
 @contextmanager
-def planning(recorded: Mapping[str, Artifact] | None = None) -> Iterator[list[StepPlan]]:
-    """Make the calls of steps say what they would do, in the list, instead of running.
-
-    With the artifacts of an earlier run by step, they say how their keys differ from then, and return those artifacts.
-    """
+def planning() -> Iterator[list[StepPlan]]:
+    """Make the calls of steps say what they would do, in the list, instead of running."""
     plans: list[StepPlan] = []
-    token = _PLANS.set((plans, recorded or {}))
+    token = _PLANS.set(plans)
     try:
         yield plans
     finally:
@@ -138,15 +135,14 @@ class Step:
         | --- | --- | --- |
         | in a flow | the artifact, made or from the store | the artifact and a Prefect task run |
         | under `planning()` | the artifact; if the step would run, one without files | the list's next plan |
-        | under `planning(recorded)` | the recorded artifact of the step | how its key differs, in the list |
 
         Raises:
             TypeError: an input is missing, unknown, of the wrong type, or made by another step.
         """
         self._check(inputs)
-        if planned := _PLANS.get():
-            plans, recorded = planned
-            artifact, plan = self.compare(recorded.get(self.name), inputs) if recorded else self.plan(inputs)
+        plans = _PLANS.get()
+        if plans is not None:
+            artifact, plan = self.plan(inputs)
             plans.append(plan)
             return artifact
         result: Artifact = self.task(**inputs, return_state=True).result()
@@ -233,18 +229,6 @@ class Step:
         if found and not refresh:
             return found, StepPlan(self.name, "cached")
         return absent, self.explain(inputs, made_of, store, resumes=not refresh)
-
-    def compare(self, before: Artifact | None, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
-        """Return the artifact of an earlier run, and how its key differs from that of these inputs."""
-        if before is None:
-            absent = Artifact(key=f"{self.name}/unknown", files={})
-            return absent, StepPlan(self.name, "runs", "that run lacks this step")
-        made_of = self.made_of(inputs)
-        if self.key_of(made_of) == before.key:
-            return before, StepPlan(self.name, "cached")
-        causes = find_causes(before.made_of, made_of) if before.made_of else []
-        why = describe_causes(causes) if causes else "its settings, inputs, code or libraries differ"
-        return before, StepPlan(self.name, "runs", why, causes)
 
     def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store, *, resumes: bool) -> StepPlan:
         """Return why the step must run, and, if it may resume, from where."""

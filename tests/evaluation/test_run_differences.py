@@ -71,7 +71,7 @@ def test_each_added_copy_of_a_text_is_counted(store):
 def test_comparing_runs_with_pruned_texts_fails_with_a_remedy(store):
     first, second = (downloaded(Store(store), row, [("train", row, "a")]) for row in (0, 1))
     (store / "download" / "0").rename(store / "gone")
-    with pytest.raises(ModelError, match=r"run0: download/.* is no longer in the store; .*train --like run0"):
+    with pytest.raises(ModelError, match=r"run0: download/.* is no longer in the store; .*--preset .*run0/config.json"):
         compare_data(first, second, Store(store))
 
 

@@ -1,3 +1,4 @@
+import json
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from tasks.core.data_settings import drop_label_flag
 from tasks.core.errors import UsageError
 from tasks.core.run_settings import RunSettings
 from tasks.reporting import command_line
-from tests.support.small_runs import parse_command_line
+from tests.support.small_runs import parse_command_line, small
 
 
 def parse(*arguments: str) -> RunSettings:
@@ -134,11 +135,41 @@ def test_a_password_is_not_printed():
 def test_an_unknown_key_or_invalid_toml_in_a_preset_is_reported(tmp_path):
     preset = tmp_path / "mine.toml"
     preset.write_text("[data]\nmaxlin = 10\n")
-    with pytest.raises(UsageError, match=r"--data\.maxlin: no such setting; did you mean maxlen\?"):
+    with pytest.raises(UsageError, match=r"preset .*mine\.toml: data\.maxlin: no such setting; did you mean maxlen\?"):
         parse("--preset", str(preset))
     preset.write_text("[data\n")
     with pytest.raises(UsageError, match="cannot be read as TOML"):
         parse("--preset", str(preset))
+
+
+def test_a_runs_config_is_a_preset(first_run, imdb, monkeypatch):
+    config = (first_run / "runs" / "latest" / "config.json").resolve()
+    assert {*json.loads(config.read_bytes())} == {*RunSettings.model_fields}
+    assert parse("--preset", str(config)) == small(imdb)
+    monkeypatch.setenv("IMDB_DATA__NUM_WORDS", "30")
+    changed = parse("--preset", str(config), "--training.epochs", "9", "--no-tracking.texts")
+    assert changed == small(imdb, data={"num_words": 30}, training={"epochs": 9}, tracking={"texts": False})
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('{"model": {"lstm_size": 5}}', "model.lstm_size: no such setting"),
+        ('{"judging": {}}', "judging: no such setting"),
+        ("[]", "cannot be read as JSON ('list' object is not a mapping)"),
+        ("{", "cannot be read as JSON (Expecting property name"),
+    ],
+)
+def test_a_config_that_is_not_of_this_version_is_named(tmp_path, monkeypatch, content, line):
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    with pytest.raises(UsageError) as raised:
+        parse("--preset", str(config))
+    assert str(raised.value).startswith(f"--preset {config}: {line}")
+    monkeypatch.setenv("IMDB_PRESET", str(config))
+    with pytest.raises(UsageError) as raised:
+        parse()
+    assert str(raised.value).startswith(f"IMDB_PRESET {config}: {line}")
 
 
 def test_an_invalid_flag_exits_with_status_2_before_anything_runs(store, monkeypatch, capsys):
