@@ -1,5 +1,12 @@
 """A step: a function of paths and settings that fills one folder, run as a Prefect task and cached by the store.
 
+`encode(downloaded=..., settings=...)` goes through four layers, from the outside to the inside:
+
+    Step.__call__   checks the inputs; in a dry run returns what `Step.plan` says instead of going on
+    Step.task       Prefect's task: retries, and logs how long the step took and why it ran
+    Step.run        takes the artifact with the key of these inputs from the store, or makes it in an empty folder
+    Step.function   fills that folder, from the paths of the inputs; knows neither Prefect nor the store
+
 Prefect is imported when the first flow or task runs, because that takes longer than a dry run.
 """
 
@@ -26,11 +33,212 @@ from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, descri
 from tasks.store.inventory import announce_use
 from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
-from tasks.store.store import Store
 
 Function = Callable[..., dict[str, Any] | None]
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A cached step. Calling it with artifacts and settings, by name, returns the artifact that they make.
+
+    Attributes:
+        function: fills a folder; keyword-only. It takes the path of each input, its settings, `folder`, and `resume` if
+            it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
+            content.
+        resumes_on: reduces the settings to those that determine what is kept for `resume`; only `train` resumes.
+        progress: returns what the resume key and the settings leave to go on from, as "epoch 3 of 5"; "" if nothing.
+        options: those of the Prefect task, such as retries.
+    """
+
+    function: Function
+    resumes_on: Callable[[Any], Any] | None = None
+    progress: Callable[[str, Any], str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The step's name: its task, and its folder in the store."""
+        return self.function.__name__
+
+    def __call__(self, **inputs: Any) -> Artifact:
+        """Return the artifact, made or from the store; under `planning`, append to its list what would be done.
+
+        Raises:
+            TypeError: an input is missing, unknown, of the wrong type, or made by another step.
+        """
+        self._check(inputs)
+        plans = _PLANS.get()
+        if plans is None:
+            result: Artifact = self.task(**inputs, return_state=True).result()
+            return result
+        artifact, plan = self.plan(inputs)
+        plans.append(plan)
+        return artifact
+
+    def of(self, artifacts: RunArtifacts, **settings: BaseModel) -> Artifact:
+        """Call the step with those of a run's artifacts that it takes."""
+        taken = inspect.signature(self.function).parameters
+        return self(**{name: value for name, value in vars(artifacts).items() if name in taken}, **settings)
+
+    def with_options(self, **options: Any) -> "Step":
+        """Return the step with other options of its Prefect task, as `retries=0`."""
+        return replace(self, options={**self.options, **options})
+
+    def is_cached(self, **inputs: Any) -> bool:
+        """Return whether the store has an artifact for these inputs; its files are not verified."""
+        return open_store().peek(self.key(inputs)) is not None
+
+    @functools.cached_property
+    def task(self) -> Any:
+        """The Prefect task, which calls `run`."""
+        import pyarrow as pa
+        from prefect import Task
+        from prefect.runtime import task_run
+        from prefect.settings import get_current_settings
+        from prefect.states import Completed
+
+        @functools.wraps(self.function)
+        def run(**inputs: Any) -> Any:
+            refresh = bool(get_current_settings().tasks.refresh_cache)
+            with log_step(flow_run_id(), self.name) as entry:
+                artifact, plan = self.run(inputs, refresh=refresh, is_retry=task_run.run_count > 1)
+                entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
+            pa.default_memory_pool().release_unused()  # the next step may need it
+            return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
+
+        run.__signature__ = task_signature(self.function)  # type: ignore[attr-defined]
+        return Task(run, persist_result=False, **self.options)
+
+    def run(
+        self, inputs: dict[str, Any], *, refresh: bool = False, is_retry: bool = False
+    ) -> tuple[Artifact, StepPlan]:
+        """Return the step's artifact, and whether it came from the store or why it was made."""
+        store, plan = open_store(), StepPlan(self.name, "cached")
+        resumes = is_retry or not refresh
+        announce_use(store.root)
+
+        def fill(folder: Path) -> dict[str, Any]:
+            nonlocal plan
+            plan = self.explain(inputs, resumes=resumes)
+            paths = {name: store.path(its) if isinstance(its, Artifact) else its for name, its in inputs.items()}
+            resume = {"resume": Resume(self.resume_key(inputs), ignored=not resumes)} if self.resumes_on else {}
+            return self.function(**paths, **resume, folder=folder) or {}
+
+        artifact, _ = store.get_or_make(self.key(inputs), fill, made_of=self.made_of(inputs), refresh=refresh)
+        return artifact, plan
+
+    def plan(self, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
+        """Return the step's artifact and what a call would do; writes nothing, and does not verify the files.
+
+        The artifact of a step that would run has no files, and what the steps after it would do is unknown.
+        """
+        absent, refresh = Artifact(key=f"{self.name}/unknown", files={}), is_refreshing()
+        for value in inputs.values():
+            if isinstance(value, Artifact) and not value.files:
+                return absent, StepPlan(self.name, "unknown", f"{value.step} has not run")
+        if not refresh and (found := open_store().peek(self.key(inputs))):
+            return found, StepPlan(self.name, "cached")
+        return absent, self.explain(inputs, resumes=not refresh)
+
+    def explain(self, inputs: dict[str, Any], *, resumes: bool) -> StepPlan:
+        """Return why the step must run, and, if it may resume, from where."""
+        causes = causes_of(self.name, self.made_of(inputs), open_store())
+        kept = self.progress(self.resume_key(inputs), inputs["settings"]) if self.progress and resumes else ""
+        resumed = f", resumed after {kept}" if kept else ""
+        return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
+
+    def key(self, inputs: dict[str, Any]) -> str:
+        """Return `<step>/<sha256>` of all that determines the result."""
+        return f"{self.name}/{digest(self.made_of(inputs))}"
+
+    def resume_key(self, inputs: dict[str, Any]) -> str:
+        """Return the key of what an interrupted run finished; it differs from the artifact's, as its lock must."""
+        reduce = self.resumes_on or (lambda settings: settings)
+        return self.key(inputs | {"settings": reduce(inputs["settings"]), "of": "resume"})
+
+    def made_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions.
+
+        A parameter annotated with a settings model counts with that model's fields only: `settings: PadSettings` may be
+        passed all of `DataSettings`.
+        """
+        hints = typing.get_type_hints(self.function)
+        parts: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if isinstance(value, BaseModel) and not isinstance(value, Artifact):
+                model = hints.get(name, type(value))
+                own = value.model_dump(mode="json", include=set(model.model_fields))
+                parts |= {f"setting {section_of(model)}.{field}": setting for field, setting in own.items()}
+            else:
+                kind = "input" if name in MADE_BY else "setting"
+                parts[f"{kind} {name}"] = value.sha256 if isinstance(value, Artifact) else to_jsonable_python(value)
+        return parts | describe_code(self.function.__module__)
+
+    def _check(self, inputs: dict[str, Any]) -> None:
+        task_signature(self.function).bind(**inputs)
+        hints = typing.get_type_hints(self.function)
+        for name, value in inputs.items():
+            if isinstance(value, Artifact) and value.step != MADE_BY.get(name):
+                raise TypeError(f"{self.name}: {name} is made by {MADE_BY.get(name)}, not by {value.step}")
+            kind = hints[name]
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and not isinstance(value, kind):
+                raise TypeError(f"{self.name}: {name} is {type(value).__name__}, expected {kind.__name__}")
+
+
+def step(
+    *,
+    run_name: str | None = None,
+    resumes_on: Callable[[Any], Any] | None = None,
+    progress: Callable[[str, Any], str] | None = None,
+    **options: Any,
+) -> Callable[[Function], Step]:
+    """Make a function a cached step; `options` are those of the Prefect task, such as retries.
+
+    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` and
+    `progress` are as in `Step`.
+    """
+    return lambda function: Step(
+        function, resumes_on, progress, {**options, "task_run_name": run_name or function.__name__}
+    )
+
+
+def task_signature(function: Function) -> inspect.Signature:
+    """Return the signature of a step's task: the function's, without what the step adds."""
+    signature = inspect.signature(function)
+    inputs = [value for name, value in signature.parameters.items() if name not in ("folder", "resume")]
+    return signature.replace(parameters=inputs)
+
+
+def section_of(model: Any) -> str:
+    """Return the section of a run's settings that a step's settings are part of, as "data" for `PadSettings`."""
+    run = RunSettings()
+    return next((name for name in RunSettings.model_fields if isinstance(getattr(run, name), model)), "settings")
+
+
+_PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)
+
+
+@contextmanager
+def planning() -> Iterator[list[StepPlan]]:
+    """Make the calls of steps say what they would do, in the list, instead of running."""
+    plans: list[StepPlan] = []
+    token = _PLANS.set(plans)
+    try:
+        yield plans
+    finally:
+        _PLANS.reset(token)
+
+
+def is_planning() -> bool:
+    """Return whether steps say what they would do instead of running."""
+    return _PLANS.get() is not None
+
+
+def is_refreshing() -> bool:
+    """Return whether the environment tells Prefect to run every step again."""
+    return TypeAdapter(bool).validate_python(os.environ.get("PREFECT_TASKS_REFRESH_CACHE", False))
 
 
 class Deferred(Generic[Inputs, Result]):
@@ -65,211 +273,6 @@ def task(run_name: str) -> Callable[[Callable[Inputs, Result]], Deferred[Inputs,
     return lambda function: Deferred(function, "task", task_run_name=run_name, persist_result=False)
 
 
-_PLANS: ContextVar[list[StepPlan] | None] = ContextVar("plans", default=None)
-
-
-@contextmanager
-def planning() -> Iterator[list[StepPlan]]:
-    """Make the calls of steps say what they would do, in the list, instead of running."""
-    plans: list[StepPlan] = []
-    token = _PLANS.set(plans)
-    try:
-        yield plans
-    finally:
-        _PLANS.reset(token)
-
-
-def is_planning() -> bool:
-    """Return whether steps say what they would do instead of running."""
-    return _PLANS.get() is not None
-
-
-@dataclass(frozen=True)
-class Step:
-    """A cached step. Calling it with artifacts and settings, by name, runs it as a Prefect task.
-
-    Attributes:
-        function: fills a folder; keyword-only. It takes the path of each input, its settings, `folder`, and `resume` if
-            it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
-            content.
-        resumes_on: reduces the settings to those that determine what is kept for `resume`; only `train` resumes.
-        progress: returns what the resume key and the settings leave to go on from, as "epoch 3 of 5"; "" if nothing.
-        options: those of the Prefect task, such as retries.
-    """
-
-    function: Function
-    resumes_on: Callable[[Any], Any] | None = None
-    progress: Callable[[str, Any], str] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The step's name: its task, and its folder in the store."""
-        return self.function.__name__
-
-    @functools.cached_property
-    def task(self) -> Any:
-        """The Prefect task that runs the function, or takes its artifact from the store."""
-        import pyarrow as pa
-        from prefect import Task
-        from prefect.runtime import task_run
-        from prefect.settings import get_current_settings
-        from prefect.states import Completed
-
-        @functools.wraps(self.function)
-        def run(**inputs: Any) -> Any:
-            refresh = bool(get_current_settings().tasks.refresh_cache)
-            with log_step(flow_run_id(), self.name) as entry:
-                artifact, plan = self.run(inputs, refresh=refresh, is_retry=task_run.run_count > 1)
-                entry["cached"], entry["cause"] = plan.status == "cached", plan.cause
-            pa.default_memory_pool().release_unused()  # the next step may need it
-            return Completed(name="Cached", data=artifact) if entry["cached"] else artifact
-
-        run.__signature__ = task_signature(self.function)  # type: ignore[attr-defined]
-        return Task(run, persist_result=False, **self.options)
-
-    def __call__(self, **inputs: Any) -> Artifact:
-        """Run the step and return its artifact; under `planning`, plan it.
-
-        | called | returns | writes |
-        | --- | --- | --- |
-        | in a flow | the artifact, made or from the store | the artifact and a Prefect task run |
-        | under `planning()` | the artifact; if the step would run, one without files | the list's next plan |
-
-        Raises:
-            TypeError: an input is missing, unknown, of the wrong type, or made by another step.
-        """
-        self._check(inputs)
-        plans = _PLANS.get()
-        if plans is not None:
-            artifact, plan = self.plan(inputs)
-            plans.append(plan)
-            return artifact
-        result: Artifact = self.task(**inputs, return_state=True).result()
-        return result
-
-    def of(self, artifacts: RunArtifacts, **settings: BaseModel) -> Artifact:
-        """Run the step with those of a run's artifacts that it takes, and return its artifact."""
-        taken = inspect.signature(self.function).parameters
-        return self(**{name: value for name, value in vars(artifacts).items() if name in taken}, **settings)
-
-    def with_options(self, **options: Any) -> "Step":
-        """Return the step with other options of its Prefect task, as `retries=0`."""
-        return replace(self, options={**self.options, **options})
-
-    def is_cached(self, **inputs: Any) -> bool:
-        """Return whether the store has an artifact for these inputs; its files are not verified."""
-        return open_store().peek(self.key(inputs)) is not None
-
-    def key(self, inputs: dict[str, Any]) -> str:
-        """Return `<step>/<sha256>` of all that determines the result."""
-        return self.key_of(self.made_of(inputs))
-
-    def key_of(self, made_of: dict[str, Any]) -> str:
-        """Return the key of what `made_of` returns."""
-        return f"{self.name}/{digest(made_of)}"
-
-    def made_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Return what the key is made of, by kind and name: settings, inputs, our modules and library versions.
-
-        A parameter annotated with a settings model counts with that model's fields only: `settings: PadSettings` may be
-        passed all of `DataSettings`.
-        """
-        hints = typing.get_type_hints(self.function)
-        parts: dict[str, Any] = {}
-        for name, value in inputs.items():
-            if isinstance(value, BaseModel) and not isinstance(value, Artifact):
-                model = hints.get(name, type(value))
-                own = value.model_dump(mode="json", include=set(model.model_fields))
-                parts |= {f"setting {section_of(model)}.{field}": setting for field, setting in own.items()}
-            else:
-                kind = "input" if name in MADE_BY else "setting"
-                parts[f"{kind} {name}"] = value.sha256 if isinstance(value, Artifact) else to_jsonable_python(value)
-        return parts | describe_code(self.function.__module__)
-
-    def run(
-        self, inputs: dict[str, Any], *, refresh: bool = False, is_retry: bool = False
-    ) -> tuple[Artifact, StepPlan]:
-        """Return the step's artifact, and whether it came from the store or why it was made."""
-        store = open_store()
-        announce_use(store.root)
-        plan, made_of = StepPlan(self.name, "cached"), self.made_of(inputs)
-        arguments = dict(inputs)
-        ignored = refresh and not is_retry
-        if self.resumes_on:
-            arguments["resume"] = Resume(self.resume_key(inputs), ignored)
-
-        def fill(folder: Path) -> dict[str, Any]:
-            nonlocal plan
-            plan = self.explain(inputs, made_of, store, resumes=not ignored)
-            paths = {
-                name: store.path(value) if isinstance(value, Artifact) else value for name, value in arguments.items()
-            }
-            return self.function(**paths, folder=folder) or {}
-
-        artifact, _ = store.get_or_make(self.key_of(made_of), fill, made_of=made_of, refresh=refresh)
-        return artifact, plan
-
-    def resume_key(self, inputs: dict[str, Any]) -> str:
-        """Return the key of what an interrupted run finished; it differs from the artifact's, as its lock must."""
-        reduce = self.resumes_on or (lambda settings: settings)
-        return self.key(inputs | {"settings": reduce(inputs["settings"]), "of": "resume"})
-
-    def plan(self, inputs: dict[str, Any]) -> tuple[Artifact, StepPlan]:
-        """Return the step's artifact and what a call would do; writes nothing, and does not verify the files.
-
-        The artifact of a step that would run has no files, and what the steps after it would do is unknown.
-        """
-        store, absent = open_store(), Artifact(key=f"{self.name}/unknown", files={})
-        missing = [value.step for value in inputs.values() if isinstance(value, Artifact) and not value.files]
-        if missing:
-            return absent, StepPlan(self.name, "unknown", f"{missing[0]} has not run")
-        made_of, refresh = self.made_of(inputs), is_refreshing()
-        found = store.peek(self.key_of(made_of))
-        if found and not refresh:
-            return found, StepPlan(self.name, "cached")
-        return absent, self.explain(inputs, made_of, store, resumes=not refresh)
-
-    def explain(self, inputs: dict[str, Any], made_of: dict[str, Any], store: Store, *, resumes: bool) -> StepPlan:
-        """Return why the step must run, and, if it may resume, from where."""
-        causes = causes_of(self.name, made_of, store)
-        kept = self.progress(self.resume_key(inputs), inputs["settings"]) if self.progress and resumes else ""
-        resumed = f", resumed after {kept}" if kept else ""
-        return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
-
-    def _check(self, inputs: dict[str, Any]) -> None:
-        task_signature(self.function).bind(**inputs)
-        hints = typing.get_type_hints(self.function)
-        for name, value in inputs.items():
-            if isinstance(value, Artifact) and value.step != MADE_BY.get(name):
-                raise TypeError(f"{self.name}: {name} is made by {MADE_BY.get(name)}, not by {value.step}")
-            kind = hints[name]
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and not isinstance(value, kind):
-                raise TypeError(f"{self.name}: {name} is {type(value).__name__}, expected {kind.__name__}")
-
-
-def step(
-    *,
-    run_name: str | None = None,
-    resumes_on: Callable[[Any], Any] | None = None,
-    progress: Callable[[str, Any], str] | None = None,
-    **options: Any,
-) -> Callable[[Function], Step]:
-    """Make a function a cached step; `options` are those of the Prefect task, such as retries.
-
-    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` and
-    `progress` are as in `Step`.
-    """
-    return lambda function: Step(
-        function, resumes_on, progress, {**options, "task_run_name": run_name or function.__name__}
-    )
-
-
-def is_refreshing() -> bool:
-    """Return whether the environment tells Prefect to run every step again."""
-    return TypeAdapter(bool).validate_python(os.environ.get("PREFECT_TASKS_REFRESH_CACHE", False))
-
-
 def run_logger() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
     """Return the logger of the flow or task that runs; of steps in general in a dry run, and where nothing runs."""
     if not is_planning():
@@ -286,16 +289,3 @@ def flow_run_id() -> str:
     from prefect.runtime import flow_run
 
     return str(flow_run.id)
-
-
-def task_signature(function: Function) -> inspect.Signature:
-    """Return the signature of a step's task: the function's, without what the step adds."""
-    signature = inspect.signature(function)
-    inputs = [value for name, value in signature.parameters.items() if name not in ("folder", "resume")]
-    return signature.replace(parameters=inputs)
-
-
-def section_of(model: Any) -> str:
-    """Return the section of a run's settings that a step's settings are part of, as "data" for `PadSettings`."""
-    run = RunSettings()
-    return next((name for name in RunSettings.model_fields if isinstance(getattr(run, name), model)), "settings")
