@@ -1,4 +1,14 @@
-"""AutoML (`--preset auto`): the best model within a time, by the selection metric on the validation texts."""
+"""AutoML (`--preset auto`): the best model within a time, by the selection metric on the validation texts.
+
+    stage    runs                                                 predicted to take
+    linear   always
+    fast     in time; always if only a network may be registered  FAST_BY_LINEAR times as long as linear
+    tuned    in time, after fast                                  TUNED_BY_FAST times as long as fast
+    search   in time, up to MAX_TRIALS around the better one      as long as that one, or the longest trial
+    refit    in time, after the choice, on more texts             as long as the chosen one, and linear
+
+In time: what is predicted ends before the steps after the choice, and the leader's refit, have to begin.
+"""
 
 from tasks.reporting.command_line import read_preset
 
@@ -38,6 +48,22 @@ FINAL_SHARE = 0.04  # for validation in the last training, as in fast and tuned:
 OVERRUN = 0.1  # share of the time by which a stage that takes longer than predicted may exceed it
 
 
+def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
+    """Return the settings of the best network that was found within so many minutes, and a record for metrics.json."""
+    slice_tests(settings, downloaded)
+    auto = Auto(settings, minutes, downloaded)
+    auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
+    predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
+    if auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
+        predicted = TUNED_BY_FAST * auto.seconds_of(auto.tried[-1])
+        auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=predicted)
+    auto.plan_refit()
+    if (leader := auto.best(network=True))["stage"] != "linear":
+        auto.search_around(leader)
+    # No network has scored a test text before it is chosen.
+    return auto.final_settings(), {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
+
+
 class Auto:
     """The stages that were tried, and the time that is left.
 
@@ -50,16 +76,16 @@ class Auto:
 
     def __init__(self, settings: RunSettings, minutes: float, downloaded: Artifact) -> None:
         """Start the clock."""
+        self.started, self.seconds, self.downloaded = time.monotonic(), 60 * minutes, downloaded
         self.networks = preset_settings(settings)
         self.networks["linear"] = smallest_network(self.networks["fast"])
         self.metric = self.networks["fast"].evaluation.metric or "accuracy"
         self.tried: list[dict[str, Any]] = []
-        self.downloaded, self.seconds, self.started = downloaded, 60 * minutes, time.monotonic()
         self.final = "linear"
         self.reserved: float | None = None
 
     def left(self, overrun: float = 0.0) -> float:
-        """Return the seconds until the steps after the choice have to begin, at least one."""
+        """Return the seconds until the refit or the steps after the choice have to begin, at least one."""
         budget = self.seconds * (1 + overrun - AFTERWARDS) - (self.reserved or 0)
         return max(1.0, self.started + budget - time.monotonic())
 
@@ -81,15 +107,15 @@ class Auto:
         `cost_within` runs it within so many seconds (None: however long it takes), and returns its cost. `predicted`
         is its seconds; None for one that runs in any case, to its end.
         """
-        begun, value = time.monotonic(), None
         note = None if predicted is None else self.reason_to_skip(predicted)
-        if note is None:
-            try:
-                value = as_cost(self.metric, cost_within(None if predicted is None else self.left(OVERRUN)))
-            except (TimeoutError, PipelineError) as error:
-                if predicted is None:
-                    raise
-                note = "stopped: the time is over" if isinstance(error, TimeoutError) else f"failed: {error}"
+        limit = None if predicted is None else self.left(OVERRUN)
+        begun, value = time.monotonic(), None
+        try:
+            value = as_cost(self.metric, cost_within(limit)) if note is None else None
+        except (TimeoutError, PipelineError) as error:
+            if limit is None:
+                raise
+            note = "stopped: the time is over" if isinstance(error, TimeoutError) else f"failed: {error}"
         seconds = round(time.monotonic() - begun, 1)
         self.tried.append({"stage": stage, "seconds": seconds, "value": value, "note": note})
         result, best = note or f"validation {self.metric} {value:.4f} in {seconds:.0f} s", self.best()
@@ -102,38 +128,6 @@ class Auto:
         with planning():
             trained = train_trial(self.networks[tried["stage"]], self.downloaded)
         return float(max(tried["seconds"], sum(trained.meta.get("seconds", []))))
-
-    def plan_refit(self) -> None:
-        """Reserve the time to train the best network again, if it allows that and validation takes training texts.
-
-        If it allows only the linear model, that is fitted again if it leads, and the run has the smallest network.
-        """
-        settings, network = self.networks["fast"], self.best(network=True)
-        self.final, self.reserved = network["stage"], None
-        splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
-        rows = splits.get("train", {}).get("rows", math.inf)
-        is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it would take a tenth
-        if not is_taken or settings.data.validation_split <= FINAL_SHARE:
-            return
-        for its in (network, network if settings.candidates == "network" else self.best()):
-            seconds = self.seconds_of(its)
-            if its is not self.tried[0]:  # another share for validation encodes, and fits the linear model, again
-                seconds += self.tried[0]["seconds"]
-            if seconds <= self.left():
-                self.final, self.reserved = its["stage"], seconds
-                return
-
-    def final_settings(self) -> RunSettings:
-        """Return the settings of the final network, with fewer texts for validation if its model is trained again."""
-        final = self.networks[self.final]
-        if self.final == "linear":
-            run_logger().info("auto: the linear model is compared with a network of one unit")
-        if self.reserved is None:
-            return final
-        note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {final.data.validation_split:.0%}"
-        self.tried.append({"stage": "refit", "seconds": 0.0, "value": None, "note": note})
-        run_logger().info("auto: %s is trained again: %s", self.final, note)
-        return final.model_copy(update={"data": final.data.model_copy(update={"validation_split": FINAL_SHARE})})
 
     def search_around(self, leader: dict[str, Any]) -> None:
         """Search with Optuna from the settings of the leading network, one trial after another, while time allows."""
@@ -154,6 +148,40 @@ class Auto:
             predicted = max(predicted, self.tried[-1]["seconds"])
             self.plan_refit()
 
+    def plan_refit(self) -> None:
+        """Choose the best network so far, and reserve the time to train it again, if that is left and helps.
+
+        If it is enough only for a leading linear model, reserve its time, and choose the smallest network.
+        """
+        network = self.best(network=True)
+        leader = network if self.networks["fast"].candidates == "network" else self.best()
+        self.final, self.reserved = network["stage"], None
+        for its in (network, leader) if self.refit_learns_more() else ():
+            # Another share for validation encodes, and fits the linear model, again.
+            seconds = self.seconds_of(its) + (self.tried[0]["seconds"] if its is not self.tried[0] else 0)
+            if seconds <= self.left():
+                self.final, self.reserved = its["stage"], seconds
+                return
+
+    def refit_learns_more(self) -> bool:
+        """Return whether `FINAL_SHARE` for validation leaves more texts to train on than the run's share."""
+        splits = self.downloaded.meta["dataset"].get("check", {}).get("splits", {})
+        rows = splits.get("train", {}).get("rows", math.inf)
+        is_taken = "validation" not in splits and rows > 10 * ENOUGH_ROWS  # of fewer, it would take a tenth
+        return is_taken and self.networks["fast"].data.validation_split > FINAL_SHARE
+
+    def final_settings(self) -> RunSettings:
+        """Return the settings of the final network, with fewer texts for validation if its model is trained again."""
+        final = self.networks[self.final]
+        if self.final == "linear":
+            run_logger().info("auto: the linear model is compared with a network of one unit")
+        if self.reserved is None:
+            return final
+        note = f"{FINAL_SHARE:.0%} of the training texts are for validation, not {final.data.validation_split:.0%}"
+        self.tried.append({"stage": "refit", "seconds": 0.0, "value": None, "note": note})
+        run_logger().info("auto: %s is trained again: %s", self.final, note)
+        return final.model_copy(update={"data": final.data.model_copy(update={"validation_split": FINAL_SHARE})})
+
 
 search_flow = flow("imdb-pipeline-search")(search)
 
@@ -170,6 +198,14 @@ def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
     """Run the steps of the linear model."""
     encoded = encode(downloaded=downloaded, settings=settings.data)
     return baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
+
+
+def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
+    """Train the network of a stage within so many seconds, and return the cost of the epoch that is kept."""
+    network = auto.networks[stage]
+    named = trial_flow.with_options(flow_run_name=stage, timeout_seconds=seconds)
+    costs: list[float] = named(network, auto.downloaded)
+    return min(costs) if network.training.keep_best else costs[-1]
 
 
 def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
@@ -216,35 +252,6 @@ def check_auto(settings: RunSettings) -> None:
             f"--preset auto chooses the network and its training, so {', '.join(given)} cannot be set; leave that out, "
             "or give another preset"
         )
-
-
-def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
-    """Train the network of a stage within so many seconds, and return the cost of the epoch that is kept."""
-    network = auto.networks[stage]
-    named = trial_flow.with_options(flow_run_name=stage, timeout_seconds=seconds)
-    costs: list[float] = named(network, auto.downloaded)
-    return min(costs) if network.training.keep_best else costs[-1]
-
-
-def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
-    """Return the settings of the best network that was found within so many minutes, and a record for metrics.json.
-
-    The linear model always runs to its end, and `fast` if no other model may be registered. No network scores a test
-    text before it is chosen.
-    """
-    slice_tests(settings, downloaded)
-    auto = Auto(settings, minutes, downloaded)
-    auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
-    predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]
-    record = {"minutes": minutes, "metric": auto.metric, "tried": auto.tried}
-    if auto.run("fast", partial(train_stage, auto, "fast"), predicted=predicted):
-        predicted = TUNED_BY_FAST * auto.seconds_of(auto.tried[-1])
-        auto.run("tuned", partial(train_stage, auto, "tuned"), predicted=predicted)
-        auto.plan_refit()
-        auto.search_around(auto.best(network=True))
-    else:
-        auto.plan_refit()
-    return auto.final_settings(), record
 
 
 def smallest_network(settings: RunSettings) -> RunSettings:
