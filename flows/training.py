@@ -10,7 +10,7 @@ from tasks.core.layout import STUDIES
 from tasks.core.run_settings import RunSettings
 from tasks.encode import encode
 from tasks.evaluation.comparison_members import found_member, shared_settings
-from tasks.evaluation.optuna_search import finished_trials, open_study, read_search, run_trials
+from tasks.evaluation.optuna_search import OWN_SECTIONS, finished_trials, open_study, read_search, run_trials
 from tasks.evaluation.training_history import Training
 from tasks.pad import pad
 from tasks.phrases import phrases
@@ -47,19 +47,17 @@ def search(settings: CompareSettings, downloaded: Artifact) -> list[dict[str, An
 
     The study is named by a hash of the search, the settings, the texts, code and libraries, so the same search resumes.
     """
-    space, shared = read_search(settings.search), shared_settings(settings)
-    key = {section: shared[section] for section in ("data", "model", "phrases", "training")}
-    key |= {"metric": settings.evaluation.metric, "search": settings.search.split(), "of": downloaded.sha256}
-    key["code"] = describe_code("flows.training")
-    name = digest(key)
-    store = open_store()
+    space, shared, metric = read_search(settings.search), shared_settings(settings), settings.evaluation.metric
+    key = {section: shared[section] for section in OWN_SECTIONS}
+    key |= {"metric": metric, "search": settings.search.split(), "of": downloaded.sha256}
+    name, store = digest(key | {"code": describe_code("flows.training")}), open_store()
 
     def losses_of(trial: str, point: Mapping[str, str]) -> Iterator[list[float]]:
         return train_by_epochs(trial, found_member(trial, settings, point).runs[0], downloaded)
 
     with store.locked(f"search/{name}"):
         study = open_study(store.root / STUDIES / f"{name}.db", settings.training.seed)
-        say, keep_best, metric = run_logger().info, settings.training.keep_best, settings.evaluation.metric
+        keep_best, say = settings.training.keep_best, run_logger().info
         run_trials(study, space, settings.trials, losses_of, keep_best=keep_best, metric=metric, say=say)
         return finished_trials(study)
 
