@@ -4,7 +4,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
-from tasks.texts.dataset_info import MAX_LABELS
+from tasks.texts.dataset_info import MAX_LABELS, label_dtype
 from tasks.texts.sources.splits import LEFT_OUT, Warn
 from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few
@@ -106,10 +106,11 @@ class Labels:
             )
         return number
 
-    def finish(self) -> dict[str, str]:
-        """Return each label, without whitespace around it, with the file and row in which it appears first.
+    def finish(self, numbers: np.ndarray, warn: Warn) -> tuple[np.ndarray, dict[str, str]]:
+        """Return each row's label, and for each label, in their order, the file and row in which it appears first.
 
-        Raise InputError if labels are missing, or no row has a label to drop.
+        `numbers` are (n,) of `numbers_of`; `warn` is called with lines about unusual labels and rows that are left out.
+        Raise InputError if labels are missing or `name_labels` refuses them, or no row has a label to drop.
         """
         if (missing := self.left_out[MISSING_LABEL]) and self.settings.unlabelled == "refuse":
             raise InputError(
@@ -119,20 +120,21 @@ class Labels:
         for dropped in self._drops.values():
             if dropped not in self.left_out:
                 raise InputError(f"{self._path}: no row is {dropped}, which --data.drop-labels names")
-        return {plain_label(spelling): row for _number, spelling, row in self._known.values()}
-
-    def describe(self, counts: dict[str, int]) -> Iterator[str]:
-        """Yield lines about unusual labels and rows that are left out; `counts` has the rows of each label."""
+        first_rows = {plain_label(spelling): row for _number, spelling, row in self._known.values()}
+        counts = dict(zip(first_rows, np.bincount(numbers, minlength=len(first_rows)).tolist(), strict=True))
+        names = name_labels(counts, self.settings.positive_label, self._path, warn)
         pairs = [(spelling, plain_label(spelling)) for _number, spelling, _row in self._known.values()]
         if changed := [f"{spelling!r} as {name!r}" for spelling, name in pairs if spelling != name]:
-            yield f"{self._path}: reads the labels {name_few(changed)}"
+            warn(f"{self._path}: reads the labels {name_few(changed)}")
         for reason, count in (+self.left_out).items():
-            yield f"{self._path}: {count:,} rows {reason} left out"
+            warn(f"{self._path}: {count:,} rows {reason} left out")
         if UNLABELLED in counts and len(counts) > 2:
-            yield (
+            warn(
                 f"{self._path}: {counts[UNLABELLED]:,} rows have the label -1, which is trained on; if it marks "
                 "unlabelled rows, leave them out: --data.drop-labels -1"
             )
+        places = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))
+        return places[numbers], {name: first_rows[name] for name in names}
 
 
 def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: Warn) -> list[str]:

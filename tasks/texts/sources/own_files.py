@@ -14,12 +14,12 @@ from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
 from tasks.core.files import digest, hash_file
 from tasks.core.user_paths import user_path
-from tasks.texts.dataset_info import TEXTS, label_dtype
+from tasks.texts.dataset_info import TEXTS
 from tasks.texts.groups import first_equal
 from tasks.texts.near_duplicates import ODD, cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
 from tasks.texts.sources.corrections import Corrections, original_labels
-from tasks.texts.sources.labels import DROPPED, Labels, name_labels
+from tasks.texts.sources.labels import DROPPED, Labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, labelled_rows
 from tasks.texts.sources.remote import dataset_path
@@ -47,30 +47,6 @@ MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 MIN_WORDS = 10  # of a text whose near-duplicates are in one group with it: "ok" would tie all groups together
 
 
-def choose_splits(path: Path, splits: dict[str, int | None], warn: Warn) -> dict[int, int] | None:
-    """Return the split for which files named after each are used; None if all are for training.
-
-    `splits` is what the names of the files that were read say.
-    """
-    said = {name: place for name, place in splits.items() if place is not None}
-    places = set(said.values())
-    if places <= {TRAIN}:
-        warn(f"{path}: {name_few(list(splits))}: split as usual")
-        return None
-    if unnamed := [name for name in splits if name not in said]:
-        raise InputError(
-            f"{path}: {name_few(unnamed)} is not named train, validation or test, but others are; rename "
-            "or remove it, or give --data.split-column"
-        )
-    used = {place: place for place in places}
-    if TEST not in places:
-        used[VALIDATION] = TEST
-        warn(f"{path}: has no test file, so the validation file is for testing")
-    by_split = [f"{SPLITS[used[at]]} {name_few([name for name in said if said[name] == at])}" for at in sorted(places)]
-    warn(f"{path}: the names say the split: {'; '.join(by_split)}")
-    return used
-
-
 def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn | None = None) -> ReadOptions:
     """Return how to read columns of the files, each with the flag that names it."""
     same = settings.model_dump(include={"text_column", "label_column", "encoding", "delimiter", "quoting"})
@@ -90,32 +66,25 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     line about what is left out or read in a special way. Raise InputError if they change meanwhile or cannot be trained
     on.
     """
-    path = dataset_path(settings)
-    own = OwnTexts(path, settings, warn)
-    sha256 = (settings.sha256 or hash_dataset(settings)).lower()
+    own = OwnTexts(dataset_path(settings), settings, warn)
+    path, sha256 = own.path, (settings.sha256 or hash_dataset(settings)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         staged, labels, corrections = Path(scratch) / TEXTS, Labels(path, settings), Corrections(settings)
-        used_splits = stage_rows(own, labels, corrections, staged)
+        by_name = stage_rows(own, labels, corrections, staged)
         if hash_dataset(settings) != sha256:
             raise InputError(f"{path}: its content has changed since the run began; run again")
         corrections.check_used()
-        first_rows = labels.finish()
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
-        counts = dict(zip(first_rows, np.bincount(rows["label"], minlength=len(first_rows)).tolist(), strict=True))
-        names = name_labels(counts, settings.positive_label, path, warn)
-        for line in labels.describe(counts):
-            warn(line)
-        numbers = np.array([names.index(name) for name in first_rows], label_dtype(len(names)))[rows["label"]]
-        split, alike = split_rows(rows, used_splits, own, staged)
-        check = check_classes(numbers, {name: first_rows[name] for name in names}, split, own)
-        check |= check_leaks(rows, split, settings, path)
+        numbers, first_rows = labels.finish(rows["label"].to_numpy(), warn)
+        split, alike = split_rows(rows, staged, own, by_name=by_name)
+        check = check_classes(numbers, first_rows, split, own) | check_leaks(rows, split, own)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
         if VALIDATION not in split:  # it is cut from the training rows
             columns = columns.append_column("alike", pa.array(alike))
         if settings.corrections:
-            original = original_labels(rows["before"], numbers, names)
+            original = original_labels(rows["before"], numbers, list(first_rows))
             changed = split[pc.fill_null(pc.not_equal(original, pa.array(numbers)), True)]
             counts = {name: int((changed == place).sum()) for place, name in enumerate(SPLITS)}
             check["corrections"] = counts | {"dropped": labels.left_out[DROPPED]}
@@ -123,84 +92,106 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         write_texts(columns, staged, folder / TEXTS)
     source = settings.dataset if is_address(settings.dataset) else path.resolve().as_uri()
     named = path if path.stem.strip(".") else path.resolve()  # not ./
-    return {"name": named.stem, "source": source, "sha256": sha256, "labels": names, "check": check}
+    return {"name": named.stem, "source": source, "sha256": sha256, "labels": list(first_rows), "check": check}
 
 
-def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: Path) -> dict[int, int] | None:
-    """Write the rows of all files that are trained on, and return the result of `choose_splits` if names say it."""
+def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: Path) -> bool:
+    """Write the rows of all files that are trained on, and return the result of `are_splits_named`."""
     path, settings, warn = own
-    named = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
-    flags = {column: f"--data.{kind}-column" for kind, column in named.items() if column}
+    kinds = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
+    flags = {column: f"--data.{kind}-column" for kind, column in kinds.items() if column}
     options = read_options(settings, flags, warn)
     files = labelled_files(path)
     splits, read = splits_by_name(files, path, settings), dict[str, int | None]()
     left_out = defaultdict[str, list[str]](list)
     with pq.ParquetWriter(staged, STAGED) as writer:
         for file in files:
-            name, first, kept, said = name_in(path, file), 0, 0, splits.get(file)
-            if said == LEFT_OUT:
+            name, first, kept, named = name_in(path, file), 0, 0, splits.get(file)
+            if named == LEFT_OUT:
                 left_out["unlabelled by its name"].append(name)
                 continue
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
-                    rows = labelled_rows(batch, file, name, first, labels, corrections, said or TRAIN)
+                    rows = labelled_rows(batch, file, name, first, labels, corrections, named or TRAIN)
                     writer.write_table(rows)
                     first, kept = first + len(batch), kept + len(rows)
             except EmptyTable:
                 if file == path:
                     raise
             except MissingColumn as error:
-                if not splits or said == TRAIN or error.column == settings.group_column:
+                if not splits or named == TRAIN or error.column == settings.group_column:
                     raise
                 warn(f"left out: {error}")
                 continue
             if kept:
-                read[name] = said
+                read[name] = named
             else:
                 left_out["no rows with a label to train on" if first else "no rows"].append(name)
     for why, names in left_out.items():
         if read:
             warn(f"{path}: {name_few(names)} left out: {why}")
-    return choose_splits(path, read, warn) if splits and read else None
+    return bool(splits and read) and are_splits_named(path, read, warn)
 
 
-def split_rows(
-    rows: pa.Table, used: dict[int, int] | None, own: OwnTexts, staged: Path
-) -> tuple[np.ndarray, np.ndarray]:
+def are_splits_named(path: Path, splits: dict[str, int | None], warn: Warn) -> bool:
+    """Return whether the names of the files read say their splits, not all training; refuse if only some do."""
+    places = sorted({place for place in splits.values() if place is not None})
+    if places in ([], [TRAIN]):
+        warn(f"{path}: {name_few(list(splits))}: split as usual")
+        return False
+    if unnamed := [name for name, place in splits.items() if place is None]:
+        raise InputError(
+            f"{path}: {name_few(unnamed)} is not named train, validation or test, but others are; rename "
+            "or remove it, or give --data.split-column"
+        )
+    uses = list(SPLITS)
+    if TEST not in places:
+        uses[VALIDATION] = uses[TEST]
+        warn(f"{path}: has no test file, so the validation file is for testing")
+    by_split = [f"{uses[at]} {name_few([name for name in splits if splits[name] == at])}" for at in places]
+    warn(f"{path}: the names say the split: {'; '.join(by_split)}")
+    return True
+
+
+def split_rows(rows: pa.Table, staged: Path, own: OwnTexts, *, by_name: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the split of each row, from a column, its file or by hash, and the first row that is like it.
 
     The splits are (n,) int8 places in SPLITS, or `REMOVED`.
     """
     path, settings, warn = own
-    is_named, near = bool(used or settings.split_column), np.arange(len(rows))
-    if settings.near_duplicates == "drop" or (settings.near_duplicates == "together" and not is_named):
-        if len(rows) <= MAX_CLUSTERED:
-            texts = (batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
-            is_tied = settings.group_column and settings.near_duplicates == "together"
-            near = cluster_texts(texts, MIN_WORDS if is_tied else 1)
-        else:
-            warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
-    split, hashes = rows["split"].to_numpy(), rows["group" if settings.group_column else "hash"].to_numpy()
+    split, texts = rows["split"].to_numpy(), rows["hash"].to_numpy()
+    hashes = rows["group"].to_numpy() if settings.group_column else texts
     alike = first_equal(hashes)
-    if settings.near_duplicates == "together" and (near != np.arange(len(rows))).any():
-        links = np.concatenate([np.stack([np.arange(len(rows)), mates], 1) for mates in (near, alike)])
-        alike = first_of_cluster(len(rows), links)
-    if used:
-        split = np.array([used.get(place, place) for place in range(len(SPLITS))], np.int8)[split]
-    elif not settings.split_column:
+    if by_name and TEST not in split:
+        split = np.where(split == VALIDATION, np.int8(TEST), split)
+    if not (by_name or settings.split_column):
+        if settings.near_duplicates == "together" and (near := cluster_rows(len(rows), staged, own)) is not None:
+            links = [np.stack([np.arange(len(rows)), mates], 1) for mates in (near, alike)]
+            alike = first_of_cluster(len(rows), np.concatenate(links))
         split = assign_rows(hashes, alike, rows["label"].to_numpy(), own)
     if not {TRAIN, TEST} <= set(split.tolist()):
         where = f"the column {settings.split_column!r}" if settings.split_column else "the split"
         raise InputError(f"{path}: {where} names no train or no test rows")
     if settings.leaks == "remove":
-        split = without_leaks(rows["hash"].to_numpy(), split)
+        split = without_leaks(texts, split)
     if removed := int((split == REMOVED).sum()):
         warn(f"{path}: left out {removed:,} rows whose text is also in validation or test (see --data.leaks)")
-    if settings.near_duplicates == "drop":
+    if settings.near_duplicates == "drop" and (near := cluster_rows(len(rows), staged, own)) is not None:
         split = without_leaks(near, split)
         dropped = int((split == REMOVED).sum()) - removed
         warn(f"{path}: left out {dropped:,} rows whose text is nearly a validation or test text")
     return split, alike
+
+
+def cluster_rows(rows: int, staged: Path, own: OwnTexts) -> np.ndarray | None:
+    """Return the first near-duplicate of each staged row: (rows,) int64; None if they are too many."""
+    path, settings, warn = own
+    if rows > MAX_CLUSTERED:
+        warn(f"{path}: near-duplicates are not looked for among more than {MAX_CLUSTERED:,} rows")
+        return None
+    texts = (batch["text"] for batch in iterate_rows(staged, ["text"], ROWS_PER_BATCH))
+    is_tied = settings.group_column and settings.near_duplicates == "together"
+    return cluster_texts(texts, MIN_WORDS if is_tied else 1)
 
 
 def assign_rows(hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, own: OwnTexts) -> np.ndarray:

@@ -112,12 +112,13 @@ def without_leaks(texts: np.ndarray, split: np.ndarray) -> np.ndarray:
     return np.where(leaks, REMOVED, split).astype(np.int8)
 
 
-def check_leaks(rows: pa.Table, split: np.ndarray, settings: SourceSettings, path: Path) -> dict[str, Any]:
+def check_leaks(rows: pa.Table, split: np.ndarray, own: OwnTexts) -> dict[str, Any]:
     """Count validation and test rows with a training text (`leaks`), and repeated texts in a split (`duplicates`).
 
     `rows` are n rows with the file, row and hash of a text, `split` (n,) places in SPLITS. Raise InputError if there
     are more leaks than the limit.
     """
+    path, settings, _warn = own
     texts, is_held_out = rows["hash"].to_numpy(), (split == VALIDATION) | (split == TEST)
     leaks = np.flatnonzero(is_held_out & np.isin(texts, texts[split == TRAIN]))
     held_out = int(is_held_out.sum())
