@@ -22,6 +22,7 @@ from tasks.store.shared_store import open_store
 from tasks.texts.sources.fetching import fetch, is_remote, require_space
 from tasks.texts.tables.table_files import is_table, visible
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
+from tasks.texts.tables.writing import writable_form
 
 RETRY_SECONDS = (1, 5)  # between tries of a web server; the object stores' clients try again themselves
 COPIES = "fetch"  # the folder of the copies in the store
@@ -76,8 +77,10 @@ def address_name(address: str) -> str:
     return PurePosixPath(urlsplit(address).path).name or "texts"
 
 
-def copy_files(address: str, target: Path, done: Collection[str] = ()) -> None:
-    """Copy the file at an address, or the tables and text files of a folder in an object store, except those in `done`.
+def copy_files(address: str, target: Path, scored: Collection[str] | None = None) -> None:
+    """Copy the file at an address, or the tables and text files of a folder in an object store.
+
+    With `scored`, only those directly in the folder are copied, without these.
 
     Raises:
         SourceUnreachable: another try may help; also if a file changes while it is copied.
@@ -87,22 +90,38 @@ def copy_files(address: str, target: Path, done: Collection[str] = ()) -> None:
         return fetch_patiently(address, target)
     with explained(address):
         files, place = open_place(address)
-        found = files.find(place, detail=True) if files.isdir(place) else {place: files.info(place)}
-        found = {name: info for name, info in found.items() if name == place or is_table(Path(name))}
-        left = {name: info for name, info in found.items() if name.removeprefix(f"{place}/") not in done}
-        if len(left) < len(found):
+        found: dict[Path, dict[str, Any]] = {}
+        if not files.isdir(place):
+            found[target] = files.info(place)
+        else:
             target.mkdir()
+            for info in files.find(place, detail=True).values() if scored is None else list_folder(files, place):
+                name = info["name"].removeprefix(f"{place}/")
+                if info["type"] == "directory":
+                    (target / check_relative(name)).mkdir()  # for the warning that it is skipped
+                elif is_table(Path(name)):
+                    found[target / check_relative(name)] = info
+            if not found and not any(target.iterdir()):
+                raise SourceError(f"{address}: holds no tables and no text files; check the address")
+        left = {path: info for path, info in found.items() if path == target or path.name not in (scored or ())}
         require_space(address, sum(info["size"] for info in left.values()), target.parent)
-        for name, info in left.items():
-            path = target / check_relative(name.removeprefix(f"{place}/")) if name != place else target
+        for path, info in left.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_os_errors(path):
-                files.get_file(name, str(path))
-            after = files.info(name)
+                files.get_file(info["name"], str(path))
+            after = files.info(info["name"])
             if path.stat().st_size != info["size"] or any(after.get(key) != info.get(key) for key in ("ETag", "mtime")):
-                raise SourceUnreachable(f"{address}: {name} has changed while it was copied; run again")
-        if not target.exists():
-            raise SourceError(f"{address}: holds no tables and no text files; check the address")
+                raise SourceUnreachable(f"{address}: {info['name']} has changed while it was copied; run again")
+
+
+def list_folder(files: Any, place: str) -> list[dict[str, Any]]:
+    """Return facts about each object and folder directly in a folder of an object store, which need not exist."""
+    with contextlib.suppress(FileNotFoundError):
+        # Some object stores name the folder, too.
+        return [
+            info for info in files.ls(place, detail=True) if PurePosixPath(info["name"]).parent == PurePosixPath(place)
+        ]
+    return []
 
 
 def fetch_patiently(address: str, target: Path) -> None:
@@ -217,39 +236,53 @@ def local_places(source: str, output: str) -> Iterator[tuple[str, str]]:
     has are empty here, and their inputs are not copied. If the process is killed, or the upload fails, the next one
     with the same places continues.
     """
+    if not (is_address(source) or is_address(output)):
+        yield str(user_path(source)), output
+        return
     if is_address(output) and urlsplit(output).scheme not in OBJECT_STORES:
         raise InputError(f"--output {output}: scores cannot be written there; expected s3://, gs:// or a path")
     if is_address(output) and source.rstrip("/") == output.rstrip("/"):
         raise InputError(f"--output {output}: has the texts, which scores must not replace; name another place")
-    if not (is_address(source) or is_address(output)):
-        yield str(user_path(source)), output
-        return
+    is_one = writable_form(Path(output)) is not None and not user_path(output).is_dir()
     with scratch_folder(source, output) as scratch:
         read, written = user_path(source), scratch / "output" / address_name(output)
-        scored: list[str] = []
-        if is_address(output):
-            with explained(output):
-                files, place = open_place(output)
-                found = map(PurePosixPath, files.find(place, maxdepth=1))  # some object stores name the folder, too
-                scored = [path.name for path in found if path.parent == PurePosixPath(place)]
-        elif user_path(output).is_dir():
-            scored = [path.name for path in visible(user_path(output))]
+        existing = [] if is_one else list_output(output)
         if is_address(source):
             read = scratch / "input" / address_name(source)
+            if is_one and not is_remote(source):
+                refuse_tables(source, output)
+            scored = [name.removesuffix(".parquet") for name in existing if name.endswith(".parquet")]
             with explain_os_errors(read):
-                copy_files(
-                    source, read, [name.removesuffix(".parquet") for name in scored if name.endswith(".parquet")]
-                )
+                copy_files(source, read, None if is_one else scored)
         if not is_address(output):
             yield str(read), output
             return
-        for name in scored if read.is_dir() else ():
+        for name in existing if read.is_dir() else ():
             written.mkdir(parents=True, exist_ok=True)
             (written / name).touch()
         try:
             yield str(read), str(written)
         finally:  # if some files of a folder are refused, the others have scores
             with explained(output):
+                files, place = open_place(output)
                 for path in visible(written) if written.is_dir() else [written] * written.exists():
                     if path.stat().st_size:
                         files.put_file(str(path), place if path == written else f"{place}/{path.name}")
+
+
+def list_output(output: str) -> list[str]:
+    """Return the names of the files in an output's folder, which need not exist."""
+    if not is_address(output):
+        return [path.name for path in visible(user_path(output))] if user_path(output).is_dir() else []
+    with explained(output):
+        found = list_folder(*open_place(output))
+    return [PurePosixPath(info["name"]).name for info in found if info["type"] == "file"]
+
+
+def refuse_tables(source: str, output: str) -> None:
+    """Refuse a folder of tables in an object store as the input of one table; one with folders of texts may be."""
+    with explained(source):
+        files, place = open_place(source)
+        texts = [name for name in files.find(place) if name.lower().endswith(".txt")]
+        if files.isdir(place) and len({PurePosixPath(name).parent for name in texts} - {PurePosixPath(place)}) < 2:
+            raise InputError(f"--output {output}: the input is a folder of tables; name a folder for their scores")

@@ -21,6 +21,7 @@ from tasks.download import pin
 from tasks.store.pruning import prune
 from tasks.store.step import planning
 from tasks.texts.sources import remote
+from tasks.texts.sources.layouts import label_folders
 from tasks.texts.sources.own_files import fetch_own
 from tasks.texts.sources.remote import dataset_path, local_places
 from tests.support.object_store import BUCKET, SECRET, make_bucket, seaweedfs
@@ -295,6 +296,36 @@ def test_older_scores_in_subfolders_do_not_count(store, bucket):
     bucket.pipe(f"{BUCKET}/moved/2026-11/a.csv.parquet", b"scored")
     with interrupted_by(InputError, f"s3://{BUCKET}/again", f"s3://{BUCKET}/moved") as (_source, output):
         assert not list(Path(output).glob("*"))
+
+
+def test_only_the_files_directly_in_a_folder_are_copied_for_scoring(store, bucket):
+    for name in ("a.csv", "old/b.csv", "old/2025/c.csv"):
+        bucket.pipe(f"{BUCKET}/flat/{name}", TABLE.encode())
+    for done in ([], ["a.csv"]):
+        for name in done:
+            bucket.pipe(f"{BUCKET}/flat-scored/{name}.parquet", b"scored")
+        with local_places(f"s3://{BUCKET}/flat", f"s3://{BUCKET}/flat-scored") as (source, _output):
+            copied = {path.relative_to(source).as_posix() for path in Path(source).rglob("*")}
+            assert copied == {"a.csv", "old"} - set(done)
+    bucket.pipe(f"{BUCKET}/none/logo.png", b"\0")
+    with pytest.raises(SourceError, match="holds no tables and no text files"):
+        with local_places(f"s3://{BUCKET}/none", f"s3://{BUCKET}/flat-scored"):
+            pass
+
+
+def test_one_table_for_a_folder_of_tables_is_refused_before_it_is_copied(tmp_path, store, bucket, monkeypatch):
+    for name in ("a.csv", "train/b.csv", "c.txt", "notes/d.txt"):
+        bucket.pipe(f"{BUCKET}/tables/{name}", TABLE.encode())
+    for name in ("pos/a.txt", "neg/b.txt"):
+        bucket.pipe(f"{BUCKET}/by-label/{name}", b"a text")
+    with local_places(f"s3://{BUCKET}/by-label", f"s3://{BUCKET}/scored.csv") as (source, _output):
+        assert [path.name for path in label_folders(Path(source))] == ["neg", "pos"]
+    monkeypatch.setattr(remote, "copy_files", None)
+    for output in (f"s3://{BUCKET}/scored.csv", str(tmp_path / "scored.csv")):
+        with pytest.raises(InputError, match=r"--output .*scored\.csv: the input is a folder of tables; name a folder"):
+            with local_places(f"s3://{BUCKET}/tables", output):
+                pass
+    assert not list((store / "fetch").iterdir())
 
 
 def test_interrupted_scoring_of_an_object_store_folder_resumes(store, bucket):
