@@ -32,23 +32,25 @@ def judge_version(
     champion: Any,
     downloaded: Path,
     settings: PromotionSettings,
-    lost: Any = None,
-    metric: Metric | None = None,
+    metric: Metric | None,
+    is_lost: bool,
 ) -> contest.Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
-    `lost` is a champion whose files are gone: `champion` is then None. `metric` is what the contest is
+    `champion` is None if there is none; `is_lost` says whether its files are gone. `metric` is what the contest is
     about, by default the accuracy.
     """
-    against = int(champion.version) if champion else None
+    against = int(champion.version) if champion and not is_lost else None
     try:
         challenger = contest.read_contender(client, version)
         refused = contest.reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
         if refused:
             return Decision(decision=NEITHER, reason=refused, against=against)
-        if champion is None:
-            cause = f"the files of the one before it, version {lost.version}, are gone" if lost else "there was none"
-            reason = f"Version {version.version} is the {'' if lost else 'first '}champion: {cause}."
+        if against is None:
+            reason = f"Version {version.version} is the first champion: there was none."
+            if is_lost:
+                cause = f"the files of the one before it, version {champion.version}, are gone"
+                reason = f"Version {version.version} is the champion: {cause}."
             return Decision(decision=CHAMPION, reason=reason, against=None)
         return contest.hold_contest(client, uri, challenger, champion, downloaded, metric)
     except contest.NotComparable as cause:
@@ -76,12 +78,12 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
     `champion` is the current one, or None; `asked` are the settings of the promotion.
     """
     standing, number = versions.decision_on(version), int(version.version)
-    if champion is not None and int(champion.version) == number:
+    against = int(champion.version) if champion else None
+    if against == number:
         if standing and standing.decision == CHAMPION:
             return standing
         return Decision(decision=CHAMPION, reason=f"Version {number} is the champion.", against=None)
-    against = int(champion.version) if champion else None
-    if champion is not None and REPLACED_BY in version.tags:
+    if champion and REPLACED_BY in version.tags:
         reason = (
             f"Version {number} was the champion until version {version.tags[REPLACED_BY]} replaced it. A run does not "
             "promote it again; a person may: python flows/promote_flow.py "
@@ -92,13 +94,12 @@ def find_standing(version: Any, champion: Any, asked: dict[str, Any]) -> Decisio
     return standing if standing and is_same and standing.decision != CHAMPION else None
 
 
-def read_versions(client: versions.Models, tracked: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Return the version that was tracked, the champion of its model or None, and a champion whose files are gone."""
+def read_versions(client: versions.Models, tracked: dict[str, Any]) -> tuple[Any, Any, bool]:
+    """Return the tracked version, the champion of its model or None, and whether the files of that one are gone."""
     version = client.get_model_version(tracked["model"], str(tracked["version"]))
     champion = versions.version_under(client, tracked["model"], CHAMPION)
     content = champion and champion.tags.get(CONTENT)  # without a hash, someone else has registered it
-    is_lost = content and not has_files(champion.source, content, tracked["uri"])
-    return (version, None, champion) if is_lost else (version, champion, None)
+    return version, champion, bool(content) and not has_files(champion.source, content, tracked["uri"])
 
 
 def promote_version(
@@ -110,32 +111,29 @@ def promote_version(
     Return the decision with "model" and "version", as metrics.json has it, and whether it is new; raise RegistryError
     if there was another champion after each contest.
     """
-    place = {"model": tracked["model"], "version": tracked["version"]}
-    uri, asked = tracked["uri"], settings.model_dump() | ({"metric": metric} if metric else {})
+    model, uri = tracked["model"], tracked["uri"]
+    place, asked = {"model": model, "version": tracked["version"]}, settings.model_dump()
+    asked |= {"metric": metric} if metric else {}
     if uri is None:
         with own_registry() as own:  # without MLflow, whose import takes longer than the rest of a cached run
-            version, champion, _lost = read_versions(own, tracked)
-            standing = find_standing(version, champion, asked)
-        if standing:
+            version, champion, is_lost = read_versions(own, tracked)
+        if standing := find_standing(version, None if is_lost else champion, asked):
             return standing.model_copy(update=place), False
     with registry(uri) as client:
         for _ in range(MAX_CONTESTS):
-            version, champion, lost = read_versions(client, tracked)
-            standing = find_standing(version, champion, asked)
-            if standing:
+            version, champion, is_lost = read_versions(client, tracked)
+            if standing := find_standing(version, None if is_lost else champion, asked):
                 return standing.model_copy(update=place), False
-            judged = judge_version(client, uri, version, champion, downloaded, settings, lost, metric)
-            with registry_lock(client, uri, place["model"]):
-                before, current = champion or lost, versions.version_under(client, place["model"], CHAMPION)
-                if (before and before.version) != (current and current.version):
+            judged = judge_version(client, uri, version, champion, downloaded, settings, metric, is_lost)
+            with registry_lock(client, uri, model):
+                current = versions.version_under(client, model, CHAMPION)
+                if (champion and champion.version) != (current and current.version):
                     continue  # it was judged against another champion: judge again
                 if isinstance(judged, contest.Contest):
-                    judged = contest.decide(judged, attempt_of(client, place["model"], judged), settings)
+                    judged = contest.decide(judged, attempt_of(client, model, judged), settings)
                 decision = judged.model_copy(update={"asked": asked, "by": "run"})
                 return versions.record_decision(client, version, decision).model_copy(update=place), True
-    raise RegistryError(
-        f"{place['model']}: there was a new champion after each of {MAX_CONTESTS} contests; run the same again"
-    )
+    raise RegistryError(f"{model}: there was a new champion after each of {MAX_CONTESTS} contests; run the same again")
 
 
 def list_champions(settings: PromoteSettings, uri: str | None) -> dict[str, Any]:

@@ -108,9 +108,9 @@ def explain(classifier: Classifier, text: str, count: int, steps: int = MAX_STEP
     if not len(explained):
         return Explanation([], 0, 0)
     scores = score_without(classifier, ranks, word_of_place, explained).astype(np.float64)
-    names = classifier.facts.labels[1:] if scores.ndim == 1 else classifier.facts.labels
-    by_label = scores[:, None] if scores.ndim == 1 else scores
-    decrease = by_label[0] - by_label[1:]
+    scores = scores.reshape(len(scores), -1)  # with two labels, of the positive one
+    names = classifier.facts.labels[-scores.shape[1] :]
+    decrease = scores[0] - scores[1:]
     changed = np.abs(decrease).argmax(axis=1)
     largest = np.argsort(-np.abs(decrease).max(axis=1), kind="stable")[:count]
     shares = [
