@@ -2,7 +2,7 @@
 
 1. `environment.prepare` sets the variables that Prefect reads on import, which takes two seconds.
 2. `run_flow` parses the command line and calls `check_server`, without Prefect.
-3. `is_configured` guesses from variables and files whether Prefect has other settings; only then is it imported here.
+3. `configured_address` guesses from variables and files whether Prefect has other settings; only then it imports it.
 4. `start_server` starts the server's process and then imports Prefect, so that both load at once.
 5. `wait_for_server` waits until it answers, and the flow runs.
 """
@@ -159,17 +159,8 @@ def check_server(warn: Callable[[str], None]) -> None:
     Raise ServerError, which names address and origin, if it does not answer; StoreError if its disk is too full.
     """
     check_proxies()
-    if is_configured():
-        from prefect.settings import get_current_settings
-
-        settings = get_current_settings()
-        if settings.api.url:
-            return check_address(settings.api.url)
-        if not settings.server.ephemeral.enabled:
-            raise ServerError(
-                "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
-                "temporary one; set the former or unset the latter"
-            )
+    if address := configured_address():
+        return check_address(address)
     for folder, remedy in writable_places().items():
         check_room(folder, remedy)
     database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
@@ -182,12 +173,22 @@ def check_server(warn: Callable[[str], None]) -> None:
         start_server()
 
 
-def is_configured() -> bool:
-    """Return whether Prefect has settings that are not ours, or is imported; to ask it takes nearly two seconds."""
+def configured_address() -> str | None:
+    """Return the server's address in Prefect's settings, None for a temporary one; refuse if that is forbidden."""
     variables = {name for name in os.environ if name.startswith("PREFECT_")} - default_variables(store_root()).keys()
     marks = {"pyproject.toml": "[tool.prefect", "prefect.toml": ""}
     files = (marks.get(file.name, "PREFECT_") in file.read_text("utf-8", "replace") for file in settings_files())
-    return "prefect" in sys.modules or bool(variables) or any(files)
+    if "prefect" not in sys.modules and not variables and not any(files):
+        return None  # without its import, which takes nearly two seconds
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if not (settings.api.url or settings.server.ephemeral.enabled):
+        raise ServerError(
+            "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
+            "temporary one; set the former or unset the latter"
+        )
+    return settings.api.url
 
 
 def writable_places() -> dict[Path, str]:
