@@ -1,7 +1,6 @@
 """Compare: write the folder of a comparison, with its page, figures and numbers, and log it in MLflow."""
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from tasks.evaluation.plots import draw_comparison, save_figure
 from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.selection_metric import as_cost
 from tasks.evaluation.training_history import Training
-from tasks.registry.client import describe_run, experiment_id, flatten, registry
+from tasks.registry.client import describe_run, experiment_id, flatten, metrics_of, registry
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_comparison_in_prefect
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
@@ -34,7 +33,6 @@ from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 SUMMARY = ("accuracy", "accuracy_spread", "validation_loss", "validation_spread", "seconds", "seconds_to_best")
@@ -155,29 +153,10 @@ def identify_comparison(comparison: dict[str, Any]) -> str:
     return digest(content)
 
 
-def metrics_of(member: dict[str, Any]) -> list["Metric"]:
-    """Return a member's summary and the epochs of its first seed as metrics."""
-    from mlflow.entities import Metric
-
-    now, summary = int(time.time() * 1000), member["summary"]
-    if summary is None:
-        return []
-    low, high = summary["ci95"]
-    numbers = {f"mean_{name}": summary[name] for name in SUMMARY}
-    numbers |= {"parameters": summary["parameters"], "accuracy_ci95_low": low, "accuracy_ci95_high": high}
-    metrics = [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]
-    return metrics + [
-        Metric(name, value, now, epoch["epoch"])
-        for epoch in member["runs"][0]["history"]
-        for name, value in epoch.items()
-        if name != "epoch"
-    ]
-
-
 def log_member(
     client: "MlflowClient", experiment: str, parent: str, member: dict[str, Any], tags: dict[str, str]
 ) -> None:
-    """Log a member as a run below its comparison; a failed one as failed, with its reason."""
+    """Log a member as a run below its comparison, with the epochs of its first seed; a failed one with its reason."""
     from mlflow.entities import Param
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -185,7 +164,12 @@ def log_member(
     own = tags | {MLFLOW_PARENT_RUN_ID: parent} | reason
     run = client.create_run(experiment, run_name=member["name"], tags=own).info.run_id
     params = [Param(name, value) for name, value in flatten(member["settings"]).items()]
-    client.log_batch(run, metrics=metrics_of(member), params=params)
+    client.log_batch(run, params=params)
+    if summary := member["summary"]:
+        low, high = summary["ci95"]
+        numbers = {f"mean_{name}": summary[name] for name in SUMMARY}
+        numbers |= {"parameters": summary["parameters"], "accuracy_ci95_low": low, "accuracy_ci95_high": high}
+        client.log_batch(run, metrics_of(member["runs"][0]["history"], numbers))
     client.set_terminated(run, "FAILED" if member["failure"] else "FINISHED")
 
 

@@ -67,20 +67,20 @@ def read_rows(source: Path, options: ReadOptions, on_read: OnRead) -> Iterator[p
 
 
 def score_parts(
-    classifier: Classifier, source: Path, options: ReadOptions, words: int, parts: Path, on_read: OnRead, form: str
+    classifier: Classifier, source: Path, output: Path, options: ReadOptions, words: int, on_read: OnRead
 ) -> int:
-    """Score a file part by part into the folder `parts`, keeping finished ones, and return the number of rows.
+    """Score a file part by part into `parts_of` its output, keeping finished ones, and return the number of rows.
 
-    `words` is the number of words to name for each text; `form` the output's format, which must hold every column.
+    `words` is the number of words to name for each text; the output's format must hold every column.
     """
     rows, batches = 0, read_rows(source, options, on_read)
     if words:  # which takes up to a second for each text
         batches = (batch.slice(at, ROWS_EXPLAINED) for batch in batches for at in range(0, len(batch), ROWS_EXPLAINED))
     for number, batch in enumerate(batches):
-        refuse_unwritable(batch.schema, form, source)
+        refuse_unwritable(batch.schema, form_of(output)[0], source)
         if taken := {*added_names(classifier.facts), *(["words"] if words else [])} & set(batch.schema.names):
             raise InputError(f"{source}: has a column {min(taken)!r} already; rename it")
-        path = parts / f"{number:06d}.parquet"
+        path = parts_of(output) / f"{number:06d}.parquet"
         texts = texts_of(batch, options.text_column, source, rows + 1 + np.arange(len(batch)))
         if not path.exists():
             table, counted = score_batch(classifier, batch, texts, words)
@@ -94,9 +94,9 @@ def score_parts(
     return rows
 
 
-def join_parts(parts: Path, output: Path, about: dict[str, str]) -> None:
+def join_parts(output: Path, about: dict[str, str]) -> None:
     """Write all parts to one file atomically, in Parquet with facts about the model as metadata."""
-    files = sorted(parts.glob("*.parquet"))
+    files = sorted(parts_of(output).glob("*.parquet"))
     schema = pa.unify_schemas([pq.read_schema(file) for file in files])
     schema = schema.with_metadata({**(schema.metadata or {}), **about})
     draft = output.with_name(f".{output.name}.draft")
@@ -135,13 +135,13 @@ def score_file(
             parts.mkdir(parents=True, exist_ok=True)
             mark.write_text(json.dumps(about))
             try:
-                rows = score_parts(classifier, source, options, settings.explain, parts, on_read, form_of(output)[0])
+                rows = score_parts(classifier, source, output, options, settings.explain, on_read)
             except InputError:
                 shutil.rmtree(parts)  # when it is corrected, it is another file
                 raise
             counted = add([json.loads(file.read_text()) for file in sorted(parts.glob("*.json"))])
             drift = measure_drift(classifier.facts.reference, counted)
-            join_parts(parts, output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
+            join_parts(output, about | {"drift": json.dumps(drift), "profile": json.dumps(counted)})
             shutil.rmtree(parts)
     noise = sampling_noise(classifier.facts.reference, counted)
     excess = max(index - noise[name] for name, index in drift.items())

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.training_history import Training
 from tasks.network.bundle import read_card
-from tasks.registry.client import describe_run, experiment_id, flatten, registry, store_id, suppress_code
+from tasks.registry.client import describe_run, experiment_id, flatten, metrics_of, registry, store_id, suppress_code
 from tasks.registry.contest import HELD_OUT, write_held_out
 from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
@@ -28,7 +27,7 @@ from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel, Metric, Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.tracking import MlflowClient
 
 CLASSIFIER, FIGURES = "classifier", "figures"
@@ -61,27 +60,6 @@ def describe_version(settings: RunSettings, dataset: Dataset, content: str, revi
     }
 
 
-def gather_metrics(trained: Path, evaluated: dict[str, Any], **belonging: str) -> list["Metric"]:
-    """Return the metrics of every epoch and of the evaluation.
-
-    `belonging` has their model and dataset, as arguments of MLflow's Metric.
-    """
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    metrics = [
-        Metric(name, value, now, int(epoch["epoch"]), **belonging)
-        for epoch in Training.read(trained).history
-        for name, value in epoch.items()
-        if name != "epoch"
-    ]
-    return metrics + [
-        Metric(f"{part}_{name}", evaluated[part][name], now, 0, **belonging)
-        for part in ("test", "validation", "baseline")
-        for name in NUMBERS
-    ]
-
-
 def log_run(
     client: "MlflowClient",
     experiment: str,
@@ -112,7 +90,9 @@ def log_run(
         model = client.create_logged_model(experiment, CLASSIFIER, name, model_tags, params, kind)
         client.log_outputs(name, [LoggedModelOutput(model.model_id, 0)])
         belonging = {"model_id": model.model_id, "dataset_name": dataset.name, "dataset_digest": short}
-        client.log_batch(name, gather_metrics(folders["train"], evaluated, **belonging))
+        parts = ("test", "validation", "baseline")
+        numbers = {f"{part}_{key}": evaluated[part][key] for part in parts for key in NUMBERS}
+        client.log_batch(name, metrics_of(Training.read(folders["train"]).history, numbers, **belonging))
         log_files(client, name, model, folders, reviews)
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:
@@ -191,11 +171,11 @@ def find_registered(client: Models, uri: str | None, model: str, packaged: str) 
     return next((int(its.version) for its in versions if has_files(its.source, packaged, uri)), None)
 
 
-def find_tracked(experiment: str, content: str, model: str, packaged: str) -> tuple[str, str, int] | None:
+def find_tracked(experiment: str, content: str, model: str, packaged: str) -> dict[str, Any] | None:
     """Return the ids of experiment and run, and the version, if the store's own registry has them; without MLflow."""
     with own_registry() as own:
         run, version = own.find_run(experiment, content), find_registered(own, None, model, packaged)
-    return (*run, version) if run and version else None
+    return {"experiment_id": run[0], "run_id": run[1], "version": version} if run and version else None
 
 
 def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettings) -> tuple[dict[str, Any], bool]:
@@ -213,30 +193,27 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     dataset = Dataset.read(folders["download"])
     model = settings.tracking.registered_model or default_name(dataset.name)
     packaged = content_of_bundle(artifacts.packaged)
-    asked = settings.tracking.experiment
-    tracked = find_tracked(asked, content, model, packaged) if uri is None else None
-    is_new = False
-    if tracked is None:
-        with registry(uri) as client, store.locked("mlflow/log"):
-            experiment = experiment_id(client, uri, asked)
-            mark_killed(client)
-            run = find_logged(client, uri, experiment, content, packaged)
-            version = find_registered(client, uri, model, packaged)
-            is_new = run is None or version is None
-            if run is None or version is None:
-                reviews = identify_texts(folders["download"], settings.data)
-                tags = describe_version(settings, dataset, packaged, reviews)
-                short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
-                run_tags = describe_run(content) | short
-                run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)
-                version = version or register(client, uri, run, model, tags)
-                if card := read_card(folders["package"]):
-                    _metadata, _, text = card.partition("\n---\n")
-                    shown = text[:DESCRIPTION_LETTERS].rpartition("\n")[0]
-                    client.update_model_version(model, str(version), shown.strip())
-            tracked = experiment, run.info.run_id, version
-    names = dict(zip(("experiment_id", "run_id", "version"), tracked, strict=True))
-    return {"uri": uri, "model": model, "content": content} | names, is_new
+    place, asked = {"uri": uri, "model": model, "content": content}, settings.tracking.experiment
+    if uri is None and (tracked := find_tracked(asked, content, model, packaged)):
+        return place | tracked, False
+    with registry(uri) as client, store.locked("mlflow/log"):
+        experiment = experiment_id(client, uri, asked)
+        mark_killed(client)
+        run = find_logged(client, uri, experiment, content, packaged)
+        version = find_registered(client, uri, model, packaged)
+        if is_new := run is None or version is None:
+            reviews = identify_texts(folders["download"], settings.data)
+            tags = describe_version(settings, dataset, packaged, reviews)
+            short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
+            run_tags = describe_run(content) | short
+            run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)
+            version = version or register(client, uri, run, model, tags)
+            if card := read_card(folders["package"]):
+                _metadata, _, text = card.partition("\n---\n")
+                shown = text[:DESCRIPTION_LETTERS].rpartition("\n")[0]
+                client.update_model_version(model, str(version), shown.strip())
+    tracked = {"experiment_id": experiment, "run_id": run.info.run_id, "version": version}
+    return place | tracked, is_new
 
 
 @task("track")

@@ -7,8 +7,9 @@ import platform
 import re
 import secrets
 import sqlite3
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tasks.core.user_paths import has_password, sqlite_address
 from tasks.registry.local_registry import open_database, own_artifacts, own_database, unusable_database
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -183,6 +185,18 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in settings.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
     return flat
+
+
+def metrics_of(
+    history: Sequence[Mapping[str, float]], numbers: Mapping[str, float | None], **belonging: str
+) -> list["Metric"]:
+    """Return the metrics of each epoch, and other `numbers` except nulls; `belonging` are arguments of `Metric`."""
+    from mlflow.entities import Metric
+
+    points = [(name, value, int(epoch["epoch"])) for epoch in history for name, value in epoch.items()]
+    points += [(name, value, 0) for name, value in numbers.items() if value is not None]
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step, **belonging) for name, value, step in points if name != "epoch"]
 
 
 def describe_run(content: str) -> dict[str, str]:
