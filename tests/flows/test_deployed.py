@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
@@ -28,7 +29,7 @@ import re
 import sys
 from pathlib import Path
 from flows import automations
-sooner = re.sub(r"within: \\d+", "within: {SILENT}", automations.AUTOMATIONS.read_text())
+sooner = re.sub(r"within: (90|600)", "within: {SILENT}", automations.AUTOMATIONS.read_text())
 automations.AUTOMATIONS = Path(sys.argv[1])
 automations.AUTOMATIONS.write_text(sooner)
 automations.replace_automations("recovery")
@@ -99,6 +100,13 @@ def kill_all(process: subprocess.Popen) -> None:
         process.wait(30)
 
 
+def kill_runs(worker: psutil.Process) -> None:
+    """Kill the processes of a worker's runs, as the kernel does if memory is short; the worker goes on."""
+    for its in worker.children(recursive=True):
+        if "prefect.engine" in its.cmdline():
+            its.kill()
+
+
 def runs_of(api: str, name: str) -> list[dict]:
     """Return the runs of a deployment, the earliest first."""
     its_own = {"name": {"any_": [name]}}
@@ -130,6 +138,26 @@ def check_registry(address: str, metrics: dict) -> None:
     assert version.run_id == logged.info.run_id
     champion = registry.get_model_version_by_alias("imdb-classifier", "champion")
     assert (champion.version, metrics["promotion"]["decision"]) == (version.version, "champion")
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+def test_a_run_whose_process_is_killed_crashes_once_and_continues(served, prefect, worker, imdb, tmp_path):
+    api, store, log = served["PREFECT_API_URL"], Path(served["ARTIFACTS_STORE"]), tmp_path / "worker.log"
+    prefect("work-pool", "create", POOL, "--type", "process")
+    prefect("deploy", "--name", "nightly", "--prefect-file", "deployment.yaml")
+    prefect("-c", RECOVERY, str(tmp_path / "automations.yaml"), command=[sys.executable])
+    settings = small(imdb, training={"epochs": EPOCHS}).model_dump(mode="json", exclude_defaults=True)
+    prefect("deployment", "run", "imdb-pipeline/nightly", "--param", f"settings={json.dumps(settings)}")
+    its_worker = psutil.Process(worker().pid)
+    wait_until(lambda: last_epoch(store) >= 3, 300, log.read_text)
+    kill_runs(its_worker)
+    wait_until(lambda: runs_of(api, "nightly")[0]["state_type"] in ("COMPLETED", "FAILED"), 300, log.read_text)
+    nightly = runs_of(api, "nightly")[0]  # before the scheduled ones
+    assert (nightly["state_type"], nightly["run_count"]) == ("COMPLETED", 2), log.read_text()
+    states = httpx.get(f"{api}/flow_run_states/", params={"flow_run_id": nightly["id"]}, trust_env=False).json()
+    names = [its["name"] for its in sorted(states, key=lambda its: its["timestamp"])]
+    assert names.count("Crashed") == 1, names
 
 
 @pytest.mark.machines
