@@ -58,7 +58,7 @@ deploy: .venv/installed  ## create the deployments and schedules of deployment.y
 	DO_NOT_TRACK=1 $(BIN)/prefect --no-prompt deploy --all --prefect-file deployment.yaml
 	$(BIN)/python flows/automations.py recovery
 
-notify: .venv/installed  ## notify WEBHOOK=https://... about failed and crashed runs and new champions
+notify: .venv/installed  ## notify WEBHOOK=https://... about failed, crashed and untracked runs and new champions
 	@DO_NOT_TRACK=1 $(BIN)/python flows/automations.py notifications
 
 clean:  ## remove .venv, builds and tool caches; keeps artifacts/

@@ -7,11 +7,12 @@ Run each once against the server at PREFECT_API_URL, as `make deploy` and `make 
 its automations.
 
 recovery: a run of a deployment sends a heartbeat every 30 s. One that is silent for 90 s is marked as crashed; a
-crashed run is scheduled again, for any worker, until it has crashed three times. So is a run that a worker took but did
-not start within ten minutes.
+crashed run is scheduled again after 20 s, for any worker, until it has crashed three times. So is a run that a worker
+took but did not start within ten minutes.
 
-notifications: a webhook is called when a run fails or crashes for the third time, and when a model becomes the
-champion. Anyone who has its address can post to it, so only the host is printed, and Prefect stores it as a secret.
+notifications: a webhook is called when a run fails, crashes for the third time or is not tracked, and when a model
+becomes the champion. Anyone who has its address can post to it, so only the host is printed, and Prefect stores it as
+a secret.
 """
 
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
@@ -99,7 +100,7 @@ def set_up(automations: str, address: str) -> None:
         )
         block = webhook.save("imdb-pipeline", overwrite=True)
         replace_automations("notifications", block_document_id=block)
-        print(f"The webhook at {site} is called for failed runs, third crashes and new champions")
+        print(f"The webhook at {site} is called for failed and untracked runs, third crashes and new champions")
 
 
 if __name__ == "__main__":

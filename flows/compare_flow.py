@@ -18,6 +18,7 @@ from tasks.core.run_settings import RunSettings
 from tasks.evaluation.comparison_members import Member, MemberRun, Outcome, found_member, members_of
 from tasks.evaluation.optuna_search import best_trial, read_search
 from tasks.registry.client import tracking_uri
+from tasks.reporting.prefect_ui import as_untracked
 from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
@@ -82,6 +83,7 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
             track_comparison(folder, settings.tracking, uri)
         except RegistryError as error:
             run_logger().warning("%s; the comparison is complete, but not logged there", error)
+            return as_untracked(folder)
     return folder
 
 

@@ -26,7 +26,7 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
 from tasks.registry.client import find_fault, tracking_uri
-from tasks.reporting.prefect_ui import tag_flow_run
+from tasks.reporting.prefect_ui import as_untracked, tag_flow_run
 from tasks.reporting.terminal_output import show_run
 from tasks.run_folder import run_folder
 from tasks.score import score
@@ -56,7 +56,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
         settings, auto = choose_settings(settings, settings.auto.minutes, downloaded)
     artifacts = run_steps(settings, downloaded)
     tracking, promotion = track_and_promote(settings, artifacts, uri)
-    return run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion, auto=auto)
+    folder = run_folder(settings=settings, artifacts=artifacts, tracking=tracking, promotion=promotion, auto=auto)
+    return as_untracked(folder) if settings.tracking.enabled and promotion is None else folder
 
 
 def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:

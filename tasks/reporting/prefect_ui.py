@@ -30,6 +30,14 @@ def tag_flow_run(tag: str) -> None:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, tag})
 
 
+def as_untracked(folder: Path) -> Path:
+    """Return a flow's result in the state Untracked; Prefect gives the caller of the flow the result."""
+    from prefect.states import Completed
+
+    reason = f"{folder} is complete, but MLflow could not be used, as the log says"
+    return cast(Path, Completed(name="Untracked", message=reason, data=folder))
+
+
 MODEL_PROMOTED = "imdb-pipeline.model.promoted"
 REVIEWS_DRIFTED = "imdb-pipeline.reviews.drifted"
 

@@ -26,11 +26,15 @@ DEPLOYMENTS = PROJECT / "deployment.yaml"
 
 # Runs in its own process, because events of this one may already go to another server.
 FAILING = """
+from pathlib import Path
 from tasks.core import environment; environment.prepare([])
 from flows.imdb_flow import imdb_flow
-from tasks.reporting.prefect_ui import announce_champion
+from tasks.reporting.prefect_ui import announce_champion, as_untracked
+from tasks.store.step import flow
 from tasks.core.run_settings import RunSettings
 announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
+def run_untracked(): return as_untracked(Path("/runs/1"))
+flow("imdb-pipeline")(run_untracked)()
 imdb_flow(RunSettings.model_validate({"data": {"source": "/nowhere/imdb.npz", "on_unreachable": "fail"}}))
 """
 
@@ -82,7 +86,9 @@ def set_up(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_webhooks_are_notified_of_failed_runs_and_new_champions(webhook, guarded, set_up, store, monkeypatch):
+def test_webhooks_are_notified_of_failed_and_untracked_runs_and_new_champions(
+    webhook, guarded, set_up, store, monkeypatch
+):
     address, posted = webhook
     monkeypatch.setenv("WEBHOOK", address)
     for _ in range(2):  # the second call replaces the automations of the first
@@ -95,10 +101,12 @@ def test_webhooks_are_notified_of_failed_runs_and_new_champions(webhook, guarded
         [sys.executable, "-c", FAILING], env=client, cwd=PROJECT, capture_output=True, text=True, timeout=240
     )
     assert "SourceError" in failed.stderr
-    told = sorted(posted.get(timeout=60) for _ in range(2))
+    told = sorted(posted.get(timeout=60) for _ in range(3))
     assert told[0] == "imdb-pipeline: a new champion: Version 3 is better."
     assert told[1].startswith("imdb-pipeline: a run failed: Run ")
     assert "/nowhere/imdb.npz" in told[1]
+    assert told[2].startswith("imdb-pipeline: a run is not tracked: Run ")
+    assert told[2].endswith("of imdb-pipeline: /runs/1 is complete, but MLflow could not be used, as the log says")
     assert posted.empty()
 
 

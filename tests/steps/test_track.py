@@ -12,6 +12,7 @@ from mlflow.tracking import MlflowClient
 import tasks.promote
 import tasks.run_folder
 import tasks.track
+from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.command_settings import PredictSettings, PromoteSettings
 from tasks.core.errors import ModelError, RegistryError
@@ -236,8 +237,9 @@ def test_a_run_finishes_if_mlflow_is_down_and_can_be_tracked_later(
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    metrics = run(tracked(imdb))
-    assert (metrics["tracking"], metrics["promotion"]) == (None, None)
+    state = imdb_flow(tracked(imdb), return_state=True)
+    metrics = json.loads((state.result() / "metrics.json").read_text()) | {"folder": state.result()}
+    assert (state.name, metrics["tracking"], metrics["promotion"]) == ("Untracked", None, None)
     warnings = [record.message for record in caplog.records if "does not answer" in record.message]
     assert warnings[0].startswith(f"MLflow at http://127.0.0.1:{port} does not answer")
     assert warnings[0].endswith("The run goes on, and tries again at its end.")
