@@ -17,7 +17,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError, describe
 from tasks.core.layout import INBOX
 from tasks.core.user_paths import user_path
-from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, parts_of, predict
+from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, is_scored, parts_of, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.terminal_output import show_prediction
@@ -96,10 +96,13 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
         return [StepPlan("predict", "unknown", f"{model} scores what has no scores yet: {settings.output}")]
     is_one, plans = is_one_table(settings), []
     for file, output in files_and_outputs(settings):
+        if not is_one and is_scored(file, output):
+            plans.append(StepPlan(file.name, "cached", str(output)))
+            continue
         parts = len(list(parts_of(output).glob("[0-9]*.parquet")))
-        status = "cached" if output.exists() and not is_one else "resumes" if parts else "runs"
+        changed = "; it has changed since it was scored" if output.exists() and not is_one else ""
         kept = f"; {parts} scored parts stay if they are of the same file and model" if parts else ""
-        plans.append(StepPlan(file.name, status, f"{output}{'' if status == 'cached' else f', by {model}{kept}'}"))
+        plans.append(StepPlan(file.name, "resumes" if parts else "runs", f"{output}, by {model}{changed}{kept}"))
     return plans
 
 

@@ -1,7 +1,9 @@
 """Predict: score raw text with the champion, or with the model that is named."""
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -117,7 +119,7 @@ def score_file(
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
-        if output.exists() and not is_one_table(settings):
+        if not is_one_table(settings) and is_scored(source, output):
             return None
         parts = parts_of(output)
         about = {
@@ -182,14 +184,33 @@ def check_places(settings: PredictSettings) -> None:
 
 
 def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
-    """Return each file to score and its output; of a folder, those without scores.
+    """Return each file to score and its output; of a folder, those without scores, or changed since they have them.
 
     Raises:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
     its = files_and_outputs(settings)
-    return its if is_one_table(settings) else [(file, scored) for file, scored in its if not scored.exists()]
+    return its if is_one_table(settings) else [(file, scored) for file, scored in its if not is_scored(file, scored)]
+
+
+def is_scored(source: Path, output: Path) -> bool:
+    """Return whether there are scores of a file of a folder as it is now; only a file that has changed is hashed."""
+    if not output.exists() or is_newer(output, source):
+        return output.exists()
+    try:
+        scored = (pq.read_metadata(output).metadata or {}).get(b"input_sha256")
+        return scored in (None, hash_file(source).encode())
+    except pa.ArrowInvalid:
+        return True  # as without a hash: someone else has written it
+    except PermissionError:
+        return False  # which scoring it reports
+
+
+def is_newer(made: Path, source: Path) -> bool:
+    """Return whether a file was made after its source was last written, or moved to its place."""
+    its = source.stat()
+    return made.stat().st_mtime >= max(its.st_mtime, its.st_ctime)
 
 
 def files_and_outputs(settings: PredictSettings) -> list[tuple[Path, Path]]:
@@ -210,7 +231,7 @@ def predict_text(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
 def predict_files(
     settings: PredictSettings, uri: str | None, advance: Advance, file: str | None = None
 ) -> dict[str, Any]:
-    """Score a file, or those of a folder that have no scores yet; one that cannot be scored does not stop the others.
+    """Score a file, or those of `files_to_score` of a folder; one that cannot be scored does not stop the others.
 
     `file` is the only one of the folder to score.
 
@@ -231,6 +252,9 @@ def predict_files(
         def on_read(share: float, number: int = number, name: str = source.name) -> None:
             advance((number + share) / len(todo), name)
 
+        began = time.time()
+        if output.exists() and not is_one_table(settings):
+            run_logger().info("%s has changed since it was scored, and is scored again", source)
         try:
             scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
@@ -239,7 +263,9 @@ def predict_files(
             else:
                 result["refused"].append(str(error))
         else:
-            result["files"] += [scored] if scored else []
+            if scored:
+                os.utime(output, (began, began))  # a file that is replaced from now on is newer
+                result["files"].append(scored)
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import itertools
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,11 @@ import pytest
 import flows.predict_flow
 import tasks.predict
 import tasks.texts.tables.text_decoding
-from flows.predict_flow import predict_flow
+from flows.predict_flow import plan_scoring, predict_flow
 from flows.runners import map_over
 from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import InputError
-from tasks.predict import predict_files, score_batch, score_file
+from tasks.predict import files_to_score, predict_files, score_batch, score_file
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
 
@@ -153,6 +154,67 @@ def test_a_file_of_a_folder_with_existing_scores_is_not_scored_again(classifier,
     asked = (classifier, inbox / "a.txt", outbox / "a.txt.parquet", ask(inbox, outbox), [].append)
     assert score_file(*asked)["rows"] == 1
     assert score_file(*asked) is None
+
+
+def test_a_file_of_a_folder_that_is_replaced_is_scored_again(
+    champion, classifier, tmp_path, monkeypatch, prefect_server, caplog
+):
+    (tmp_path / "in").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "in" / name).write_text("text\ngood\n")
+    asked = ask(tmp_path / "in", tmp_path / "out", model="1")
+    monkeypatch.setattr(flows.predict_flow, "find_version", lambda *_arguments: classifier)
+    assert len(predict_flow(asked)["files"]) == 2
+    newer = tmp_path / "newer.csv"
+    newer.write_text("text\nbad\nfilm\n")
+    os.utime(newer, (0, 0))  # written before the scores, moved to its place after them
+    newer.rename(tmp_path / "in" / "a.csv")
+    plans = plan_scoring(asked)
+    assert [(plan.step, plan.status) for plan in plans] == [("a.csv", "runs"), ("b.csv", "cached")]
+    assert plans[0].cause.endswith("a.csv.parquet, by imdb-classifier version 1; it has changed since it was scored")
+    (scored,) = predict_flow(asked)["files"]
+    assert (scored["input"], scored["rows"]) == (str(tmp_path / "in" / "a.csv"), 2)
+    assert pq.read_table(scored["output"])["text"].to_pylist() == ["bad", "film"]
+    assert [its.message for its in caplog.records if "changed" in its.message] == [
+        f"{tmp_path / 'in' / 'a.csv'} has changed since it was scored, and is scored again"
+    ]
+    (tmp_path / "in" / "b.csv").touch()
+    assert predict_flow(asked)["files"] == []
+
+
+def test_only_files_that_have_changed_are_hashed(champion, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.txt").write_text("good\n")
+    asked = ask(tmp_path / "in", tmp_path / "out")
+    assert len(predict_files(asked, "", ignore)["files"]) == 3
+    monkeypatch.setattr(tasks.predict, "hash_file", pytest.fail)
+    assert files_to_score(asked) == []
+
+
+def test_a_file_that_is_replaced_while_it_is_scored_is_scored_again(champion, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("good\n")
+
+    def replaced(*arguments):
+        time.sleep(0.05)  # a file's time is only as fine as the kernel's clock
+        (tmp_path / "in" / "a.txt").write_text("bad\nfilm\n")
+        return score_batch(*arguments)
+
+    monkeypatch.setattr(tasks.predict, "score_batch", replaced)
+    asked = ask(tmp_path / "in", tmp_path / "out")
+    assert predict_files(asked, "", ignore)["files"][0]["rows"] == 1
+    assert predict_files(asked, "", ignore)["files"][0]["rows"] == 2
+
+
+def test_scores_that_someone_else_has_written_stay(champion, tmp_path):
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "out" / "a.txt.parquet")
+    (tmp_path / "out" / "b.txt.parquet").write_text("not Parquet")
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.txt").write_text("good\n")
+    assert predict_files(ask(tmp_path / "in", tmp_path / "out"), "", ignore)["files"] == []
 
 
 def test_parallel_scoring_skips_files_that_another_command_has_scored(champion, tmp_path, monkeypatch, prefect_server):
