@@ -129,7 +129,7 @@ def score_file(
             "dataset_sha256": classifier.facts.dataset_sha256,
             "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
         }
-        options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
+        options = read_options(settings)
         mark = parts / digest(about | asdict(options) | {"words": settings.explain, "rows": ROWS_EXPLAINED})
         with explain_os_errors(output):
             if parts.exists() and not mark.exists():
@@ -149,6 +149,11 @@ def score_file(
     excess = max(index - noise[name] for name, index in drift.items())
     is_beyond = rows >= settings.min_drift_rows and excess > settings.max_drift
     return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
+
+
+def read_options(settings: PredictSettings) -> ReadOptions:
+    """Return how the rows of a file are read."""
+    return ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
 
 
 def parts_of(output: Path) -> Path:
@@ -184,14 +189,22 @@ def check_places(settings: PredictSettings) -> None:
 
 
 def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
-    """Return each file to score and its output; of a folder, those without scores, or changed since they have them.
+    """Return each file to score and its output; of a folder, those that are neither scored nor refused as they are now.
 
     Raises:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
     its = files_and_outputs(settings)
-    return its if is_one_table(settings) else [(file, scored) for file, scored in its if not is_scored(file, scored)]
+    return (
+        its
+        if is_one_table(settings)
+        else [
+            (file, scored)
+            for file, scored in its
+            if not (is_scored(file, scored) or is_refused(file, scored, settings))
+        ]
+    )
 
 
 def is_scored(source: Path, output: Path) -> bool:
@@ -205,6 +218,30 @@ def is_scored(source: Path, output: Path) -> bool:
         return True  # as without a hash: someone else has written it
     except PermissionError:
         return False  # which scoring it reports
+
+
+def refusal_of(output: Path) -> Path:
+    """Return the file that says why a file of a folder is refused, next to where its scores would be."""
+    return output.with_suffix(".refused.txt")
+
+
+def is_refused(source: Path, output: Path, settings: PredictSettings) -> bool:
+    """Return whether a file of a folder was refused as it is now, read in the same way."""
+    note = refusal_of(output)
+    return note.exists() and is_newer(note, source) and note.read_text("utf-8").endswith(describe_reading(settings))
+
+
+def describe_reading(settings: PredictSettings) -> str:
+    """Return the last line of a refusal."""
+    return f"Read with {json.dumps(asdict(read_options(settings)))}; delete this file to try again.\n"
+
+
+def write_refusal(note: Path, text: str, began: float) -> None:
+    """Write why a file is refused, with the time when reading it began."""
+    with explain_os_errors(note):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(text, "utf-8")
+        os.utime(note, (began, began))
 
 
 def is_newer(made: Path, source: Path) -> bool:
@@ -242,6 +279,7 @@ def predict_files(
     Raises:
         InputError: input and output are not places to read and write, before anything is scored.
     """
+    is_one = is_one_table(settings)
     todo = [(source, output) for source, output in files_to_score(settings) if file in (None, source.name)]
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
@@ -253,19 +291,22 @@ def predict_files(
             advance((number + share) / len(todo), name)
 
         began = time.time()
-        if output.exists() and not is_one_table(settings):
+        if output.exists() and not is_one:
             run_logger().info("%s has changed since it was scored, and is scored again", source)
         try:
             scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
-            if isinstance(error, EmptyTable) and not is_one_table(settings):
+            if isinstance(error, EmptyTable) and not is_one:
                 run_logger().warning("skipped: %s", error)  # an export without rows, which each run sees again
-            else:
-                result["refused"].append(str(error))
+                continue
+            result["refused"].append(str(error))
+            if not is_one:
+                write_refusal(refusal_of(output), f"{error}\n{describe_reading(settings)}", began)
         else:
-            if scored:
+            result["files"] += [scored] if scored else []
+            if scored and not is_one:
                 os.utime(output, (began, began))  # a file that is replaced from now on is newer
-                result["files"].append(scored)
+                refusal_of(output).unlink(missing_ok=True)
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}
 
 
