@@ -47,7 +47,8 @@ serve: .venv/installed  ## serve the champion on http://127.0.0.1:8000; ARGS="--
 
 # The server and the worker each need their own terminal; see docs/schedule.md.
 server: .venv/installed  ## start Prefect's server and UI on http://127.0.0.1:4200
-	DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false $(BIN)/prefect server start
+	PREFECT_UI_URL=$${PREFECT_UI_URL:-http://127.0.0.1:$${PREFECT_SERVER_API_PORT:-4200}} \
+		DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false $(BIN)/prefect server start
 
 worker: .venv/installed  ## start a worker that executes scheduled runs
 	DO_NOT_TRACK=1 $(BIN)/prefect worker start --pool imdb-pipeline --type process

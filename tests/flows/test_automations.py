@@ -32,6 +32,13 @@ from flows.imdb_flow import imdb_flow
 from tasks.reporting.prefect_ui import announce_champion, as_untracked
 from tasks.store.step import flow
 from tasks.core.run_settings import RunSettings
+from prefect import get_client
+from prefect.states import Failed
+with get_client(sync_client=True) as client:
+    deployment = client.create_deployment(client.create_flow_from_name("imdb-pipeline"), "nightly")
+    run = client.create_flow_run_from_deployment(deployment, name="lucky-cat")
+    client.set_flow_run_state(run.id, Failed(message="No network."), force=True)
+    print(run.id)
 announce_champion({"model": "imdb-classifier", "version": 3, "against": 2, "reason": "Version 3 is better."})
 def run_untracked(): return as_untracked(Path("/runs/1"))
 flow("imdb-pipeline")(run_untracked)()
@@ -67,6 +74,7 @@ def guarded(tmp_path_factory):
     """The API address of a separate server with the password me:right."""
     home = tmp_path_factory.mktemp("prefect")
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": "me:right"}
+    environment["PREFECT_UI_URL"] = "https://prefect.example.org"
     with prefect_server_for(environment) as served:
         yield served["PREFECT_API_URL"]
 
@@ -101,12 +109,18 @@ def test_webhooks_are_notified_of_failed_and_untracked_runs_and_new_champions(
         [sys.executable, "-c", FAILING], env=client, cwd=PROJECT, capture_output=True, text=True, timeout=240
     )
     assert "SourceError" in failed.stderr
-    told = sorted(posted.get(timeout=60) for _ in range(3))
-    assert told[0] == "imdb-pipeline: a new champion: Version 3 is better."
+    told = sorted(posted.get(timeout=60) for _ in range(4))
+    assert told[0] == (
+        "imdb-pipeline: a new champion: imdb-classifier version 3, in place of version 2: Version 3 is better."
+    )
+    told.remove(
+        "imdb-pipeline: a run failed: Run lucky-cat of imdb-pipeline/nightly failed: No network. "
+        f"https://prefect.example.org/runs/flow-run/{failed.stdout.split()[0]}"
+    )
     assert told[1].startswith("imdb-pipeline: a run failed: Run ")
     assert "/nowhere/imdb.npz" in told[1]
     assert told[2].startswith("imdb-pipeline: a run is not tracked: Run ")
-    assert told[2].endswith("of imdb-pipeline: /runs/1 is complete, but MLflow could not be used, as the log says")
+    assert "of imdb-pipeline: /runs/1 is complete, but MLflow could not be used, as the log says" in told[2]
     assert posted.empty()
 
 

@@ -80,6 +80,10 @@ def test_drifted_reviews_retrain_only_the_model_that_scored_them(name, model):
     assert not automation.match.matches({"prefect.resource.id": resource_of("another-classifier")})
 
 
+def test_scheduled_scoring_names_its_model():
+    assert DEPLOYMENTS["hourly"]["parameters"]["settings"]["registered_model"] == "imdb-classifier"
+
+
 def test_own_reviews_train_the_model_of_the_trigger_and_are_not_scheduled():
     settings = RunSettings.model_validate(DEPLOYMENTS["own-reviews"]["parameters"]["settings"])
     assert settings.data.is_own
