@@ -3,8 +3,10 @@
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
 # isort: split
-from tasks.reporting.command_line import run_flow
+from tasks.reporting.command_line import Flags, run_flow
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -17,6 +19,7 @@ from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
 from tasks.store.pruning import Pruned, prune
 from tasks.store.step import flow, run_logger
 
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 NAMED = 20
 NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, and are left as they are:
   %s%s"""
@@ -25,7 +28,12 @@ NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, a
 @flow("imdb-pipeline-housekeeping")
 def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -> dict[str, Any]:
     """List the store's artifacts, verify their hashes, or prune those that no run uses any longer."""
-    root, logger, is_verified = store_root(), run_logger(), settings.action == "verify"
+    return run_action(settings, run_logger())
+
+
+def run_action(settings: HousekeepingSettings, logger: Logger) -> dict[str, Any]:
+    """List, verify or prune, and log what is damaged, in use or not ours."""
+    root, is_verified = store_root(), settings.action == "verify"
     if settings.action == "prune":
         found = prune(root, settings.days)
     else:
@@ -63,7 +71,21 @@ def plan_housekeeping(settings: HousekeepingSettings) -> list[StepPlan]:
     ]
 
 
-main = partial(run_flow, housekeeping_flow, HousekeepingSettings, show_inventory, plan=plan_housekeeping)
+def read_if_asked(settings: HousekeepingSettings, flags: Flags) -> Callable[[], int] | None:
+    """Return what lists or verifies, which need neither Prefect nor a store that can be written; None to prune."""
+    if settings.action == "prune" or flags.dry_run or flags.json_:
+        return None
+    return lambda: show_inventory(run_action(settings, logging.getLogger(__name__)))
+
+
+main = partial(
+    run_flow,
+    housekeeping_flow,
+    HousekeepingSettings,
+    show_inventory,
+    plan=plan_housekeeping,
+    without_flow=read_if_asked,
+)
 
 if __name__ == "__main__":
     raise SystemExit(main())

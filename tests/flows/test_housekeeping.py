@@ -1,10 +1,15 @@
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from flows.housekeeping_flow import housekeeping_flow, main
 from tasks.core.command_settings import HousekeepingSettings
 from tasks.store.inventory import damaged_runs, list_artifacts
+
+PROJECT = Path(__file__).parents[2]
 
 
 def test_every_artifact_is_listed_with_its_age_and_runs(old_store):
@@ -30,6 +35,26 @@ def test_the_flow_lists_verifies_or_prunes(old_store, prefect_server, action):
     assert findings["action"] == action
     assert [entry["key"] for entry in findings["artifacts"]] == ["pad/unused", "pad/used"]
     assert (old_store / "pad" / "used").exists() == (action != "prune")
+
+
+@pytest.mark.parametrize("action", ["list", "verify"])
+def test_reading_the_store_imports_no_prefect_and_writes_nothing(old_store, action):
+    before = sorted(old_store.rglob("*"))
+    command = [sys.executable, "-X", "importtime", str(PROJECT / "flows" / "housekeeping_flow.py"), action]
+    environment = os.environ | {"ARTIFACTS_STORE": str(old_store), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"{action}: 2 artifacts" in done.stdout
+    assert sorted(old_store.rglob("*")) == before
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time" in line}
+    assert "pydantic" in imported
+    assert not imported & {"prefect", "tensorflow", "mlflow"}
+
+
+def test_json_without_a_dry_run_is_refused(old_store, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["housekeeping_flow.py", "list", "--json"])
+    assert main() == 2
+    assert "--json: give --dry-run too" in capsys.readouterr().err
 
 
 def test_foreign_files_are_reported_and_left_alone(old_store, prefect_server, caplog):
