@@ -1,6 +1,7 @@
 """Fixtures of all tests: a store, small generated reviews, servers and finished runs."""
 
 import atexit
+import gc
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ import sqlite3
 import tempfile
 import time
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ from tasks.core import environment  # noqa: E402
 environment.prepare([])
 
 from tasks.registry import local_registry  # noqa: E402
+from tasks.reporting import command_line  # noqa: E402
 from tasks.store.bucket import Bucket  # noqa: E402
 from tasks.store.inventory import DAY  # noqa: E402
 from tasks.store.store import MANIFEST, Store  # noqa: E402
@@ -42,6 +45,11 @@ from tests.support.servers import prefect_server_for  # noqa: E402
 from tests.support.small_reviews import make_padded, write_imdb  # noqa: E402
 
 PROJECT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the imports have made, a million objects, from garbage collection, also when the process ends."""
+    gc.freeze()
 
 
 @pytest.fixture
@@ -79,6 +87,14 @@ def copied_registry():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_registry, "create_tables", copy)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cached_flags():
+    """Commands share their classes of flags: Pydantic looks for the source of a new one in each frame of the stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "create_model", cache(command_line.create_model))
         yield
 
 
