@@ -19,9 +19,9 @@ from tests.support.web import free_port, wait_for
 # Set in tests/conftest.py; the processes of pytest-xdist inherit it.
 VARIABLE = "TESTS_SHARED"
 SERVER = "prefect-server.json"
-# No test schedules runs on the shared server or reads its events; tests that do start their own server.
+# No test schedules runs on the shared server or reads its events or task runs; tests that do start their own server.
 UNUSED_SERVICES = ["SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "CANCELLATION_CLEANUP"]
-UNUSED_SERVICES += ["TRIGGERS", "EVENT_PERSISTER"]
+UNUSED_SERVICES += ["TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER"]
 # Prefect takes longer to create its database than to start, so an empty one is kept between sessions.
 # It contains Prefect's own block types, which a server need not register again.
 REGISTERED = {"PREFECT_SERVER_BLOCKS_REGISTER_ON_START": "false"}
