@@ -19,6 +19,7 @@ import tasks.reporting.prefect_server
 from flows.automations import AUTOMATIONS, check_server, main, printable_webhook, read_automations
 from tasks.core.errors import InputError, ServerError
 from tests.support.servers import prefect_server_for
+from tests.support.web import POLL_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 DEPLOYMENTS = PROJECT / "deployment.yaml"
@@ -61,7 +62,7 @@ def webhook():
             """Do not log requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/hook", posted
     server.shutdown()

@@ -7,6 +7,7 @@ import pytest
 from tasks.core.errors import InputError, RegistryError
 from tasks.registry.client import experiment_id, find_fault, registry, tracking_uri
 from tasks.registry.local_registry import as_of_here
+from tests.support.web import POLL_SECONDS
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def server_with_response(status: int, body: str, location: str | None = None):
             """Keep the requests out of the tests' output."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

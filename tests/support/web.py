@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+POLL_SECONDS = 0.02  # how soon a server notices that it is to stop; the default is half a second
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
 
 
@@ -70,7 +71,7 @@ def serving(folder: Path) -> Iterator[tuple[str, Counter[str]]]:
     seen: Counter[str] = Counter()
     handler = type("FolderHandler", (Handler,), {"folder": folder, "seen": seen})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", seen
@@ -105,7 +106,7 @@ def proxying(port: int, strip: str) -> Iterator[int]:
             """Suppress the log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
     try:
         yield server.server_port
     finally:
