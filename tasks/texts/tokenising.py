@@ -5,6 +5,7 @@ their own. The first half can therefore be written as a table of characters, whi
 no normalisation, and its lower-casing follows another Unicode version and depends on neighbours.
 """
 
+import functools
 import unicodedata
 
 import numpy as np
@@ -93,6 +94,7 @@ def space_words(texts: pa.Array, rule: str) -> pa.Array:
     return both.take(pa.array(places))
 
 
+@functools.cache
 def letter_table(rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Return what a rule's function in `RULES` makes of every single character.
 
