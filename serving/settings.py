@@ -16,7 +16,7 @@ class ServeSettings(ModelChoice):
     """the port (0: any free one)"""
     root_path: str = Field("", pattern="^(/[A-Za-z0-9._~-]+)*$")
     """the path prefix of a proxy in front of the service, as /classifier; the proxy may remove it or keep it"""
-    token: SecretStr | None = Field(None, min_length=8)
+    token: SecretStr | None = None
     """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)
     """a version number or a run folder, served until the service stops (none: the champion and its successors)"""
@@ -43,6 +43,6 @@ class ServeSettings(ModelChoice):
         if not isinstance(token, str):
             return token
         token = token.strip()  # a file or a secret often ends with a newline, which no header can contain
-        if not (token.isascii() and token.isprintable()):
-            raise ValueError("a token in an HTTP header has only printable ASCII characters; choose another one")
+        if len(token) < 8 or not (token.isascii() and token.isprintable()):
+            raise ValueError("a token has 8 or more characters, only printable ASCII; choose another one")
         return token

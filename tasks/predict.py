@@ -326,6 +326,7 @@ def predict(settings: PredictSettings, uri: str | None, file: str | None = None)
     logger = run_logger()
     with showing_progress("imdb-pipeline-scoring", f"{settings.input} to {settings.output}") as advance:
         result = predict_files(settings, uri, advance, file)
+        advance(1.0, "")  # also if nothing is new, or the last file is refused
     if result["files"]:
         table = [
             {"file": scored["input"], "rows": scored["rows"]}

@@ -290,9 +290,12 @@ def exit_status(program: str, work: Callable[[], int | None], subject: str = "th
         status = work() or 0
         print(end="", flush=True)
         return status
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        number = signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT
+        if isinstance(error, SystemExit) and error.code != 128 + number:
+            raise
         print_error(program, "interrupted; finished steps and epochs are kept, run again to go on")
-        return 128 + signal.SIGINT
+        return 128 + number
     except BrokenPipeError:
         discard_output()
         return 0

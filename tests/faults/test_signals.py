@@ -52,6 +52,7 @@ def test_a_signal_stops_a_run_within_seconds_and_keeps_its_epochs(imdb, tmp_path
     stopped, seconds = stop_in_training(driver, store, number)
     assert stopped == status, driver.log()
     assert seconds < 10
+    assert "interrupted; finished steps and epochs are kept, run again to go on" in driver.log()
     assert servers(store / "prefect") == []
     assert list((store / "checkpoints" / "train").glob("*/epoch-*.json"))
     state_name = state_of_the_run(store)

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pydantic import ValidationError
 
 from serving.app import create_app
 from serving.champion import Champion
@@ -54,7 +55,7 @@ def test_whitespace_around_a_token_is_stripped(token):
 
 
 @pytest.mark.parametrize("variable", [True, False])
-@pytest.mark.parametrize("token", ["s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
+@pytest.mark.parametrize("token", ["", "s3cret", "s3crët-of-mine", "s3cret\nof mine", "s3cret\udcff"])
 def test_an_invalid_token_is_refused_and_not_shown(monkeypatch, token, variable):
     if variable:
         monkeypatch.setenv("IMDB_TOKEN", token)
@@ -62,6 +63,12 @@ def test_an_invalid_token_is_refused_and_not_shown(monkeypatch, token, variable)
         parse_command_line(ServeSettings, [] if variable else ["--token", token], "serve", "")
     assert ("IMDB_TOKEN" if variable else "--token") in str(raised.value)
     assert "s3cr" not in str(raised.value)
+
+
+@pytest.mark.parametrize("token", ["", "s3cret"])
+def test_a_short_token_is_refused_in_words_about_tokens(token):
+    with pytest.raises(ValidationError, match="a token has 8 or more characters, only printable ASCII"):
+        ServeSettings(token=token)
 
 
 def test_the_service_restarts_after_a_kill_and_finishes_its_requests_on_sigterm(store):
