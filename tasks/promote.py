@@ -43,8 +43,7 @@ def judge_version(
     against = int(champion.version) if champion and not is_lost else None
     try:
         challenger = contest.read_contender(client, version)
-        refused = contest.reason_to_refuse(challenger.number, challenger.accuracy, challenger.is_trial, settings)
-        if refused:
+        if refused := contest.reason_to_refuse(challenger, metric, settings):
             return Decision(decision=NEITHER, reason=refused, against=against)
         if against is None:
             reason = f"Version {version.version} is the first champion: there was none."

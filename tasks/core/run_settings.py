@@ -199,8 +199,8 @@ class PromotionSettings(Settings):
     candidates: Considered | None = None
     """network: register the network; best: the linear model, if the network is not better on validation texts by more
     than a standard error (none: best for your texts and the presets fast, tuned and auto, otherwise network)"""
-    min_accuracy: float = Field(0.7, ge=0, le=1)
-    """the test accuracy that a champion must have"""
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+    """the test accuracy that a champion must have (none: better than always predicting the most frequent label)"""
     alpha: float = Field(0.05, gt=0, lt=1)
     """probability that chance alone replaces a champion, over all its challengers"""
 

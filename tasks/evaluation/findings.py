@@ -14,6 +14,7 @@ from tasks.evaluation.predictions import Rule, Scores, confidence_of, probabilit
 from tasks.evaluation.selection_metric import as_cost
 from tasks.texts.downloaded import read_rows, scored_order
 from tasks.texts.encoded import Encoding
+from tasks.texts.tables.table_files import name_few
 from tasks.texts.tokenising import tokenise
 
 ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one run: takes (n,) row numbers
@@ -102,11 +103,19 @@ def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: n
 def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
     """Return sentences on what was derived, the choice of the model, its baseline and training, from metrics.json."""
     return {
+        "unpredicted": describe_unpredicted(metrics["test"]),
         "derived": describe_derived(metrics["derived"]) if "derived" in metrics else "",
         "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
         "baseline": describe_comparison(metrics["baseline"]["comparison"]),
         "fit": describe_fit(metrics["history"]),
     }
+
+
+def describe_unpredicted(test: dict[str, Any]) -> str:
+    """Return a sentence on the labels that the model never predicts, or an empty one."""
+    predicted = np.sum(test["confusion"], axis=0)
+    names = [repr(its["label"]) for its, texts in zip(test["by_label"], predicted, strict=True) if not texts]
+    return f"The model never predicts {name_few(names)}, although there are such test texts." if names else ""
 
 
 def describe_fit(history: list[dict[str, Any]]) -> str:

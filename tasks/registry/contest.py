@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.predictions import Scores, by_label, decide_labels, decision_rule, read_scores, write_scores
-from tasks.evaluation.selection_metric import missing_labels
+from tasks.evaluation.selection_metric import as_cost, measure, measure_constant, missing_labels
 from tasks.evaluation.significance import compare_scores
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
@@ -49,21 +49,6 @@ def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
     challengers there are (alpha spending: Lan and DeMets, 1983).
     """
     return alpha / (attempt * (attempt + 1))
-
-
-def reason_to_refuse(version: int, accuracy: float, is_trial: bool, settings: PromotionSettings) -> str | None:
-    """Return why a version may be neither champion nor challenger, or None.
-
-    `accuracy` is that on its own test texts; a trial was trained on only a part of the texts.
-    """
-    if is_trial:
-        return f"Version {version} was trained on a part of the texts (data.max_reviews), so it is not promoted."
-    if accuracy < settings.min_accuracy:
-        return (
-            f"Version {version} has a test accuracy of {accuracy:.4f}; a champion must have {settings.min_accuracy} "
-            "(promotion.min_accuracy)."
-        )
-    return None
 
 
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
@@ -124,10 +109,10 @@ class Contender:
         names: list[str] = json.loads(self.version.tags["labels"])
         return names
 
-    @property
-    def accuracy(self) -> float:
-        """On its own test texts."""
-        return float((self.verdicts(self.scores.probabilities) == self.scores.labels).mean())
+    def measure(self, metric: Metric) -> float:
+        """Return a metric of its own test texts."""
+        shares = self.scores.probabilities
+        return measure(metric, self.scores.labels, self.verdicts(shares), shares)
 
     @property
     def is_trial(self) -> bool:
@@ -152,6 +137,26 @@ class Contender:
         placed = np.zeros((len(probabilities), len(labels)), np.float32)
         placed[:, numbers] = by_label(probabilities)
         return numbers[self.verdicts(probabilities)], placed[:, 1] if len(labels) == 2 else placed
+
+
+def reason_to_refuse(its: Contender, metric: Metric | None, settings: PromotionSettings) -> str | None:
+    """Return why a version may be neither champion nor challenger, or None; `metric` is by default the accuracy."""
+    if its.is_trial:
+        return f"Version {its.number} was trained on a part of the texts (data.max_reviews), so it is not promoted."
+    accuracy, metric = its.measure("accuracy"), metric or "accuracy"
+    if settings.min_accuracy is not None and accuracy < settings.min_accuracy:
+        return (
+            f"Version {its.number} has a test accuracy of {accuracy:.4f}; a champion must have "
+            f"{settings.min_accuracy} (promotion.min_accuracy)."
+        )
+    value, constant = its.measure(metric), measure_constant(metric, its.scores.labels, len(its.labels))
+    if as_cost(metric, value) >= as_cost(metric, constant):
+        return (
+            f"Version {its.number} has a test {metric} of {value:.4f}; the same prediction for every text has "
+            f"{constant:.4f}, and a champion must be better. Give more texts of rare labels, try another "
+            "--evaluation.metric (f1_macro counts all labels alike), or promote it by hand."
+        )
+    return None
 
 
 def read_contender(client: "MlflowClient", version: "ModelVersion") -> Contender:

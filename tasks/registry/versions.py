@@ -121,15 +121,17 @@ def version_or_champion(client: Models, model: str, number: int | None) -> Any:
 
     Raise ModelError if it has no champion, RegistryError, which names its versions, if it has no such version.
     """
-    if number is None:
-        champion = version_under(client, model, CHAMPION)
-        if champion is None:
-            raise ModelError(
-                f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
-                "python flows/promote_flow.py --version N, or name a model with --model"
-            )
+    if number is None and (champion := version_under(client, model, CHAMPION)) is not None:
         return champion
     versions = {int(version.version): version for version in client.search_model_versions(f"name = '{model}'")}
+    if number is None:
+        newest = max(versions, default=None)
+        decision = newest and decision_on(versions[newest])
+        raise ModelError(
+            f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
+            f"python flows/promote_flow.py --version {newest or 'N'}, or name a model with --model"
+            + (f". {decision.reason}" if decision else "")
+        )
     if number not in versions:
         known = ", ".join(map(str, sorted(versions))) or "none"
         raise RegistryError(f"{model} has no version {number}; it has {known}")

@@ -65,7 +65,8 @@ def show_run(folder: Path) -> int:
     judged = {"linear model": test} if is_linear else {"network": test, "baseline": metrics["baseline"]}
     print_table(("", *judged), ((name, *(f"{its[name]:.4f}" for its in judged.values())) for name in HEADLINES))
     sentences = describe_results(metrics)
-    console.print(sentences["derived"], sentences["baseline"], sentences["choice"], sep="\n")
+    said = (sentences[name] for name in ("derived", "baseline", "choice", "unpredicted"))
+    console.print(*filter(None, said), sep="\n")
     if promotion := metrics["promotion"]:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)

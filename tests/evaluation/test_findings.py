@@ -13,6 +13,7 @@ from tasks.evaluation.findings import (
     LONGEST_TEXT,
     describe_comparison,
     describe_fit,
+    describe_unpredicted,
     most_confused,
     read_texts,
     worst_mistakes,
@@ -100,6 +101,14 @@ def test_the_most_confused_labels_come_first_with_examples(read):
     ]
     assert (second["labels"], second["reviews"]) == (["glad", "sad"], 1)
     assert [its["label"] for its in second["examples"]] == ["sad"]
+
+
+def test_labels_that_the_model_never_predicts_are_named():
+    by_label = [{"label": name} for name in ("negative", "neutral", "positive")]
+    assert describe_unpredicted({"confusion": [[0, 0, 1], [0, 0, 2], [0, 0, 9]], "by_label": by_label}) == (
+        "The model never predicts 'negative', 'neutral', although there are such test texts."
+    )
+    assert describe_unpredicted({"confusion": [[0, 1, 1], [1, 0, 2], [0, 0, 9]], "by_label": by_label}) == ""
 
 
 def history(*losses: float) -> list[dict]:

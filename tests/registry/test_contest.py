@@ -33,6 +33,18 @@ def wrong(count: int, first: int = 0) -> np.ndarray:
     return (rows < first) | (rows >= first + count)
 
 
+def version(number: int, **tags: str) -> SimpleNamespace:
+    """A version as MLflow's client returns it."""
+    return SimpleNamespace(version=str(number), tags=tags)
+
+
+def contender_with(answers: np.ndarray, probabilities: np.ndarray, **tags: str) -> Contender:
+    """Return version 1 with these scores of its test texts."""
+    tags = {"threshold": "0.5", "trial": "false", "labels": '["bad", "good"]'} | tags
+    reviews = Identities(np.arange(len(answers)).astype(np.uint64), np.array([], np.uint64))
+    return Contender(version(1, **tags), Scores(answers, probabilities), reviews)
+
+
 def contest(challenging: np.ndarray, defending: np.ndarray) -> Contest:
     is_right = np.ones(1000, dtype=bool)
     return Contest(2, 1, 1000, 0, compare(is_right, challenging, defending, one_sided=True))
@@ -79,8 +91,41 @@ def test_promotion_uses_the_p_value_of_the_chosen_metric():
     ],
 )
 def test_weak_models_and_trial_runs_are_refused(accuracy, is_trial, reason):
-    refused = reason_to_refuse(1, accuracy, is_trial, PromotionSettings())
+    labels = np.arange(100) % 2
+    is_wrong = np.arange(100) >= round(100 * accuracy)
+    its = contender_with(labels, np.where(labels ^ is_wrong, 0.9, 0.1), trial=str(is_trial).lower())
+    refused = reason_to_refuse(its, None, PromotionSettings(min_accuracy=0.7))
     assert refused is None if reason is None else reason in refused
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "constant"),
+    [
+        (None, "accuracy of 0.9000", "0.9000"),
+        ("f1_macro", "f1_macro of 0.4737", "0.4737"),
+        ("roc_auc", "roc_auc of 0.5000", "0.5000"),
+        ("average_precision", "average_precision of 0.9000", "0.9000"),
+        ("log_loss", "log_loss of 0.3257", "0.3251"),
+    ],
+)
+def test_a_champion_must_be_better_than_the_same_prediction_for_every_text(metric, value, constant):
+    labels, settings = (np.arange(100) >= 10).astype(np.int8), PromotionSettings()
+    refused = reason_to_refuse(contender_with(labels, np.full(100, 0.91)), metric, settings)
+    assert f"has a test {value}; the same prediction for every text has {constant}" in refused
+    assert "--evaluation.metric" in refused
+    assert reason_to_refuse(contender_with(labels, np.where(np.arange(100) >= 5, 0.91, 0.4)), metric, settings) is None
+
+
+def test_of_five_labels_a_champion_needs_more_than_the_share_of_the_most_frequent():
+    labels, names = np.repeat(np.arange(5), 20).astype(np.int8), '["1", "2", "3", "4", "5"]'
+    probabilities = np.full((100, 5), 0.2)
+    probabilities[:25, 0] = 0.3
+    its = contender_with(labels, probabilities, labels=names)
+    assert "accuracy of 0.2000; the same prediction for every text has 0.2000" in reason_to_refuse(
+        its, None, PromotionSettings()
+    )
+    probabilities[20:25, 1] = 0.4
+    assert reason_to_refuse(contender_with(labels, probabilities, labels=names), None, PromotionSettings()) is None
 
 
 def test_promotion_depends_on_the_alpha_setting():
@@ -138,11 +183,6 @@ def test_attempts_are_reset_once_new_test_texts_outnumber_the_old():
     assert count_attempts(decisions, champion=1, reviews=2001) == 0
 
 
-def version(number: int, **tags: str) -> SimpleNamespace:
-    """A version as MLflow's client returns it."""
-    return SimpleNamespace(version=str(number), tags=tags)
-
-
 def test_held_out_scores_are_stored_with_the_identities_of_their_texts(tmp_path):
     scores = Scores(np.array([0, 1, 1], np.int8), np.array([0.1, 0.6, 0.4], np.float32))
     reviews = Identities(np.array([2**64 - 1, 5, 7], np.uint64), np.array([3], np.uint64))
@@ -151,7 +191,7 @@ def test_held_out_scores_are_stored_with_the_identities_of_their_texts(tmp_path)
     assert again[1].tested.tolist() == [2**64 - 1, 5, 7]
     assert again[1].learnt.tolist() == [3]
     contender = Contender(version(4, threshold="0.5", trial="false", labels='["bad", "good"]'), *again)
-    assert contender.accuracy == pytest.approx(2 / 3)
+    assert contender.measure("accuracy") == pytest.approx(2 / 3)
     assert contender.labels == ["bad", "good"]
     assert contender.verdicts(scores.probabilities).tolist() == [0, 1, 0]
     assert contender.answers_as(["good", "so so", "bad"], scores.probabilities)[0].tolist() == [2, 0, 2]
@@ -172,7 +212,7 @@ def test_three_labels_are_decided_by_probability_or_by_cost(tmp_path):
     write_held_out(tmp_path, scores, Identities(*reviews))
     its = version(4, threshold="0.5", trial="false", labels='["a", "b", "c"]')
     contender = Contender(its, *read_held_out(tmp_path))
-    assert contender.accuracy == 0.5
+    assert contender.measure("accuracy") == 0.5
     assert [its.tolist() for its in contender.answers_as(["c", "b", "a"], probabilities)] == [
         [2, 0],
         probabilities[:, ::-1].tolist(),

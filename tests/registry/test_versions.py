@@ -70,6 +70,19 @@ def test_decisions_move_the_aliases_and_record_replacements(client):
     client.delete_registered_model("aliases")
 
 
+def test_without_a_champion_the_newest_version_and_why_it_is_not_one_are_named(client):
+    with pytest.raises(ModelError, match=r"refused has no champion yet.*--version N, or name a model with --model$"):
+        version_or_champion(client, "refused", None)
+    register(client, "refused", 2)
+    record_decision(client, version_or_champion(client, "refused", 1), Decision(decision=NEITHER, reason="It is bad."))
+    with pytest.raises(ModelError, match=r"--version 2, or name a model with --model$"):
+        version_or_champion(client, "refused", None)
+    record_decision(client, version_or_champion(client, "refused", 2), Decision(decision=NEITHER, reason="It is weak."))
+    with pytest.raises(ModelError, match=r"--version 2, or name a model with --model\. It is weak\.$"):
+        version_or_champion(client, "refused", None)
+    client.delete_registered_model("refused")
+
+
 def test_versions_are_found_by_their_content_hash(client):
     register(client, "contents", 2)
     client.create_model_version("contents", "/elsewhere", tags={"content_sha256": "2"}, await_creation_for=0)

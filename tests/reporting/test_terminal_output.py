@@ -85,7 +85,7 @@ def test_markup_in_names_is_printed_literally(name):
             "candidates": CANDIDATES,
             "history": HISTORY,
             "derived": DERIVED,
-            "test": numbers,
+            "test": numbers | {"confusion": [[3, 1], [2, 3]], "by_label": [{"label": "a"}, {"label": "b"}]},
             "baseline": numbers,
             "promotion": {"model": name, "decision": "champion", "reason": name},
         }
@@ -116,7 +116,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
         "candidates": CANDIDATES,
         "history": HISTORY,
         "derived": DERIVED | {"folds": None, "passes": 1},
-        "test": numbers,
+        "test": numbers | {"confusion": [[3, 1], [2, 3]], "by_label": [{"label": "a"}, {"label": "b"}]},
         "baseline": numbers,
         "promotion": None,
     }
