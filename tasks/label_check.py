@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.core.data_settings import EncodeSettings
 from tasks.core.layout import LABEL_EXAMPLES, LABEL_ISSUES
 from tasks.evaluation.metrics import wilson_interval
-from tasks.evaluation.predictions import Scores, by_label, read_scores
+from tasks.evaluation.predictions import Scores, by_label, probability_of, read_scores
 from tasks.store.step import step
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import read_labels, read_rows
@@ -24,11 +24,11 @@ COLUMNS = ["file", "row", "split", "text", "label", "likelier label", "score"]
 
 
 def rank_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most probable label of each row, and how strongly its label is contradicted: (n,) from 0 to 1.
+    """Return the likeliest label of each row, and how strongly its label is contradicted: (n,) from 0 to 1.
 
     That is 1 minus the normalised margin between the label and the likeliest other one, after each label's mean
     probability in its own rows is subtracted: rare labels are not suspected as such (Northcutt, Jiang and Chuang,
-    Confident learning, 2021).
+    Confident learning, 2021). The most probable label is the likeliest if it is the row's own.
 
     Args:
         labels: (n,) integers from 0; every label is present.
@@ -37,7 +37,15 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     from cleanlab.rank import get_label_quality_scores
 
     options = {"method": "normalized_margin", "adjust_pred_probs": True}
-    return probabilities.argmax(axis=1), 1 - get_label_quality_scores(labels, probabilities, **options)
+    means = np.bincount(labels, weights=probability_of(probabilities, labels)) / np.bincount(labels)
+    likelier = np.where(probabilities.argmax(axis=1) == labels, labels, (probabilities - means).argmax(axis=1))
+    return likelier, 1 - get_label_quality_scores(labels, probabilities, **options)
+
+
+def can_judge(labels: np.ndarray, probabilities: np.ndarray) -> bool:
+    """Return whether the models are significantly more often right than the most frequent label."""
+    right = int((probabilities.argmax(axis=1) == labels).sum())
+    return bool(wilson_interval(right, len(labels))[0] > np.bincount(labels).max() / len(labels))
 
 
 def estimate_shares(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -77,12 +85,15 @@ def label_check(
     """Write label_issues.csv, with the rows for which another label is likelier, and the first of them as JSON.
 
     Returns:
-        The number of these rows, and the share of wrong labels as `estimate_shares` returns it.
+        The number of these rows, 0 without an estimate, and the result of `estimate_shares`.
     """
     scores, names = out_of_sample(scored, baselined), np.array(Dataset.read(downloaded).labels)
     labels = np.concatenate([its.labels for its in scores])
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
     likelier, contradiction = rank_labels(labels, shares)
+    estimated = estimate_shares(labels, shares, names.tolist()) if can_judge(labels, shares) else None
+    if estimated is None:
+        likelier = labels
     tables, first, places = [], 0, rows_of_splits(downloaded, read_labels(downloaded), data)
     for split in SPLITS:
         source, rows = places[split]
@@ -96,4 +107,4 @@ def label_check(
     issues = issues.take(pa.array(np.argsort(-issues["score"].to_numpy(), kind="stable")))
     write_csv(folder / LABEL_ISSUES, issues.schema, [issues])
     (folder / LABEL_EXAMPLES).write_text(json.dumps(issues.slice(0, EXAMPLES).to_pylist()))
-    return {"rows": len(issues), "by_label": estimate_shares(labels, shares, names.tolist())}
+    return {"rows": len(issues), "by_label": estimated}

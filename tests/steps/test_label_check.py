@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.csv
@@ -9,7 +10,7 @@ from tasks.core.run_settings import RunSettings
 from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluation.predictions import Scores, by_label, read_scores, write_scores
-from tasks.label_check import label_check, out_of_sample
+from tasks.label_check import can_judge, estimate_shares, label_check, out_of_sample, rank_labels
 from tasks.run_folder import read_run, write_results
 from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
@@ -30,6 +31,22 @@ def write_texts(path, count: int = 400) -> list[int]:
         rows.append(f"{said} {said}, {words} n{row}\t{'pos' if row % 2 else 'neg'}")
     path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
     return planted
+
+
+def fill_folders(tmp_path, probability: float) -> dict[str, Path]:
+    """Write texts, and scores with this probability of each label, except of a wrong one, and return the folders."""
+    write_texts(tmp_path / "own.tsv")
+    folders = {name: tmp_path / name for name in ("downloaded", "scored", "baselined", "folder")}
+    for folder in folders.values():
+        folder.mkdir()
+    download.function(settings=DataSettings(dataset=str(tmp_path / "own.tsv")), folder=folders["downloaded"])
+    for split, labels in read_labels(folders["downloaded"]).items():
+        probabilities = np.where(labels, probability, 1 - probability).astype(np.float32)
+        if split == "train":
+            probabilities[7] = 1 - probabilities[7]
+        for name in ("scored", "baselined"):
+            write_scores(folders[name], split, Scores(labels.astype(np.int8), probabilities))
+    return folders
 
 
 @pytest.mark.slow
@@ -118,19 +135,39 @@ def test_only_texts_outside_training_get_the_mean_score_of_both_models(tmp_path)
     assert by_label(test.probabilities) == pytest.approx(np.array([[0.7, 0.3]] * 2))
 
 
+def test_a_model_that_knows_nothing_calls_no_label_wrong(rng):
+    labels = (np.arange(3000) >= 30).astype(np.int8)
+    probabilities = by_label(np.clip(rng.normal(0.98, 0.01, 3000), 0.9, 0.999))
+    assert not can_judge(labels, probabilities)
+    assert can_judge(labels, by_label(np.where(labels, 0.9, 0.1)))
+
+
+def test_rare_labels_are_not_suspected_as_such_and_wrong_ones_of_frequent_labels_are_found(rng):
+    labels = np.repeat(np.arange(3), [4, 1000, 1000])
+    probabilities = np.full((2004, 3), 0.1)
+    probabilities[np.arange(2004), labels] = rng.uniform(0.6, 0.9, 2004)
+    probabilities[:4] = [0.15, 0.5, 0.35]  # of the rare label: a frequent one is more probable, as in all its rows
+    probabilities[[9, 1500]] = [[0.05, 0.1, 0.85], [0.05, 0.85, 0.1]]
+    likelier, contradiction = rank_labels(labels, probabilities)
+    assert np.flatnonzero(likelier != labels).tolist() == [9, 1500]
+    assert likelier[[9, 1500]].tolist() == [2, 1]
+    assert set(np.argsort(-contradiction)[:2].tolist()) == {9, 1500}
+    shares = {its["label"]: its["wrong"] for its in estimate_shares(labels, probabilities, ["a", "b", "c"])}
+    assert shares["a"] == 0
+    assert 0 < shares["b"] < 0.01
+
+
+def test_without_an_estimate_no_row_is_listed(tmp_path):
+    folders = fill_folders(tmp_path, 0.5)
+    assert label_check.function(data=DataSettings(dataset=str(tmp_path / "own.tsv")), **folders) == {
+        "rows": 0,
+        "by_label": None,
+    }
+    assert pyarrow.csv.read_csv(folders["folder"] / "label_issues.csv").num_rows == 0
+
+
 def test_a_split_without_label_issues_is_not_listed(tmp_path):
-    write_texts(tmp_path / "own.tsv")
-    folders = {name: tmp_path / name for name in ("downloaded", "scored", "baselined", "folder")}
-    for folder in folders.values():
-        folder.mkdir()
-    settings = DataSettings(dataset=str(tmp_path / "own.tsv"))
-    download.function(settings=settings, folder=folders["downloaded"])
-    for split, labels in read_labels(folders["downloaded"]).items():
-        probabilities = np.where(labels, 0.9, 0.1).astype(np.float32)
-        if split == "train":
-            probabilities[7] = 1 - probabilities[7]
-        for name in ("scored", "baselined"):
-            write_scores(folders[name], split, Scores(labels.astype(np.int8), probabilities))
-    found = label_check.function(data=settings, **folders)
+    folders = fill_folders(tmp_path, 0.9)
+    found = label_check.function(data=DataSettings(dataset=str(tmp_path / "own.tsv")), **folders)
     assert found["rows"] == 1
     assert pyarrow.csv.read_csv(folders["folder"] / "label_issues.csv")["split"].to_pylist() == ["train"]
