@@ -21,6 +21,7 @@ from tasks.reporting.terminal_output import show_check, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.shared_store import open_store
 from tasks.texts.sources.datasets import check_dataset, fetch_dataset, find_texts
+from tasks.texts.tables.table_files import name_of
 
 
 def check(settings: CheckSettings, flags: Flags) -> int:
@@ -36,7 +37,7 @@ def check(settings: CheckSettings, flags: Flags) -> int:
     warn = partial(print_error, Path(sys.argv[0]).name)
     if settings.data.is_own:
         find_texts(settings.data, warn)
-    with written_as_newest(store.root / CHECKS, Path(settings.dataset).stem) as (draft, folder):
+    with written_as_newest(store.root / CHECKS, name_of(Path(settings.dataset))) as (draft, folder):
         with tempfile.TemporaryDirectory(dir=draft) as downloaded:
             fetch_dataset(settings.data, Path(downloaded), warn)
             findings = check_texts(Path(downloaded), draft)

@@ -84,8 +84,7 @@ def label_check(
 ) -> dict[str, Any]:
     """Write label_issues.csv, with the rows for which another label is likelier, and the first of them as JSON.
 
-    Returns:
-        The number of these rows, 0 without an estimate, and the result of `estimate_shares`.
+    Return the number of these rows, 0 without an estimate, and the result of `estimate_shares`.
     """
     scores, names = out_of_sample(scored, baselined), np.array(Dataset.read(downloaded).labels)
     labels = np.concatenate([its.labels for its in scores])

@@ -18,7 +18,7 @@ from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
-from tasks.registry.versions import CONTENT, EVALUATION, Models, default_name, versions_of
+from tasks.registry.versions import CONTENT, EVALUATION, SOURCE, Models, default_name, other_source, versions_of
 from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
 from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CLASSIFIER, FIGURES = "classifier", "figures"
+OTHER_SOURCE = """The champion of %s was trained on %s, not on %s.
+  If these are other texts, register their model under another name: --tracking.registered-model NAME"""
 DIGEST_LETTERS = 32  # MLflow keeps at most 36 letters of a dataset's hash
 DESCRIPTION_LETTERS = 5000  # and of a version's description on PostgreSQL
 
@@ -52,6 +54,7 @@ def describe_version(settings: RunSettings, dataset: Dataset, content: str, revi
     return {
         CONTENT: content,
         "dataset": dataset.name,
+        SOURCE: dataset.source,
         "dataset_sha256": dataset.sha256,
         "labels": json.dumps(dataset.labels),
         "threshold": str(rule if isinstance(rule, float) else settings.evaluation.threshold),
@@ -205,6 +208,8 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
             reviews = identify_texts(folders["download"], settings.data)
             tags = describe_version(settings, dataset, packaged, reviews)
             short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
+            if not settings.tracking.registered_model and (before := other_source(client, model, dataset.source)):
+                run_logger().warning(OTHER_SOURCE, model, before, dataset.source)
             run_tags = describe_run(content) | short
             run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)
             version = version or register(client, uri, run, model, tags)

@@ -132,7 +132,10 @@ class Contender:
             NotComparable: it has a label that the other does not have.
         """
         if others := sorted(set(self.labels) - set(labels)):
-            raise NotComparable(f"the champion has labels that no longer exist ({', '.join(others)})")
+            raise NotComparable(
+                f"the champion has labels that no longer exist ({', '.join(others)}); register models of other texts "
+                "under another name (--tracking.registered-model NAME)"
+            )
         numbers = np.array([labels.index(name) for name in self.labels])
         placed = np.zeros((len(probabilities), len(labels)), np.float32)
         placed[:, numbers] = by_label(probabilities)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 CHAMPION: Literal["champion"] = "champion"
 CHALLENGER: Literal["challenger"] = "challenger"
 NEITHER: Literal["neither"] = "neither"
-# Tags of a version: the hash of its content, the decision on it, and the version that replaced it as champion.
-CONTENT, PROMOTION, REPLACED_BY = "content_sha256", "promotion", "replaced_by"
+# Tags of a version: the hash of its content, the source of its texts, the decision on it, and the next champion.
+CONTENT, SOURCE, PROMOTION, REPLACED_BY = "content_sha256", "source", "promotion", "replaced_by"
 # Start of the tags of a model that record its champions; the time follows.
 HISTORY = "champion."
 # The folder of a run in MLflow with its model's scores of the test reviews.
@@ -114,6 +114,13 @@ def version_under(client: Models, model: str, alias: str) -> Any:
     aliases = [dict(found.aliases) for found in client.search_registered_models(f"name = '{model}'")]
     number = aliases[0].get(alias) if aliases else None
     return None if number is None else client.get_model_version(model, str(number))
+
+
+def other_source(client: Models, model: str, source: str) -> str | None:
+    """Return where the texts of the champion are from if it is not `source`, or None; older versions lack the tag."""
+    champion = version_under(client, model, CHAMPION)
+    before: str = champion.tags.get(SOURCE, source) if champion else source
+    return before if before != source else None
 
 
 def version_or_champion(client: Models, model: str, number: int | None) -> Any:

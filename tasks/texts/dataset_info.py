@@ -27,12 +27,13 @@ class JsonFile(BaseModel):
 
 
 class Dataset(JsonFile):
-    """A dataset's name, the sha256 of its source, and its labels from label 0 on, the negative one of two first."""
+    """A dataset's name, its source and the hash of that, and its labels from label 0 on; of two the negative first."""
 
     model_config = ConfigDict(extra="ignore")
     FILE = DATASET
 
     name: str
+    source: str = ""
     sha256: str
     labels: tuple[str, ...] = Field(min_length=2, max_length=MAX_LABELS)
 

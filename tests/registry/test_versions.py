@@ -16,6 +16,7 @@ from tasks.registry.versions import (
     decision_on,
     default_name,
     model_or_default,
+    other_source,
     past_champions,
     record_decision,
     version_or_champion,
@@ -81,6 +82,17 @@ def test_without_a_champion_the_newest_version_and_why_it_is_not_one_are_named(c
     with pytest.raises(ModelError, match=r"--version 2, or name a model with --model\. It is weak\.$"):
         version_or_champion(client, "refused", None)
     client.delete_registered_model("refused")
+
+
+def test_a_champion_of_another_source_is_named(client):
+    register(client, "sources", 2)
+    assert other_source(client, "sources", "file:///a.csv") is None
+    record_decision(client, version_or_champion(client, "sources", 1), Decision(decision=CHAMPION))
+    assert other_source(client, "sources", "file:///a.csv") is None, "registered before sources were recorded"
+    client.set_model_version_tag("sources", "1", "source", "file:///b/a.csv")
+    assert other_source(client, "sources", "file:///a.csv") == "file:///b/a.csv"
+    assert other_source(client, "sources", "file:///b/a.csv") is None
+    client.delete_registered_model("sources")
 
 
 def test_versions_are_found_by_their_content_hash(client):

@@ -108,12 +108,15 @@ def test_a_model_card_too_long_for_mlflow_is_cut_at_the_end_of_a_line(run, imdb,
 
 
 @pytest.mark.slow
-def test_a_challenger_can_be_promoted_and_rolled_back_by_hand(run, imdb, tracked_run, capsys):
+def test_a_challenger_can_be_promoted_and_rolled_back_by_hand(run, imdb, tracked_run, capsys, caplog):
+    client = MlflowClient(address_of(None), address_of(None))
+    client.set_model_version_tag(MODEL, "1", "source", "file:///elsewhere.csv")
     second = run(tracked(imdb, evaluation={"threshold": 0.49}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
     assert second["promotion"]["reason"] in (second["folder"] / "report.html").read_text()
-    client = MlflowClient(address_of(None), address_of(None))
+    assert f"The champion of {MODEL} was trained on file:///elsewhere.csv, not on " in caplog.text
+    assert "--tracking.registered-model NAME" in caplog.text
     assert client.get_model_version_by_alias(MODEL, "challenger").version == 2
     for version, before in ((2, 1), (1, 2)):
         record = promote_flow(PromoteSettings(version=version, reason="a person says so"))

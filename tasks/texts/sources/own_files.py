@@ -39,7 +39,7 @@ from tasks.texts.sources.splits import (
 )
 from tasks.texts.tables.columns import EmptyTable, MissingColumn, ReadOptions
 from tasks.texts.tables.reading import iterate_rows, read_batches
-from tasks.texts.tables.table_files import name_few
+from tasks.texts.tables.table_files import name_few, name_of
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH
 
 INVERSE = np.uint64(pow(int(ODD), -1, 2**64))
@@ -92,7 +92,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         write_texts(columns, staged, folder / TEXTS)
     source = settings.dataset if is_address(settings.dataset) else path.resolve().as_uri()
     named = path if path.stem.strip(".") else path.resolve()  # not ./
-    return {"name": named.stem, "source": source, "sha256": sha256, "labels": list(first_rows), "check": check}
+    return {"name": name_of(named), "source": source, "sha256": sha256, "labels": list(first_rows), "check": check}
 
 
 def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: Path) -> bool:

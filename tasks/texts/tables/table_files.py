@@ -23,6 +23,11 @@ def form_of(path: Path) -> tuple[str, str | None]:
     return ALIASES.get(form, form), COMPRESSIONS.get(last)
 
 
+def name_of(path: Path) -> str:
+    """Return a file's name without its format and compression: z of z.csv.zst."""
+    return Path(path.stem).stem if form_of(path)[1] else path.stem
+
+
 def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
     """Return whether a file's name ends like a table of one of the forms."""
     form, compression = form_of(path)

@@ -1,9 +1,10 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.table_files import LABELLED, describe_skipped, table_files
+from tasks.texts.tables.table_files import LABELLED, describe_skipped, name_of, table_files
 
 
 def names(paths) -> list[str]:
@@ -17,6 +18,14 @@ def test_file_extensions_match_in_any_case_and_hidden_files_are_ignored(tmp_path
     assert names(table_files(tmp_path / "B.CSV")) == ["B.CSV"]
     assert describe_skipped(tmp_path) is None
     assert describe_skipped(tmp_path / "a.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("z.csv", "z"), ("z.csv.zst", "z"), ("z.v2.jsonl.GZ", "z.v2"), ("a", "a"), ("a.b", "a")],
+)
+def test_a_name_has_no_format_and_no_compression(file, name):
+    assert name_of(Path("in") / file) == name
 
 
 def test_skipped_files_and_folders_are_listed(tmp_path):
