@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.candidates import Candidates
-from tasks.evaluation.predictions import Rule, Scores, confidence_of, probability_of
+from tasks.evaluation.predictions import Rule, Scores, confidence_of
 from tasks.evaluation.selection_metric import as_cost
 from tasks.texts.downloaded import read_rows, scored_order
 from tasks.texts.encoded import Encoding
@@ -27,10 +27,9 @@ COLUMNS = ("network", *MEASURED)
 
 def worst_mistakes(read: ReadTexts, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
     """Return the at most ten wrong test texts with the highest confidence, the worst first, as `describe_rows` does."""
-    verdicts = scores.verdicts(rule)
-    wrong = np.flatnonzero(verdicts != scores.labels)
-    given = probability_of(scores.probabilities[wrong], scores.labels[wrong])
-    return describe_rows(read, scores, names, rule, wrong[np.argsort(given, kind="stable")][:MISTAKES])
+    wrong = np.flatnonzero(scores.verdicts(rule) != scores.labels)
+    order = np.argsort(-confidence_of(scores.probabilities[wrong], rule), kind="stable")
+    return describe_rows(read, scores, names, rule, wrong[order][:MISTAKES])
 
 
 def describe_rows(

@@ -46,6 +46,12 @@ def test_the_worst_mistakes_come_first_with_their_text(read):
     assert [mistake["words"] for mistake in mistakes] == [1, 2, 400]
 
 
+def test_mistakes_of_three_labels_are_in_the_order_of_the_probability_that_is_shown(read):
+    probabilities = np.array([[0.01, 0.5, 0.49], [0.7, 0.1, 0.2], [0.2, 0.3, 0.5], [0.9, 0.1, 0]], np.float32)
+    mistakes = worst_mistakes(read, Scores(np.array([0, 1, 1, 0]), probabilities), ["calm", "glad", "sad"], 0.5)
+    assert [(its["row"], round(its["probability"], 4)) for its in mistakes] == [(1, 0.7), (0, 0.5), (2, 0.5)]
+
+
 def test_without_a_word_index_a_mistake_has_no_text(imdb, tmp_path):
     shutil.copy(imdb / "imdb.npz", tmp_path)
     Encoding(vocabulary_size=300, skip_top=0, start_char=1, oov_char=2, index_from=3).write(tmp_path)
