@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.errors import InputError
 from tasks.network.verdicts import judge_texts
@@ -68,6 +70,8 @@ def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_j
                 print_line(text, verdict, explained=bool(settings.explain))
             else:
                 show_prediction(verdict)
+                if not classifier.encode(pa.array([text], pa.string()))[1][0, 0]:
+                    print("  the model knows no word of this text: ignore its label")
         print(end="", flush=True)
 
 

@@ -68,8 +68,7 @@ def estimate_shares(labels: np.ndarray, probabilities: np.ndarray, names: Sequen
 def out_of_sample(scored: Path, baselined: Path) -> list[Scores]:
     """Return scores of the texts of each of `SPLITS` by models that have not seen them.
 
-    The linear models of the other folds score a training text; the mean of the network and the linear model scores
-    another.
+    The linear models of the other folds score a training text; another has the mean of network and linear model.
     """
     found = [read_scores(baselined, "train")]
     for split in SPLITS[1:]:

@@ -38,11 +38,13 @@ ROWS_EXPLAINED = 64  # before they are kept
 
 def score_batch(classifier: Classifier, batch: pa.RecordBatch, texts: pa.Array, words: int) -> tuple[pa.Table, Profile]:
     """Return a batch with the columns of `verdict_columns`, and `words` words if any; and its profile."""
-    padded, known_and_unknown = classifier.encode(texts)
+    padded, words_of_text = classifier.encode(texts)
     probabilities = classifier.score(padded)
     facts = classifier.facts
     start_char = None if facts.counts_start else classifier.encoding.start_char
-    counted = profile(words_kept(padded, start_char), known_and_unknown, probabilities, facts.reference["length_edges"])
+    lengths, known_and_unknown = words_kept(padded, start_char), words_of_text.sum(axis=0).tolist()
+    counted = profile(lengths, known_and_unknown, probabilities, facts.reference["length_edges"])
+    counted["no_known_words"] = int((words_of_text[:, 0] == 0).sum())
     table = pa.Table.from_batches([batch])
     added = verdict_columns(classifier, probabilities)
     if words:
@@ -114,8 +116,9 @@ def score_file(
     Each part is kept until all are joined, so an interrupted run resumes.
 
     Returns:
-        {"input", "output", "rows", "drift": the stability index of each thing that is compared, "drifted": whether one
-        is beyond the limit}; None if another process has scored this file of a folder meanwhile.
+        {"input", "output", "rows", "no_known_words": rows without any, "drift": the stability index of each thing that
+        is compared, "drifted": whether one is beyond the limit}; None if another process has scored this file of a
+        folder meanwhile.
     """
     check_readable(source)
     with locked(output.with_name(f".{output.name}.lock"), str(output), passing=True):
@@ -148,7 +151,8 @@ def score_file(
     noise = sampling_noise(classifier.facts.reference, counted)
     excess = max(index - noise[name] for name, index in drift.items())
     is_beyond = rows >= settings.min_drift_rows and excess > settings.max_drift
-    return {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
+    scored = {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
+    return scored | {"no_known_words": counted.get("no_known_words", 0)}
 
 
 def read_options(settings: PredictSettings) -> ReadOptions:
@@ -339,6 +343,8 @@ def predict(settings: PredictSettings, uri: str | None, file: str | None = None)
         create_table_artifact(table, key="imdb-pipeline-drift", description=about)
     for scored in result["files"]:
         logger.info("%s: %s rows scored by %s", scored["input"], f"{scored['rows']:,}", result["model"])
+        if unheard := scored["no_known_words"]:
+            logger.warning("%s: rows without a known word, whose labels mean nothing: %s", scored["input"], unheard)
         if scored["drifted"]:
             indices = ", ".join(f"{name} {index:.2f}" for name, index in scored["drift"].items())
             logger.warning(DRIFT_NOTICE, scored["input"], result["model"], indices, settings.max_drift)

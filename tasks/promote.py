@@ -37,8 +37,7 @@ def judge_version(
 ) -> contest.Contest | Decision:
     """Return the contest of a version with the champion, or the decision if there is nothing to contest.
 
-    `champion` is None if there is none; `is_lost` says whether its files are gone. `metric` is what the contest is
-    about, by default the accuracy.
+    `champion` is None if there is none; `is_lost`: its files are gone. `metric` is by default the accuracy.
     """
     against = int(champion.version) if champion and not is_lost else None
     try:

@@ -26,6 +26,7 @@ class Profile(TypedDict):
         words: number of known and of unknown words.
         scores: texts in each tenth of the probability; with more than two labels, of the predicted label.
         verdicts: texts of each predicted label; only with more than two labels.
+        no_known_words: texts without a known word; only of scored texts.
     """
 
     length_edges: list[float]
@@ -33,6 +34,7 @@ class Profile(TypedDict):
     words: list[int]
     scores: list[int]
     verdicts: NotRequired[list[int]]
+    no_known_words: NotRequired[int]
 
 
 def profile(lengths: np.ndarray, words: list[int], probabilities: np.ndarray, edges: list[float]) -> Profile:

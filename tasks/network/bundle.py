@@ -115,11 +115,11 @@ class Classifier:
     registered_model: str | None
     sha256: str
 
-    def encode(self, texts: pa.Array) -> tuple[Padded, list[int]]:
-        """Turn texts into padded token ids; also return how many of their words are known and how many unknown."""
+    def encode(self, texts: pa.Array) -> tuple[Padded, np.ndarray]:
+        """Turn n texts into padded token ids; also return the known and unknown words of each, (n, 2) int32."""
         ranks = words_to_ranks(tokenise(texts, self.encoding.tokenisation), self.vocabulary)
         words, unknown = count_words(ranks, self.encoding)
-        return self.pad(self.to_ids(ranks)), [int(words.sum() - unknown.sum()), int(unknown.sum())]
+        return self.pad(self.to_ids(ranks)), np.stack([words - unknown, unknown], axis=1)
 
     def to_ids(self, ranks: pa.ListArray, **marks: int | None) -> pa.ListArray:
         """Turn word ranks into token ids; `marks` replaces some of the encoding's."""

@@ -57,6 +57,11 @@ def test_scoring_texts_imports_neither_prefect_mlflow_nor_tensorflow(store, clas
     assert [float(line.split()[1]) for line in lines[::2]] == pytest.approx(scores.tolist(), abs=1e-4)
 
 
+def test_a_text_without_a_known_word_is_pointed_out(store):
+    lines = predict(store, "--text", "good zzzz", "--text", "zzzz qqqq", "--text", "").stdout.decode().splitlines()
+    assert [line.startswith("  the model knows no word") for line in lines] == [False, False, True, False, True]
+
+
 def test_lines_of_standard_input_are_scored_as_json_lines(store, classifier):
     done = predict(store, "--input", "-", "--explain", "1", given="\ufeffGood film\r\n\nà bad".encode())
     assert done.returncode == 0, done.stderr

@@ -352,6 +352,13 @@ def test_progress_is_reported_across_all_files(champion, tmp_path):
     assert reported == [(0.5, "a.txt"), (1.0, "b.txt")]
 
 
+def test_rows_without_a_known_word_are_counted_in_the_log(champion, tmp_path, caplog):
+    (tmp_path / "a.csv").write_text('text\ngood\n""\nzzzz qqqq\n')
+    result = predict_flow(ask(tmp_path / "a.csv", tmp_path / "scored.csv"))
+    assert result["files"][0]["no_known_words"] == 2
+    assert "a.csv: rows without a known word, whose labels mean nothing: 2" in caplog.text
+
+
 def test_drift_from_the_training_texts_is_detected(classifier, tmp_path):
     source, output = tmp_path / "a.txt", tmp_path / "scored.parquet"
     source.write_text("good film the a bad it's film\n" * 300)
