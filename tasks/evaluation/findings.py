@@ -106,7 +106,7 @@ def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
         "derived": describe_derived(metrics["derived"]) if "derived" in metrics else "",
         "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
         "baseline": describe_comparison(metrics["baseline"]["comparison"]),
-        "fit": describe_fit(metrics["history"]),
+        "fit": describe_fit(metrics["history"], metrics["model"]["best_epoch"]),
     }
 
 
@@ -117,19 +117,26 @@ def describe_unpredicted(test: dict[str, Any]) -> str:
     return f"The model never predicts {name_few(names)}, although there are such test texts." if names else ""
 
 
-def describe_fit(history: list[dict[str, Any]]) -> str:
-    """Return a sentence on whether training was too long or too short, by the validation loss."""
+def describe_fit(history: list[dict[str, Any]], best_epoch: int) -> str:
+    """Return a sentence on whether training was too long or short; `best_epoch` is the one that `keep_best` keeps."""
     best, last = min(history, key=lambda epoch: float(epoch["val_loss"])), history[-1]
-    if (best_epoch := best["epoch"]) < len(history):
-        kept = min(history, key=lambda epoch: float(epoch.get("cost", epoch["val_loss"])))["epoch"]
-        return (
-            f"The network overfits after epoch {best_epoch}: by epoch {last['epoch']} the validation loss rose from "
-            f"{best['val_loss']:.3f} to {last['val_loss']:.3f}, while the training loss fell from {best['loss']:.3f} "
-            f"to {last['loss']:.3f}. --training.keep-best keeps the weights of epoch {kept}."
-        )
+    lowest, final, before, now = (f"{its[name]:.3f}" for name in ("val_loss", "loss") for its in (best, last))
     if len(history) == 1:
         return "One epoch is not enough to see overfitting."
-    return f"The validation loss was still falling at the last epoch ({last['val_loss']:.3f}): more epochs may help."
+    if best is last:
+        return f"The validation loss was still falling at the last epoch ({final}): more epochs may help."
+    if float(final) <= float(lowest) or float(now) >= float(before):
+        return (
+            f"The validation loss was lowest after epoch {best['epoch']} ({lowest}), and is {final} after epoch "
+            f"{last['epoch']}: more epochs are unlikely to help."
+        )
+    why = "" if best_epoch == best["epoch"] else ", the best by evaluation.metric"
+    advice = f" --training.keep-best keeps the weights of epoch {best_epoch}{why}."
+    return (
+        f"The network overfits after epoch {best['epoch']}: by epoch {last['epoch']} the validation loss rose from "
+        f"{lowest} to {final}, while the training loss fell from {before} to {now}."
+        f"{advice if best_epoch < last['epoch'] else ''}"
+    )
 
 
 def describe_derived(derived: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ class Training(JsonFile):
 
     Attributes:
         bucketing: whether texts were padded to the next multiple of 32, or all to maxlen.
-        best_epoch: the epoch with the lowest cost, or validation loss without one.
+        best_epoch: the result of `best_epoch`.
         history: the metrics of each epoch, without its seconds, which differ each time.
     """
 
@@ -49,5 +49,5 @@ def write_training(folder: Path, history: list[Epoch], *, bucketing: bool, keep_
 
 
 def best_epoch(history: list[Epoch]) -> int:
-    """Return the epoch with the lowest cost, or validation loss without one; the earliest if several are equal."""
-    return min(history, key=lambda epoch: epoch.val_loss if epoch.cost is None else epoch.cost).epoch
+    """Return the epoch with the lowest cost, if any, and of these the earliest with the lowest validation loss."""
+    return min(history, key=lambda epoch: (epoch.cost or 0, epoch.val_loss)).epoch

@@ -122,11 +122,27 @@ def history(*losses: float) -> list[dict]:
 
 
 def test_overfitting_is_reported_only_if_the_validation_loss_rises():
-    text = describe_fit(history(0.5, 0.4, 0.6))
+    text = describe_fit(history(0.5, 0.4, 0.6), 2)
     assert text.startswith("The network overfits after epoch 2: by epoch 3 the validation loss rose from 0.400")
-    assert "still falling" in describe_fit(history(0.5, 0.4))
-    assert "overfits" not in describe_fit(history(0.5, 0.4))
-    assert "One epoch" in describe_fit(history(0.5))
+    assert text.endswith("--training.keep-best keeps the weights of epoch 2.")
+    assert "still falling" in describe_fit(history(0.5, 0.4), 2)
+    assert "overfits" not in describe_fit(history(0.5, 0.4), 2)
+    assert "One epoch" in describe_fit(history(0.5), 1)
+
+
+def test_overfitting_is_reported_only_if_the_digits_shown_tell_it():
+    flat = describe_fit(history(0.5, 0.08011, 0.08012), 2)
+    assert flat == (
+        "The validation loss was lowest after epoch 2 (0.080), and is 0.080 after epoch 3: more epochs are unlikely to "
+        "help."
+    )
+    rising = [epoch | {"loss": loss} for epoch, loss in zip(history(0.5, 0.4, 0.6), (0.7, 0.342, 0.354), strict=True)]
+    assert "overfits" not in describe_fit(rising, 2)
+
+
+def test_keeping_the_best_epoch_is_advised_only_if_it_is_not_the_last():
+    assert "--training.keep-best" not in describe_fit(history(0.5, 0.4, 0.6), 3)
+    assert describe_fit(history(0.5, 0.4, 0.6), 1).endswith("of epoch 1, the best by evaluation.metric.")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ def test_the_best_epoch_is_the_first_with_the_lowest_loss():
     assert best_epoch(epochs(0.5, 0.3, 0.4, 0.3)) == 2
 
 
+def test_of_epochs_with_equal_costs_the_best_has_the_lowest_loss():
+    equal = [epoch.model_copy(update={"cost": -0.5}) for epoch in epochs(0.5, 0.3, 0.4)]
+    assert best_epoch(equal) == 2
+    assert best_epoch([*equal, epochs(0.1)[0].model_copy(update={"epoch": 4, "cost": -0.4})]) == 2
+
+
 def names(checkpoint: Checkpoint) -> list[str]:
     return sorted(path.name for path in checkpoint.folder.iterdir())
 

@@ -83,6 +83,7 @@ def test_markup_in_names_is_printed_literally(name):
         }
         metrics |= {
             "candidates": CANDIDATES,
+            "model": {"best_epoch": 1},
             "history": HISTORY,
             "derived": DERIVED,
             "test": numbers | {"confusion": [[3, 1], [2, 3]], "by_label": [{"label": "a"}, {"label": "b"}]},
@@ -114,6 +115,7 @@ def test_metrics_are_readable_in_a_terminal_of_any_width(tmp_path, monkeypatch, 
         "dataset": {"name": "a", "test": 9},
         "steps": [],
         "candidates": CANDIDATES,
+        "model": {"best_epoch": 1},
         "history": HISTORY,
         "derived": DERIVED | {"folds": None, "passes": 1},
         "test": numbers | {"confusion": [[3, 1], [2, 3]], "by_label": [{"label": "a"}, {"label": "b"}]},
