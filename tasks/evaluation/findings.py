@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.candidates import Candidates
 from tasks.evaluation.predictions import Rule, Scores, confidence_of
-from tasks.evaluation.selection_metric import as_cost
+from tasks.evaluation.selection_metric import as_cost, show_leads
 from tasks.texts.downloaded import read_rows, scored_order
 from tasks.texts.encoded import Encoding
 from tasks.texts.tables.table_files import name_few
@@ -105,7 +105,7 @@ def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
         "unpredicted": describe_unpredicted(metrics["test"]),
         "derived": describe_derived(metrics["derived"]) if "derived" in metrics else "",
         "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
-        "baseline": describe_comparison(metrics["baseline"]["comparison"]),
+        "baseline": describe_comparison(metrics["baseline"]["comparison"], second=name_baseline(metrics)),
         "fit": describe_fit(metrics["history"], metrics["model"]["best_epoch"]),
     }
 
@@ -153,9 +153,10 @@ def describe_derived(derived: dict[str, Any]) -> str:
 def describe_choice(candidates: Candidates) -> str:
     """Return a sentence on which model is packaged, with the figures of all on the validation texts."""
     measured = {"network": candidates.network, "linear model": candidates.linear}
-    figures = ", ".join(
-        f"{its.value:.4f} (log loss {its.log_loss:.4f}) of the {name}" for name, its in measured.items()
-    )
+    losses = {name: f" (log loss {its.log_loss:.4f})" for name, its in measured.items()}
+    if candidates.metric == "log_loss":
+        losses = dict.fromkeys(measured, "")
+    figures = ", ".join(f"{its.value:.4f}{losses[name]} of the {name}" for name, its in measured.items())
     chosen = "linear model" if candidates.chosen == "linear" else candidates.chosen
     said = f"The {chosen} serves: validation {candidates.metric} {figures}"
     if candidates.considered == "network":
@@ -165,19 +166,25 @@ def describe_choice(candidates: Candidates) -> str:
     return f"{said}: not better by more than one standard error. --promotion.candidates network insists on the network."
 
 
+def name_baseline(metrics: dict[str, Any]) -> str:
+    """Return what the network is compared with: the baseline as it was fitted, also if the models are calibrated."""
+    by_labels = metrics["baseline"]["comparison"]["metric"] == "accuracy"
+    return "linear baseline" if by_labels or "temperature" not in metrics else "uncalibrated linear baseline"
+
+
 def describe_comparison(comparison: dict[str, Any], first: str = "network", second: str = "linear baseline") -> str:
     """Return a sentence on whether the first of two models is better on the same texts."""
-    points, p_value, metric = 100 * comparison["difference"], comparison["p_value"], comparison["metric"]
-    low, high = comparison["ci95"]
+    difference, p_value, metric = comparison["difference"], comparison["p_value"], comparison["metric"]
+    unit, lead, low, high = show_leads(metric, difference, *comparison["ci95"])
     name = "McNemar's exact test" if metric == "accuracy" else "paired permutation test"
-    test = f"95% interval {100 * low:+.2f} to {100 * high:+.2f}; {name}, p "
+    test = f"95% interval {low} to {high}; {name}, p "
     test += "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
     counts = f"only the {first} is right on {comparison['only_first']:,} texts, only the {second} on "
     counts += f"{comparison['only_second']:,}"
     if p_value >= ALPHA:
-        verdict = f"do not differ significantly ({points:+.2f} points of {metric}; {counts}; {test})"
+        verdict = f"do not differ significantly ({lead} {unit}; {counts}; {test})"
         return f"The {first} and the {second} {verdict}."
-    verdict = f"{'better' if points > 0 else 'worse'} than the {second} by {abs(points):.2f} points of {metric}"
+    verdict = f"{'better' if difference > 0 else 'worse'} than the {second} by {lead[1:]} {unit}"
     return f"The {first} is {verdict}: {counts} ({test})."
 
 

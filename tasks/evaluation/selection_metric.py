@@ -70,6 +70,13 @@ def missing_labels(metric: Metric | None, labels: np.ndarray, count: int) -> lis
     return sorted(set(range(count)) - set(labels.tolist()))
 
 
+def show_leads(metric: str, *leads: float) -> tuple[str, ...]:
+    """Return the unit of leads, points or of log loss nats, and each of them with its sign."""
+    if metric == "log_loss":
+        return "nats of log_loss", *(f"{lead:+.4f}" for lead in leads)
+    return f"points of {metric}", *(f"{100 * lead:+.2f}" for lead in leads)
+
+
 def as_cost(metric: Metric | None, value: float) -> float:
     """Return a number that is lower for a better value of the metric (None: a loss), or the value of such a number."""
     return value if metric in (None, "log_loss") else -value

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings, ThresholdSettings
 from tasks.evaluation.predictions import Scores, by_label, decide_labels, decision_rule, read_scores, write_scores
-from tasks.evaluation.selection_metric import as_cost, measure, measure_constant, missing_labels
+from tasks.evaluation.selection_metric import as_cost, measure, measure_constant, missing_labels, show_leads
 from tasks.evaluation.significance import compare_scores
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.loading import described, load_version
@@ -54,15 +54,14 @@ def share_of_alpha(alpha: float, attempt: int | np.ndarray) -> Any:
 def decide(contest: Contest, attempt: int, settings: PromotionSettings) -> Decision:
     """Make the challenger the champion if it wins the paired test at the share of alpha of this attempt, from 1."""
     compared, level = contest.compared, share_of_alpha(settings.alpha, attempt)
-    low, high = compared["ci95"]
+    unit, lead, low, high = show_leads(compared["metric"], compared["difference"], *compared["ci95"])
     is_better = compared["difference"] > 0 and compared["p_value"] < level
     verdict = "better than the champion before it" if is_better else "not significantly better than the champion"
     return Decision(
         decision=CHAMPION if is_better else CHALLENGER,
         reason=f"Version {contest.challenger} is {verdict}, version {contest.champion}: "
-        f"{100 * compared['difference']:+.2f} points of {compared['metric']} (95% interval {100 * low:+.2f} to "
-        f"{100 * high:+.2f}) on {contest.reviews:,} texts, p = {compared['p_value']:.3g}, required below {level:.3g} "
-        f"(challenger {attempt} of this champion).",
+        f"{lead} {unit} (95% interval {low} to {high}) on {contest.reviews:,} texts, p = {compared['p_value']:.3g}, "
+        f"required below {level:.3g} (challenger {attempt} of this champion).",
         against=contest.champion,
         attempt=attempt,
         reviews=contest.reviews,

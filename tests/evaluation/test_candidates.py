@@ -43,6 +43,11 @@ def test_the_network_is_chosen_if_required_or_better_by_a_standard_error(network
     assert ("--promotion.candidates best" in said) == (considered == "network")
 
 
+def test_the_log_loss_is_shown_once():
+    said = describe_choice(choose(scores(80, 0.8), scores(40, 0.6), "log_loss", 0.5, "best"))
+    assert said.count("log") == 1
+
+
 def test_a_small_lead_counts_on_many_texts_but_not_on_few():
     def resized(its: Scores, times: int) -> Scores:
         return Scores(np.tile(its.labels, times), np.tile(its.probabilities, times))

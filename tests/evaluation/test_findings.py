@@ -15,6 +15,7 @@ from tasks.evaluation.findings import (
     describe_fit,
     describe_unpredicted,
     most_confused,
+    name_baseline,
     read_texts,
     worst_mistakes,
 )
@@ -159,3 +160,15 @@ def test_a_comparison_describes_the_difference_and_its_p_value(difference, p_val
     text = describe_comparison(compared)
     assert "1,000 texts" in text
     assert re.search(expected, text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "temperature", "expected"),
+    [
+        ("log_loss", {"temperature": 1.2}, "uncalibrated linear baseline"),
+        ("log_loss", {}, "linear baseline"),
+        ("accuracy", {"temperature": 1.2}, "linear baseline"),
+    ],
+)
+def test_a_baseline_that_calibration_would_change_is_called_uncalibrated(metric, temperature, expected):
+    assert name_baseline({"baseline": {"comparison": {"metric": metric}}} | temperature) == expected

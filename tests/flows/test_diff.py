@@ -79,8 +79,8 @@ def test_the_difference_in_a_metric_says_which_run_is_better():
     paired = {"metric": "log_loss", "difference": 0.012, "ci95": [0.004, 0.02], "p_value": 0.01}
     paired |= {"only_first": 3, "only_second": 1}
     said = describe_test({"paired": paired, "texts": 80, "only": 0})
-    assert said.startswith("The second run is better than the first run by 1.20 points of log_loss: ")
-    assert "(95% interval +0.40 to +2.00; " in said
+    assert said.startswith("The second run is better than the first run by 0.0120 nats of log_loss: ")
+    assert "(95% interval +0.0040 to +0.0200; " in said
 
 
 def test_an_invalid_mlflow_address_is_refused_before_the_run(monkeypatch):

@@ -48,7 +48,7 @@ def test_the_linear_model_becomes_champion_and_serves_if_it_scores_best(run, tmp
     head = " ".join(page[page.index("<header>") : page.index("</section>")].split())
     assert "26 test texts · the linear model, which serves instead of the network" in head
     assert "gru" not in head
-    assert "points of accuracy: the network against the linear model that serves" in head
+    assert "points of accuracy: lead of the network over the linear model that serves" in head
     show_run(metrics["folder"])
     assert "--promotion.candidates network insists" in " ".join(capsys.readouterr().out.split())
 

@@ -80,6 +80,9 @@ def test_promotion_uses_the_p_value_of_the_chosen_metric():
     assert (decision.decision, decision.metric, decision.p_value) == ("champion", "f1_macro", 0.002)
     assert "+3.00 points of f1_macro (95% interval +1.00 to +5.00) on 1,000 texts" in decision.reason
     assert decide(held, 9, PromotionSettings()).decision == "challenger"
+    held = replace(held, compared=held.compared | {"metric": "log_loss"})
+    reason = decide(held, 1, PromotionSettings()).reason
+    assert "+0.0300 nats of log_loss (95% interval +0.0100 to +0.0500) on 1,000 texts" in reason
 
 
 @pytest.mark.parametrize(
