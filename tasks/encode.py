@@ -45,6 +45,7 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
     # Ids end below it: without `num_words` below the highest id, which therefore becomes oov_char, as in load_data.
     limit = settings.num_words or max(settings.start_char or 0, word_ranks.highest_rank + settings.index_from)
     check_word_index(word_ranks, limit, settings.index_from)
+    has_rarer = limit < word_ranks.highest_rank + settings.index_from
     rules = settings.model_dump(include={"tokenisation", "skip_top", "start_char", "oov_char", "index_from"})
     rows, names = rows_of_splits(downloaded, word_ranks.labels, settings), Dataset.read(downloaded).labels
     labels = {split: word_ranks.labels[source][order] for split, (source, order) in rows.items()}
@@ -61,7 +62,7 @@ def encode(*, downloaded: Path, settings: EncodeSettings, folder: Path) -> dict[
             for split, order in orders.items():
                 highest = max(highest, write_encoded(encoded_file(folder, split), in_order(order), labels[split]))
         kept = np.sort(np.concatenate([*orders.values()]))
-        words[source] = check_words(source, kept, counts, settings, word_ranks.name_row)
+        words[source] = check_words(source, kept, counts, settings, word_ranks.name_row, has_rarer=has_rarer)
     write_words(folder, words)
     size = max(settings.num_words or 0, highest + 1)
     encoding.model_copy(update={"vocabulary_size": size}).write(folder)

@@ -24,7 +24,13 @@ def counting(parts: Iterable[pa.ListArray], encoding: Encoding, counts: WordCoun
 
 
 def check_words(
-    split: str, rows: np.ndarray, counts: WordCounts, settings: EncodeSettings, name_row: Callable[[str, int], str]
+    split: str,
+    rows: np.ndarray,
+    counts: WordCounts,
+    settings: EncodeSettings,
+    name_row: Callable[[str, int], str],
+    *,
+    has_rarer: bool,
 ) -> dict[str, int]:
     """Return counts of a split: texts, words, unknown words, shortest and longest text, texts of no or too many words.
 
@@ -32,6 +38,7 @@ def check_words(
         rows: (m,) rising numbers of the rows of the download's split that are kept.
         counts: of all of its rows.
         name_row: says where a row of a split comes from.
+        has_rarer: whether a larger `num_words` would make more words known.
 
     Raises:
         DataError: the kept rows are beyond a limit.
@@ -50,16 +57,15 @@ def check_words(
         found = f"{unknown_share:.1%} of the words of the {split} texts are unknown"
         if words.mean() <= MAX_SHORT:
             raise DataError(
-                f"{found}: nearly all of these texts have a single word, and equal texts are in the same split, so "
-                "training lacks their words. Give texts of several words, or name the split of each row with "
-                "--data.split-column"
+                f"{found}: nearly all of these texts have a single word, and training lacks many of these. Single "
+                "words, such as names, cannot be classified by their words; give texts of several words"
             )
         worst = np.lexsort((-words, -unknown / np.maximum(words, 1)))[:ROWS_NAMED]
         named = ", ".join(f"{name_row(split, rows[at])} ({unknown[at]:,} of {words[at]:,})" for at in worst)
+        remedy = f"raise --data.num-words ({settings.num_words})" if has_rarer else "give more training texts"
         raise DataError(
             f"{found}: they are not among the most frequent ones of training, as in {named}. Are these texts of the "
-            f"same language and kind? Else raise --data.num-words ({settings.num_words}) or --data.max-unknown "
-            f"({settings.max_unknown})"
+            f"same language and kind? Else {remedy}, or raise --data.max-unknown ({settings.max_unknown})"
         )
     return {
         "reviews": len(words),

@@ -78,7 +78,9 @@ def check_labels(
         remedies = ["give more such texts"]
         if (rows := sum(len(labels[part]) for part in parts)) == settings.max_reviews:
             remedies.append(f"raise --data.max-reviews ({rows:,}; none takes all texts)")
-        if len(parts) > 1:
+        if len(parts) > 1 and not missing and rows < (needed := 3 * MIN_VALIDATION_ROWS):
+            remedies[0] = f"training and validation have {rows} together; give at least {needed}"
+        elif len(parts) > 1:
             remedies.append(f"{'raise' if split == 'validation' else 'lower'} --data.validation-split")
             if not settings.whole_groups:
                 remedies.append("give --data.whole-groups, which takes the same share of every label")

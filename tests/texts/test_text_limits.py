@@ -10,12 +10,13 @@ from tasks.texts.text_limits import check_words, counting
 PARTS = [[[1, 2, 0], [9]], [[], [1, 1, 9, 9]]]
 
 
-def check(rows, **values) -> dict[str, int]:
+def check(rows, *, has_rarer: bool = True, **values) -> dict[str, int]:
     counts = [(np.zeros(0, np.int32), np.zeros(0, np.int32))]
     parts = [pa.array(part, pa.list_(pa.int32())) for part in PARTS]
     encoding = Encoding(skip_top=0, start_char=1, oov_char=2, index_from=3, vocabulary_size=10)
     assert list(counting(iter(parts), encoding, counts)) == parts
-    return check_words("test", np.sort(np.array(rows, np.int64)), counts, EncodeSettings(**values), name_row)
+    kept, settings = np.sort(np.array(rows, np.int64)), EncodeSettings(**values)
+    return check_words("test", kept, counts, settings, name_row, has_rarer=has_rarer)
 
 
 def name_row(split: str, row: int) -> str:
@@ -50,6 +51,14 @@ def test_words_are_counted_only_in_the_rows_of_the_split():
 def test_a_split_beyond_a_word_limit_is_refused_with_the_reason(order, values, message):
     with pytest.raises(DataError, match=message):
         check(order, **values)
+
+
+@pytest.mark.parametrize(
+    ("has_rarer", "remedy"), [(True, "raise --data.num-words"), (False, "give more training texts")]
+)
+def test_more_words_are_suggested_only_if_there_are_any(has_rarer, remedy):
+    with pytest.raises(DataError, match=f"Else {remedy}.*, or raise --data.max-unknown"):
+        check([0, 1, 3], max_unknown=0.4, has_rarer=has_rarer)
 
 
 def test_a_split_within_raised_limits_is_accepted():

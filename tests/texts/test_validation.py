@@ -69,7 +69,7 @@ def test_a_split_without_one_of_the_labels_is_refused():
     ],
 )
 def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels, found):
-    splits = {"train": [0, 1], "validation": labels, "test": [0, 1]}
+    splits = {"train": [0, 1] * 30, "validation": labels, "test": [0, 1]}
     with pytest.raises(DataError, match=f"^{found}.*: give more such texts") as own:
         check(splits, ("bad", "good"))
     assert "--data" not in str(own.value), "no flag changes a validation split of the download"
@@ -78,6 +78,12 @@ def test_a_validation_split_that_is_too_small_or_lacks_a_label_is_refused(labels
     with pytest.raises(DataError, match=r"raise --data\.validation-split") as grouped:
         check(splits, ("bad", "good"), is_cut=True, whole_groups=True)
     assert "whole-groups" not in str(grouped.value)
+
+
+def test_too_few_texts_are_refused_with_how_many_are_needed():
+    splits = {"train": [0, 1] * 13, "validation": [0, 1], "test": [0, 1]}
+    with pytest.raises(DataError, match=r"only 2 texts.*: training and validation have 28 together; give at least 60$"):
+        check(splits, ("bad", "good"), is_cut=True)
 
 
 def test_a_label_that_is_only_in_the_share_for_validation_is_refused():

@@ -208,6 +208,12 @@ def assign_rows(hashes: np.ndarray, alike: np.ndarray, labels: np.ndarray, own: 
     shared = lowest[alike] * INVERSE
     grouped = f", grouped by {settings.group_column!r}" if settings.group_column else ""
     grouped += ", near-duplicates together (see --data.near-duplicates)" if (shared != hashes).any() else ""
+    if (hashes == hashes[0]).all():
+        kind, column = ("group", settings.group_column) if settings.group_column else ("text", settings.text_column)
+        raise InputError(
+            f"{path}{grouped}: all {len(hashes):,} rows have the same {kind}, so they cannot be split; is {column!r} "
+            f"the {kind} column (--data.{kind}-column)?"
+        )
     split = assign_splits(shared, test, validation)
     validated = split == VALIDATION
     if validated.sum() < MIN_VALIDATION_ROWS or len(np.unique(labels[validated])) < len(np.unique(labels)):

@@ -22,6 +22,7 @@ SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "val
 REMOVED = len(SPLITS)  # of rows that are in no split
 ROWS_NAMED = 5
 MIN_TRAINING_ROWS = 2  # of each label
+MAX_DISTINCT = 0.8  # labels per row; more are ids or numbers to predict
 MAX_FACTOR = 3  # by which a split may be larger or smaller than expected
 
 
@@ -91,6 +92,11 @@ def check_classes(labels: np.ndarray, first_rows: dict[str, str], split: np.ndar
             continue
         label, count = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})", int(counts[rarest])
         if not count or (place == TRAIN and count < MIN_TRAINING_ROWS):
+            if len(names) > max(2, MAX_DISTINCT * len(labels)):
+                raise InputError(
+                    f"{own.path}: has {len(names):,} labels in {len(labels):,} rows; is "
+                    f"{own.settings.label_column!r} the label column (--data.label-column)?"
+                )
             raise InputError(
                 f"{own.path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
                 "differently (--data.group-column, --data.split-seed), name their splits (--data.split-column), or, "

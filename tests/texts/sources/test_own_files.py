@@ -293,6 +293,12 @@ def leaky(count: int) -> list[dict]:
             {"split_column": "s"},
             r"""\(--data\.drop-labels '\["a, b"\]'\)""",
         ),
+        ("text,label\n" + "good,1\nGood,0\n" * 40, {}, "all 80 rows have the same text, .* is 'text' the text column"),
+        (
+            "text,label\n" + "".join(f"text {row},id{row % 99}\n" for row in range(100)),
+            {},
+            "has 99 labels in 100 rows; is 'label' the label column",
+        ),
         (rows(40)[:1] * 3 + rows(80)[1::2], {}, "rows has the label 'neg' .first in a.csv row 1.; give more rows"),
     ],
 )
