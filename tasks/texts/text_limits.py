@@ -35,8 +35,7 @@ def check_words(
     """Return counts of a split: texts, words, unknown words, shortest and longest text, texts of no or too many words.
 
     Args:
-        rows: (m,) rising numbers of the rows of the download's split that are kept.
-        counts: of all of its rows.
+        rows: (m,) rising numbers of the rows of the download's split that are kept; `counts` are of all.
         name_row: says where a row of a split comes from.
         has_rarer: whether a larger `num_words` would make more words known.
 

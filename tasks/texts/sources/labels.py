@@ -166,9 +166,9 @@ def name_labels(counts: dict[str, int], positive: str | None, path: Path, warn: 
     if len(likely) == 1:
         return sorted(names, key=lambda name: name.casefold() in likely)
     common, rare = sorted(sorted(names), key=lambda name: -counts[name])
-    why = "later by name" if counts[rare] == counts[common] else "rarer"
+    why = "later one by name" if counts[rare] == counts[common] else "rarer one"
     warn(
-        f"{path}: takes the label {rare!r} as positive, because it is the {why} one ({counts[rare]:,} rows; "
+        f"{path}: takes the label {rare!r} as positive, because it is the {why} ({counts[rare]:,} rows; "
         f"{common!r}: {counts[common]:,}); for the other give --data.positive-label {shlex.quote(common)}"
     )
     return [common, rare]

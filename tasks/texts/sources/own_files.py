@@ -77,7 +77,7 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
         numbers, first_rows = labels.finish(rows["label"].to_numpy(), warn)
         split, alike = split_rows(rows, staged, own, by_name=by_name)
-        check = check_classes(numbers, first_rows, split, own) | check_leaks(rows, split, own)
+        check = check_classes(rows, numbers, first_rows, split, own) | check_leaks(rows, split, own)
         split_names = pa.DictionaryArray.from_arrays(split, pa.array([*SPLITS, "removed"]))
         columns = rows.select(["file", "row", "group"] if settings.group_column else ["file", "row"])
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))

@@ -77,20 +77,26 @@ def check_shares(split: np.ndarray, test: float, validation: float, place: str) 
             )
 
 
-def check_classes(labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, own: OwnTexts) -> dict[str, Any]:
+def check_classes(
+    rows: pa.Table, labels: np.ndarray, first_rows: dict[str, str], split: np.ndarray, own: OwnTexts
+) -> dict[str, Any]:
     """Return the rows of each split, and of each label in it, and warn of rare labels.
 
-    `labels` are (n,) places in `first_rows`, which has file and row of each label, and `split` (n,) places in SPLITS.
+    `rows` has file and row of n texts, `first_rows` of each label; `labels` are (n,) places in it, `split` in SPLITS.
     Raise InputError if a split has no row of a label, or training has only one.
     """
     splits, names = {}, list(first_rows)
     min_share = own.settings.min_class_share * 2 / len(names)
     for place, name in enumerate(SPLITS):
         counts = np.bincount(labels[split == place], minlength=len(names))
-        rows, rarest = int(counts.sum()), int(counts.argmin())
-        if not rows:
+        total, rarest = int(counts.sum()), int(counts.argmin())
+        if not total:
             continue
-        label, count = f"the label {names[rarest]!r} (first in {first_rows[names[rarest]]})", int(counts[rarest])
+        where, count = first_rows[names[rarest]], int(counts[rarest])
+        if count:
+            at = int(np.flatnonzero((labels == rarest) & (split == place))[0])
+            where = f"{rows['file'][at]} row {rows['row'][at].as_py():,}"
+        label = f"the label {names[rarest]!r} (first in {where})"
         if not count or (place == TRAIN and count < MIN_TRAINING_ROWS):
             if len(names) > max(2, MAX_DISTINCT * len(labels)):
                 raise InputError(
@@ -98,13 +104,13 @@ def check_classes(labels: np.ndarray, first_rows: dict[str, str], split: np.ndar
                     f"{own.settings.label_column!r} the label column (--data.label-column)?"
                 )
             raise InputError(
-                f"{own.path}: {count or 'none'} of the {rows:,} {name} rows has {label}; give more rows, split them "
+                f"{own.path}: {count or 'none'} of the {total:,} {name} rows has {label}; give more rows, split them "
                 "differently (--data.group-column, --data.split-seed), name their splits (--data.split-column), or, "
                 f"with more than two labels, leave this one out ({drop_label_flag(names[rarest])})"
             )
-        if count < min_share * rows:
-            own.warn(f"{own.path}: only {count:,} of the {rows:,} {name} rows have {label}")
-        splits[name] = {"rows": rows, "labels": dict(zip(names, counts.tolist(), strict=True))}
+        if count < min_share * total:
+            own.warn(f"{own.path}: only {count:,} of the {total:,} {name} rows have {label}")
+        splits[name] = {"rows": total, "labels": dict(zip(names, counts.tolist(), strict=True))}
     return {"splits": splits}
 
 

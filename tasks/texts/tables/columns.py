@@ -1,5 +1,6 @@
 """Columns: which ones are read from a table, and those that need a value in every row."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class EmptyTable(InputError):
 
 
 class MissingColumn(InputError):
-    """A table lacks a column that is to be read: `column`."""
+    """A table lacks columns that are to be read, first of all `column`."""
 
     column = ""
 
@@ -59,16 +60,27 @@ class ReadOptions:
         `if_none` is added to the message if the table has none of them.
         """
         wanted = self.columns or {self.text_column: f"{self.flags}text-column"}
-        for column, flag in wanted.items():
-            if column not in names:
-                only = ", ".join(f"{name:.40}" for name in names)
-                advice = if_none if wanted.keys().isdisjoint(names) else ""
-                error = MissingColumn(f"{path}: has no column {column!r}, only {only}; name it with {flag}{advice}")
-                error.column = column
-                raise error
+        if missing := [column for column in wanted if column not in names]:
+            others = [name for name in names if name not in wanted]
+            flags = " ".join(f"{wanted[column]}{suggest(column, others)}" for column in missing)
+            lacks, it = ("column", "it") if len(missing) == 1 else ("columns", "them")
+            error = MissingColumn(
+                f"{path}: has no {lacks} {' and '.join(map(repr, missing))}, only "
+                f"{', '.join(f'{name:.40}' for name in names)}; name {it} with {flags}"
+                f"{if_none if len(missing) == len(wanted) else ''}"
+            )
+            error.column = missing[0]
+            raise error
         for name, count in Counter(names).items():
             if count > 1 and self.takes(name):
                 raise InputError(f"{path}: has the column {name!r} twice; rename one")
+
+
+def suggest(column: str, names: list[str]) -> str:
+    """Return the one name that is that of a column in another case, or contains it, for a shell; else ""."""
+    wanted, folded = column.casefold(), {name: name.casefold() for name in names}
+    alike = [name for name in names if folded[name] == wanted] or [name for name in names if wanted in folded[name]]
+    return f" {shlex.quote(alike[0])}" if len(alike) == 1 else ""
 
 
 def texts_of(batch: pa.RecordBatch, column: str, path: Path, rows: np.ndarray) -> pa.Array:

@@ -10,19 +10,19 @@ PATH = Path("a.csv")
 @pytest.mark.parametrize(
     ("counts", "labels", "reason", "flag"),
     [
-        ({"spam": 3, "ham": 9}, ["ham", "spam"], "rarer", "ham"),
-        ({"ham": 3, "spam": 9}, ["spam", "ham"], "rarer", "spam"),
-        ({"y": 5, "x": 5}, ["x", "y"], "later by name", "x"),
-        ({"1": 5, "2": 4}, ["1", "2"], "rarer", "1"),
-        ({"1": 5, "5": 4}, ["1", "5"], "rarer", "1"),
-        ({"not bad": 5, "it's": 4}, ["not bad", "it's"], "rarer", "'not bad'"),
+        ({"spam": 3, "ham": 9}, ["ham", "spam"], "rarer one", "ham"),
+        ({"ham": 3, "spam": 9}, ["spam", "ham"], "rarer one", "spam"),
+        ({"y": 5, "x": 5}, ["x", "y"], "later one by name", "x"),
+        ({"1": 5, "2": 4}, ["1", "2"], "rarer one", "1"),
+        ({"1": 5, "5": 4}, ["1", "5"], "rarer one", "1"),
+        ({"not bad": 5, "it's": 4}, ["not bad", "it's"], "rarer one", "'not bad'"),
     ],
 )
 def test_the_positive_label_defaults_to_the_rarer_one_with_a_warning(counts, labels, reason, flag):
     warnings: list[str] = []
     assert name_labels(counts, None, PATH, warnings.append) == labels
     (line,) = warnings
-    assert f"takes the label {labels[1]!r} as positive, because it is the {reason} one" in line
+    assert f"takes the label {labels[1]!r} as positive, because it is the {reason}" in line
     assert line.endswith(f"for the other give --data.positive-label {flag}")
 
 

@@ -270,9 +270,18 @@ def leaky(count: int) -> list[dict]:
         (
             f"ham\tOk, lar\nham,{'so late ' * 9}\n",
             {"delimiter": "\t"},
-            "'text', only ham, Ok, lar; name it with --data.text-column; if its first row is data, add a row of column",
+            "'text' and 'label', only ham, Ok, lar; name them with --data.text-column --data.label-column; if its first "
+            "row is data, add a row of column",
         ),
-        (f"ham;{'so late ' * 9}\n", {}, f"only ham, {'so late ' * 5}; name it"),
+        (f"ham;{'so late ' * 9}\n", {}, f"only ham, {'so late ' * 5}; name them"),
+        ("Text,LABEL\ngood,1\n", {}, "name them with --data.text-column Text --data.label-column LABEL; if"),
+        ("Review Text,label,id\ngood,1,2\n", {}, "name it with --data.text-column 'Review Text'$"),
+        ("texts,Text 2,label\ngood,so,1\n", {}, "name it with --data.text-column$"),
+        (
+            "text,label,s\nc,1,test\ne,0,test\na,1,train\nb,0,train\nd,0,train\n",
+            {"split_column": "s"},
+            r"1 of the 3 train rows has the label '1' \(first in a.csv row 3\)",
+        ),
         ("text,verdict\ngood,1\n", {}, "has no column 'label', only text, verdict; name it with --data.label-column"),
         ("text,label,s\ngood,1,train\nbad,0,later\n", {"split_column": "s"}, "row 2 has the split 'later'"),
         ("text,label,s\ngood,1,train\nbad,0,train\n", {"split_column": "s"}, "names no train or no test rows"),
