@@ -82,6 +82,15 @@ def test_strict_exits_with_one_if_a_limit_is_exceeded(texts, call):
     assert call(str(texts), *FLAGS, "--max-giveaway", "0.3")[0] == 0
 
 
+def test_texts_that_a_run_would_refuse_are_reported(tmp_path, call):
+    path = tmp_path / "names.csv"
+    path.write_text("text,label\n" + "".join(f"name{row},{row % 2}\n" for row in range(300)))
+    status, output, _errors = call(str(path), "--strict", "--json")
+    (line,) = [line for line in json.loads(output)["exceeded"] if line.startswith("a run")]
+    assert status == 1
+    assert line.startswith("a run with --preset fast refuses these texts: 100.0% of the words")
+
+
 def test_findings_are_printed_as_json_and_a_dry_run_checks_nothing(texts, call, store):
     status, output, _errors = call(str(texts), *FLAGS, "--json")
     assert (status, json.loads(output)["exceeded"]) == (0, [])

@@ -270,8 +270,8 @@ def leaky(count: int) -> list[dict]:
         (
             f"ham\tOk, lar\nham,{'so late ' * 9}\n",
             {"delimiter": "\t"},
-            "'text' and 'label', only ham, Ok, lar; name them with --data.text-column --data.label-column; if its first "
-            "row is data, add a row of column",
+            "'text' and 'label', only ham, Ok, lar; name them with --data.text-column --data.label-column; if its "
+            "first row is data, add a row of column",
         ),
         (f"ham;{'so late ' * 9}\n", {}, f"only ham, {'so late ' * 5}; name them"),
         ("Text,LABEL\ngood,1\n", {}, "name them with --data.text-column Text --data.label-column LABEL; if"),
