@@ -62,10 +62,7 @@ def validation_cut(rows: int, share: float, groups: np.ndarray | None = None) ->
 def check_labels(
     labels: dict[str, np.ndarray], names: tuple[str, ...], settings: EncodeSettings, *, is_cut: bool
 ) -> None:
-    """Refuse splits, each with (n,) integer labels, that lack one of the named labels, or too small a validation.
-
-    `is_cut` says whether validation is the end of the training texts.
-    """
+    """Refuse splits, each (n,) labels, that lack a named one, and a small validation, from training if `is_cut`."""
     for split, numbers in labels.items():
         counts = np.bincount(numbers, minlength=len(names))
         missing = ", ".join(repr(name) for name, count in zip(names, counts, strict=True) if not count)
