@@ -108,7 +108,7 @@ def test_another_keras_backend_is_overridden_with_a_warning(monkeypatch, capsys)
 def test_invalid_prefect_settings_are_reported_with_their_variable(tmp_path):
     flow = PROJECT / "flows" / "housekeeping_flow.py"
     done = subprocess.run(
-        [sys.executable, str(flow), "--store", str(tmp_path)],
+        [sys.executable, str(flow), "prune", "--store", str(tmp_path)],
         env=os.environ | {"PREFECT_API_REQUEST_TIMEOUT": "soon"},
         capture_output=True,
         text=True,

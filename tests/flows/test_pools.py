@@ -188,4 +188,5 @@ def test_hourly_scoring_in_a_container_reads_and_writes_in_the_store():
     store = re.search(r"ARTIFACTS_STORE=(\S+)", RECIPE)[1]
     assert f"ln -s {store} artifacts" in RECIPE
     (hourly,) = (its["parameters"]["settings"] for its in DEPLOYMENTS if its["name"] == "hourly")
-    assert hourly == {"input": f"artifacts/{INBOX}", "output": "artifacts/scored"}
+    places = {"input": f"artifacts/{INBOX}", "output": "artifacts/scored"}
+    assert hourly == {**places, "registered_model": "imdb-classifier"}
