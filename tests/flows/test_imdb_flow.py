@@ -49,6 +49,7 @@ def named(run: str) -> FlowRunFilter:
     return FlowRunFilter(name=FlowRunFilterName(any_=[run]))
 
 
+@pytest.mark.slow
 def test_steps_rerun_only_if_their_settings_or_inputs_change(run, imdb, trained):
     first = json.loads((trained / "runs" / "latest" / "metrics.json").read_text())
     assert executed_steps(first) == STEPS
@@ -257,6 +258,7 @@ def test_a_changed_module_reruns_only_the_steps_that_use_it(tmp_path, imdb, trai
     assert second["artifacts"]["train"]["sha256"] == first["artifacts"]["train"]["sha256"]
 
 
+@pytest.mark.slow
 def test_the_command_line_names_a_failed_step_without_a_traceback(tmp_path, imdb, prefect_server):
     store = tmp_path / "store"
     flags = ["--store", str(store), "--data.source", str(imdb / "imdb.npz"), "--data.sha256", "0" * 64]

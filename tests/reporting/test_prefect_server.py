@@ -163,6 +163,7 @@ def test_an_unreachable_server_in_a_profile_ends_a_run_with_one_line(tmp_path):
     assert said.endswith(f"or take the address out of {profiles} for a temporary server")
 
 
+@pytest.mark.slow
 def test_a_temporary_server_serves_its_process_and_ends_with_it(new_store):
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
@@ -176,6 +177,7 @@ def test_a_temporary_server_serves_its_process_and_ends_with_it(new_store):
         httpx.get(f"{address}/health")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends it")
 def test_a_temporary_server_ends_if_its_process_is_killed(new_store):
     run = (

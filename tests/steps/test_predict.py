@@ -310,6 +310,7 @@ def test_a_file_that_cannot_be_scored_does_not_stop_later_files(champion, tmp_pa
     assert sorted(path.name for path in outbox.iterdir()) == ["a.csv.refused.txt", "b.txt.parquet"]
 
 
+@pytest.mark.slow
 def test_a_file_that_was_refused_is_skipped_until_it_changes_or_is_read_differently(
     champion, classifier, tmp_path, monkeypatch, prefect_server, caplog
 ):

@@ -285,6 +285,7 @@ def test_trained_models_have_identical_bytes_and_no_optimizer(built, padded, sto
     assert np.isfinite(training["history"][0]["loss"])
 
 
+@pytest.mark.slow
 def test_a_retry_repeats_only_the_failed_epoch(imdb, trained, run, monkeypatch):
     begun, fit_epoch = [], Trainer.fit_epoch
 
