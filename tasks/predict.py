@@ -200,15 +200,9 @@ def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
     """
     check_places(settings)
     its = files_and_outputs(settings)
-    return (
-        its
-        if is_one_table(settings)
-        else [
-            (file, scored)
-            for file, scored in its
-            if not (is_scored(file, scored) or is_refused(file, scored, settings))
-        ]
-    )
+    if is_one_table(settings):
+        return its
+    return [(file, out) for file, out in its if not (is_scored(file, out) or is_refused(file, out, settings))]
 
 
 def is_scored(source: Path, output: Path) -> bool:
