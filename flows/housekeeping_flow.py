@@ -73,8 +73,8 @@ def plan_housekeeping(settings: HousekeepingSettings) -> list[StepPlan]:
 
 def read_if_asked(settings: HousekeepingSettings, flags: Flags) -> Callable[[], int] | None:
     """Return what lists or verifies, which need neither Prefect nor a store that can be written; None to prune."""
-    if settings.action == "prune" or flags.dry_run or flags.json_:
-        return None
+    if settings.action == "prune" or flags.dry_run or flags.json_ or not store_root().is_dir():
+        return None  # to the flow, whose checks refuse a path that is not a folder
     return lambda: show_inventory(run_action(settings, logging.getLogger(__name__)))
 
 

@@ -17,17 +17,7 @@ from tasks.core.environment import store_root
 from tasks.core.errors import InputError, describe
 from tasks.core.layout import INBOX
 from tasks.core.user_paths import user_path
-from tasks.predict import (
-    check_places,
-    files_and_outputs,
-    files_to_score,
-    is_one_table,
-    is_refused,
-    is_scored,
-    parts_of,
-    predict,
-    refusal_of,
-)
+from tasks.predict import check_places, files_and_outputs, files_to_score, is_one_table, is_scored, parts_of, predict
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
 from tasks.reporting.terminal_output import show_prediction
@@ -75,9 +65,6 @@ def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
     if skipped := describe_unread(source) if is_one else describe_skipped(source):
         hint = "" if is_one or files_within(source) or not label_folders(source) else LABEL_FOLDERS_HINT
         run_logger().warning(skipped + hint)
-    for file, output in () if is_one else files_and_outputs(settings):
-        if is_refused(file, output, settings) and not is_scored(file, output):
-            run_logger().warning("skipped: %s was refused, as %s says, and has not changed", file, refusal_of(output))
     results = [predict(settings, uri)] if settings.runner == "none" else predict_in_parallel(settings, uri)
     joined: dict[str, Any] = {"files": [], "refused": []}
     for result in results:
@@ -111,9 +98,6 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
     for file, output in files_and_outputs(settings):
         if not is_one and is_scored(file, output):
             plans.append(StepPlan(file.name, "cached", str(output)))
-            continue
-        if not is_one and is_refused(file, output, settings):
-            plans.append(StepPlan(file.name, "refused", f"before, as {refusal_of(output)} says; it has not changed"))
             continue
         parts = len(list(parts_of(output).glob("[0-9]*.parquet")))
         changed = "; it has changed since it was scored" if output.exists() and not is_one else ""

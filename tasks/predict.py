@@ -132,7 +132,7 @@ def score_file(
             "dataset_sha256": classifier.facts.dataset_sha256,
             "input_sha256": hash_files(source) if source.is_dir() else hash_file(source),
         }
-        options = read_options(settings)
+        options = ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
         mark = parts / digest(about | asdict(options) | {"words": settings.explain, "rows": ROWS_EXPLAINED})
         with explain_os_errors(output):
             if parts.exists() and not mark.exists():
@@ -153,11 +153,6 @@ def score_file(
     is_beyond = rows >= settings.min_drift_rows and excess > settings.max_drift
     scored = {"input": str(source), "output": str(output), "rows": rows, "drift": drift, "drifted": is_beyond}
     return scored | {"no_known_words": counted.get("no_known_words", 0)}
-
-
-def read_options(settings: PredictSettings) -> ReadOptions:
-    """Return how the rows of a file are read."""
-    return ReadOptions(**settings.model_dump(include={"text_column", "encoding", "delimiter", "quoting"}))
 
 
 def parts_of(output: Path) -> Path:
@@ -192,60 +187,38 @@ def check_places(settings: PredictSettings) -> None:
     check_writable(output if is_one_table(settings) else output / "scores")
 
 
-def files_to_score(settings: PredictSettings) -> list[tuple[Path, Path]]:
-    """Return each file to score and its output; of a folder, those that are neither scored nor refused as they are now.
+def files_to_score(settings: PredictSettings, only: str | None = None) -> list[tuple[Path, Path]]:
+    """Return each file to score and its output; of a folder, those without scores, or changed since they have them.
 
     Raises:
         InputError: input and output are not places to read and write.
     """
     check_places(settings)
-    its = files_and_outputs(settings)
+    its = [(file, scored) for file, scored in files_and_outputs(settings) if only in (None, file.name)]
     if is_one_table(settings):
         return its
-    return [(file, out) for file, out in its if not (is_scored(file, out) or is_refused(file, out, settings))]
+    return [(file, scored) for file, scored in its if not is_scored(file, scored)]
 
 
 def is_scored(source: Path, output: Path) -> bool:
     """Return whether there are scores of a file of a folder as it is now; only a file that has changed is hashed."""
-    if not output.exists() or is_newer(output, source):
-        return output.exists()
+    if not output.exists():
+        return False
     try:
+        if is_newer(output, source):
+            return True
         scored = (pq.read_metadata(output).metadata or {}).get(b"input_sha256")
         return scored in (None, hash_file(source).encode())
-    except pa.ArrowInvalid:
-        return True  # as without a hash: someone else has written it
     except PermissionError:
         return False  # which scoring it reports
-
-
-def refusal_of(output: Path) -> Path:
-    """Return the file that says why a file of a folder is refused, next to where its scores would be."""
-    return output.with_suffix(".refused.txt")
-
-
-def is_refused(source: Path, output: Path, settings: PredictSettings) -> bool:
-    """Return whether a file of a folder was refused as it is now, read in the same way."""
-    note = refusal_of(output)
-    return note.exists() and is_newer(note, source) and note.read_text("utf-8").endswith(describe_reading(settings))
-
-
-def describe_reading(settings: PredictSettings) -> str:
-    """Return the last line of a refusal."""
-    return f"Read with {json.dumps(asdict(read_options(settings)))}; delete this file to try again.\n"
-
-
-def write_refusal(note: Path, text: str, began: float) -> None:
-    """Write why a file is refused, with the time when reading it began."""
-    with explain_os_errors(note):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(text, "utf-8")
-        os.utime(note, (began, began))
+    except (pa.ArrowException, OSError):
+        return True  # as without a hash: someone else has written it, or moved the source away
 
 
 def is_newer(made: Path, source: Path) -> bool:
     """Return whether a file was made after its source was last written, or moved to its place."""
-    its = source.stat()
-    return made.stat().st_mtime >= max(its.st_mtime, its.st_ctime)
+    its, link = source.stat(), source.lstat()
+    return made.stat().st_mtime >= max(its.st_mtime, its.st_ctime, link.st_ctime)
 
 
 def files_and_outputs(settings: PredictSettings) -> list[tuple[Path, Path]]:
@@ -277,8 +250,7 @@ def predict_files(
     Raises:
         InputError: input and output are not places to read and write, before anything is scored.
     """
-    is_one = is_one_table(settings)
-    todo = [(source, output) for source, output in files_to_score(settings) if file in (None, source.name)]
+    todo = files_to_score(settings, file)
     result: dict[str, Any] = {"files": [], "refused": []}
     if not todo:
         return result
@@ -289,22 +261,19 @@ def predict_files(
             advance((number + share) / len(todo), name)
 
         began = time.time()
-        if output.exists() and not is_one:
+        if output.exists() and not is_one_table(settings):
             run_logger().info("%s has changed since it was scored, and is scored again", source)
         try:
             scored = score_file(classifier, source, output, settings, on_read)
         except InputError as error:
-            if isinstance(error, EmptyTable) and not is_one:
+            if isinstance(error, EmptyTable) and not is_one_table(settings):
                 run_logger().warning("skipped: %s", error)  # an export without rows, which each run sees again
-                continue
-            result["refused"].append(str(error))
-            if not is_one:
-                write_refusal(refusal_of(output), f"{error}\n{describe_reading(settings)}", began)
+            else:
+                result["refused"].append(str(error))
         else:
-            result["files"] += [scored] if scored else []
-            if scored and not is_one:
+            if scored:
                 os.utime(output, (began, began))  # a file that is replaced from now on is newer
-                refusal_of(output).unlink(missing_ok=True)
+                result["files"].append(scored)
     return result | {"model": classifier.name, "registered_model": classifier.registered_model}
 
 

@@ -20,7 +20,6 @@ from flows.runners import map_over
 from tasks.core.command_settings import PredictSettings
 from tasks.core.errors import InputError
 from tasks.predict import files_to_score, predict_files, score_batch, score_file
-from tasks.store.fingerprint import StepPlan
 from tasks.texts.tables.reading import read_batches
 from tests.support.small_runs import SIX_WORDS
 
@@ -307,41 +306,7 @@ def test_a_file_that_cannot_be_scored_does_not_stop_later_files(champion, tmp_pa
     (inbox / "b.txt").write_text("bad\n")
     with pytest.raises(InputError, match=r"a\.csv: has no column 'text'"):
         predict_flow(ask(inbox, outbox))
-    assert sorted(path.name for path in outbox.iterdir()) == ["a.csv.refused.txt", "b.txt.parquet"]
-
-
-@pytest.mark.slow
-def test_a_file_that_was_refused_is_skipped_until_it_changes_or_is_read_differently(
-    champion, classifier, tmp_path, monkeypatch, prefect_server, caplog
-):
-    inbox, outbox = tmp_path / "in", tmp_path / "out"
-    inbox.mkdir()
-    (inbox / "a.csv").write_text("words\ngood\n")
-    with pytest.raises(InputError, match=r"a\.csv: has no column 'text'"):
-        predict_flow(ask(inbox, outbox))
-    note = outbox / "a.csv.refused.txt"
-    assert "a.csv: has no column 'text', only words" in note.read_text()
-    assert predict_flow(ask(inbox, outbox))["files"] == []
-    assert f"skipped: {inbox / 'a.csv'} was refused, as {note} says, and has not changed" in caplog.text
-    monkeypatch.setattr(flows.predict_flow, "find_version", lambda *_arguments: classifier)
-    plan = ("a.csv", "refused", f"before, as {note} says; it has not changed")
-    assert plan_scoring(ask(inbox, outbox)) == [StepPlan(*plan)]
-
-    with pytest.raises(InputError, match=r"a\.csv: has no column 'review'"):
-        predict_flow(ask(inbox, outbox, text_column="review"))
-    (scored,) = predict_flow(ask(inbox, outbox, text_column="words"))["files"]
-    assert scored["rows"] == 1
-    assert not note.exists()
-
-    (inbox / "a.csv").write_text("bad\n")
-    for runner in ("threads", "none"):
-        note.unlink(missing_ok=True)
-        with pytest.raises(InputError, match=r"a\.csv: has no column 'words'"):
-            predict_flow(ask(inbox, outbox, text_column="words", model="1", runner=runner))
-        assert predict_flow(ask(inbox, outbox, text_column="words", model="1", runner=runner))["files"] == []
-    (inbox / "a.csv").write_text("words\nbad\nfilm\n")
-    assert predict_flow(ask(inbox, outbox, text_column="words"))["files"][0]["rows"] == 2
-    assert [path.name for path in outbox.iterdir()] == ["a.csv.parquet"]
+    assert [path.name for path in outbox.iterdir()] == ["b.txt.parquet"]
 
 
 def test_progress_is_reported_across_all_files(champion, tmp_path):
