@@ -33,6 +33,7 @@ from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 SUMMARY = ("accuracy", "accuracy_spread", "validation_loss", "validation_spread", "seconds", "seconds_to_best")
@@ -164,12 +165,13 @@ def log_member(
     own = tags | {MLFLOW_PARENT_RUN_ID: parent} | reason
     run = client.create_run(experiment, run_name=member["name"], tags=own).info.run_id
     params = [Param(name, value) for name, value in flatten(member["settings"]).items()]
-    client.log_batch(run, params=params)
+    metrics: list[Metric] = []
     if summary := member["summary"]:
         low, high = summary["ci95"]
         numbers = {f"mean_{name}": summary[name] for name in SUMMARY}
         numbers |= {"parameters": summary["parameters"], "accuracy_ci95_low": low, "accuracy_ci95_high": high}
-        client.log_batch(run, metrics_of(member["runs"][0]["history"], numbers))
+        metrics = metrics_of(member["runs"][0]["history"], numbers)
+    client.log_batch(run, metrics, params)
     client.set_terminated(run, "FAILED" if member["failure"] else "FINISHED")
 
 

@@ -153,10 +153,8 @@ def describe_derived(derived: dict[str, Any]) -> str:
 def describe_choice(candidates: Candidates) -> str:
     """Return a sentence on which model is packaged, with the figures of all on the validation texts."""
     measured = {"network": candidates.network, "linear model": candidates.linear}
-    losses = {name: f" (log loss {its.log_loss:.4f})" for name, its in measured.items()}
-    if candidates.metric == "log_loss":
-        losses = dict.fromkeys(measured, "")
-    figures = ", ".join(f"{its.value:.4f}{losses[name]} of the {name}" for name, its in measured.items())
+    loss = "" if candidates.metric == "log_loss" else " (log loss {:.4f})"
+    figures = ", ".join(f"{its.value:.4f}{loss.format(its.log_loss)} of the {name}" for name, its in measured.items())
     chosen = "linear model" if candidates.chosen == "linear" else candidates.chosen
     said = f"The {chosen} serves: validation {candidates.metric} {figures}"
     if candidates.considered == "network":
