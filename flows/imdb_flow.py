@@ -109,7 +109,6 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         scored=scored,
         baselined=baselined,
         sliced=sliced,
-        data=data,
         settings=evaluation,
         considered=considered,
     )

@@ -11,7 +11,7 @@ from tasks.store.step import is_planning, run_logger, step
 from tasks.texts.sources.datasets import fetch_dataset, find_texts
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import word_index_of
-from tasks.texts.sources.own_files import hash_dataset
+from tasks.texts.sources.layouts import hash_files
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
@@ -25,9 +25,8 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    if find_texts(settings, warn, may_copy=not is_planning()) is None:  # a dry run writes nothing
-        return settings
-    return settings.model_copy(update={"sha256": hash_dataset(settings)})
+    path = find_texts(settings, warn, may_copy=not is_planning())  # a dry run writes nothing
+    return settings.model_copy(update={"sha256": hash_files(path)}) if path else settings
 
 
 def another_try_may_help(_task: Any, _run: Any, state: Any) -> bool:

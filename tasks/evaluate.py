@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.data_settings import OrderSettings
 from tasks.core.layout import METRICS
 from tasks.core.run_settings import Considered, MetricsSettings
 from tasks.evaluation import metrics
@@ -19,7 +18,6 @@ from tasks.evaluation.candidates import choose
 from tasks.evaluation.findings import describe_choice
 from tasks.evaluation.predictions import (
     Calibration,
-    Rule,
     Scores,
     decision_rule,
     divide_logits,
@@ -33,7 +31,6 @@ from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK
 from tasks.store.step import run_logger, step
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.downloaded import read_original_labels
 from tasks.texts.groups import read_slices
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -88,16 +85,6 @@ def measure_chosen(chosen: Model, padded: Path, names: Sequence[str], settings: 
     return judged
 
 
-def measure_parts(test: Scores, rule: Rule, sliced: Path | None, original: np.ndarray | None) -> dict[str, Any]:
-    """Return the accuracies of slices of the test texts, and on their `original` labels, (n,) with -1 if not known."""
-    judged: dict[str, Any] = {}
-    if sliced:
-        judged["by_slice"] = metrics.accuracy_by_slice(test, read_slices(sliced), rule)
-    if original is not None and (known := original >= 0).any():
-        judged["original_labels"] = metrics.judge_groups(known, test.verdicts(rule) == original)[True]
-    return judged
-
-
 def measure_baseline(
     baseline: Scores, network: Scores, names: Sequence[str], settings: MetricsSettings
 ) -> dict[str, Any]:
@@ -117,7 +104,6 @@ def evaluate(
     scored: Path,
     baselined: Path,
     sliced: Path | None,
-    data: OrderSettings,
     settings: MetricsSettings,
     considered: Considered,
     folder: Path,
@@ -140,7 +126,8 @@ def evaluate(
         write_scores(folder, split, scores)
     judged: dict[str, Any] = {"temperature": chosen.temperature} if chosen.temperature else {}
     judged |= {"candidates": candidates.model_dump()} | measure_chosen(chosen, padded, names, settings)
-    judged["test"] |= measure_parts(chosen.scores["test"], rule, sliced, read_original_labels(downloaded, data))
+    if sliced:
+        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen.scores["test"], read_slices(sliced), rule)
     judged["baseline"] = measure_baseline(baseline["test"], network.scores["test"], names, settings)
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

@@ -64,7 +64,7 @@ def write_results(
     store, issues, drawn = open_store(), None, open_store().path(artifacts.drawn)
     if artifacts.labels_checked:
         issues = json.loads(store.path(artifacts.labels_checked, LABEL_EXAMPLES).read_text())
-        if not (folder / LABEL_ISSUES).exists():  # a person may have corrected labels in it
+        if not (folder / LABEL_ISSUES).exists():  # a person may have edited it
             shutil.copy(store.path(artifacts.labels_checked, LABEL_ISSUES), folder)
     page = render(
         "report.html.jinja",

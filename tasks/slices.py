@@ -13,7 +13,8 @@ from tasks.store.step import step
 from tasks.texts.dataset_info import TEXTS, Dataset
 from tasks.texts.downloaded import scored_order, take_rows
 from tasks.texts.groups import large_slices, write_slices
-from tasks.texts.sources.own_files import hash_dataset, read_options
+from tasks.texts.sources.layouts import hash_files
+from tasks.texts.sources.own_files import read_options
 from tasks.texts.sources.remote import dataset_path
 from tasks.texts.tables.columns import strings_of
 from tasks.texts.tables.reading import read_batches
@@ -41,7 +42,7 @@ def slices(*, downloaded: Path, data: SlicedDataSettings, settings: SliceSetting
     the files have changed, lack the column, or no value has enough test texts.
     """
     path, column = dataset_path(data), str(settings.slice_column)
-    if hash_dataset(data) != Dataset.read(downloaded).sha256:
+    if hash_files(path) != Dataset.read(downloaded).sha256:
         raise InputError(f"{path}: its content has changed since the run began; run again")
     texts = pq.read_table(downloaded / TEXTS, columns=["split", "file", "row"])
     values = read_values(path, column, texts.filter(pc.equal(texts["split"], "test")), data)

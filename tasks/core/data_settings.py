@@ -99,8 +99,6 @@ class SourceSettings(Settings):
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
     drop_labels: tuple[Annotated[str, BeforeValidator(spell_label)], ...] = ()
     """your texts: leave out rows with these labels, such as -1 if it marks unlabelled rows"""
-    corrections: str | None = Field(None, min_length=1)
-    """your texts: a table of corrections, such as an edited label_issues.csv: label (or drop); file and row, or text"""
     labels: Annotated[tuple[Literal["rotten", "fresh", "plot"], ...], Field(min_length=2)] | None = None
     """rotten-tomatoes: the lines to take, of rotten and fresh reviews and of plots (none: rotten,fresh)"""
     split_column: str | None = Field(None, min_length=1)
@@ -139,8 +137,6 @@ class SourceSettings(Settings):
         of_imdb = self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
         if self.dataset != "imdb" and of_imdb:
             raise ValueError("source, sha256 and the word index are for the dataset imdb; leave them out")
-        if self.corrections and not self.is_own:
-            raise ValueError("corrections is for your texts; leave it out")
         scheme = self.dataset.partition("://")[0]
         is_database = is_address(self.dataset) and scheme not in (*OBJECT_STORES, "http", "https")
         if self.query and not is_database:

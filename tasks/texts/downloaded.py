@@ -96,15 +96,6 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     return labels
 
 
-def read_original_labels(downloaded: Path, settings: OrderSettings) -> np.ndarray | None:
-    """Return the labels before corrections of the test texts as scored, -1 if unknown; None without corrections."""
-    path = downloaded / TEXTS
-    if not path.exists() or "original" not in pq.read_schema(path).names:
-        return None
-    original = pa.chunked_array(iterate_column(path, "test", "original")).fill_null(-1).to_numpy()
-    return np.asarray(original[scored_order(downloaded, settings)])
-
-
 def scored_order(downloaded: Path, settings: OrderSettings) -> np.ndarray:
     """Return the row in the download's test split of each test text, in the order in which they are scored: (n,)."""
     return order_texts(read_labels(downloaded), settings)["test"]

@@ -2,14 +2,12 @@ import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tasks.core.data_settings import OrderSettings
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.predictions import Calibration, Scores, read_scores, write_scores
-from tasks.texts.dataset_info import TEXTS, Dataset
+from tasks.texts.dataset_info import Dataset
 from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, write_padded
 from tests.support.metrics_page import DESCRIBED
@@ -39,7 +37,6 @@ def run_evaluate(scored, sliced, **settings) -> None:
         scored=scored / "network",
         baselined=scored / "baseline",
         sliced=sliced,
-        data=OrderSettings(),
         settings=MetricsSettings(**settings),
         considered="network",
         folder=scored / "out",
@@ -120,12 +117,3 @@ def test_accuracy_is_reported_by_slice_if_there_are_slices(scored, padded):
     expected = {film: is_right[films == film].mean() for film in ("long", "short")}
     assert {row["value"]: row["accuracy"] for row in rows} == pytest.approx(expected)
     assert rows[0]["accuracy"] <= rows[1]["accuracy"]
-
-
-@pytest.mark.parametrize("known", [0, 1, 120])
-def test_accuracy_on_original_labels_covers_only_the_texts_with_a_known_one(scored, padded, known):
-    original = pa.array([*padded.labels[:known], *[None] * (120 - known)], pa.int16())
-    rows = {"split": ["test"] * 120, "label": padded.labels, "original": original}
-    pq.write_table(pa.table(rows), scored / TEXTS)
-    judged = evaluated(scored)["test"].get("original_labels")
-    assert (judged and judged["reviews"]) == (known or None)

@@ -6,7 +6,6 @@ from typing import Any
 from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.sources.corrections import Corrections
 from tasks.texts.sources.imdb import fetch_imdb
 from tasks.texts.sources.layouts import describe_unread, labelled_files
 from tasks.texts.sources.own_files import fetch_own
@@ -16,10 +15,9 @@ from tasks.texts.sources.splits import Warn
 
 
 def check_dataset(settings: SourceSettings) -> None:
-    """Refuse a dataset of your own that does not exist or holds no table, and unreadable corrections."""
+    """Refuse a dataset of your own that does not exist or holds no table."""
     if settings.is_own and not is_address(settings.dataset):
         labelled_files(user_path(settings.dataset))
-    Corrections(settings)
 
 
 def find_texts(settings: CopiedSettings, warn: Warn, *, may_copy: bool = True) -> Path | None:

@@ -4,7 +4,6 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ MISSING = frozenset({"", "nan", "NaN", "-nan", "-NaN", "NAN", "null", "NULL", "N
 HIDDEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 UNLABELLED = "-1"  # in some datasets; in others it is the negative label
 MISSING_LABEL = "without a label"
-DROP, DROPPED = "drop", "that corrections drop"
 OUTER = re.compile(f"^[{HIDDEN}]+|[{HIDDEN}]+$")
 
 
@@ -65,12 +63,7 @@ class Labels:
         self.left_out = Counter[str]()
         self.settings, self._path, self._first_missing = settings, path, ""
         self._known: dict[str, tuple[int, str, str]] = {}  # number, spelling and first row, by appearance
-        if settings.corrections:
-            self.left_out[DROPPED] = 0
-        # Corrections have the labels as they are reported.
-        self._plain: Callable[[str], str] = plain_label if settings.corrections else str
-        self._drops = {DROP: DROPPED} if settings.corrections else {}
-        self._drops |= {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
+        self._drops = {appearance(label): f"with the label {label!r}" for label in settings.drop_labels}
 
     def numbers_of(self, spellings: pa.Array, file: Path, rows: np.ndarray) -> np.ndarray:
         """Return each label's number, by first appearance, or `LEFT_OUT`: (n,) int16.
@@ -94,7 +87,7 @@ class Labels:
             self.left_out[reason] += count
             return LEFT_OUT
         number, first, first_row = self._known.setdefault(key, (len(self._known), spelling, where))
-        if self._plain(first) != self._plain(spelling):
+        if first != spelling:
             raise InputError(
                 f"{self._path}: the labels {first!r} ({first_row}) and {spelling!r} ({where}) look alike, but are "
                 f"{first!a} and {spelling!a}; write the same in every row"

@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.errors import InputError
-from tasks.core.files import digest, hash_file
-from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import TEXTS
 from tasks.texts.groups import first_equal
 from tasks.texts.near_duplicates import ODD, cluster_texts, first_of_cluster
 from tasks.texts.padded import MIN_VALIDATION_ROWS, SPLITS
-from tasks.texts.sources.corrections import Corrections, original_labels
-from tasks.texts.sources.labels import DROPPED, Labels
+from tasks.texts.sources.labels import Labels
 from tasks.texts.sources.layouts import hash_files, labelled_files, name_in, splits_by_name
 from tasks.texts.sources.own_rows import STAGED, labelled_rows
 from tasks.texts.sources.remote import dataset_path
@@ -53,12 +49,6 @@ def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn |
     return ReadOptions(columns=columns, flags="--data.", warn=warn, **same)
 
 
-def hash_dataset(settings: SourceSettings) -> str:
-    """Return `hash_files` of the dataset, or if there are corrections, of both."""
-    sha256 = hash_files(dataset_path(settings))
-    return digest([sha256, hash_file(user_path(settings.corrections))]) if settings.corrections else sha256
-
-
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
 
@@ -67,13 +57,12 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
     on.
     """
     own = OwnTexts(dataset_path(settings), settings, warn)
-    path, sha256 = own.path, (settings.sha256 or hash_dataset(settings)).lower()
+    path, sha256 = own.path, (settings.sha256 or hash_files(own.path)).lower()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        staged, labels, corrections = Path(scratch) / TEXTS, Labels(path, settings), Corrections(settings)
-        by_name = stage_rows(own, labels, corrections, staged)
-        if hash_dataset(settings) != sha256:
+        staged, labels = Path(scratch) / TEXTS, Labels(path, settings)
+        by_name = stage_rows(own, labels, staged)
+        if hash_files(path) != sha256:
             raise InputError(f"{path}: its content has changed since the run began; run again")
-        corrections.check_used()
         rows = pq.read_table(staged, columns=STAGED.names[1:], read_dictionary=["file"])  # without the text
         numbers, first_rows = labels.finish(rows["label"].to_numpy(), warn)
         split, alike = split_rows(rows, staged, own, by_name=by_name)
@@ -83,19 +72,13 @@ def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, A
         columns = columns.append_column("split", split_names).append_column("label", pa.array(numbers))
         if VALIDATION not in split:  # it is cut from the training rows
             columns = columns.append_column("alike", pa.array(alike))
-        if settings.corrections:
-            original = original_labels(rows["before"], numbers, list(first_rows))
-            changed = split[pc.fill_null(pc.not_equal(original, pa.array(numbers)), True)]
-            counts = {name: int((changed == place).sum()) for place, name in enumerate(SPLITS)}
-            check["corrections"] = counts | {"dropped": labels.left_out[DROPPED]}
-            columns = columns.append_column("original", original)
         write_texts(columns, staged, folder / TEXTS)
     source = settings.dataset if is_address(settings.dataset) else path.resolve().as_uri()
     named = path if path.stem.strip(".") else path.resolve()  # not ./
     return {"name": name_of(named), "source": source, "sha256": sha256, "labels": list(first_rows), "check": check}
 
 
-def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: Path) -> bool:
+def stage_rows(own: OwnTexts, labels: Labels, staged: Path) -> bool:
     """Write the rows of all files that are trained on, and return the result of `are_splits_named`."""
     path, settings, warn = own
     kinds = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
@@ -112,7 +95,7 @@ def stage_rows(own: OwnTexts, labels: Labels, corrections: Corrections, staged: 
                 continue
             try:
                 for batch in read_batches(file, options) if file == path or file.stat().st_size else ():
-                    rows = labelled_rows(batch, file, name, first, labels, corrections, named or TRAIN)
+                    rows = labelled_rows(batch, file, name, first, labels, named or TRAIN)
                     writer.write_table(rows)
                     first, kept = first + len(batch), kept + len(rows)
             except EmptyTable:

@@ -36,7 +36,7 @@ class ReadOptions:
         encoding: Python's name of the encoding; ignored for Parquet.
         delimiter: between CSV fields; None detects it in the header.
         quoting: "double", "backslash" or "none": how CSV writes a quote in a quoted field.
-        flags: prefix of the other flags that messages name; "" if there are none.
+        flags: prefix of the other flags that messages name.
         warn: called with a line about what is not read of a file.
         label_column: the column of the labels, as which those of other programs' formats are read.
     """

@@ -190,9 +190,9 @@ def explain_width(row: list[str], width: int) -> str:
 
 def quoting_advice(lines: list[str], options: ReadOptions) -> str:
     """Return which setting may help to read a row."""
-    if options.flags and any('\\"' in line for line in lines):
+    if any('\\"' in line for line in lines):
         return f", or give {options.flags}quoting backslash if a backslash before a quote makes it part of the text"
-    if options.flags and any('"' in line for line in lines):
+    if any('"' in line for line in lines):
         return f", or give {options.flags}quoting none if quotes are ordinary characters in this file"
     return ""
 

@@ -97,8 +97,7 @@ def open_binary(path: Path, raw: BinaryIO) -> io.BufferedReader:
 
 def advise_encoding(encoding: str, options: ReadOptions) -> str:
     """Return what to do with a file that is not UTF-8, for a message."""
-    give = f"give {options.flags}encoding {encoding}, or " if options.flags else ""
-    return f"{give}save the file as UTF-8"
+    return f"give {options.flags}encoding {encoding}, or save the file as UTF-8"
 
 
 def explain_bytes(path: Path, options: ReadOptions) -> str:
