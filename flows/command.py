@@ -9,7 +9,6 @@ PROGRAM = "imdb-pipeline"
 # Each command, the module with its `main` (imported on demand), and its line in `--help`.
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and evaluate a classifier, and decide whether it serves"),
-    "check": ("flows.check_flow", "find duplicates, giveaways and damage in texts before training"),
     "why": ("flows.imdb_flow", "show which steps of `train` would run, and why"),
     "diff": ("flows.diff", "show what changed between two runs: data, code, metrics, predictions"),
     "compare": ("flows.compare_flow", "train several networks, and choose by validation"),

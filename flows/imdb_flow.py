@@ -15,7 +15,6 @@ from tasks.baseline import baseline
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import RegistryError, SourceUnreachable
 from tasks.core.run_settings import Considered, RunSettings
-from tasks.data_check import data_check
 from tasks.download import download, pin
 from tasks.encode import encode
 from tasks.evaluate import evaluate
@@ -63,14 +62,11 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
 def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
     """Run the cached steps, from the texts to the bundle."""
     downloaded = downloaded or download_dataset(settings.data)
-    data_checked = data_check(downloaded=downloaded)
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, data=settings.data, settings=settings.evaluation)
     labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
     packaged = package.of(made, settings=settings.evaluation, about=settings.package)
-    return PackagedArtifacts(
-        **vars(made), data_checked=data_checked, drawn=drawn, labels_checked=labels_checked, packaged=packaged
-    )
+    return PackagedArtifacts(**vars(made), drawn=drawn, labels_checked=labels_checked, packaged=packaged)
 
 
 def plan_run(settings: RunSettings) -> list[StepPlan]:

@@ -46,7 +46,6 @@ def gather_metrics(artifacts: PackagedArtifacts, settings: RunSettings, store: S
     return {
         "dataset": artifacts.downloaded.meta["dataset"] | artifacts.padded.meta,
         **json.loads(store.path(artifacts.evaluated, METRICS).read_text()),
-        **({"data_check": artifacts.data_checked.meta} if artifacts.data_checked else {}),
         **({"label_issues": checked.meta} if checked else {}),
         "derived": derived_values(artifacts, settings),
         "model": artifacts.built.meta | training.model_dump(exclude={"history"}),
@@ -87,7 +86,7 @@ def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifac
     """
     record = read_own_record(run, store)
     places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
-    optional: dict[str, Any] = {"learned": None, "sliced": None, "data_checked": None, "labels_checked": None}
+    optional: dict[str, Any] = {"learned": None, "sliced": None, "labels_checked": None}
     taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
     return record.folder, record.settings, PackagedArtifacts(**optional | taken)
 

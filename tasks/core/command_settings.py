@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import CliPositionalArg
 
-from tasks.core.base_settings import ModelName, Settings, Share
-from tasks.core.data_settings import Address, CopiedSettings, Delimiter, EncodingName, Quoting, is_address
+from tasks.core.base_settings import ModelName, Settings
+from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting, is_address
 from tasks.core.run_settings import RunSettings
 
 STDIN = "-"
@@ -93,37 +93,6 @@ class ModelChoice(NamedModel):
         if self.model is not None and not self.model.isdecimal() and self.registered_model is not None:
             raise ValueError("registered_model is for versions, and the model is a run folder; leave one of them out")
         return self
-
-
-class CheckLimits(Settings):
-    """How much of each finding is too much."""
-
-    max_share: Share = 0.02
-    """maximum share of rows with a finding: duplicates, near-duplicates, damage, without words, very long"""
-    max_leaks: Share = 0.01
-    """maximum share of rows whose text is, or nearly is, in another split too, or has another label elsewhere"""
-    max_giveaway: Share = 0.5
-    """maximum share of a label's rows that have a phrase which only rows with that label have"""
-    max_shift: float = Field(0.25, gt=0)
-    """maximum population stability index of lengths or words against training"""
-
-
-class CheckSettings(CheckLimits):
-    """Which texts to check, and how strictly."""
-
-    dataset: CliPositionalArg[str] = Field(min_length=1)
-    """your texts, as of --data.dataset"""
-    data: CopiedSettings = CopiedSettings()
-    """how to read and split them"""
-    strict: bool = False
-    """exit with status 1 if a limit is exceeded"""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _data_is_of_the_dataset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        data = values.get("data") or {}
-        data = data if isinstance(data, dict) else data.model_dump()
-        return values | {"data": data | {"dataset": values["dataset"]}} if "dataset" in values else values
 
 
 class DiffSettings(NamedModel):
@@ -215,4 +184,4 @@ class HousekeepingSettings(Settings):
     action: CliPositionalArg[Literal["list", "verify", "prune"]] = "list"
     """list shows every artifact, verify checks every hash, prune removes what is no longer used"""
     days: int = Field(30, ge=0)
-    """prune: remove artifacts unused for this many days, and runs, comparisons and checks this old"""
+    """prune: remove artifacts unused for this many days, and runs and comparisons this old"""

@@ -3,7 +3,6 @@
 # Folders of the store. The other folders are named after the steps whose artifacts they hold.
 RUNS = "runs"
 COMPARISONS = "comparisons"
-CHECKS = "checks"
 LOCKS = "locks"
 CHECKPOINTS = "checkpoints"
 STUDIES = "studies"
@@ -13,8 +12,8 @@ KERAS = "keras"
 MATPLOTLIB = "matplotlib"
 INBOX = "inbox"  # of the texts that deployment.yaml has scored every hour
 # "scored" has their scores; the others are of earlier versions.
-NO_STEPS = {RUNS, COMPARISONS, CHECKS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
-NO_STEPS |= {INBOX, "scored", "failures", "results"}
+NO_STEPS = {RUNS, COMPARISONS, LOCKS, CHECKPOINTS, STUDIES, MLFLOW, PREFECT, KERAS, MATPLOTLIB}
+NO_STEPS |= {INBOX, "scored", "checks", "failures", "results"}
 
 # A run folder, and a comparison's.
 LATEST = "latest"  # the link to the newest one
@@ -24,11 +23,6 @@ REPORT = "report.html"
 COMPARISON = "comparison.json"
 COMPARISON_PAGE = "comparison.html"
 FIGURES = "figures"
-
-# A check's folder; the first two are the data_check step's too.
-CHECK = "check.json"
-SUSPECTS = "suspects.csv"
-CHECK_PAGE = "check.html"
 
 # A bundle, an export and a registered version.
 CARD = "README.md"

@@ -1,4 +1,4 @@
-"""Pages: the results of runs, comparisons and checks, rendered from the templates of this folder."""
+"""Pages: the results of runs and comparisons, rendered from the templates of this folder."""
 
 from pathlib import Path
 from typing import Any

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from tasks.core.environment import is_own_program
 from tasks.core.errors import PipelineError, describe, is_debugging, print_error
-from tasks.core.layout import CHECK_PAGE, COMPARISON, COMPARISON_PAGE, METRICS, REPORT, SUSPECTS
+from tasks.core.layout import COMPARISON, COMPARISON_PAGE, METRICS, REPORT
 from tasks.store.fingerprint import StepPlan
 from tasks.store.run_record import TRACK, unfinished_step
 
@@ -106,32 +106,6 @@ def report_untracked(remedy: str) -> int:
     """Print that MLflow could not be used and how to track later, and return the exit status."""
     print_error(Path(sys.argv[0]).name, f"complete, but MLflow could not be used, as the log says; later: {remedy}")
     return UNTRACKED
-
-
-def show_check(findings: dict[str, Any], exceeded: Sequence[str], folder: Path) -> None:
-    """Print the splits, findings and giveaways of a check, and where its files are."""
-    console, size = console_for(), f"{findings['rows']['all']:,} texts"
-    if findings["rows"]["checked"] < findings["rows"]["all"]:
-        size += f", {findings['rows']['checked']:,} of them checked"
-    rows = []
-    for split, its in findings["splits"].items():
-        labels = sorted(its["labels"].items(), key=lambda item: -item[1])
-        named = ", ".join(f"{label} {rows:,}" for label, rows in labels[:4]) + (", …" if len(labels) > 4 else "")
-        rows.append((split, f"{its['rows']:,}", *(f"{number:,.0f}" for number in its["words"].values()), named))
-    columns = "split", ">texts", ">median words", ">95%", ">longest", "labels"
-    print_table(columns, rows, f"{findings['dataset']}: {size}")
-    flagged = {name: its for name, its in findings["flagged"].items() if its["rows"]}
-    if flagged:
-        rows = [(name, f"{its['rows']:,}", f"{its['share']:.2%}") for name, its in flagged.items()]
-        print_table(("finding", ">texts", ">share"), rows)
-    if findings["giveaways"]:
-        rows = [
-            (its["phrase"], its["label"], f"{its['rows']:,}", f"{its['share']:.1%}", f"{its['coverage']:.1%}")
-            for its in findings["giveaways"]
-        ]
-        print_table(("giveaway", "label", ">texts", ">with this label", ">of the label's"), rows)
-    console.print("\n".join(f"Above the limit: {line}" for line in exceeded) or "No finding is above its limit.")
-    console.print(f"Page: {folder / CHECK_PAGE}\nRows: {folder / SUSPECTS}", soft_wrap=True)
 
 
 def show_plans(plans: Sequence[StepPlan], *, as_json: bool) -> None:

@@ -118,7 +118,6 @@ MADE_BY = {
     "scored": "score",
     "sliced": "slices",
     "evaluated": "evaluate",
-    "data_checked": "data_check",
     "drawn": "figures",
     "labels_checked": "label_check",
     "packaged": "package",
@@ -149,7 +148,6 @@ class RunArtifacts:
 class PackagedArtifacts(RunArtifacts):
     """The artifacts of a whole run."""
 
-    data_checked: Artifact | None
     drawn: Artifact
     labels_checked: Artifact | None
     packaged: Artifact

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from tasks.core import files
 from tasks.core.files import is_held, lock_file, locked
-from tasks.core.layout import CHECKPOINTS, CHECKS, COMPARISONS, LATEST, RUNS
+from tasks.core.layout import CHECKPOINTS, COMPARISONS, LATEST, RUNS
 from tasks.store.artifact import DamagedError
 from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, live_uses, step_folders
 from tasks.store.store import Store, last_used
 
-# The files of runs, checks, comparisons and unfinished trainings; a folder with others is not ours.
+# The files of runs, comparisons and unfinished trainings; a folder with others is not ours.
 STAMPED_FILES = {
     RUNS: re.compile(r"config\.json|metrics\.json|report\.html|label_issues\.csv|figures/.+"),
-    CHECKS: re.compile(r"check\.(json|html)|suspects\.csv"),
     COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
 }
 CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")

@@ -11,7 +11,7 @@ from tests.faults.driver import Driver, assert_files_complete, contents, end, ex
 pytestmark = pytest.mark.faults
 
 STEPS = [
-    *("baseline", "build", "data_check", "download", "encode", "evaluate", "figures"),
+    *("baseline", "build", "download", "encode", "evaluate", "figures"),
     *("package", "pad", "promote", "score", "track", "train"),
 ]
 

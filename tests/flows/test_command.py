@@ -33,7 +33,7 @@ def test_help_lists_every_command(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no command: expected train, check, why, diff, compare, predict, serve, export, promote, housekeeping"),
+        ([], "no command: expected train, why, diff, compare, predict, serve, export, promote, housekeeping"),
         (["tain"], "tain: did you mean train?"),
         (["--preset", "quick"], "--preset: expected train"),
     ],

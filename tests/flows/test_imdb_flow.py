@@ -58,7 +58,7 @@ def test_steps_rerun_only_if_their_settings_or_inputs_change(run, imdb, trained)
     assert second["test"] == first["test"]
     assert second["history"] == first["history"]
     assert planned_steps(small(imdb, data={"maxlen": 40})) == [
-        step for step in STEPS if step not in ("download", "data_check", "encode", "baseline")
+        step for step in STEPS if step not in ("download", "encode", "baseline")
     ]
     assert planned_steps(small(imdb, model={"cell": "gru"})) == ["build", *TRAINED]
     assert planned_steps(small(imdb, baseline={"inverse_penalty": 1})) == ["baseline", *TRAINED[2:]]

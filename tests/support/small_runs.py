@@ -22,7 +22,7 @@ from tests.support.keras_scorer import open_keras
 from tests.support.shared import made_once
 
 STEPS = [
-    *("download", "data_check", "encode", "pad", "baseline", "build", "train", "score", "evaluate"),
+    *("download", "encode", "pad", "baseline", "build", "train", "score", "evaluate"),
     *("figures", "package"),
 ]
 TRACED_SOONEST = {"cell": "simple_rnn", "bidirectional": False}

@@ -1,1 +1,0 @@
-"""Data checks: duplicates, giveaways, damaged encodings, and how splits differ."""
