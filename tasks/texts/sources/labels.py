@@ -13,7 +13,6 @@ from tasks.core.data_settings import SourceSettings
 from tasks.core.errors import InputError
 from tasks.texts.dataset_info import MAX_LABELS, label_dtype
 from tasks.texts.sources.splits import LEFT_OUT, Warn
-from tasks.texts.tables.annotations import IGNORED
 from tasks.texts.tables.table_files import name_few
 
 POSITIVE = {"1", "positive", "pos", "true", "yes"}
@@ -78,7 +77,7 @@ class Labels:
 
     def _number(self, spelling: str, row: int, count: int, file: Path) -> int:
         key, where, column = appearance(spelling), f"{file.name} row {row:,}", self.settings.label_column
-        reason = "with the answer ignore" if spelling == IGNORED else self._drops.get(key)
+        reason = self._drops.get(key)
         if is_missing(spelling):
             shown = repr(spelling) if spelling.strip() else "nothing"
             self._first_missing = self._first_missing or f"{file}: row {row:,} has {shown} in {column!r}"

@@ -38,7 +38,7 @@ class ReadOptions:
         quoting: "double", "backslash" or "none": how CSV writes a quote in a quoted field.
         flags: prefix of the other flags that messages name.
         warn: called with a line about what is not read of a file.
-        label_column: the column of the labels, as which those of other programs' formats are read.
+        label_column: the column of the labels, which Hugging Face's metadata and folders of text files name.
     """
 
     text_column: str = "text"

@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.core.errors import InputError
-from tasks.texts.tables.annotations import annotated
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_decoding import MAX_ROW, Part, TextFile
@@ -58,11 +57,9 @@ def records(file: TextFile) -> Iterator[dict[str, Any]]:
     """Yield the objects of a file, or refuse a row that is something else."""
     values = array_items(file) if form_of(file.path)[0] == ".json" else parsed_lines(file)
     for number, value in enumerate(values, 1):
-        where = f"{file.path}: row {number:,}"
         if not isinstance(value, dict):
-            raise InputError(f"{where} is {KINDS[type(value)]}, expected a JSON object")
-        label = file.options.label_column
-        yield annotated(value, label, where) if label in (file.options.columns or ()) else value
+            raise InputError(f"{file.path}: row {number:,} is {KINDS[type(value)]}, expected a JSON object")
+        yield value
 
 
 def parsed_lines(file: TextFile) -> Iterator[Any]:

@@ -1,5 +1,7 @@
 """Reading: the rows of a table in any format as record batches of bounded size."""
 
+import contextlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -8,11 +10,10 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError
 from tasks.texts.encoded import open_streaming
-from tasks.texts.tables.annotations import class_names, name_classes, split_label
 from tasks.texts.tables.columns import ReadOptions
 from tasks.texts.tables.delimited import read_delimited
 from tasks.texts.tables.json_objects import read_objects
-from tasks.texts.tables.table_files import form_of, is_fasttext
+from tasks.texts.tables.table_files import form_of
 from tasks.texts.tables.text_decoding import ROWS_PER_BATCH, Part, TextFile, explain_bytes
 from tasks.texts.tables.text_folder import read_text_folder
 
@@ -23,16 +24,11 @@ MIN_ROWS = 64  # as many long texts at once are decoded as fast as more
 
 
 def read_lines(path: Path, options: ReadOptions) -> Iterator[Part]:
-    """Yield the lines of a file as texts, or fastText's as texts and labels; only a newline ends a line."""
-    is_marked = is_fasttext(path)
-    names = [options.text_column, options.label_column] if is_marked else [options.text_column]
-    options.require(names, path)
+    """Yield the lines of a file as texts; only a newline ends a line."""
+    options.require([options.text_column], path)
     with TextFile(path, options, newline="\n") as file:
-        lines = (line.removesuffix("\n").removesuffix("\r") for line in file.lines())
-        marked = (split_label(line, f"{path}: line {file.line_number:,}") for line in lines if line.strip())
-        for part in file.parts(marked if is_marked else zip(lines)):
-            columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
-            yield pa.record_batch(columns, names), file.share
+        for part in file.parts(line.removesuffix("\n").removesuffix("\r") for line in file.lines()):
+            yield pa.record_batch([pa.array(part, pa.string())], [options.text_column]), file.share
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
@@ -47,6 +43,21 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Part]:
         refuse_undecodable(batch, path, rows)
         rows += len(batch)
         yield name_classes(batch, options.label_column, classes) if classes else batch, rows / total
+
+
+def class_names(schema: pa.Schema, column: str) -> list[str]:
+    """Return the names of a ClassLabel of Hugging Face's datasets by number, [] for a column without them."""
+    # The metadata is another program's: in any other form it says nothing about the column.
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return list(json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"])
+    return []
+
+
+def name_classes(batch: pa.RecordBatch, column: str, names: list[str]) -> pa.RecordBatch:
+    """Return the batch with names in place of the numbers of a ClassLabel; -1 means unlabelled and stays."""
+    values = [names[value] if value in range(len(names)) else value for value in batch.column(column).to_pylist()]
+    labels = pa.array([None if value is None else str(value) for value in values], pa.string())
+    return batch.set_column(batch.schema.get_field_index(column), column, labels)
 
 
 def refuse_undecodable(batch: pa.RecordBatch, path: Path, first: int) -> None:

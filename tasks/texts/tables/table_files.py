@@ -1,19 +1,16 @@
 """Folders: which files are read as tables, by their names."""
 
-import codecs
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
 from tasks.core.errors import InputError
 from tasks.core.user_paths import printable
 
-FORMS = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".txt")
-ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet", ".ft": ".txt"}
+LABELLED = (".csv", ".tsv", ".parquet", ".jsonl", ".json")  # can hold a label with a text
+FORMS = (*LABELLED, ".txt")
+ALIASES = {".ndjson": ".jsonl", ".jsonlines": ".jsonl", ".pq": ".parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-MARK = "__label__"  # precedes a label in fastText's lines
 
 
 def form_of(path: Path) -> tuple[str, str | None]:
@@ -31,25 +28,10 @@ def name_of(path: Path) -> str:
 def is_table(path: Path, forms: tuple[str, ...] = FORMS) -> bool:
     """Return whether a file's name ends like a table of one of the forms."""
     form, compression = form_of(path)
-    if form == ".txt" and form not in forms:
-        return is_fasttext(path)
     # Parquet is compressed inside, and is read from its end.
     return form in forms and (form != ".parquet" or compression is None)
 
 
-def is_fasttext(path: Path) -> bool:
-    """Return whether a text file that can be read starts with a label as fastText writes it."""
-    if not path.is_file() or not os.access(path, os.R_OK):
-        return False
-    try:
-        with pa.input_stream(path, compression=form_of(path)[1]) as stream:
-            return bytes(stream.read(16)).removeprefix(codecs.BOM_UTF8).startswith(MARK.encode())
-    except OSError:
-        return False  # another file than its name says
-
-
-# Formats that can hold a label with a text, so not a README.txt among the tables, but fastText's lines.
-LABELLED = tuple(form for form in FORMS if form != ".txt")
 NAMES_SHOWN = 5
 # Descriptions in Hugging Face's repositories; its own library ignores the same names.
 METADATA = ("config.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json")

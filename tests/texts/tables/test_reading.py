@@ -147,6 +147,18 @@ def test_a_json_array_is_read_correctly_in_pieces_of_any_size(tmp_path, monkeypa
         assert read(path, ReadOptions(columns=COLUMNS)) == ROWS * 3
 
 
+def test_hugging_face_class_names_replace_numbers_if_metadata_has_them(tmp_path):
+    path, options = tmp_path / "a.parquet", ReadOptions(columns=COLUMNS)
+    for metadata in ("{", "[]", '{"info": 1}', '{"info": {"features": {"label": {"dtype": "int64"}}}}'):
+        table = pa.table({"text": ["a"], "label": [1]}).replace_schema_metadata({"huggingface": metadata})
+        pq.write_table(table, path)
+        assert read(path, options) == [{"text": "a", "label": 1}]
+    names = json.dumps({"info": {"features": {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}}})
+    table = pa.table({"text": ["a", "b", "c"], "label": pa.array([1, None, -1], pa.int8())})
+    pq.write_table(table.replace_schema_metadata({"huggingface": names}), path)
+    assert [row["label"] for row in read(path, options)] == ["yes", None, "-1"]
+
+
 def test_unnamed_columns_are_named_by_their_position(tmp_path):
     path = write(tmp_path / "a.csv", "v1,v2,,,\nham,hello,,x,\n")
     assert read(path, ReadOptions("v2")) == [
