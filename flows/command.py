@@ -10,7 +10,6 @@ PROGRAM = "imdb-pipeline"
 COMMANDS = {
     "train": ("flows.imdb_flow", "train and evaluate a classifier, and decide whether it serves"),
     "why": ("flows.imdb_flow", "show which steps of `train` would run, and why"),
-    "diff": ("flows.diff", "show what changed between two runs: data, code, metrics, predictions"),
     "compare": ("flows.compare_flow", "train several networks, and choose by validation"),
     "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines from standard input"),
     "serve": ("serving.__main__", "serve the champion over HTTP, with a page for people"),

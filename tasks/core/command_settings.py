@@ -1,4 +1,4 @@
-"""Settings of the commands: train, compare, check, diff, promote, predict, export and housekeeping, and of runners."""
+"""Settings of the commands: train, compare, promote, predict, export and housekeeping, and of runners."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -93,17 +93,6 @@ class ModelChoice(NamedModel):
         if self.model is not None and not self.model.isdecimal() and self.registered_model is not None:
             raise ValueError("registered_model is for versions, and the model is a run folder; leave one of them out")
         return self
-
-
-class DiffSettings(NamedModel):
-    """Which two runs to compare."""
-
-    first: CliPositionalArg[str] = Field(min_length=1)
-    """a run folder, its name in the store, latest, or a version's number"""
-    second: CliPositionalArg[str] = Field(min_length=1)
-    """the run that it is compared with"""
-    html: LocalPath | None = None
-    """a file to write the differences to as a page"""
 
 
 class PromoteSettings(NamedModel):

@@ -85,7 +85,7 @@ class Flags(BaseSettings):
     )
     debug: bool = Field(False, description="show the traceback of an error")
     dry_run: bool = Field(False, description="show what would be done, and why, and do nothing")
-    json_: bool = Field(False, alias="json", description="print JSON; with --dry-run, --list, --text and diff")
+    json_: bool = Field(False, alias="json", description="print JSON; with --dry-run, --list and --text")
 
     @classmethod
     def settings_customise_sources(

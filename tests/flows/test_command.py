@@ -20,7 +20,7 @@ def run_command(monkeypatch, *words: str) -> int:
 
 def test_every_flow_has_a_command():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*_flow.py")}
-    assert {module for module, _about in command.COMMANDS.values()} == flows | {"flows.diff", "serving.__main__"}
+    assert {module for module, _about in command.COMMANDS.values()} == flows | {"serving.__main__"}
 
 
 def test_help_lists_every_command(monkeypatch, capsys):
@@ -33,7 +33,7 @@ def test_help_lists_every_command(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "no command: expected train, why, diff, compare, predict, serve, export, promote, housekeeping"),
+        ([], "no command: expected train, why, compare, predict, serve, export, promote, housekeeping"),
         (["tain"], "tain: did you mean train?"),
         (["--preset", "quick"], "--preset: expected train"),
     ],
