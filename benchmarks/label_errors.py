@@ -7,7 +7,9 @@ RUN is the folder of a run with --data.dataset REVIEWS (Parquet with split, labe
 never learned from.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +17,11 @@ import pyarrow.parquet as pq
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import roc_auc_score
 
+from tasks.core.environment import store_root
+from tasks.core.layout import CONFIG, METRICS
+from tasks.core.run_settings import RunSettings
 from tasks.evaluation.predictions import by_label
 from tasks.label_check import out_of_sample, rank_labels
-from tasks.store.run_record import folder_of, read_record
-from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.padded import SPLITS
 from tasks.texts.validation import rows_of_splits
@@ -29,13 +32,12 @@ FIRST = 500
 
 def rank_rows(run: str) -> pa.Table:
     """Return the number in the file of each scored text, and how strongly its label is contradicted by two rankings."""
-    store = open_store()
-    record = read_record(run, store)
-    downloaded, scored, baselined = (folder_of(record, step, store) for step in ("download", "score", "baseline"))
+    named = json.loads((Path(run) / METRICS).read_text())["artifacts"]
+    downloaded, scored, baselined = (store_root() / named[step]["key"] for step in ("download", "score", "baseline"))
     scores = out_of_sample(scored, baselined)
     labels = np.concatenate([its.labels for its in scores])
     shares = by_label(np.concatenate([its.probabilities for its in scores]))
-    settings = record.settings.data
+    settings = RunSettings.model_validate_json((Path(run) / CONFIG).read_bytes()).data
     numbers = []
     places = rows_of_splits(downloaded, read_labels(downloaded), settings)
     for source, rows in (places[split] for split in SPLITS):

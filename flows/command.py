@@ -14,7 +14,7 @@ COMMANDS = {
     "predict": ("flows.predict_flow", "score texts, a file, a folder, or lines from standard input"),
     "serve": ("serving.__main__", "serve the champion over HTTP, with a page for people"),
     "export": ("flows.export_flow", "write a model for others to run"),
-    "promote": ("flows.promote_flow", "make a version the champion by hand, or track a run later"),
+    "promote": ("flows.promote_flow", "make a version the champion by hand, or roll back"),
     "housekeeping": ("flows.housekeeping_flow", "list, verify and prune the artifacts of runs"),
 }
 

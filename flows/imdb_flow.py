@@ -152,7 +152,7 @@ def track_and_promote(
 
 UNTRACKED_NOTICE = """%s.
   The run is complete, but%s its model is not promoted.
-  To do so later: python flows/promote_flow.py RUN, or run the same again: all other steps come from the cache."""
+  To do so later, run the same again: all other steps come from the cache."""
 
 REMEDIES = """Three ways to continue:
   1. take the files from elsewhere: --data.source PATH_OR_URL/imdb.npz (and --data.sha256 HEX)

@@ -1,4 +1,4 @@
-"""Promote: make a version the champion by hand, roll back, list the champions, or track a run that was not tracked."""
+"""Promote: make a version the champion by hand, roll back, or list the champions."""
 
 import flows  # noqa: F401  our `tasks`, whatever is on PYTHONPATH
 
@@ -11,46 +11,31 @@ from functools import partial
 from typing import Any
 
 from tasks.core.command_settings import PromoteSettings
-from tasks.promote import list_champions, make_champion, promote
+from tasks.promote import list_champions, make_champion
 from tasks.registry import versions
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import reader
 from tasks.reporting.terminal_output import show_champions, show_promotion
-from tasks.run_folder import complete_run_folder, read_own_record, read_run
 from tasks.store.fingerprint import StepPlan
-from tasks.store.shared_store import open_store
 from tasks.store.step import flow
-from tasks.track import track
 
 
 @flow("imdb-pipeline-promote")
 def promote_flow(settings: PromoteSettings) -> dict[str, Any]:
-    """Make a registered version the champion, or track a finished run that could not be tracked and decide on it.
+    """Make a registered version the champion.
 
     Args:
-        settings: the version and its model, or the run.
+        settings: the version and its model.
 
     Returns:
         The record: decision, reason, against (the version replaced, or null), model, version; or the champions so far.
     """
     uri = tracking_uri()
-    if settings.list:
-        return list_champions(settings, uri)
-    if settings.run is None:
-        return make_champion(settings, uri)
-    folder, asked, artifacts = read_run(settings.run, open_store())
-    tracking = track(settings=asked, artifacts=artifacts, uri=uri)
-    metric = asked.evaluation.metric
-    promotion = promote(tracking=tracking, downloaded=artifacts.downloaded, settings=asked.promotion, metric=metric)
-    complete_run_folder(folder, asked, artifacts, tracking, promotion)
-    return promotion
+    return list_champions(settings, uri) if settings.list else make_champion(settings, uri)
 
 
 def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
-    """Return what would be tracked or decided."""
-    if settings.run:
-        folder = read_own_record(settings.run, open_store()).folder
-        return [StepPlan("track", "runs", f"logs {folder}"), StepPlan("promote", "unknown", "track has not run")]
+    """Return which version would be the champion."""
     with reader(tracking_uri()) as client:
         model = versions.model_or_default(client, settings.registered_model)
         number = settings.version or versions.champion_before(client, model)

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import ModelError, RegistryError
-from tasks.core.files import explain_os_errors, replace_file, written_as_newest
+from tasks.core.errors import RegistryError
+from tasks.core.files import written_as_newest
 from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
 from tasks.core.provenance import describe_machine, describe_versions
 from tasks.core.run_settings import RunSettings
@@ -14,8 +14,8 @@ from tasks.evaluation.training_history import Training
 from tasks.registry.client import registry
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_in_prefect
-from tasks.store.artifact import MADE_BY, PackagedArtifacts, RunArtifacts, describe_artifacts
-from tasks.store.run_record import RunRecord, read_record, steps_of, take_recorded
+from tasks.store.artifact import PackagedArtifacts, RunArtifacts, describe_artifacts
+from tasks.store.run_record import steps_of
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
 from tasks.store.store import Store
@@ -59,12 +59,11 @@ def gather_metrics(artifacts: PackagedArtifacts, settings: RunSettings, store: S
 def write_results(
     folder: Path, name: str, settings: RunSettings, metrics: dict[str, Any], artifacts: PackagedArtifacts
 ) -> None:
-    """Write metrics.json, report.html and label_issues.csv, if the labels were checked."""
+    """Write metrics.json, report.html and, if the labels were checked, label_issues.csv."""
     store, issues, drawn = open_store(), None, open_store().path(artifacts.drawn)
     if artifacts.labels_checked:
         issues = json.loads(store.path(artifacts.labels_checked, LABEL_EXAMPLES).read_text())
-        if not (folder / LABEL_ISSUES).exists():  # a person may have edited it
-            shutil.copy(store.path(artifacts.labels_checked, LABEL_ISSUES), folder)
+        shutil.copy(store.path(artifacts.labels_checked, LABEL_ISSUES), folder)
     page = render(
         "report.html.jinja",
         name=name,
@@ -74,50 +73,8 @@ def write_results(
         figures=read_figures(drawn),
         issues=issues,
     )
-    replace_file(folder / REPORT, page.encode())
-    replace_file(folder / METRICS, json.dumps(metrics, indent=1).encode())
-
-
-def read_run(run: str, store: Store) -> tuple[Path, RunSettings, PackagedArtifacts]:
-    """Return the folder, settings and artifacts of a run, named by its folder or that folder's name in the store.
-
-    Raise ModelError if it is not a run folder, has steps that this version lacks, or an artifact of it has been pruned,
-    damaged or replaced.
-    """
-    record = read_own_record(run, store)
-    places = {name: record.artifacts[step] for name, step in MADE_BY.items() if step in record.artifacts}
-    optional: dict[str, Any] = {"learned": None, "sliced": None, "labels_checked": None}
-    taken = {name: take_recorded(store, its.key, its.sha256, record.folder) for name, its in places.items()}
-    return record.folder, record.settings, PackagedArtifacts(**optional | taken)
-
-
-def read_own_record(run: str, store: Store) -> RunRecord:
-    """Return the record of a run, named as in `read_run`; raise ModelError if it has steps that this version lacks."""
-    record = read_record(run, store)
-    if others := sorted(record.artifacts.keys() - MADE_BY.values()):
-        raise ModelError(
-            f"{record.folder}: made by another version, with {', '.join(others)}; repeat the run with this one "
-            f"(train --preset {record.folder / CONFIG})"
-        )
-    return record
-
-
-def complete_run_folder(
-    folder: Path,
-    settings: RunSettings,
-    artifacts: PackagedArtifacts,
-    tracking: dict[str, Any],
-    promotion: dict[str, Any],
-) -> None:
-    """Add to the folder of a run that was not tracked what tracking it later gave."""
-    store = open_store()
-    metrics, new = json.loads((folder / METRICS).read_text("utf-8")), steps_of(flow_run_id())
-    steps = [step for step in metrics["steps"] if step["name"] not in {its["name"] for its in new}]
-    metrics |= {"tracking": tracking, "promotion": promotion, "steps": [*steps, *new]}
-    with explain_os_errors(folder):
-        write_results(folder, folder.name.partition("-")[2], settings, metrics, artifacts)
-    store.share_folder(folder)
-    send_report(settings, tracking, folder, store.root)
+    (folder / REPORT).write_text(page, encoding="utf-8")
+    (folder / METRICS).write_text(json.dumps(metrics, indent=1))
 
 
 def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path, store: Path) -> None:

@@ -96,10 +96,8 @@ class ModelChoice(NamedModel):
 
 
 class PromoteSettings(NamedModel):
-    """A version to make the champion by hand, a run to track, or the champions so far."""
+    """A version to make the champion by hand, or the champions so far."""
 
-    run: CliPositionalArg[str | None] = Field(None, min_length=1)
-    """a run folder, or its name in the store: track this run, which could not be tracked, and decide on its model"""
     version: int | None = Field(None, ge=1)
     """the version to promote, or to roll back to"""
     back: bool = False
@@ -111,12 +109,10 @@ class PromoteSettings(NamedModel):
 
     @model_validator(mode="after")
     def _one_thing_to_do(self) -> Self:
-        if [self.version is not None, self.run is not None, self.back, self.list].count(True) != 1:
-            raise ValueError("give a version (--version N), a run folder, --back or --list")
-        if self.reason is not None and (self.run is not None or self.list):
+        if [self.version is not None, self.back, self.list].count(True) != 1:
+            raise ValueError("give a version (--version N), --back or --list")
+        if self.reason is not None and self.list:
             raise ValueError("reason is for --version and --back; leave it out")
-        if self.registered_model is not None and self.run is not None:
-            raise ValueError("registered_model is in the run's own settings; leave it out")
         return self
 
 

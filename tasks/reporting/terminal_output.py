@@ -71,7 +71,7 @@ def show_run(folder: Path) -> int:
         console.print(f"{promotion['model']}, {TITLES[promotion['decision']]}: {promotion['reason']}")
     console.print(f"Report: {folder / REPORT}", soft_wrap=True)
     if any(step["name"] in ("track", "promote") and step["seconds"] is None for step in steps):
-        return report_untracked(f"python flows/promote_flow.py {folder}")
+        return report_untracked("all steps")
     return 0
 
 
@@ -98,13 +98,14 @@ def show_comparison(folder: Path) -> int:
         console.print(f"{member['name']} failed: {member['failure']}", style="bold")
     console.print(f"Comparison: {folder / COMPARISON_PAGE}", soft_wrap=True)
     if unfinished_step() == TRACK and not failed:
-        return report_untracked("run the same again: all networks come from the cache")
+        return report_untracked("all networks")
     return 1 if failed else 0
 
 
-def report_untracked(remedy: str) -> int:
+def report_untracked(cached: str) -> int:
     """Print that MLflow could not be used and how to track later, and return the exit status."""
-    print_error(Path(sys.argv[0]).name, f"complete, but MLflow could not be used, as the log says; later: {remedy}")
+    program, remedy = Path(sys.argv[0]).name, f"run the same again: {cached} come from the cache"
+    print_error(program, f"complete, but MLflow could not be used, as the log says; later, {remedy}")
     return UNTRACKED
 
 

@@ -1,18 +1,14 @@
 """The record of a run: its steps while it runs, and what its folder and the store say when it has finished."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from tasks.core.errors import ModelError
-from tasks.core.layout import CONFIG, METRICS, RUNS
-from tasks.core.run_settings import RunSettings
-from tasks.core.user_paths import user_path
+from tasks.core.layout import CONFIG
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.inventory import take
 from tasks.store.store import Store
@@ -56,52 +52,6 @@ def unfinished_step(run: str | None = None) -> str | None:
     runs = _STEPS.values() if run is None else [_STEPS[run]]
     last = [step for steps in runs for step in steps.values()][-1:]
     return last[0]["name"] if last and last[0]["seconds"] is None else None
-
-
-class Recorded(Artifact):
-    """An artifact that a run folder names; it may no longer be in the store."""
-
-    content: str
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the content."""
-        return self.content
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run's folder, settings, metrics.json, and artifacts by step."""
-
-    folder: Path
-    settings: RunSettings
-    metrics: dict[str, Any]
-    artifacts: dict[str, Artifact]
-
-
-def read_record(run: str, store: Store) -> RunRecord:
-    """Return the record of a run, named by its folder or that folder's name; ModelError if it is not a run folder."""
-    folder = (user_path(run) if user_path(run).exists() else store.root / RUNS / run).resolve()
-    try:
-        settings = RunSettings.model_validate_json((folder / CONFIG).read_bytes())
-        metrics = json.loads((folder / METRICS).read_bytes())
-        artifacts = {step: recall(store, its["key"], its["sha256"]) for step, its in metrics["artifacts"].items()}
-        return RunRecord(folder, settings, metrics, artifacts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: is not a run folder with config.json and metrics.json ({error!r})") from error
-
-
-def recall(store: Store, key: str, sha256: str) -> Artifact:
-    """Return an artifact as it was then, with the parts of its key if the store still has it."""
-    found = store.peek(key)
-    meta, made_of = (found.meta, found.made_of) if found else ({}, {})
-    return Recorded(key=key, files={}, meta=meta, made_of=made_of, content=sha256)
-
-
-def folder_of(record: RunRecord, step: str, store: Store) -> Path:
-    """Return the folder of an artifact of a run, as `take_recorded` does; nothing is marked as used."""
-    recorded = record.artifacts[step]
-    return store.path(take_recorded(store, recorded.key, recorded.sha256, record.folder, read_only=True))
 
 
 def take_recorded(store: Store, key: str, sha256: str, run: Path, *, read_only: bool = False) -> Artifact:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.core.command_settings import ExportSettings, PredictSettings, PromoteSettings
+from tasks.core.command_settings import ExportSettings, PredictSettings
 from tasks.core.data_settings import DataSettings, EncodeSettings, PadSettings, SourceSettings
 from tasks.core.run_settings import ModelSettings, RunSettings, ThresholdSettings, TrainingSettings
 
@@ -58,7 +58,6 @@ def test_source_encode_and_pad_settings_do_not_overlap():
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
         (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
         (ExportSettings, {"output": "s3://models/1"}, "is an address, expected a path on this machine"),
-        (PromoteSettings, {"run": "latest", "registered_model": "a"}, "is in the run's own settings"),
         (PredictSettings, {"text": "a", "model": "runs/1", "registered_model": "a"}, "the model is a run folder"),
         (ThresholdSettings, {"cost": [["a", "b", 2], ["a", "b", 5]]}, "twice"),
     ],

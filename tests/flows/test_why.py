@@ -1,5 +1,7 @@
 """`imdb-pipeline why` names the one setting, input, module or library that changed."""
 
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from flows.imdb_flow import plan_run
 from tasks.pad import pad
 from tasks.store import step as module
-from tasks.store.run_record import read_record
+from tasks.store.artifact import FileRecord
 from tasks.store.store import Store
 from tests.support.small_runs import small
 
@@ -33,7 +35,8 @@ describe_code = module.describe_code
 def finished(first_run, monkeypatch):
     """The artifacts of a finished run, with the parts of their keys; its store is the current one."""
     monkeypatch.setenv("ARTIFACTS_STORE", str(first_run))
-    return read_record("latest", Store(first_run)).artifacts
+    named = json.loads((first_run / "runs" / "latest" / "metrics.json").read_text())["artifacts"]
+    return {step: Store(first_run).find(its["key"]) for step, its in named.items()}
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -60,6 +63,7 @@ def test_why_names_only_the_setting_module_or_library_that_changed(imdb, finishe
 
 
 def test_why_names_a_changed_input(imdb, finished):
-    encoded = finished["encode"].model_copy(update={"content": "0" * 64})
-    _, plan = pad.plan({"encoded": encoded.model_copy(update={"files": {"a": {}}}), "settings": small(imdb).data})
+    files = {"a": FileRecord(size=1, sha256="0" * 64)}
+    encoded = finished["encode"].model_copy(update={"files": files})
+    _, plan = pad.plan({"encoded": encoded, "settings": small(imdb).data})
     assert (plan.status, plan.cause) == ("runs", "input encoded changed")

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ from tasks.download import download
 from tasks.encode import encode
 from tasks.evaluation.predictions import Scores, by_label, read_scores, write_scores
 from tasks.label_check import can_judge, estimate_shares, label_check, out_of_sample, rank_labels
-from tasks.run_folder import read_run, write_results
-from tasks.store.shared_store import open_store
 from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import encoded_file
 from tasks.texts.encoded import read_labels as read_encoded_labels
@@ -67,11 +64,6 @@ def test_wrong_labels_are_listed_first_and_an_edited_list_stays(tmp_path, run):
     assert first["label_issues"]["rows"] == len(issues)
     assert sum(its["rows"] for its in first["label_issues"]["by_label"]) == 400
     assert (folder / "report.html").read_text().count("likelier <b>") == min(len(issues), 20)
-
-    _folder, settings, artifacts = read_run(folder.name, open_store())
-    (folder / "label_issues.csv").write_text("edited by hand")
-    write_results(folder, "again", settings, json.loads((folder / "metrics.json").read_text()), artifacts)
-    assert (folder / "label_issues.csv").read_text() == "edited by hand"
 
 
 @pytest.mark.parametrize("values", [{}, {"whole_groups": True}, {"max_reviews": 50}, {"hosted": True}])

@@ -15,11 +15,11 @@ import tasks.track
 from flows.imdb_flow import imdb_flow
 from flows.promote_flow import promote_flow
 from tasks.core.command_settings import PredictSettings, PromoteSettings
-from tasks.core.errors import ModelError, RegistryError
+from tasks.core.errors import RegistryError
 from tasks.predict import predict_text
 from tasks.registry.client import address_of
 from tasks.registry.mlflow_model import content_of
-from tasks.reporting.terminal_output import show_champions, show_promotion, show_run
+from tasks.reporting.terminal_output import show_champions, show_run
 from tests.support.champions import MODEL, logged_runs
 from tests.support.servers import mlflow_server
 from tests.support.small_runs import small, tracked
@@ -248,24 +248,17 @@ def test_a_run_finishes_if_mlflow_is_down_and_can_be_tracked_later(
     assert warnings[0].endswith("The run goes on, and tries again at its end.")
     assert "run the same again" in caplog.text
     assert show_run(metrics["folder"]) == 3
-    assert f"later: python flows/promote_flow.py {metrics['folder']}" in capsys.readouterr().err
+    assert "later, run the same again: all steps come from the cache" in capsys.readouterr().err
     assert show_run(run(small(imdb))["folder"]) == 0  # tracking is not enabled
 
-    # With the store's own registry, the run is tracked and promoted without new training.
+    # With the store's own registry, the same run is tracked and promoted without new training.
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    for named in (str(metrics["folder"]), metrics["folder"].name):
-        promotion = promote_flow(PromoteSettings(run=named))
-        assert (promotion["decision"], promotion["version"]) == ("champion", 1)
-    show_promotion(promotion)
+    later = run(tracked(imdb))
+    assert [step["name"] for step in later["steps"] if not step["cached"]] == ["track", "promote"]
+    assert (later["promotion"]["decision"], later["promotion"]["version"]) == ("champion", 1)
+    assert later["promotion"]["reason"] in (later["folder"] / "report.html").read_text()
+    assert show_run(later["folder"]) == 0
     assert "imdb-classifier, champion: Version 1 is the first champion" in capsys.readouterr().out
-    later = json.loads((metrics["folder"] / "metrics.json").read_text())
-    assert later["promotion"] == promotion
-    assert {"track", "promote"} <= {step["name"] for step in later["steps"] if step["seconds"] is not None}
-    assert later["tracking"] == run(tracked(imdb))["tracking"]
-    assert promotion["reason"] in (metrics["folder"] / "report.html").read_text()
-    assert show_run(metrics["folder"]) == 0
-    with pytest.raises(ModelError, match=r"nowhere: is not a run folder with config.json"):
-        promote_flow(PromoteSettings(run="nowhere"))
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
