@@ -36,7 +36,7 @@ def serve(settings: ServeSettings, flags: Flags) -> None:
 
     from serving.app import create_app
     from serving.champion import Champion
-    from serving.connections import limited_protocol
+    from serving.connections import patient_protocol
 
     if flags.dry_run:
         name = find_version(settings.model, settings.registered_model, tracking_uri()).name
@@ -47,7 +47,7 @@ def serve(settings: ServeSettings, flags: Flags) -> None:
         champion = Champion(settings, tracking_uri())
         config = uvicorn.Config(
             create_app(settings, champion),
-            http=limited_protocol(settings.patience, settings.max_connections),
+            http=patient_protocol(settings.patience),
             ws="none",
             log_config=None,
             access_log=False,

@@ -32,10 +32,8 @@ class ServeSettings(ModelChoice):
     """maximum number of characters in a request that asks for an explanation"""
     max_waiting: int = Field(1_024, ge=1)
     """maximum number of waiting texts; further requests get status 503"""
-    max_connections: int = Field(512, ge=1)
-    """maximum number of open connections"""
     patience: float = Field(10.0, gt=0)
-    """seconds that a client may take to send the headers or the body of a request, or to read 64 KB of the response"""
+    """seconds that a client may take to send the head of a request, or its body"""
 
     @field_validator("token", mode="before")
     @classmethod
