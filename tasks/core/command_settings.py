@@ -50,8 +50,6 @@ class CompareSettings(RunSettings, RunnerSettings):
     """directions in which each layer reads a text: one (unidirectional) or two (bidirectional)"""
     presets: tuple[str, ...] = ()
     """presets to compare too, each with its own vocabulary, network and training, named as by --preset"""
-    grid: str | None = None
-    """values to try in every network, as "model.units=32,64"; several settings, separated by spaces, are combined"""
     seeds: int = Field(1, ge=1, le=100)
     """how many times to train each, with different initial weights and batch orders"""
 

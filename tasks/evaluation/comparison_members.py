@@ -14,7 +14,7 @@ from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import wilson_interval
-from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED, read_grid
+from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED
 from tasks.evaluation.significance import compare
 from tasks.store.artifact import RunArtifacts
 from tasks.store.run_record import StepEntry
@@ -45,32 +45,29 @@ class Outcome:
 
 
 def members_of(settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]) -> list[Member]:
-    """Return the networks to compare: each cell in each direction and each preset, at every point of the grid.
+    """Return the networks to compare: each cell in each direction, and each preset.
 
     Cells share all other settings, so they have the same data and budget. A preset has its own vocabulary, network and
     training, on the comparison's texts. Of equal members the first one stays. `presets` has their settings by name.
-    Raise InputError if the grid or a member is invalid, or there are fewer than two members, a search's included.
+    Raise InputError if a member is invalid, or there are fewer than two members, a search's included.
     """
-    grid, found = read_grid(settings.grid), dict[tuple[RunSettings, ...], Member]()
-    for name, base in bases_of(settings, presets):
-        for values in itertools.product(*grid.values()):
-            point = dict(zip(grid, values, strict=True))
-            called = ", ".join([name, *(f"{setting}={value}" for setting, value in point.items())])
-            member = build_member(called, base, point, settings.seeds)
-            found.setdefault(member.runs, member)
+    found: dict[tuple[RunSettings, ...], Member] = {}
+    for name, values in values_of(settings, presets):
+        member = build_member(name, values, settings.seeds)
+        found.setdefault(member.runs, member)
     if len(found) + bool(settings.trials) < 2:
         asked = ", ".join(member.name for member in found.values()) or "no network"
         raise InputError(
-            f"there is nothing to compare: only {asked} is asked for; widen --cells, --ways, --presets or --grid, or "
-            "search with --trials"
+            f"there is nothing to compare: only {asked} is asked for; widen --cells, --ways or --presets, or search "
+            "with --trials"
         )
     return list(found.values())
 
 
-def bases_of(
+def values_of(
     settings: CompareSettings, presets: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the settings, as JSON values, of each member before the grid."""
+    """Yield the name and the settings, as JSON values, of each member."""
     shared = shared_settings(settings)
     for cell, way in itertools.product(settings.cells, settings.ways):
         model = shared["model"] | {"cell": cell, "bidirectional": way == "two"}
@@ -92,18 +89,15 @@ def shared_settings(settings: CompareSettings) -> dict[str, Any]:
 
 def found_member(name: str, settings: CompareSettings, point: Mapping[str, str]) -> Member:
     """Return a trial as a member: the shared settings with those in `point`; raise InputError if a value is invalid."""
-    return build_member(name, shared_settings(settings), point, settings.seeds)
-
-
-def build_member(name: str, base: Mapping[str, Any], point: Mapping[str, str], seeds: int) -> Member:
-    """Return `base` with the values in `point`, and each run's number, from 0, added to its seeds.
-
-    Raise InputError if a setting has an invalid value.
-    """
-    values: dict[str, Any] = {section: dict(fields) for section, fields in base.items()}
+    values = shared_settings(settings)
     for setting, value in point.items():
         section, _, field = setting.partition(".")
         values[section][field] = None if value == "none" else value
+    return build_member(name, values, settings.seeds)
+
+
+def build_member(name: str, values: Mapping[str, Any], seeds: int) -> Member:
+    """Return a member with each run's number, from 0, added to its seeds; raise InputError if a value is invalid."""
     run, runs = validate_run(name, values), []
     for number in range(seeds):
         model = run.model.model_copy(update={"seed": run.model.seed + number})

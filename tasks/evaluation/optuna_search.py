@@ -1,7 +1,7 @@
-"""Search: grids and spaces of settings from the command line, and the study of trials that Optuna proposes."""
+"""Search: a space of settings from the command line, and the study of trials that Optuna proposes."""
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,27 +25,17 @@ LASTING = (DataError, InputError, ModelError, TrainingError, ValueError, Arithme
 # Called with a trial's name and settings; trains it in steps, and yields the validation losses of each step's epochs.
 Losses = Callable[[str, Mapping[str, str]], Iterator[list[float]]]
 OWN_SECTIONS = ("data", "model", "phrases", "training")  # in which members may differ
-# These settings select and order the reviews: all members are tested on the same ones.
+# These settings select and order the texts: all members are tested on the same ones.
 SHARED = {
     *SourceSettings.model_fields,
     *("on_unreachable", "tokenisation", "shuffle_seed", "max_reviews"),
     *("max_words", "max_odd_lengths", "max_unknown"),
 }
-# Validation reviews choose among trials, so these are the same for all of them.
+# Validation texts choose among trials, so these are the same for all of them, too.
 VALIDATED_ON = {"validation_split", "whole_groups"}
-KEEP_BEST = "training.keep_best"  # decides which epoch of a trial counts
-SEEDS = {"model.seed": "--seeds", "training.seed": "--seeds"}
-CELLS = {"model.cell": "--cells", "model.bidirectional": "--ways"}
+# Settings with a flag of their own; keep_best decides which epoch of a trial counts.
+FLAGS = {"model.seed": "--seeds", "training.seed": "--seeds", "training.keep_best": "--training.keep_best"}
 LOG_FROM = 10  # a range whose ends differ by this factor is searched on a logarithmic scale
-
-
-def read_grid(grid: str | None) -> dict[str, list[str]]:
-    """Return the values, as text, of each setting in a grid, such as "model.units=32,64 model.cell=gru".
-
-    Raise InputError if it is malformed, or names a setting that is unknown or that members must share.
-    """
-    typed = read_values("--grid", grid or "", SHARED, SEEDS | CELLS)
-    return {setting: values.split(",") for setting, values in typed.items()}
 
 
 def read_search(space: str) -> "dict[str, BaseDistribution]":
@@ -53,10 +43,24 @@ def read_search(space: str) -> "dict[str, BaseDistribution]":
 
     Raise InputError if it is malformed, or names a setting that is unknown or that trials must share.
     """
-    typed = read_values("--search", space, SHARED | VALIDATED_ON, SEEDS | {KEEP_BEST: f"--{KEEP_BEST}"})
-    if not typed:
+    found: dict[str, BaseDistribution] = {}
+    for part in space.split():
+        typed, equals, values = part.partition("=")
+        setting = typed.replace("-", "_")
+        section, _, field = setting.partition(".")
+        if not equals or not all(values.split(",")) or setting in found:
+            raise InputError(f"--search: {part}: expected one SECTION.SETTING=VALUE,VALUE or =LOW..HIGH a setting")
+        if setting in FLAGS:
+            raise InputError(f"--search: {setting} is what {FLAGS[setting]} says; leave it out")
+        known = RunSettings.model_fields[section].annotation if section in OWN_SECTIONS else None
+        if field not in getattr(known, "model_fields", {}):
+            raise InputError(f"--search: {setting}: no such setting in {', '.join(OWN_SECTIONS)}")
+        if known is DataSettings and field in SHARED | VALIDATED_ON:
+            raise InputError(f"--search: {setting} changes the texts, and networks are compared on the same ones")
+        found[setting] = read_distribution(setting, values)
+    if not found:
         raise InputError("--search: expected at least one setting, as model.units=16..128")
-    return {setting: read_distribution(setting, values) for setting, values in typed.items()}
+    return found
 
 
 def read_distribution(setting: str, values: str) -> "BaseDistribution":
@@ -80,30 +84,6 @@ def read_distribution(setting: str, values: str) -> "BaseDistribution":
     if (first + last).replace("-", "").isdigit():
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(low, high, log=log)
-
-
-def read_values(flag: str, text: str, shared: Container[str], flags: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of each setting in `SECTION.SETTING=... SECTION.SETTING=...`.
-
-    `flag` is for error messages; settings in `shared` may not differ, and those in `flags` have a flag of their own.
-    Raise InputError if the text is malformed, or names a setting that cannot be varied.
-    """
-    found: dict[str, str] = {}
-    for part in text.split():
-        typed, equals, values = part.partition("=")
-        setting = typed.replace("-", "_")
-        section, _, field = setting.partition(".")
-        if not equals or not all(values.split(",")) or setting in found:
-            raise InputError(f"{flag}: {part}: expected one SECTION.SETTING=VALUE,VALUE a setting, separated by spaces")
-        if setting in flags:
-            raise InputError(f"{flag}: {setting} is what {flags[setting]} says; leave it out")
-        known = RunSettings.model_fields[section].annotation if section in OWN_SECTIONS else None
-        if field not in getattr(known, "model_fields", {}):
-            raise InputError(f"{flag}: {setting}: no such setting in {', '.join(OWN_SECTIONS)}")
-        if known is DataSettings and field in shared:
-            raise InputError(f"{flag}: {setting} changes the reviews, and networks are compared on the same ones")
-        found[setting] = values
-    return found
 
 
 def open_study(file: Path, seed: int) -> "Study":

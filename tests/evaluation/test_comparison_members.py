@@ -76,23 +76,9 @@ def test_duplicate_members_are_removed():
     ]
 
 
-def test_a_grid_expands_a_member_into_all_combinations():
-    members = list_members(cells=["gru"], ways=["two"], grid="model.units=32,64 training.learning-rate=0.01,0.001")
-    assert names(members)[0] == "gru bidirectional, model.units=32, training.learning_rate=0.01"
-    found = [(its.runs[0].model.units, its.runs[0].training.learning_rate) for its in members]
-    assert found == [(32, 0.01), (32, 0.001), (64, 0.01), (64, 0.001)]
-    switched = list_members(cells=["gru"], ways=["one"], grid="training.bucketing=true,false training.clipnorm=none,1")
-    assert {(its.runs[0].training.bucketing, its.runs[0].training.clipnorm) for its in switched} == {
-        (True, None),
-        (True, 1),
-        (False, None),
-        (False, 1),
-    }
-
-
 def test_an_invalid_member_is_named_with_the_reason():
-    with pytest.raises(InputError, match=r"gru unidirectional, model.units=0: model.units: input should be"):
-        list_members(cells=["gru"], grid="model.units=0,4")
+    with pytest.raises(InputError, match=r"trial 1: model.units: input should be"):
+        found_member("trial 1", CompareSettings(), {"model.units": "0"})
 
 
 @pytest.mark.parametrize(

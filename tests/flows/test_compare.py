@@ -131,7 +131,7 @@ def test_a_comparison_without_mlflow_completes_with_exit_status_3(imdb, trained,
     assert "The run goes on, and tries again at its end." in caplog.text
     assert "the comparison is complete, but not logged there" in caplog.text
     assert show_comparison(comparison["folder"]) == 3
-    assert "MLflow could not be used, as the log says; later: run the same again" in capsys.readouterr().err
+    assert "MLflow could not be used, as the log says; later, run the same again" in capsys.readouterr().err
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert show_comparison(compare_flow(settings)) == 0
 

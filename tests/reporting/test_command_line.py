@@ -96,10 +96,10 @@ def test_own_texts_are_tokenised_as_unicode_by_default(flags, rule):
 
 
 def test_compare_accepts_its_own_flags_together_with_a_preset():
-    flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3", "--grid", "model.units=8,16"]
+    flags = ["--cells", "lstm,gru", "--ways", "two", "--presets", "fast", "--seeds", "3"]
     settings = parse_command_line(CompareSettings, ["--preset", "quick", *flags], "compare_flow.py", "Compare.")
     assert (settings.cells, settings.ways, settings.presets) == (("lstm", "gru"), ("two",), ("fast",))
-    assert (settings.seeds, settings.grid, settings.data.max_reviews) == (3, "model.units=8,16", 1_000)
+    assert (settings.seeds, settings.data.max_reviews) == (3, 1_000)
     alone = parse_command_line(CompareSettings, ["--cells", "none", "--presets", "fast,tuned"], "compare_flow.py", "")
     assert (alone.cells, alone.presets) == ((), ("fast", "tuned"))
 
