@@ -149,13 +149,6 @@ class SourceSettings(Settings):
         return self
 
 
-class CopiedSettings(SourceSettings):
-    """What reads texts at an address."""
-
-    refresh: bool = False
-    """your texts at an address: read them again, and say whether they changed, instead of the copy in the store"""
-
-
 class OrderSettings(Settings):
     """The order of the texts, and how many of them are used."""
 
@@ -214,9 +207,11 @@ class PadSettings(Settings):
     """the side on which long texts are cut (middle: keep a quarter of maxlen from the start and three from the end)"""
 
 
-class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings, CopiedSettings):
+class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings):
     """Where texts come from, and how they are encoded and padded."""
 
+    refresh: bool = False
+    """your texts at an address: read them again, and say whether they changed, instead of the copy in the store"""
     on_unreachable: Literal["sample", "fail"] = "sample"
     """if the Keras host is unreachable: use the rotten-tomatoes sample, or fail"""
 

@@ -101,27 +101,26 @@ def scored_order(downloaded: Path, settings: OrderSettings) -> np.ndarray:
     return order_texts(read_labels(downloaded), settings)["test"]
 
 
-def read_rows(downloaded: Path, split: str | None, rows: np.ndarray) -> pa.Table:
-    """Return file, row and text of some texts of a split, or of texts.parquet; null if its words are unknown.
+def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> pa.Table:
+    """Return file, row and text of some texts of a split; the text is null if its words are unknown.
 
-    `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split or
-    texts.parquet and the number from 1.
+    `rows` are (n,) rising numbers in the download's order, from 0. If it names no file and row, they are the split and
+    the number from 1.
     """
     path = downloaded / TEXTS
     if path.exists():
         names = [name for name in ("file", "row", "text") if name in pq.read_schema(path).names]
         parts = iterate_rows(path, ["split", *names], ROWS_PER_PART)
-        batches = (part.filter(pc.equal(part["split"], split)) if split else part for part in parts)
+        batches = (part.filter(pc.equal(part["split"], split)) for part in parts)
     else:
-        parts = iterate_arrays(downloaded, str(split), with_texts=True)
+        parts = iterate_arrays(downloaded, split, with_texts=True)
         batches = (
             pa.record_batch({"text": pa.nulls(len(hashes), pa.string()) if texts is None else texts})
             for hashes, texts in parts
         )
     table = take_rows(batches, rows)
     if "file" not in table.column_names:
-        files = pa.array([split or path.name] * len(rows), pa.string())
-        table = table.append_column("file", files).append_column("row", pa.array(rows + 1))
+        table = table.append_column("file", pa.repeat(split, len(rows))).append_column("row", pa.array(rows + 1))
     return table.select(["file", "row", "text"])
 
 

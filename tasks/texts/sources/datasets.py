@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.core.data_settings import CopiedSettings, SourceSettings, is_address
+from tasks.core.data_settings import DataSettings, SourceSettings, is_address
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.imdb import fetch_imdb
@@ -20,7 +20,7 @@ def check_dataset(settings: SourceSettings) -> None:
         labelled_files(user_path(settings.dataset))
 
 
-def find_texts(settings: CopiedSettings, warn: Warn, *, may_copy: bool = True) -> Path | None:
+def find_texts(settings: DataSettings, warn: Warn, *, may_copy: bool) -> Path | None:
     """Return the path of your texts, or of their copy, which is made if it `may_copy`; None if there is no copy.
 
     `warn` is called about the copy, and about files in the dataset's folder that are not read.
