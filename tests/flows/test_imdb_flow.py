@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -165,7 +164,7 @@ def test_a_damaged_padded_file_is_rebuilt_and_later_steps_stay_cached(run, imdb,
 def no_host(monkeypatch):
     """The address of a Keras host that does not listen; the sample is generated, not downloaded."""
 
-    def write_sample(folder: Path, _labels: Sequence[str] | None) -> dict:
+    def write_sample(folder: Path) -> dict:
         rows = [
             (
                 "train" if number % 5 else "test",
