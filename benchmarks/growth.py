@@ -51,7 +51,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
     """Run one step on the outputs in `folder`; return its seconds and this process's peak memory in MB."""
     from tasks.core.command_settings import PredictSettings
     from tasks.core.data_settings import EncodeSettings, PadSettings
-    from tasks.core.run_settings import MetricsSettings, ModelSettings, PackageSettings, ScoringSettings
+    from tasks.core.run_settings import MetricsSettings, ModelSettings, ScoringSettings
 
     target = folder / step
     target.mkdir()
@@ -97,7 +97,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         settings, others = MetricsSettings(), {"baselined": target, "sliced": None, "considered": "network"}
         evaluate.function(**results, **others, settings=settings, folder=folder / "evaluated")
         results |= {"encoded": folder / "encode", "trained": target, "evaluated": folder / "evaluated"}
-        package.function(**results, settings=settings, about=PackageSettings(), folder=folder / "packaged")
+        package.function(**results, settings=settings, folder=folder / "packaged")
     return figures
 
 

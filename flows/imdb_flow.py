@@ -65,7 +65,7 @@ def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> Pack
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, data=settings.data, settings=settings.evaluation)
     labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
-    packaged = package.of(made, settings=settings.evaluation, about=settings.package)
+    packaged = package.of(made, settings=settings.evaluation)
     return PackagedArtifacts(**vars(made), drawn=drawn, labels_checked=labels_checked, packaged=packaged)
 
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 from tasks.core.command_settings import ExportSettings
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import explain_os_errors, written_whole
-from tasks.core.layout import CARD
 from tasks.core.user_paths import check_writable, user_path
 from tasks.network.bundle import KerasClassifier, open_keras, open_onnx
 from tasks.network.onnx_export import write_network
@@ -54,7 +53,7 @@ def output_of(settings: ExportSettings) -> Path:
 
 
 def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "saved_model") -> float:
-    """Write the classifier, classifier.json and README.md to `output`; return the largest difference of the scores.
+    """Write the classifier, and classifier.json, to `output`; return the largest difference of the scores.
 
     `output` does not exist. Raise ModelError, with nothing left behind, if the scores differ by more than the format's
     tolerance.
@@ -63,8 +62,6 @@ def export_classifier(classifier: KerasClassifier, output: Path, kind: str = "sa
     with explain_os_errors(output), written_whole(output) as draft:
         write(classifier, draft)
         classifier.facts.write(draft)
-        if classifier.card:
-            (draft / CARD).write_text(classifier.card, encoding="utf-8")
         gap = float(np.abs(score(draft, PROBES) - classifier.predict_with_keras(PROBES)).max())
         if not gap <= tolerance:  # nor NaN
             raise ModelError(f"{output}: the exported model's scores differ by {gap:.2g}; it is not kept")
@@ -77,7 +74,5 @@ def export(settings: ExportSettings, uri: str | None) -> dict[str, Any]:
     output = output_of(settings)
     classifier = load_version(find_version(settings.model, settings.registered_model, uri), uri, open_keras)
     gap = export_classifier(classifier, output, settings.format)
-    if not classifier.card:
-        run_logger().warning("%s has no model card: train it again to get one", classifier.name)
     run_logger().info("%s: %s; scores differ by %.1g from Keras's", output, classifier.name, gap)
     return {"model": classifier.name, "output": str(output)}

@@ -1,4 +1,4 @@
-"""Package: write the bundle that scores raw text, with its model card."""
+"""Package: write the bundle that scores raw text."""
 
 import json
 from pathlib import Path
@@ -6,22 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from tasks.core.layout import METRICS
-from tasks.core.run_settings import PackageSettings, ThresholdSettings
+from tasks.core.run_settings import ThresholdSettings
 from tasks.evaluation.drift import reference_of
-from tasks.evaluation.model_card import write_card
 from tasks.evaluation.predictions import decision_rule
 from tasks.evaluation.training_history import Training
 from tasks.linear.naive_bayes import MAXLEN
 from tasks.network.bundle import BundleFacts, write_bundle
 from tasks.store.step import step
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.encoded import Encoding, read_split, read_vocabulary
-from tasks.texts.padded import SPLITS, PaddedFile, padded_file
-from tasks.texts.sources.imdb import NPZ_SHA256
-from tasks.texts.sources.rotten_tomatoes import MEMBER_SHA256
+from tasks.texts.encoded import Encoding, read_split
+from tasks.texts.padded import PaddedFile, padded_file
 from tasks.texts.vocabulary import list_offsets
-
-ENGLISH = (NPZ_SHA256, MEMBER_SHA256)  # of the data sets whose language is known
 
 
 def uncut_lengths(encoded: Path) -> np.ndarray:
@@ -42,10 +37,9 @@ def package(
     scored: Path,
     evaluated: Path,
     settings: ThresholdSettings,
-    about: PackageSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the bundle of the chosen model and its card; return the name of its dataset."""
+    """Write the bundle of the chosen model; return the name of its dataset."""
     dataset, train = Dataset.read(downloaded), PaddedFile(padded_file(padded, "train"))
     metadata, bucketing = train.metadata, Training.read(trained).bucketing
     maxlen, padding, truncating = int(metadata["maxlen"]), metadata["padding"], metadata["truncating"]
@@ -69,14 +63,4 @@ def package(
         counts_start=False,
     )
     write_bundle(folder, encoded, scored, facts)
-    encoding = Encoding.read(encoded)
-    write_card(
-        folder,
-        read_vocabulary(encoded)[: encoding.vocabulary_size - encoding.index_from - 1],
-        language="en" if dataset.sha256 in ENGLISH else None,
-        sizes={split: PaddedFile(padded_file(padded, split)).rows for split in SPLITS},
-        metrics=metrics,
-        facts=facts,
-        licence=about.licence,
-    )
     return {"dataset": dataset.name}

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.files import digest
-from tasks.core.layout import CARD, METRICS
+from tasks.core.layout import METRICS
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.metrics import NUMBERS
 from tasks.evaluation.predictions import decision_rule, read_scores
 from tasks.evaluation.training_history import Training
-from tasks.network.bundle import read_card
 from tasks.registry.client import describe_run, experiment_id, flatten, metrics_of, registry, store_id, suppress_code
 from tasks.registry.contest import HELD_OUT, write_held_out
 from tasks.registry.loading import has_files
@@ -19,7 +18,7 @@ from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CONTENT, EVALUATION, SOURCE, Models, default_name, other_source, versions_of
-from tasks.store.artifact import Artifact, PackagedArtifacts, RunArtifacts, hashes
+from tasks.store.artifact import PackagedArtifacts, RunArtifacts
 from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
@@ -34,18 +33,12 @@ CLASSIFIER, FIGURES = "classifier", "figures"
 OTHER_SOURCE = """The champion of %s was trained on %s, not on %s.
   If these are other texts, register their model under another name: --tracking.registered-model NAME"""
 DIGEST_LETTERS = 32  # MLflow keeps at most 36 letters of a dataset's hash
-DESCRIPTION_LETTERS = 5000  # and of a version's description on PostgreSQL
 
 
 def identify_run(settings: RunSettings, artifacts: RunArtifacts) -> str:
     """Return a hash of a run's settings and results."""
     content = {step: artifact.sha256 for step, artifact in artifacts.by_step().items()}
     return digest({"settings": settings.model_dump(mode="json"), "made": content})
-
-
-def content_of_bundle(packaged: Artifact) -> str:
-    """Return the hash of a bundle without its model card: a version with another card is the same version."""
-    return digest({name: sha256 for name, sha256 in hashes(packaged).items() if name != CARD})
 
 
 def describe_version(settings: RunSettings, dataset: Dataset, content: str, reviews: Identities) -> dict[str, str]:
@@ -195,7 +188,7 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     folders = {step: store.path(artifact) for step, artifact in artifacts.by_step().items()}
     dataset = Dataset.read(folders["download"])
     model = settings.tracking.registered_model or default_name(dataset.name)
-    packaged = content_of_bundle(artifacts.packaged)
+    packaged = artifacts.packaged.sha256
     place, asked = {"uri": uri, "model": model, "content": content}, settings.tracking.experiment
     if uri is None and (tracked := find_tracked(asked, content, model, packaged)):
         return place | tracked, False
@@ -213,10 +206,6 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
             run_tags = describe_run(content) | short
             run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)
             version = version or register(client, uri, run, model, tags)
-            if card := read_card(folders["package"]):
-                _metadata, _, text = card.partition("\n---\n")
-                shown = text[:DESCRIPTION_LETTERS].rpartition("\n")[0]
-                client.update_model_version(model, str(version), shown.strip())
     tracked = {"experiment_id": experiment, "run_id": run.info.run_id, "version": version}
     return place | tracked, is_new
 

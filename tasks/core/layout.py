@@ -25,7 +25,6 @@ COMPARISON_PAGE = "comparison.html"
 FIGURES = "figures"
 
 # A bundle, an export and a registered version.
-CARD = "README.md"
 
 # The figures step: mistakes, confused labels and counts of words.
 FINDINGS = "findings.json"

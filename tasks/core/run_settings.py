@@ -164,13 +164,6 @@ class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
     """rank the texts whose labels are probably wrong, in label_issues.csv (none: of your texts)"""
 
 
-class PackageSettings(Settings):
-    """What the model card says besides the results: what `package` reads."""
-
-    licence: str | None = Field(None, min_length=1, max_length=500)
-    """the model's licence, as an SPDX id (Apache-2.0) or in words (none: the card says that none was given)"""
-
-
 class BaselineSettings(Settings):
     """The linear baseline, a logistic regression on phrases scaled by naive Bayes: what `baseline` reads."""
 
@@ -228,8 +221,6 @@ class RunSettings(Settings):
     """how the network is evaluated"""
     baseline: BaselineSettings = BaselineSettings()
     """the linear baseline"""
-    package: PackageSettings = PackageSettings()
-    """what the model card says besides the results"""
     tracking: TrackingSettings = TrackingSettings()
     """what is logged in MLflow"""
     promotion: PromotionSettings = PromotionSettings()

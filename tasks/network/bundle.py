@@ -5,7 +5,6 @@
     vocabulary.json    the words, in order of rank
     encoding.json      how words become token ids
     classifier.json    padding, threshold, labels and a profile of the training texts: `BundleFacts`
-    README.md          the model card; bundles of before there were cards have none
 
 `write_bundle` fills the folder. `open_onnx` and `open_keras` turn it into a `Classifier`: texts in, probabilities out.
 """
@@ -20,7 +19,6 @@ import pyarrow as pa
 
 from tasks.core.errors import ModelError
 from tasks.core.files import digest, hash_file
-from tasks.core.layout import CARD
 from tasks.evaluation.drift import Profile
 from tasks.evaluation.predictions import Rule, confidence_of, decide_labels
 from tasks.network.keras_files import MODEL, load_model
@@ -150,10 +148,9 @@ class Classifier:
 
 @dataclass(frozen=True)
 class KerasClassifier(Classifier):
-    """A classifier that also has the Keras network and the model card, for exports."""
+    """A classifier that also has the Keras network, for exports."""
 
     network: "keras.Model"
-    card: str | None
 
     def predict_with_keras(self, texts: pa.Array) -> np.ndarray:
         """Return the same as `predict`, by the network as it was trained."""
@@ -169,15 +166,10 @@ def open_onnx(name: str, folder: Path, registered_model: str | None = None) -> C
 
 
 def open_keras(name: str, folder: Path, registered_model: str | None = None) -> KerasClassifier:
-    """Open a bundle, packaged or registered, with its Keras network and model card, as `open_onnx` does."""
+    """Open a bundle, packaged or registered, with its Keras network, as `open_onnx` does."""
     network = folder / MODEL if (folder / MODEL).exists() else folder / MLFLOW_MODEL
     opened = open_onnx(name, folder, registered_model)
-    return KerasClassifier(**vars(opened), network=load_model(network), card=read_card(folder))
-
-
-def read_card(folder: Path) -> str | None:
-    """Return the model card of a bundle or registered version; None if it is from before there were cards."""
-    return (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else None
+    return KerasClassifier(**vars(opened), network=load_model(network))
 
 
 def hash_bundle(folder: Path) -> str:

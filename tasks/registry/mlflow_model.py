@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.core.files import digest, hash_file
-from tasks.core.layout import CARD
 from tasks.network.bundle import FACTS, MLFLOW_MODEL, BundleFacts, Classifier, open_onnx
 from tasks.network.keras_files import MODEL
 from tasks.network.scoring import NETWORK
@@ -103,8 +102,6 @@ def write_registered(packaged: Path, folder: Path) -> None:
     for name, place in PLACES.items():
         (folder / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(packaged / name, folder / place)
-    if (packaged / CARD).exists():
-        shutil.copyfile(packaged / CARD, folder / CARD)
 
 
 def write_modules(folder: Path) -> Path:
@@ -121,5 +118,5 @@ def write_modules(folder: Path) -> Path:
 
 
 def content_of(folder: Path) -> str:
-    """Return the hash of a bundle's files except the model card; raise FileNotFoundError if one is missing."""
+    """Return the hash of a bundle's files; raise FileNotFoundError if one is missing."""
     return digest({name: hash_file(folder / place) for name, place in PLACES.items()})

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.core.files import digest, hash_file
+from tasks.core.files import digest
 from tasks.core.provenance import library_version
 from tasks.store.store import MANIFEST, Store, last_used
 
@@ -25,8 +25,7 @@ EXCLUDED = ("tasks.core", "tasks.store", "tasks.registry", "tasks.reporting")
 
 # The libraries that determine what a step writes: import name and distribution.
 LIBRARIES = {
-    name: name
-    for name in ("cleanlab", "jinja2", "keras", "matplotlib", "numpy", "onnx", "onnxruntime", "pyarrow", "scipy")
+    name: name for name in ("cleanlab", "keras", "matplotlib", "numpy", "onnx", "onnxruntime", "pyarrow", "scipy")
 } | {"sklearn": "scikit-learn", "tensorflow": "tensorflow"}
 NEWEST = 200  # artifacts of a step to compare with
 SHOWN = 24  # characters of a value
@@ -35,18 +34,12 @@ KINDS = ("setting", "input", "module", "library", "machine")
 
 
 def describe_code(module: str) -> dict[str, str]:
-    """Return the fingerprints of a module and its imports, and the versions of the libraries that they import.
-
-    A module's template is the file with its name and `.jinja`.
-    """
+    """Return the fingerprints of a module and its imports, and the versions of the libraries that they import."""
     modules = project_modules(module)
     versions = library_versions(imported_names(module, EXCLUDED))
-    templates = {name: path.with_suffix(".jinja") for name, path in modules.items()}
-    return (
-        {f"module {name}": fingerprint(path) for name, path in modules.items()}
-        | {f"module {name}.jinja": hash_file(path) for name, path in templates.items() if path.exists()}
-        | {f"library {name}": version for name, version in versions.items()}
-    )
+    return {f"module {name}": fingerprint(path) for name, path in modules.items()} | {
+        f"library {name}": version for name, version in versions.items()
+    }
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """Vocabulary: word counts, and words to ranks and ids, with NumPy and Arrow only."""
 
-import functools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -12,19 +11,6 @@ import pyarrow.compute as pc
 from tasks.texts.encoded import Encoding
 
 UNRANKED = 0  # the rank of a word that is not in the vocabulary
-
-
-@functools.cache
-def script_of_letter(letter: str) -> str:
-    """Return the script of a letter, the first word of its Unicode name (Latin, Cyrillic, Han); "" if it is none."""
-    plain = unicodedata.normalize("NFKD", letter)[0]
-    name = unicodedata.name(plain, "").partition(" ")[0].capitalize() if plain.isalpha() else ""
-    return "Han" if name == "Cjk" else name
-
-
-def scripts_of(words: Iterable[str]) -> list[str]:
-    """Return the script of each word's first letter, "" for a word without letters."""
-    return [next(filter(None, map(script_of_letter, word)), "") for word in words]
 
 
 def rank_words(parts: Iterable[pa.ListArray]) -> list[str]:

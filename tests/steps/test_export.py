@@ -71,17 +71,15 @@ def test_the_exported_case_study_network_scores_like_the_classifier(classifier, 
         ({"maxlen": 20, "confidence_threshold": 0.5005}, {"vocabulary_size": 7}),
     ],
 )
-def test_a_saved_model_export_scores_like_the_classifier_and_has_its_card(classifier, tmp_path, facts, rules):
+def test_a_saved_model_export_scores_like_the_classifier(classifier, tmp_path, facts, rules):
     other = dataclasses.replace(
         classifier,
-        card="# a card é\n",
         facts=classifier.facts.model_copy(update=facts),
         encoding=classifier.encoding.model_copy(update=rules),
     )
     other.score.bucketing = other.facts.bucketing
     try:
         assert export_classifier(other, tmp_path / "exported") <= 1e-6
-        assert (tmp_path / "exported" / "README.md").read_text(encoding="utf-8") == "# a card é\n"
         served = tf.saved_model.load(str(tmp_path / "exported")).signatures["serving_default"]
         for texts in (TEXTS, TEXTS[::-1], TEXTS[:1]):
             ours, theirs = other.predict(pa.array(texts)), served(text=tf.constant(texts))
@@ -159,16 +157,6 @@ def test_onnx_exports_of_different_networks_score_like_the_classifier(classifier
     assert np.abs(scores - other.predict(pa.array(TEXTS))).max() <= 1e-5
     assert read_vocabulary(tmp_path / "exported") == classifier.vocabulary.to_pylist()
     assert json.loads((tmp_path / "exported" / "classifier.json").read_text())["labels"] == ["negative", "positive"]
-
-
-def test_an_onnx_export_has_the_card_of_its_bundle(classifier, tmp_path):
-    export_classifier(dataclasses.replace(classifier, card="# a card é\n"), tmp_path / "with", "onnx")
-    assert (tmp_path / "with" / "README.md").read_text(encoding="utf-8") == "# a card é\n"
-
-
-def test_a_bundle_without_a_card_is_exported_without_one(classifier, tmp_path):
-    export_classifier(classifier, tmp_path / "without", "onnx")
-    assert not (tmp_path / "without" / "README.md").exists()
 
 
 def test_an_export_with_different_scores_is_refused_and_removed(classifier, tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ def test_another_slice_column_repeats_neither_training_nor_scoring(own_data, run
         for column in ("film", "label")
     )
     again = [step["name"] for step in by_label["steps"] if not step["cached"]]
-    assert again == ["slices", "evaluate", "figures", "package"]  # the model card lists the slices
+    assert again == ["slices", "evaluate", "figures", "package"]
     rows = by_film["test"]["by_slice"]
     assert sum(row["reviews"] for row in rows) == by_film["dataset"]["test"]
     assert {row["value"] for row in rows} >= {"Alien", ""}

@@ -57,12 +57,6 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
     assert str(trained) in champion.source
     registered = Path(urlsplit(champion.source).path)
     assert champion.tags["content_sha256"] == content_of(registered)
-    card = (registered / "README.md").read_text()
-    assert card == (trained / metrics["artifacts"]["package"]["key"] / "README.md").read_text()
-    assert champion.description.startswith("# imdb-classifier\n")
-    assert f"---\n\n{champion.description}\n" in card
-    assert f"| test | {metrics['dataset']['test']} | {metrics['test']['accuracy']:.4f} |" in champion.description
-    assert metrics["dataset"]["sha256"] in champion.description
 
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", address_of(None))
@@ -84,27 +78,6 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
     network.write_bytes(network.read_bytes()[:-1] + b"!")
     with pytest.raises(RegistryError, match=r"version 1: its files are not those that were registered"):
         predict_text(PredictSettings(text="word5"), None)
-
-
-def test_a_changed_licence_repackages_the_model_without_a_new_version(run, imdb, trained):
-    first = run(tracked(imdb))
-    other = run(tracked(imdb, package={"licence": "My own, see | LICENCE"}))
-    assert [step["name"] for step in other["steps"] if not step["cached"]] == ["package", "track"]
-    assert {step["cause"] for step in other["steps"] if step["name"] == "package"} == {
-        "package.licence none → My own, see | LICENCE"
-    }
-    assert other["tracking"]["version"] == first["tracking"]["version"] == 1
-    assert other["promotion"] == first["promotion"]
-    description = MlflowClient(address_of(None), address_of(None)).get_model_version(MODEL, "1").description
-    assert description.endswith("## Licence\n\nMy own, see \\| LICENCE")
-
-
-def test_a_model_card_too_long_for_mlflow_is_cut_at_the_end_of_a_line(run, imdb, trained, monkeypatch):
-    monkeypatch.setattr(tasks.track, "DESCRIPTION_LETTERS", 300)
-    run(tracked(imdb))
-    description = MlflowClient(address_of(None), address_of(None)).get_model_version(MODEL, "1").description
-    assert 150 < len(description) <= 300
-    assert f"{description}\n" in next(trained.glob("package/*/README.md")).read_text()
 
 
 @pytest.mark.slow

@@ -119,13 +119,6 @@ def test_a_changed_module_changes_the_keys_of_the_steps_that_use_it(monkeypatch,
     assert steps <= changed(monkeypatch, f"tasks/{file}")
 
 
-def test_a_changed_model_card_template_changes_only_the_key_of_package(monkeypatch):
-    before, real = keys(), module.hash_file
-    monkeypatch.setattr(module, "hash_file", lambda path: "new" if path.name == "model_card.jinja" else real(path))
-    assert {name for name, key in keys().items() if key != before[name]} == {"package"}
-    assert "module tasks.evaluation.model_card.jinja" in package.made_of({})
-
-
 def test_steps_import_only_harmless_names_from_excluded_packages():
     taken = set()
     for step in STEPS:
