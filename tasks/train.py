@@ -16,13 +16,12 @@ from tasks.evaluation.selection_metric import as_cost, measure
 from tasks.evaluation.training_history import Epoch, best_epoch, write_training
 from tasks.linear.phrase_tables import PhraseReader, read_phrases
 from tasks.network.batches import batches_an_epoch, bucketed_dataset
-from tasks.network.checkpoint import Checkpoint, open_checkpoint, resumable
+from tasks.network.checkpoint import Checkpoint, resumable
 from tasks.network.keras_files import MODEL, learner_of, load_model, save_model
 from tasks.network.tensorflow_setup import training_device
 from tasks.reporting.prefect_ui import Advance, showing_progress
 from tasks.store.artifact import Resume
 from tasks.store.leases import LeaseLostError
-from tasks.store.shared_store import open_store
 from tasks.store.step import run_logger, step
 from tasks.texts.padded import PaddedFile, padded_file
 
@@ -114,17 +113,17 @@ class Trainer:
             That part with the weights to keep, and its epochs.
         """
         settings = self.settings
-        _passes, batches = plan_epoch(self.train, settings)
         state = checkpoint.read(warn=self.log, is_usable=lambda its: not goes_beyond(its.history, settings))
         if state:
             history, model = state.history, load_model(checkpoint.folder / state.last)
             self.log(f"Going on after epoch {history[-1].epoch}, from {checkpoint.folder}")
         else:
             history, model = [], learner_of(load_model(built))
+            _passes, batches = plan_epoch(self.train, settings)
             compile_model(model, settings, settings.epochs * batches)
         self.log(f"Training on {training_device()}")
         while not is_done(history, settings):
-            state = checkpoint.write(model, self.fit_epoch(model, len(history) + 1), batches)
+            state = checkpoint.write(model, self.fit_epoch(model, len(history) + 1))
             history = state.history
             self.log(describe(history, settings))
         if settings.keep_best and state and state.best != state.last:
@@ -228,18 +227,8 @@ def settings_of_epochs(settings: TrainingSettings) -> TrainingSettings:
     return settings.model_copy(update=when_to_stop)
 
 
-def finished_epochs(key: str, settings: TrainingSettings) -> str:
-    """Return the epoch after which a training would resume, as "epoch 3 of 5"; "" if it would start over."""
-    checkpoint = open_checkpoint(open_store(), key)
-    state = checkpoint.peek(lambda its: not goes_beyond(its.history, with_enough_epochs(settings, its.batches)))
-    if state is None:
-        return ""
-    return f"epoch {len(state.history)} of {with_enough_epochs(settings, state.batches).epochs}"
-
-
 @step(
     resumes_on=settings_of_epochs,
-    progress=finished_epochs,
     retries=2,
     retry_delay_seconds=5,
     retry_condition_fn=another_try_may_help,

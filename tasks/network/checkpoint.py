@@ -19,7 +19,7 @@ from tasks.core.files import flush, hash_file, remove_whole, replace_file
 from tasks.core.layout import CHECKPOINTS
 from tasks.evaluation.training_history import Epoch, best_epoch
 from tasks.network.keras_files import save_model
-from tasks.store.artifact import DamagedError, RelativeName, Resume, read_sealed, seal, unseal
+from tasks.store.artifact import DamagedError, RelativeName, Resume, seal, unseal
 from tasks.store.bucket import Bucket
 from tasks.store.shared_store import SharedStore, open_store
 from tasks.store.store import Store
@@ -35,12 +35,11 @@ Content = TypeVar("Content")
 
 
 class State(BaseModel):
-    """The state of a training: the finished epochs, batches in each, and the files of the last and the best weights."""
+    """The state of a training: the finished epochs, and the files of the last and the best weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: list[Epoch]
-    batches: int
     last: RelativeName
     best: RelativeName
 
@@ -88,17 +87,8 @@ class Checkpoint:
             warn(f"{self.folder}: holds no complete epoch; training starts from the beginning")
         return None
 
-    def peek(self, is_usable: Callable[[State], bool]) -> State | None:
-        """Return the state that `read` would return if no weights are damaged; fetches and writes nothing."""
-        for name in self._state_names():
-            with contextlib.suppress(DamagedError):
-                state = self._peek(self.folder / name)
-                if is_usable(state):
-                    return state
-        return None
-
-    def write(self, model: "keras.Model", epoch: Epoch, batches: int) -> State:
-        """Save `model`, with its optimizer, as the state after one more epoch of so many batches.
+    def write(self, model: "keras.Model", epoch: Epoch) -> State:
+        """Save `model`, with its optimizer, as the state after one more epoch.
 
         The state file is written last and atomically: a reader finds this epoch or the one before, complete.
         Raise LeaseLostError if another machine has taken over.
@@ -107,7 +97,7 @@ class Checkpoint:
         before = self.state
         history, last = [*(before.history if before else []), epoch], self._save(model, epoch.epoch)
         best = last if before is None or best_epoch(history) == epoch.epoch else before.best
-        state = State(history=history, batches=batches, last=last, best=best)
+        state = State(history=history, last=last, best=best)
         replace_file(self.folder / state.name, seal(state))
         if self.bucket:
             self.check()
@@ -150,15 +140,6 @@ class Checkpoint:
         flush(draft)
         return draft.rename(draft.with_suffix(f".{hash_file(draft)}.keras")).name
 
-    def _peek(self, path: Path) -> State:
-        """Return a state as `_fetch` would, and write nothing."""
-        try:
-            return unseal(path, State)
-        except DamagedError:
-            if not self.bucket:
-                raise
-            return read_sealed(self.bucket.read(path.name) or b"", State, path)
-
     def _fetch(self, name: str, read: Callable[[Path], Content]) -> Content:
         """Return what `read` returns of a file; a missing or damaged one is fetched from the bucket, if it is there."""
         path = self.folder / name
@@ -194,8 +175,8 @@ def verify(path: Path) -> None:
         raise DamagedError(f"{path}: missing or altered")
 
 
-def open_checkpoint(store: Store, key: str, check: Callable[[], None] = lambda: None) -> Checkpoint:
-    """Return the checkpoint of the training `key`; to write it, the key must be held, with `check` of `Store.held`."""
+def open_checkpoint(store: Store, key: str, check: Callable[[], None]) -> Checkpoint:
+    """Return the checkpoint of the training `key`, which is held, with `check` of `Store.held`."""
     folder = store.root / CHECKPOINTS / key
     bucket = Bucket(f"{store.bucket.address}/{CHECKPOINTS}/{key}") if isinstance(store, SharedStore) else None
     return Checkpoint(folder, bucket, check)

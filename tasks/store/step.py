@@ -48,13 +48,11 @@ class Step:
             it can go on from what an interrupted run finished. It returns facts for people, which are not part of the
             content.
         resumes_on: reduces the settings to those that determine what is kept for `resume`; only `train` resumes.
-        progress: returns what the resume key and the settings leave to go on from, as "epoch 3 of 5"; "" if nothing.
         options: those of the Prefect task, such as retries.
     """
 
     function: Function
     resumes_on: Callable[[Any], Any] | None = None
-    progress: Callable[[str, Any], str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,15 +114,15 @@ class Step:
     ) -> tuple[Artifact, StepPlan]:
         """Return the step's artifact, and whether it came from the store or why it was made."""
         store, plan = open_store(), StepPlan(self.name, "cached")
-        resumes = is_retry or not refresh
         announce_use(store.root)
 
         def fill(folder: Path) -> dict[str, Any]:
             nonlocal plan
-            plan = self.explain(inputs, resumes=resumes)
+            plan = self.explain(inputs)
             paths = {name: store.path(its) if isinstance(its, Artifact) else its for name, its in inputs.items()}
-            resume = {"resume": Resume(self.resume_key(inputs), ignored=not resumes)} if self.resumes_on else {}
-            return self.function(**paths, **resume, folder=folder) or {}
+            if self.resumes_on:
+                paths["resume"] = Resume(self.resume_key(inputs), ignored=refresh and not is_retry)
+            return self.function(**paths, folder=folder) or {}
 
         artifact, _ = store.get_or_make(self.key(inputs), fill, made_of=self.made_of(inputs), refresh=refresh)
         return artifact, plan
@@ -140,14 +138,12 @@ class Step:
                 return absent, StepPlan(self.name, "unknown", f"{value.step} has not run")
         if not refresh and (found := open_store().peek(self.key(inputs))):
             return found, StepPlan(self.name, "cached")
-        return absent, self.explain(inputs, resumes=not refresh)
+        return absent, self.explain(inputs)
 
-    def explain(self, inputs: dict[str, Any], *, resumes: bool) -> StepPlan:
-        """Return why the step must run, and, if it may resume, from where."""
+    def explain(self, inputs: dict[str, Any]) -> StepPlan:
+        """Return why the step must run."""
         causes = causes_of(self.name, self.made_of(inputs), open_store())
-        kept = self.progress(self.resume_key(inputs), inputs["settings"]) if self.progress and resumes else ""
-        resumed = f", resumed after {kept}" if kept else ""
-        return StepPlan(self.name, "resumes" if kept else "runs", describe_causes(causes) + resumed, causes or [])
+        return StepPlan(self.name, "runs", describe_causes(causes), causes or [])
 
     def key(self, inputs: dict[str, Any]) -> str:
         """Return `<step>/<sha256>` of all that determines the result."""
@@ -191,17 +187,14 @@ def step(
     *,
     run_name: str | None = None,
     resumes_on: Callable[[Any], Any] | None = None,
-    progress: Callable[[str, Any], str] | None = None,
     **options: Any,
 ) -> Callable[[Function], Step]:
     """Make a function a cached step; `options` are those of the Prefect task, such as retries.
 
-    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` and
-    `progress` are as in `Step`.
+    `run_name` is that of the task run, with the inputs in braces; None takes the step's name. `resumes_on` is
+    as in `Step`.
     """
-    return lambda function: Step(
-        function, resumes_on, progress, {**options, "task_run_name": run_name or function.__name__}
-    )
+    return lambda function: Step(function, resumes_on, {**options, "task_run_name": run_name or function.__name__})
 
 
 def task_signature(function: Function) -> inspect.Signature:

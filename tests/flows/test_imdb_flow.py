@@ -86,7 +86,7 @@ def test_why_reports_status_and_cause_of_each_step_and_writes_nothing(imdb, trai
     longer = small(imdb, training={"epochs": 9})
     told = {plan["step"]: (plan["status"], plan["cause"]) for plan in run_why(monkeypatch, capsys, longer)}
     epochs = small(imdb).training.epochs
-    assert told["train"] == ("resumes", f"training.epochs {epochs} → 9, resumed after epoch {epochs} of 9")
+    assert told["train"] == ("runs", f"training.epochs {epochs} → 9")
     assert told["score"] == ("unknown", "train has not run")
     assert {name for name, (status, _) in told.items() if status != "cached"} == set(TRAINED)
     (cause,) = next(plan["causes"] for plan in run_why(monkeypatch, capsys, longer) if plan["causes"])

@@ -7,7 +7,6 @@ import pytest
 
 from tasks.build import make_model
 from tasks.core.errors import TrainingError
-from tasks.core.layout import CHECKPOINTS
 from tasks.core.run_settings import ModelSettings, TrainingSettings
 from tasks.network.batches import bucketed_dataset
 from tasks.network.checkpoint import Checkpoint
@@ -19,7 +18,6 @@ from tasks.train import (
     Trainer,
     balanced_weights,
     compile_model,
-    finished_epochs,
     goes_beyond,
     is_done,
     measure_validation,
@@ -149,18 +147,6 @@ def test_saved_epochs_beyond_the_end_of_training_are_ignored(built, padded, firs
     assert not goes_beyond([], patient)
 
 
-def test_a_dry_run_reports_only_saved_epochs_that_training_can_reuse(store, uninterrupted):
-    _, history, folder, _ = uninterrupted
-    shutil.copytree(folder, store / CHECKPOINTS / "train" / "abc")
-    batches = Checkpoint(folder).read(warn=pytest.fail).batches
-    done = len(history)
-    assert finished_epochs("train/abc", settings(epochs=9)) == f"epoch {done} of 9"
-    few = settings(epochs=2, min_steps=4 * batches)
-    assert finished_epochs("train/abc", few) == f"epoch {done} of 4"
-    assert finished_epochs("train/abc", settings(epochs=1)) == ""
-    assert finished_epochs("train/other", settings(epochs=9)) == ""
-
-
 def test_only_settings_that_change_an_epoch_change_the_checkpoint_key():
     built, padded = (Artifact(key=f"{step}/k", files={}) for step in ("build", "pad"))
 
@@ -206,9 +192,9 @@ class RememberingCheckpoint(Checkpoint):
         super().__init__(folder)
         self.weights = []
 
-    def write(self, model, epoch, batches):
+    def write(self, model, epoch):
         self.weights.append(model.get_weights())
-        return super().write(model, epoch, batches)
+        return super().write(model, epoch)
 
 
 def has_weights_of_epoch(number: int, model, checkpoint: RememberingCheckpoint) -> bool:
@@ -245,7 +231,7 @@ def test_a_nan_loss_stops_training_and_leaves_the_checkpoint_unchanged(padded, b
     state = Checkpoint(tmp_path).read(warn=pytest.fail)
     model = load_model(tmp_path / state.last)
     model.optimizer.learning_rate = float("nan")
-    Checkpoint(tmp_path).write(model, *state.history, state.batches)
+    Checkpoint(tmp_path).write(model, *state.history)
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
     with pytest.raises(TrainingError, match=r"epoch 2: the loss is nan; the last sound epoch is kept.*learning-rate"):
         run(built, padded, tmp_path, epochs=3)

@@ -1,6 +1,5 @@
 import contextlib
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,22 +161,3 @@ def test_a_plan_reports_status_and_cause_and_writes_nothing(store):
     assert not absent.files
     assert not padded.files
     assert sorted(store.rglob("*")) == files
-
-
-def test_a_plan_reports_where_a_step_resumes_unless_it_is_rebuilt(store, monkeypatch):
-    def progress(key: str, settings: TrainingSettings) -> str:
-        return f"epoch 5 of {settings.epochs}" if key == resuming.resume_key({"settings": settings}) else ""
-
-    resuming = replace(build, progress=progress)
-    five, six = ({"settings": TrainingSettings(epochs=epochs)} for epochs in (5, 6))
-    resuming.run(five)
-    with planning() as plans:
-        resuming(**six)
-        monkeypatch.setenv("PREFECT_TASKS_REFRESH_CACHE", "true")
-        resuming(**five)
-    assert [(plan.status, plan.cause) for plan in plans] == [
-        ("resumes", "training.epochs 5 → 6, resumed after epoch 5 of 6"),
-        ("runs", "rebuilt"),
-    ]
-    assert resuming.run(five, refresh=True)[1].cause == "rebuilt"
-    assert resuming.run(five, refresh=True, is_retry=True)[1].cause == "rebuilt, resumed after epoch 5 of 5"
