@@ -12,7 +12,6 @@ from typing import Any
 from flows.predict_texts import score_without_flow, split_texts
 from flows.runners import map_over
 from tasks.core.command_settings import STDIN, PredictSettings
-from tasks.core.data_settings import is_address
 from tasks.core.environment import store_root
 from tasks.core.errors import InputError, describe
 from tasks.core.layout import INBOX
@@ -24,7 +23,6 @@ from tasks.reporting.terminal_output import show_prediction
 from tasks.store.fingerprint import StepPlan
 from tasks.store.step import flow, run_logger
 from tasks.texts.sources.layouts import describe_unread, label_folders
-from tasks.texts.sources.remote import local_places
 from tasks.texts.tables.table_files import describe_skipped, files_within
 
 LABEL_FOLDERS_HINT = "; to score a folder of .txt files per label, name a file with --output: one table has all texts"
@@ -48,16 +46,6 @@ def predict_flow(settings: PredictSettings) -> dict[str, Any]:
     uri = tracking_uri()
     if settings.text is not None:
         return predict(settings, uri)
-    with local_places(settings.input or "", settings.output or "") as (source, output):
-        result = score_places(settings.model_copy(update={"input": source, "output": output}), uri)
-    for scored in result["files"]:
-        for side, local, place in (("input", source, settings.input), ("output", output, settings.output)):
-            scored[side] = scored[side].replace(local, place or "", 1)
-    return result
-
-
-def score_places(settings: PredictSettings, uri: str | None) -> dict[str, Any]:
-    """Score a file or a folder of this machine; return or raise as the flow."""
     source = user_path(settings.input or "")
     if source.resolve() == (store_root() / INBOX).resolve():  # a deployment looks into it before anybody has made it
         source.resolve().mkdir(parents=True, exist_ok=True)
@@ -92,8 +80,6 @@ def plan_scoring(settings: PredictSettings) -> list[StepPlan]:
     model = find_version(settings.model, settings.registered_model, tracking_uri()).name
     if settings.input in (None, STDIN):
         return [StepPlan("predict", "runs", f"{model} scores; the scores are printed")]
-    if is_address(settings.input or "") or is_address(settings.output or ""):
-        return [StepPlan("predict", "unknown", f"{model} scores what has no scores yet: {settings.output}")]
     is_one, plans = is_one_table(settings), []
     for file, output in files_and_outputs(settings):
         if not is_one and is_scored(file, output):

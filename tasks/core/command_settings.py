@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import CliPositionalArg
 
 from tasks.core.base_settings import ModelName, Settings
-from tasks.core.data_settings import Address, Delimiter, EncodingName, Quoting, is_address
+from tasks.core.data_settings import Delimiter, EncodingName, Quoting, is_address
 from tasks.core.run_settings import RunSettings
 
 STDIN = "-"
@@ -15,7 +15,7 @@ STDIN = "-"
 def without_address(place: str) -> str:
     """Return a path, or refuse an address."""
     if is_address(place):
-        raise ValueError("is an address, expected a path on this machine")
+        raise ValueError("is an address, expected a path on this machine; copy the files, as with aws s3 sync")
     return place
 
 
@@ -119,12 +119,12 @@ class PredictSettings(RunnerSettings, ModelChoice):
 
     text: SecretStr | None = None  # Prefect's server stores the parameters of every run
     """one text to score; Prefect does not see it"""
-    input: Annotated[Address, Field(min_length=1)] | None = None
+    input: LocalPath | None = None
     """texts to score: CSV, Parquet, JSON or one text per line (.txt), .gz and .zst too; a folder of them, or of a
     folder of .txt files per label if output is a file; or - for the lines of standard input, whose scores are printed
-    as JSON lines; also at s3://, gs:// or https://"""
-    output: Annotated[Address, Field(min_length=1)] | None = None
-    """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one; also at s3:// or gs://"""
+    as JSON lines"""
+    output: LocalPath | None = None
+    """where to write the scores: a .parquet, .csv or .jsonl file; a folder if the input is one"""
     text_column: str = Field("text", min_length=1)
     """the column of the texts"""
     encoding: EncodingName = "utf-8"

@@ -30,7 +30,7 @@ def one_character(delimiter: str) -> str:
 
 
 HOSTED = ("imdb", "rotten-tomatoes")
-OBJECT_STORES = ("s3", "gs")
+SCHEMES = ("s3", "gs", "http", "https")
 
 
 def is_address(place: str) -> bool:
@@ -41,10 +41,7 @@ def is_address(place: str) -> bool:
 def without_password(address: str) -> str:
     """Return an address, or refuse one with a user or a password in it."""
     if has_password(address):
-        raise ValueError(
-            "has a user or a password in it, which runs would store; put them into ~/.netrc, or for PostgreSQL into "
-            "PGUSER and PGPASSWORD or ~/.pgpass"
-        )
+        raise ValueError("has a user or a password in it, which runs would store; put them into ~/.netrc")
     return address
 
 
@@ -72,8 +69,6 @@ class SourceSettings(Settings):
     """imdb (reviews from the Keras host), rotten-tomatoes (critics' lines from a Python package), or your texts:
     a file of CSV, Parquet or JSON (.csv, .tsv, .parquet, .jsonl, .json; .gz and .zst too), or a folder of them, or of
     a folder of .txt files per label; also at s3://, gs:// or https://"""
-    query: str | None = Field(None, min_length=1)
-    """your texts in a database: a query with the columns; the dataset is then the address, as postgresql+psycopg://host/name"""
     source: Annotated[Address, Field(min_length=1)] | None = None
     """where imdb.npz is: an http(s) mirror, file:// or a path; default: the Keras host"""
     sha256: Sha256 | None = None
@@ -128,6 +123,8 @@ class SourceSettings(Settings):
         if dataset not in HOSTED and not {"/", "."} & set(dataset):
             places = f"a file (with its ending, as .csv) or a folder (with a /, as {dataset}/)"
             raise ValueError(f"expected imdb, rotten-tomatoes, {places}")
+        if is_address(dataset) and dataset.partition("://")[0] not in SCHEMES:
+            raise ValueError("expected a path, s3://, gs:// or https://")
         return dataset
 
     @model_validator(mode="after")
@@ -135,15 +132,6 @@ class SourceSettings(Settings):
         of_imdb = self.source or self.word_index or self.word_index_sha256 or (self.sha256 and not self.is_own)
         if self.dataset != "imdb" and of_imdb:
             raise ValueError("source, sha256 and the word index are for the dataset imdb; leave them out")
-        scheme = self.dataset.partition("://")[0]
-        is_database = is_address(self.dataset) and scheme not in (*OBJECT_STORES, "http", "https")
-        if self.query and not is_database:
-            raise ValueError("query is for the address of a database (postgresql+psycopg://host/name); leave it out")
-        if is_database and not self.query:
-            raise ValueError(
-                "expected a path, s3://, gs:// or https://, or the address of a database "
-                f"(postgresql+psycopg://host/name) with a query; found {scheme}:// without one"
-            )
         if self.split_column and self.group_column:
             raise ValueError("split_column and group_column both define the split; give one")
         return self
