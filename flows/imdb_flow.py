@@ -24,7 +24,7 @@ from tasks.label_check import label_check
 from tasks.package import package
 from tasks.pad import pad
 from tasks.promote import promote
-from tasks.registry.client import find_fault, tracking_uri
+from tasks.registry.client import registry, tracking_uri
 from tasks.reporting.prefect_ui import as_untracked, tag_flow_run
 from tasks.reporting.terminal_output import show_run
 from tasks.run_folder import run_folder
@@ -82,8 +82,12 @@ def plan_run(settings: RunSettings) -> list[StepPlan]:
 def check_tracking(settings: RunSettings) -> str | None:
     """Return the registry's address; warn, before anything is trained, if its server cannot be used."""
     uri = tracking_uri() if settings.tracking.enabled else None
-    if uri and (fault := find_fault(uri)):
-        run_logger().warning("MLflow at %s %s. The run goes on, and tries again at its end.", uri, fault)
+    if uri:
+        try:
+            with registry(uri) as client:
+                client.search_experiments(max_results=1)
+        except RegistryError as error:
+            run_logger().warning("%s. The run goes on, and tries again at its end.", error)
     return uri
 
 

@@ -10,7 +10,6 @@ import sqlite3
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +25,12 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 LOGIN = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-CHECK_ADDRESS = "check that MLFLOW_TRACKING_URI is the address of an MLflow server"
-# What to do about an HTTP status that proxies and hosts in front of MLflow send.
-REMEDIES = {
-    401: LOGIN,
-    403: f"{LOGIN}, of someone who may write there",
-    429: "try again later, or raise the server's limit",
-}
-ITS_FILES = (
-    "If that is about its files: clients write them to the server's artifact root, so make that place and the packages "
-    "for it available here, or start the server with --artifacts-destination"
+REMEDY = f"check that MLFLOW_TRACKING_URI is the address of an MLflow server, and that it runs; to log in, {LOGIN}"
+OTHER_REMEDY = (
+    "Install the package that is missing (pip install '.[postgres]' for PostgreSQL); if that is about the server's "
+    "files, which clients write to its artifact root, start it with --artifacts-destination"
 )
-CHECK_SECONDS = 10
-EXPERIMENTS = "/api/2.0/mlflow/experiments/search"
+ADDRESS = re.compile(r"(https?|(sqlite|postgresql|mysql|mssql)(\+\w+)?)://|databricks")
 
 
 def tracking_uri() -> str | None:
@@ -53,71 +45,16 @@ def tracking_uri() -> str | None:
         raise RegistryError(
             f"MLFLOW_TRACKING_URI has a user or a password in it, which every run would keep: take it out, and {LOGIN}"
         )
-    scheme, mark, _rest = address.partition("://")
-    is_folder = re.match(r"file:|[/.~]", address) or Path(address).is_dir()
-    if is_folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+    if not ADDRESS.match(address):
         raise RegistryError(
-            f"MLFLOW_TRACKING_URI={address} is a folder, in which MLflow no longer keeps runs: write "
-            "sqlite:///PATH/mlflow.db, or set MLFLOW_ALLOW_FILE_STORE=true"
+            f"MLFLOW_TRACKING_URI={address}: expected http://HOST:PORT of a server, or sqlite:///PATH of a database"
         )
-    if not (mark or is_folder or re.match("databricks|uc", address)):
-        raise RegistryError(
-            f"MLFLOW_TRACKING_URI={address} has no scheme: write http://{address} for a server, or sqlite:///PATH for "
-            "a database"
-        )
-    if scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
-        check_driver(address)
     return address
-
-
-def check_driver(address: str) -> None:
-    """Raise RegistryError for a database whose driver is not installed or not known."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    scheme = address.partition("://")[0]
-    try:
-        make_url(address).get_dialect().import_dbapi()
-    except ImportError as error:
-        remedy = "pip install '.[postgres]'" if scheme.startswith("postgresql") else f"pip install {error.name}"
-        raise RegistryError(f"MLFLOW_TRACKING_URI: {scheme}:// needs the package {error.name}: {remedy}") from error
-    except ArgumentError as error:
-        raise RegistryError(f"MLFLOW_TRACKING_URI: {scheme}:// is not known ({error}); fix the scheme") from error
 
 
 def address_of(uri: str | None) -> str:
     """Return the address of a registry as MLflow takes it."""
     return uri or sqlite_address(own_database())
-
-
-def find_fault(address: str) -> str | None:
-    """Ask the server at `address` for an experiment; return what is wrong with its response, and what to do.
-
-    Return None if it responds as MLflow does, and for an address that is not a server's.
-    """
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    if not address.startswith(("http://", "https://")):
-        return None
-    options = {"params": {"max_results": 1}, "max_retries": 0, "timeout": CHECK_SECONDS, "raise_on_status": False}
-    try:
-        credentials = get_default_host_creds(address)  # type: ignore[no-untyped-call]
-        response = http_request(credentials, EXPERIMENTS, "GET", **options)  # type: ignore[no-untyped-call]
-        if response.status_code == HTTPStatus.OK and "experiments" in response.json():
-            return None
-    except MlflowException as error:
-        cause = first_line(error).rpartition("): ")[2].rstrip("\"')")
-        problem = "redirects in a circle" if "redirects" in cause else f"does not answer ({cause}); is it running?"
-        return f"{problem}; {CHECK_ADDRESS}"
-    except ValueError:
-        pass  # not JSON: the status says what it is
-    status = response.status_code
-    if status == HTTPStatus.OK:
-        return f"answered with a page that is not MLflow's, such as one to log in; {CHECK_ADDRESS}, and {LOGIN}"
-    remedy = REMEDIES.get(status) or ("try again later" if status >= 500 else CHECK_ADDRESS)
-    return f"answered {status} ({response.reason}); {remedy}"
 
 
 @contextlib.contextmanager
@@ -139,7 +76,7 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
             open_database()
         yield MlflowClient(address, address)
     except (MlflowException, RequestException) as error:
-        raise RegistryError(f"MLflow at {address} {find_fault(address) or f'failed: {first_line(error)}'}") from error
+        raise RegistryError(f"MLflow at {address} failed: {first_line(error)}; {REMEDY}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise unusable_database(address, getattr(error, "orig", error)) from error
     except Exception as error:
@@ -147,7 +84,7 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if uri is None or isinstance(error, PipelineError) or raised_in.is_relative_to(PROJECT / "tasks"):
             raise
-        raise RegistryError(f"MLflow at {address} failed: {describe(error)}. {ITS_FILES}") from error
+        raise RegistryError(f"MLflow at {address} failed: {describe(error)}. {OTHER_REMEDY}") from error
 
 
 def first_line(error: Exception) -> str:

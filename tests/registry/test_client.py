@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.core.errors import InputError, RegistryError
-from tasks.registry.client import experiment_id, find_fault, registry, tracking_uri
+from tasks.registry.client import experiment_id, registry, tracking_uri
 from tasks.registry.local_registry import as_of_here
 from tests.support.web import POLL_SECONDS
 
@@ -24,37 +24,23 @@ def test_an_experiment_created_concurrently_is_used(client, monkeypatch):
     assert seen == []
 
 
-@pytest.mark.parametrize(
-    ("address", "line"),
-    [
-        (
-            "localhost:5000",
-            "=localhost:5000 has no scheme: write http://localhost:5000 for a server",
-        ),
-        ("mlflow.example.org/at", "has no scheme: write http://mlflow.example.org/at for a server"),
-        ("./mlruns", "=./mlruns is a folder, in which MLflow no longer keeps runs: write sqlite:///PATH/mlflow.db"),
-        ("tests", "=tests is a folder"),
-        ("mysql+no_such_driver://host/mlflow", "mysql+no_such_driver:// is not known"),
-        ("mssql+pymssql://host/mlflow", "mssql+pymssql:// needs the package pymssql: pip install pymssql"),
-    ],
-)
-def test_an_unusable_mlflow_address_is_refused_with_a_remedy(monkeypatch, address, line):
+@pytest.mark.parametrize("address", ["localhost:5000", "mlflow.example.org/at", "./mlruns", "file:///x", "tests"])
+def test_an_unusable_mlflow_address_is_refused_with_a_remedy(monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(RegistryError) as raised:
+    with pytest.raises(RegistryError, match="expected http://HOST:PORT of a server, or sqlite:///PATH") as raised:
         tracking_uri()
-    assert line in str(raised.value)
+    assert f"MLFLOW_TRACKING_URI={address}: " in str(raised.value)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:5000", "sqlite:///a.db"])
+def test_a_database_without_its_driver_is_a_registry_error_with_a_remedy():
+    with pytest.raises(RegistryError, match=r"No module named 'pymssql'.* Install the package that is missing"):
+        with registry("mssql+pymssql://host/mlflow"):
+            pass
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:5000", "sqlite:///a.db", "postgresql+psycopg2://host/a"])
 def test_a_valid_mlflow_address_is_accepted(monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    assert tracking_uri() == address
-
-
-@pytest.mark.parametrize("address", ["./mlruns", "/data/mlruns", "file:///x", "tests"])
-def test_a_folder_is_an_mlflow_address_if_mlflow_allows_it(monkeypatch, address):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     assert tracking_uri() == address
 
 
@@ -93,39 +79,31 @@ def server_with_response(status: int, body: str, location: str | None = None):
         server.shutdown()
 
 
-TOKEN, ADDRESS = "set MLFLOW_TRACKING_TOKEN, or", "check that MLFLOW_TRACKING_URI is the address of an MLflow server"
-
-
 @pytest.mark.parametrize(
-    ("status", "body", "location", "answered", "remedy"),
+    ("status", "body", "location", "reason"),
     [
-        (401, "", None, "answered 401 (Unauthorized)", TOKEN),
-        (401, '{"error_code": "UNAUTHENTICATED", "message": "who?"}', None, "answered 401", TOKEN),
-        (401, '{"detail": "Not authenticated"}', None, "answered 401", TOKEN),
-        (403, "no", None, "answered 403 (Forbidden)", "of someone who may write there"),
-        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', None, "answered 403", TOKEN),
-        (404, "<html>nothing", None, "answered 404 (Not Found)", ADDRESS),
-        (404, '{"detail": "Not Found"}', None, "answered 404", ADDRESS),
-        (429, "slow down", None, "answered 429 (Too Many Requests)", "try again later"),
-        (503, "", None, "answered 503 (Service Unavailable)", "try again later"),
-        (304, "", None, "answered 304 (Not Modified)", ADDRESS),
-        (302, "", "/login", "redirects in a circle", ADDRESS),
-        (200, "<html>log in", None, "answered with a page that is not MLflow's", ADDRESS),
-        (200, "<html>log in", None, "answered with a page that is not MLflow's", TOKEN),
+        (401, "", None, "failed with error code 401"),
+        (401, '{"error_code": "UNAUTHENTICATED", "message": "who?"}', None, "UNAUTHENTICATED: who?"),
+        (401, '{"detail": "Not authenticated"}', None, "Not authenticated"),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', None, "PERMISSION_DENIED: no"),
+        (404, "<html>nothing", None, "failed with error code 404"),
+        (429, "slow down", None, "429"),
+        (503, "", None, "503"),
+        (302, "", "/login", "Exceeded 30 redirects"),
+        (200, "<html>log in", None, "not in a valid JSON format"),
     ],
 )
-def test_an_unusable_server_response_is_reported_with_a_remedy(
-    store, monkeypatch, status, body, location, answered, remedy
-):
+def test_an_unusable_server_response_is_reported_with_a_remedy(store, monkeypatch, status, body, location, reason):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with server_with_response(status, body, location) as address:
         with pytest.raises(RegistryError) as raised, registry(address) as client:
             experiment_id(client, address, "films")
-        message = str(raised.value)
-        assert message.startswith(f"MLflow at {address} {answered}")
-        assert remedy in message
-        assert "\n" not in message
-        assert find_fault(address) == message.removeprefix(f"MLflow at {address} ")
+    message = str(raised.value)
+    assert message.startswith(f"MLflow at {address} failed: ")
+    assert reason in message
+    assert "check that MLFLOW_TRACKING_URI is the address of an MLflow server" in message
+    assert "set MLFLOW_TRACKING_TOKEN, or" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "/srv/mlflow"), ImportError("no boto3")])

@@ -216,8 +216,8 @@ def test_a_run_finishes_if_mlflow_is_down_and_can_be_tracked_later(
     state = imdb_flow(tracked(imdb), return_state=True)
     metrics = json.loads((state.result() / "metrics.json").read_text()) | {"folder": state.result()}
     assert (state.name, metrics["tracking"], metrics["promotion"]) == ("Untracked", None, None)
-    warnings = [record.message for record in caplog.records if "does not answer" in record.message]
-    assert warnings[0].startswith(f"MLflow at http://127.0.0.1:{port} does not answer")
+    warnings = [record.message for record in caplog.records if "refused" in record.message]
+    assert warnings[0].startswith(f"MLflow at http://127.0.0.1:{port} failed: ")
     assert warnings[0].endswith("The run goes on, and tries again at its end.")
     assert "run the same again" in caplog.text
     assert show_run(metrics["folder"]) == 3
