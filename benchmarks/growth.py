@@ -94,7 +94,7 @@ def run_step(step: str, folder: Path) -> dict[str, float]:
         for name in ("evaluated", "packaged"):
             (folder / name).mkdir()
         results = {"downloaded": folder, "padded": folder / "pad", "scored": target}
-        settings, others = MetricsSettings(), {"baselined": target, "sliced": None, "considered": "network"}
+        settings, others = MetricsSettings(), {"baselined": target, "considered": "network"}
         evaluate.function(**results, **others, settings=settings, folder=folder / "evaluated")
         results |= {"encoded": folder / "encode", "trained": target, "evaluated": folder / "evaluated"}
         package.function(**results, settings=settings, folder=folder / "packaged")

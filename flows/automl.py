@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.training import search, slice_tests, train_trial, trial_flow
+from flows.training import search, train_trial, trial_flow
 from tasks.baseline import baseline
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, PipelineError, TrainingError
@@ -50,7 +50,6 @@ OVERRUN = 0.1  # share of the time by which a stage that takes longer than predi
 
 def choose_settings(settings: RunSettings, minutes: float, downloaded: Artifact) -> tuple[RunSettings, dict[str, Any]]:
     """Return the settings of the best network that was found within so many minutes, and a record for metrics.json."""
-    slice_tests(settings, downloaded)
     auto = Auto(settings, minutes, downloaded)
     auto.run("linear", lambda _: linear_flow(auto.networks["fast"], downloaded))
     predicted = None if settings.candidates == "network" else FAST_BY_LINEAR * auto.tried[-1]["seconds"]

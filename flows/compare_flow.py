@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.imdb_flow import check_tracking, download_dataset, train_and_evaluate
 from flows.runners import map_over, open_runner
-from flows.training import search, slice_tests
+from flows.training import search
 from tasks.compare import compare, track_comparison
 from tasks.core.command_settings import CompareSettings
 from tasks.core.errors import InputError, MemberError, RegistryError, describe
@@ -68,7 +68,6 @@ def compare_flow(settings: CompareSettings = CompareSettings()) -> Path:
     uri = check_tracking(settings)
     members = find_members(settings)
     downloaded = download_dataset(settings.data)
-    slice_tests(settings, downloaded)
     trials = search(settings, downloaded) if settings.trials else []
     if best := best_trial(trials):
         members.append(found_member(f"trial {best['number']}", settings, best["point"]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.automl import check_auto, choose_settings, plan_stages
-from flows.training import slice_tests, train_network
+from flows.training import train_network
 from tasks.baseline import baseline
 from tasks.core.data_settings import DataSettings, SourceSettings
 from tasks.core.errors import RegistryError, SourceUnreachable
@@ -96,7 +96,6 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
     data, evaluation = settings.data, settings.evaluation
     if dataset := downloaded.meta.get("dataset"):  # a dry run may have none
         decision_rule(evaluation, dataset["labels"])  # a cost of an unknown label is an error
-    sliced = slice_tests(settings, downloaded)
     encoded = encode(downloaded=downloaded, settings=data)
     padded = pad(encoded=encoded, settings=data)
     # Before TensorFlow takes its half gigabyte: both at the same time would double the memory that is needed.
@@ -108,11 +107,10 @@ def train_and_evaluate(settings: RunSettings, downloaded: Artifact, considered: 
         padded=padded,
         scored=scored,
         baselined=baselined,
-        sliced=sliced,
         settings=evaluation,
         considered=considered,
     )
-    return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, sliced, evaluated)
+    return RunArtifacts(downloaded, encoded, padded, learned, baselined, built, trained, scored, evaluated)
 
 
 def download_dataset(data: DataSettings) -> Artifact:

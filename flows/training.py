@@ -14,19 +14,11 @@ from tasks.evaluation.optuna_search import OWN_SECTIONS, finished_trials, open_s
 from tasks.evaluation.training_history import Training
 from tasks.pad import pad
 from tasks.phrases import phrases
-from tasks.slices import slices
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import describe_code
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow, run_logger
 from tasks.train import train
-
-
-def slice_tests(settings: RunSettings, downloaded: Artifact) -> Artifact | None:
-    """Assign the test texts to slices, if asked for; before anything is trained, as a misspelt column is an error."""
-    if settings.evaluation.slice_column is None:
-        return None
-    return slices(downloaded=downloaded, data=settings.data, settings=settings.evaluation)
 
 
 def train_network(

@@ -31,7 +31,6 @@ from tasks.network.onnx_export import write_network
 from tasks.network.scoring import NETWORK
 from tasks.store.step import run_logger, step
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.groups import read_slices
 from tasks.texts.padded import PaddedFile, padded_file
 
 NO_ANSWER = """No text will be answered: the validation texts are too few or the network too weak for an error below %g.
@@ -103,7 +102,6 @@ def evaluate(
     padded: Path,
     scored: Path,
     baselined: Path,
-    sliced: Path | None,
     settings: MetricsSettings,
     considered: Considered,
     folder: Path,
@@ -126,8 +124,6 @@ def evaluate(
         write_scores(folder, split, scores)
     judged: dict[str, Any] = {"temperature": chosen.temperature} if chosen.temperature else {}
     judged |= {"candidates": candidates.model_dump()} | measure_chosen(chosen, padded, names, settings)
-    if sliced:
-        judged["test"]["by_slice"] = metrics.accuracy_by_slice(chosen.scores["test"], read_slices(sliced), rule)
     judged["baseline"] = measure_baseline(baseline["test"], network.scores["test"], names, settings)
     (folder / METRICS).write_text(json.dumps(judged, indent=1))
     return {"chosen": judged["test"]["accuracy"], "baseline": judged["baseline"]["accuracy"]}

@@ -146,10 +146,6 @@ class OrderSettings(Settings):
     """maximum number of texts in each split, after the shuffle (none: all)"""
 
 
-class SlicedDataSettings(OrderSettings, SourceSettings):
-    """What `slices` reads of the data's settings."""
-
-
 class EncodeSettings(OrderSettings):
     """What `encode` reads; the names mean what they mean in keras.datasets.imdb.load_data."""
 
@@ -195,7 +191,7 @@ class PadSettings(Settings):
     """the side on which long texts are cut (middle: keep a quarter of maxlen from the start and three from the end)"""
 
 
-class DataSettings(PadSettings, EncodeSettings, SlicedDataSettings):
+class DataSettings(PadSettings, EncodeSettings, SourceSettings):
     """Where texts come from, and how they are encoded and padded."""
 
     refresh: bool = False

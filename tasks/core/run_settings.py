@@ -148,16 +148,7 @@ class MetricsSettings(ThresholdSettings):
     """bins of equal width for the expected calibration error"""
 
 
-class SliceSettings(Settings):
-    """Groups of test texts to evaluate separately: what `slices` reads."""
-
-    slice_column: str | None = Field(None, min_length=1)
-    """your texts: also report the accuracy by value of this column, such as a film (none: do not)"""
-    min_slice_rows: int = Field(30, ge=2)
-    """minimum number of test texts per value; rarer values are evaluated together"""
-
-
-class EvaluationSettings(SliceSettings, MetricsSettings, ScoringSettings):
+class EvaluationSettings(MetricsSettings, ScoringSettings):
     """How the network is scored and evaluated."""
 
     label_issues: bool | None = None
@@ -238,9 +229,3 @@ class RunSettings(Settings):
         """Whether the labels are checked."""
         asked = self.evaluation.label_issues
         return self.data.is_own if asked is None else asked
-
-    @model_validator(mode="after")
-    def _only_own_reviews_have_columns(self) -> Self:
-        if self.evaluation.slice_column and not self.data.is_own:
-            raise ValueError("evaluation.slice_column is for your texts, which have columns; leave it out")
-        return self

@@ -12,8 +12,9 @@ from tasks.core.data_settings import OrderSettings
 from tasks.evaluation.candidates import Candidates
 from tasks.evaluation.predictions import Rule, Scores, confidence_of
 from tasks.evaluation.selection_metric import as_cost, show_leads
-from tasks.texts.downloaded import read_rows, scored_order
+from tasks.texts.downloaded import read_labels, read_rows
 from tasks.texts.encoded import Encoding
+from tasks.texts.shuffle import order_texts
 from tasks.texts.tables.table_files import name_few
 from tasks.texts.tokenising import tokenise
 
@@ -90,7 +91,8 @@ def surest_case(scores: Scores, verdicts: np.ndarray, label: int, verdict: int) 
 
 def read_texts(encoded: Path, downloaded: Path, settings: OrderSettings, rows: np.ndarray) -> list[dict[str, Any]]:
     """Return {"words": their number, "text"} of some test texts, in the order of `rows`; of long ones the end."""
-    rising, places = np.unique(scored_order(downloaded, settings)[rows], return_inverse=True)
+    order = order_texts(read_labels(downloaded), settings)["test"]  # in which they were scored
+    rising, places = np.unique(order[rows], return_inverse=True)
     texts = read_rows(downloaded, "test", rising)["text"].take(pa.array(places))
     words = pc.list_value_length(tokenise(texts.fill_null(""), Encoding.read(encoded).tokenisation))
     return [

@@ -1,11 +1,10 @@
-"""Metrics of a classifier on a split, on ranges of lengths and on slices, and of the texts that it answers."""
+"""Metrics of a classifier on a split, on ranges of lengths, and of the texts that it answers."""
 
 import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
 
 from tasks.core.run_settings import Metric, MetricsSettings
 from tasks.evaluation.predictions import Rule, Scores, confidence_of, cost_table, decision_rule
@@ -127,24 +126,10 @@ def accuracy_by_length(scores: Scores, lengths: np.ndarray, rule: Rule) -> list[
     """Return the accuracy of each range of `lengths`, (n,) words kept, that has reviews."""
     longest = max(int(lengths.max()), 1)
     edges = [*(edge for edge in LENGTH_EDGES if edge < longest), longest]
-    groups = judge_groups(np.searchsorted(edges[1:], lengths), scores.labels == scores.verdicts(rule))
-    return [{"from": edges[place] + 1, "to": edges[place + 1]} | its for place, its in sorted(groups.items())]
-
-
-def accuracy_by_slice(scores: Scores, slices: pa.DictionaryArray, rule: Rule) -> list[dict[str, Any]]:
-    """Return the accuracy of each of `large_slices`, the worst first, and last that of all smaller ones together."""
-    groups = judge_groups(slices, scores.labels == scores.verdicts(rule))
-    rows = [{"value": value} | groups[value] for value in (*slices.dictionary.to_pylist(), None) if value in groups]
-    return sorted(rows, key=lambda row: (row["value"] is None, row["accuracy"]))
-
-
-def judge_groups(groups: pa.Array | np.ndarray, is_right: np.ndarray) -> dict[Any, dict[str, Any]]:
-    """Return the accuracy of each group of reviews, by its value, in any order: (n,) values and (n,) bool."""
-    table = pa.table({"group": groups, "right": is_right}).group_by("group", use_threads=False)
-    counts = table.aggregate([("right", "sum"), ("right", "count")]).to_pylist()
-    return {its["group"]: judge_part(its["right_sum"], its["right_count"]) for its in counts}
-
-
-def judge_part(right: int, reviews: int) -> dict[str, Any]:
-    """Return the accuracy of a part of the reviews, at least one."""
-    return {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
+    places, is_right = np.searchsorted(edges[1:], lengths), scores.labels == scores.verdicts(rule)
+    rows = []
+    for place in np.unique(places):
+        right, reviews = int(is_right[places == place].sum()), int((places == place).sum())
+        accuracy = {"reviews": reviews, "accuracy": right / reviews, "ci95": wilson_interval(right, reviews)}
+        rows.append({"from": edges[place] + 1, "to": edges[place + 1]} | accuracy)
+    return rows

@@ -116,7 +116,6 @@ MADE_BY = {
     "built": "build",
     "trained": "train",
     "scored": "score",
-    "sliced": "slices",
     "evaluated": "evaluate",
     "drawn": "figures",
     "labels_checked": "label_check",
@@ -136,7 +135,6 @@ class RunArtifacts:
     built: Artifact
     trained: Artifact
     scored: Artifact
-    sliced: Artifact | None
     evaluated: Artifact
 
     def by_step(self) -> dict[str, Artifact]:

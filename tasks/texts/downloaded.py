@@ -96,11 +96,6 @@ def read_labels(downloaded: Path) -> dict[str, np.ndarray]:
     return labels
 
 
-def scored_order(downloaded: Path, settings: OrderSettings) -> np.ndarray:
-    """Return the row in the download's test split of each test text, in the order in which they are scored: (n,)."""
-    return order_texts(read_labels(downloaded), settings)["test"]
-
-
 def read_rows(downloaded: Path, split: str, rows: np.ndarray) -> pa.Table:
     """Return file, row and text of some texts of a split; the text is null if its words are unknown.
 

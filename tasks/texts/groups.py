@@ -1,13 +1,12 @@
-"""Groups of texts about one thing, such as a film: folds do not separate them, and each is a slice of the test."""
+"""Groups of texts about one thing, such as a film: folds do not separate them."""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-GROUPS, SLICES = "groups.parquet", "slices.parquet"
+GROUPS = "groups.parquet"
 BLOCK_ROWS = 100  # of all labels together, if there are enough rows
 MIN_BLOCKS = 50
 ENOUGH_BLOCKS = 25  # to take a twenty-fifth of the texts for validation, as the presets do
@@ -105,20 +104,3 @@ def write_groups(folder: Path, groups: np.ndarray) -> None:
 def read_groups(folder: Path) -> np.ndarray:
     """Read the group of each encoded training text: (n,) int64."""
     return np.asarray(pq.read_table(folder / GROUPS)["group"])
-
-
-def large_slices(values: pa.Array, min_rows: int) -> pa.DictionaryArray:
-    """Return n strings, with null for those that fewer than `min_rows` rows have."""
-    names, rows = values.value_counts().flatten()
-    large = names.filter(pc.greater_equal(rows, min_rows))
-    return pa.DictionaryArray.from_arrays(pc.index_in(values, large), large)
-
-
-def write_slices(folder: Path, slices: pa.DictionaryArray) -> None:
-    """Write the value of each test text, in the order in which they are scored; null for rare ones."""
-    pq.write_table(pa.table({"value": slices}), folder / SLICES, compression="zstd")
-
-
-def read_slices(folder: Path) -> pa.DictionaryArray:
-    """Read slices.parquet."""
-    return pq.read_table(folder / SLICES)["value"].combine_chunks()

@@ -1,5 +1,4 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +6,6 @@ from hypothesis import strategies as st
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluation.metrics import (
     accuracy_by_length,
-    accuracy_by_slice,
     calibration_error,
     find_confidence_threshold,
     measure_answers,
@@ -15,7 +13,6 @@ from tasks.evaluation.metrics import (
     wilson_interval,
 )
 from tasks.evaluation.predictions import Scores
-from tasks.texts.groups import large_slices
 
 NAMES, SETTINGS = ("bad", "good"), MetricsSettings()
 
@@ -114,20 +111,6 @@ def test_accuracy_by_length_counts_every_text_once(rng):
     assert [row["from"] for row in rows] == [1, 65, 129, 193]
     assert rows[-1]["to"] == lengths.max()
     assert all(row["ci95"][0] < row["accuracy"] < row["ci95"][1] for row in rows)
-
-
-def test_slices_are_sorted_worst_first_with_rare_ones_grouped_last():
-    films = pa.array(["a", "b", "a", "b", "a", "c", "b", "d", ""])
-    right = np.array([1, 0, 1, 1, 0, 1, 0, 0, 1], bool)
-    labels = np.zeros(9, np.int8)
-    scores = Scores(labels, np.where(right, 0.1, 0.9).astype(np.float32))
-    rows = accuracy_by_slice(scores, large_slices(films, min_rows=3), 0.5)
-    assert [(row["value"], row["reviews"]) for row in rows] == [("b", 3), ("a", 3), (None, 3)]
-    assert [row["accuracy"] for row in rows] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
-    assert rows[0]["ci95"] == wilson_interval(1, 3)
-    alone = accuracy_by_slice(scores, large_slices(films, min_rows=1), 0.5)
-    assert [row["value"] for row in alone] == ["d", "b", "a", "c", ""]
-    assert sum(row["reviews"] for row in alone) == 9
 
 
 def test_the_error_of_answered_texts_rarely_exceeds_the_limit(rng):

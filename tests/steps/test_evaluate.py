@@ -1,14 +1,12 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from tasks.core.run_settings import MetricsSettings
 from tasks.evaluate import evaluate
 from tasks.evaluation.predictions import Calibration, Scores, read_scores, write_scores
 from tasks.texts.dataset_info import Dataset
-from tasks.texts.groups import large_slices, write_slices
 from tasks.texts.padded import padded_file, write_padded
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_reviews import WORDS, padded_schema
@@ -30,13 +28,12 @@ def scored(padded, tmp_path, rng):
     return tmp_path
 
 
-def run_evaluate(scored, sliced, **settings) -> None:
+def run_evaluate(scored, **settings) -> None:
     evaluate.function(
         downloaded=scored,
         padded=scored,
         scored=scored / "network",
         baselined=scored / "baseline",
-        sliced=sliced,
         settings=MetricsSettings(**settings),
         considered="network",
         folder=scored / "out",
@@ -45,7 +42,7 @@ def run_evaluate(scored, sliced, **settings) -> None:
 
 def evaluated(scored, **settings) -> dict:
     (scored / "out").mkdir(exist_ok=True)
-    run_evaluate(scored, None, **settings)
+    run_evaluate(scored, **settings)
     return read_metrics(scored)
 
 
@@ -105,15 +102,3 @@ def test_costs_move_the_threshold_and_are_reported(scored):
     called = scores.probabilities >= 0.9
     assert metrics["test"]["mean_cost"] == pytest.approx(np.where(called, 9, 1)[called != scores.labels].sum() / 120)
     assert metrics["test"]["recall"] == pytest.approx(called[scores.labels == 1].mean())
-
-
-def test_accuracy_is_reported_by_slice_if_there_are_slices(scored, padded):
-    assert "by_slice" not in evaluated(scored)["test"]
-    films = np.where(padded.lengths > 30, "long", "short")
-    write_slices(scored, large_slices(pa.array(films), min_rows=2))
-    run_evaluate(scored, scored)
-    rows = read_metrics(scored)["test"]["by_slice"]
-    is_right = (read_scores(scored / "network", "test").probabilities >= 0.5) == padded.labels
-    expected = {film: is_right[films == film].mean() for film in ("long", "short")}
-    assert {row["value"]: row["accuracy"] for row in rows} == pytest.approx(expected)
-    assert rows[0]["accuracy"] <= rows[1]["accuracy"]

@@ -23,7 +23,6 @@ from tasks.package import package
 from tasks.pad import pad
 from tasks.phrases import phrases
 from tasks.score import score
-from tasks.slices import slices
 from tasks.store import fingerprint as module
 from tasks.store.artifact import MADE_BY, Artifact
 from tasks.store.fingerprint import (
@@ -52,7 +51,6 @@ STEPS = [
     pad,
     phrases,
     score,
-    slices,
     train,
 ]
 

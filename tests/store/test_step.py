@@ -7,9 +7,8 @@ from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
 from tasks.core.data_settings import DataSettings, PadSettings
-from tasks.core.run_settings import SliceSettings, TrainingSettings
+from tasks.core.run_settings import TrainingSettings
 from tasks.pad import pad
-from tasks.slices import slices
 from tasks.store.artifact import Artifact, Resume
 from tasks.store.step import planning, step
 from tasks.store.store import Store
@@ -27,16 +26,6 @@ def test_a_step_depends_only_on_the_settings_that_it_reads():
     ]
     assert keys[0] == keys[1]
     assert keys[0] != keys[2]
-
-
-def test_slices_depend_on_source_and_order_but_not_on_encoding_or_padding():
-    inputs = {"downloaded": artifact("download/1", "aa"), "settings": SliceSettings(slice_column="film")}
-    data = DataSettings(dataset="a.csv")
-    other = data.model_copy(update={"maxlen": 9, "num_words": 99, "min_words": 2, "padding": "post"})
-    key = slices.key(inputs | {"data": data})
-    assert slices.key(inputs | {"data": other}) == key
-    for name, value in (("max_reviews", 20), ("shuffle_seed", 2), ("delimiter", ";")):
-        assert slices.key(inputs | {"data": data.model_copy(update={name: value})}) != key
 
 
 def test_a_step_depends_on_the_content_of_its_inputs_not_on_their_keys():
