@@ -43,12 +43,6 @@ MAX_CLUSTERED = 1_000_000  # rows whose signatures fit into 256 MB
 MIN_WORDS = 10  # of a text whose near-duplicates are in one group with it: "ok" would tie all groups together
 
 
-def read_options(settings: SourceSettings, columns: dict[str, str], warn: Warn | None = None) -> ReadOptions:
-    """Return how to read columns of the files, each with the flag that names it."""
-    same = settings.model_dump(include={"text_column", "label_column", "encoding", "delimiter", "quoting"})
-    return ReadOptions(columns=columns, flags="--data.", warn=warn, **same)
-
-
 def fetch_own(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:
     """Write texts.parquet (split, label, text, file, row; group if there is such a column) into `folder`.
 
@@ -83,7 +77,8 @@ def stage_rows(own: OwnTexts, labels: Labels, staged: Path) -> bool:
     path, settings, warn = own
     kinds = {kind: getattr(settings, f"{kind}_column") for kind in ("text", "label", "split", "group")}
     flags = {column: f"--data.{kind}-column" for kind, column in kinds.items() if column}
-    options = read_options(settings, flags, warn)
+    same = settings.model_dump(include={"text_column", "label_column", "encoding", "delimiter", "quoting"})
+    options = ReadOptions(columns=flags, flags="--data.", warn=warn, **same)
     files = labelled_files(path)
     splits, read = splits_by_name(files, path, settings), dict[str, int | None]()
     left_out = defaultdict[str, list[str]](list)
