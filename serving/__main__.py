@@ -40,8 +40,8 @@ def serve(settings: ServeSettings, flags: Flags) -> None:
 
     if flags.dry_run:
         name = find_version(settings.model, settings.registered_model, tracking_uri()).name
-        place = f"{url_of(settings.host, settings.port)}{settings.root_path}"
-        show_plans([StepPlan("serve", "runs", f"{name} at {place}")], as_json=flags.json_)
+        plan = StepPlan("serve", "runs", f"{name} at {url_of(settings.host, settings.port)}")
+        show_plans([plan], as_json=flags.json_)
         return
     with listen(settings.host, settings.port) as listening:
         champion = Champion(settings, tracking_uri())
@@ -57,7 +57,7 @@ def serve(settings: ServeSettings, flags: Flags) -> None:
         host, port = listening.getsockname()[:2]
         # Uvicorn raises the signal again after a clean shutdown; ignore it, so that the exit status is 0.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        print(f"{champion.now.classifier.name} serves at {url_of(host, port)}{settings.root_path}", flush=True)
+        print(f"{champion.now.classifier.name} serves at {url_of(host, port)}", flush=True)
         uvicorn.Server(config).run([listening])
 
 

@@ -10,11 +10,10 @@ from importlib import resources
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.batching import Batcher, QueueFull
 from serving.champion import Champion
@@ -116,9 +115,6 @@ class Service:
             "version": now.found.number,
             "content_sha256": now.found.content,
             **now.classifier.facts.model_dump(include=facts),
-            "test": now.test,
-            "champions": self.champion.history,
-            "report": f"{self.settings.root_path}/report" if now.report else None,
             "limits": self.settings.model_dump(include={"max_texts", "max_characters", "max_explained", "max_body"}),
         }
 
@@ -158,24 +154,13 @@ class Service:
         return response
 
 
-def adapt(app: ASGIApp, root_path: str) -> ASGIApp:
-    """Return an application that knows its path prefix and answers HEAD as GET; the server leaves out the body."""
-
-    async def adapted(scope: Scope, receive: Receive, send: Send) -> None:
-        is_head = scope.get("method") == "HEAD"
-        await app({**scope, "root_path": root_path} | ({"method": "GET"} if is_head else {}), receive, send)
-
-    return adapted
-
-
 PREDICT_EXAMPLE = {"texts": ["I loved every minute"], "explain": 3}
 PREDICT_CONTENT = {"application/json": {"schema": PredictRequest.model_json_schema(), "example": PREDICT_EXAMPLE}}
 
 
-def read_page(name: str, root_path: str) -> str:
-    """Return the HTML of a page of this package, with links that contain the path prefix if there is one."""
-    html = resources.files("serving").joinpath(name).read_text("utf-8")
-    return html.replace('"./', f'"{root_path}/') if root_path else html
+def read_page(name: str) -> str:
+    """Return the HTML of a page of this package; its links are relative, so it works behind any path prefix."""
+    return resources.files("serving").joinpath(name).read_text("utf-8")
 
 
 def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
@@ -191,7 +176,6 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         lifespan=service.running,
     )
     app.middleware("http")(service.handle)
-    app.add_middleware(adapt, root_path=settings.root_path)
 
     body_schema = {"requestBody": {"required": True, "content": PREDICT_CONTENT}}
 
@@ -208,7 +192,7 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         health = {"status": "ok", "token": settings.token is not None}
         return JSONResponse(health | ({"rejected_champion": rejected} if rejected else {}))
 
-    @app.get("/model", summary="The model's version, labels, test accuracy and limits, and the champions so far")
+    @app.get("/model", summary="The model's version, labels and limits")
     async def model() -> Response:
         return JSONResponse(service.describe())
 
@@ -217,19 +201,12 @@ def create_app(settings: ServeSettings, champion: Champion) -> FastAPI:
         text = service.counts.text(champion.now.classifier.name, service.rejected())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/report", summary="The report of the run that trained the model")
-    async def report() -> Response:
-        page = champion.now.report
-        if page is None or not page.exists():
-            raise HTTPException(404, "the run that trained this model is not in this store")
-        return FileResponse(page, media_type="text/html")
-
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return HTMLResponse(read_page("page.html", settings.root_path))
+        return HTMLResponse(read_page("page.html"))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return HTMLResponse(read_page("docs.html", settings.root_path))
+        return HTMLResponse(read_page("docs.html"))
 
     return app

@@ -1,19 +1,15 @@
 """The model that serves: found in the registry, loaded, and replaced by a new champion while requests go on."""
 
-import json
 import logging
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from serving.settings import ServeSettings
 from tasks.core.errors import PipelineError, describe
-from tasks.core.layout import METRICS, REPORT
 from tasks.network.bundle import Classifier, open_onnx
-from tasks.registry.loading import FoundVersion, champion_history, find_version, load_version, run_of
+from tasks.registry.loading import FoundVersion, find_version, load_version
 
 # The first text takes longer than those after it, so it is scored before a request comes.
 WARM_UP = pa.array(["a text of a few words"])
@@ -21,30 +17,22 @@ RETRY_SECONDS = 60.0  # between attempts to load a champion that was rejected, b
 logger = logging.getLogger("serving")
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that serves; with its test accuracy, the interval and its run's page, if that run is in the store."""
+class LoadedModel(NamedTuple):
+    """A model that serves."""
 
     classifier: Classifier
     found: FoundVersion
-    test: dict[str, Any] | None
-    report: Path | None
 
 
 def load_model(found: FoundVersion, uri: str | None) -> LoadedModel:
     """Load a model, verified, and score one text with it; raise PipelineError if its files are damaged or missing."""
     classifier = load_version(found, uri, open_onnx)
     classifier.predict(WARM_UP)
-    run = found.run or run_of(found, uri)
-    if run is None:
-        return LoadedModel(classifier, found, None, None)
-    test, report = json.loads((run / METRICS).read_bytes())["test"], run / REPORT
-    test = {name: test[name] for name in ("accuracy", "ci95")}
-    return LoadedModel(classifier, found, test, report if report.exists() else None)
+    return LoadedModel(classifier, found)
 
 
 class Champion:
-    """The model that serves now, the champions of its registered model so far, and the poll for a new one."""
+    """The model that serves now, and the poll for a new champion."""
 
     def __init__(self, settings: ServeSettings, uri: str | None) -> None:
         """Load the model that is to serve; raise PipelineError if there is none, or it cannot be loaded."""
@@ -57,10 +45,8 @@ class Champion:
         self.registered_model = self.now.found.registered_model
 
     def find(self) -> FoundVersion:
-        """Return the version or run that is to serve, and read the history of champions."""
-        found = find_version(self.settings.model, self.registered_model, self.uri)
-        self.history = champion_history(found.registered_model, self.uri)
-        return found
+        """Return the version or run that is to serve."""
+        return find_version(self.settings.model, self.registered_model, self.uri)
 
     def look(self) -> bool:
         """Load another champion, if there is one; return whether there was.

@@ -14,8 +14,6 @@ class ServeSettings(ModelChoice):
     """the address to listen on; 0.0.0.0 is every address of this machine"""
     port: int = Field(8000, ge=0, le=65_535)
     """the port (0: any free one)"""
-    root_path: str = Field("", pattern="^(/[A-Za-z0-9._~-]+)*$")
-    """the path prefix of a proxy in front of the service, as /classifier; the proxy may remove it or keep it"""
     token: SecretStr | None = None
     """require this bearer token of 8 characters or more; IMDB_TOKEN keeps it out of the process list"""
     model: str | None = Field(None, min_length=1)

@@ -9,7 +9,7 @@ from tasks.core.errors import RegistryError
 from tasks.core.run_settings import Metric, PromotionSettings
 from tasks.registry import contest, versions
 from tasks.registry.client import registry
-from tasks.registry.loading import champion_history, described, fetch_bundle, has_files, reader
+from tasks.registry.loading import described, fetch_bundle, has_files, reader
 from tasks.registry.local_registry import own_registry
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
@@ -157,7 +157,8 @@ def promote(
             announce_champion(record)
         step["cached"] = not is_new
     run_logger().info("%s: %s", decision.decision, decision.reason)
-    return record | {"champions": champion_history(tracking["model"], tracking["uri"])}
+    with reader(tracking["uri"]) as client:
+        return record | {"champions": versions.past_champions(client, tracking["model"])}
 
 
 @task("promote by hand")

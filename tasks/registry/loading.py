@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from tasks.core.environment import store_root
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
-from tasks.core.layout import METRICS, RUNS
+from tasks.core.layout import METRICS
 from tasks.core.user_paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_registry import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
-from tasks.registry.versions import CONTENT, Models, model_or_default, past_champions, version_or_champion
+from tasks.registry.versions import CONTENT, Models, model_or_default, version_or_champion
 from tasks.store.run_record import take_recorded
 from tasks.store.shared_store import open_store
 
@@ -77,14 +76,6 @@ def find_version(model: str | None, registered_model: str | None, uri: str | Non
         return described(version_or_champion(client, name, int(model) if model else None))
 
 
-def champion_history(model: str | None, uri: str | None) -> list[dict[str, Any]]:
-    """Return the champions of a registered model so far, as `past_champions` does; [] for the model of a run folder."""
-    if model is None:
-        return []
-    with reader(uri) as client:
-        return past_champions(client, model)
-
-
 def find_run(folder: Path) -> FoundVersion:
     """Return the model of a run folder."""
     try:
@@ -92,19 +83,6 @@ def find_run(folder: Path) -> FoundVersion:
         return FoundVersion(f"run {folder.name}", packaged["key"], packaged["sha256"], run=folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder}: is not a run folder with metrics.json ({error!r})") from error
-
-
-def run_of(found: FoundVersion, uri: str | None) -> Path | None:
-    """Return the newest run folder in the store that made a version in the registry at `uri`, or None."""
-    for metrics in sorted((store_root() / RUNS).glob(f"[!.]*/{METRICS}"), reverse=True):
-        try:
-            tracking = json.loads(metrics.read_bytes()).get("tracking") or {}
-        except (OSError, ValueError, AttributeError):
-            continue  # it is damaged: `housekeeping verify` names it
-        named = tuple(map(tracking.get, ("uri", "model", "version")))
-        if named == (uri, found.registered_model, found.number):
-            return metrics.parent
-    return None
 
 
 def described(version: Any) -> FoundVersion:

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import sqlite3
@@ -10,15 +9,7 @@ import pytest
 from tasks.core.errors import ModelError, RegistryError
 from tasks.network.bundle import open_onnx
 from tasks.registry.client import registry
-from tasks.registry.loading import (
-    FoundVersion,
-    fetch_bundle,
-    find_version,
-    has_files,
-    load_version,
-    run_of,
-    take_packaged,
-)
+from tasks.registry.loading import FoundVersion, fetch_bundle, find_version, has_files, load_version, take_packaged
 from tasks.registry.local_registry import own_database
 from tasks.store.store import Store
 from tests.support.champions import MODEL, store_with_champion
@@ -115,18 +106,6 @@ def test_an_unfinished_transaction_of_a_killed_writer_is_rolled_back(store, tmp_
     for name in ("mlflow.db", "mlflow.db-journal"):
         (own_database().parent / f"killed-{name}").rename(own_database().parent / name)
     assert find_version(None, None, None).number == 1
-
-
-def test_the_run_of_a_version_is_of_the_same_registry(tmp_path, monkeypatch):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path))
-    own, server = None, "http://mlflow:5000"
-    for name, uri in (("1-server", server), ("2-own", own)):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        tracking = {"uri": uri, "model": MODEL, "version": 1}
-        (tmp_path / "runs" / name / "metrics.json").write_text(json.dumps({"tracking": tracking}))
-    version = FoundVersion(f"{MODEL} version 1", "", "", MODEL, 1)
-    found = [run_of(version, uri) for uri in (server, own, "http://another:5000")]
-    assert [run and run.name for run in found] == ["1-server", "2-own", None]
 
 
 @pytest.mark.parametrize("is_writable", [True, False])

@@ -2,15 +2,14 @@
 
 import pytest
 
-from tests.serving.running import TEST, service
-from tests.support.champions import store_with_champion, write_run_of
+from tests.serving.running import service
+from tests.support.champions import store_with_champion
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A store with a champion in its registry and the run folder that trained it."""
+    """A store with a champion in its registry."""
     with store_with_champion(tmp_path_factory.mktemp("store")) as root:
-        write_run_of(root, TEST | {"f1": 0.8}, "<p>the report</p>")
         yield root
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PROJECT = Path(__file__).parents[2]
-TEST = {"accuracy": 0.85, "ci95": [0.84, 0.86]}  # of the champion that the tests serve
 
 
 class Running(NamedTuple):

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.registry.client import registry
-from tasks.registry.versions import CHAMPION, Decision, record_decision, version_or_champion
-from tests.serving.running import TEST, ask, send
+from tests.serving.running import ask, send
 from tests.support.keras_scorer import open_keras
 
 
@@ -31,22 +29,9 @@ def test_predict_returns_label_probabilities_and_words(running, store):
     assert [len(row["words"]) for row in predictions] == [2, 0, 2]
 
 
-def test_model_returns_version_accuracy_and_report(running):
+def test_model_returns_version_and_labels(running):
     status, content = ask(running.port, "/model")
     assert (status, content["version"], content["labels"]) == (200, 1, ["negative", "positive"])
-    assert content["test"] == TEST
-    assert ask(running.port, content["report"]) == (200, "<p>the report</p>")
-
-
-def test_model_returns_the_champions_so_far(running, store, monkeypatch):
-    monkeypatch.setenv("ARTIFACTS_STORE", str(store))
-    assert ask(running.port, "/model")[1]["champions"] == []
-    with registry(None) as client:
-        version = version_or_champion(client, "imdb-classifier", 1)
-        record_decision(client, version, Decision(decision=CHAMPION, reason="the first", by="run"))
-    time.sleep(1)
-    (entry,) = ask(running.port, "/model")[1]["champions"]
-    assert (entry["version"], entry["by"], entry["reason"], entry["accuracy"]) == (1, "run", "the first", None)
 
 
 def test_health_metrics_and_openapi_respond(running):
@@ -55,9 +40,7 @@ def test_health_metrics_and_openapi_respond(running):
     metrics = ask(running.port, "/metrics")[1]
     assert 'classifier_serves{model="imdb-classifier version 1"} 1.0' in metrics
     assert 'classifier_requests_total{path="/predict",status="200"}' in metrics
-    assert set(ask(running.port, "/openapi.json")[1]["paths"]) == {
-        "/predict", "/health", "/model", "/metrics", "/report"
-    }  # fmt: skip
+    assert set(ask(running.port, "/openapi.json")[1]["paths"]) == {"/predict", "/health", "/model", "/metrics"}
 
 
 def test_the_process_does_not_load_tensorflow(running):
@@ -112,19 +95,6 @@ def test_a_compressed_body_is_refused_with_the_reason(running, coding):
     status, content = ask(running.port, "/predict", b"?", **{"Content-Encoding": coding})
     assert status == 415
     assert f"compressed ({coding}); send plain JSON" in content["detail"]
-
-
-@pytest.mark.parametrize("path", ["/health", "/", "/model", "/report", "/docs", "/nothing", "/predict"])
-def test_head_gets_the_status_and_the_headers_of_get(running, path):
-    answers = []
-    for method in (b"GET", b"HEAD"):
-        answer = send(
-            running.port, method + b" " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        )
-        head, _, body = answer.partition(b"\r\n\r\n")
-        answers.append((head.splitlines()[0], b"content-length" in head.lower(), body))
-    (get, get_length, _), (head, head_length, body) = answers
-    assert (head, head_length, body) == (get, get_length, b"")
 
 
 def test_unknown_paths_and_methods_get_a_json_error(running):

@@ -1,6 +1,5 @@
 """A registry with a champion, without a training run."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,13 +50,3 @@ def store_with_champion(root: Path) -> Iterator[Path]:
         shutil.copytree(packaged_classifier(), root / "packaged")
         register(root / "packaged", root / "registered")
         yield root
-
-
-def write_run_of(store: Path, test: dict[str, Any], report: str) -> None:
-    """Write the run folder of version 1 with its test metrics and its report."""
-    run = store / "runs" / "20261101T000000Z-lucky-cat"
-    run.mkdir(parents=True)
-    (run / "report.html").write_text(report)
-    (run / "config.json").write_text("{}")
-    metrics = {"tracking": {"model": MODEL, "version": 1}, "test": test}
-    (run / "metrics.json").write_text(json.dumps(metrics))
