@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.run_settings import ModelSettings
-from tasks.linear.phrase_tables import VECTORS, PhraseFacts, read_table
+from tasks.linear.phrase_tables import LONGEST, VECTORS, read_table
 from tasks.network.keras_files import MODEL, READER, save_model
 from tasks.network.tensorflow_setup import start_tensorflow
 from tasks.store.step import step
@@ -66,7 +66,7 @@ def make_model(
         if not settings.phrases:
             return keras.Model(tokens, classify(vectors, settings, labels), name=NAME)
         # Training fits the reader: it gives each text numbers that were learned from the other texts only.
-        layer = phrase_layer(require(learned))
+        layer = phrase_layer(require(learned), vocabulary_size)
         numbers = keras.Input((None, layer.width), dtype="float32", name="numbers")
         inputs = numbers
         if vectors is not None:
@@ -82,14 +82,14 @@ def require(learned: Path | None) -> Path:
     return learned
 
 
-def phrase_layer(learned: Path) -> Any:
+def phrase_layer(learned: Path, vocabulary_size: int) -> Any:
     """Return the layer that looks phrases up, filled from all training texts."""
     import keras
 
     from tasks.network.custom_layers import PhraseNumbers
 
-    facts, (known, table) = PhraseFacts.read(learned), read_table(learned)
-    layer = PhraseNumbers(facts.phrases, facts.vocabulary_size, facts.longest, facts.numbers, name="phrase_numbers")
+    known, table = read_table(learned)
+    layer = PhraseNumbers(len(known), vocabulary_size, LONGEST, table.shape[1], name="phrase_numbers")
     layer(keras.Input((None,), dtype="int32"))
     layer.set_weights([known, table])
     return layer

@@ -19,16 +19,7 @@ from tasks.linear.out_of_fold import (
     probabilities_of,
     scale_numbers,
 )
-from tasks.linear.phrase_tables import (
-    LONGEST,
-    VECTORS,
-    PhraseFacts,
-    check_table,
-    count_phrases,
-    learn_phrases,
-    sizes_of,
-    write_tables,
-)
+from tasks.linear.phrase_tables import VECTORS, check_table, count_phrases, learn_phrases, sizes_of, write_tables
 from tasks.linear.word_vectors import cooccurrence, word_vectors
 from tasks.store.step import run_logger, step
 from tasks.texts.encoded import Encoding, encoded_file, read_labels, read_split
@@ -39,7 +30,7 @@ VECTOR_WORDS, VECTOR_NORM = 20_000, 2.4
 
 
 def learn(encoded: Path, settings: PhraseSettings, folder: Path) -> dict[str, Any]:
-    """Write codes.npy, tables.npy, folds.npy and phrases.json from uncut training texts.
+    """Write codes.npy, tables.npy and folds.npy from uncut training texts.
 
     Returns:
         {"phrases": their number, "folds": their number, "out_of_fold": the quality of training texts' logits by the
@@ -64,7 +55,6 @@ def learn(encoded: Path, settings: PhraseSettings, folder: Path) -> dict[str, An
     write_tables(folder, known, tables, folds)
     validation, validation_labels = read_split(encoded, "validation")
     logits = logits_of(learned.whole, count_phrases(validation(), known, size).sign())
-    PhraseFacts(vocabulary_size=size, longest=LONGEST, numbers=tables[0].shape[1], phrases=len(known)).write(folder)
     return {
         "phrases": len(known),
         "folds": len(learned.held_out),

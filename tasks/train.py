@@ -251,7 +251,7 @@ def train(
         {"seconds": of each epoch, "epochs": how many were planned, "passes": over the texts in each}.
     """
     texts, held_out = (PaddedFile(padded_file(padded, split)) for split in ("train", "validation"))
-    phrases = read_phrases(learned) if learned else None
+    phrases = read_phrases(learned, int(texts.metadata["vocabulary_size"])) if learned else None
     passes, batches = plan_epoch(texts, settings)
     settings = with_enough_epochs(settings, batches)
     with (

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.errors import DataError
-from tasks.texts.dataset_info import JsonFile
 from tasks.texts.vocabulary import list_offsets
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ MAX_TABLE = 2_000_000_000  # bytes, of at most 2 GB of an ONNX file
 Parts = Callable[[], Iterator[pa.ListArray]]
 
 
-CODES, TABLES, FOLDS, VECTORS, FACTS = "codes.npy", "tables.npy", "folds.npy", "vectors.npy", "phrases.json"
+CODES, TABLES, FOLDS, VECTORS = "codes.npy", "tables.npy", "folds.npy", "vectors.npy"
 
 
-def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, longest: int = LONGEST) -> np.ndarray:
+def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int) -> np.ndarray:
     """Return the codes of the phrases that end at each token, -1 where one would begin before its text.
 
     Args:
@@ -36,31 +35,29 @@ def phrase_codes(words: np.ndarray, offsets: np.ndarray, vocabulary_size: int, l
             has a higher code.
 
     Returns:
-        (longest, tokens) int64, for one word, two, three.
+        (3, tokens) int64, for one word, two, three.
     """
     base = vocabulary_size + 1
     digits = words.astype(np.int64) + 1
     place = np.arange(len(words)) - np.repeat(offsets[:-1], np.diff(offsets))
-    codes = np.full((longest, len(words)), -1, np.int64)
+    codes = np.full((LONGEST, len(words)), -1, np.int64)
     codes[0] = digits
-    for size in range(1, longest):
+    for size in range(1, LONGEST):
         whole = np.flatnonzero(place >= size)
         codes[size, whole] = codes[size - 1, whole] + digits[whole - size] * base**size
     return codes
 
 
-def codes_of(tokens: pa.ListArray, vocabulary_size: int, longest: int) -> np.ndarray:
+def codes_of(tokens: pa.ListArray, vocabulary_size: int) -> np.ndarray:
     """Return the `phrase_codes` of token lists."""
-    return phrase_codes(tokens.flatten().to_numpy(), list_offsets(tokens), vocabulary_size, longest)
+    return phrase_codes(tokens.flatten().to_numpy(), list_offsets(tokens), vocabulary_size)
 
 
-def distinct_phrases(
-    parts: Iterable[pa.ListArray], vocabulary_size: int, longest: int, *, repeated: bool
-) -> np.ndarray:
+def distinct_phrases(parts: Iterable[pa.ListArray], vocabulary_size: int, *, repeated: bool) -> np.ndarray:
     """Return the phrases of texts, (phrases,) int64 in order; `repeated` leaves out those that occur once."""
     once = often = np.zeros(0, np.int64)
     for tokens in parts:
-        codes = codes_of(tokens, vocabulary_size, longest)
+        codes = codes_of(tokens, vocabulary_size)
         # Whole int64 rows sort many times faster than np.unique does with its counts; `often` counts twice.
         ordered = np.sort(np.concatenate([once, often, often, codes[codes >= 0]]))
         firsts = np.flatnonzero(np.diff(ordered, prepend=-1))
@@ -88,15 +85,13 @@ def find_phrases(codes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(known[places] == flat, places, len(known)).astype(np.int32).reshape(codes.shape)
 
 
-def count_phrases(
-    parts: Iterable[pa.ListArray], known: np.ndarray, vocabulary_size: int, longest: int = LONGEST
-) -> "csr_matrix":
+def count_phrases(parts: Iterable[pa.ListArray], known: np.ndarray, vocabulary_size: int) -> "csr_matrix":
     """Return how often each text contains each phrase in `known`, (phrases,) codes in order: (n, phrases) float32."""
     from scipy.sparse import csr_matrix
 
     counts, columns, lengths = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for tokens in parts:
-        places = find_phrases(codes_of(tokens, vocabulary_size, longest), known)
+        places = find_phrases(codes_of(tokens, vocabulary_size), known)
         firsts = np.repeat(np.arange(len(tokens), dtype=np.int64) * len(known), np.diff(list_offsets(tokens)))
         pairs = np.sort(np.concatenate([(firsts + place)[place < len(known)] for place in places]))
         begins = np.flatnonzero(np.diff(pairs, prepend=-1))
@@ -108,9 +103,7 @@ def count_phrases(
     return csr_matrix((np.concatenate(counts), np.concatenate(columns), bounds), shape=(len(bounds) - 1, len(known)))
 
 
-def learn_phrases(
-    parts: Parts, vocabulary_size: int, min_documents: int, longest: int = LONGEST
-) -> tuple[np.ndarray, "csr_matrix"]:
+def learn_phrases(parts: Parts, vocabulary_size: int, min_documents: int) -> tuple[np.ndarray, "csr_matrix"]:
     """Return the phrases that at least `min_documents` texts contain, and their counts.
 
     (phrases,) int64 codes in order, and (texts, phrases) float32. Raise DataError if the vocabulary is too large.
@@ -120,8 +113,8 @@ def learn_phrases(
             f"phrases can be made of at most {MAX_VOCABULARY:,} words, and there are {vocabulary_size:,}; "
             f"keep fewer with --data.num-words {MAX_VOCABULARY}"
         )
-    known = distinct_phrases(parts(), vocabulary_size, longest, repeated=min_documents > 1)
-    counts = count_phrases(parts(), known, vocabulary_size, longest)
+    known = distinct_phrases(parts(), vocabulary_size, repeated=min_documents > 1)
+    counts = count_phrases(parts(), known, vocabulary_size)
     enough = np.bincount(counts.indices, minlength=len(known)) >= min_documents
     return known[enough], counts[:, enough]
 
@@ -139,24 +132,6 @@ def sizes_of(known: np.ndarray, vocabulary_size: int) -> np.ndarray:
     """Return the number of words, one to three, of each phrase: (phrases,) int8."""
     base = vocabulary_size + 1
     return (1 + (known >= base) + (known >= base**2)).astype(np.int8)
-
-
-class PhraseFacts(JsonFile):
-    """How the tables were made.
-
-    Attributes:
-        vocabulary_size: of the codes.
-        longest: words of the longest phrase.
-        numbers: per phrase: a ratio and a weight for each model.
-        phrases: rows of the tables.
-    """
-
-    FILE = FACTS
-
-    vocabulary_size: int
-    longest: int
-    numbers: int
-    phrases: int
 
 
 def write_tables(folder: Path, known: np.ndarray, tables: Sequence[np.ndarray], folds: np.ndarray) -> None:
@@ -188,7 +163,7 @@ class PhraseReader:
         folds: (texts,) the table for each text.
     """
 
-    facts: PhraseFacts
+    vocabulary_size: int
     known: np.ndarray
     tables: np.ndarray
     folds: np.ndarray
@@ -196,7 +171,7 @@ class PhraseReader:
     @property
     def width(self) -> int:
         """Numbers per token."""
-        return self.facts.longest * self.facts.numbers
+        return LONGEST * int(self.tables.shape[-1])
 
     def for_others(self, reviews: int) -> "PhraseReader":
         """Return a reader for n texts outside training, which uses the table of all training texts."""
@@ -210,13 +185,13 @@ class PhraseReader:
             rows: (rows,) numbers of these texts.
         """
         starts = np.arange(len(tokens) + 1) * tokens.shape[1]
-        codes = phrase_codes(tokens.ravel(), starts, self.facts.vocabulary_size, self.facts.longest)
+        codes = phrase_codes(tokens.ravel(), starts, self.vocabulary_size)
         places = find_phrases(codes, self.known).reshape(-1, *tokens.shape)
         numbers = self.tables[self.folds[rows][None, :, None], places]
         return np.asarray(numbers.transpose(1, 2, 3, 0).reshape(*tokens.shape, self.width))
 
 
-def read_phrases(folder: Path) -> PhraseReader:
+def read_phrases(folder: Path, vocabulary_size: int) -> PhraseReader:
     """Return the reader for training texts from the files of the step `phrases`."""
     known, tables, folds = (np.load(folder / name) for name in (CODES, TABLES, FOLDS))
-    return PhraseReader(PhraseFacts.read(folder), known, tables, folds)
+    return PhraseReader(vocabulary_size, known, tables, folds)

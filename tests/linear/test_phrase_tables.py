@@ -34,7 +34,7 @@ def in_thirds(reviews):
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8))
 def test_each_code_identifies_one_phrase_within_a_single_text(reviews):
-    codes = codes_of(lists(reviews), 10, 3)
+    codes = codes_of(lists(reviews), 10)
     meaning: dict[int, tuple[int, ...]] = {}
     token = 0
     for review in reviews:
@@ -52,7 +52,7 @@ def test_each_code_identifies_one_phrase_within_a_single_text(reviews):
 
 
 def test_codes_of_a_sliced_array_come_from_its_own_tokens():
-    assert (codes_of(lists([[7], [3, 4]])[1:], 10, 2) == [[4, 5], [-1, 5 + 4 * 11]]).all()
+    assert (codes_of(lists([[7], [3, 4]])[1:], 10) == [[4, 5], [-1, 5 + 4 * 11], [-1, -1]]).all()
 
 
 def test_codes_of_the_largest_vocabulary_fit_and_a_larger_one_is_refused():
@@ -69,12 +69,11 @@ def test_a_table_that_no_file_can_hold_is_refused():
         check_table(1_000_000, 501, "--flag")
 
 
-@pytest.mark.parametrize("longest", [1, 2, 3])
 @pytest.mark.parametrize("min_documents", [1, 2, 3])
-def test_phrase_counts_equal_those_of_scikit_learn(rng, longest, min_documents):
+def test_phrase_counts_equal_those_of_scikit_learn(rng, min_documents):
     reviews, _ = make_reviews(60, rng)
-    known, ours = learn_phrases(in_thirds(reviews), WORDS, min_documents, longest)
-    vectoriser = CountVectorizer(ngram_range=(1, longest), token_pattern=r"\d+", min_df=min_documents)
+    known, ours = learn_phrases(in_thirds(reviews), WORDS, min_documents)
+    vectoriser = CountVectorizer(ngram_range=(1, 3), token_pattern=r"\d+", min_df=min_documents)
     theirs = vectoriser.fit_transform([" ".join(map(str, review)) for review in reviews])
     codes = []
     for phrase in vectoriser.get_feature_names_out():
@@ -86,9 +85,9 @@ def test_phrase_counts_equal_those_of_scikit_learn(rng, longest, min_documents):
 
 
 def test_unknown_phrases_are_not_counted_and_empty_texts_have_zero_rows():
-    known = distinct_phrases([lists([[7, 8], [7, 8]])], 10, 2, repeated=True)
+    known = distinct_phrases([lists([[7, 8], [7, 8]])], 10, repeated=True)
     assert known.tolist() == [8, 9, 9 + 8 * 11]
-    assert count_phrases([lists([[], [8, 7, 8]]), lists([[9], []])], known, 10, 2).toarray().tolist() == [
+    assert count_phrases([lists([[], [8, 7, 8]]), lists([[9], []])], known, 10).toarray().tolist() == [
         [0, 0, 0], [1, 2, 1], [0, 0, 0], [0, 0, 0],
     ]  # fmt: skip
     assert find_phrases(np.array([8, 10, -1]), known).tolist() == [0, 3, 3]

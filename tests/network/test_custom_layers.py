@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from tasks.linear.phrase_tables import PhraseFacts, PhraseReader, distinct_phrases
+from tasks.linear.phrase_tables import PhraseReader, distinct_phrases
 from tasks.network.custom_layers import PhraseNumbers, WordDropout
 from tasks.network.keras_files import load_model, save_model
 from tasks.network.onnx_export import network_to_onnx
@@ -17,16 +17,15 @@ TOKENS = REVIEWS.tokens.astype(np.int32)
 
 def reader_and_network(phrases: int | None, numbers: int = 2) -> tuple[PhraseReader, keras.Model]:
     """Return a NumPy reader and a network for the same table of phrases, which has random numbers."""
-    known = distinct_phrases([lists(make_reviews(60, np.random.default_rng(3), 40)[0])], WORDS, 3, repeated=False)
+    known = distinct_phrases([lists(make_reviews(60, np.random.default_rng(3), 40)[0])], WORDS, repeated=False)
     known = known[:: max(1, len(known) // phrases)][:phrases] if phrases else known
     table = np.random.default_rng(1).normal(size=(len(known) + 1, numbers)).astype(np.float32)
     table[-1] = 0
-    facts = PhraseFacts(vocabulary_size=WORDS, longest=3, numbers=numbers, phrases=len(known))
     tokens = keras.Input((None,), dtype="int32")
     layer = PhraseNumbers(len(known), WORDS, 3, numbers)
     network = keras.Model(tokens, layer(tokens))
     layer.set_weights([known, table])
-    return PhraseReader(facts, known, table[None], np.zeros(60, int)), network
+    return PhraseReader(WORDS, known, table[None], np.zeros(60, int)), network
 
 
 @pytest.mark.parametrize("phrases", [1, 2, 3, 4, 5, 8, 9, 100, None])

@@ -125,7 +125,7 @@ def learned(tmp_path_factory):
 
 def test_a_phrase_network_computes_the_phrase_numbers_from_tokens(learned, tmp_path, rng):
     model = make_model(small(phrases=True, word_dropout=0.2, dense_units=0), WORDS, learned=learned)
-    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
+    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned, WORDS).for_others(7)
     numbers = reader(tokens, np.arange(7))
     assert numbers.any()
     whole = np.array(model(tokens))
@@ -140,7 +140,7 @@ def test_a_phrase_network_computes_the_phrase_numbers_from_tokens(learned, tmp_p
 
 def test_a_phrase_network_works_without_word_embeddings(learned, rng):
     model = make_model(small(phrases=True, embedding_dim=0), WORDS, learned=learned)
-    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned).for_others(7)
+    tokens, reader = rng.integers(0, WORDS, (7, 20)).astype(np.int32), read_phrases(learned, WORDS).for_others(7)
     numbers = reader(tokens, np.arange(7))
     np.testing.assert_allclose(np.array(model(tokens)), np.array(learner_of(model)([tokens, numbers])), atol=1e-6)
     assert not any("embedding" in weight.path for weight in model.weights)

@@ -63,7 +63,7 @@ def test_a_phrase_network_learns_and_resumes_with_identical_bytes(inputs, store,
         if line.startswith("Epoch"):
             raise KeyboardInterrupt(line)
 
-    trainer = Trainer(*parts, rules, stop_after_first_epoch, phrases=read_phrases(inputs / "learned"))
+    trainer = Trainer(*parts, rules, stop_after_first_epoch, phrases=read_phrases(inputs / "learned", WORDS))
     with pytest.raises(KeyboardInterrupt, match="Epoch 1/2"):
         trainer.fit(inputs / "built" / "model.keras", Checkpoint(store / CHECKPOINTS / "train" / "cut"))
     train_network(inputs, "cut", tmp_path / "b")
@@ -79,7 +79,7 @@ def test_a_phrase_network_learns_and_resumes_with_identical_bytes(inputs, store,
 def test_a_phrase_network_scores_three_labels_as_in_training(store, tmp_path):
     write_reviews(tmp_path, labels=3)
     learn_small(tmp_path)
-    assert read_phrases(tmp_path / "learned").width == 18
+    assert read_phrases(tmp_path / "learned", WORDS).width == 18
     its = {"units": 4, "embedding_dim": 4, "dense_units": 0, "phrases": True, "readout": "max_mean"}
     build(tmp_path, 3, **its, **TRACED_SOONEST)
     train_network(tmp_path, "checkpoint", tmp_path / "trained", learning_rate=0.02)
