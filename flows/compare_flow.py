@@ -22,8 +22,8 @@ from tasks.reporting.prefect_ui import as_untracked
 from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import steps_of, unfinished_step
 from tasks.store.step import flow, flow_run_id, planning, run_logger, task
+from tasks.store.step_log import steps_of, unfinished_step
 from tasks.texts.sources.datasets import check_dataset
 
 

@@ -59,9 +59,8 @@ def imdb_flow(settings: RunSettings = RunSettings()) -> Path:
     return as_untracked(folder) if settings.tracking.enabled and promotion is None else folder
 
 
-def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> PackagedArtifacts:
-    """Run the cached steps, from the texts to the bundle."""
-    downloaded = downloaded or download_dataset(settings.data)
+def run_steps(settings: RunSettings, downloaded: Artifact) -> PackagedArtifacts:
+    """Run the cached steps after the download, to the bundle."""
     made = train_and_evaluate(settings, downloaded, settings.candidates)
     drawn = figures.of(made, data=settings.data, settings=settings.evaluation)
     labels_checked = label_check.of(made, data=settings.data) if settings.checks_labels else None
@@ -72,10 +71,10 @@ def run_steps(settings: RunSettings, downloaded: Artifact | None = None) -> Pack
 def plan_run(settings: RunSettings) -> list[StepPlan]:
     """Return what each cached step would do, or each stage of `--preset auto`."""
     with planning() as plans:
-        if not settings.auto.minutes:
-            run_steps(settings)
-            return plans
         downloaded = download_dataset(settings.data)
+        if not settings.auto.minutes:
+            run_steps(settings, downloaded)
+            return plans
     return plans + plan_stages(settings, downloaded)
 
 

@@ -1,17 +1,18 @@
 """`python -m serving`: serve the champion over HTTP until SIGTERM or Ctrl-C."""
 
-from tasks.reporting.command_line import Flags, run_command
+from tasks.reporting.command_line import Flags, run_flow
 
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from serving.settings import ServeSettings
 from tasks.core.errors import ServerError
 from tasks.registry.client import tracking_uri
 from tasks.registry.loading import find_version
-from tasks.reporting.terminal_output import show_plans
 from tasks.store.fingerprint import StepPlan
 
 DRAIN_SECONDS = 30
@@ -23,10 +24,21 @@ def main() -> int:
         sys.argv[0] = "python -m serving"
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
-    return run_command(serve, ServeSettings)
+    return run_flow(serve, ServeSettings, lambda _: None, plan=plan_service, without_flow=serve_unless_planning)
 
 
-def serve(settings: ServeSettings, flags: Flags) -> None:
+def plan_service(settings: ServeSettings) -> list[StepPlan]:
+    """Return which model would be served, and where."""
+    name = find_version(settings.model, settings.registered_model, tracking_uri()).name
+    return [StepPlan("serve", "runs", f"{name} at {url_of(settings.host, settings.port)}")]
+
+
+def serve_unless_planning(settings: ServeSettings, flags: Flags) -> Callable[[], None] | None:
+    """Return what serves, which needs no Prefect; None for a dry run."""
+    return None if flags.dry_run else partial(serve, settings)
+
+
+def serve(settings: ServeSettings) -> None:
     """Serve the champion of the registry over HTTP: an API at POST /predict and a web page at /.
 
     A newly promoted champion replaces the old one without failing a request. SIGTERM stops the service once the
@@ -38,11 +50,6 @@ def serve(settings: ServeSettings, flags: Flags) -> None:
     from serving.champion import Champion
     from serving.connections import patient_protocol
 
-    if flags.dry_run:
-        name = find_version(settings.model, settings.registered_model, tracking_uri()).name
-        plan = StepPlan("serve", "runs", f"{name} at {url_of(settings.host, settings.port)}")
-        show_plans([plan], as_json=flags.json_)
-        return
     with listen(settings.host, settings.port) as listening:
         champion = Champion(settings, tracking_uri())
         config = uvicorn.Config(

@@ -27,9 +27,9 @@ from tasks.registry.client import describe_run, experiment_id, flatten, metrics_
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_comparison_in_prefect
 from tasks.store.artifact import Artifact, RunArtifacts, describe_artifacts
-from tasks.store.run_record import TRACK, StepEntry, log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
+from tasks.store.step_log import TRACK, StepEntry, log_step
 from tasks.store.store import Store
 
 if TYPE_CHECKING:

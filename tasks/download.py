@@ -4,20 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.core.data_settings import DataSettings, SourceSettings
+from tasks.core.data_settings import DataSettings, SourceSettings, is_address
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file
 from tasks.store.step import is_planning, run_logger, step
-from tasks.texts.sources.datasets import fetch_dataset, find_texts
+from tasks.texts.sources.datasets import fetch_dataset
 from tasks.texts.sources.fetching import is_remote, local_path
 from tasks.texts.sources.imdb import word_index_of
-from tasks.texts.sources.layouts import hash_files
+from tasks.texts.sources.layouts import describe_unread, hash_files
+from tasks.texts.sources.remote import copy_dataset, find_copy
 
 
 def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
     """Return settings with the hashes of local files, so that the cache key depends on their content.
 
-    `warn` is called about files in the dataset's folder that are not read.
+    Texts at an address are copied to the store, except in a dry run. `warn` is called about the copy, and about files
+    in the dataset's folder that are not read.
     """
     if settings.dataset == "imdb" and not settings.word_index_sha256:
         index = word_index_of(settings)
@@ -25,7 +27,11 @@ def pin(settings: DataSettings, warn: Callable[[str], None]) -> DataSettings:
             return settings.model_copy(update={"word_index_sha256": hash_file(local_path(index))})
     if not settings.is_own:
         return settings
-    path = find_texts(settings, warn, may_copy=not is_planning())  # a dry run writes nothing
+    if is_address(settings.dataset) and not is_planning():
+        warn(copy_dataset(settings, refresh=settings.refresh)[1])
+    path = find_copy(settings)
+    if path and (unread := describe_unread(path)):
+        warn(unread)
     return settings.model_copy(update={"sha256": hash_files(path)}) if path else settings
 
 

@@ -15,9 +15,9 @@ from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CHALLENGER, CHAMPION, CONTENT, NEITHER, REPLACED_BY, Decision
 from tasks.reporting.prefect_ui import announce_champion
 from tasks.store.artifact import Artifact
-from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
+from tasks.store.step_log import log_step
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -15,9 +15,9 @@ from tasks.registry.client import registry
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_in_prefect
 from tasks.store.artifact import PackagedArtifacts, RunArtifacts, describe_artifacts
-from tasks.store.run_record import steps_of
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
+from tasks.store.step_log import steps_of
 from tasks.store.store import Store
 
 

@@ -19,9 +19,9 @@ from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
 from tasks.registry.versions import CONTENT, EVALUATION, SOURCE, Models, default_name, other_source, versions_of
 from tasks.store.artifact import PackagedArtifacts, RunArtifacts
-from tasks.store.run_record import TRACK, log_step
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
+from tasks.store.step_log import TRACK, log_step
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.downloaded import Identities, identify_texts
 

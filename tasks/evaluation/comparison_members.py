@@ -17,7 +17,7 @@ from tasks.evaluation.metrics import wilson_interval
 from tasks.evaluation.optuna_search import OWN_SECTIONS, SHARED
 from tasks.evaluation.significance import compare
 from tasks.store.artifact import RunArtifacts
-from tasks.store.run_record import StepEntry
+from tasks.store.step_log import StepEntry
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def describe_results(metrics: dict[str, Any]) -> dict[str, str]:
     """Return sentences on what was derived, the choice of the model, its baseline and training, from metrics.json."""
     return {
         "unpredicted": describe_unpredicted(metrics["test"]),
-        "derived": describe_derived(metrics["derived"]) if "derived" in metrics else "",
+        "derived": describe_derived(metrics["derived"]),
         "choice": describe_choice(Candidates.model_validate(metrics["candidates"])),
         "baseline": describe_comparison(metrics["baseline"]["comparison"], second=name_baseline(metrics)),
         "fit": describe_fit(metrics["history"], metrics["model"]["best_epoch"]),
@@ -172,20 +172,20 @@ def name_baseline(metrics: dict[str, Any]) -> str:
     return "linear baseline" if by_labels or "temperature" not in metrics else "uncalibrated linear baseline"
 
 
-def describe_comparison(comparison: dict[str, Any], first: str = "network", second: str = "linear baseline") -> str:
-    """Return a sentence on whether the first of two models is better on the same texts."""
+def describe_comparison(comparison: dict[str, Any], second: str = "linear baseline") -> str:
+    """Return a sentence on whether the network is better than another model on the same texts."""
     difference, p_value, metric = comparison["difference"], comparison["p_value"], comparison["metric"]
     unit, lead, low, high = show_leads(metric, difference, *comparison["ci95"])
     name = "McNemar's exact test" if metric == "accuracy" else "paired permutation test"
     test = f"95% interval {low} to {high}; {name}, p "
     test += "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
-    counts = f"only the {first} is right on {comparison['only_first']:,} texts, only the {second} on "
+    counts = f"only the network is right on {comparison['only_first']:,} texts, only the {second} on "
     counts += f"{comparison['only_second']:,}"
     if p_value >= ALPHA:
         verdict = f"do not differ significantly ({lead} {unit}; {counts}; {test})"
-        return f"The {first} and the {second} {verdict}."
+        return f"The network and the {second} {verdict}."
     verdict = f"{'better' if difference > 0 else 'worse'} than the {second} by {lead[1:]} {unit}"
-    return f"The {first} is {verdict}: {counts} ({test})."
+    return f"The network is {verdict}: {counts} ({test})."
 
 
 def describe_row(member: dict[str, Any]) -> list[str]:

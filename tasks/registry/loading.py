@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 
 from tasks.core.errors import ModelError, RegistryError
 from tasks.core.files import explain_os_errors
-from tasks.core.layout import METRICS
+from tasks.core.layout import CONFIG, METRICS
 from tasks.core.user_paths import user_path
 from tasks.network.bundle import Classifier, open_onnx
 from tasks.registry.client import address_of, first_line, registry
 from tasks.registry.local_registry import folder_of, own_registry
 from tasks.registry.mlflow_model import PLACES, content_of
 from tasks.registry.versions import CONTENT, Models, model_or_default, version_or_champion
-from tasks.store.run_record import take_recorded
+from tasks.store.artifact import DamagedError
+from tasks.store.inventory import take
 from tasks.store.shared_store import open_store
 
 Opened = TypeVar("Opened", bound=Classifier)
@@ -152,10 +153,17 @@ def fetch_bundle(found: FoundVersion, uri: str | None, scratch: Path) -> Path:
 
 
 def take_packaged(found: FoundVersion, run: Path) -> Path:
-    """Return the packaged model of a run, verified, and mark the run as used, unless the store is read-only."""
-    store = open_store()
+    """Return the packaged model of a run, verified, and mark both as used, unless the store is read-only."""
+    store, remedy = open_store(), f"repeat the run to rebuild it (train --preset {run / CONFIG})"
     is_writable = os.access(store.root, os.W_OK)
-    take_recorded(store, found.source, found.content, run, read_only=not is_writable)
+    try:
+        packaged = take(store, found.source) if is_writable else store.find(found.source)
+    except DamagedError as damage:
+        raise ModelError(f"{run}: {damage}; {remedy}") from damage
+    if packaged is None:
+        raise ModelError(f"{run}: {found.source} is no longer in the store; {remedy}")
+    if packaged.sha256 != found.content:
+        raise ModelError(f"{store.root / found.source}: is not the one of {run}; {remedy}")
     if is_writable and run.parent == (store.root / "runs").resolve():
         with explain_os_errors(run):
             os.utime(run / METRICS)  # pruning goes by it

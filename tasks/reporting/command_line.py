@@ -37,7 +37,7 @@ from tasks.reporting.flag_errors import (
 )
 from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import unfinished_step
+from tasks.store.step_log import unfinished_step
 
 # Prefect and Keras read their folders while they are imported, so a flow imports this module first.
 environment.prepare()
@@ -212,7 +212,10 @@ def run_flow(
         check_server(warn=lambda message: print_error(program, message))
         print_failures_once()
     except PipelineError as error:
-        return refuse(program, error)
+        if is_debugging():
+            traceback.print_exc()
+        print_error(f"{program}: error", str(error))
+        return 2
     handle_signals()
     return exit_status(program, lambda: show(flow(settings)))
 
@@ -238,35 +241,6 @@ def handle_signals() -> None:
             threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
 
     sys.unraisablehook = repeat_or_report
-
-
-def run_command(
-    work: Callable[[Model, Flags], int | None],
-    settings_model: type[Model],
-    subject: str = "the run",
-    check: Callable[[Model], None] = lambda _settings: None,
-) -> int:
-    """Do the work of a command without a flow, with the settings and flags of this process's command line.
-
-    `work` returns the exit status, if it is not 0; `subject` names it in an error, as in "`subject` failed". The rest
-    is as in `run_flow`.
-    """
-    program = Path(sys.argv[0]).name
-    accept_any_character()
-    try:
-        settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(work) or "")
-        check(settings)
-    except PipelineError as error:
-        return refuse(program, error)
-    return exit_status(program, lambda: work(settings, parsed), subject)
-
-
-def refuse(program: str, error: Exception) -> int:
-    """Print why the command line cannot be run, and return the exit status 2."""
-    if is_debugging():
-        traceback.print_exc()
-    print_error(f"{program}: error", str(error))
-    return 2
 
 
 def discard_output() -> None:

@@ -16,7 +16,7 @@ from tasks.core.environment import is_own_program
 from tasks.core.errors import PipelineError, describe, is_debugging, print_error
 from tasks.core.layout import COMPARISON, COMPARISON_PAGE, METRICS, REPORT
 from tasks.store.fingerprint import StepPlan
-from tasks.store.run_record import TRACK, unfinished_step
+from tasks.store.step_log import TRACK, unfinished_step
 
 # Prefect's loggers of flow runs and task runs.
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -58,7 +58,7 @@ def show_run(folder: Path) -> int:
     rows = []
     for step in steps:
         seconds = "failed" if step["seconds"] is None else f"{step['seconds']:.2f}"
-        rows.append((step["name"], seconds, "cached" if step["cached"] else step.get("cause", "")))
+        rows.append((step["name"], seconds, "cached" if step["cached"] else step["cause"]))
     print_table(("step", ">seconds", "why"), rows, f"{dataset['name']}: {dataset['test']:,} test texts")
 
     is_linear = metrics["candidates"]["chosen"] == "linear"
@@ -127,12 +127,9 @@ def show_champions(record: dict[str, Any]) -> None:
 
 
 def show_promotion(record: dict[str, Any]) -> None:
-    """Print which version was promoted and which one it replaced, or the decision on a run's."""
-    if record.get("by") == "hand":
-        replaced = f", in place of version {record['against']}" if record["against"] else ""
-        print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
-    else:
-        print(f"{record['model']}, {TITLES[record['decision']]}: {record['reason']}")
+    """Print which version was promoted by hand, and which one it replaced."""
+    replaced = f", in place of version {record['against']}" if record["against"] else ""
+    print(f"Version {record['version']} of {record['model']} is the champion{replaced}: {record['reason']}")
 
 
 def show_prediction(result: dict[str, Any]) -> None:

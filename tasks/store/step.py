@@ -31,8 +31,8 @@ from tasks.core.run_settings import RunSettings
 from tasks.store.artifact import MADE_BY, Artifact, Resume, RunArtifacts
 from tasks.store.fingerprint import StepPlan, causes_of, describe_causes, describe_code
 from tasks.store.inventory import announce_use
-from tasks.store.run_record import log_step
 from tasks.store.shared_store import open_store
+from tasks.store.step_log import log_step
 
 Function = Callable[..., dict[str, Any] | None]
 Inputs = ParamSpec("Inputs")

@@ -18,7 +18,7 @@ import tasks.download
 import tasks.texts.sources.datasets
 import tasks.texts.sources.imdb
 from flows import command
-from flows.imdb_flow import run_steps
+from flows.imdb_flow import download_dataset, run_steps
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.run_settings import RunSettings
@@ -40,7 +40,7 @@ def executed_steps(metrics: dict) -> list[str]:
 def planned_steps(settings: RunSettings) -> list[str]:
     """Return the steps that would be executed, not taken from the cache."""
     with planning() as plans:
-        run_steps(settings)
+        run_steps(settings, download_dataset(settings.data))
     return [plan.step for plan in plans if plan.status != "cached"]
 
 

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.core.data_settings import DataSettings, SourceSettings, is_address
+from tasks.core.data_settings import SourceSettings, is_address
 from tasks.core.user_paths import user_path
 from tasks.texts.dataset_info import Dataset
 from tasks.texts.sources.imdb import fetch_imdb
-from tasks.texts.sources.layouts import describe_unread, labelled_files
+from tasks.texts.sources.layouts import labelled_files
 from tasks.texts.sources.own_files import fetch_own
-from tasks.texts.sources.remote import copy_dataset, find_copy
 from tasks.texts.sources.rotten_tomatoes import fetch_rotten_tomatoes
 from tasks.texts.sources.splits import Warn
 
@@ -18,19 +17,6 @@ def check_dataset(settings: SourceSettings) -> None:
     """Refuse a dataset of your own that does not exist or holds no table."""
     if settings.is_own and not is_address(settings.dataset):
         labelled_files(user_path(settings.dataset))
-
-
-def find_texts(settings: DataSettings, warn: Warn, *, may_copy: bool) -> Path | None:
-    """Return the path of your texts, or of their copy, which is made if it `may_copy`; None if there is no copy.
-
-    `warn` is called about the copy, and about files in the dataset's folder that are not read.
-    """
-    if is_address(settings.dataset) and may_copy:
-        warn(copy_dataset(settings, refresh=settings.refresh)[1])
-    path = find_copy(settings)
-    if path and (unread := describe_unread(path)):
-        warn(unread)
-    return path
 
 
 def fetch_dataset(settings: SourceSettings, folder: Path, warn: Warn) -> dict[str, Any]:

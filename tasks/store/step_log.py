@@ -1,17 +1,10 @@
-"""The record of a run: its steps while it runs, and what its folder and the store say when it has finished."""
+"""The step log: the steps of each run of this process, how long they took, and why they ran."""
 
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypedDict
-
-from tasks.core.errors import ModelError
-from tasks.core.layout import CONFIG
-from tasks.store.artifact import Artifact, DamagedError
-from tasks.store.inventory import take
-from tasks.store.store import Store
 
 TRACK = "track"  # the step that logs a run or a comparison in MLflow
 
@@ -52,20 +45,3 @@ def unfinished_step(run: str | None = None) -> str | None:
     runs = _STEPS.values() if run is None else [_STEPS[run]]
     last = [step for steps in runs for step in steps.values()][-1:]
     return last[0]["name"] if last and last[0]["seconds"] is None else None
-
-
-def take_recorded(store: Store, key: str, sha256: str, run: Path, *, read_only: bool = False) -> Artifact:
-    """Return an artifact named in a run's metrics.json, verified and, unless `read_only`, marked as used.
-
-    Raise ModelError if it has been pruned, damaged or replaced.
-    """
-    remedy = f"repeat the run to rebuild it (train --preset {run / CONFIG})"
-    try:
-        artifact = store.find(key) if read_only else take(store, key)
-    except DamagedError as damage:
-        raise ModelError(f"{run}: {damage}; {remedy}") from damage
-    if artifact is None:
-        raise ModelError(f"{run}: {key} is no longer in the store; {remedy}")
-    if artifact.sha256 != sha256:
-        raise ModelError(f"{store.root / key}: is not the one of {run}; {remedy}")
-    return artifact
