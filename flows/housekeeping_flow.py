@@ -15,14 +15,11 @@ from tasks.core.command_settings import HousekeepingSettings
 from tasks.core.environment import store_root
 from tasks.reporting.terminal_output import show_inventory
 from tasks.store.fingerprint import StepPlan
-from tasks.store.inventory import artifact_keys, damaged_runs, list_artifacts
+from tasks.store.inventory import artifact_keys, list_artifacts
 from tasks.store.pruning import Pruned, prune
 from tasks.store.step import flow, run_logger
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
-NAMED = 20
-NOT_OURS = """%d files or folders in %s are not ours, or not as we wrote them, and are left as they are:
-  %s%s"""
 
 
 @flow("imdb-pipeline-housekeeping")
@@ -32,26 +29,19 @@ def housekeeping_flow(settings: HousekeepingSettings = HousekeepingSettings()) -
 
 
 def run_action(settings: HousekeepingSettings, logger: Logger) -> dict[str, Any]:
-    """List, verify or prune, and log what is damaged, in use or not ours."""
-    root, is_verified = store_root(), settings.action == "verify"
+    """List, verify or prune, and log what is damaged or in use."""
     if settings.action == "prune":
-        found = prune(root, settings.days)
+        found = prune(store_root(), settings.days)
     else:
-        found = Pruned(list_artifacts(root, verified=is_verified), foreign_files=artifact_keys(root, foreign=True))
-    damaged = damaged_runs(root) if is_verified else []
+        found = Pruned(list_artifacts(store_root(), verified=settings.action == "verify"))
     for entry in found.artifacts:
         if entry["damage"]:
             logger.warning("%s; the next run that needs it rebuilds it", entry["damage"])
-    for name in damaged:
-        logger.warning("%s: config.json, or the file of its numbers, is missing or unreadable", root / name)
     for key in found.held:
         logger.info("%s stays, because a running process holds it", key)
-    if names := found.foreign_files:
-        more = f"\n  and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        logger.warning(NOT_OURS, len(names), root, "\n  ".join(names[:NAMED]), more)
     size = sum(entry["size"] for entry in found.artifacts)
     logger.info("%s: %d artifacts, %d bytes", settings.action, len(found.artifacts), size)
-    return {"action": settings.action, "damaged_runs": damaged} | asdict(found)
+    return {"action": settings.action} | asdict(found)
 
 
 def plan_housekeeping(settings: HousekeepingSettings) -> list[StepPlan]:

@@ -160,8 +160,7 @@ def show_export(result: dict[str, Any]) -> None:
 def show_inventory(findings: dict[str, Any]) -> int:
     """Print the store's artifacts; the exit status is 1 if something is damaged."""
     console = console_for()
-    artifacts, damaged = findings["artifacts"], findings["damaged_runs"]
-    rows = []
+    artifacts, rows = findings["artifacts"], []
     for entry in artifacts:
         step, _, key = entry["key"].partition("/")
         numbers = f"{entry['size'] / 1e6:.1f}", f"{entry['days']:.1f}", str(len(entry["runs"]))
@@ -174,9 +173,7 @@ def show_inventory(findings: dict[str, Any]) -> int:
     console.print(f"{total / 1e6:,.1f} MB {'freed' if findings['action'] == 'prune' else 'in all'}")
     for name in findings["removed"]:
         console.print(f"Also removed: {name}")
-    for name in damaged:
-        console.print(f"Damaged run folder: {name}")
-    return 1 if damaged or any(entry["damage"] for entry in artifacts) else 0
+    return 1 if any(entry["damage"] for entry in artifacts) else 0
 
 
 class FailureFilter(logging.Filter):

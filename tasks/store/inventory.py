@@ -1,4 +1,4 @@
-"""Inventory: the artifacts in the store, with size, age and users, the processes that use it, and foreign files."""
+"""Inventory: the artifacts in the store, with size, age and users, and the processes that use it."""
 
 import contextlib
 import functools
@@ -6,14 +6,13 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from filelock import FileLock
 
 from tasks.core.files import explain_os_errors, is_held, list_files, lock_file, locked
-from tasks.core.layout import COMPARISON, COMPARISONS, CONFIG, LOCKS, METRICS, NO_STEPS, RUNS
+from tasks.core.layout import COMPARISON, COMPARISONS, LOCKS, METRICS, NO_STEPS, RUNS
 from tasks.store.artifact import Artifact, DamagedError
 from tasks.store.store import MANIFEST, Store, last_used
 
@@ -83,10 +82,10 @@ def step_folders(root: Path) -> list[Path]:
     return [folder for folder in sorted(root.glob("[!.]*/")) if folder.name not in NO_STEPS]
 
 
-def artifact_keys(root: Path, *, foreign: bool = False) -> list[str]:
-    """Return the key of every artifact, in order; if `foreign`, the other folders in the folders of steps."""
+def artifact_keys(root: Path) -> list[str]:
+    """Return the key of every artifact, in order."""
     folders = [folder for step in step_folders(root) for folder in sorted(step.glob("[!.]*/"))]
-    return [f"{path.parent.name}/{path.name}" for path in folders if is_artifact(root, path) is not foreign]
+    return [f"{path.parent.name}/{path.name}" for path in folders if is_artifact(root, path)]
 
 
 def is_artifact(root: Path, folder: Path) -> bool:
@@ -96,32 +95,17 @@ def is_artifact(root: Path, folder: Path) -> bool:
     return not folder.is_symlink() and any(map(os.path.exists, (folder / MANIFEST, lock)))
 
 
-def read_runs(root: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the folder and the numbers of every run and comparison, the newest last; None for damaged JSON files."""
-    folders = [*(root / RUNS).glob("[!.]*/"), *(root / COMPARISONS).glob("[!.]*/")]
-    for folder in sorted((folder for folder in folders if not folder.is_symlink()), key=lambda folder: folder.name):
-        try:
-            json.loads((folder / CONFIG).read_bytes())
-            numbers = json.loads((folder / (METRICS if folder.parent.name == RUNS else COMPARISON)).read_bytes())
-        except (OSError, ValueError):
-            numbers = None
-        yield folder, numbers
-
-
-def damaged_runs(root: Path) -> list[str]:
-    """Return the run folders, and those of comparisons, whose JSON files are missing or unreadable."""
-    return [f"{folder.parent.name}/{folder.name}" for folder, numbers in read_runs(root) if numbers is None]
-
-
 def users_by_artifact(root: Path) -> dict[str, list[str]]:
     """Return the names of the run and comparison folders that use each artifact, by its key, the newest last."""
     users = defaultdict(list)
-    for folder, numbers in read_runs(root):
-        with contextlib.suppress(KeyError, TypeError, AttributeError):  # a damaged folder uses nothing
-            members = numbers.get("members", [{"runs": [numbers]}])
+    numbers = [*(root / RUNS).glob(f"[!.]*/{METRICS}"), *(root / COMPARISONS).glob(f"[!.]*/{COMPARISON}")]
+    for path in sorted((path for path in numbers if not path.parent.is_symlink()), key=lambda path: path.parent.name):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            content = json.loads(path.read_bytes())
+            members = content.get("members", [{"runs": [content]}])
             artifacts = [made for member in members for run in member["runs"] for made in run["artifacts"].values()]
             for key in {made["key"] for made in artifacts}:
-                users[key].append(folder.name)
+                users[key].append(path.parent.name)
     return users
 
 

@@ -1,9 +1,9 @@
-"""Pruning: remove old files that are ours by our own records, and nothing else."""
+"""Pruning: remove old folders that are ours by our own records, and nothing else."""
 
 import contextlib
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,130 +15,97 @@ from tasks.store.inventory import DAY, Entry, artifact_keys, list_artifacts, liv
 from tasks.store.store import Store, last_used
 
 # The files of runs, comparisons and unfinished trainings; a folder with others is not ours.
-STAMPED_FILES = {
+OWN_FILES = {
     RUNS: re.compile(r"config\.json|metrics\.json|report\.html|label_issues\.csv|figures/.+"),
     COMPARISONS: re.compile(r"config\.json|comparison\.(json|html)|figures/.+"),
+    CHECKPOINTS: re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*"),
 }
-CHECKPOINT_FILES = re.compile(r"\.?(state\.json|finished|epoch-\d+)\b[^/]*")
 
 
 @dataclass
 class Pruned:
-    """The result of pruning; with `dry_run` nothing was removed, and the rest says what would be.
+    """What pruning removed, or would remove.
 
     Attributes:
-        removed: other paths than artifacts: old runs and comparisons, unfinished folders of killed runs.
-        held: old keys that a running process holds.
-        foreign_files: files among ours that are not ours; they were not touched.
+        removed: other paths than artifacts: old runs, comparisons and checkpoints, unfinished folders of killed runs.
+        held: old paths that a running process holds.
     """
 
     artifacts: list[Entry] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
-    foreign_files: list[str] = field(default_factory=list)
-    dry_run: bool = False
-
-    def free(self, lock: Path) -> contextlib.AbstractContextManager[bool]:
-        """Hold a lock, and yield whether no other process holds it; a dry run only looks."""
-        return contextlib.nullcontext(not is_held(lock)) if self.dry_run else locked(lock, wait=False)
-
-    def remove(self, path: Path, name: str = "") -> bool:
-        """Remove a folder or a lock, and return whether it was still there."""
-        if self.dry_run:
-            return True
-        if path.is_dir():
-            return files.remove_whole(path, name)
-        path.unlink(missing_ok=True)
-        return True
 
 
 def prune(root: Path, days: int, *, dry_run: bool = False) -> Pruned:
     """Remove what was last used more than `days` ago and before any running process started.
 
-    Of a service only the model that it serves is kept, with its run. Each artifact is removed under its lock if it is
+    Of a service only the model that it serves is kept, with its run. Each folder is removed under its lock if it is
     still unused then: a run that starts meanwhile rebuilds it, or has marked it as used. What a running process holds
     is skipped. A dry run returns what would be removed, and writes nothing.
     """
     lock = contextlib.nullcontext() if dry_run else locked(lock_file(root, "prune/store"), "prune")
     with lock, files.explain_os_errors(root):
-        pruned, serving_runs = Pruned(foreign_files=artifact_keys(root, foreign=True), dry_run=dry_run), set()
         alive_since, served = live_uses(root, dry_run=dry_run)
         cutoff = min(time.time() - days * DAY, alive_since)
-        for entry in list_artifacts(root):
-            if entry["key"].replace("/", "-") in served:
-                pruned.held.append(entry["key"])
-                serving_runs.update(entry["runs"])
-            elif last_used(root / entry["key"]) < cutoff:
-                prune_artifact(root, entry, cutoff, pruned)
-        for folder in sorted((root / CHECKPOINTS).glob("*/*/")):
-            prune_checkpoint(root, folder, cutoff, pruned)
-        for place, ours in STAMPED_FILES.items():
-            prune_stamped(root, place, ours, cutoff, pruned, serving_runs)
-        prune_unfinished(root, min(time.time() - files.UNFINISHED_SECONDS, alive_since), pruned)
+        entries = {entry["key"]: entry for entry in list_artifacts(root)}
+        pruned = Pruned(held=[key for key in entries if key.replace("/", "-") in served])
+        kept = {Path(key).name for key in pruned.held} | {run for key in pruned.held for run in entries[key]["runs"]}
+        # First the unfinished folders: the lock that shows that they are ours may be removed with an artifact.
+        unfinished = list(find_unfinished(root, min(time.time() - files.UNFINISHED_SECONDS, alive_since)))
+        for folder, name in [*unfinished, *((old, "") for old in find_old(root, cutoff, kept))]:
+            place = folder.relative_to(root).as_posix()
+            with hold(lock_file(root, f"{folder.parent.name}/{name or folder.name}"), dry_run=dry_run) as is_free:
+                if not is_free:
+                    pruned.held.append(place)
+                elif (name or last_use(folder) < cutoff) and (dry_run or files.remove_whole(folder, name)):
+                    if place in entries:
+                        pruned.artifacts.append(entries[place])
+                    else:
+                        pruned.removed.append(place)
     return pruned
 
 
-def prune_artifact(root: Path, entry: Entry, cutoff: float, pruned: Pruned) -> None:
-    """Remove an artifact and its lock, if its manifest is undamaged and the folder has no other files."""
-    key, store = entry["key"], Store(root)
-    with pruned.free(lock_file(root, key)) as free:
-        try:
-            if not free:
-                pruned.held.append(key)
-            elif others := store.foreign_files(store.read(key)):
-                pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
-            elif last_used(root / key) < cutoff:
-                pruned.remove(root / key)
-                pruned.remove(lock_file(root, key))
-                pruned.artifacts.append(entry)
-        except DamagedError as damage:
-            pruned.foreign_files.append(str(damage))
+def hold(lock: Path, *, dry_run: bool) -> contextlib.AbstractContextManager[bool]:
+    """Hold a lock, and yield whether no other process holds it; a dry run only looks."""
+    return contextlib.nullcontext(not is_held(lock)) if dry_run else locked(lock, wait=False, passing=True)
 
 
-def prune_checkpoint(root: Path, folder: Path, cutoff: float, pruned: Pruned) -> None:
-    """Remove the checkpoint of a training that stopped before `cutoff`, in seconds since 1970."""
-    key = f"{folder.parent.name}/{folder.name}"
-    with pruned.free(lock_file(root, key)) as free:
-        if free:
-            prune_folder(root, folder, CHECKPOINT_FILES, cutoff, pruned)
-        else:
-            pruned.held.append(f"{CHECKPOINTS}/{key}")
+def find_old(root: Path, cutoff: float, kept: Collection[str]) -> Iterator[Path]:
+    """Yield the folders of ours that were last used before `cutoff`, in seconds since 1970.
+
+    Not those named in `kept`, nor the latest run and comparison.
+    """
+    latest = [(root / place / LATEST).resolve().name for place in (RUNS, COMPARISONS)]
+    stamped = [folder for place in (RUNS, COMPARISONS) for folder in sorted((root / place).glob("[!.]*/"))]
+    artifacts = [root / key for key in artifact_keys(root)]
+    for folder in (*artifacts, *sorted((root / CHECKPOINTS).glob("*/*/")), *stamped):
+        if folder.name not in (*kept, *latest) and last_use(folder) < cutoff and is_own(root, folder):
+            yield folder
 
 
-def prune_stamped(
-    root: Path, place: str, ours: re.Pattern[str], cutoff: float, pruned: Pruned, kept: Collection[str]
-) -> None:
-    """Remove the folders of runs or comparisons from before `cutoff`, except `latest` and those in `kept`."""
-    latest = (root / place / LATEST).resolve()
-    for folder in sorted((root / place).glob("[!.]*/")):
-        if not files.STAMPED.fullmatch(folder.name) and not folder.is_symlink():
-            pruned.foreign_files.append(f"{place}/{folder.name}")
-        elif not folder.is_symlink() and folder.resolve() != latest and folder.name not in kept:
-            prune_folder(root, folder, ours, cutoff, pruned)
-
-
-def prune_folder(root: Path, folder: Path, ours: re.Pattern[str], cutoff: float, pruned: Pruned) -> None:
-    """Remove a folder whose files are all older than `cutoff`, if all of them are ours by their names."""
-    found = files.list_files(folder)
-    if max((path.stat().st_mtime for path in found), default=folder.stat().st_mtime) >= cutoff:
-        return
-    others = [path for path in found if not ours.fullmatch(path.relative_to(folder).as_posix())]
-    if others:
-        pruned.foreign_files.extend(str(path.relative_to(root)) for path in others)
-    else:
-        pruned.remove(folder)
-        pruned.removed.append(str(folder.relative_to(root)))
-
-
-def prune_unfinished(root: Path, before: float, pruned: Pruned) -> None:
-    """Remove the unfinished folders of killed processes; those without a lock if they are from before `before`."""
+def find_unfinished(root: Path, before: float) -> Iterator[tuple[Path, str]]:
+    """Yield the unfinished folders of killed processes, last written to before `before`, and their final names."""
     for step in step_folders(root):
-        for left, name in files.unfinished_folders(step):
-            lock = lock_file(root, f"{step.name}/{name}")
-            if lock.exists():  # else it is not ours
-                with pruned.free(lock) as free:
-                    if free and pruned.remove(left, name):
-                        pruned.removed.append(str(left.relative_to(root)))
-    for place in (*(root / name for name in STAMPED_FILES), *(root / CHECKPOINTS).glob("*/")):
-        old = [left for left, name in files.unfinished_folders(place, before) if pruned.remove(left, name)]
-        pruned.removed.extend(str(left.relative_to(root)) for left in old)
+        for left, name in files.unfinished_folders(step, before):
+            if lock_file(root, f"{step.name}/{name}").exists():  # else it is not ours
+                yield left, name
+    for place in (root / RUNS, root / COMPARISONS, *(root / CHECKPOINTS).glob("*/")):
+        yield from files.unfinished_folders(place, before)
+
+
+def last_use(folder: Path) -> float:
+    """Return when an artifact was last used or another folder last written to, in seconds since 1970."""
+    written = (path.stat().st_mtime for path in files.list_files(folder))
+    return last_used(folder) or max(written, default=folder.stat().st_mtime)
+
+
+def is_own(root: Path, folder: Path) -> bool:
+    """Return whether a folder is ours, with all its files: by the manifest of an artifact, else by their names."""
+    place, store = folder.relative_to(root).parts[0], Store(root)
+    if place not in OWN_FILES:
+        with contextlib.suppress(DamagedError):
+            return not store.foreign_files(store.read(folder.relative_to(root).as_posix()))
+        return False
+    is_stamped = place == CHECKPOINTS or files.STAMPED.fullmatch(folder.name)
+    names = [path.relative_to(folder).as_posix() for path in files.list_files(folder)]
+    return bool(is_stamped) and not folder.is_symlink() and all(map(OWN_FILES[place].fullmatch, names))
