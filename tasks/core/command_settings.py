@@ -15,7 +15,7 @@ STDIN = "-"
 def without_address(place: str) -> str:
     """Return a path, or refuse an address."""
     if is_address(place):
-        raise ValueError("is an address, expected a path on this machine; copy the files, as with aws s3 sync")
+        raise ValueError("is an address, expected a path on this machine; copy the files (aws s3 sync) or mount them")
     return place
 
 

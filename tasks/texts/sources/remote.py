@@ -71,23 +71,27 @@ def copy_files(address: str, target: Path) -> None:
         return fetch_patiently(address, target)
     with explained(address):
         files, place = open_place(address)
-        found = {target: files.info(place)} if not files.isdir(place) else list_texts(files, place, target)
+        found = list_texts(files, place)
         if not found:
             raise SourceError(f"{address}: holds no tables and no text files; check the address")
         require_space(address, sum(info["size"] for info in found.values()), target.parent)
-        for path, info in found.items():
+        for name, info in found.items():
+            path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_os_errors(path):
                 files.get_file(info["name"], str(path))
-            after = files.info(info["name"])
-            if path.stat().st_size != info["size"] or any(after.get(key) != info.get(key) for key in ("ETag", "mtime")):
+        after = list_texts(files, place)
+        for name, info in found.items():
+            if after.get(name) != info or (target / name).stat().st_size != info["size"]:
                 raise SourceUnreachable(f"{address}: {info['name']} has changed while it was copied; run again")
 
 
-def list_texts(files: Any, place: str, target: Path) -> dict[Path, dict[str, Any]]:
-    """Return facts about each table and text file below a folder of an object store, by the path of its copy."""
+def list_texts(files: Any, place: str) -> dict[str, dict[str, Any]]:
+    """Return facts about each table and text file below a folder of an object store, or about the file "" itself."""
+    if not files.isdir(place):
+        return {"": files.info(place)}
     found = {info["name"].removeprefix(f"{place}/"): info for info in files.find(place, detail=True).values()}
-    return {target / check_relative(name): info for name, info in found.items() if is_table(Path(name))}
+    return {check_relative(name): info for name, info in found.items() if is_table(Path(name))}
 
 
 def fetch_patiently(address: str, target: Path) -> None:

@@ -117,6 +117,20 @@ def test_an_object_store_folder_is_read_with_its_splits_and_refreshed(tmp_path, 
     assert said[-1] == f"s3://{BUCKET}/texts/: read again: changed"
 
 
+@pytest.mark.parametrize("address", [f"s3://{BUCKET}/moving", f"s3://{BUCKET}/moving/a.csv"])
+def test_a_file_that_changes_while_it_is_copied_is_refused(store, bucket, monkeypatch, address):
+    bucket.pipe(f"{BUCKET}/moving/a.csv", TABLE.encode())
+
+    def get_file(files, name, path):
+        files.get(name, path)
+        bucket.pipe(name, TABLE.replace("text 1,", "text 2,").encode())
+
+    monkeypatch.setattr(type(bucket), "get_file", get_file)
+    with pytest.raises(SourceUnreachable, match=r"moving/a\.csv has changed while it was copied"):
+        dataset_path(SourceSettings(dataset=address))
+    assert not list((store / "fetch").iterdir())
+
+
 def test_a_missing_object_or_a_folder_without_texts_is_refused(store, bucket):
     with pytest.raises(SourceError, match=r"none.csv: no such object, folder or bucket"):
         dataset_path(SourceSettings(dataset=f"s3://{BUCKET}/none.csv"))
