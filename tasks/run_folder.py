@@ -7,11 +7,12 @@ from typing import Any
 
 from tasks.core.errors import RegistryError
 from tasks.core.files import written_as_newest
-from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, MLFLOW, REPORT, RUNS
+from tasks.core.layout import CONFIG, FIGURES, FINDINGS, LABEL_EXAMPLES, LABEL_ISSUES, METRICS, REPORT, RUNS
 from tasks.core.provenance import describe_machine, describe_versions
 from tasks.core.run_settings import RunSettings
 from tasks.evaluation.training_history import Training
 from tasks.registry.client import registry
+from tasks.registry.local_registry import folder_of, own_artifacts
 from tasks.reporting.pages import read_figures, render
 from tasks.reporting.prefect_ui import show_in_prefect
 from tasks.store.artifact import PackagedArtifacts, RunArtifacts, describe_artifacts
@@ -77,24 +78,22 @@ def write_results(
     (folder / METRICS).write_text(json.dumps(metrics, indent=1))
 
 
-def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path, store: Path) -> None:
+def send_report(settings: RunSettings, tracking: dict[str, Any], folder: Path) -> None:
     """Log the report to the run in MLflow, unless it has one; warn if that fails, because the report is in the folder.
 
-    A run may be killed after it was logged, so the store records which runs have their report. If another store logged
-    the run, its report stays.
+    A run may have none, because it was killed after it was logged. If another store logged the run, its report stays.
     """
-    done = store / MLFLOW / "reported" / tracking["run_id"]
-    if done.exists() or not settings.tracking.texts:
+    uri, run = tracking["uri"], tracking["run_id"]
+    # A look at the store's own files spares a cached run the import of MLflow.
+    is_there = uri is None and (folder_of(own_artifacts()) / run / "artifacts" / REPORT).exists()
+    if is_there or not settings.tracking.texts:
         return
     try:
-        with registry(tracking["uri"]) as client:
-            if REPORT not in {file.path for file in client.list_artifacts(tracking["run_id"])}:
-                client.log_artifact(tracking["run_id"], str(folder / REPORT))
+        with registry(uri) as client:
+            if REPORT not in {file.path for file in client.list_artifacts(run)}:
+                client.log_artifact(run, str(folder / REPORT))
     except RegistryError as error:
         run_logger().warning("%s; the report is not in MLflow, but in %s", error, folder)
-    else:
-        done.parent.mkdir(parents=True, exist_ok=True)
-        done.touch()
 
 
 @task("run_folder")
@@ -120,5 +119,5 @@ def run_folder(
     store.share_folder(folder)
     show_in_prefect(name, folder, metrics)
     if tracking:
-        send_report(settings, tracking, folder, store.root)
+        send_report(settings, tracking, folder)
     return folder

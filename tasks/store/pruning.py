@@ -1,6 +1,7 @@
 """Pruning: remove old folders that are ours by our own records, and nothing else."""
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Collection, Iterator
@@ -94,9 +95,15 @@ def find_unfinished(root: Path, before: float) -> Iterator[tuple[Path, str]]:
 
 
 def last_use(folder: Path) -> float:
-    """Return when an artifact was last used or another folder last written to, in seconds since 1970."""
-    written = (path.stat().st_mtime for path in files.list_files(folder))
-    return last_used(folder) or max(written, default=folder.stat().st_mtime)
+    """Return when an artifact was last used or another folder last written to, in seconds since 1970.
+
+    Infinity if a file vanishes meanwhile, because a process is at it.
+    """
+    try:
+        written = (path.stat().st_mtime for path in files.list_files(folder))
+        return last_used(folder) or max(written, default=folder.stat().st_mtime)
+    except FileNotFoundError:
+        return math.inf
 
 
 def is_own(root: Path, folder: Path) -> bool:
