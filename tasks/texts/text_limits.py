@@ -11,7 +11,6 @@ from tasks.texts.encoded import Encoding
 from tasks.texts.vocabulary import count_words
 
 ROWS_NAMED = 5
-MAX_SHORT = 1.2  # words on average of texts that are single words
 
 WordCounts = list[tuple[np.ndarray, np.ndarray]]  # of parts of texts, as `count_words` returns them
 
@@ -54,11 +53,6 @@ def check_words(
     unknown_share = unknown.sum() / max(words.sum(), 1)
     if unknown_share > settings.max_unknown:
         found = f"{unknown_share:.1%} of the words of the {split} texts are unknown"
-        if words.mean() <= MAX_SHORT:
-            raise DataError(
-                f"{found}: nearly all of these texts have a single word, and training lacks many of these. Single "
-                "words, such as names, cannot be classified by their words; give texts of several words"
-            )
         worst = np.lexsort((-words, -unknown / np.maximum(words, 1)))[:ROWS_NAMED]
         named = ", ".join(f"{name_row(split, rows[at])} ({unknown[at]:,} of {words[at]:,})" for at in worst)
         remedy = f"raise --data.num-words ({settings.num_words})" if has_rarer else "give more training texts"
