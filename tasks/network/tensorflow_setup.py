@@ -12,8 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from tasks.core.errors import TrainingError
-
 # No GPU, oneDNN's rounding, unused processor instructions: not interesting to someone who runs the pipeline.
 NOTICE = (
     "absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
@@ -31,7 +29,7 @@ def start_tensorflow() -> None:
 
 
 def configure() -> None:
-    """Set Keras's defaults and exact, repeatable arithmetic on GPUs; raise TrainingError for another dtype policy."""
+    """Set Keras's defaults and exact, repeatable arithmetic on GPUs."""
     import keras
     import tensorflow as tf
 
@@ -40,10 +38,7 @@ def configure() -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_max_epochs(None)
     keras.config.set_max_steps_per_epoch(None)
-    if (policy := keras.config.dtype_policy().name) != "float32":
-        raise TrainingError(
-            f"Keras's global dtype policy is {policy}, expected float32; remove keras.config.set_dtype_policy"
-        )
+    keras.config.set_dtype_policy("float32")
     # TF32 rounds to 10 bits: Keras and ONNX would differ by more than 1e-5.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if tf.config.list_physical_devices("GPU"):  # processors compute the same each time as it is
