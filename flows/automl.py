@@ -188,15 +188,10 @@ search_flow = flow("imdb-pipeline-search")(search)
 @flow("imdb-pipeline-linear")
 def linear_flow(settings: RunSettings, downloaded: Artifact) -> float:
     """Fit the linear model, and return its cost on the validation texts."""
-    baselined = fit_linear(settings, downloaded)
+    encoded = encode(downloaded=downloaded, settings=settings.data)
+    baselined = baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
     scores, metric = read_scores(open_store().path(baselined), "validation"), settings.evaluation.metric or "accuracy"
     return as_cost(metric, measure(metric, scores.labels, scores.verdicts(0.5), scores.probabilities))
-
-
-def fit_linear(settings: RunSettings, downloaded: Artifact) -> Artifact:
-    """Run the steps of the linear model."""
-    encoded = encode(downloaded=downloaded, settings=settings.data)
-    return baseline(encoded=encoded, settings=settings.baseline, out_of_fold=settings.checks_labels)
 
 
 def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
@@ -207,28 +202,17 @@ def train_stage(auto: Auto, stage: str, seconds: float | None) -> float:
     return min(costs) if network.training.keep_best else costs[-1]
 
 
-def plan_stages(settings: RunSettings, downloaded: Artifact) -> list[StepPlan]:
-    """Return when each stage runs, and the first of its steps that is not cached."""
-    networks, limit = preset_settings(settings), "if the time allows {:g} times that of {}"
-    fast = "always" if settings.candidates == "network" else limit.format(FAST_BY_LINEAR, "linear")
-    tuned = limit.format(TUNED_BY_FAST, "fast")
-    return [
-        plan_stage("linear", "always", lambda: fit_linear(networks["fast"], downloaded)),
-        plan_stage("fast", fast, lambda: train_trial(networks["fast"], downloaded)),
-        plan_stage("tuned", tuned, lambda: train_trial(networks["tuned"], downloaded)),
-        StepPlan("search", "unknown", f"up to {MAX_TRIALS} trials, while time is left"),
-        StepPlan("refit", "unknown", "if validation takes training texts, and the time allows it"),
-    ]
-
-
-def plan_stage(stage: str, when: str, run: Callable[[], Artifact]) -> StepPlan:
-    """Return when a stage runs, and the first of its steps that is not cached."""
-    with planning() as plans:
-        run()
-    todo = next((plan for plan in plans if plan.status != "cached"), None)
-    if todo is None:
-        return StepPlan(stage, "cached", when)
-    return StepPlan(stage, todo.status, f"{when}; {todo.step}: {todo.cause}", todo.causes)
+def plan_stages(settings: RunSettings) -> list[StepPlan]:
+    """Return when each stage runs."""
+    limit = "if the time allows {:g} times that of {}"
+    stages = {
+        "linear": "always",
+        "fast": "always" if settings.candidates == "network" else limit.format(FAST_BY_LINEAR, "linear"),
+        "tuned": limit.format(TUNED_BY_FAST, "fast"),
+        "search": f"up to {MAX_TRIALS} trials, while time is left",
+        "refit": "if validation takes training texts, and the time allows it",
+    }
+    return [StepPlan(stage, "unknown", when) for stage, when in stages.items()]
 
 
 def preset_settings(settings: RunSettings) -> dict[str, RunSettings]:

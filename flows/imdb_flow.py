@@ -75,7 +75,7 @@ def plan_run(settings: RunSettings) -> list[StepPlan]:
         if not settings.auto.minutes:
             run_steps(settings, downloaded)
             return plans
-    return plans + plan_stages(settings, downloaded)
+    return plans + plan_stages(settings)
 
 
 def check_tracking(settings: RunSettings) -> str | None:
