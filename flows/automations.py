@@ -77,13 +77,10 @@ def main() -> int:
     """Set up the automations that the command line names, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("automations", choices=["recovery", "notifications"])
-    parser.add_argument(
-        "address", nargs="?", help='notifications: where to POST {"text": …}; prefer $WEBHOOK, which no one sees'
-    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_args()
-    name, address = arguments.automations, arguments.address or os.environ.get("WEBHOOK", "")
-    return exit_status("automations.py", lambda: set_up(name, address), f"setting up {name}")
+    name = arguments.automations
+    return exit_status("automations.py", lambda: set_up(name, os.environ.get("WEBHOOK", "")), f"setting up {name}")
 
 
 def set_up(automations: str, address: str) -> None:

@@ -126,13 +126,13 @@ def test_webhooks_are_notified_of_failed_and_untracked_runs_and_new_champions(
 
 
 def test_setting_up_automations_without_a_server_is_an_error(set_up):
-    status, _out, err = set_up(None, "notifications", "http://127.0.0.1:1/")
+    status, _out, err = set_up(None, "notifications")
     assert status == 1
     assert "PREFECT_API_URL names no server" in err
 
 
 def test_a_server_that_does_not_answer_is_reported_in_one_line(set_up):
-    status, _out, err = set_up("http://127.0.0.1:1/api", "notifications", "http://127.0.0.1:1/")
+    status, _out, err = set_up("http://127.0.0.1:1/api", "notifications")
     assert status == 1
     assert err.startswith("automations.py: setting up notifications failed: Prefect's server at http://127.0.0.1:1")
     assert len(err.splitlines()) == 1
