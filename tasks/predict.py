@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.core.command_settings import PredictSettings
+from tasks.core.command_settings import STDIN, PredictSettings
 from tasks.core.errors import InputError
 from tasks.core.files import digest, explain_os_errors, hash_file, locked
 from tasks.core.user_paths import check_writable, user_path
@@ -172,7 +172,7 @@ def is_one_table(settings: PredictSettings) -> bool:
 
 def check_places(settings: PredictSettings) -> None:
     """Refuse missing texts, and an output that would replace them, be scored itself, or cannot be written."""
-    if settings.input is None:
+    if settings.input in (None, STDIN):
         return
     source, output = places(settings)
     if not source.is_dir():

@@ -58,7 +58,7 @@ def test_source_encode_and_pad_settings_do_not_overlap():
         (SourceSettings, {"dataset": "rotten-tomatoes", "source": "x.npz"}, "for the dataset imdb"),
         (TrainingSettings, {"learning_rate": 0}, "learning_rate"),
         (ExportSettings, {"output": "s3://models/1"}, "is an address, expected a path on this machine"),
-        (PredictSettings, {"input": "s3://in/a.csv", "output": "b.csv"}, "copy the files (aws s3 sync) or mount"),
+        (PredictSettings, {"input": "s3://in/a.csv", "output": "b.csv"}, r"copy the files \(aws s3 sync\) or mount"),
         (PredictSettings, {"text": "a", "model": "runs/1", "registered_model": "a"}, "the model is a run folder"),
         (ThresholdSettings, {"cost": [["a", "b", 2], ["a", "b", 5]]}, "twice"),
     ],

@@ -66,7 +66,8 @@ def test_predict_reports_files_as_scored_partly_scored_or_not_scored(dry_run, la
         "c.txt": ("runs", f"{scored / 'c.txt.parquet'}, by run {last_run.name}"),
     }
     scores = ("runs", f"run {last_run.name} scores; the scores are printed")
-    assert dry_run("predict", *model, "--text", "good") == {"predict": scores}
+    for words in (["--text", "good"], ["--input", "-"]):
+        assert dry_run("predict", *model, *words) == {"predict": scores}
 
 
 def test_housekeeping_lists_exactly_what_prune_removes(dry_run, old_store):
