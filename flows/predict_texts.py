@@ -81,8 +81,6 @@ def score_without_flow(texts: list[str], settings: PredictSettings, flags: Flags
         return None
     if settings.text is not None:
         batches: Iterable[list[str]] = [texts or [settings.text.get_secret_value()]]  # IMDB_TEXT
-    elif sys.stdin is None:
-        raise InputError("--input -: standard input is closed; expected one text per line")
     else:
         batches = read_lines(sys.stdin.buffer)
     return partial(score_texts, settings, batches, as_json=flags.json_ or settings.text is None)

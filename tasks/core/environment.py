@@ -9,9 +9,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
-from tasks.core.errors import DEBUG_VARIABLE, ServerError, StoreError, is_debugging, show_uncaught
+from tasks.core.errors import DEBUG_VARIABLE, StoreError, is_debugging, show_uncaught
 from tasks.core.layout import KERAS, MATPLOTLIB, PREFECT
 from tasks.core.user_paths import user_path
 
@@ -22,7 +21,6 @@ COPY_VARIABLE = "ARTIFACTS_COPY"  # the folder for this machine's copy of a stor
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
 # This machine by its own names: no proxy knows what listens there.
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
-CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 FIXED = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0"}
 REMOVED = (
     *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_XLA_FLAGS", "XLA_FLAGS"),
@@ -36,18 +34,14 @@ def store_root() -> Path:
     """Return the folder that holds everything runs leave behind: $ARTIFACTS_STORE, else artifacts/.
 
     In a checkout artifacts/ is next to flows/, else in the current folder. For a store that several machines share it
-    is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache. Raise StoreError if the home folder does
-    not exist.
+    is this machine's copy: $ARTIFACTS_COPY, else a folder in the user's cache.
     """
     if address := store_address():
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         # Addresses that differ in a dash alone, or in the object store, are other stores.
         mark = hashlib.sha256(f"{os.environ.get('AWS_ENDPOINT_URL', '')} {address}".encode()).hexdigest()[:8]
         own = f"{cache}/imdb-pipeline/{address.partition('://')[2].replace('/', '-')}-{mark}"
-        copy = user_path(os.environ.get(COPY_VARIABLE) or own)
-        if copy.parts[:1] == ("~",):
-            raise StoreError(f"{copy}: no home folder; set {COPY_VARIABLE} to a folder to write to, or HOME")
-        return copy.absolute()
+        return user_path(os.environ.get(COPY_VARIABLE) or own).absolute()
     home = PROJECT if (PROJECT / "pyproject.toml").exists() else Path.cwd()
     return user_path(os.environ.get(STORE_VARIABLE) or str(home / "artifacts")).absolute()
 
@@ -93,11 +87,8 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         os.environ[STORE_VARIABLE] = named if "://" in named else str(user_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
-    open_standard_streams()
-    if is_own_program():
-        if not is_debugging():
-            sys.excepthook = show_uncaught
-        check_certificates()
+    if is_own_program() and not is_debugging():
+        sys.excepthook = show_uncaught
     if "ipykernel" not in sys.modules:
         # Jupyter sets its own for every process that it starts, whether or not that can import it.
         os.environ["MPLBACKEND"] = "agg"
@@ -106,10 +97,6 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     os.environ.update(NO_PROXY=no_proxy, no_proxy=no_proxy)
     fix_arithmetic()
     root = store_root()
-    try:
-        Path.home()
-    except RuntimeError:  # in a container, this user may have no entry in the list of users
-        os.environ["HOME"] = str(root)
     for name, value in default_variables(root).items():
         os.environ.setdefault(name, value)
     # Prefect's server needs its home, and Prefect only warns when it cannot make it. Where we cannot either,
@@ -141,52 +128,13 @@ def default_variables(root: Path) -> dict[str, str]:
         # TensorFlow's C++ notices (no GPU, oneDNN's rounding) are not interesting to a reader of the log.
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    if "PREFECT_SERVER_EPHEMERAL_ENABLED" not in os.environ:
-        # A profile without an address, as Prefect 2 wrote it, would leave a run without any server.
-        defaults["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     if "PREFECT_API_URL" not in os.environ:
         # A signal to the process group ends the temporary server too: six attempts to reach it would take a minute.
         defaults["PREFECT_CLIENT_MAX_RETRIES"] = "3"
-        if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-            defaults["PREFECT_API_AUTH_STRING"] = password  # the temporary server asks for it
     own_profiles = user_path("~/.prefect/profiles.toml")
     if "PREFECT_HOME" not in os.environ and own_profiles.exists():
         defaults["PREFECT_PROFILES_PATH"] = str(own_profiles)
-    database = os.path.join(os.environ.get("PREFECT_HOME") or defaults["PREFECT_HOME"], "prefect.db")
-    is_named = any(name.startswith(("PREFECT_SERVER_DATABASE_", "PREFECT_API_DATABASE_")) for name in os.environ)
-    if {"?", "%"} & set(database) and not is_named:
-        # Prefect puts the path into an address as it is: a ? would end it, and %20 would stand for a blank.
-        defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{quote(database)}"
     return defaults
-
-
-def open_standard_streams() -> None:
-    """Open closed standard streams on the null device, so that no file takes their numbers and gets what is printed.
-
-    Python's sys.stdin and sys.stdout stay None: what reads or prints must refuse that.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", closefd=False)
-
-
-def check_certificates() -> None:
-    """Raise ServerError if a variable names unreadable certificates: Prefect and requests need them on import."""
-    for name in CERTIFICATES:
-        value = os.environ.get(name)
-        if not value or os.path.isdir(value):
-            continue
-        import ssl  # takes time, which a command without these variables does not need
-
-        try:
-            ssl.create_default_context(cafile=value)
-        except OSError as error:  # of which ssl.SSLError is one
-            reason = "it has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ServerError(f"{name}={value}: cannot be read ({reason}); fix or unset {name}") from error
 
 
 def fix_arithmetic() -> None:

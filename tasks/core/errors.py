@@ -9,8 +9,6 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import ValidationError
-
 DEBUG_VARIABLE = "IMDB_DEBUG"
 MAX_LINES = 5
 MAX_LINE_LENGTH = 1000
@@ -68,20 +66,6 @@ class UsageError(PipelineError):
     """The command line cannot be run; the message has one line per mistake."""
 
 
-def settings_files() -> list[Path]:
-    """Return the existing files that Prefect reads settings from, in its order of precedence."""
-    profiles = os.environ.get("PREFECT_PROFILES_PATH") or Path(os.environ.get("PREFECT_HOME", "")) / "profiles.toml"
-    files = [Path(".env"), Path("prefect.toml"), Path("pyproject.toml"), Path(profiles)]
-    return [file.absolute() for file in files if file.is_file()]
-
-
-def origin_of(value: str) -> str | None:
-    """Return the variable, else the file, that sets one of Prefect's settings to `value`; None if none does."""
-    names = sorted(name for name, its in os.environ.items() if name.startswith("PREFECT_") and its == value)
-    files = [str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")]
-    return next(iter(names + files), None)
-
-
 def is_debugging() -> bool:
     """Return whether tracebacks are shown: `--debug`, or IMDB_DEBUG in the environment."""
     return os.environ.get(DEBUG_VARIABLE, "").lower() in ("1", "true", "yes", "on")
@@ -108,18 +92,7 @@ def describe(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}{place}: {reason}; --debug shows the traceback"
 
 
-def describe_settings(error: BaseException) -> str:
-    """Return why Prefect cannot read its settings, and where they are set."""
-    if isinstance(error, ValidationError):
-        mistake = error.errors()[0]
-        given, reason = str(mistake["input"]), mistake["msg"]
-        what = f"{'.'.join(map(str, mistake['loc']))}: {reason[0].lower()}{reason[1:]}"
-        return f"Prefect's settings are invalid: {what}; fix {origin_of(given) or 'its environment variable'}"
-    return describe(error)
-
-
-def show_uncaught(_kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def show_uncaught(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
     """Print in one line an error that ends a program before its flow begins."""
-    in_settings = any("prefect/settings" in Path(step.filename).as_posix() for step in traceback.extract_tb(trace))
     words = "interrupted" if isinstance(error, KeyboardInterrupt) else describe(error)
-    print_error(Path(sys.argv[0]).name, f"error: {describe_settings(error) if in_settings else words}")
+    print_error(Path(sys.argv[0]).name, f"error: {words}")

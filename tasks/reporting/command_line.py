@@ -144,8 +144,6 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
         preset     `PresetSource`, for commands that train, named by --preset or IMDB_PRESET
         default    the field's own
     """
-    if sys.stdout is None:
-        raise UsageError("standard output is closed; open it, or discard the output with > /dev/null")
     common = RunFlags if issubclass(settings_model, RunSettings) else Flags
     flags = cast(type[Flags], create_model("CommandLine", __base__=(settings_model, common)))
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
@@ -209,7 +207,7 @@ def run_flow(
         from tasks.reporting.prefect_server import check_server, check_store
 
         check_store(warn=lambda message: print_error(program, message))
-        check_server(warn=lambda message: print_error(program, message))
+        check_server()
         print_failures_once()
     except PipelineError as error:
         if is_debugging():

@@ -15,22 +15,19 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from urllib.request import getproxies
 
 import httpx
 
 from tasks.core.environment import default_variables, store_root
-from tasks.core.errors import ServerError, StoreError, origin_of, settings_files
-from tasks.core.files import is_held, locked
+from tasks.core.errors import ServerError, StoreError
+from tasks.core.files import locked
 from tasks.core.user_paths import has_password
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
@@ -100,34 +97,10 @@ def wait_for_server(process: "subprocess.Popen[bytes]", url: str, seconds: float
                     return
             time.sleep(PAUSE)
     ended = "does not answer" if process.returncode is None else f"ended with exit status {process.returncode}"
-    raise ServerError(f"Prefect's temporary server {ended}; run again, or set PREFECT_API_URL to a server's address")
-
-
-def set_aside_damaged_database(path: Path, warn: Callable[[str], None]) -> None:
-    """Rename a damaged database, so that the server creates a new one; no step depends on it."""
-    if not path.exists():
-        return
-    # A second process must not set aside the new database of the first.
-    with locked(path.with_name(f"{path.name}.lock"), str(path)):
-        found = find_damage(path)
-        if not found:
-            return
-        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    warn(f"{path}: Prefect's database is damaged ({found}); it is kept as {aside.name}, and a new one is begun")
-
-
-def find_damage(path: Path) -> str:
-    """Return the damage that SQLite finds in a database, or "" if there is none, or it is in use or out of reach."""
-    try:
-        with closing(sqlite3.connect(path, timeout=30)) as database:
-            found = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        primary_code = error.sqlite_errorcode & 0xFF
-        return str(error) if primary_code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else ""
-    return "" if found == "ok" else found
+    raise ServerError(
+        f"Prefect's temporary server {ended}; run again, or set PREFECT_API_URL to a server's address; if its database "
+        f"is damaged, remove {database_path()}: no step depends on it"
+    )
 
 
 # Seconds: Prefect's client tries four times to connect; a busy server may respond slowly.
@@ -153,28 +126,41 @@ def check_store(warn: Callable[[str], None]) -> None:
         )
 
 
-def check_server(warn: Callable[[str], None]) -> None:
+def check_server() -> None:
     """Check the connection to Prefect's server, or start a temporary one.
 
     Raise ServerError, which names address and origin, if it does not answer; StoreError if its disk is too full.
     """
-    check_proxies()
     if address := configured_address():
         return check_address(address)
-    for folder, remedy in writable_places().items():
-        check_room(folder, remedy)
-    database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
-    set_aside_damaged_database(database, warn)
+    database = database_path()
+    check_room(database.parent)
     announce_use(store_root())
-    lock = database.with_name(f"{database.name}.lock")
-    if is_held(lock):  # `locked` logs that, but Prefect, which shows its log, is not imported yet
-        warn(f"{database}: another run is working on it; waiting until it is done")
-    with locked(lock, str(database)):  # two servers cannot create the database at once
+    with locked(database.with_name(f"{database.name}.lock"), str(database)):  # two servers cannot create it at once
         start_server()
 
 
+def database_path() -> Path:
+    """Return the database of a temporary server."""
+    return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+
+
+def settings_files() -> list[Path]:
+    """Return the existing files that Prefect reads settings from, in its order of precedence."""
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or Path(os.environ.get("PREFECT_HOME", "")) / "profiles.toml"
+    files = [Path(".env"), Path("prefect.toml"), Path("pyproject.toml"), Path(profiles)]
+    return [file.absolute() for file in files if file.is_file()]
+
+
+def origin_of(value: str) -> str | None:
+    """Return the variable, else the file, that sets one of Prefect's settings to `value`; None if none does."""
+    names = sorted(name for name, its in os.environ.items() if name.startswith("PREFECT_") and its == value)
+    files = [str(file) for file in settings_files() if value in file.read_text("utf-8", "replace")]
+    return next(iter(names + files), None)
+
+
 def configured_address() -> str | None:
-    """Return the server's address in Prefect's settings, None for a temporary one; refuse if that is forbidden."""
+    """Return the address of the server in Prefect's settings, or None for a temporary one."""
     variables = {name for name in os.environ if name.startswith("PREFECT_")} - default_variables(store_root()).keys()
     marks = {"pyproject.toml": "[tool.prefect", "prefect.toml": ""}
     files = (marks.get(file.name, "PREFECT_") in file.read_text("utf-8", "replace") for file in settings_files())
@@ -182,32 +168,7 @@ def configured_address() -> str | None:
         return None  # without its import, which takes nearly two seconds
     from prefect.settings import get_current_settings
 
-    settings = get_current_settings()
-    if not (settings.api.url or settings.server.ephemeral.enabled):
-        raise ServerError(
-            "Prefect has no server: PREFECT_API_URL names none, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
-            "temporary one; set the former or unset the latter"
-        )
-    return settings.api.url
-
-
-def writable_places() -> dict[Path, str]:
-    """Return the folders that every run writes to, with what names another folder."""
-    places = {Path(os.environ["PREFECT_HOME"]): "--store DIR", store_root(): "--store DIR"}
-    temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
-    return places | ({temporary: "TMPDIR"} if temporary.is_dir() else {})
-
-
-def check_proxies() -> None:
-    """Raise ServerError for a proxy that cannot be used, and name its variables."""
-    if not getproxies():
-        return
-    try:
-        httpx.Client().close()
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        names = [name for name in sorted(os.environ) if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
-        reason = "SOCKS needs the package socksio" if isinstance(error, ImportError) else "its address cannot be read"
-        raise ServerError(f"{', '.join(names)}: a proxy cannot be used ({reason}); fix or unset it") from error
+    return get_current_settings().api.url
 
 
 def check_address(address: str) -> None:
@@ -216,7 +177,8 @@ def check_address(address: str) -> None:
     if has_password(address):
         raise ServerError(f"{origin}: the server's address has a password in it; set PREFECT_API_AUTH_STRING instead")
     if found := ask_version():
-        remedy = "start it (make server)" if "refused" in found else "fix it"
+        fix = "fix the address, which ends in /api, or PREFECT_API_AUTH_STRING"
+        remedy = "start it (make server)" if "refused" in found else fix
         away = f"unset {origin}" if origin == "PREFECT_API_URL" else f"take the address out of {origin}"
         raise ServerError(
             f"Prefect's server at {address}, set by {origin}, cannot be used: {found}; {remedy}, or {away} for a "
@@ -235,33 +197,16 @@ def ask_version() -> str:
             with get_client(httpx_settings={"timeout": timeout}, sync_client=True) as client:
                 client.raise_for_api_version_mismatch()
     except (RuntimeError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return describe_answer((isinstance(error, RuntimeError) and error.__cause__) or error)
+        reason = error.__cause__ or error
+        return next(iter(str(reason).splitlines()), type(reason).__name__).rstrip(".")
     return ""
 
 
-def describe_answer(error: BaseException) -> str:
-    """Return briefly why a server cannot be used."""
-    from prefect.exceptions import PrefectHTTPStatusError
-
-    if isinstance(error, PrefectHTTPStatusError):
-        status = error.response.status_code
-        if status in (401, 403):
-            return f"it refuses us ({status}), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong"
-        return f"it answers {status}, as no server of Prefect's does; the address ends in /api"
-    if isinstance(error, httpx.TimeoutException):
-        return "it does not answer in time"
-    if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
-        return next(iter(str(error).splitlines()), type(error).__name__)
-    if isinstance(error, RuntimeError):
-        return str(error).rstrip(".")
-    return "it is not a Prefect server; the address begins with http and ends in /api"
-
-
-def check_room(folder: Path, remedy: str) -> None:
+def check_room(folder: Path) -> None:
     """Raise StoreError if the disk is too full for the files of a temporary server."""
     free = shutil.disk_usage(folder).free // 10**6
     if free < DATABASE_MB:
         raise StoreError(
             f"{folder}: {free} MB are free on this disk, and Prefect's temporary server needs {DATABASE_MB} MB; free "
-            f"space, or name a folder on another disk with {remedy}"
+            "space, or name a folder on another disk with --store DIR"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.driver import Driver, assert_files_complete, contents, executed
+from tests.faults.driver import assert_files_complete, contents, executed
 
 pytestmark = pytest.mark.faults
 
@@ -64,14 +64,3 @@ def test_only_the_damaged_step_is_rebuilt(driver, undisturbed, tmp_path):
         assert executed(metrics) == [step]
         assert contents(metrics) == contents(undisturbed[0])
         assert str(victim.parent) in driver.log()
-
-
-def test_a_damaged_prefect_database_is_set_aside(imdb, tmp_path, undisturbed):
-    driver, store = Driver(imdb, tmp_path), tmp_path / "store"
-    driver.finish(store)
-    database = store / "prefect" / "prefect.db"
-    database.write_bytes(database.read_bytes()[:5000])
-    metrics = driver.finish(store)
-    assert executed(metrics) == []
-    assert contents(metrics) == contents(undisturbed[0])
-    assert "database is damaged" in driver.log()

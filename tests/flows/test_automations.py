@@ -146,7 +146,8 @@ def test_a_wrong_server_password_is_reported_in_one_line(guarded, set_up, monkey
     status, _out, err = set_up(guarded, automations, password="me:wrong")
     assert status == 1
     (line,) = err.splitlines()
-    assert "it refuses us (401), so PREFECT_API_AUTH_STRING or PREFECT_API_KEY is missing or wrong" in line
+    assert "401 Unauthorized" in line
+    assert "fix the address, which ends in /api, or PREFECT_API_AUTH_STRING" in line
     assert "me:" not in line
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.core.errors import origin_of
+from tasks.reporting.prefect_server import origin_of
 
 ADDRESS = "http://127.0.0.1:4200/api"
 
