@@ -18,7 +18,7 @@ from tasks.registry.client import address_of
 from tasks.reporting.terminal_output import show_comparison
 from tasks.store.artifact import Artifact
 from tasks.store.inventory import list_artifacts
-from tasks.store.pruning import STAMPED_FILES
+from tasks.store.pruning import OWN_FILES
 from tasks.train import Trainer
 from tests.support.small_runs import small
 from tests.support.web import free_port
@@ -55,9 +55,7 @@ def test_a_comparison_writes_a_page_its_numbers_and_a_figure(searched, imdb):
     assert (store / "comparisons" / "latest").resolve() == folder
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
     assert set(files) == {"comparison.html", "comparison.json", "config.json", "figures/learning_curves.svg"}
-    assert all(map(STAMPED_FILES["comparisons"].fullmatch, files)), (
-        "pruning treats a folder with other files as foreign"
-    )
+    assert all(map(OWN_FILES["comparisons"].fullmatch, files)), "pruning treats a folder with other files as foreign"
     assert CompareSettings.model_validate_json((folder / "config.json").read_text()) == of(imdb, **TRAINED, **SEARCH)
     assert {member["name"] for member in comparison["members"]} == MEMBERS
     losses = [member["summary"]["validation_loss"] for member in comparison["members"]]

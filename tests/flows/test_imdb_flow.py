@@ -22,7 +22,7 @@ from flows.imdb_flow import download_dataset, run_steps
 from tasks.core.errors import SourceUnreachable
 from tasks.core.files import hash_file, list_files
 from tasks.core.run_settings import RunSettings
-from tasks.store.pruning import STAMPED_FILES
+from tasks.store.pruning import OWN_FILES
 from tasks.store.step import planning
 from tests.support.metrics_page import DESCRIBED
 from tests.support.small_runs import CASE_STUDY, STEPS, as_flags, small
@@ -104,7 +104,7 @@ def test_the_run_folder_and_prefect_record_settings_and_results(first_run, imdb,
     assert set(metrics) <= DESCRIBED, "each key has a description"
     assert list((first_run / "runs").glob("2*")) == [folder]
     files = [path.relative_to(folder).as_posix() for path in list_files(folder)]
-    assert all(map(STAMPED_FILES["runs"].fullmatch, files)), "pruning treats a run folder with other files as foreign"
+    assert all(map(OWN_FILES["runs"].fullmatch, files)), "pruning treats a run folder with other files as foreign"
     assert RunSettings.model_validate_json((folder / "config.json").read_text()) == small(imdb)
     dataset = metrics["dataset"]
     assert (dataset["name"], dataset["train"], dataset["validation"], dataset["test"]) == (
