@@ -156,9 +156,11 @@ def is_own_program() -> bool:
 
 
 def make_folders() -> None:
-    """Make the store's folder and Prefect's home in it; raise StoreError if they cannot be written."""
+    """Make the store's folder and Prefect's home in it; raise StoreError if they cannot be written or so named."""
     remedy = f"with {COPY_VARIABLE}" if store_address() else "with --store DIR"
     for folder in (store_root(), Path(os.environ["PREFECT_HOME"])):
+        if {"?", "%"} & set(str(folder)):  # Prefect puts the path into its database's address as it is
+            raise StoreError(f"{folder}: has a ? or a % in its name; name another {remedy}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

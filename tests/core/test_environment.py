@@ -84,6 +84,14 @@ def test_another_tasks_module_on_the_path_is_not_imported(tmp_path, command):
     assert done.stdout.startswith("usage:")
 
 
+@pytest.mark.parametrize("name", ["a?b", "a%20b"])
+def test_a_store_whose_name_prefect_cannot_use_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("ARTIFACTS_STORE", str(tmp_path / name))
+    with pytest.raises(StoreError, match=r"has a \? or a % in its name; name another with --store DIR"):
+        make_folders()
+    assert not (tmp_path / name).exists()
+
+
 def test_the_error_of_an_unwritable_cache_folder_names_artifacts_copy(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     monkeypatch.delenv("ARTIFACTS_COPY", raising=False)
