@@ -1,6 +1,5 @@
 """Paths and URLs that the user names: whether they can be written to, stored and printed."""
 
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -35,11 +34,6 @@ def check_relative(name: str) -> str:
 
 def check_writable(place: Path) -> None:
     """Raise InputError if a file or folder cannot be made at `place`; the folders above it need not exist yet."""
-    try:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.stat(place)  # unlike Path.exists, it refuses an impossible name
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(place)!r}: no file can have this name ({error}); name another with --output") from error
     standing = next(path for path in (place.absolute(), *place.absolute().parents) if os.path.exists(path))
     if standing != place.absolute() and not standing.is_dir():
         raise InputError(f"{place}: cannot be written, because {standing} is a file; name another place with --output")

@@ -27,14 +27,7 @@ from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
 from tasks.core.run_settings import RunSettings
 from tasks.core.user_paths import user_path
-from tasks.reporting.flag_errors import (
-    PREFIX,
-    check_encoding,
-    describe_mistake,
-    is_flag,
-    tell_variables,
-    variables_read,
-)
+from tasks.reporting.flag_errors import PREFIX, describe_mistake, is_flag, variables_read
 from tasks.reporting.terminal_output import accept_any_character, print_failures_once, show_plans
 from tasks.store.fingerprint import StepPlan
 from tasks.store.step_log import unfinished_step
@@ -149,7 +142,6 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
     variables = {loc: name for loc, name in variables_read(flags).items() if not is_flag(loc, arguments)}
     if ("store",) in variables:
         raise UsageError(f"IMDB_STORE is not read; name the store with --store or {STORE_VARIABLE}")
-    check_encoding(flags, arguments, variables.values())
     parser = Parser(prog=program, description=about.partition("\n\nArgs:")[0], allow_abbrev=False)
     try:
         source = CliSettingsSource[Any](flags, root_parser=parser, cli_parse_args=list(arguments))
@@ -166,7 +158,8 @@ def parse_flags(settings_model: type[Model], arguments: Sequence[str], program: 
         raise UsageError(f"{place}: {reason}") from error
     except UsageError as error:  # of a preset, or of the parser
         raise UsageError(re.sub("^--preset", variables.get(("preset",), "--preset"), str(error))) from error
-    tell_variables(flags, program, variables.values())
+    if variables:
+        print_error(program, f"settings from the environment: {', '.join(sorted(variables.values()))}")
     return settings_model.model_validate({name: getattr(parsed, name) for name in settings_model.model_fields}), parsed
 
 
@@ -241,21 +234,6 @@ def handle_signals() -> None:
     sys.unraisablehook = repeat_or_report
 
 
-def discard_output() -> None:
-    """Discard standard output; otherwise Python would fail again when it closes the stream."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def describe_output() -> str | None:
-    """Return why standard output cannot be written, and discard it from then on; None if it can."""
-    try:
-        print(end="", flush=True)
-    except OSError as error:
-        discard_output()
-        return f"cannot write to standard output ({error.strerror})"
-    return None
-
-
 def exit_status(program: str, work: Callable[[], int | None], subject: str = "the run") -> int:
     """Do the work and return its exit status; print an error in one line as "`subject` failed"."""
     try:
@@ -269,13 +247,13 @@ def exit_status(program: str, work: Callable[[], int | None], subject: str = "th
         print_error(program, "interrupted; finished steps and epochs are kept, run again to go on")
         return 128 + number
     except BrokenPipeError:
-        discard_output()
+        # Otherwise Python would fail again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if is_debugging():
             traceback.print_exc()
-        unwritable = describe_output() if isinstance(error, OSError) else None
-        print_error(program, unwritable or f"{unfinished_step() or subject} failed: {describe(error)}")
+        print_error(program, f"{unfinished_step() or subject} failed: {describe(error)}")
         return 1
     finally:
         # Python's last garbage collection would visit all of TensorFlow's objects, which takes two seconds.

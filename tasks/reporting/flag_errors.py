@@ -2,8 +2,7 @@
 
 import difflib
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from pydantic import SecretStr
@@ -12,8 +11,6 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from tasks.core.base_settings import Settings
-from tasks.core.errors import UsageError, print_error
-from tasks.core.user_paths import printable
 
 PREFIX = "IMDB_"
 
@@ -46,32 +43,6 @@ def is_flag(loc: Loc, arguments: Sequence[str]) -> bool:
 def is_secret(field: FieldInfo | None) -> bool:
     """Return whether a setting must not be shown."""
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
-
-
-def check_encoding(flags: type[BaseSettings], arguments: Sequence[str], variables: Iterable[str]) -> None:
-    """Raise UsageError for an argument or a variable in another encoding; secrets are not shown."""
-    secrets = [f"--{name.replace('_', '-')}" for name, field in flags.model_fields.items() if is_secret(field)]
-    words = {name: os.environ[name] for name in variables}
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        hidden = next((flag for flag in secrets if flag in (before, word.partition("=")[0])), None)
-        words[hidden or printable(word)] = word
-    for place, word in words.items():
-        if printable(word) != word:
-            raise UsageError(
-                f"{place}: is in another encoding than this terminal's, {sys.getfilesystemencoding()}; "
-                "rename the file, or set PYTHONUTF8=1"
-            )
-
-
-def tell_variables(flags: type[BaseSettings], program: str, variables: Iterable[str]) -> None:
-    """Print which variables of the environment are used, and which only look like ours, as IMDB_DATA=/data/imdb."""
-    for name, field in flags.model_fields.items():
-        variable = f"{PREFIX}{name.upper()}"
-        if is_section(field) and os.environ.get(variable):
-            example = next(iter(getattr(field.annotation, "model_fields", {}))).upper()
-            print_error(program, f"{variable} is not used: this project's variables look like {variable}__{example}")
-    if variables:
-        print_error(program, f"settings from the environment: {', '.join(sorted(variables))}")
 
 
 def describe_mistake(

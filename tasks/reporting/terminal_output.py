@@ -226,6 +226,5 @@ def print_failures_once() -> None:
 
 def accept_any_character() -> None:
     """Make standard output escape characters that the terminal's encoding lacks, so that no finished run fails."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
