@@ -47,16 +47,10 @@ def plan_promotion(settings: PromoteSettings) -> list[StepPlan]:
 
 def list_if_asked(settings: PromoteSettings, flags: Flags) -> Callable[[], None] | None:
     """Return what lists the champions so far, which needs neither Prefect nor, of the store's own registry, MLflow."""
-    return partial(show_list, settings, as_json=flags.json_) if settings.list else None
-
-
-def show_list(settings: PromoteSettings, *, as_json: bool) -> None:
-    """List the champions so far: since when, why, and with which test accuracy."""
-    record = list_champions(settings, tracking_uri())
-    if as_json:
-        print(json.dumps(record))
-    else:
-        show_champions(record)
+    if not settings.list:
+        return None
+    show = (lambda record: print(json.dumps(record))) if flags.json_ else show_champions
+    return lambda: show(list_champions(settings, tracking_uri()))
 
 
 main = partial(run_flow, promote_flow, PromoteSettings, show_promotion, plan=plan_promotion, without_flow=list_if_asked)
