@@ -24,8 +24,6 @@ COMPARISON = "comparison.json"
 COMPARISON_PAGE = "comparison.html"
 FIGURES = "figures"
 
-# A bundle, an export and a registered version.
-
 # The figures step: mistakes, confused labels and counts of words.
 FINDINGS = "findings.json"
 

@@ -22,8 +22,7 @@ ReadTexts = Callable[[np.ndarray], list[dict[str, Any]]]  # `read_texts` for one
 MISTAKES, PAIRS, LONGEST_TEXT = 10, 5, 900
 ALPHA = 0.05
 # The columns of the table of a comparison; all except the first are numbers.
-MEASURED = ("validation loss", "test accuracy, 95% interval", "parameters", "s per epoch", "s to best")
-COLUMNS = ("network", *MEASURED)
+COLUMNS = ("network", "validation loss", "test accuracy, 95% interval", "parameters", "s per epoch", "s to best")
 
 
 def worst_mistakes(read: ReadTexts, scores: Scores, names: Sequence[str], rule: Rule) -> list[dict[str, Any]]:

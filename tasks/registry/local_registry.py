@@ -40,7 +40,7 @@ FROM registered_models m WHERE ? IN ('', printf('name = ''%s''', name)) ORDER BY
 # For a model that was logged as MLflow 3 does, `source` is the model's name and the other column the address.
 VERSIONS = """
 SELECT v.name, CAST(v.version AS TEXT), COALESCE(v.storage_location, v.source),
-    json_group_object(t.key, t.value) FILTER (WHERE t.key IS NOT NULL), v.run_id
+    json_group_object(t.key, t.value) FILTER (WHERE t.key IS NOT NULL)
 FROM model_versions v LEFT JOIN model_version_tags t ON t.name = v.name AND t.version = v.version
 WHERE printf('name = ''%s''', v.name) = ? AND v.current_stage != 'Deleted_Internal'
 GROUP BY v.version ORDER BY v.version"""
@@ -135,13 +135,12 @@ class OwnModel(NamedTuple):
 
 
 class OwnVersion(NamedTuple):
-    """A version of a registered model: its number, the address of its files, its tags, and the run that logged it."""
+    """A version of a registered model: its number, the address of its files, and its tags."""
 
     name: str
     version: str
     source: str
     tags: dict[str, str]
-    run_id: str | None
 
 
 class OwnRegistry:
@@ -172,10 +171,7 @@ class OwnRegistry:
     def search_model_versions(self, filter_string: str) -> list[OwnVersion]:
         """Return the versions of a model, the oldest first."""
         rows = self.rows(VERSIONS, filter_string)
-        return [
-            OwnVersion(name, number, as_of_here(source), json.loads(tags), run_id)
-            for name, number, source, tags, run_id in rows
-        ]
+        return [OwnVersion(name, number, as_of_here(source), json.loads(tags)) for name, number, source, tags in rows]
 
     def get_model_version(self, name: str, version: str) -> OwnVersion:
         """Return a version; raise KeyError if there is none."""
