@@ -23,10 +23,11 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        self._timer = self.loop.call_later(self.patience, self._check, self.cycle)
+        is_idle = self.cycle is None or self.cycle.response_complete
+        self._timer = self.loop.call_later(self.patience, self._check, self.cycle, is_idle)
 
-    def _check(self, before: Any) -> None:
-        if self.cycle is before and (before is None or before.response_complete):
+    def _check(self, before: Any, was_idle: bool) -> None:
+        if was_idle and self.cycle is before:
             self.transport.close()
         else:
             self._watch()
