@@ -136,7 +136,7 @@ def version_or_champion(client: Models, model: str, number: int | None) -> Any:
         decision = newest and decision_on(versions[newest])
         raise ModelError(
             f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
-            f"python flows/promote_flow.py --version {newest or 'N'}, or name a model with --model"
+            f"python flows/promote_flow.py --registered-model {model} --version {newest or 'N'}, or name a model with --model"
             + (f". {decision.reason}" if decision else "")
         )
     if number not in versions:

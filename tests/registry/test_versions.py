@@ -76,7 +76,7 @@ def test_without_a_champion_the_newest_version_and_why_it_is_not_one_are_named(c
         version_or_champion(client, "refused", None)
     register(client, "refused", 2)
     record_decision(client, version_or_champion(client, "refused", 1), Decision(decision=NEITHER, reason="It is bad."))
-    with pytest.raises(ModelError, match=r"--version 2, or name a model with --model$"):
+    with pytest.raises(ModelError, match=r"--registered-model refused --version 2, or name a model with --model$"):
         version_or_champion(client, "refused", None)
     record_decision(client, version_or_champion(client, "refused", 2), Decision(decision=NEITHER, reason="It is weak."))
     with pytest.raises(ModelError, match=r"--version 2, or name a model with --model\. It is weak\.$"):
