@@ -39,10 +39,13 @@ def measure(metric: Metric, labels: np.ndarray, verdicts: np.ndarray, probabilit
 
 
 def measure_constant(metric: Metric, labels: np.ndarray, count: int) -> float:
-    """Return a metric of the most frequent of (n,) labels as every verdict, and their shares as probabilities."""
+    """Return a metric of the best single verdict on (n,) labels, and their shares as probabilities.
+
+    That is the most frequent label; f1 of two labels is of label 1, and 0 if this is never predicted.
+    """
     rows = np.bincount(labels, minlength=count)
     shares = np.broadcast_to(rows / len(labels), (len(labels), count))
-    verdicts = np.full(len(labels), rows.argmax())
+    verdicts = np.full(len(labels), 1 if metric == "f1" and count == 2 else rows.argmax())
     return measure(metric, labels, verdicts, shares[:, 1] if count == 2 else shares)
 
 

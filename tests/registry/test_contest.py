@@ -119,6 +119,13 @@ def test_a_champion_must_be_better_than_the_same_prediction_for_every_text(metri
     assert reason_to_refuse(contender_with(labels, np.where(np.arange(100) >= 5, 0.91, 0.4)), metric, settings) is None
 
 
+def test_with_f1_a_champion_must_be_better_than_always_predicting_the_positive_label():
+    labels, settings = (np.arange(100) >= 60).astype(np.int8), PromotionSettings()
+    refused = reason_to_refuse(contender_with(labels, np.full(100, 0.91)), "f1", settings)
+    assert "has a test f1 of 0.5714; the same prediction for every text has 0.5714" in refused
+    assert reason_to_refuse(contender_with(labels, np.where(np.arange(100) >= 50, 0.9, 0.1)), "f1", settings) is None
+
+
 def test_of_five_labels_a_champion_needs_more_than_the_share_of_the_most_frequent():
     labels, names = np.repeat(np.arange(5), 20).astype(np.int8), '["1", "2", "3", "4", "5"]'
     probabilities = np.full((100, 5), 0.2)
