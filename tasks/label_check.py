@@ -28,7 +28,7 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
 
     That is 1 minus the normalised margin between the label and the likeliest other one, after each label's mean
     probability in its own rows is subtracted: rare labels are not suspected as such (Northcutt, Jiang and Chuang,
-    Confident learning, 2021). The most probable label is the likeliest if it is the row's own.
+    Confident learning, 2021). The likeliest label is one that is no less probable than the row's own.
 
     Args:
         labels: (n,) integers from 0; every label is present.
@@ -37,8 +37,10 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     from cleanlab.rank import get_label_quality_scores
 
     options = {"method": "normalized_margin", "adjust_pred_probs": True}
-    means = np.bincount(labels, weights=probability_of(probabilities, labels)) / np.bincount(labels)
-    likelier = np.where(probabilities.argmax(axis=1) == labels, labels, (probabilities - means).argmax(axis=1))
+    own = probability_of(probabilities, labels)
+    means = np.bincount(labels, weights=own) / np.bincount(labels)
+    above = np.where(probabilities >= own[:, None], probabilities - means, -np.inf)
+    likelier = np.where(probabilities.argmax(axis=1) == labels, labels, above.argmax(axis=1))
     return likelier, 1 - get_label_quality_scores(labels, probabilities, **options)
 
 

@@ -132,6 +132,15 @@ def test_rare_labels_are_not_suspected_as_such_and_wrong_ones_of_frequent_labels
     assert 0 < shares["b"] < 0.01
 
 
+def test_a_label_less_probable_than_the_row_s_own_is_not_called_likelier():
+    labels = np.repeat(np.arange(3), [1000, 1000, 20])
+    probabilities = np.repeat([[0.85, 0.13, 0.02], [0.13, 0.85, 0.02], [0.5, 0.45, 0.05]], [1000, 1000, 20], axis=0)
+    probabilities[5] = [0.3, 0.66, 0.04]  # 0.04 is near the mean of the rare label in its rows, and 0.66 is not
+    likelier, _contradiction = rank_labels(labels, probabilities)
+    assert likelier[5] == 1
+    assert np.flatnonzero(likelier != labels).tolist() == [5]
+
+
 def test_without_an_estimate_no_row_is_listed(tmp_path):
     folders = fill_folders(tmp_path, 0.5)
     assert label_check.function(data=DataSettings(dataset=str(tmp_path / "own.tsv")), **folders) == {
