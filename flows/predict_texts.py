@@ -71,7 +71,7 @@ def score_texts(settings: PredictSettings, batches: Iterable[list[str]], *, as_j
             else:
                 show_prediction(verdict)
                 if not classifier.encode(pa.array([text], pa.string()))[1][0, 0]:
-                    print("  the model knows no word of this text: ignore its label")
+                    print("  no word of this text is in the model's vocabulary: ignore its label")
         print(end="", flush=True)
 
 

@@ -17,7 +17,16 @@ from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
-from tasks.registry.versions import CONTENT, EVALUATION, SOURCE, Models, default_name, other_source, versions_of
+from tasks.registry.versions import (
+    CONTENT,
+    EVALUATION,
+    SHA256,
+    SOURCE,
+    Models,
+    default_name,
+    other_source,
+    versions_of,
+)
 from tasks.store.artifact import PackagedArtifacts, RunArtifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task
@@ -48,7 +57,7 @@ def describe_version(settings: RunSettings, dataset: Dataset, content: str, revi
         CONTENT: content,
         "dataset": dataset.name,
         SOURCE: dataset.source,
-        "dataset_sha256": dataset.sha256,
+        SHA256: dataset.sha256,
         "labels": json.dumps(dataset.labels),
         "threshold": str(rule if isinstance(rule, float) else settings.evaluation.threshold),
         "cost": json.dumps(settings.evaluation.cost),
@@ -201,7 +210,8 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
             reviews = identify_texts(folders["download"], settings.data)
             tags = describe_version(settings, dataset, packaged, reviews)
             short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
-            if not settings.tracking.registered_model and (before := other_source(client, model, dataset.source)):
+            before = other_source(client, model, dataset.source, dataset.sha256)
+            if before and not settings.tracking.registered_model:
                 run_logger().warning(OTHER_SOURCE, model, before, dataset.source)
             run_tags = describe_run(content) | short
             run = run or log_run(client, experiment, folders, settings, reviews, run_tags, tags)

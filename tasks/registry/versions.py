@@ -22,6 +22,7 @@ CHALLENGER: Literal["challenger"] = "challenger"
 NEITHER: Literal["neither"] = "neither"
 # Tags of a version: the hash of its content, the source of its texts, the decision on it, and the next champion.
 CONTENT, SOURCE, PROMOTION, REPLACED_BY = "content_sha256", "source", "promotion", "replaced_by"
+SHA256 = "dataset_sha256"  # a tag, too: the hash of the source
 # Start of the tags of a model that record its champions; the time follows.
 HISTORY = "champion."
 # The folder of a run in MLflow with its model's scores of the test reviews.
@@ -116,11 +117,14 @@ def version_under(client: Models, model: str, alias: str) -> Any:
     return None if number is None else client.get_model_version(model, str(number))
 
 
-def other_source(client: Models, model: str, source: str) -> str | None:
-    """Return where the texts of the champion are from if it is not `source`, or None; older versions lack the tag."""
+def other_source(client: Models, model: str, source: str, sha256: str) -> str | None:
+    """Return where the texts of the champion are from if it is not `source`, or None; older versions lack the tag.
+
+    Texts with the hash `sha256` are the same wherever they are.
+    """
     champion = version_under(client, model, CHAMPION)
     before: str = champion.tags.get(SOURCE, source) if champion else source
-    return before if before != source else None
+    return before if champion and before != source and champion.tags.get(SHA256) != sha256 else None
 
 
 def version_or_champion(client: Models, model: str, number: int | None) -> Any:
@@ -136,8 +140,8 @@ def version_or_champion(client: Models, model: str, number: int | None) -> Any:
         decision = newest and decision_on(versions[newest])
         raise ModelError(
             f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
-            f"python flows/promote_flow.py --registered-model {model} --version {newest or 'N'}, or name a model with --model"
-            + (f". {decision.reason}" if decision else "")
+            f"python flows/promote_flow.py --registered-model {model} --version {newest or 'N'}, or name a model with "
+            + ("--model" if decision is None or decision.decision != NEITHER else f"--model. {decision.reason}")
         )
     if number not in versions:
         known = ", ".join(map(str, sorted(versions))) or "none"

@@ -86,12 +86,15 @@ def test_without_a_champion_the_newest_version_and_why_it_is_not_one_are_named(c
 
 def test_a_champion_of_another_source_is_named(client):
     register(client, "sources", 2)
-    assert other_source(client, "sources", "file:///a.csv") is None
+    assert other_source(client, "sources", "file:///a.csv", "1a") is None
     record_decision(client, version_or_champion(client, "sources", 1), Decision(decision=CHAMPION))
-    assert other_source(client, "sources", "file:///a.csv") is None, "registered before sources were recorded"
+    assert other_source(client, "sources", "file:///a.csv", "1a") is None, "registered before sources were recorded"
     client.set_model_version_tag("sources", "1", "source", "file:///b/a.csv")
-    assert other_source(client, "sources", "file:///a.csv") == "file:///b/a.csv"
-    assert other_source(client, "sources", "file:///b/a.csv") is None
+    assert other_source(client, "sources", "file:///a.csv", "1a") == "file:///b/a.csv"
+    assert other_source(client, "sources", "file:///b/a.csv", "1a") is None
+    client.set_model_version_tag("sources", "1", "dataset_sha256", "1a")
+    assert other_source(client, "sources", "file:///a.csv", "1a") is None, "a copy of the same texts"
+    assert other_source(client, "sources", "file:///a.csv", "2b") == "file:///b/a.csv"
     client.delete_registered_model("sources")
 
 

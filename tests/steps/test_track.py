@@ -84,6 +84,7 @@ def test_a_run_is_logged_once_and_its_model_registered(run, imdb, trained, monke
 def test_a_challenger_can_be_promoted_and_rolled_back_by_hand(run, imdb, tracked_run, capsys, caplog):
     client = MlflowClient(address_of(None), address_of(None))
     client.set_model_version_tag(MODEL, "1", "source", "file:///elsewhere.csv")
+    client.set_model_version_tag(MODEL, "1", "dataset_sha256", "of other texts")
     second = run(tracked(imdb, evaluation={"threshold": 0.49}))
     assert second["promotion"]["decision"] == "challenger"
     assert "Version 2 is not significantly better" in second["promotion"]["reason"]
