@@ -17,16 +17,7 @@ from tasks.registry.loading import has_files
 from tasks.registry.local_registry import own_registry
 from tasks.registry.mlflow_model import write_registered
 from tasks.registry.registry_lock import registry_lock
-from tasks.registry.versions import (
-    CONTENT,
-    EVALUATION,
-    SHA256,
-    SOURCE,
-    Models,
-    default_name,
-    other_source,
-    versions_of,
-)
+from tasks.registry.versions import CONTENT, EVALUATION, SHA256, SOURCE, Models, default_name, other_source, versions_of
 from tasks.store.artifact import PackagedArtifacts, RunArtifacts
 from tasks.store.shared_store import open_store
 from tasks.store.step import flow_run_id, run_logger, task

@@ -137,11 +137,12 @@ def version_or_champion(client: Models, model: str, number: int | None) -> Any:
     versions = {int(version.version): version for version in client.search_model_versions(f"name = '{model}'")}
     if number is None:
         newest = max(versions, default=None)
-        decision = newest and decision_on(versions[newest])
+        decision = decision_on(versions[newest]) if newest else None
+        reason = f". {decision.reason}" if decision and decision.decision == NEITHER else ""
         raise ModelError(
             f"{model} has no champion yet: train one with python flows/imdb_flow.py, promote a version with "
             f"python flows/promote_flow.py --registered-model {model} --version {newest or 'N'}, or name a model with "
-            + ("--model" if decision is None or decision.decision != NEITHER else f"--model. {decision.reason}")
+            f"--model{reason}"
         )
     if number not in versions:
         known = ", ".join(map(str, sorted(versions))) or "none"
