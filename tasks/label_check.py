@@ -28,7 +28,7 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
 
     That is 1 minus the normalised margin between the label and the likeliest other one, after each label's mean
     probability in its own rows is subtracted: rare labels are not suspected as such (Northcutt, Jiang and Chuang,
-    Confident learning, 2021). The likeliest label is one that is no less probable than the row's own.
+    Confident learning, 2021). The likeliest label is at least as probable as the row's own.
 
     Args:
         labels: (n,) integers from 0; every label is present.
