@@ -155,8 +155,8 @@ def reason_to_refuse(its: Contender, metric: Metric | None, settings: PromotionS
     if as_cost(metric, value) >= as_cost(metric, constant):
         return (
             f"Version {its.number} has a test {metric} of {value:.4f}; the same prediction for every text has "
-            f"{constant:.4f}, and a champion must be better. Give more texts of rare labels, or promote it "
-            "by hand."
+            f"{constant:.4f}, and a champion must be better. Give more texts of rare labels, try another "
+            "--evaluation.metric (f1_macro counts all labels alike), or promote it by hand."
         )
     return None
 
