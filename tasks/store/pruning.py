@@ -1,6 +1,7 @@
 """Pruning: remove old folders that are ours by our own records, and nothing else."""
 
 import contextlib
+import itertools
 import math
 import re
 import time
@@ -53,12 +54,15 @@ def prune(root: Path, days: int, *, dry_run: bool = False) -> Pruned:
         kept = {Path(key).name for key in pruned.held} | {run for key in pruned.held for run in entries[key]["runs"]}
         # First the unfinished folders: the lock that shows that they are ours may be removed with an artifact.
         unfinished = list(find_unfinished(root, min(time.time() - files.UNFINISHED_SECONDS, alive_since)))
-        for folder, name in [*unfinished, *((old, "") for old in find_old(root, cutoff, kept))]:
+        for folder, name in itertools.chain(unfinished, ((old, "") for old in find_old(root, cutoff, kept))):
             place = folder.relative_to(root).as_posix()
-            with hold(lock_file(root, f"{folder.parent.name}/{name or folder.name}"), dry_run=dry_run) as is_free:
+            own_lock = lock_file(root, f"{folder.parent.name}/{name or folder.name}")
+            with hold(own_lock, dry_run=dry_run) as is_free:
                 if not is_free:
                     pruned.held.append(place)
                 elif (name or last_use(folder) < cutoff) and (dry_run or files.remove_whole(folder, name)):
+                    if not dry_run:
+                        own_lock.unlink(missing_ok=True)
                     if place in entries:
                         pruned.artifacts.append(entries[place])
                     else:
@@ -68,7 +72,7 @@ def prune(root: Path, days: int, *, dry_run: bool = False) -> Pruned:
 
 def hold(lock: Path, *, dry_run: bool) -> contextlib.AbstractContextManager[bool]:
     """Hold a lock, and yield whether no other process holds it; a dry run only looks."""
-    return contextlib.nullcontext(not is_held(lock)) if dry_run else locked(lock, wait=False, passing=True)
+    return contextlib.nullcontext(not is_held(lock)) if dry_run else locked(lock, wait=False)
 
 
 def find_old(root: Path, cutoff: float, kept: Collection[str]) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 import contextlib
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.errors import StoreError
 from tasks.core.files import lock_file, remove_unfinished, written_whole
 from tasks.store.inventory import DAY, announce_use, list_artifacts, live_uses
 from tasks.store.pruning import prune
@@ -108,6 +111,31 @@ def test_an_artifact_with_a_foreign_file_is_not_removed(old_store):
     pruned = prune(old_store, days=9)
     assert [entry["key"] for entry in pruned.artifacts] == ["pad/used"]
     assert note.read_text() == "keep me"
+
+
+def test_a_file_that_is_added_while_others_are_removed_stays(old_store, monkeypatch):
+    note = old_store / "pad" / "used" / "my-notes.txt"
+    monkeypatch.setattr(
+        shutil, "rmtree", lambda folder, remove=shutil.rmtree: (note.write_text("keep me"), remove(folder))
+    )
+    assert [entry["key"] for entry in prune(old_store, days=9).artifacts] == ["pad/unused"]
+    assert note.read_text() == "keep me"
+
+
+def test_an_artifact_that_was_removed_in_part_is_removed_by_the_next_pruning(old_store, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "not now", str(folder))
+
+    mark_used(old_store / "pad" / "used")
+    with monkeypatch.context() as failing:
+        failing.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(StoreError, match="not now"):
+            prune(old_store, days=9)
+    (left,) = (old_store / "pad").glob(".unused.*.removed")
+    for path in (*left.iterdir(), left):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    assert prune(old_store, days=9).removed == [f"pad/{left.name}"]
+    assert not left.exists()
 
 
 def test_an_artifact_with_the_manifest_of_another_key_is_not_removed(old_store):
