@@ -66,8 +66,10 @@ def describe_mistake(
         known = list(getattr(section.annotation, "model_fields", {})) if section else list(settings_model.model_fields)
         near = difflib.get_close_matches(str(mistake["loc"][-1]), known, 1)
         # The parser has refused unknown flags.
-        place = flag if around or not preset else f"{preset}: {'.'.join(map(str, loc))}"
-        return f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+        is_of_preset = preset and not around
+        place = f"{preset}: {'.'.join(map(str, loc))}" if is_of_preset else flag
+        other = "; remove it from the file" if is_of_preset else ""
+        return f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else other)
     given = mistake["input"]
     is_shown = isinstance(given, str | int | float) and "://" not in str(given)
     shown = f" {given}" if is_shown and not is_secret(settings_model.model_fields.get(str(loc[0]))) else ""

@@ -155,7 +155,7 @@ def test_a_runs_config_is_a_preset(first_run, imdb, monkeypatch):
     ("content", "line"),
     [
         ('{"model": {"lstm_size": 5}}', "model.lstm_size: no such setting"),
-        ('{"judging": {}}', "judging: no such setting"),
+        ('{"judging": {}}', "judging: no such setting; remove it from the file"),
         ("[]", "cannot be read as JSON ('list' object is not a mapping)"),
         ("{", "cannot be read as JSON (Expecting property name"),
     ],
