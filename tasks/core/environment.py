@@ -87,6 +87,7 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
         os.environ[STORE_VARIABLE] = named if "://" in named else str(user_path(named).absolute())
     if "--debug" in given:
         os.environ[DEBUG_VARIABLE] = "true"
+    open_standard_streams()
     if is_own_program() and not is_debugging():
         sys.excepthook = show_uncaught
     if "ipykernel" not in sys.modules:
@@ -105,6 +106,15 @@ def prepare(arguments: Sequence[str] | None = None) -> None:
     if "--dry-run" not in given:
         with contextlib.suppress(StoreError):
             make_folders()
+
+
+def open_standard_streams() -> None:
+    """Open closed standard streams on the null device, so that no file takes their numbers and gets what is printed."""
+    for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)  # the temporary server prints, too
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def default_variables(root: Path) -> dict[str, str]:

@@ -107,6 +107,16 @@ def test_figures_need_no_display(monkeypatch):
     assert (done.stdout, done.stderr) == ("agg\n", "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_open_on_the_null_device_here_and_in_started_programs(tmp_path, closed):
+    child = "import sys; exit(None in (sys.stdin, sys.stdout, sys.stderr))"
+    code = "import os, sys; from tasks.core.environment import prepare; prepare([]); os.execv(sys.executable, sys.argv)"
+    command = [sys.executable, "-c", code, "-c", child]
+    environment = os.environ | {"ARTIFACTS_STORE": str(tmp_path)}
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], env=environment, timeout=60)
+    assert done.returncode == 0
+
+
 def test_make_overrides_pip_user():
     """With PIP_USER=1, which some images set, pip would install into the home folder."""
     command = ["make", "--silent", "--eval", "show:; @echo $$PIP_USER", "show"]
