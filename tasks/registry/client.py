@@ -76,7 +76,8 @@ def registry(uri: str | None) -> Iterator["MlflowClient"]:
             open_database()
         yield MlflowClient(address, address)
     except (MlflowException, RequestException) as error:
-        raise RegistryError(f"MLflow at {address} failed: {first_line(error)}; {REMEDY}") from error
+        remedy = f"; {REMEDY}" if address.startswith("http") else ""  # of a database, the error has its own
+        raise RegistryError(f"MLflow at {address} failed: {first_line(error)}{remedy}") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise unusable_database(address, getattr(error, "orig", error)) from error
     except Exception as error:

@@ -3,6 +3,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tasks.core.errors import InputError, RegistryError
 from tasks.registry.client import experiment_id, registry, tracking_uri
@@ -104,6 +105,12 @@ def test_an_unusable_server_response_is_reported_with_a_remedy(store, monkeypatc
     assert "check that MLFLOW_TRACKING_URI is the address of an MLflow server" in message
     assert "set MLFLOW_TRACKING_TOKEN, or" in message
     assert "\n" not in message
+
+
+def test_an_error_of_a_database_is_not_blamed_on_a_server(store):
+    with pytest.raises(RegistryError, match=r"then run 'mlflow db upgrade'$"):
+        with registry(None):
+            raise MlflowException("the schema is old; then run 'mlflow db upgrade'")
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "/srv/mlflow"), ImportError("no boto3")])
