@@ -177,7 +177,8 @@ def predict_texts(network: Path, texts: list[str], folder: Path) -> Any:
         vocabulary=pa.array(read_vocabulary(folder)),
         encoding=Encoding.read(folder),
         facts=BundleFacts(**sides, bucketing=True, threshold=0.5, **source),
-        score=onnx_scorer(network, len(LABELS), ONNX_BATCH_SIZE, bucketing=True),
+        # predict_flow scores in a process that has not trained: there, keeping memory changes nothing.
+        score=onnx_scorer(network, len(LABELS), ONNX_BATCH_SIZE, bucketing=True, keep_memory=True),
         registered_model=None,
         sha256="",
     )

@@ -113,7 +113,7 @@ class TrainingSettings(Settings):
 class ScoringSettings(Settings):
     """How texts are scored: what `score` reads."""
 
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(8, ge=1)
     """texts per batch, on each processor"""
     calibrate: bool = False
     """divide the logits by a temperature fitted on the validation texts; no label changes at a threshold of 0.5"""
