@@ -3,9 +3,9 @@
     python benchmarks/serve.py --store artifacts --python image/bin/python
 
 `--python` names the interpreter of an environment that has only deploy/docker/requirements.txt installed, like the
-image: Arrow loads pandas if it is installed, which takes 40 MB. For each server this prints the seconds from start to
-the first response, milliseconds per text with one client (median and 99th percentile), texts per second with 32
-clients, and the memory of all its processes. Measure on an idle machine.
+image. For each server this prints the seconds from start to the first response, milliseconds per text with one client
+(median and 99th percentile), texts per second with 32 clients, and the memory of all its processes. Measure on an idle
+machine.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Track: log a run's settings, metrics and model in MLflow once, and register its model once."""
 
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -192,13 +193,16 @@ def track_run(uri: str | None, artifacts: PackagedArtifacts, settings: RunSettin
     place, asked = {"uri": uri, "model": model, "content": content}, settings.tracking.experiment
     if uri is None and (tracked := find_tracked(asked, content, model, packaged)):
         return place | tracked, False
+    identify = functools.cache(lambda: identify_texts(folders["download"], settings.data))
+    if uri is None:
+        identify()  # before MLflow is imported: both at the same time would need more memory than training
     with registry(uri) as client, store.locked("mlflow/log"):
         experiment = experiment_id(client, uri, asked)
         mark_killed(client)
         run = find_logged(client, uri, experiment, content, packaged)
         version = find_registered(client, uri, model, packaged)
         if is_new := run is None or version is None:
-            reviews = identify_texts(folders["download"], settings.data)
+            reviews = identify()
             tags = describe_version(settings, dataset, packaged, reviews)
             short = {name: value for name, value in tags.items() if name not in ("labels", "cost")}  # of any length
             before = other_source(client, model, dataset.source, dataset.sha256)

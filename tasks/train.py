@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from tasks.core.errors import PipelineError, TrainingError
 from tasks.core.run_settings import Metric, TrainingSettings
@@ -125,6 +126,7 @@ class Trainer:
         while not is_done(history, settings):
             state = checkpoint.write(model, self.fit_epoch(model, len(history) + 1))
             history = state.history
+            pa.default_memory_pool().release_unused()  # of TensorFlow, too: both use the C library's
             self.log(describe(history, settings))
         if settings.keep_best and state and state.best != state.last:
             model = load_model(checkpoint.folder / state.best)

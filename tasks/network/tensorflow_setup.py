@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from tasks.core.optional_imports import without_packages
+
 # No GPU, oneDNN's rounding, unused processor instructions: not interesting to someone who runs the pipeline.
 NOTICE = (
     "absl::InitializeLog|oneDNN custom operations|cuda_?stub|cuda_platform|cuda_executor|cudart|"
@@ -59,7 +61,7 @@ def import_tensorflow() -> None:
         return
     if not faulthandler.is_enabled():
         faulthandler.enable(2)
-    with without_notices():
+    with without_notices(), without_packages("matplotlib", "pandas", "scipy", "sklearn"):
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -25,6 +25,7 @@ from tasks.core import environment
 from tasks.core.base_settings import Settings
 from tasks.core.environment import STORE_VARIABLE, make_folders
 from tasks.core.errors import PipelineError, UsageError, describe, is_debugging, print_error
+from tasks.core.optional_imports import hide_pandas_from_arrow
 from tasks.core.run_settings import RunSettings
 from tasks.core.user_paths import user_path
 from tasks.reporting.flag_errors import PREFIX, describe_mistake, is_flag, variables_read
@@ -188,6 +189,7 @@ def run_flow(
     accept_any_character()
     try:
         settings, parsed = parse_flags(settings_model, sys.argv[1:], program, inspect.getdoc(flow) or "")
+        hide_pandas_from_arrow()
         if work := without_flow(settings, parsed):
             return exit_status(program, work, "the command")
         if parsed.json_ and not parsed.dry_run:

@@ -64,6 +64,7 @@ HARMLESS = {
     *(
         f"tasks.core.user_paths.{name}" for name in ("check_relative", "printable", "user_path")
     ),  # these return their argument
+    "tasks.core.optional_imports.without_packages",
     *("tasks.reporting.prefect_ui.Advance", "tasks.reporting.prefect_ui.showing_progress"),
     *(f"tasks.store.artifact.{name}" for name in ("DamagedError", "RelativeName", "Resume", "seal")),
     *(
