@@ -215,10 +215,11 @@ def trained(store: Path, first_run: Path) -> Path:
 def prefect_server():
     """A real Prefect server, shared by all test processes."""
     from prefect.logging.configuration import setup_logging
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     setup_logging()  # now: its handlers keep standard error, which a test may replace
-    with temporary_settings({PREFECT_API_URL: shared_prefect_server()}):
+    # Without heartbeats, as with a temporary server.
+    with temporary_settings({PREFECT_API_URL: shared_prefect_server(), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 

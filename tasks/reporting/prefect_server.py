@@ -3,7 +3,7 @@
 1. `environment.prepare` sets the variables that Prefect reads on import, which takes two seconds.
 2. `run_flow` parses the command line and calls `check_server`, without Prefect.
 3. `configured_address` guesses from variables and files whether Prefect has other settings; only then it imports it.
-4. `start_server` starts the server's process and then imports Prefect, so that both load at once.
+4. `start_server` starts the server's process and then loads what the flow needs, at the same time.
 5. `wait_for_server` waits until it answers, and the flow runs.
 """
 
@@ -29,6 +29,7 @@ from tasks.core.environment import default_variables, store_root
 from tasks.core.errors import ServerError, StoreError
 from tasks.core.files import locked
 from tasks.core.user_paths import has_password
+from tasks.store.fingerprint import describe_code
 from tasks.store.inventory import announce_use
 from tasks.store.shared_store import SharedStore, open_store
 
@@ -61,10 +62,23 @@ def start_server() -> None:
     from prefect.settings import get_current_settings
 
     refresh_global_settings_context()
-    seconds = get_current_settings().server.ephemeral.startup_timeout_seconds
-    wait_for_server(process, os.environ["PREFECT_API_URL"], seconds)
+    settings = get_current_settings()
+    # Nothing watches the heartbeats of its runs, and a run waits up to a second for the thread that sends them.
+    settings.flows.heartbeat_frequency = None
+    load_meanwhile()
+    wait_for_server(process, os.environ["PREFECT_API_URL"], settings.server.ephemeral.startup_timeout_seconds)
     # This server has no pages.
     logging.getLogger("prefect.flow_runs").addFilter(lambda record: not str(record.msg).startswith("View at "))
+
+
+def load_meanwhile() -> None:
+    """Import what runs flows, and fingerprint the code of the steps that are imported, while the server starts."""
+    import fastapi  # noqa: F401  for Prefect, when it makes a flow
+    import prefect.flow_engine
+    import prefect.task_engine  # noqa: F401
+
+    for step in [name for name in sys.modules if name.startswith("tasks.") and name.count(".") == 1]:
+        describe_code(step)
 
 
 def end_with_parent(parent: int) -> None:

@@ -130,11 +130,12 @@ def test_a_temporary_server_serves_its_process_and_ends_with_it(new_store):
     run = (
         "import os, sys; from tasks.core import environment; environment.prepare();"
         "from tasks.reporting.prefect_server import start_server; start_server(); from prefect import get_client;"
-        "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules)"
+        "print(os.environ['PREFECT_API_URL'], get_client(sync_client=True).api_url, 'prefect.server' in sys.modules);"
+        "from prefect.settings import get_current_settings; print(get_current_settings().flows.heartbeat_frequency)"
     )
     done = subprocess.run([sys.executable, "-c", run], env=new_store, capture_output=True, text=True, check=True)
-    address, used, has_imported_server = done.stdout.split()
-    assert (used.rstrip("/"), has_imported_server) == (address, "False")
+    address, used, has_imported_server, heartbeats = done.stdout.split()
+    assert (used.rstrip("/"), has_imported_server, heartbeats) == (address, "False", "None")
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/health")
 

@@ -142,7 +142,7 @@ def test_explained_texts_are_kept_a_few_at_a_time(classifier, tmp_path, monkeypa
     assert sizes == [2, 2, 1]
 
 
-def test_rows_without_a_known_word_are_counted_in_the_log(champion, tmp_path, caplog):
+def test_rows_without_a_known_word_are_counted_in_the_log(champion, prefect_server, tmp_path, caplog):
     (tmp_path / "a.csv").write_text('text\ngood\n""\nzzzz qqqq\n')
     result = predict_flow(ask(tmp_path / "a.csv", tmp_path / "scored.csv"))
     assert result["files"][0]["no_known_words"] == 2
